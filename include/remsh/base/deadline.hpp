@@ -1,0 +1,51 @@
+// Deadline: until when a caller is willing to wait.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+
+namespace remsh {
+
+using TimePoint = std::chrono::steady_clock::time_point;
+using Duration = std::chrono::steady_clock::duration;
+
+/// A point in time on the steady clock, or never.
+///
+/// Written as a duration from now (`5s`), as a point in time, or as one of `block` and `no_wait`.
+class Deadline {
+ public:
+  /// Never.
+  constexpr Deadline() noexcept = default;
+
+  constexpr Deadline(TimePoint at) noexcept : at_(at) {}
+
+  /// `from_now` after the moment of this construction; a huge duration means never.
+  template <class Rep, class Period>
+  Deadline(std::chrono::duration<Rep, Period> from_now) : at_(after(from_now)) {}
+
+  [[nodiscard]] constexpr TimePoint at() const noexcept { return at_; }
+  [[nodiscard]] constexpr bool is_never() const noexcept { return at_ == TimePoint::max(); }
+  [[nodiscard]] bool has_passed() const { return has_passed(std::chrono::steady_clock::now()); }
+  [[nodiscard]] constexpr bool has_passed(TimePoint now) const noexcept { return !is_never() && now >= at_; }
+
+  friend constexpr bool operator==(const Deadline&, const Deadline&) noexcept = default;
+
+ private:
+  template <class Rep, class Period>
+  static TimePoint after(std::chrono::duration<Rep, Period> from_now) {
+    using Seconds = std::chrono::duration<double>;
+    const TimePoint now = std::chrono::steady_clock::now();
+    if (Seconds(from_now) >= Seconds(TimePoint::max() - now)) return TimePoint::max();
+    return now + std::max(Duration::zero(), std::chrono::duration_cast<Duration>(from_now));
+  }
+
+  TimePoint at_ = TimePoint::max();
+};
+
+/// Wait as long as it takes.
+inline constexpr Deadline block{};
+
+/// Do not wait at all.
+inline constexpr Deadline no_wait{TimePoint::min()};
+
+}  // namespace remsh

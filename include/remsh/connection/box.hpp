@@ -1,0 +1,89 @@
+// Box: one AMP message, unique keys with byte values.
+#pragma once
+
+#include <remsh/base/bytes.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <initializer_list>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+namespace remsh {
+
+/// One AMP message: unique keys of 1 to 255 bytes, each with a value of any bytes, in ascending order of the keys.
+///
+///     Box box{{"_command", "stat"}, {"path", "/tmp"}};
+///     if (auto path = box.get("path")) use(*path);
+///
+/// A value in a box on the wire is at most 65535 bytes; send_box() refuses more.
+class Box {
+ public:
+  struct Field {
+    Bytes key;
+    Bytes value;
+    friend bool operator==(const Field&, const Field&) = default;
+  };
+  using const_iterator = std::vector<Field>::const_iterator;
+
+  static constexpr std::size_t max_key = 255;
+  static constexpr std::size_t max_value = 65535;
+
+  Box() = default;
+
+  /// Throws std::invalid_argument where a key is not possible or comes twice.
+  Box(std::initializer_list<std::pair<BytesView, BytesView>> fields) {
+    fields_.reserve(fields.size());
+    for (const auto& [key, value] : fields) {
+      if (has(key)) throw std::invalid_argument("remsh::Box: the same key twice");
+      set(Bytes(key), Bytes(value));
+    }
+  }
+
+  /// Sets the value of a key, new or not. Throws std::invalid_argument for a key of 0 or over 255 bytes.
+  void set(Bytes key, Bytes value) {
+    if (key.empty() || key.size() > max_key) throw std::invalid_argument("remsh::Box: a key has 1 to 255 bytes");
+    const auto at = lower(key);
+    if (at != fields_.end() && at->key == key) {
+      at->value = std::move(value);
+    } else {
+      fields_.insert(at, Field{std::move(key), std::move(value)});
+    }
+  }
+
+  /// The value of a key, if it is there. The view lives until the box is changed.
+  [[nodiscard]] std::optional<BytesView> get(BytesView key) const {
+    const auto at = const_cast<Box*>(this)->lower(key);
+    if (at == fields_.end() || at->key != key) return std::nullopt;
+    return BytesView(at->value);
+  }
+
+  [[nodiscard]] bool has(BytesView key) const { return get(key).has_value(); }
+
+  /// Removes a key; false where it is not there.
+  bool erase(BytesView key) {
+    const auto at = lower(key);
+    if (at == fields_.end() || at->key != key) return false;
+    fields_.erase(at);
+    return true;
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return fields_.empty(); }
+  [[nodiscard]] std::size_t size() const noexcept { return fields_.size(); }
+  [[nodiscard]] const_iterator begin() const noexcept { return fields_.begin(); }
+  [[nodiscard]] const_iterator end() const noexcept { return fields_.end(); }
+
+  friend bool operator==(const Box&, const Box&) = default;
+
+ private:
+  std::vector<Field>::iterator lower(BytesView key) {
+    return std::lower_bound(fields_.begin(), fields_.end(), key,
+                            [](const Field& field, BytesView wanted) { return BytesView(field.key) < wanted; });
+  }
+
+  std::vector<Field> fields_;
+};
+
+}  // namespace remsh

@@ -1,0 +1,14 @@
+// Everything for a program that manages slaves.
+#pragma once
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/base/deadline.hpp>
+#include <remsh/base/error.hpp>
+#include <remsh/base/log.hpp>
+#include <remsh/master/local_slave_listener.hpp>
+#include <remsh/master/slave.hpp>
+#include <remsh/master/slave_collection.hpp>
+#include <remsh/master/slave_listener.hpp>
+#include <remsh/master/tcp_slave_listener.hpp>
+#include <remsh/master/unix_slave_listener.hpp>
+#include <remsh/version.hpp>

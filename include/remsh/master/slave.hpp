@@ -1,0 +1,139 @@
+// Slave: the handle to one slave; blocking, thread-safe.
+#pragma once
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/base/error.hpp>
+#include <remsh/base/export.hpp>
+#include <remsh/connection/box.hpp>
+#include <remsh/operations/call_options.hpp>
+#include <remsh/operations/execute.hpp>
+#include <remsh/operations/filesystem.hpp>
+#include <remsh/operations/transfer.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace remsh {
+
+class Backend;
+
+/// What a slave told of itself when it registered. Only `name` is vouched for by a handshake with keys; the rest is
+/// what the slave says.
+struct SlaveInfo {
+  std::string name;
+  std::string hostname;
+  std::string system;    ///< "linux"
+  std::string software;  ///< "remsh-slave 0.1.0"
+  Bytes basedir;
+  std::vector<std::string> features;
+  std::string address;   ///< where it called from: "tcp 127.0.0.1:40112"
+  std::string protocol;  ///< "remsh 2"
+};
+
+/// What a Slave is constructed from; a listener hands it to the slave class, which passes it on.
+class REMSH_API SlaveInit {
+ public:
+  SlaveInit(SlaveInfo info, std::shared_ptr<Backend> backend);
+  SlaveInit(SlaveInit&&) noexcept;
+  ~SlaveInit();
+
+  [[nodiscard]] const SlaveInfo& info() const noexcept { return info_; }
+
+ private:
+  friend class Slave;
+  SlaveInfo info_;
+  std::shared_ptr<Backend> backend_;
+};
+
+/// One slave: its operations block the calling thread and may be called from any number of threads at once.
+///
+///     auto status = slave->execute({"make", "-j8"}, {.cwd = "project", .stdout_cb = print});
+///
+/// Every operation throws RemoteError (the slave could not: it stays usable), Timeout or Cancelled (the caller's
+/// patience ended: it stays usable), ConnectionLost (it is gone, and why), or Error with invalid_argument or too_large
+/// before anything was sent. Relative paths are relative to the session's directory (set_cwd). Neither copied nor
+/// moved; handed around as std::shared_ptr<Slave>. May outlive its listener: operations then throw ConnectionLost.
+class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
+ public:
+  explicit Slave(SlaveInit init);
+  Slave(const Slave&) = delete;
+  Slave& operator=(const Slave&) = delete;
+  virtual ~Slave();  ///< disconnects, where nobody did
+
+  /// For subclasses: called once after registration and before the slave appears in the collection, on a thread that
+  /// may block and may run operations. If it throws, the slave is dropped, and told why.
+  virtual void setup() {}
+
+  [[nodiscard]] const SlaveInfo& info() const noexcept { return info_; }
+  [[nodiscard]] const std::string& name() const noexcept { return info_.name; }
+
+  /// Returns to the slave's base directory; gives its absolute path.
+  Bytes set_cwd(const CallOptions& options = {});
+
+  /// Changes the session's directory, seen by later operations of all threads; gives its absolute path. The empty
+  /// path changes nothing and only reports.
+  Bytes set_cwd(const Bytes& path, const CallOptions& options = {});
+
+  /// The environment that commands start from.
+  std::map<Bytes, Bytes> getenv(const CallOptions& options = {});
+
+  /// The files in the directory `info` of the slave's base directory, by name: what its operator says of it.
+  std::map<Bytes, Bytes> read_info(const CallOptions& options = {});
+
+  /// Makes a directory and its parents; one that is there already is fine.
+  void mkdir(const Bytes& path, const CallOptions& options = {});
+
+  /// Removes a file or a whole tree, resetting permissions where they are in the way. A missing path is fine.
+  void remove(const Bytes& path, const CallOptions& options = {});
+
+  /// Renames; refuses an existing destination (os() == std::errc::file_exists) unless told to overwrite.
+  void rename(const Bytes& from, const Bytes& to, const PathOptions& options = {});
+
+  /// Copies one file with its permissions; as rename() about the destination, which appears only when complete.
+  void copy(const Bytes& from, const Bytes& to, const PathOptions& options = {});
+
+  /// What is at a path; nothing where nothing is.
+  std::optional<FileInfo> stat(const Bytes& path, const StatOptions& options = {});
+
+  /// Runs a command and waits for its end. Its output is given to the callbacks live, or captured.
+  ExecuteResult execute(const std::vector<Bytes>& args, const ExecuteOptions& options = {});
+
+  /// Writes a file on the slave. It appears under its name only when it is complete.
+  TransferResult send(const Source& source, const Bytes& to, const TransferOptions& options = {});
+
+  /// Reads a file of the slave. A local file appears under its name only when it is complete.
+  TransferResult fetch(const Bytes& from, const Sink& sink, const TransferOptions& options = {});
+
+  /// Calls an operation that was registered on the slave with SlaveServer::add_operation(). Argument keys must not
+  /// begin with '_'; values may be longer than a box value.
+  Box call(const std::string& operation, const Box& arguments = {}, const CallOptions& options = {});
+
+  /// One round trip; how long it took.
+  std::chrono::nanoseconds ping(const CallOptions& options = {});
+
+  /// Ends the connection and returns at once; calls in progress throw ConnectionLost. The slave is told the reason,
+  /// and will come back by itself if it was started to do so.
+  void disconnect(const std::string& reason = "disconnected by the master");
+
+  [[nodiscard]] bool is_connected() const;
+
+  /// Why the connection ended; empty while it is there.
+  [[nodiscard]] std::string lost_reason() const;
+
+  /// Calls back when the connection has ended, on one of the library's service threads; at once, in this thread, where
+  /// it has already. Callbacks may block. Each is called exactly once.
+  void on_disconnect(std::function<void()> callback);
+
+ private:
+  struct Impl;
+  SlaveInfo info_;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace remsh

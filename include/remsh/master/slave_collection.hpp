@@ -1,0 +1,116 @@
+// SlaveCollection: find, wait for, reserve and list slaves; knows no listener.
+#pragma once
+
+#include <remsh/base/deadline.hpp>
+#include <remsh/base/export.hpp>
+#include <remsh/master/slave.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace remsh {
+
+/// Which slaves will do; run in the thread that asks, without a lock. Empty: any.
+using SlaveFilter = std::function<bool(const Slave&)>;
+
+/// True where the first is the better choice. Empty: a random one of those that will do.
+using SlaveCompare = std::function<bool(const Slave&, const Slave&)>;
+
+class SlaveCollection;
+
+/// A slave that is ours alone, as far as get_slave() and reserve() of its collection go, until this object goes or the
+/// slave does. Moves, does not copy. One thread at a time.
+class REMSH_API Lease {
+ public:
+  Lease() noexcept;
+  Lease(Lease&&) noexcept;
+  Lease& operator=(Lease&&) noexcept;
+  ~Lease();  ///< releases
+
+  /// True where it holds a slave, connected or not.
+  explicit operator bool() const noexcept { return slave_ != nullptr; }
+
+  [[nodiscard]] const std::shared_ptr<Slave>& slave() const noexcept { return slave_; }
+  Slave* operator->() const noexcept { return slave_.get(); }
+  Slave& operator*() const noexcept { return *slave_; }
+
+  /// Gives it back now; does nothing the second time.
+  void release();
+
+ private:
+  friend class SlaveCollection;
+  struct Holder;
+  Lease(std::shared_ptr<Slave> slave, std::unique_ptr<Holder> holder);
+  std::shared_ptr<Slave> slave_;
+  std::unique_ptr<Holder> holder_;
+};
+
+/// A slave of a collection as a status page shows it.
+struct SlaveStatus {
+  SlaveInfo info;
+  std::chrono::system_clock::time_point since;  ///< when it came into the collection
+  bool reserved = false;
+  std::string reserved_by;  ///< what reserve() was told
+};
+
+/// The slaves that there are now. Listeners put them in, and they leave when their connection ends. Thread-safe.
+///
+///     auto slave = slaves.get_slave(remsh::block, [](const remsh::Slave& s) { return s.info().system == "linux"; });
+///
+/// Destroying it while callers wait in it is not allowed; listeners that feed it must go first.
+class REMSH_API SlaveCollection {
+ public:
+  SlaveCollection();
+  SlaveCollection(const SlaveCollection&) = delete;
+  SlaveCollection& operator=(const SlaveCollection&) = delete;
+  ~SlaveCollection();
+
+  /// Puts a slave in; it leaves by itself when its connection ends. False where it is in already or its connection has
+  /// ended. Throws Error with in_use where another of the same name is in.
+  bool add_slave(std::shared_ptr<Slave> slave);
+
+  /// Takes a slave out; it stays connected. False where it was not in.
+  bool remove_slave(const Slave& slave);
+
+  /// A slave that is not reserved and for which the filter is true: the best by `compare`, else a random one. Waits for
+  /// one until the deadline (`block`, `no_wait`, `5s`); null where none came in time. A stop throws Cancelled.
+  /// Others may get the same slave: reserve() gives one alone.
+  std::shared_ptr<Slave> get_slave(Deadline deadline, const SlaveFilter& filter = {}, const SlaveCompare& compare = {},
+                                   const std::stop_token& stop = {});
+
+  /// As get_slave(), and nobody else gets it until the lease is released. `owner` is shown by snapshot().
+  Lease reserve(Deadline deadline, const SlaveFilter& filter = {}, const SlaveCompare& compare = {},
+                const std::stop_token& stop = {}, std::string owner = {});
+
+  /// All that are in, reserved or not, those that came first in front.
+  [[nodiscard]] std::vector<std::shared_ptr<Slave>> get_all_slaves() const;
+
+  /// The one of that name; null where it is not in.
+  [[nodiscard]] std::shared_ptr<Slave> find(const std::string& name) const;
+
+  [[nodiscard]] std::size_t size() const;
+
+  /// What a status page shows, those that came first in front.
+  [[nodiscard]] std::vector<SlaveStatus> snapshot() const;
+
+  /// Counts up with every slave that comes, leaves, is reserved or released.
+  [[nodiscard]] std::uint64_t version() const;
+
+  /// Waits until version() is above `seen`; false where the deadline passes first.
+  bool wait_for_change(std::uint64_t seen, Deadline deadline, const std::stop_token& stop = {}) const;
+
+  /// Waits until at least so many slaves are in; false where the deadline passes first.
+  bool wait_for_slaves(std::size_t count, Deadline deadline, const std::stop_token& stop = {}) const;
+
+ private:
+  friend class Lease;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace remsh

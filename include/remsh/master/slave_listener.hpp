@@ -1,0 +1,104 @@
+// SlaveListener: admission, the same for every listener.
+#pragma once
+
+#include <remsh/base/deadline.hpp>
+#include <remsh/base/export.hpp>
+#include <remsh/base/log.hpp>
+#include <remsh/master/slave.hpp>
+#include <remsh/master/slave_collection.hpp>
+#include <remsh/transport/transport.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+namespace remsh {
+
+/// Makes the object for a slave that registers: sees who it is (SlaveInit::info), may choose a class by it, and may
+/// throw SlaveRefused. Runs on a service thread and may block.
+using SlaveFactory = std::function<std::shared_ptr<Slave>(SlaveInit)>;
+
+/// The factory for a subclass of Slave with an inherited constructor: remsh::slave_class<MySlave>().
+template <class T>
+SlaveFactory slave_class() {
+  return [](SlaveInit init) -> std::shared_ptr<Slave> { return std::make_shared<T>(std::move(init)); };
+}
+
+/// Thrown by a factory that does not want a slave. The slave logs the reason, and comes back after its own pause.
+class REMSH_API SlaveRefused : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+  ~SlaveRefused() override;
+};
+
+/// The threads of a master: one io thread, and a few service threads that are started when they are needed. A
+/// listener makes its own unless it is given one to share. Must outlive nothing: who needs it holds it.
+class Runtime;
+REMSH_API std::shared_ptr<Runtime> make_runtime();
+
+/// What is the same for every listener.
+struct ListenerOptions {
+  SlaveCollection& slave_collection;
+  SlaveFactory slave_class = {};  ///< empty: makes remsh::Slave
+
+  std::chrono::milliseconds keepalive{10000};         ///< how long either side may be silent before it pings
+  std::chrono::milliseconds keepalive_patience{10000};  ///< how much longer until it is taken for dead
+  std::chrono::milliseconds handshake_timeout{10000};  ///< from connect to registered, whatever bytes come
+  std::chrono::milliseconds arbitration_timeout{5000};  ///< how long an old slave has to answer when its name comes again
+  std::size_t max_handshakes = 1024;                   ///< connections that have not registered; more are closed
+
+  LogHook log = {};
+  std::shared_ptr<Runtime> runtime = {};
+};
+
+/// Admits slaves: handshake, registration, the slave object, its setup(), the collection. The base of all listeners, and
+/// usable by itself: hand connections of your own to handle_new_connection(). Thread-safe.
+class REMSH_API SlaveListener {
+ public:
+  explicit SlaveListener(ListenerOptions options);
+  SlaveListener(const SlaveListener&) = delete;
+  SlaveListener& operator=(const SlaveListener&) = delete;
+
+  /// Stops; disconnects its slaves, waits until all callers have left their operations and its threads have ended.
+  /// Never in a callback or setup(). Slave objects may outlive it.
+  virtual ~SlaveListener();
+
+  [[nodiscard]] SlaveCollection& slave_collection() const noexcept;
+  [[nodiscard]] const SlaveFactory& slave_class() const noexcept;
+
+  /// Does what every listener does with a new connection: handshake, registration, constructs the slave object, calls
+  /// its setup(), adds it to the collection and gives it. Blocks. Throws AuthError, ProtocolError, ConnectionLost,
+  /// Timeout, or Error with refused or in_use. Thread-safe: may be called for many connections at once.
+  std::shared_ptr<Slave> handle_new_connection(std::unique_ptr<Transport> connection);
+
+  /// Begins to take connections. Throws Error where that cannot be: the address in use, for one.
+  virtual void start() {}
+
+  /// Takes no more connections; slaves stay. Those being admitted still are.
+  virtual void stop() {}
+
+  /// The address that slaves connect to, as remsh-slave takes it; empty where there is none or it is not started.
+  [[nodiscard]] virtual std::string address() const { return {}; }
+
+  /// The slave that registered last; null where none has or it is gone.
+  [[nodiscard]] std::shared_ptr<Slave> last_accepted() const;
+
+ protected:
+  struct Impl;
+
+  /// For listeners: admits without waiting; what goes wrong is logged.
+  void admit(std::unique_ptr<Transport> connection);
+
+  /// For destructors of listeners, before their own members go: what ~SlaveListener() does. Does nothing the second time.
+  void shut_down();
+
+  [[nodiscard]] Impl& impl() const noexcept { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace remsh

@@ -1,0 +1,42 @@
+// UnixSlaveListener: slaves that call in over a unix socket.
+#pragma once
+
+#include <remsh/master/slave_listener.hpp>
+
+namespace remsh {
+
+struct UnixListenerOptions {
+  SlaveCollection& slave_collection;
+  SlaveFactory slave_class = {};
+
+  std::string path;  ///< made with mode 0600; a stale one is replaced, one that is in use is not
+  int backlog = 4096;
+
+  std::chrono::milliseconds keepalive{10000};
+  std::chrono::milliseconds keepalive_patience{10000};
+  std::chrono::milliseconds handshake_timeout{10000};
+  std::chrono::milliseconds arbitration_timeout{5000};
+  std::size_t max_handshakes = 1024;
+
+  LogHook log = {};
+  std::shared_ptr<Runtime> runtime = {};
+};
+
+/// Slaves of this host that call in over a unix socket; only those of our own user (or root) are let in.
+class REMSH_API UnixSlaveListener final : public SlaveListener {
+ public:
+  explicit UnixSlaveListener(UnixListenerOptions options);
+  ~UnixSlaveListener() override;
+
+  void start() override;
+  void stop() override;  ///< also removes the socket file, where it is still ours
+
+  /// "unix:/run/farm.sock".
+  [[nodiscard]] std::string address() const override;
+
+ private:
+  struct Unix;
+  std::unique_ptr<Unix> unix_;
+};
+
+}  // namespace remsh

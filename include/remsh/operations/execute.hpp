@@ -1,0 +1,66 @@
+// Command options, OutputCallback, ExecuteResult: what execute() takes and gives.
+#pragma once
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/base/deadline.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <variant>
+
+namespace remsh {
+
+/// Given each piece of output as it comes, in the thread that made the call. The view lives until it returns. It may
+/// be slow (only this command is slowed down), may call the library, and may throw (the command is cancelled and the
+/// exception comes out of the call).
+using OutputCallback = std::function<void(BytesView)>;
+
+/// Asked for bytes to send: fills the buffer, at least in part, and gives how many; 0 is the end. Called in the thread
+/// that made the call, only when there is room for more.
+using InputCallback = std::function<std::size_t(std::span<char>)>;
+
+/// What a command reads: nothing, bytes, or what a callback gives.
+using Input = std::variant<std::monostate, Bytes, InputCallback>;
+
+struct ExecuteOptions {
+  std::string cwd = {};  ///< empty: the session's directory; relative to that
+  std::map<Bytes, std::optional<Bytes>> env = {};  ///< changes to the slave's environment; nullopt: unset
+  bool clear_env = false;                          ///< start from an empty environment instead
+
+  Input in = {};  ///< standard input; none: /dev/null
+
+  OutputCallback stdout_cb = {};  ///< gets the output live; else it is captured
+  OutputCallback stderr_cb = {};
+  bool merge_stderr = false;  ///< stderr goes where stdout goes, in the order written
+  bool discard_stdout = false;
+  bool discard_stderr = false;
+  std::size_t capture_limit = 64 * 1024 * 1024;  ///< captured bytes per stream; beyond: the call ends with too_large
+
+  std::chrono::milliseconds timeout{0};      ///< how long the command may run, enforced by the slave; 0: no limit
+  std::chrono::milliseconds kill_after{2000};  ///< from SIGTERM to SIGKILL when it is interrupted
+
+  Deadline deadline = {};  ///< how long the caller waits
+  std::stop_token stop = {};
+};
+
+/// How a command ended, and what it said where that was captured.
+struct ExecuteResult {
+  std::optional<int> exit_code;   ///< set where it exited by itself
+  std::optional<int> signal;      ///< set where a signal ended it
+  bool timed_out = false;         ///< ExecuteOptions::timeout ended it
+  bool left_background = false;   ///< processes of it went on holding its output; what they wrote later is lost
+  Bytes out;
+  Bytes err;
+
+  /// It exited with 0.
+  [[nodiscard]] bool ok() const noexcept { return exit_code == 0; }
+};
+
+}  // namespace remsh

@@ -1,0 +1,56 @@
+// FileInfo; options of mkdir, remove, rename, copy, stat.
+#pragma once
+
+#include <remsh/base/deadline.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <stop_token>
+#include <string_view>
+
+namespace remsh {
+
+enum class FileType : std::uint8_t { file, directory, symlink, fifo, socket, character_device, block_device, unknown };
+
+/// The name of a file type, as on the wire: "directory".
+constexpr std::string_view to_string(FileType type) noexcept {
+  switch (type) {
+    case FileType::file: return "file";
+    case FileType::directory: return "directory";
+    case FileType::symlink: return "symlink";
+    case FileType::fifo: return "fifo";
+    case FileType::socket: return "socket";
+    case FileType::character_device: return "character-device";
+    case FileType::block_device: return "block-device";
+    case FileType::unknown: break;
+  }
+  return "unknown";
+}
+
+/// What stat() tells of a path.
+struct FileInfo {
+  FileType type = FileType::unknown;
+  std::uint64_t size = 0;  ///< bytes; of a directory whatever its system says
+  std::uint32_t mode = 0;  ///< permission bits, 07777
+  std::chrono::sys_time<std::chrono::nanoseconds> mtime{};
+
+  [[nodiscard]] bool is_file() const noexcept { return type == FileType::file; }
+  [[nodiscard]] bool is_directory() const noexcept { return type == FileType::directory; }
+
+  friend bool operator==(const FileInfo&, const FileInfo&) = default;
+};
+
+struct StatOptions {
+  bool follow = true;  ///< false: of a symbolic link itself
+  Deadline deadline = {};
+  std::stop_token stop = {};
+};
+
+/// Options of rename() and copy().
+struct PathOptions {
+  bool overwrite = false;  ///< true: what is at the destination is replaced, atomically
+  Deadline deadline = {};
+  std::stop_token stop = {};
+};
+
+}  // namespace remsh

@@ -1,0 +1,73 @@
+// Sources, sinks and options of send and fetch.
+#pragma once
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/base/deadline.hpp>
+#include <remsh/operations/execute.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <variant>
+
+namespace remsh {
+
+/// Told how far a transfer is: bytes done, and of how many, where that is known. At most ten times a second and once
+/// at the end, in the thread that made the call.
+using ProgressCallback = std::function<void(std::uint64_t done, std::optional<std::uint64_t> total)>;
+
+/// What to send: a local file by its path, bytes, or what a callback gives.
+class Source {
+ public:
+  /// A local file.
+  Source(std::string path) : what_(std::in_place_index<0>, std::move(path)) {}
+  Source(const char* path) : Source(std::string(path)) {}
+  Source(InputCallback callback) : what_(std::in_place_index<2>, std::move(callback)) {}
+
+  /// These very bytes; they must live until the call returns.
+  static Source memory(BytesView bytes) { return Source(bytes, 0); }
+
+  [[nodiscard]] const std::variant<std::string, BytesView, InputCallback>& what() const noexcept { return what_; }
+
+ private:
+  Source(BytesView bytes, int) : what_(std::in_place_index<1>, bytes) {}
+  std::variant<std::string, BytesView, InputCallback> what_;
+};
+
+/// Where to put what is fetched: a local file by its path, a string, or a callback.
+class Sink {
+ public:
+  /// A local file: appears under its name only when it is complete.
+  Sink(std::string path) : what_(std::in_place_index<0>, std::move(path)) {}
+  Sink(const char* path) : Sink(std::string(path)) {}
+  Sink(OutputCallback callback) : what_(std::in_place_index<2>, std::move(callback)) {}
+
+  /// A string that must live until the call returns; what it held is replaced.
+  static Sink memory(Bytes& bytes) { return Sink(&bytes, 0); }
+
+  [[nodiscard]] const std::variant<std::string, Bytes*, OutputCallback>& what() const noexcept { return what_; }
+
+ private:
+  Sink(Bytes* bytes, int) : what_(std::in_place_index<1>, bytes) {}
+  std::variant<std::string, Bytes*, OutputCallback> what_;
+};
+
+/// Options of send() and fetch().
+struct TransferOptions {
+  bool overwrite = false;                ///< true: what is at the destination is replaced, atomically
+  std::optional<std::uint32_t> mode = {};  ///< permission bits of the new file; none: those of the source, else 0644
+  std::uint64_t max_bytes = UINT64_MAX;  ///< (fetch) more than this ends the call with too_large
+  ProgressCallback progress = {};
+  Deadline deadline = {};
+  std::stop_token stop = {};
+};
+
+/// What a transfer moved.
+struct TransferResult {
+  std::uint64_t bytes = 0;
+};
+
+}  // namespace remsh

@@ -1,0 +1,9 @@
+// Everything for a program that is a slave, or has one in it.
+#pragma once
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/base/error.hpp>
+#include <remsh/base/log.hpp>
+#include <remsh/slave/embedded.hpp>
+#include <remsh/slave/slave_server.hpp>
+#include <remsh/version.hpp>

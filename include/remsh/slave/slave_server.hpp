@@ -1,0 +1,92 @@
+// SlaveServer: serves a master's operations on this machine; what remsh-slave is made of, to embed.
+#pragma once
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/base/export.hpp>
+#include <remsh/base/log.hpp>
+#include <remsh/connection/box.hpp>
+#include <remsh/transport/transport.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace remsh {
+
+/// How a slave presents itself and behaves. Every member has a default.
+struct SlaveOptions {
+  std::string name = {};      ///< 1 to 64 of [A-Za-z0-9._-], begins with a letter or digit; empty: the host's name
+  std::string basedir = {};   ///< where relative paths begin; made where it is missing; empty: the current directory
+  std::string software = {};  ///< empty: "remsh VERSION"
+  std::chrono::milliseconds back_off_min{500};  ///< run(): the first pause before it connects again, at most
+  std::chrono::milliseconds back_off_max{60000};
+  unsigned threads = 64;      ///< operations that run at the same time, beside commands; more wait
+  LogHook log = {};
+};
+
+/// Why a connection of a slave ended.
+struct ServeResult {
+  enum class Reason {
+    stopped,      ///< stop() was called
+    ended,        ///< the master ended it: said goodbye, or closed
+    lost,         ///< it was cut, or the master fell silent
+    unreachable,  ///< it never came to be
+    refused,      ///< the master does not want this slave, and said why
+    protocol,     ///< the master does not speak our protocol
+  };
+  Reason reason = Reason::ended;
+  std::string message;
+  std::chrono::milliseconds retry{0};  ///< when the master wants it back; 0: it did not say
+};
+
+/// One call of an operation of the user's own, on a thread that may block.
+class REMSH_API OperationContext {
+ public:
+  virtual ~OperationContext() = default;
+  [[nodiscard]] virtual const Box& arguments() const = 0;
+
+  /// The base directory of the slave.
+  [[nodiscard]] virtual const Bytes& basedir() const = 0;
+
+  /// True as soon as the master does not want the result any more.
+  [[nodiscard]] virtual bool cancelled() const = 0;
+};
+
+/// An operation of the user's own: arguments in, results out; an exception becomes the master's RemoteError with
+/// remote_failure and its what().
+using Operation = std::function<Box(OperationContext&)>;
+
+/// Serves masters' operations on this machine. Thread-safe; add_operation() before it serves.
+///
+///     remsh::SlaveServer server({.name = "worker1", .basedir = "/srv/worker1"});
+///     server.run("master.example:9876");   // until stop()
+class REMSH_API SlaveServer {
+ public:
+  explicit SlaveServer(SlaveOptions options);
+  SlaveServer(const SlaveServer&) = delete;
+  SlaveServer& operator=(const SlaveServer&) = delete;
+  ~SlaveServer();  ///< stops and waits until nothing of it runs
+
+  /// An operation that the master calls with Slave::call(). The name: [a-z0-9][a-z0-9_-]{0,63}, not one of ours.
+  void add_operation(std::string name, Operation operation);
+
+  /// Connects to "HOST:PORT", "[::1]:PORT" or "unix:PATH" and serves until that ends; then connects again, after a
+  /// pause that grows (full jitter), until stop(). Blocks. Throws Error where the address cannot be one.
+  ServeResult run(const std::string& address);
+
+  /// The same, but once.
+  ServeResult run_once(const std::string& address);
+
+  /// Serves one connection that is there already. Blocks until it ends.
+  ServeResult serve(std::unique_ptr<Transport> transport);
+
+  /// Ends everything from any thread, also from a signal-handling thread; commands are killed. Returns at once.
+  void stop();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace remsh

@@ -1,0 +1,41 @@
+// Block: 64 KiB of outgoing data with room for the header and the trailer of its box.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace remsh {
+
+/// One piece of stream data on its way out, and the memory it lives in from the read to the last write.
+///
+/// Data is read straight into payload(); the header goes in front of it and the trailer behind, so a whole box is one
+/// piece of memory and nothing is copied.
+class Block {
+ public:
+  static constexpr std::size_t size = 64 * 1024;
+  static constexpr std::size_t header_room = 96;
+  static constexpr std::size_t trailer_room = 96;
+
+  /// The most data in one block, and so in one data box of ours.
+  static constexpr std::size_t max_payload = size - header_room - trailer_room;
+
+  Block() : memory_(std::make_unique_for_overwrite<char[]>(size)) {}
+
+  /// Where the data goes.
+  [[nodiscard]] std::span<char> payload() noexcept { return {memory_.get() + header_room, max_payload}; }
+
+  /// Makes it the box header + first `count` bytes of the payload + trailer.
+  void frame(std::string_view header, std::size_t count, std::string_view trailer);
+
+  /// The box, once framed.
+  [[nodiscard]] std::string_view box() const noexcept { return {memory_.get() + begin_, end_ - begin_}; }
+
+ private:
+  std::unique_ptr<char[]> memory_;
+  std::size_t begin_ = header_room;
+  std::size_t end_ = header_room;
+};
+
+}  // namespace remsh

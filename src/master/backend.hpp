@@ -1,0 +1,81 @@
+// Backend: what a Slave needs of any kind of worker. No AMP in here.
+#pragma once
+
+#include "base/result.hpp"
+
+#include <remsh/base/deadline.hpp>
+#include <remsh/connection/box.hpp>
+#include <remsh/operations/call_options.hpp>
+#include <remsh/operations/execute.hpp>
+#include <remsh/operations/filesystem.hpp>
+#include <remsh/operations/transfer.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace remsh {
+
+/// How a command is to be run, as the worker needs to know it.
+struct ExecuteRequest {
+  std::vector<Bytes> args;
+  const ExecuteOptions* options = nullptr;  // cwd, environment, timeouts, what to do with the streams
+};
+
+/// What runs between a command and its caller: the backend calls these in the calling thread, holding nothing.
+struct ExecuteStreams {
+  InputCallback input;    // empty: none
+  OutputCallback out;     // empty: not wanted
+  OutputCallback err;
+};
+
+/// What a fetched file is, as far as the worker tells it.
+struct FetchedFile {
+  std::optional<std::uint32_t> mode;
+};
+
+/// One worker, as a Slave drives it. Thread-safe; operations run at the same time. Each blocks until it is done or its
+/// CallOptions end it. User code (callbacks) may throw through any of them.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual Result<Bytes> set_cwd(const std::optional<Bytes>& path, const CallOptions& options) = 0;
+  virtual Result<std::map<Bytes, Bytes>> getenv(const CallOptions& options) = 0;
+  virtual Result<std::map<Bytes, Bytes>> read_info(const CallOptions& options) = 0;
+  virtual Result<void> mkdir(const Bytes& path, std::optional<std::uint32_t> mode, const CallOptions& options) = 0;
+  virtual Result<void> remove(const Bytes& path, const CallOptions& options) = 0;
+  virtual Result<void> rename(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) = 0;
+  virtual Result<void> copy(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) = 0;
+  virtual Result<std::optional<FileInfo>> stat(const Bytes& path, bool follow, const CallOptions& options) = 0;
+  virtual Result<ExecuteResult> execute(const ExecuteRequest& request, const ExecuteStreams& streams,
+                                        const CallOptions& options) = 0;
+
+  /// Writes a file of what `input` gives. The worker makes it appear only when it is complete.
+  virtual Result<void> send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
+                            const CallOptions& options) = 0;
+
+  /// Reads a file: `size` is told first, where it is known, then `output` gets its bytes in order.
+  virtual Result<FetchedFile> fetch(const Bytes& path, const std::function<void(std::uint64_t)>& size,
+                                    const OutputCallback& output, const CallOptions& options) = 0;
+
+  /// An operation that the owner of the slave has registered there.
+  virtual Result<Box> call(const std::string& name, const Box& arguments, const CallOptions& options) = 0;
+  virtual Result<void> ping(const CallOptions& options) = 0;
+
+  /// Ends the connection; the reason is told to the worker where its protocol can. Returns at once.
+  virtual void disconnect(const std::string& reason) = 0;
+
+  /// Why the connection ended; nothing while it is there.
+  [[nodiscard]] virtual std::optional<Failure> lost() const = 0;
+
+  /// Called once, without a lock held and never in a user's thread, when the connection has ended; at once where it
+  /// has already. Set once, by the Slave.
+  virtual void on_lost(std::function<void()> callback) = 0;
+};
+
+}  // namespace remsh

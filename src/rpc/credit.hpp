@@ -1,0 +1,95 @@
+// Flow-control arithmetic of streams; pure state.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace remsh::rpc {
+
+/// Constants of the protocol: docs/protocol.md section 6.
+inline constexpr std::uint64_t stream_window = 64 * 1024;            // what every stream may send from the start
+inline constexpr std::uint64_t stream_window_max = 2 * 1024 * 1024;  // what a stream that keeps up may have at most
+inline constexpr std::uint64_t credit_pool = 4 * 1024 * 1024;        // what one connection lends beyond the windows
+inline constexpr std::uint64_t chunk_cost_min = 64;                  // what a data box costs at least
+
+/// What a data box of so many bytes costs.
+constexpr std::uint64_t chunk_cost(std::uint64_t bytes) noexcept { return std::max(bytes, chunk_cost_min); }
+
+/// What a connection lends to streams whose consumers keep up.
+class CreditPool {
+ public:
+  explicit CreditPool(std::uint64_t size = credit_pool) : free_(size) {}
+
+  std::uint64_t lend(std::uint64_t wanted) noexcept {
+    const std::uint64_t lent = std::min(wanted, free_);
+    free_ -= lent;
+    return lent;
+  }
+  void take_back(std::uint64_t lent) noexcept { free_ += lent; }
+  [[nodiscard]] std::uint64_t free() const noexcept { return free_; }
+
+ private:
+  std::uint64_t free_;
+};
+
+/// The sender's side of one stream: what it may still send.
+class SendCredit {
+ public:
+  /// How many bytes one data box may have now; 0: none may be sent.
+  [[nodiscard]] std::uint64_t room() const noexcept { return credit_ < chunk_cost_min ? 0 : credit_; }
+
+  /// Pays for a box of `bytes` <= room().
+  void spend(std::uint64_t bytes) noexcept { credit_ -= std::min(credit_, chunk_cost(bytes)); }
+
+  /// More from the other side; false where that is more than a stream can have.
+  bool add(std::uint64_t bytes) noexcept {
+    if (bytes > stream_window_max || credit_ + bytes > stream_window_max) return false;
+    credit_ += bytes;
+    return true;
+  }
+
+ private:
+  std::uint64_t credit_ = stream_window;
+};
+
+/// The receiver's side of one stream: what it has let the other side send, and what of that is used up.
+class ReceiveWindow {
+ public:
+  /// A data box came; false where it is more than was granted.
+  bool receive(std::uint64_t bytes) noexcept {
+    if (chunk_cost(bytes) > granted_) return false;
+    granted_ -= chunk_cost(bytes);
+    return true;
+  }
+
+  /// A data box was used up. Gives the credit to send now, 0 for none yet: it is sent in halves of a window, so that
+  /// credit costs few boxes and a sender never stands still. A consumer that keeps up is lent more from the pool.
+  std::uint64_t consume(std::uint64_t bytes, bool keeps_up, CreditPool& pool) noexcept {
+    owed_ += chunk_cost(bytes);
+    if (owed_ < window() / 2) return 0;
+    if (keeps_up && window() < stream_window_max) {
+      const std::uint64_t more = pool.lend(std::min(window(), stream_window_max - window()));
+      lent_ += more;
+      owed_ += more;
+    }
+    const std::uint64_t grant = owed_;
+    granted_ += grant;
+    owed_ = 0;
+    return grant;
+  }
+
+  /// The stream is over: what was lent goes back, also what is still on its way.
+  void settle(CreditPool& pool) noexcept {
+    pool.take_back(lent_);
+    lent_ = 0;
+  }
+
+  [[nodiscard]] std::uint64_t window() const noexcept { return stream_window + lent_; }
+
+ private:
+  std::uint64_t granted_ = stream_window;  // sent and not yet used by the other side, as we count it
+  std::uint64_t owed_ = 0;                 // used up and not yet granted again
+  std::uint64_t lent_ = 0;                 // how much of the window is from the pool
+};
+
+}  // namespace remsh::rpc

@@ -1,0 +1,103 @@
+// One direction of a call: chunks, the end, and who may send; pure state.
+#pragma once
+
+#include "rpc/credit.hpp"
+
+#include <remsh/base/bytes.hpp>
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+namespace remsh::rpc {
+
+/// The streams of a call: `in` towards the side that serves it, the others back.
+enum class StreamName : std::uint8_t { in, out, err };
+inline constexpr std::size_t stream_count = 3;
+
+constexpr std::string_view to_string(StreamName name) noexcept {
+  switch (name) {
+    case StreamName::in: return "in";
+    case StreamName::out: return "out";
+    case StreamName::err: return "err";
+  }
+  return "?";
+}
+
+constexpr std::optional<StreamName> stream_name(BytesView text) noexcept {
+  if (text == "in") return StreamName::in;
+  if (text == "out") return StreamName::out;
+  if (text == "err") return StreamName::err;
+  return std::nullopt;
+}
+
+/// A piece of a stream as it came. Its bytes are its own, or lie in the buffer of the thread that read them.
+struct Chunk {
+  StreamName stream = StreamName::out;
+  bool last = false;             ///< the end of the stream; without bytes
+  Bytes owned = {};
+  BytesView borrowed = {};
+  std::optional<std::uint64_t> total = {};  ///< how long the whole stream will be, where the sender said so
+
+  [[nodiscard]] BytesView bytes() const noexcept { return borrowed.data() != nullptr ? borrowed : BytesView(owned); }
+};
+
+/// The receiving end of a stream: what came and was not taken yet, bounded by the credit given.
+class ReceiveStream {
+ public:
+  /// False where the sender broke the rules: more than its credit, or anything after the end.
+  bool receive(Chunk chunk) {
+    if (ended_) return false;
+    if (chunk.last) {
+      ended_ = true;
+    } else if (!window_.receive(chunk.bytes().size())) {
+      return false;
+    }
+    inbox_.push_back(std::move(chunk));
+    return true;
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return inbox_.empty(); }
+
+  Chunk take() {
+    Chunk chunk = std::move(inbox_.front());
+    inbox_.pop_front();
+    return chunk;
+  }
+
+  /// Bytes were used up; gives the credit to send, 0 for none yet.
+  std::uint64_t consume(std::uint64_t bytes, CreditPool& pool) {
+    return ended_ ? 0 : window_.consume(bytes, inbox_.empty(), pool);
+  }
+
+  /// Everything that lies here is dropped. Gives the credit to send for it.
+  std::uint64_t drop_all(CreditPool& pool) {
+    std::uint64_t grant = 0;
+    for (const Chunk& chunk : inbox_) {
+      if (!chunk.last) grant += ended_ ? 0 : window_.consume(chunk.bytes().size(), false, pool);
+    }
+    inbox_.clear();
+    return grant;
+  }
+
+  /// A chunk for nobody: counted, dropped, credited. False where it was over the credit.
+  bool receive_and_drop(const Chunk& chunk, CreditPool& pool, std::uint64_t& grant) {
+    grant = 0;
+    if (ended_) return false;
+    if (chunk.last) return ended_ = true;
+    if (!window_.receive(chunk.bytes().size())) return false;
+    grant = window_.consume(chunk.bytes().size(), false, pool);
+    return true;
+  }
+
+  void settle(CreditPool& pool) { window_.settle(pool); }
+
+ private:
+  ReceiveWindow window_;
+  std::deque<Chunk> inbox_;
+  bool ended_ = false;
+};
+
+}  // namespace remsh::rpc
