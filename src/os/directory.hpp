@@ -1,0 +1,28 @@
+// Directory: a directory held open, against which paths are resolved; never chdir.
+#pragma once
+
+#include "base/result.hpp"
+#include "os/unique_fd.hpp"
+
+#include <remsh/base/bytes.hpp>
+
+namespace remsh {
+
+/// An open directory and its absolute path. Thread-safe: it does not change.
+class Directory {
+ public:
+  /// Opens `path`, relative to the directory of the descriptor `at` (or AT_FDCWD).
+  static Result<Directory> open(int at, const Bytes& path);
+
+  [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
+
+  /// Absolute, as the system shows it (no symbolic links), at the time it was opened.
+  [[nodiscard]] const Bytes& path() const noexcept { return path_; }
+
+ private:
+  Directory(UniqueFd fd, Bytes path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  UniqueFd fd_;
+  Bytes path_;
+};
+
+}  // namespace remsh

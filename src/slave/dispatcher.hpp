@@ -1,0 +1,32 @@
+// Dispatcher: operation name to handler.
+#pragma once
+
+#include "rpc/served_call.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace remsh {
+
+/// Does one call. Runs on a server thread, may block, and may keep the call to answer it later. Whatever it throws
+/// becomes the failure of the call.
+using Handler = std::function<void(const std::shared_ptr<rpc::ServedCall>&)>;
+
+/// Which handler does which operation. Filled before it is used, then only read.
+class Dispatcher {
+ public:
+  /// False where the name is taken.
+  bool add(std::string name, Handler handler) {
+    return handlers_.emplace(std::move(name), std::move(handler)).second;
+  }
+
+  /// Has the call done; one of an unknown name is failed with unsupported.
+  void dispatch(const std::shared_ptr<rpc::ServedCall>& call) const;
+
+ private:
+  std::map<std::string, Handler, std::less<>> handlers_;
+};
+
+}  // namespace remsh
