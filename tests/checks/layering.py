@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Layering: proves who includes whom, and that every file is listed for the build.
+
+Usage: layering.py ROOT    checks a tree; prints one line for each violation, exit code 1 where there is one
+       layering.py --self-test    plants violations in a tree of its own and expects each to be found
+"""
+
+import pathlib
+import re
+import sys
+import tempfile
+
+# What a folder includes beside itself. base < os < transport < connection < { rpc, auth, operations } <
+# { master, slave } < programs, examples. Siblings never include each other: master and slave meet on the wire only,
+# so even src/master/local_slave_listener.cpp, which starts slaves, starts them as programs.
+BELOW_CALLS = {'base', 'os', 'transport', 'connection'}
+CALLS = {'rpc', 'auth', 'operations'}
+ALLOWED = {
+    'base': set(),
+    'os': {'base'},
+    'transport': {'base', 'os'},
+    'connection': {'base', 'os', 'transport'},
+    'rpc': BELOW_CALLS,
+    'auth': BELOW_CALLS,
+    'operations': BELOW_CALLS,
+    'master': BELOW_CALLS | CALLS,
+    'slave': BELOW_CALLS | CALLS,
+    'programs': BELOW_CALLS | CALLS | {'master', 'slave'},
+}
+
+# Headers of remsh that stand outside the folders: the umbrellas, and the version that all may know.
+UMBRELLAS = {'master.hpp': 'master', 'slave.hpp': 'slave', 'version.hpp': 'base'}
+
+# The files that may include a library: it is to be replaced, or upgraded, in one place.
+DOORS = {
+    'asio': {'src/transport/asio.hpp', 'src/transport/asio_impl.cpp'},
+    'boost': set(),
+    'fmt': set(),
+    'openssl': set(),
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+
+
+def includes(path):
+    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
+        match = INCLUDE.match(line)
+        if match:
+            yield number, match.group(1) == '<', match.group(2)
+
+
+def remsh_layer(name):
+    """The layer of <remsh/NAME>; None where there is none of that name."""
+    return UMBRELLAS.get(name) or (name.split('/')[0] if '/' in name else None)
+
+
+def check_file(root, path):
+    where = path.relative_to(root).as_posix()
+    parts = where.split('/')
+    public = parts[0] == 'include'
+    layer = remsh_layer('/'.join(parts[2:])) if public else parts[1]
+    if layer not in ALLOWED:
+        yield f'{where}: is in no layer'
+        return
+    for number, angled, name in includes(path):
+        at = f'{where}:{number}: '
+        for library, doors in DOORS.items():
+            if (name == library or name.startswith((library + '/', library + '.'))) and where not in doors:
+                who = 'only ' + ', '.join(sorted(doors)) if doors else 'nobody'
+                yield f'{at}includes {name}; {who} may'
+        if name == 'transport/asio.hpp' and layer != 'transport':
+            yield f'{at}includes {name}; only src/transport may'
+        if name.startswith('remsh/'):
+            other = remsh_layer(name[len('remsh/'):])
+            if not angled:
+                yield f'{at}a public header is included as <{name}>'
+        elif angled:
+            if public and not re.fullmatch(r'[a-z_0-9]+', name):
+                yield f'{at}a public header includes <{name}>; only the standard library and <remsh/...> are allowed'
+            continue
+        elif public:
+            yield f'{at}a public header includes the private "{name}"'
+            continue
+        else:
+            other = name.split('/')[0] if '/' in name else None
+        if other not in ALLOWED:
+            yield f'{at}includes {name}, which is in no layer'
+        elif other != layer and other not in ALLOWED[layer]:
+            yield f'{at}{layer} includes {name} of {other}'
+
+
+def check_examples(root):
+    for path in sources(root / 'examples'):
+        for number, _, name in includes(path):
+            if '/' in name and not name.startswith(('remsh/', 'sys/')):
+                yield f'{path.relative_to(root).as_posix()}:{number}: an example includes {name}; hosts have <remsh/...>'
+
+
+def sources(folder):
+    return sorted(path for path in folder.rglob('*') if path.suffix in ('.hpp', '.cpp'))
+
+
+def check_lists(root):
+    """What no list names is not built, and a test that is not built always passes."""
+    for listing, folder, pattern in (
+        ('include/meson.build', 'include', '**/*.hpp'),
+        ('src/meson.build', 'src', '**/*.cpp'),
+        ('tests/meson.build', 'tests', '**/*_test.cpp'),
+    ):
+        build_file = root / listing
+        listed = set(re.findall(r"'([^']+)'", build_file.read_text(encoding='utf-8'))) if build_file.exists() else set()
+        for path in sorted((root / folder).glob(pattern)):
+            name = path.relative_to(root / folder).as_posix()
+            if name not in listed:
+                yield f'{folder}/{name}: is not listed in {listing}'
+
+
+def check(root):
+    for path in sources(root / 'include') + sources(root / 'src'):
+        yield from check_file(root, path)
+    yield from check_examples(root)
+    yield from check_lists(root)
+
+
+PLANTED = {
+    'include/remsh/base/a.hpp': '#include <asio.hpp>\n#include <sys/types.h>\n#include "base/b.hpp"\n',
+    'include/remsh/rpc/a.hpp': '#include <remsh/master.hpp>\n',
+    'src/base/b.cpp': '#include "os/file.hpp"\n#include "transport/asio.hpp"\n',
+    'src/rpc/b.cpp': '#include "operations/schema.hpp"\n',
+    'src/master/local_slave_listener.cpp': '#include <remsh/slave/slave_server.hpp>\n#include <openssl/hmac.h>\n',
+    'src/slave/b.cpp': '  #  include "master/backend.hpp"\n#include "nowhere.hpp"\n',
+    'src/odd/b.cpp': '',
+    'examples/b.cpp': '#include "rpc/peer.hpp"\n',
+    'tests/unit/base/b_test.cpp': '',
+}
+EXPECTED = [
+    'include/remsh/base/a.hpp:1: includes asio.hpp;',
+    'include/remsh/base/a.hpp:2: a public header includes <sys/types.h>',
+    'include/remsh/base/a.hpp:3: a public header includes the private "base/b.hpp"',
+    'include/remsh/rpc/a.hpp:1: rpc includes remsh/master.hpp of master',
+    'src/base/b.cpp:1: base includes os/file.hpp of os',
+    'src/base/b.cpp:2: includes transport/asio.hpp; only src/transport may',
+    'src/rpc/b.cpp:1: rpc includes operations/schema.hpp of operations',
+    'src/master/local_slave_listener.cpp:1: master includes remsh/slave/slave_server.hpp of slave',
+    'src/master/local_slave_listener.cpp:2: includes openssl/hmac.h; nobody may',
+    'src/slave/b.cpp:1: slave includes master/backend.hpp of master',
+    'src/slave/b.cpp:2: includes nowhere.hpp, which is in no layer',
+    'src/odd/b.cpp: is in no layer',
+    'examples/b.cpp:1: an example includes rpc/peer.hpp',
+    'include/remsh/base/a.hpp: is not listed in include/meson.build',
+    'src/base/b.cpp: is not listed in src/meson.build',
+    'tests/unit/base/b_test.cpp: is not listed in tests/meson.build',
+]
+# What is allowed, beside it.
+SOUND = {
+    'include/meson.build': "'remsh/operations/good.hpp', 'remsh/rpc/a.hpp'",
+    'src/meson.build': "'master/good.cpp'",
+    'include/remsh/operations/good.hpp': '#include <remsh/version.hpp>\n#include <remsh/connection/box.hpp>\n#include <map>\n',
+    'src/master/good.cpp': '#include "operations/schema.hpp"\n#include "rpc/peer.hpp"\n#include <remsh/base/log.hpp>\n#include <sys/wait.h>\n',
+    'src/transport/asio.hpp': '#include <asio.hpp>\n#include <asio/steady_timer.hpp>\n',
+}
+
+
+def self_test():
+    with tempfile.TemporaryDirectory() as name:
+        root = pathlib.Path(name)
+        for where, text in {**PLANTED, **SOUND}.items():
+            path = root / where
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding='utf-8')
+        found = list(check(root))
+    missed = [line for line in EXPECTED if not any(f.startswith(line) for f in found)]
+    wrong = [f for f in found if 'good' in f or f.startswith('src/transport/asio.hpp')]
+    for line in missed:
+        print(f'not found: {line}')
+    for line in wrong:
+        print(f'found, but allowed: {line}')
+    return 1 if missed or wrong else 0
+
+
+def main():
+    if sys.argv[1:] == ['--self-test']:
+        return self_test()
+    found = list(check(pathlib.Path(sys.argv[1]).resolve()))
+    for line in found:
+        print(line)
+    return 1 if found else 0
+
+
+sys.exit(main())
