@@ -5,6 +5,7 @@
 // wire) and a sentence that names the key; unknown keys are ignored.
 #pragma once
 
+#include "base/decimal.hpp"
 #include "base/result.hpp"
 
 #include <remsh/connection/box.hpp>
@@ -24,9 +25,8 @@ namespace remsh::operations {
 Bytes join_list(const std::vector<Bytes>& elements);
 Result<std::vector<Bytes>> split_list(BytesView text);
 
-/// Decimal without sign or leading zero.
-Bytes to_decimal(std::uint64_t value);
-std::optional<std::uint64_t> from_decimal(BytesView text);
+using remsh::from_decimal;
+using remsh::to_decimal;
 
 struct SetCwdRequest {
   std::optional<Bytes> path;
@@ -90,7 +90,7 @@ enum class OutputMode : std::uint8_t { discard, stream, merge };
 
 struct ExecuteCommand {
   std::vector<Bytes> args;
-  Bytes cwd;  ///< empty: the session's directory
+  Bytes cwd;                   ///< empty: the session's directory
   std::vector<Bytes> set_env;  ///< NAME=value
   std::vector<Bytes> unset_env;
   bool clear_env = false;
