@@ -1,0 +1,324 @@
+// Process: posix_spawn, waitid, and pidfd where there is one.
+#include "os/process.hpp"
+
+#include "base/text.hpp"
+#include "os/file.hpp"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+/// Room in a pipe that carries much: a quarter of what Linux lets everybody have.
+constexpr int enlarged_pipe = 256 * 1024;
+
+/// As execvp takes it where PATH is not set.
+constexpr std::string_view default_path = "/bin:/usr/bin";
+
+Failure program_failure(int error, const Bytes& name) { return os_failure(error, "program '" + escaped(name) + "'"); }
+
+/// The file that a name without a slash means; kept relative where the entry of PATH is, as the child resolves it.
+Result<Bytes> find_program(const SpawnRequest& request) {
+  const Bytes& name = request.args.front();
+  if (name.empty()) return program_failure(ENOENT, name);
+  if (name.find('/') != Bytes::npos) return name;
+
+  BytesView path = default_path;
+  const auto variable = std::find_if(request.env.begin(), request.env.end(),
+                                     [](const Bytes& entry) { return entry.starts_with("PATH="); });
+  if (variable != request.env.end()) path = BytesView(*variable).substr(5);
+
+  const int at = request.cwd < 0 ? AT_FDCWD : request.cwd;
+  int error = ENOENT;
+  for (;;) {
+    const std::size_t colon = path.find(':');
+    const BytesView entry = path.substr(0, colon);
+    Bytes candidate = (entry.empty() ? Bytes(".") : Bytes(entry)) + '/' + name;
+    struct stat status {};
+    if (::fstatat(at, candidate.c_str(), &status, 0) == 0) {
+      if (S_ISREG(status.st_mode) && ::faccessat(at, candidate.c_str(), X_OK, AT_EACCESS) == 0) return candidate;
+      error = EACCES;  // something better may follow; else this is what to say
+    } else if (errno == EACCES) {
+      error = EACCES;
+    }
+    if (colon == BytesView::npos) return program_failure(error, name);
+    path.remove_prefix(colon + 1);
+  }
+}
+
+/// What a failed start is about: the system's number alone often points at the wrong thing.
+Failure spawn_failure(int error, const SpawnRequest& request, const Bytes& path) {
+  const Bytes& name = request.args.front();
+  const int at = request.cwd < 0 ? AT_FDCWD : request.cwd;
+  if (error == E2BIG) return os_failure(error, "program '" + escaped(name) + "': arguments and environment");
+  if (error == ENOENT && ::faccessat(at, path.c_str(), F_OK, 0) == 0) {
+    return os_failure(error, "the interpreter of program '" + escaped(name) + "'");
+  }
+  if (error == EACCES && ::faccessat(at, ".", X_OK, AT_EACCESS) != 0) return os_failure(error, "the working directory");
+  return program_failure(error, name);
+}
+
+/// A descriptor that is not one of the three which the child's are put on.
+Result<int> above_standard(int descriptor, UniqueFd& copy) {
+  if (descriptor > STDERR_FILENO) return descriptor;
+  copy.reset(::fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (!copy) return os_failure(errno, "a descriptor for the program");
+  return copy.get();
+}
+
+struct FileActions {
+  FileActions() noexcept { ::posix_spawn_file_actions_init(&actions); }
+  FileActions(const FileActions&) = delete;
+  FileActions& operator=(const FileActions&) = delete;
+  ~FileActions() { ::posix_spawn_file_actions_destroy(&actions); }
+  posix_spawn_file_actions_t actions;
+};
+
+struct Attributes {
+  Attributes() noexcept { ::posix_spawnattr_init(&attributes); }
+  Attributes(const Attributes&) = delete;
+  Attributes& operator=(const Attributes&) = delete;
+  ~Attributes() { ::posix_spawnattr_destroy(&attributes); }
+  posix_spawnattr_t attributes;
+};
+
+std::vector<char*> pointers(const std::vector<Bytes>& strings) {
+  std::vector<char*> result;
+  result.reserve(strings.size() + 1);
+  for (const Bytes& text : strings) result.push_back(const_cast<char*>(text.c_str()));
+  result.push_back(nullptr);
+  return result;
+}
+
+enum class ChildState { running, ended, not_ours };
+
+ChildState state_of(pid_t pid) noexcept {
+  siginfo_t info{};
+  int result = 0;
+  do {
+    result = ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT);
+  } while (result != 0 && errno == EINTR);
+  if (result != 0) return ChildState::not_ours;
+  return info.si_pid == pid ? ChildState::ended : ChildState::running;
+}
+
+/// The read end first.
+Result<std::array<UniqueFd, 2>> open_pipe() {
+  std::array<int, 2> ends{};
+#if defined(__APPLE__)
+  // A program started by somebody else between the two calls inherits it: this system has nothing better.
+  if (::pipe(ends.data()) != 0) return os_failure(errno, "pipe");
+  for (const int end : ends) ::fcntl(end, F_SETFD, FD_CLOEXEC);
+#else
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return os_failure(errno, "pipe");
+#endif
+  return std::array<UniqueFd, 2>{UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+Result<ChildPipe> child_pipe(std::size_t our_end) {
+  Result<std::array<UniqueFd, 2>> ends = open_pipe();
+  if (!ends) return std::move(ends).failure();
+  ChildPipe pipe{std::move((*ends)[our_end]), std::move((*ends)[1 - our_end])};
+  if (::fcntl(pipe.ours.get(), F_SETFL, O_NONBLOCK) != 0) return os_failure(errno, "pipe");
+  return pipe;
+}
+
+}  // namespace
+
+/// A thread that waits for the end of one child and then makes a descriptor readable.
+class Process::ExitWaiter {
+ public:
+  ExitWaiter(pid_t pid, UniqueFd signalled) : signalled_(std::move(signalled)) {
+    sigset_t all;
+    sigset_t before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      thread_ = std::thread([this, pid] { run(pid); });
+    } catch (...) {
+      ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+      throw;
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+  ExitWaiter(const ExitWaiter&) = delete;
+  ExitWaiter& operator=(const ExitWaiter&) = delete;
+  ~ExitWaiter() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  void run(pid_t pid) {
+    siginfo_t info{};
+    while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+    }
+    signalled_.reset();
+  }
+
+  UniqueFd signalled_;
+  std::thread thread_;
+};
+
+Process::Process(pid_t pid) noexcept : pid_(pid) {}
+
+Process::Process(Process&& other) noexcept
+    : pid_(other.pid_),
+      reaped_(std::exchange(other.reaped_, true)),
+      exit_(std::move(other.exit_)),
+      waiter_(std::move(other.waiter_)) {}
+
+Process& Process::operator=(Process&& other) noexcept {
+  if (this != &other) {
+    end();
+    pid_ = other.pid_;
+    reaped_ = std::exchange(other.reaped_, true);
+    exit_ = std::move(other.exit_);
+    waiter_ = std::move(other.waiter_);
+  }
+  return *this;
+}
+
+Process::~Process() { end(); }
+
+void Process::end() noexcept {
+  if (reaped_) return;
+  signal_group(SIGKILL);
+  waiter_.reset();
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  reaped_ = true;
+}
+
+void Process::abandon() noexcept {
+  if (waiter_) static_cast<void>(waiter_.release());  // its thread waits as long as the process does not end
+  reaped_ = true;
+}
+
+Result<void> Process::watch_exit(bool use_pidfd) {
+#if defined(__linux__) && defined(SYS_pidfd_open)
+  if (use_pidfd) {
+    exit_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));  // born with FD_CLOEXEC
+    if (exit_) return {};
+  }
+#else
+  static_cast<void>(use_pidfd);
+#endif
+  Result<std::array<UniqueFd, 2>> ends = open_pipe();
+  if (!ends) return std::move(ends).failure();
+  exit_ = std::move((*ends)[0]);
+  try {
+    waiter_ = std::make_unique<ExitWaiter>(pid_, std::move((*ends)[1]));
+  } catch (const std::system_error& error) {
+    return os_failure(error.code().value(), "a thread for the program");
+  }
+  return {};
+}
+
+bool Process::has_ended() const noexcept { return reaped_ || state_of(pid_) != ChildState::running; }
+
+bool Process::signal_group(int signal) noexcept { return !reaped_ && signal_group_of(pid_, signal); }
+
+Result<std::optional<ExitStatus>> Process::reap() {
+  int status = 0;
+  pid_t result = 0;
+  if (reaped_) return os_failure(ECHILD, "exit status");
+  do {
+    result = ::waitpid(pid_, &status, WNOHANG);
+  } while (result < 0 && errno == EINTR);
+  if (result == 0) return std::optional<ExitStatus>();
+  reaped_ = true;
+  waiter_.reset();
+  if (result < 0) return os_failure(errno, "the exit status was taken by another part of the slave's program");
+  ExitStatus ended;
+  if (WIFSIGNALED(status)) {
+    ended.signal = WTERMSIG(status);
+  } else {
+    ended.code = WEXITSTATUS(status);
+  }
+  return std::optional<ExitStatus>(ended);
+}
+
+Result<Process> spawn(const SpawnRequest& request) {
+  if (request.args.empty()) return Failure{Errc::invalid_argument, "no program"};
+  Result<Bytes> path = find_program(request);
+  if (!path) return std::move(path).failure();
+
+  UniqueFd null;
+  if (request.in < 0 || request.out < 0 || request.err < 0) {
+    null.reset(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (!null) return os_failure(errno, "/dev/null");
+  }
+
+  FileActions files;
+  int error = 0;
+  if (request.cwd >= 0) error = ::posix_spawn_file_actions_addfchdir_np(&files.actions, request.cwd);
+  const std::array<int, 3> wanted = {request.in, request.out, request.err};
+  std::array<UniqueFd, 3> copies;
+  for (std::size_t target = 0; target < wanted.size() && error == 0; ++target) {
+    Result<int> source = above_standard(wanted[target] < 0 ? null.get() : wanted[target], copies[target]);
+    if (!source) return std::move(source).failure();
+    error = ::posix_spawn_file_actions_adddup2(&files.actions, *source, static_cast<int>(target));
+  }
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+  // Ours are all close-on-exec; those that a careless host opened are not.
+  if (error == 0) error = ::posix_spawn_file_actions_addclosefrom_np(&files.actions, STDERR_FILENO + 1);
+#endif
+
+  Attributes how;
+  sigset_t none;
+  sigset_t all;
+  ::sigemptyset(&none);
+  ::sigfillset(&all);
+  ::posix_spawnattr_setpgroup(&how.attributes, 0);
+  ::posix_spawnattr_setsigmask(&how.attributes, &none);
+  ::posix_spawnattr_setsigdefault(&how.attributes, &all);
+  ::posix_spawnattr_setflags(&how.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+
+  const std::vector<char*> args = pointers(request.args);
+  const std::vector<char*> env = pointers(request.env);
+  pid_t pid = -1;
+  if (error == 0) {
+    error = ::posix_spawn(&pid, path->c_str(), &files.actions, &how.attributes, args.data(), env.data());
+  }
+  if (error != 0) return spawn_failure(error, request, *path);
+
+  Process process(pid);
+  if (Result<void> watched = process.watch_exit(request.use_pidfd); !watched) return std::move(watched).failure();
+  return process;
+}
+
+bool signal_group_of(pid_t leader, int signal) noexcept {
+  return state_of(leader) != ChildState::not_ours && ::kill(-leader, signal) == 0;
+}
+
+Result<ChildPipe> open_pipe_from_child() { return child_pipe(0); }
+
+Result<ChildPipe> open_pipe_to_child() { return child_pipe(1); }
+
+void enlarge_pipe(int descriptor) noexcept {
+#if defined(F_SETPIPE_SZ)
+  static_cast<void>(::fcntl(descriptor, F_SETPIPE_SZ, enlarged_pipe));
+#else
+  static_cast<void>(descriptor);
+#endif
+}
+
+}  // namespace remsh

@@ -1,0 +1,354 @@
+// Process: starting programs, how they end, what they inherit.
+#include "os/process.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+using namespace remsh;
+
+namespace {
+
+const std::vector<Bytes> plain_env = {"PATH=/usr/bin:/bin", "LC_ALL=C"};
+
+/// A directory of this test, gone with it.
+class Folder {
+ public:
+  Folder() {
+    std::string name = std::filesystem::temp_directory_path() / "remsh-process-XXXXXX";
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    path_ = name;
+    fd_.reset(::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] std::filesystem::path path() const { return path_; }
+
+  void write(const std::string& name, const std::string& text, mode_t mode) const {
+    std::filesystem::create_directories((path_ / name).parent_path());
+    std::ofstream(path_ / name) << text;
+    REQUIRE(::chmod((path_ / name).c_str(), mode) == 0);
+  }
+
+ private:
+  std::filesystem::path path_;
+  UniqueFd fd_;
+};
+
+/// Waits for the end by the descriptor, as the loop does.
+ExitStatus wait_for(Process& process) {
+  pollfd watched{process.exit_descriptor(), POLLIN, 0};
+  while (::poll(&watched, 1, -1) < 0 && errno == EINTR) {
+  }
+  auto status = process.reap();
+  REQUIRE(status.ok());
+  REQUIRE(status->has_value());
+  return **status;
+}
+
+std::string read_all(int descriptor) {
+  std::string text;
+  for (;;) {
+    std::array<char, 4096> buffer{};
+    const ssize_t got = ::read(descriptor, buffer.data(), buffer.size());
+    if (got > 0) {
+      text.append(buffer.data(), static_cast<std::size_t>(got));
+    } else if (got == 0) {
+      return text;
+    } else {
+      pollfd watched{descriptor, POLLIN, 0};
+      ::poll(&watched, 1, -1);
+    }
+  }
+}
+
+/// Runs a program to its end; gives what it wrote.
+std::string output_of(SpawnRequest request) {
+  auto pipe = open_pipe_from_child();
+  REQUIRE(pipe.ok());
+  request.out = pipe->theirs.get();
+  auto process = spawn(request);
+  REQUIRE_MESSAGE(process.ok(), process.failure().message);
+  pipe->theirs.reset();
+  std::string text = read_all(pipe->ours.get());
+  wait_for(*process);
+  return text;
+}
+
+SpawnRequest shell(const Bytes& script) { return {.args = {"sh", "-c", script}, .env = plain_env}; }
+
+Failure failure_of(const SpawnRequest& request) {
+  auto process = spawn(request);
+  REQUIRE(!process.ok());
+  return process.failure();
+}
+
+}  // namespace
+
+TEST_CASE("a program's exit code is given, once its descriptor says that it has ended") {
+  for (const bool pidfd : {true, false}) {
+    SpawnRequest request = shell("exit 7");
+    request.use_pidfd = pidfd;
+    auto process = spawn(request);
+    REQUIRE(process.ok());
+    const ExitStatus status = wait_for(*process);
+    CHECK(status.code == 7);
+    CHECK(!status.signal);
+    CHECK(!process->reap().ok());
+  }
+}
+
+TEST_CASE("a program ended by a signal tells which") {
+  for (const bool pidfd : {true, false}) {
+    SpawnRequest request = shell("kill -ABRT $$");
+    request.use_pidfd = pidfd;
+    auto process = spawn(request);
+    REQUIRE(process.ok());
+    const ExitStatus status = wait_for(*process);
+    CHECK(status.signal == SIGABRT);
+    CHECK(!status.code);
+  }
+}
+
+TEST_CASE("a program that runs has no status yet") {
+  auto process = spawn({.args = {"sleep", "1000"}, .env = plain_env});
+  REQUIRE(process.ok());
+  CHECK(!process->has_ended());
+  auto status = process->reap();
+  REQUIRE(status.ok());
+  CHECK(!status->has_value());
+  CHECK(process->signal_group(SIGKILL));
+  CHECK(wait_for(*process).signal == SIGKILL);
+  CHECK(process->has_ended());
+}
+
+TEST_CASE("a group is signalled as a whole, and never after its leader was reaped") {
+  auto pipe = open_pipe_from_child();
+  REQUIRE(pipe.ok());
+  SpawnRequest request = shell("sleep 1000 & echo; wait");
+  request.out = pipe->theirs.get();
+  auto process = spawn(request);
+  REQUIRE(process.ok());
+  pipe->theirs.reset();
+  pollfd watched{pipe->ours.get(), POLLIN, 0};
+  REQUIRE(::poll(&watched, 1, -1) == 1);
+  CHECK(process->signal_group(SIGTERM));
+  CHECK(read_all(pipe->ours.get()) == "\n");  // both have let go of it
+  CHECK(wait_for(*process).signal == SIGTERM);
+  CHECK(!process->signal_group(SIGTERM));
+  CHECK(!signal_group_of(process->pid(), 0));
+}
+
+TEST_CASE("the ended leader of a group that was not reaped can be signalled without harm") {
+  auto process = spawn(shell("exit 0"));
+  REQUIRE(process.ok());
+  pollfd watched{process->exit_descriptor(), POLLIN, 0};
+  REQUIRE(::poll(&watched, 1, -1) == 1);
+  CHECK(process->has_ended());
+  CHECK(process->signal_group(SIGTERM));
+  CHECK(wait_for(*process).code == 0);
+}
+
+TEST_CASE("a process that is dropped is killed with its group and leaves no zombie") {
+  pid_t pid = -1;
+  for (const bool pidfd : {true, false}) {
+    {
+      auto process = spawn({.args = {"sleep", "1000"}, .env = plain_env, .use_pidfd = pidfd});
+      REQUIRE(process.ok());
+      pid = process->pid();
+    }
+    CHECK(::waitpid(pid, nullptr, WNOHANG) == -1);
+    CHECK(errno == ECHILD);
+  }
+}
+
+TEST_CASE("input and output go through pipes, any byte unchanged") {
+  auto in = open_pipe_to_child();
+  auto out = open_pipe_from_child();
+  REQUIRE(in.ok());
+  REQUIRE(out.ok());
+  auto process = spawn({.args = {"cat"}, .env = plain_env, .in = in->theirs.get(), .out = out->theirs.get()});
+  REQUIRE(process.ok());
+  in->theirs.reset();
+  out->theirs.reset();
+  const std::string bytes("a\0\xff\n", 4);
+  REQUIRE(::write(in->ours.get(), bytes.data(), bytes.size()) == 4);
+  in->ours.reset();
+  CHECK(read_all(out->ours.get()) == bytes);
+  CHECK(wait_for(*process).code == 0);
+}
+
+TEST_CASE("our ends of the pipes do not block, the program's do") {
+  auto in = open_pipe_to_child();
+  auto out = open_pipe_from_child();
+  REQUIRE(in.ok());
+  REQUIRE(out.ok());
+  CHECK((::fcntl(in->ours.get(), F_GETFL) & O_NONBLOCK) != 0);
+  CHECK((::fcntl(out->ours.get(), F_GETFL) & O_NONBLOCK) != 0);
+  CHECK((::fcntl(in->theirs.get(), F_GETFL) & O_NONBLOCK) == 0);
+  CHECK((::fcntl(out->theirs.get(), F_GETFL) & O_NONBLOCK) == 0);
+  for (const int end : {in->ours.get(), in->theirs.get(), out->ours.get(), out->theirs.get()}) {
+    CHECK((::fcntl(end, F_GETFD) & FD_CLOEXEC) != 0);
+  }
+}
+
+TEST_CASE("without descriptors a program reads nothing and its output is dropped") {
+  CHECK(output_of(shell("cat; echo end")) == "end\n");
+  auto process = spawn(shell("echo nowhere && echo nowhere >&2"));
+  REQUIRE(process.ok());
+  CHECK(wait_for(*process).code == 0);
+}
+
+#if defined(__linux__)
+TEST_CASE("a program inherits the three descriptors and nothing else") {
+  const UniqueFd careless(::open("/dev/null", O_RDONLY));  // without O_CLOEXEC, as a host program may
+  CHECK(output_of(shell("ls /proc/self/fd")) == "0\n1\n2\n3\n");  // 3: what ls reads
+}
+
+TEST_CASE("a program begins with no signal blocked or ignored") {
+  sigset_t blocked;
+  sigset_t before;
+  ::sigfillset(&blocked);
+  ::pthread_sigmask(SIG_SETMASK, &blocked, &before);
+  struct sigaction old {};
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  ::sigaction(SIGUSR1, &ignore, &old);
+  const std::string masks = output_of(shell("sed -n -e 's/^SigBlk://p' -e 's/^SigIgn://p' /proc/self/status"));
+  ::sigaction(SIGUSR1, &old, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  std::istringstream lines(masks);
+  std::uint64_t blocked_mask = 1;
+  std::uint64_t ignored_mask = 1;
+  lines >> std::hex >> blocked_mask >> ignored_mask;
+  constexpr std::uint64_t of_the_library = 3ULL << 31U;  // 32 and 33 are the C library's own
+  CHECK(blocked_mask == 0);
+  CHECK((ignored_mask & ~of_the_library) == 0);
+}
+#endif
+
+TEST_CASE("descriptors of ours among the first three do not get in the way of the program's") {
+  // In a child of our own: the test's standard descriptors must stay.
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    ::close(0);
+    ::close(1);
+    ::close(2);
+    auto out = open_pipe_from_child();  // 0 and 1
+    auto err = open_pipe_from_child();  // 2 and 3
+    SpawnRequest request = shell("echo out; echo err >&2; cat");
+    request.out = out->theirs.get();
+    request.err = err->theirs.get();
+    auto process = spawn(request);
+    out->theirs.reset();
+    err->theirs.reset();
+    const bool right = process.ok() && read_all(out->ours.get()) == "out\n" && read_all(err->ours.get()) == "err\n";
+    ::_exit(right ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+
+TEST_CASE("a program starts in the directory that was given") {
+  const Folder folder;
+  SpawnRequest request = shell("pwd -P");
+  request.cwd = folder.fd();
+  CHECK(output_of(request) == std::filesystem::canonical(folder.path()).string() + "\n");
+}
+
+TEST_CASE("a program gets the environment that was given and nothing of ours") {
+  SpawnRequest request{.args = {"env"}, .env = {"PATH=/usr/bin:/bin", "B=2", "A=x=y"}};
+  CHECK(output_of(request) == "PATH=/usr/bin:/bin\nB=2\nA=x=y\n");
+}
+
+TEST_CASE("a name is looked up in the PATH of its own environment, relative entries in its own directory") {
+  const Folder folder;
+  folder.write("bin/tool", "#!/bin/sh\necho relative\n", 0755);
+  folder.write("other/tool", "#!/bin/sh\necho other\n", 0755);
+  folder.write("tool", "#!/bin/sh\necho here\n", 0755);
+  folder.write("plain/tool", "#!/bin/sh\n", 0644);
+  std::filesystem::create_directories(folder.path() / "dir/tool");
+  SpawnRequest request{.args = {"tool"}, .env = {"PATH=/nowhere:bin"}, .cwd = folder.fd()};
+  CHECK(output_of(request) == "relative\n");
+  request.env = {"PATH=" + (folder.path() / "other").string() + ":bin"};
+  CHECK(output_of(request) == "other\n");
+  request.env = {"PATH=:bin"};
+  CHECK(output_of(request) == "here\n");
+  request.env = {"PATH=plain:dir:bin"};
+  CHECK(output_of(request) == "relative\n");
+  request.args = {"bin/tool"};
+  request.env = {};
+  CHECK(output_of(request) == "relative\n");
+  request.args = {"true"};
+  CHECK(output_of(request).empty());
+}
+
+TEST_CASE("a program that is missing or cannot run fails with the system's own error, and says what it is") {
+  const Folder folder;
+  folder.write("plain", "#!/bin/sh\n", 0644);
+  folder.write("garbage", "\x01\x02\x03", 0755);
+  folder.write("orphan", "#!/no/such/interpreter\n", 0755);
+  SpawnRequest request{.args = {"no-such-program"}, .env = plain_env, .cwd = folder.fd()};
+
+  Failure failure = failure_of(request);
+  CHECK(failure.code == Errc::os_error);
+  CHECK(failure.os == ENOENT);
+  CHECK(failure.message.find("program 'no-such-program'") != std::string::npos);
+
+  request.args = {"./no-such-program"};
+  CHECK(failure_of(request).os == ENOENT);
+  request.args = {""};
+  CHECK(failure_of(request).os == ENOENT);
+  request.args = {"./plain"};
+  CHECK(failure_of(request).os == EACCES);
+  request.args = {"."};
+  CHECK(failure_of(request).os == EACCES);
+  request.args = {"./"};
+  CHECK(failure_of(request).os == EACCES);
+  request.args = {"./garbage"};
+  CHECK(failure_of(request).os == ENOEXEC);
+  request.args = {"plain/x"};
+  CHECK(failure_of(request).os == ENOTDIR);
+  request.args = {"./orphan"};
+  failure = failure_of(request);
+  CHECK(failure.os == ENOENT);
+  CHECK(failure.message.find("interpreter") != std::string::npos);
+  request.args = {"plain"};
+  request.env = {"PATH=/nowhere:."};
+  CHECK(failure_of(request).os == EACCES);
+  CHECK(spawn(SpawnRequest{}).failure().code == Errc::invalid_argument);
+}
+
+TEST_CASE("arguments that are too long for the system fail with E2BIG") {
+  const Failure failure = failure_of({.args = {"true", Bytes(16 * 1024 * 1024, 'x')}, .env = plain_env});
+  CHECK(failure.os == E2BIG);
+  CHECK(failure.message.find("arguments and environment") != std::string::npos);
+}
+
+TEST_CASE("a failed start leaves no child behind") {
+  failure_of({.args = {"./no-such-program"}, .env = plain_env});
+  siginfo_t zombie{};
+  static_cast<void>(::waitid(P_ALL, 0, &zombie, WEXITED | WNOHANG | WNOWAIT));
+  CHECK(zombie.si_pid == 0);
+}
