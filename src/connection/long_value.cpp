@@ -1,0 +1,109 @@
+// Long values: cut for the wire, and joined again.
+#include "connection/long_value.hpp"
+
+#include "base/text.hpp"
+
+#include <remsh/connection/box_codec.hpp>
+
+#include <algorithm>
+#include <cassert>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace remsh {
+namespace {
+
+constexpr BytesView digits = "0123456789abcdef";
+constexpr std::size_t suffix_size = 5;  // the '~' and four digits
+
+bool has_mark(BytesView key) { return key.find('~') != BytesView::npos; }
+
+Bytes continuation_key(BytesView key, std::size_t number) {
+  assert(number <= 0xffffU);
+  Bytes result(key);
+  result.push_back('~');
+  for (int shift = 12; shift >= 0; shift -= 4) result.push_back(digits[(number >> shift) & 0xfU]);
+  return result;
+}
+
+/// The key and the number of a continuation's key; nothing where it is none.
+std::optional<std::pair<BytesView, std::size_t>> parse_continuation(BytesView key) {
+  if (key.size() <= suffix_size || key.find('~') != key.size() - suffix_size) return std::nullopt;
+  std::size_t number = 0;
+  for (const char c : key.substr(key.size() - suffix_size + 1)) {
+    const auto digit = digits.find(c);
+    if (digit == BytesView::npos) return std::nullopt;
+    number = number << 4U | digit;
+  }
+  if (number == 0) return std::nullopt;
+  return std::pair(key.substr(0, key.size() - suffix_size), number);
+}
+
+Failure malformed(BytesView key, const char* what) {
+  return Failure{Errc::invalid_argument, "the key '" + escaped(key) + "' " + what};
+}
+
+/// Each continuation alone: where all have a full part before them there is no gap, and they can be joined by counting.
+Result<void> check_continuation(const Box& box, BytesView key, BytesView value) {
+  const auto continuation = parse_continuation(key);
+  if (!continuation) return malformed(key, "has a '~' and is no continuation of a long value");
+  if (value.empty()) return malformed(key, "continues a long value with nothing");
+  const auto [base, number] = *continuation;
+  const auto before = box.get(number == 1 ? Bytes(base) : continuation_key(base, number - 1));
+  if (!before) return malformed(key, "continues a long value of which the part before is missing");
+  if (before->size() != Box::max_value) return malformed(key, "continues a part of a long value that is not full");
+  return {};
+}
+
+}  // namespace
+
+bool has_long_value(const Box& box) noexcept {
+  return std::any_of(box.begin(), box.end(),
+                     [](const Box::Field& field) { return field.value.size() > Box::max_value; });
+}
+
+Result<Box> split_long_values(const Box& box) {
+  const BoxLimits limits;
+  std::size_t size = 2;
+  for (const auto& [key, value] : box) size += encoded_size(key, value);
+  if (size > limits.bytes) {
+    return Failure{Errc::too_large, std::to_string(size) + " bytes; a call carries at most " +
+                                        std::to_string(limits.bytes) + ": send a file instead"};
+  }
+  Box result;
+  for (const auto& [key, value] : box) {
+    BytesView rest = value;
+    result.set(key, Bytes(rest.substr(0, Box::max_value)));
+    if (rest.size() <= Box::max_value) continue;
+    if (has_mark(key)) return malformed(key, "has a '~', so its value cannot be over 65535 bytes");
+    if (key.size() > Box::max_key - suffix_size) return malformed(key, "is too long for a value over 65535 bytes");
+    for (std::size_t number = 1; rest.size() > Box::max_value; ++number) {
+      rest.remove_prefix(Box::max_value);
+      result.set(continuation_key(key, number), Bytes(rest.substr(0, Box::max_value)));
+    }
+  }
+  return result;
+}
+
+Result<Box> join_long_values(Box box) {
+  if (std::none_of(box.begin(), box.end(), [](const Box::Field& field) { return has_mark(field.key); })) return box;
+  Box result;
+  for (const auto& [key, first] : box) {
+    if (has_mark(key)) {
+      if (auto checked = check_continuation(box, key, first); !checked.ok()) return std::move(checked).failure();
+      continue;
+    }
+    Bytes value = first;
+    for (std::size_t number = 1; first.size() == Box::max_value; ++number) {
+      const auto part = box.get(continuation_key(key, number));
+      if (!part) break;
+      value.append(*part);
+    }
+    result.set(key, std::move(value));
+  }
+  return result;
+}
+
+}  // namespace remsh

@@ -1,0 +1,24 @@
+// Long values: the one rule for values over 65535 bytes. docs/protocol.md section 3.
+//
+// A long value is cut: the first 65535 bytes are the value of its key, the next those of the key followed by "~0001",
+// then "~0002" and so on; all but the last are full.
+#pragma once
+
+#include "base/result.hpp"
+
+#include <remsh/connection/box.hpp>
+
+namespace remsh {
+
+/// True where a value does not fit into a box on the wire, so that split_long_values() has something to do.
+[[nodiscard]] bool has_long_value(const Box& box) noexcept;
+
+/// The same box with its long values cut. Fails with too_large where no box on the wire can hold it, and with
+/// invalid_argument where the key of a long value has a '~' or no room for the continuation's number.
+Result<Box> split_long_values(const Box& box);
+
+/// The same box with its long values joined, as a receiver needs it. Fails with invalid_argument where a continuation
+/// is empty, has no full part before it, or where a key with a '~' is anything but a continuation.
+Result<Box> join_long_values(Box box);
+
+}  // namespace remsh
