@@ -1,0 +1,60 @@
+// Directory: a directory held open, against which paths are resolved; never chdir.
+#include "os/directory.hpp"
+
+#include "os/file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+namespace remsh {
+
+namespace {
+
+// The system's own word for where a descriptor is; empty (errno says why) where it has none.
+Bytes path_of(int descriptor) {
+#if defined(F_GETPATH)
+  char buffer[PATH_MAX];
+  return ::fcntl(descriptor, F_GETPATH, buffer) == 0 ? Bytes(buffer) : Bytes();
+#else
+  char buffer[PATH_MAX];
+  const ssize_t size = ::readlink(("/proc/self/fd/" + std::to_string(descriptor)).c_str(), buffer, sizeof(buffer));
+  if (size < 0) return {};
+  if (size == sizeof(buffer)) return errno = ENAMETOOLONG, Bytes();
+  return {buffer, static_cast<std::size_t>(size)};
+#endif
+}
+
+}  // namespace
+
+Result<Directory> Directory::open(int at, const Bytes& path) {
+  constexpr BytesView what = "open";
+  if (auto checked = check_path(path, what); !checked) return std::move(checked).failure();
+#if defined(O_PATH)
+  constexpr int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;  // it need not be readable to be worked in
+#else
+  constexpr int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+#endif
+  UniqueFd fd(::openat(at, path.c_str(), flags));
+  if (!fd) return os_failure(errno, what);
+
+  // Refused where chdir would be: nothing can be done in a directory that may not be searched.
+  struct stat status {};
+  if (::fstatat(fd.get(), ".", &status, 0) != 0) return os_failure(errno, what);
+
+  Bytes absolute = path_of(fd.get());
+  if (absolute.empty() && (at == AT_FDCWD || path.front() == '/')) {
+    const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
+    if (real) absolute = real.get();
+  }
+  if (absolute.empty()) return os_failure(errno, "find the path of a directory");
+  return Directory(std::move(fd), std::move(absolute));
+}
+
+}  // namespace remsh

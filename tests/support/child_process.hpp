@@ -1,0 +1,36 @@
+// Running a piece of a test in a process of its own, where it may change limits and rights.
+#pragma once
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <functional>
+#include <iostream>
+
+namespace remsh::test {
+
+/// What run_in_child() gives where the piece could not be set up here.
+inline constexpr int skipped = 77;
+
+/// Forks, runs it, and gives what it returned (0..255); -1 where a signal ended it. It must not use doctest, and the
+/// test program has only one thread at that time.
+inline int run_in_child(const std::function<int()>& work) {
+  std::cout.flush();  // else both processes would write what is still in there
+  const pid_t child = ::fork();
+  if (child < 0) return -1;
+  if (child == 0) ::_exit(work());
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/// Makes root an ordinary user, for whom permissions count. Only in a child.
+inline bool drop_privileges() {
+  if (::geteuid() != 0) return true;
+  constexpr uid_t nobody = 65534;
+  return ::setgid(nobody) == 0 && ::setuid(nobody) == 0;
+}
+
+}  // namespace remsh::test

@@ -1,0 +1,65 @@
+// TempDir: a directory of a test's own, removed with everything in it.
+#pragma once
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <system_error>
+
+namespace remsh::test {
+
+/// Makes an empty directory below the system's directory for temporary files. One thread at a time.
+///
+///     TempDir dir;
+///     dir.write("a", "text");
+///     CHECK(dir.read("a") == "text");
+class TempDir {
+ public:
+  TempDir() {
+    path_ = (std::filesystem::temp_directory_path() / "remsh-test-XXXXXX").string();
+    if (::mkdtemp(path_.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp");
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+  /// The absolute path of something in it.
+  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+  void write(const std::string& name, const std::string& content) const {
+    std::ofstream(*this / name, std::ios::binary) << content;
+  }
+
+  /// What a file holds; empty where there is none.
+  [[nodiscard]] std::string read(const std::string& name) const {
+    std::ifstream file(*this / name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  }
+
+  /// Something is there, be it a symbolic link that leads nowhere.
+  [[nodiscard]] bool has(const std::string& name) const {
+    struct stat what {};
+    return ::lstat((*this / name).c_str(), &what) == 0;
+  }
+
+  /// How many entries it has, hidden ones too.
+  [[nodiscard]] std::size_t count() const {
+    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path_), {}));
+  }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace remsh::test

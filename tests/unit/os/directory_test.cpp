@@ -1,0 +1,65 @@
+#include "os/directory.hpp"
+
+#include "support/child_process.hpp"
+#include "support/temp_dir.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+using namespace remsh;
+using remsh::test::TempDir;
+
+namespace {
+
+int error_of(const Result<Directory>& result) { return result ? 0 : result.failure().os; }
+
+}  // namespace
+
+TEST_CASE("a directory knows its absolute path, without symbolic links") {
+  TempDir dir;
+  const std::string real = std::filesystem::canonical(dir.path());
+  REQUIRE(::mkdir((dir / "d\n\xff").c_str(), 0755) == 0);
+  REQUIRE(::symlink("d\n\xff", (dir / "link").c_str()) == 0);
+  CHECK(Directory::open(AT_FDCWD, dir / "link/.")->path() == real + "/d\n\xff");
+  CHECK(Directory::open(AT_FDCWD, "/")->path() == "/");
+}
+
+TEST_CASE("a relative path is opened against the directory it is given") {
+  TempDir dir;
+  REQUIRE(::mkdir((dir / "d").c_str(), 0755) == 0);
+  auto outer = Directory::open(AT_FDCWD, dir.path());
+  REQUIRE(outer);
+  auto inner = Directory::open(outer->descriptor(), "d");
+  REQUIRE(inner);
+  CHECK(inner->path() == outer->path() + "/d");
+  CHECK(Directory::open(inner->descriptor(), "..")->path() == outer->path());
+  CHECK((::fcntl(inner->descriptor(), F_GETFD) & FD_CLOEXEC) != 0);
+}
+
+TEST_CASE("what is not a directory, or not a path, is refused") {
+  TempDir dir;
+  dir.write("file", "");
+  CHECK(error_of(Directory::open(AT_FDCWD, dir / "file")) == ENOTDIR);
+  CHECK(error_of(Directory::open(AT_FDCWD, dir / "missing")) == ENOENT);
+  CHECK(error_of(Directory::open(AT_FDCWD, "")) == ENOENT);
+  CHECK(error_of(Directory::open(AT_FDCWD, dir / std::string(".\0x", 3))) == EINVAL);
+}
+
+TEST_CASE("a directory may be worked in without being readable, but not without being searchable") {
+  TempDir dir;
+  REQUIRE(::chmod(dir.path().c_str(), 0755) == 0);
+  REQUIRE(::mkdir((dir / "search").c_str(), 0711) == 0);
+  REQUIRE(::mkdir((dir / "closed").c_str(), 0744) == 0);
+  const int code = test::run_in_child([&] {
+    if (!test::drop_privileges()) return test::skipped;
+    if (error_of(Directory::open(AT_FDCWD, dir / "search")) != 0) return 1;
+    return error_of(Directory::open(AT_FDCWD, dir / "closed")) == EACCES ? 0 : 2;
+  });
+  // Who made them may search and read them, so only root's child says something.
+  CHECK((code == 0 || code == test::skipped || ::geteuid() != 0));
+}
