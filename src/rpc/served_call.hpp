@@ -7,6 +7,7 @@
 
 #include <remsh/connection/box.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -35,6 +36,9 @@ class ServedCall {
   [[nodiscard]] virtual bool cancelled() const = 0;
 
   // Blocking, for an operation on a thread of its own.
+
+  /// How long the whole output will be, where that is known; travels with the first piece of it.
+  virtual void announce_total(std::uint64_t bytes) = 0;
 
   /// Sends the first `count` bytes of the block's payload; waits for credit and room. False: cancelled.
   virtual bool write(StreamName stream, Block block, std::size_t count) = 0;

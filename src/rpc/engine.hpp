@@ -1,0 +1,184 @@
+// Engine: the calls and streams of one connection, without I/O: boxes and times in, boxes and completions out.
+#pragma once
+
+#include "base/result.hpp"
+#include "connection/out_queue.hpp"
+#include "rpc/credit.hpp"
+#include "rpc/stream.hpp"
+
+#include <remsh/base/deadline.hpp>
+#include <remsh/connection/box.hpp>
+#include <remsh/connection/box_codec.hpp>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <variant>
+
+namespace remsh::rpc {
+
+/// One call that we made, from its box to the end of what we have to know of it.
+struct OpenCall {
+  enum class State : std::uint8_t {
+    open,       // waits for its answer
+    settled,    // `outcome` is there
+    abandoned,  // its caller has left: kept until the answer comes, for its credit and its id
+  };
+
+  /// Only of calls with an `op`.
+  struct Streams {
+    SendCredit in;
+    ReceiveStream out;
+    ReceiveStream err;
+  };
+
+  std::uint64_t id = 0;
+  State state = State::open;
+  std::unique_ptr<Streams> streams;
+  std::variant<Box, Failure> outcome;
+  void* owner = nullptr;  // whatever the driver wants to find again
+
+  [[nodiscard]] bool has_chunk() const { return streams && (!streams->out.empty() || !streams->err.empty()); }
+  /// In the order of arrival within each stream; err first, as it is short and people wait for it.
+  Chunk take_chunk() { return streams->err.empty() ? streams->out.take() : streams->err.take(); }
+};
+
+/// One call that the other side made and that is not answered yet.
+struct OpenService {
+  Bytes tag;
+  Bytes op;  // empty: no streams, no cancel
+  Bytes command;
+  Box arguments;
+  SendCredit out;
+  SendCredit err;
+  ReceiveStream in;
+  void* owner = nullptr;   // whatever the driver wants to find again
+  bool cancelled = false;
+  bool answered = false;  // and out of the engine's tables
+};
+
+/// The calls and streams of one connection, in both directions. Pure state: no mutex, no thread, no descriptor, no
+/// clock. One thread at a time.
+///
+/// Boxes to send go into the OutQueue. What comes in is told through Events, at once; the handler must not call back.
+class Engine {
+ public:
+  class Events {
+   public:
+    /// A chunk, credit or the outcome came for a call that somebody waits for.
+    virtual void on_call_changed(OpenCall& call) = 0;
+    /// A new call of the other side.
+    virtual void on_service(std::shared_ptr<OpenService> service) = 0;
+    /// Input, credit or a cancel came for one.
+    virtual void on_service_changed(OpenService& service) = 0;
+
+   protected:
+    ~Events() = default;
+  };
+
+  struct Options {
+    bool serves = false;  ///< false: the other side has no verbs here, but ping
+    std::size_t max_services = 1024;
+    std::size_t max_abandoned = 1024;
+    Duration keepalive = std::chrono::seconds(10);
+    Duration patience = std::chrono::seconds(10);
+  };
+
+  Engine(Options options, OutQueue& queue, Events& events) : options_(options), queue_(queue), events_(events) {}
+
+  // --- calls that we make
+
+  /// Makes a call. Fails, before anything is sent, with too_large, invalid_argument or busy.
+  Result<OpenCall*> call(BytesView command, const Box& arguments, bool has_op, void* owner);
+
+  /// The caller leaves. Settled: it is forgotten. Open: the other side is told, and it is forgotten with the answer.
+  void leave(OpenCall& call);
+
+  /// A chunk that take_chunk() gave was used up.
+  void consumed(OpenCall& call, const Chunk& chunk);
+
+  /// Sends the next of `in`: `count` <= room of the payload.
+  void send_input(OpenCall& call, Block block, std::size_t count);
+  void end_input(OpenCall& call);
+
+  [[nodiscard]] std::size_t open_calls() const noexcept { return calls_.size(); }
+  [[nodiscard]] std::size_t abandoned_calls() const noexcept { return abandoned_; }
+
+  // --- calls of the other side
+
+  void answer(OpenService& service, const Box& results);
+  void fail(OpenService& service, const Failure& failure);
+  void send_output(OpenService& service, StreamName stream, Block block, std::size_t count,
+                   std::optional<std::uint64_t> total);
+  void consumed(OpenService& service, const Chunk& chunk);
+
+  [[nodiscard]] std::size_t open_services() const noexcept { return services_.size(); }
+
+  // --- the connection
+
+  /// A box came. A failure is a breach of the protocol: close. A chunk whose bytes lie in `lent`, for the call `reader`,
+  /// is not copied: its reader uses it up before it reads again.
+  Result<void> receive(const BoxView& box, const OpenCall* reader, BytesView lent);
+
+  /// The connection is over: every call we made fails with this, every service is cancelled.
+  void end(const Failure& failure);
+
+  /// Said on purpose before closing.
+  void goodbye(BytesView reason, std::optional<std::uint64_t> retry);
+
+  /// What the other side said before it closed on purpose.
+  struct Goodbye {
+    Bytes reason;
+    std::optional<std::uint64_t> retry;
+  };
+  [[nodiscard]] const std::optional<Goodbye>& said_goodbye() const noexcept { return goodbye_; }
+
+  // --- liveness: told what moved, asked now and then
+
+  void count_sent(std::size_t bytes) noexcept { sent_ += bytes; }
+  void count_received(std::size_t bytes) noexcept { received_ += bytes; }
+
+  /// Pings where that is due. A failure: the other side is silent for too long.
+  Result<void> tick(TimePoint now);
+
+ private:
+  Result<void> receive_outcome(const BoxView& box, BytesView tag, bool is_error);
+  Result<void> receive_call(const BoxView& box, BytesView command, BytesView tag);
+  Result<void> receive_stream_box(const BoxView& box, BytesView command, const OpenCall* reader, BytesView lent);
+  Result<void> receive_input(OpenService& service, Chunk chunk);
+  Result<void> receive_output(BytesView op, BytesView bytes, Chunk chunk, const OpenCall* reader, BytesView lent);
+  Result<void> receive_credit(BytesView op, StreamName stream, std::uint64_t bytes);
+  void grant_credit(BytesView op, StreamName stream, std::uint64_t bytes);
+  void settle(OpenCall& call, std::variant<Box, Failure> outcome);
+  void close_service(OpenService& service);
+  void push(bool ordered);
+
+  const Options options_;
+  OutQueue& queue_;
+  Events& events_;
+  Bytes scratch_;  // one box on its way to the queue
+
+  std::uint64_t next_id_ = 1;
+  std::unordered_map<std::uint64_t, std::unique_ptr<OpenCall>> calls_;
+  std::size_t abandoned_ = 0;
+  CreditPool pool_;
+
+  std::map<Bytes, std::shared_ptr<OpenService>, std::less<>> services_;    // by tag
+  std::map<Bytes, OpenService*, std::less<>> services_by_op_;
+
+  std::optional<Goodbye> goodbye_;
+  std::size_t pongs_ = 0;  // queued since the queue was empty
+
+  std::uint64_t sent_ = 0;
+  std::uint64_t received_ = 0;
+  std::uint64_t seen_sent_ = 0;
+  std::uint64_t seen_received_ = 0;
+  TimePoint last_sent_{};
+  TimePoint last_received_{};
+  bool pinging_ = false;
+};
+
+}  // namespace remsh::rpc

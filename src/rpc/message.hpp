@@ -1,0 +1,42 @@
+// Calls, answers, errors and stream boxes, to bytes. docs/protocol.md sections 2, 5, 6 and 8.
+#pragma once
+
+#include "base/result.hpp"
+#include "connection/block.hpp"
+#include "rpc/stream.hpp"
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/connection/box.hpp>
+#include <remsh/connection/box_codec.hpp>
+
+#include <cstdint>
+#include <optional>
+
+namespace remsh::rpc {
+
+/// The bytes of a call or an answer: the envelope merged with the fields of `content`, long values cut. Fails with
+/// too_large where one box cannot hold it, with invalid_argument where a key is not possible.
+Result<void> encode_call(Bytes& out, BytesView command, BytesView tag, bool has_op, const Box& arguments);
+Result<void> encode_answer(Bytes& out, BytesView tag, const Box& results);
+void encode_error(Bytes& out, BytesView tag, const Failure& failure);
+
+/// Makes a block with `count` bytes of payload a data box.
+void frame_data(Block& block, std::size_t count, BytesView op, StreamName stream, std::optional<std::uint64_t> total);
+
+void encode_end(Bytes& out, BytesView op, StreamName stream);
+void encode_credit(Bytes& out, BytesView op, StreamName stream, std::uint64_t bytes);
+void encode_cancel(Bytes& out, BytesView op);
+void encode_goodbye(Bytes& out, BytesView reason, std::optional<std::uint64_t> retry);
+
+/// Our tags: a count from 1 in lower-case hex. parse_tag() takes nothing else.
+Bytes make_tag(std::uint64_t number);
+std::optional<std::uint64_t> parse_tag(BytesView text) noexcept;
+
+/// Decimal without sign or leading zero, up to 2^63.
+std::optional<std::uint64_t> parse_number(BytesView text) noexcept;
+
+/// What travels as `_error_code`, and what it means when it comes.
+Bytes error_code(const Failure& failure);
+Failure failure_of(BytesView code, BytesView description);
+
+}  // namespace remsh::rpc

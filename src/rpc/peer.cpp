@@ -1,0 +1,634 @@
+#include "rpc/peer.hpp"
+
+#include "base/text.hpp"
+#include "os/threads.hpp"
+#include "rpc/service.hpp"
+
+#include <sched.h>
+
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+namespace remsh::rpc {
+
+namespace {
+
+constexpr Duration slice = Transport::slice;
+
+/// How much stream data may wait in a connection's queue before who sends has to wait.
+constexpr std::size_t max_queued_data = 512 * 1024;
+
+/// Less credit than this is not worth a box: what is under way gives more (docs/protocol.md section 6).
+constexpr std::uint64_t min_credit = stream_window / 4;
+
+constexpr Duration tick_period = std::chrono::milliseconds(10);
+
+TimePoint now() { return std::chrono::steady_clock::now(); }
+
+std::vector<std::unique_ptr<char[]>>& spare_buffers() {
+  thread_local std::vector<std::unique_ptr<char[]>> spare;
+  return spare;
+}
+
+}  // namespace
+
+ReadBuffer::~ReadBuffer() { give_back(); }
+
+void ReadBuffer::give_back() {
+  if (memory_ && spare_buffers().empty()) spare_buffers().push_back(std::move(memory_));
+  memory_.reset();
+}
+
+std::span<char> ReadBuffer::span() {
+  if (!memory_) {
+    auto& spare = spare_buffers();
+    if (spare.empty()) {
+      memory_ = std::make_unique_for_overwrite<char[]>(size);
+    } else {
+      memory_ = std::move(spare.back());
+      spare.pop_back();
+    }
+  }
+  return {memory_.get(), size};
+}
+
+void Peer::Locked::unlock() {
+  peer_.check();
+  const auto notes = std::exchange(peer_.notes_, {});
+  held_ = false;
+  peer_.mutex_.unlock();
+  for (const auto& service : notes) service->tell();
+}
+
+// --- life
+
+Peer::Peer(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options)
+    : loop_(std::move(loop)),
+      options_(std::move(options)),
+      description_(transport->description()),
+      transport_(std::move(transport)),
+      engine_(options_.engine, queue_, *this) {
+  if (options_.engine.serves) serving_ = std::make_unique<Serving>();
+}
+
+std::shared_ptr<Peer> Peer::start(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options,
+                                  BytesView already_read) {
+  const std::shared_ptr<Peer> peer(new Peer(std::move(transport), std::move(loop), std::move(options)));
+  peer->slot_ = peer->loop_->add(peer);
+  peer->schedule_liveness();
+  Locked lock(*peer);
+  peer->has_slot_ = true;
+  if (!already_read.empty()) {
+    peer->reader_ = &peer->io_waiter_;
+    peer->take_in(IoResult::moved(already_read.size()), already_read, nullptr);
+    peer->flush(lock);
+    peer->reader_ = nullptr;
+    if (peer->serving_ && !peer->serving_->ready.empty()) peer->wake_server();
+  }
+  peer->settle();
+  return peer;
+}
+
+Peer::~Peer() {
+  // Nobody is inside: they would hold us. The io thread may hold a late event, which finds nobody.
+  if (transport_) transport_->disarm_for_good(loop_->watcher());
+  if (has_slot_) loop_->remove(slot_);
+}
+
+void Peer::close(const std::string& reason, std::optional<std::uint64_t> retry) {
+  Locked lock(*this);
+  if (ended_ || closing_) return;
+  closing_ = true;
+  end_ = Failure{Errc::connection_lost, reason, 0};
+  engine_.goodbye(reason, retry);
+  flush(lock);
+  if (transport_) transport_->shutdown();  // the reader sees it, and declares the end
+  settle();
+}
+
+void Peer::abort(Failure failure) {
+  Locked lock(*this);
+  if (ended_ || closing_) return;
+  closing_ = true;
+  end_ = std::move(failure);
+  if (transport_) transport_->shutdown();
+  settle();
+}
+
+std::optional<Failure> Peer::ended() const {
+  const std::lock_guard lock(mutex_);
+  if (!ended_) return std::nullopt;
+  return end_;
+}
+
+std::optional<Engine::Goodbye> Peer::said_goodbye() const {
+  const std::lock_guard lock(mutex_);
+  return engine_.said_goodbye();
+}
+
+void Peer::wait_until_left() {
+  std::vector<std::thread> servers;
+  {
+    std::unique_lock lock(mutex_);
+    left_.wait(lock, [this] { return ended_ && inside_ == 0 && reader_ == nullptr && !writing_; });
+    if (serving_) servers.swap(serving_->threads);
+  }
+  for (std::thread& thread : servers) thread.join();
+}
+
+/// The reader declares the end, once, here: every open call fails, every service is cancelled, all are woken.
+void Peer::declare_end(Failure failure) {
+  if (ended_) return;
+  ended_ = true;
+  if (!end_) end_ = std::move(failure);
+  heir_ = nullptr;
+  armed_ = Ready::none;
+  ++number_;
+  transport_->disarm_for_good(loop_->watcher());
+  transport_->shutdown();
+  engine_.end(*end_);
+  while (parked_ != nullptr) {
+    Waiter& waiter = *parked_;
+    unlink(waiter);
+    wake(waiter);
+  }
+  if (serving_) serving_->ready.clear();
+  loop_->post([self = shared_from_this()] {
+    if (self->options_.on_end) self->options_.on_end();
+  });
+}
+
+void Peer::write_failed(int error) {
+  // What the other side said before it went may still be read: the end is the reader's to declare.
+  queue_.clear();
+  if (!end_) end_ = Failure{Errc::connection_lost, "write: " + std::generic_category().message(error), error};
+  transport_->shutdown();
+}
+
+// --- the watch, and the invariants
+
+void Peer::arm(Ready directions) {
+  armed_ = directions;
+  transport_->arm(loop_->watcher(), directions, Loop::token(slot_, ++number_));
+}
+
+/// Makes both invariants true; called before every unlock of a thread that does not go on to lead.
+void Peer::settle() {
+  if (ended_) {
+    if (reader_ == nullptr && !writing_) {
+      transport_.reset();  // the last owner closes the descriptor
+      left_.notify_all();
+    }
+    return;
+  }
+  Ready wanted = armed_;
+  if (reader_ == nullptr && heir_ == nullptr && !has(armed_, Ready::read)) {
+    const TimePoint at = parked_ != nullptr ? now() : TimePoint();
+    for (Waiter* waiter = parked_; waiter != nullptr; waiter = waiter->next) {
+      if (!waiter->woken && at < waiter->young_until) {
+        heir_ = waiter;
+        break;
+      }
+    }
+    if (heir_ != nullptr) {
+      wake(*heir_);
+    } else {
+      wanted = wanted | Ready::read;
+    }
+  }
+  if (!queue_.empty() && !writing_ && promised_ == 0 && !(reader_ != nullptr && polls_)) {
+    wanted = wanted | Ready::write;
+  }
+  if (wanted != armed_) arm(wanted);
+}
+
+/// The invariants of docs/threading.md, at every unlock.
+void Peer::check() const {
+#ifndef NDEBUG
+  assert(ended_ || reader_ != nullptr || has(armed_, Ready::read) || heir_ != nullptr || is_covered_by_tick());
+  assert(heir_ == nullptr || (heir_->parked && heir_->woken));
+  assert(ended_ || queue_.empty() || writing_ || promised_ > 0 || has(armed_, Ready::write) ||
+         (reader_ != nullptr && polls_) || is_covered_by_tick());
+#endif
+}
+
+void Peer::park(Waiter& waiter) {
+  waiter.parked = true;
+  waiter.next = parked_;
+  if (parked_ != nullptr) parked_->previous = &waiter;
+  parked_ = &waiter;
+  if (waiter.wants_room) ++room_waiters_;
+}
+
+void Peer::unlink(Waiter& waiter) {
+  if (waiter.previous != nullptr) {
+    waiter.previous->next = waiter.next;
+  } else if (parked_ == &waiter) {
+    parked_ = waiter.next;
+  } else {
+    return;  // not in the list
+  }
+  if (waiter.next != nullptr) waiter.next->previous = waiter.previous;
+  waiter.previous = waiter.next = nullptr;
+  if (waiter.wants_room) --room_waiters_;
+}
+
+void Peer::wake(Waiter& waiter) {
+  if (!waiter.parked || waiter.woken) return;
+  waiter.woken = true;
+  waiter.parking.unpark();
+}
+
+void Peer::wake_for_room() {
+  if (queue_.data_bytes() >= max_queued_data) return;
+  if (room_waiters_ > 0) {
+    for (Waiter* waiter = parked_; waiter != nullptr; waiter = waiter->next) {
+      if (waiter->wants_room) wake(*waiter);
+    }
+  }
+  for (const auto& thirsty : std::exchange(thirsty_, {})) {
+    if (auto service = thirsty.lock()) notes_.push_back(std::move(service));
+  }
+}
+
+std::size_t Peer::room(std::uint64_t credit) const {
+  if (ended_ || credit < min_credit || queue_.data_bytes() >= max_queued_data) return 0;
+  return static_cast<std::size_t>(std::min<std::uint64_t>(credit, Block::max_payload));
+}
+
+// --- writing
+
+/// Writes what is queued, where nobody else is writing; once more for what others append meanwhile. What is not taken
+/// is left to settle().
+void Peer::flush(Locked& lock) {
+  if (writing_ || ended_) return;
+  for (int round = 0; round < 2 && !queue_.empty(); ++round) {
+    std::array<std::string_view, 64> views;
+    const std::size_t count = queue_.gather(views);
+    std::size_t total = 0;
+    for (std::size_t i = 0; i < count; ++i) total += views[i].size();
+    writing_ = true;
+    lock.unlock();
+    const IoResult result = transport_->write_some(std::span(views).first(count));
+    lock.lock();
+    writing_ = false;
+    const bool is_ok = result.status == IoResult::Status::ok;
+    queue_.written(is_ok ? result.bytes : 0);
+    if (is_ok) engine_.count_sent(result.bytes);
+    if (ended_) break;
+    if (result.status == IoResult::Status::failed) {
+      write_failed(result.error);
+      break;
+    }
+    if (!is_ok || result.bytes < total) break;
+  }
+  wake_for_room();
+}
+
+// --- reading
+
+void Peer::take_in(const IoResult& result, std::span<const char> buffer, const OpenCall* reader) {
+  switch (result.status) {
+    case IoResult::Status::would_block: return;
+    case IoResult::Status::failed:
+      declare_end({Errc::connection_lost, "read: " + std::generic_category().message(result.error), result.error});
+      return;
+    case IoResult::Status::end:
+      declare_end({Errc::connection_lost,
+                   decoder_.is_inside_box() ? "cut inside a box" : "closed by the other side without a goodbye", 0});
+      return;
+    case IoResult::Status::ok: break;
+  }
+  if (ended_) return;
+  if (closing_) {
+    declare_end({});  // for the reason that close() was given
+    return;
+  }
+  now_ = now();
+  engine_.count_received(result.bytes);
+  const BytesView bytes(buffer.data(), result.bytes);
+  std::optional<Failure> over;
+  decoder_.feed(bytes);
+  while (decoder_.next()) {
+    if (auto received = engine_.receive(decoder_.box(), reader, bytes); !received) {
+      over = std::move(received).failure();
+      break;
+    }
+  }
+  if (decoder_.error() != BoxError::none) {
+    over = Failure{Errc::protocol_error, "the other side sent " + std::string(to_string(decoder_.error())), 0};
+  } else if (const auto& goodbye = engine_.said_goodbye(); goodbye && !over) {
+    over = Failure{Errc::connection_lost, "goodbye: " + without_controls(goodbye->reason), 0};
+  }
+  if (over) declare_end(std::move(*over));
+}
+
+void Peer::resign(const Waiter& me) {
+  if (reader_ == &me) {
+    reader_ = nullptr;
+    polls_ = false;
+  }
+}
+
+/// One read, as the reader, of everything that there is for anybody.
+void Peer::lead(Locked& lock, Waiter& me, TimePoint deadline) {
+  reader_ = &me;
+  polls_ = !queue_.empty() && !writing_ && promised_ == 0;
+  const Ready keep = polls_ ? Ready::none : armed_ & Ready::write;
+  if (keep != armed_) arm(keep);
+  settle();
+  Duration wait = slice;
+  if (deadline != TimePoint::max()) wait = std::clamp(deadline - now(), Duration::zero(), slice);
+  const std::span<char> buffer = me.buffer.span();
+  const bool polls = polls_;
+  lock.unlock();
+  Ready ready = Ready::read;
+  if (polls) {
+    ready = transport_->wait(Ready::both, wait);
+    wait = Duration::zero();
+    if (has(ready, Ready::write)) {
+      lock.lock();
+      polls_ = false;
+      flush(lock);
+      settle();
+      lock.unlock();
+    }
+  }
+  IoResult result;
+  if (has(ready, Ready::read)) result = transport_->read_some(buffer, wait);
+  lock.lock();
+  polls_ = false;
+  take_in(result, buffer, me.call);
+}
+
+/// Waits until there is work, a stop, the deadline or the end; leads where nobody does and while it is young. Gives the
+/// role up and settles before it returns, with the mutex held.
+void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_work) {
+  me.young_until = now() + slice;
+  for (;;) {
+    if (heir_ == &me) heir_ = nullptr;
+    if (has_work() || me.stopped || ended_) break;
+    const TimePoint at = now();
+    if (at >= deadline) break;
+    if ((reader_ == nullptr || reader_ == &me) && at < me.young_until) {
+      lead(lock, me, deadline);
+      if (serving_ && !serving_->ready.empty()) {
+        if (me.is_server) continue;  // answers first, then all in one write
+        wake_server();
+      }
+      flush(lock);
+      continue;
+    }
+    resign(me);
+    park(me);
+    settle();
+    lock.unlock();
+    me.parking.park_until(deadline);
+    lock.lock();
+    unlink(me);
+    me.parked = me.woken = false;
+  }
+  resign(me);
+  settle();
+}
+
+void Peer::on_ready(std::uint32_t number, Ready directions) {
+  Locked lock(*this);
+  if (ended_ || number != number_) return;  // armed anew since
+  armed_ = Ready::none;
+  const bool reads = reader_ == nullptr;  // whatever the event was: an unlock needs somebody who reads
+  if (reads) reader_ = &io_waiter_;
+  if (has(directions, Ready::write)) flush(lock);
+  if (reads) {
+    settle();
+    const std::span<char> buffer = io_waiter_.buffer.span();
+    lock.unlock();
+    const IoResult result = transport_->read_some(buffer, Duration::zero());
+    lock.lock();
+    take_in(result, buffer, nullptr);
+    flush(lock);
+    reader_ = nullptr;
+    io_waiter_.buffer.give_back();
+    if (serving_ && !serving_->ready.empty()) wake_server();
+  }
+  settle();
+}
+
+// --- liveness
+
+void Peer::schedule_liveness() {
+  const Duration shorter = std::min(options_.engine.keepalive, options_.engine.patience);
+  const Duration period =
+      std::clamp<Duration>(shorter / 20, std::chrono::milliseconds(5), std::chrono::milliseconds(500));
+  loop_->at(now() + period, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->on_liveness();
+  });
+}
+
+void Peer::on_liveness() {
+  {
+    Locked lock(*this);
+    if (ended_) return;
+    if (auto alive = engine_.tick(now()); !alive && !closing_) {
+      if (!end_) end_ = std::move(alive).failure();
+      transport_->shutdown();  // the reader sees it, and declares the end
+    }
+    flush(lock);
+    settle();
+  }
+  schedule_liveness();
+}
+
+// --- events of the engine
+
+void Peer::on_call_changed(OpenCall& call) {
+  Waiter& waiter = *static_cast<Waiter*>(call.owner);
+  waiter.young_until = now_ + slice;
+  wake(waiter);
+}
+
+void Peer::on_service(std::shared_ptr<OpenService> service) { serving_->ready.push_back(std::move(service)); }
+
+void Peer::on_service_changed(OpenService& service) {
+  if (service.owner != nullptr) static_cast<PeerService*>(service.owner)->changed();
+}
+
+// --- serving
+
+void Peer::wake_server() {
+  for (Waiter* waiter = parked_; waiter != nullptr; waiter = waiter->next) {
+    if (waiter->is_server && !waiter->woken) {
+      wake(*waiter);
+      return;
+    }
+  }
+  if (serving_->threads.size() < options_.threads && !ended_) {
+    try {
+      serving_->threads.push_back(start_thread("remsh-server", [self = shared_from_this()] { self->serve_calls(); }));
+      ++inside_;
+    } catch (const std::system_error&) {  // no more threads here: those that there are go on, or the tick tries again
+    }
+  }
+  start_tick();
+}
+
+void Peer::serve_calls() {
+  Waiter me;
+  me.is_server = true;
+  Locked lock(*this);
+  while (!ended_) {
+    if (!serving_->ready.empty()) {
+      const auto service = std::make_shared<PeerService>(shared_from_this(), std::move(serving_->ready.front()));
+      serving_->ready.pop_front();
+      ++serving_->busy;
+      serving_->acted = true;
+      start_tick();
+      resign(me);  // and nobody arms: the tick does, if this takes long
+      lock.unlock();
+      service->run(options_.serve);
+      lock.lock();
+      --serving_->busy;
+      continue;
+    }
+    if (reader_ == nullptr) reader_ = &me;
+    flush(lock);  // the answers to all of one read, in one write
+    const auto has_ready = [this] { return !serving_->ready.empty(); };
+    wait_for(lock, me, TimePoint::max(), has_ready);
+  }
+  resign(me);
+  --inside_;
+  settle();
+}
+
+void Peer::start_tick() {
+  if (serving_->tick) return;
+  serving_->tick = true;
+  loop_->at(now() + tick_period, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->on_tick();
+  });
+}
+
+/// Has a thread been in one operation for a whole tick, what it holds back is saved from it.
+void Peer::on_tick() {
+  Locked lock(*this);
+  if (ended_) return;
+  serving_->tick = false;
+  const bool acted = std::exchange(serving_->acted, false);
+  if (serving_->busy > 0 && acted) {
+    start_tick();  // somebody began something since: look again
+    return;
+  }
+  settle();
+  flush(lock);
+  settle();
+  if (!serving_->ready.empty()) wake_server();
+}
+
+// --- Call
+
+Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const CallOptions& options)
+    : peer_(std::move(peer)), deadline_(options.deadline.at()), stop_(options.stop) {
+  if (stop_.stop_possible()) on_stop_.emplace(stop_, [this] { stopped(); });
+  Peer::Locked lock(*peer_);
+  ++peer_->inside_;
+  if (peer_->ended_ || peer_->closing_) {
+    failure_ = *peer_->end_;
+    return;
+  }
+  auto call = peer_->engine_.call(command, arguments, kind == Kind::streaming, &me_);
+  if (!call) {
+    failure_ = std::move(call).failure();
+    return;
+  }
+  call_ = *call;
+  me_.call = call_;
+  if (peer_->engine_.open_calls() > 1) {
+    // Others are in flight: let them append, so that one writes for several.
+    ++peer_->promised_;
+    lock.unlock();
+    ::sched_yield();
+    lock.lock();
+    --peer_->promised_;
+  }
+  peer_->flush(lock);
+  peer_->settle();
+}
+
+Call::~Call() {
+  on_stop_.reset();  // waits for a callback that runs, so not under the mutex
+  Peer::Locked lock(*peer_);
+  if (call_ != nullptr) {
+    if (chunk_) peer_->engine_.consumed(*call_, *chunk_);
+    peer_->engine_.leave(*call_);
+    peer_->flush(lock);
+  }
+  --peer_->inside_;
+  peer_->settle();
+  if (peer_->ended_ && peer_->inside_ == 0) peer_->left_.notify_all();
+}
+
+void Call::stopped() {
+  Peer::Locked lock(*peer_);
+  me_.stopped = true;
+  peer_->wake(me_);
+}
+
+Call::Event Call::fail(Failure failure) {
+  failure_ = std::move(failure);
+  return Event::failed;
+}
+
+Call::Event Call::next(bool wants_room) {
+  if (failure_) return Event::failed;
+  Peer::Locked lock(*peer_);
+  if (chunk_) {
+    peer_->engine_.consumed(*call_, *chunk_);
+    chunk_.reset();
+    peer_->flush(lock);
+  }
+  const auto room = [this, wants_room] {
+    return wants_room && call_->state == OpenCall::State::open ? peer_->room(call_->streams->in.room()) : 0;
+  };
+  const auto has_work = [&] { return call_->has_chunk() || call_->state == OpenCall::State::settled || room() > 0; };
+  me_.wants_room = wants_room;
+  peer_->wait_for(lock, me_, deadline_, has_work);
+  const bool is_open = call_->state == OpenCall::State::open;
+  if (is_open && me_.stopped) return fail({Errc::cancelled, "cancelled by the caller", 0});
+  if (is_open && deadline_ != TimePoint::max() && now() >= deadline_) {
+    return fail({Errc::timeout, "the caller's deadline passed", 0});
+  }
+  if (call_->has_chunk()) {
+    chunk_ = call_->take_chunk();
+    return Event::chunk;
+  }
+  if (is_open) {
+    room_ = room();
+    return Event::room;
+  }
+  if (auto* failure = std::get_if<Failure>(&call_->outcome)) return fail(std::move(*failure));
+  return Event::answered;
+}
+
+void Call::send(Block block, std::size_t count) {
+  Peer::Locked lock(*peer_);
+  if (call_->state != OpenCall::State::open) return;  // over meanwhile: next() tells
+  peer_->engine_.send_input(*call_, std::move(block), count);
+  peer_->flush(lock);
+  peer_->settle();
+}
+
+void Call::end_input() {
+  Peer::Locked lock(*peer_);
+  if (call_->state != OpenCall::State::open) return;
+  peer_->engine_.end_input(*call_);
+  peer_->flush(lock);
+  peer_->settle();
+}
+
+Box& Call::answer() { return std::get<Box>(call_->outcome); }
+
+}  // namespace remsh::rpc

@@ -1,0 +1,274 @@
+// Peer: the engine under one mutex: who reads, who writes, who is woken.
+//
+// docs/threading.md has the rules that this file follows: roles, watch, the two invariants. In short: the thread that
+// waits for an answer reads the connection itself; the io thread reads only where nobody else does; whoever finds boxes
+// in the queue and nobody writing writes them; and settle(), before every unlock, makes sure that nothing is nobody's.
+#pragma once
+
+#include "base/result.hpp"
+#include "connection/block.hpp"
+#include "connection/out_queue.hpp"
+#include "os/parking.hpp"
+#include "rpc/engine.hpp"
+#include "rpc/served_call.hpp"
+#include "transport/loop.hpp"
+
+#include <remsh/connection/box_codec.hpp>
+#include <remsh/operations/call_options.hpp>
+#include <remsh/transport/transport.hpp>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace remsh::rpc {
+
+class Call;
+class PeerService;
+
+/// A buffer to read into, lent by the thread that reads; idle connections own none.
+class ReadBuffer {
+ public:
+  static constexpr std::size_t size = 256 * 1024;
+  ReadBuffer() = default;
+  ReadBuffer(const ReadBuffer&) = delete;
+  ReadBuffer& operator=(const ReadBuffer&) = delete;
+  ~ReadBuffer();
+  /// Borrowed from the thread at the first use.
+  std::span<char> span();
+  /// Back to the thread; the next use borrows again.
+  void give_back();
+
+ private:
+  std::unique_ptr<char[]> memory_;
+};
+
+/// One thread that waits for something of a peer, and reads for all while it does. Lives on that thread's stack; its
+/// members belong to the peer's mutex.
+struct Waiter {
+  Parking parking;
+  bool parked = false;
+  bool woken = false;       // has a permit that it has not seen yet
+  bool stopped = false;     // by its stop_token
+  bool wants_room = false;  // waits (also) until it may send
+  TimePoint young_until{};  // may lead until then
+  ReadBuffer buffer;
+  const OpenCall* call = nullptr;
+  Waiter* previous = nullptr;  // in the list of the parked
+  Waiter* next = nullptr;
+  bool is_server = false;  // drains the ready queue
+};
+
+/// Whether there is something to do for a waiter; asked under the mutex. Refers to the callable, does not own it.
+class HasWork {
+ public:
+  template <class Callable>
+  HasWork(const Callable& callable)
+      : callable_(&callable), ask_([](const void* self) { return (*static_cast<const Callable*>(self))(); }) {}
+  bool operator()() const { return ask_(callable_); }
+
+ private:
+  const void* callable_;
+  bool (*ask_)(const void*);
+};
+
+/// One connection after its handshake: many calls at once in both directions, without a thread of its own. Thread-safe.
+class Peer final : public std::enable_shared_from_this<Peer>, public Watched, private Engine::Events {
+ public:
+  struct Options {
+    Engine::Options engine = {};
+    std::function<void(const std::shared_ptr<ServedCall>&)> serve = {};  // runs on a server thread; with engine.serves
+    unsigned threads = 64;                                               // server threads, at most
+    std::function<void()> on_end = {};  // once, on the loop, when the connection has ended
+  };
+
+  /// Takes over a connection; `already_read` are the bytes that came behind the handshake.
+  static std::shared_ptr<Peer> start(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options,
+                                     BytesView already_read = {});
+
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+  ~Peer();
+
+  /// Says goodbye and ends the connection; calls fail with this reason. Returns at once.
+  void close(const std::string& reason, std::optional<std::uint64_t> retry = {});
+
+  /// Ends the connection without a word.
+  void abort(Failure failure);
+
+  /// Why the connection ended; nothing while it is there.
+  [[nodiscard]] std::optional<Failure> ended() const;
+  [[nodiscard]] std::optional<Engine::Goodbye> said_goodbye() const;
+
+  /// Waits until the connection has ended, all callers have left and all server threads are gone. After close(); never
+  /// on the loop, in a callback, or in a served operation.
+  void wait_until_left();
+
+  [[nodiscard]] const std::string& description() const noexcept { return description_; }
+  [[nodiscard]] Loop& loop() const noexcept { return *loop_; }
+
+  // Watched
+  void on_ready(std::uint32_t number, Ready directions) override;
+
+ private:
+  friend class Call;
+  friend class PeerService;
+
+  /// The mutex, held. Every unlock goes through here: it checks the invariants, and tells services what happened to
+  /// them when nothing is held any more.
+  class Locked {
+   public:
+    explicit Locked(Peer& peer) : peer_(peer) { lock(); }
+    Locked(const Locked&) = delete;
+    Locked& operator=(const Locked&) = delete;
+    ~Locked() {
+      if (held_) unlock();
+    }
+    void lock() {
+      peer_.mutex_.lock();
+      held_ = true;
+    }
+    void unlock();
+
+   private:
+    Peer& peer_;
+    bool held_ = false;
+  };
+
+  Peer(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options);
+
+  // Engine::Events
+  void on_call_changed(OpenCall& call) override;
+  void on_service(std::shared_ptr<OpenService> service) override;
+  void on_service_changed(OpenService& service) override;
+
+  // All of these under the mutex.
+  void settle();
+  void check() const;
+  void arm(Ready directions);
+  void disarm() { arm(Ready::none); }
+  void flush(Locked& lock);
+  void take_in(const IoResult& result, std::span<const char> buffer, const OpenCall* reader);
+  void lead(Locked& lock, Waiter& me, TimePoint deadline);
+  void wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_work);
+  void resign(const Waiter& me);
+  void park(Waiter& waiter);
+  void unlink(Waiter& waiter);
+  void wake(Waiter& waiter);
+  void wake_for_room();
+  void declare_end(Failure failure);
+  void write_failed(int error);
+  [[nodiscard]] std::size_t room(std::uint64_t credit) const;
+
+  // Serving.
+  void serve_calls();
+  [[nodiscard]] bool is_covered_by_tick() const { return serving_ && serving_->busy > 0 && serving_->tick; }
+  void wake_server();
+  void start_tick();
+  void on_tick();
+
+  void schedule_liveness();
+  void on_liveness();
+
+  const std::shared_ptr<Loop> loop_;
+  const Options options_;
+  std::string description_;
+  std::uint32_t slot_ = 0;
+  bool has_slot_ = false;
+
+  mutable std::mutex mutex_;
+  std::unique_ptr<Transport> transport_;
+  OutQueue queue_;
+  Engine engine_;
+  BoxDecoder decoder_;
+  TimePoint now_{};  // of the read in progress
+
+  // Roles and the watch.
+  Waiter* reader_ = nullptr;
+  bool writing_ = false;
+  Waiter* heir_ = nullptr;
+  bool polls_ = false;        // the reader waits for both directions
+  unsigned promised_ = 0;     // callers between append and write
+  Ready armed_ = Ready::none;
+  std::uint32_t number_ = 0;  // of the last arming
+  Waiter* parked_ = nullptr;  // list
+  unsigned room_waiters_ = 0;
+  Waiter io_waiter_;          // stands for the io thread as reader
+
+  // The end.
+  bool closing_ = false;
+  bool ended_ = false;
+  std::optional<Failure> end_;
+  unsigned inside_ = 0;
+  std::condition_variable left_;
+
+  // Serving: what only a side that serves has.
+  struct Serving {
+    std::deque<std::shared_ptr<OpenService>> ready;  // arrived, not begun; bounded by the engine
+    std::vector<std::thread> threads;
+    unsigned busy = 0;   // threads inside an operation
+    bool tick = false;   // the tick runs: it saves the rest when a thread stays in one operation
+    bool acted = false;  // an operation was begun since the last tick
+  };
+  std::unique_ptr<Serving> serving_;
+  std::vector<std::shared_ptr<PeerService>> notes_;      // to be told after the unlock
+  std::vector<std::weak_ptr<PeerService>> thirsty_;      // found no room in the queue
+};
+
+/// One call that we make, as its caller drives it: a loop over next(), in which the caller does what it is told.
+///
+///     Call call(peer, "execute", arguments, Call::Kind::streaming, options);
+///     for (;;) switch (call.next()) { case Call::Event::chunk: use(call.chunk().bytes()); break; ... }
+///
+/// Between two calls of next() no role and no lock is held, so user code may run there. Destroyed before it is settled,
+/// the call is left: cancelled, and settled quietly. One thread at a time.
+class Call {
+ public:
+  enum class Kind : std::uint8_t { plain, streaming };
+  enum class Event : std::uint8_t {
+    chunk,     // see chunk(): valid until the next next()
+    room,      // send() takes room() bytes now; only where asked for
+    answered,  // see answer(); after all chunks
+    failed,    // see failure(): the other side's, the connection's, or the caller's own patience
+  };
+
+  Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const CallOptions& options);
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+  ~Call();
+
+  Event next(bool wants_room = false);
+
+  [[nodiscard]] const Chunk& chunk() const { return *chunk_; }
+  [[nodiscard]] std::size_t room() const noexcept { return room_; }
+  void send(Block block, std::size_t count);
+  void end_input();
+  [[nodiscard]] Box& answer();
+  [[nodiscard]] Failure& failure() { return *failure_; }
+
+ private:
+  Event fail(Failure failure);
+  void stopped();
+
+  const std::shared_ptr<Peer> peer_;
+  Waiter me_;
+  OpenCall* call_ = nullptr;
+  const TimePoint deadline_;
+  const std::stop_token stop_;
+  std::optional<Chunk> chunk_;
+  std::optional<Failure> failure_;
+  std::size_t room_ = 0;
+  std::optional<std::stop_callback<std::function<void()>>> on_stop_;
+};
+
+}  // namespace remsh::rpc

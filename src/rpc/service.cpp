@@ -1,0 +1,193 @@
+#include "rpc/service.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <system_error>
+#include <utility>
+
+namespace remsh::rpc {
+
+namespace {
+/// The service whose handler runs on this thread: its answer leaves with those of the whole read.
+thread_local const PeerService* running = nullptr;
+}  // namespace
+
+PeerService::PeerService(std::shared_ptr<Peer> peer, std::shared_ptr<OpenService> state)
+    : peer_(std::move(peer)), state_(std::move(state)) {
+  state_->owner = this;
+}
+
+PeerService::~PeerService() {
+  Peer::Locked lock(*peer_);
+  state_->owner = nullptr;
+  if (std::exchange(promised_, false)) --peer_->promised_;
+  if (state_->answered) return;
+  peer_->engine_.fail(*state_, {Errc::remote_failure, "the operation ended without an answer", 0});
+  finish(lock);
+}
+
+void PeerService::run(const std::function<void(const std::shared_ptr<ServedCall>&)>& serve) {
+  running = this;
+  try {
+    serve(shared_from_this());
+  } catch (const std::system_error& error) {
+    fail({Errc::os_error, error.what(), error.code().value()});
+  } catch (const std::exception& error) {
+    fail({Errc::remote_failure, error.what(), 0});
+  } catch (...) {
+    fail({Errc::remote_failure, "the operation threw something", 0});
+  }
+  running = nullptr;
+}
+
+void PeerService::finish(Peer::Locked& lock) {
+  if (running == this) return;  // the server thread flushes
+  peer_->flush(lock);
+  peer_->settle();
+}
+
+void PeerService::answer(Box results) {
+  Peer::Locked lock(*peer_);
+  peer_->engine_.answer(*state_, results);
+  const auto callback = std::exchange(callback_, nullptr);
+  finish(lock);
+  lock.unlock();  // the callback may hold the last reference to much
+}
+
+void PeerService::fail(Failure failure) {
+  Peer::Locked lock(*peer_);
+  peer_->engine_.fail(*state_, failure);
+  const auto callback = std::exchange(callback_, nullptr);
+  finish(lock);
+  lock.unlock();
+}
+
+bool PeerService::cancelled() const {
+  const std::lock_guard lock(peer_->mutex_);
+  return state_->cancelled;
+}
+
+void PeerService::announce_total(std::uint64_t bytes) {
+  const std::lock_guard lock(peer_->mutex_);
+  total_ = bytes;
+}
+
+bool PeerService::write(StreamName stream, Block block, std::size_t count) {
+  Peer::Locked lock(*peer_);
+  Waiter me;
+  waiter_ = &me;
+  me.wants_room = true;
+  const auto room = [&] { return peer_->room(credit(stream).room()); };
+  const auto has_work = [&] { return is_over() || room() > 0; };
+  while (count > 0) {
+    peer_->wait_for(lock, me, TimePoint::max(), has_work);
+    if (is_over() || peer_->ended_) break;
+    const std::size_t part = std::min(count, room());
+    Block rest;
+    if (part < count) std::memcpy(rest.payload().data(), block.payload().data() + part, count - part);
+    peer_->engine_.send_output(*state_, stream, std::move(block), part, std::exchange(total_, std::nullopt));
+    peer_->flush(lock);
+    peer_->settle();
+    block = std::move(rest);
+    count -= part;
+  }
+  waiter_ = nullptr;
+  return count == 0;
+}
+
+std::optional<std::string_view> PeerService::read() {
+  Peer::Locked lock(*peer_);
+  if (current_) {
+    peer_->engine_.consumed(*state_, *current_);
+    current_.reset();
+    peer_->flush(lock);
+  }
+  Waiter me;
+  waiter_ = &me;
+  const auto has_work = [&] { return is_over() || !state_->in.empty(); };
+  peer_->wait_for(lock, me, TimePoint::max(), has_work);
+  waiter_ = nullptr;
+  if (is_over() || state_->in.empty()) return std::nullopt;
+  current_ = state_->in.take();
+  return current_->bytes();
+}
+
+std::size_t PeerService::room(StreamName stream) const {
+  const std::lock_guard lock(peer_->mutex_);
+  if (is_over()) return 0;
+  const std::uint64_t available = credit(stream).room();
+  const std::size_t room = peer_->room(available);
+  if (room == 0 && available > 0) {
+    peer_->thirsty_.push_back(std::const_pointer_cast<PeerService>(shared_from_this()));
+  }
+  return room;
+}
+
+void PeerService::send(StreamName stream, Block block, std::size_t count) {
+  const std::lock_guard lock(peer_->mutex_);
+  peer_->engine_.send_output(*state_, stream, std::move(block), count, std::nullopt);
+  if (!std::exchange(promised_, true)) ++peer_->promised_;  // flush() follows
+}
+
+void PeerService::flush() {
+  Peer::Locked lock(*peer_);
+  if (std::exchange(promised_, false)) --peer_->promised_;
+  finish(lock);
+}
+
+std::optional<Chunk> PeerService::take() {
+  const std::lock_guard lock(peer_->mutex_);
+  if (is_over() || state_->in.empty()) return std::nullopt;
+  return state_->in.take();
+}
+
+void PeerService::consumed(const Chunk& chunk) {
+  Peer::Locked lock(*peer_);
+  peer_->engine_.consumed(*state_, chunk);
+  finish(lock);
+}
+
+void PeerService::on_change(std::function<void()> callback) {
+  {
+    const std::lock_guard lock(peer_->mutex_);
+    callback_ = std::move(callback);
+  }
+  tell();  // what has happened already
+}
+
+void PeerService::changed() {
+  if (waiter_ != nullptr) {
+    waiter_->young_until = peer_->now_ + Transport::slice;
+    peer_->wake(*waiter_);
+  }
+  if (callback_) {
+    if (auto self = weak_from_this().lock()) peer_->notes_.push_back(std::move(self));
+  }
+}
+
+void PeerService::tell() {
+  std::function<void()> callback;
+  {
+    const std::lock_guard lock(peer_->mutex_);
+    if (telling_) {
+      tell_again_ = true;
+      return;
+    }
+    telling_ = true;
+  }
+  for (;;) {
+    {
+      const std::lock_guard lock(peer_->mutex_);
+      callback = callback_;
+      tell_again_ = false;
+    }
+    if (callback) callback();
+    const std::lock_guard lock(peer_->mutex_);
+    if (tell_again_) continue;
+    telling_ = false;
+    return;
+  }
+}
+
+}  // namespace remsh::rpc
