@@ -1,0 +1,61 @@
+#!/bin/sh
+# Builds and runs a host program against remsh, as hosts do.
+# Usage: consumer.sh subproject|pkg-config|cmake SOURCE BUILD
+set -eu
+how=$1
+source=$2
+build=$3
+host=$source/tests/checks/consumer
+cxx=${CXX:-c++}
+
+skip() { echo "skipped: $*"; exit 77; }
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+# Installs into the temporary directory, and lets remsh.pc know of it.
+install_remsh() {
+  command -v pkg-config >/dev/null || skip 'there is no pkg-config'
+  meson install -C "$build" --no-rebuild --quiet --destdir "$dir/root"
+  pc=$(find "$dir/root" -name remsh.pc)
+  pkgconfig=$(dirname "$pc")
+  libdir=$(dirname "$pkgconfig")
+  sed -i.orig "s|^prefix=|prefix=$dir/root|" "$pc"
+  PKG_CONFIG_PATH=$pkgconfig
+  LD_LIBRARY_PATH=$libdir
+  export PKG_CONFIG_PATH LD_LIBRARY_PATH
+}
+
+case "$how" in
+  subproject)
+    cp "$host/host.cpp" "$host/meson.build" "$dir"
+    mkdir "$dir/subprojects"
+    ln -s "$source" "$dir/subprojects/remsh"
+    meson setup "$dir/build" "$dir" --wrap-mode=nodownload >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
+    if grep -i 'warning' "$dir/log"; then
+      echo 'remsh is not quiet as a subproject'
+      exit 1
+    fi
+    ninja -C "$dir/build"
+    "$dir/build/host"
+    # What only remsh's authors want is not built for a host.
+    if find "$dir/build/subprojects" -type f -path '*test*' | grep .; then
+      echo 'tests are built within a host'
+      exit 1
+    fi
+    ;;
+  pkg-config)
+    install_remsh
+    # shellcheck disable=SC2046  # flags are words
+    $cxx -std=c++20 -Wall -Wextra -Werror "$host/host.cpp" -o "$dir/host" $(pkg-config --static --cflags --libs remsh)
+    "$dir/host"
+    ;;
+  cmake)
+    command -v cmake >/dev/null || skip 'there is no cmake'
+    install_remsh
+    cmake -S "$host" -B "$dir/build" -DCMAKE_PREFIX_PATH="$dir/root$(sed -n 's/^prefix=//p' "$pc.orig")" \
+      -DCMAKE_LIBRARY_ARCHITECTURE="$(basename "$libdir")"
+    cmake --build "$dir/build"
+    "$dir/build/host"
+    ;;
+esac
