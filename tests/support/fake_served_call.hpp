@@ -1,0 +1,264 @@
+// FakeServedCall: a call without a connection, to test what serves it.
+#pragma once
+
+#include "rpc/served_call.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace remsh::test {
+
+/// Plays the caller: feeds input, grants room, cancels, and keeps what was sent and answered. Thread-safe.
+///
+///     auto call = std::make_shared<FakeServedCall>("stat", Box{{"path", "/"}});
+///     dispatcher.dispatch(call);
+///     CHECK(call->outcome()->get("type") == "directory");
+///
+/// What waits here gives up after a minute by throwing, so that a test fails instead of standing still.
+class FakeServedCall final : public rpc::ServedCall {
+ public:
+  explicit FakeServedCall(std::string command, Box arguments = {})
+      : command_(std::move(command)), arguments_(std::move(arguments)) {}
+
+  // The test's side.
+
+  /// The next piece of the input, and its end.
+  void feed(Bytes bytes) { put({.stream = rpc::StreamName::in, .owned = std::move(bytes)}); }
+  void end_input() { put({.stream = rpc::StreamName::in, .last = true}); }
+
+  /// From now on a stream has so much room, instead of any amount.
+  void set_room(rpc::StreamName stream, std::size_t bytes) {
+    change([&] { room_[index(stream)] = bytes; });
+  }
+  void add_room(rpc::StreamName stream, std::size_t bytes) {
+    change([&] { room_[index(stream)] += bytes; });
+  }
+
+  void cancel() {
+    change([&] { cancelled_ = true; });
+  }
+
+  /// Waits for the answer or the failure, the first one.
+  Result<Box> outcome() {
+    std::unique_lock lock(mutex_);
+    wait(lock, [&] { return outcome_.has_value(); });
+    return *outcome_;
+  }
+
+  [[nodiscard]] bool is_over() const {
+    const std::lock_guard lock(mutex_);
+    return outcome_.has_value();
+  }
+
+  /// What was sent on a stream so far.
+  [[nodiscard]] Bytes sent(rpc::StreamName stream) const {
+    const std::lock_guard lock(mutex_);
+    return sent_[index(stream)];
+  }
+
+  /// Waits until so many bytes were sent on a stream.
+  Bytes wait_sent(rpc::StreamName stream, std::size_t bytes) {
+    std::unique_lock lock(mutex_);
+    wait(lock, [&] { return sent_[index(stream)].size() >= bytes; });
+    return sent_[index(stream)];
+  }
+
+  /// Waits until so many bytes of the input were used up.
+  void wait_used(std::uint64_t bytes) {
+    std::unique_lock lock(mutex_);
+    wait(lock, [&] { return used_ >= bytes; });
+  }
+
+  /// Bytes of the input that were used up.
+  [[nodiscard]] std::uint64_t used() const {
+    const std::lock_guard lock(mutex_);
+    return used_;
+  }
+
+  [[nodiscard]] std::optional<std::uint64_t> announced_total() const {
+    const std::lock_guard lock(mutex_);
+    return total_;
+  }
+
+  /// How often a piece of output was sent, and how often output was flushed.
+  [[nodiscard]] std::size_t pieces() const {
+    const std::lock_guard lock(mutex_);
+    return pieces_;
+  }
+  [[nodiscard]] std::size_t flushes() const {
+    const std::lock_guard lock(mutex_);
+    return flushes_;
+  }
+
+  /// Runs when so many pieces were sent, in the thread that sends, which has to go on after it.
+  void at_piece(std::size_t number, std::function<void()> hook) {
+    const std::lock_guard lock(mutex_);
+    hook_at_ = number;
+    hook_ = std::move(hook);
+  }
+
+  // ServedCall.
+
+  [[nodiscard]] const std::string& command() const noexcept override { return command_; }
+  [[nodiscard]] const Box& arguments() const noexcept override { return arguments_; }
+  void answer(Box results) override { settle(std::move(results)); }
+  void fail(Failure failure) override { settle(std::move(failure)); }
+
+  [[nodiscard]] bool cancelled() const override {
+    const std::lock_guard lock(mutex_);
+    return cancelled_;
+  }
+
+  void announce_total(std::uint64_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    if (pieces_ == 0) total_ = bytes;
+  }
+
+  bool write(rpc::StreamName stream, Block block, std::size_t count) override {
+    std::unique_lock lock(mutex_);
+    const char* data = block.payload().data();
+    while (count > 0) {
+      wait(lock, [&] { return cancelled_ || room_[index(stream)] > 0; });
+      if (cancelled_) return false;
+      const std::size_t part = std::min(count, room_[index(stream)]);
+      take_output(lock, stream, data, part);
+      data += part;
+      count -= part;
+    }
+    return !cancelled_;
+  }
+
+  std::optional<std::string_view> read() override {
+    std::unique_lock lock(mutex_);
+    used_ += current_.size();
+    current_.clear();
+    changed_.notify_all();
+    wait(lock, [&] { return cancelled_ || !input_.empty(); });
+    if (cancelled_) return std::nullopt;
+    if (input_.front().last) return std::string_view();
+    current_ = std::move(input_.front().owned);
+    input_.pop_front();
+    return current_;
+  }
+
+  [[nodiscard]] std::size_t room(rpc::StreamName stream) const override {
+    const std::lock_guard lock(mutex_);
+    return room_[index(stream)];
+  }
+
+  void send(rpc::StreamName stream, Block block, std::size_t count) override {
+    std::unique_lock lock(mutex_);
+    if (count > room_[index(stream)]) throw std::logic_error("FakeServedCall: more was sent than there was room for");
+    take_output(lock, stream, block.payload().data(), count);
+  }
+
+  void flush() override {
+    const std::lock_guard lock(mutex_);
+    ++flushes_;
+  }
+
+  std::optional<rpc::Chunk> take() override {
+    const std::lock_guard lock(mutex_);
+    if (input_.empty()) return std::nullopt;
+    rpc::Chunk chunk = std::move(input_.front());
+    input_.pop_front();
+    return chunk;
+  }
+
+  void consumed(const rpc::Chunk& chunk) override {
+    const std::lock_guard lock(mutex_);
+    used_ += chunk.bytes().size();
+    changed_.notify_all();
+  }
+
+  void on_change(std::function<void()> callback) override {
+    change([&] { callback_ = std::move(callback); });  // tells at once what has happened already
+  }
+
+ private:
+  static constexpr std::size_t any_amount = SIZE_MAX;
+
+  static std::size_t index(rpc::StreamName stream) { return static_cast<std::size_t>(stream); }
+
+  void wait(std::unique_lock<std::mutex>& lock, const auto& condition) {
+    if (!changed_.wait_for(lock, std::chrono::minutes(1), condition)) {
+      throw std::runtime_error("FakeServedCall: waited for a minute");
+    }
+  }
+
+  void put(rpc::Chunk chunk) {
+    change([&] { input_.push_back(std::move(chunk)); });
+  }
+
+  // Tells the callback, by one thread at a time and without the lock.
+  void change(const auto& modify) {
+    std::unique_lock lock(mutex_);
+    modify();
+    changed_.notify_all();
+    tell_again_ = true;
+    if (telling_) return;
+    telling_ = true;
+    while (std::exchange(tell_again_, false)) {
+      const auto callback = callback_;
+      lock.unlock();
+      if (callback) callback();
+      lock.lock();
+    }
+    telling_ = false;
+  }
+
+  void take_output(std::unique_lock<std::mutex>& lock, rpc::StreamName stream, const char* data, std::size_t count) {
+    sent_[index(stream)].append(data, count);
+    if (room_[index(stream)] != any_amount) room_[index(stream)] -= count;
+    ++pieces_;
+    changed_.notify_all();
+    if (hook_ && pieces_ == hook_at_) {
+      const auto hook = std::exchange(hook_, nullptr);
+      lock.unlock();
+      hook();
+      lock.lock();
+    }
+  }
+
+  void settle(Result<Box> outcome) {
+    std::function<void()> dropped;  // declared first: goes after the lock does, and it may hold much
+    const std::lock_guard lock(mutex_);
+    if (outcome_) return;
+    outcome_ = std::move(outcome);
+    dropped = std::exchange(callback_, nullptr);
+    changed_.notify_all();
+  }
+
+  const std::string command_;
+  const Box arguments_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<rpc::Chunk> input_;
+  Bytes current_;
+  std::uint64_t used_ = 0;
+  std::array<std::size_t, rpc::stream_count> room_{any_amount, any_amount, any_amount};
+  std::array<Bytes, rpc::stream_count> sent_;
+  std::size_t pieces_ = 0;
+  std::size_t flushes_ = 0;
+  std::optional<std::uint64_t> total_;
+  std::optional<Result<Box>> outcome_;
+  bool cancelled_ = false;
+  std::function<void()> callback_;
+  bool telling_ = false;
+  bool tell_again_ = false;
+  std::size_t hook_at_ = 0;
+  std::function<void()> hook_;
+};
+
+}  // namespace remsh::test
