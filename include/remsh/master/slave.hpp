@@ -26,14 +26,14 @@ class Backend;
 /// What a slave told of itself when it registered. Only `name` is vouched for by a handshake with keys; the rest is
 /// what the slave says.
 struct SlaveInfo {
-  std::string name;
-  std::string hostname;
-  std::string system;    ///< "linux"
-  std::string software;  ///< "remsh-slave 0.1.0"
-  Bytes basedir;
-  std::vector<std::string> features;
-  std::string address;   ///< where it called from: "tcp 127.0.0.1:40112"
-  std::string protocol;  ///< "remsh 2"
+  std::string name = {};
+  std::string hostname = {};
+  std::string system = {};    ///< "linux"
+  std::string software = {};  ///< "remsh-slave 0.1.0"
+  Bytes basedir = {};
+  std::vector<std::string> features = {};
+  std::string address = {};   ///< where it called from: "tcp 127.0.0.1:40112"
+  std::string protocol = {};  ///< "remsh 2"
 };
 
 /// What a Slave is constructed from; a listener hands it to the slave class, which passes it on.
@@ -127,7 +127,8 @@ class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
   [[nodiscard]] std::string lost_reason() const;
 
   /// Calls back when the connection has ended, on one of the library's service threads; at once, in this thread, where
-  /// it has already. Callbacks may block. Each is called exactly once.
+  /// it has already. Callbacks may block. Each is called exactly once; what it throws is dropped. The object itself may
+  /// be gone by then.
   void on_disconnect(std::function<void()> callback);
 
  private:

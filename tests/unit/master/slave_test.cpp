@@ -1,0 +1,656 @@
+// Slave: what it refuses, what it asks of its backend, and what it throws.
+#include <remsh/master/slave.hpp>
+
+#include "support/fake_backend.hpp"
+#include "support/temp_dir.hpp"
+
+#include <doctest/doctest.h>
+
+#include <sys/stat.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using namespace remsh;
+using remsh::test::FakeBackend;
+using remsh::test::FakeSlave;
+using remsh::test::TempDir;
+
+namespace {
+
+/// The Error of exactly this class that an operation throws; nothing where it throws none or another.
+template <class Exception>
+std::optional<Exception> thrown(const std::function<void()>& operation) {
+  try {
+    operation();
+  } catch (const Exception& error) {
+    if (typeid(error) == typeid(Exception)) return error;
+  } catch (const std::exception&) {  // another: nothing
+  }
+  return std::nullopt;
+}
+
+std::optional<Errc> code_of(const std::function<void()>& operation) {
+  const auto error = thrown<Error>(operation);
+  return error ? std::optional(error->code()) : std::nullopt;
+}
+
+/// All that an InputCallback gives, in pieces of this size.
+Bytes read_all(const InputCallback& input, std::size_t piece) {
+  Bytes all;
+  std::vector<char> buffer(piece);
+  while (const std::size_t size = input(buffer)) all.append(buffer.data(), size);
+  return all;
+}
+
+ExecuteResult exited(int code) {
+  ExecuteResult result;
+  result.exit_code = code;
+  return result;
+}
+
+mode_t mode_of(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? status.st_mode & 07777 : 0;
+}
+
+/// A slave that sends a file of this content, in two pieces.
+void serve_file(FakeSlave& fake, Bytes content, std::optional<std::uint32_t> mode = 0640) {
+  fake.backend->do_fetch = [content = std::move(content), mode](const Bytes&, const auto& size, const auto& output,
+                                                                const auto&) -> Result<FetchedFile> {
+    size(content.size());
+    output(BytesView(content).substr(0, content.size() / 2));
+    output(BytesView(content).substr(content.size() / 2));
+    return FetchedFile{mode};
+  };
+}
+
+}  // namespace
+
+TEST_CASE("what the slave answers becomes the class that says what to do") {
+  FakeSlave fake("w1");
+  Failure failure;
+  fake.backend->do_stat = [&](const Bytes&, bool, const CallOptions&) { return failure; };
+  const auto stat = [&] { fake->stat("/x"); };
+
+  for (const Errc code : {Errc::os_error, Errc::invalid_argument, Errc::too_large, Errc::unsupported, Errc::busy,
+                          Errc::remote_failure, Errc::refused, Errc::in_use, Errc::cancelled}) {
+    failure = {code, "because", 0};
+    const auto error = thrown<RemoteError>(stat);
+    REQUIRE(error);
+    CHECK(error->code() == code);
+  }
+  failure = {Errc::timeout, "", 0};
+  CHECK(thrown<Timeout>(stat));
+  failure = {Errc::connection_lost, "", 0};
+  CHECK(thrown<ConnectionLost>(stat));
+  failure = {Errc::protocol_error, "", 0};
+  CHECK(thrown<ProtocolError>(stat));
+  failure = {Errc::auth_failed, "", 0};
+  CHECK(thrown<AuthError>(stat));
+  failure = {Errc::local_os_error, "", EMFILE};
+  CHECK(code_of(stat) == Errc::local_os_error);
+}
+
+TEST_CASE("a cancelled call is Cancelled only where the caller stopped it") {
+  FakeSlave fake("w1");
+  fake.backend->do_ping = [](const CallOptions&) { return Failure{Errc::cancelled, "stopped", 0}; };
+  std::stop_source stop;
+  CHECK(thrown<RemoteError>([&] { fake->ping({.stop = stop.get_token()}); }));
+  stop.request_stop();
+  CHECK(thrown<Cancelled>([&] { fake->ping({.stop = stop.get_token()}); }));
+}
+
+TEST_CASE("an error names the slave, the operation with its arguments, and the cause") {
+  FakeSlave fake("w1");
+  fake.backend->do_rename = [](const Bytes&, const Bytes&, bool, const CallOptions&) {
+    return Failure{Errc::os_error, "File exists", EEXIST};
+  };
+  const auto error = thrown<RemoteError>([&] { fake->rename("a\n", "b"); });
+  REQUIRE(error);
+  CHECK(error->slave() == "w1");
+  CHECK(error->operation() == "rename 'a\\x0A' to 'b'");
+  CHECK(error->message() == "File exists");
+  CHECK(error->os() == std::errc::file_exists);
+  CHECK(std::string(error->what()) == "slave 'w1': rename 'a\\x0A' to 'b': File exists (EEXIST)");
+}
+
+TEST_CASE("a long argument is shortened in the message") {
+  FakeSlave fake("w1");
+  fake.backend->do_execute = [](const auto&, const auto&, const auto&) { return Failure{}; };
+  const auto error = thrown<RemoteError>([&] { fake->execute({"begin" + Bytes(100000, 'x') + "end"}); });
+  REQUIRE(error);
+  CHECK(error->operation().starts_with("execute 'begin"));
+  CHECK(error->operation().ends_with("end'"));
+  CHECK(error->operation().size() < 120);
+}
+
+TEST_CASE("what cannot be meant is refused before anything is sent") {
+  FakeSlave fake("w1");
+  bool asked = false;
+  fake.backend->do_set_cwd = [&](const auto&, const auto&) { return asked = true, Result<Bytes>(""); };
+  fake.backend->do_mkdir = [&](const auto&, auto, const auto&) { return asked = true, Result<void>(); };
+  fake.backend->do_remove = [&](const auto&, const auto&) { return asked = true, Result<void>(); };
+  fake.backend->do_rename = [&](const auto&, const auto&, bool, const auto&) { return asked = true, Result<void>(); };
+  fake.backend->do_copy = fake.backend->do_rename;
+  fake.backend->do_stat = [&](const auto&, bool, const auto&) {
+    return asked = true, Result(std::optional<FileInfo>());
+  };
+  fake.backend->do_execute = [&](const auto&, const auto&, const auto&) {
+    return asked = true, Result(ExecuteResult());
+  };
+  fake.backend->do_send = [&](const auto&, const auto&, bool, auto, const auto&) {
+    return asked = true, Result<void>();
+  };
+  fake.backend->do_fetch = [&](const auto&, const auto&, const auto&, const auto&) {
+    return asked = true, Result(FetchedFile());
+  };
+  fake.backend->do_call = [&](const auto&, const auto&, const auto&) { return asked = true, Result(Box()); };
+
+  const Bytes nul("a\0b", 3);
+  const Bytes huge(1024 * 1024, 'x');
+  Bytes memory;
+  const OutputCallback drop = [](BytesView) {};
+
+  const std::vector<std::pair<const char*, std::function<void()>>> senseless{
+      {"set_cwd nul", [&] { fake->set_cwd(nul); }},
+      {"mkdir empty", [&] { fake->mkdir(""); }},
+      {"mkdir nul", [&] { fake->mkdir(nul); }},
+      {"remove empty", [&] { fake->remove(""); }},
+      {"rename from", [&] { fake->rename("", "b"); }},
+      {"rename to", [&] { fake->rename("a", nul); }},
+      {"copy from", [&] { fake->copy(nul, "b"); }},
+      {"copy to", [&] { fake->copy("a", ""); }},
+      {"stat", [&] { fake->stat(""); }},
+      {"no args", [&] { fake->execute({}); }},
+      {"empty program",
+       [&] {
+         fake->execute({"", "x"});
+       }},
+      {"nul in args",
+       [&] {
+         fake->execute({"a", nul});
+       }},
+      {"nul in cwd", [&] { fake->execute({"a"}, {.cwd = nul}); }},
+      {"empty env name",
+       [&] {
+         fake->execute({"a"}, {.env = {{"", "x"}}});
+       }},
+      {"env name with =",
+       [&] {
+         fake->execute({"a"}, {.env = {{"A=B", "x"}}});
+       }},
+      {"nul in env name",
+       [&] {
+         fake->execute({"a"}, {.env = {{nul, std::nullopt}}});
+       }},
+      {"nul in env value",
+       [&] {
+         fake->execute({"a"}, {.env = {{"A", nul}}});
+       }},
+      {"negative timeout", [&] { fake->execute({"a"}, {.timeout = std::chrono::milliseconds(-1)}); }},
+      {"negative kill_after", [&] { fake->execute({"a"}, {.kill_after = std::chrono::milliseconds(-1)}); }},
+      {"discard and stdout_cb", [&] { fake->execute({"a"}, {.stdout_cb = drop, .discard_stdout = true}); }},
+      {"discard and stderr_cb", [&] { fake->execute({"a"}, {.stderr_cb = drop, .discard_stderr = true}); }},
+      {"merge and stderr_cb", [&] { fake->execute({"a"}, {.stderr_cb = drop, .merge_stderr = true}); }},
+      {"merge and discard", [&] { fake->execute({"a"}, {.merge_stderr = true, .discard_stderr = true}); }},
+      {"send to nothing", [&] { fake->send(Source::memory("x"), ""); }},
+      {"send of nothing", [&] { fake->send("", "b"); }},
+      {"send of an empty callback", [&] { fake->send(Source(InputCallback()), "b"); }},
+      {"send with a mode", [&] { fake->send(Source::memory("x"), "b", {.mode = 010000}); }},
+      {"fetch of nothing", [&] { fake->fetch("", Sink::memory(memory)); }},
+      {"fetch to nothing", [&] { fake->fetch("a", ""); }},
+      {"fetch to nul", [&] { fake->fetch("a", nul); }},
+      {"fetch to an empty callback", [&] { fake->fetch("a", Sink(OutputCallback())); }},
+      {"call without a name", [&] { fake->call(""); }},
+      {"call in capitals", [&] { fake->call("Build"); }},
+      {"call with a long name", [&] { fake->call(std::string(65, 'a')); }},
+      {"call of one of ours", [&] { fake->call("execute"); }},
+      {"call with _key",
+       [&] {
+         fake->call("build", {{"_ask", "1"}});
+       }},
+      {"call with op",
+       [&] {
+         fake->call("build", {{"op", "1"}});
+       }},
+      {"call with ~",
+       [&] {
+         fake->call("build", {{"a~0001", "1"}});
+       }},
+  };
+  for (const auto& attempt : senseless) {
+    INFO(attempt.first);
+    CHECK(code_of(attempt.second) == Errc::invalid_argument);
+  }
+
+  Box many;
+  for (int i = 0; i < 1020; ++i) many.set(std::to_string(i), "");
+  const std::vector<std::pair<const char*, std::function<void()>>> too_much{
+      {"path", [&] { fake->stat(huge); }},
+      {"two paths", [&] { fake->rename(huge.substr(0, 600000), huge.substr(0, 600000)); }},
+      {"one argument",
+       [&] {
+         fake->execute({"a", huge});
+       }},
+      {"arguments", [&] { fake->execute(std::vector<Bytes>(120000, "12345678")); }},
+      {"environment",
+       [&] {
+         fake->execute({huge.substr(0, 600000)}, {.env = {{"A", huge.substr(0, 600000)}}});
+       }},
+      {"call",
+       [&] {
+         fake->call("build", {{"a", huge}});
+       }},
+      {"call with many values", [&] { fake->call("build", many); }},
+  };
+  for (const auto& attempt : too_much) {
+    INFO(attempt.first);
+    const auto error = thrown<Error>(attempt.second);
+    REQUIRE(error);
+    CHECK(error->code() == Errc::too_large);
+    CHECK(error->message().find("1 MiB") != std::string::npos);
+  }
+  CHECK_FALSE(asked);
+}
+
+TEST_CASE("what just fits into a call is sent") {
+  FakeSlave fake("w1");
+  std::size_t size = 0;
+  fake.backend->do_execute = [&](const ExecuteRequest& request, const auto&, const auto&) {
+    size = request.args[1].size();
+    return Result(ExecuteResult());
+  };
+  fake->execute({"a", Bytes(1000 * 1024, 'x')});
+  CHECK(size == 1000 * 1024);
+}
+
+TEST_CASE("operations hand their arguments on and give what the backend gave") {
+  FakeSlave fake("w1");
+  const auto deadline = Deadline(std::chrono::steady_clock::now() + std::chrono::hours(1));
+  std::stop_source stop;
+
+  fake.backend->do_set_cwd = [&](const std::optional<Bytes>& path, const CallOptions& options) {
+    CHECK(options.deadline == deadline);
+    CHECK(options.stop == stop.get_token());
+    return Result<Bytes>(path ? "/base/" + *path : "/base");
+  };
+  const CallOptions patience{.deadline = deadline, .stop = stop.get_token()};
+  CHECK(fake->set_cwd(patience) == "/base");
+  CHECK(fake->set_cwd("sub", patience) == "/base/sub");
+  CHECK(fake->set_cwd("", patience) == "/base/");
+
+  fake.backend->do_getenv = [](const auto&) { return Result(std::map<Bytes, Bytes>{{"A", "1"}}); };
+  CHECK(fake->getenv() == std::map<Bytes, Bytes>{{"A", "1"}});
+  fake.backend->do_read_info = [](const auto&) { return Result(std::map<Bytes, Bytes>{{"admin", "me"}}); };
+  CHECK(fake->read_info() == std::map<Bytes, Bytes>{{"admin", "me"}});
+
+  fake.backend->do_stat = [&](const Bytes& path, bool follow, const CallOptions& options) {
+    CHECK(path == "link");
+    CHECK_FALSE(follow);
+    CHECK(options.deadline == deadline);
+    CHECK(options.stop == stop.get_token());
+    return Result(std::optional(FileInfo{.type = FileType::symlink, .size = 7}));
+  };
+  const auto info = fake->stat("link", {.follow = false, .deadline = deadline, .stop = stop.get_token()});
+  REQUIRE(info);
+  CHECK(info->size == 7);
+
+  fake.backend->do_copy = [&](const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) {
+    CHECK(from == "a");
+    CHECK(to == "b");
+    CHECK(overwrite);
+    CHECK(options.deadline == deadline);
+    return Result<void>();
+  };
+  fake->copy("a", "b", {.overwrite = true, .deadline = deadline});
+
+  fake.backend->do_call = [](const std::string& name, const Box& arguments, const auto&) {
+    return Result(Box{{"name", name}, {"long", *arguments.get("long")}});
+  };
+  const Bytes value(200000, 'v');
+  const Box reply = fake->call("my-build_1", {{"long", value}});
+  CHECK(reply.get("name") == "my-build_1");
+  CHECK(reply.get("long") == value);
+}
+
+TEST_CASE("output is captured where nobody takes it") {
+  FakeSlave fake("w1");
+  fake.backend->do_execute = [](const ExecuteRequest& request, const ExecuteStreams& streams, const auto&) {
+    CHECK(request.args == std::vector<Bytes>{"make", "-j8"});
+    CHECK(request.options->cwd == "project");
+    CHECK_FALSE(streams.input);
+    streams.out("one ");
+    streams.err("bad");
+    streams.out("two");
+    return Result(exited(3));
+  };
+  const ExecuteResult result = fake->execute({"make", "-j8"}, {.cwd = "project"});
+  CHECK(result.exit_code == 3);
+  CHECK(result.out == "one two");
+  CHECK(result.err == "bad");
+}
+
+TEST_CASE("output goes to the callbacks, or nowhere") {
+  FakeSlave fake("w1");
+  fake.backend->do_execute = [](const ExecuteRequest&, const ExecuteStreams& streams, const auto&) {
+    if (streams.out) streams.out("out");
+    if (streams.err) streams.err("err");
+    return Result(exited(0));
+  };
+  Bytes out;
+  Bytes err;
+  const OutputCallback to_out = [&](BytesView bytes) { out.append(bytes); };
+  const OutputCallback to_err = [&](BytesView bytes) { err.append(bytes); };
+
+  ExecuteResult result = fake->execute({"a"}, {.stdout_cb = to_out, .stderr_cb = to_err});
+  CHECK(out == "out");
+  CHECK(err == "err");
+  CHECK(result.out.empty());
+  CHECK(result.err.empty());
+
+  result = fake->execute({"a"}, {.discard_stdout = true, .discard_stderr = true});
+  CHECK(result.out.empty());
+  CHECK(result.err.empty());
+
+  result = fake->execute({"a"}, {.merge_stderr = true});
+  CHECK(result.out == "out");
+  CHECK(result.err.empty());
+}
+
+TEST_CASE("more output than may be captured ends the call and says what to do") {
+  FakeSlave fake("w1");
+  fake.backend->do_execute = [](const ExecuteRequest&, const ExecuteStreams& streams, const auto&) {
+    for (int i = 0; i < 3; ++i) streams.err("12345");
+    return Result(ExecuteResult());
+  };
+  CHECK(fake->execute({"a"}, {.capture_limit = 15}).err.size() == 15);
+  const auto error = thrown<Error>([&] { fake->execute({"a"}, {.capture_limit = 14}); });
+  REQUIRE(error);
+  CHECK(error->code() == Errc::too_large);
+  CHECK(error->message().find("stderr_cb") != std::string::npos);
+}
+
+TEST_CASE("a command reads bytes or what a callback gives") {
+  FakeSlave fake("w1");
+  Bytes read;
+  fake.backend->do_execute = [&](const ExecuteRequest&, const ExecuteStreams& streams, const auto&) {
+    REQUIRE(streams.input);
+    read = read_all(streams.input, 3);
+    return Result(ExecuteResult());
+  };
+  fake->execute({"cat"}, {.in = Bytes("some input")});
+  CHECK(read == "some input");
+
+  int left = 2;
+  fake->execute({"cat"}, {.in = InputCallback([&](std::span<char> buffer) -> std::size_t {
+                            if (left-- == 0) return 0;
+                            buffer[0] = 'x';
+                            return 1;
+                          })});
+  CHECK(read == "xx");
+
+  const auto lie = InputCallback([](std::span<char> buffer) { return buffer.size() + 1; });
+  CHECK(code_of([&] { fake->execute({"cat"}, {.in = lie}); }) == Errc::invalid_argument);
+}
+
+TEST_CASE("what a callback throws comes out unchanged") {
+  FakeSlave fake("w1");
+  fake.backend->do_execute = [](const ExecuteRequest&, const ExecuteStreams& streams, const auto&) {
+    streams.out("x");
+    return Result(ExecuteResult());
+  };
+  const OutputCallback out = [](BytesView) { throw std::out_of_range("mine"); };
+  CHECK_THROWS_WITH_AS(fake->execute({"a"}, {.stdout_cb = out}), "mine", std::out_of_range);
+
+  fake.backend->do_send = [](const auto&, const InputCallback& input, bool, auto, const auto&) {
+    read_all(input, 10);
+    return Result<void>();
+  };
+  const InputCallback in = [](std::span<char>) -> std::size_t { throw std::out_of_range("mine too"); };
+  CHECK_THROWS_WITH_AS(fake->send(in, "b"), "mine too", std::out_of_range);
+}
+
+TEST_CASE("a local file is sent with its mode, unless another is wanted") {
+  const TempDir dir;
+  dir.write("a", "content of a file");
+  REQUIRE(::chmod((dir / "a").c_str(), 04751) == 0);
+  FakeSlave fake("w1");
+  Bytes sent;
+  std::uint32_t mode = 0;
+  fake.backend->do_send = [&](const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t with,
+                              const auto&) {
+    CHECK(path == "there");
+    CHECK(overwrite);
+    sent = read_all(input, 4);
+    mode = with;
+    return Result<void>();
+  };
+  CHECK(fake->send(dir / "a", "there", {.overwrite = true}).bytes == 17);
+  CHECK(sent == "content of a file");
+  CHECK(mode == 0751);
+  fake->send(dir / "a", "there", {.overwrite = true, .mode = 0600});
+  CHECK(mode == 0600);
+  CHECK(fake->send(Source::memory("bytes"), "there", {.overwrite = true}).bytes == 5);
+  CHECK(sent == "bytes");
+  CHECK(mode == 0644);
+}
+
+TEST_CASE("a file that grows while it is sent is sent as it is then") {
+  const TempDir dir;
+  dir.write("a", "12345");
+  FakeSlave fake("w1");
+  fake.backend->do_send = [&](const auto&, const InputCallback& input, bool, auto, const auto&) {
+    dir.write("a", "1234567890");
+    CHECK(read_all(input, 4) == "1234567890");
+    return Result<void>();
+  };
+  std::vector<std::pair<std::uint64_t, std::optional<std::uint64_t>>> told;
+  const auto result =
+      fake->send(dir / "a", "b", {.progress = [&](std::uint64_t done, auto total) { told.emplace_back(done, total); }});
+  CHECK(result.bytes == 10);
+  REQUIRE(!told.empty());
+  CHECK(told.back().first == 10);
+  CHECK(told.back().second == 10);
+}
+
+TEST_CASE("a source that cannot be read is an error of this side") {
+  const TempDir dir;
+  FakeSlave fake("w1");
+  const auto missing = thrown<Error>([&] { fake->send(dir / "missing", "b"); });
+  REQUIRE(missing);
+  CHECK(missing->code() == Errc::local_os_error);
+  CHECK(missing->os() == std::errc::no_such_file_or_directory);
+  CHECK(missing->message().find("local file") != std::string::npos);
+  CHECK(code_of([&] { fake->send(dir.path(), "b"); }) == Errc::local_os_error);
+}
+
+TEST_CASE("a fetched file has the mode of the original, unless another is wanted") {
+  const TempDir dir;
+  FakeSlave fake("w1");
+  serve_file(fake, "fetched content", 04750);
+  CHECK(fake->fetch("x", dir / "a").bytes == 15);
+  CHECK(dir.read("a") == "fetched content");
+  CHECK(mode_of(dir / "a") == 0750);
+  fake->fetch("x", dir / "b", {.mode = 0604});
+  CHECK(mode_of(dir / "b") == 0604);
+  serve_file(fake, "fetched content", std::nullopt);
+  fake->fetch("x", dir / "c");
+  CHECK(mode_of(dir / "c") == 0644);
+}
+
+TEST_CASE("an existing destination is refused before the slave is asked, and at the end") {
+  const TempDir dir;
+  dir.write("a", "old");
+  FakeSlave fake("w1");
+  bool asked = false;
+  fake.backend->do_fetch = [&](const auto&, const auto&, const OutputCallback& output, const auto&) {
+    asked = true;
+    output("new");
+    dir.write("b", "came meanwhile");
+    return Result(FetchedFile());
+  };
+  const auto error = thrown<Error>([&] { fake->fetch("x", dir / "a"); });
+  REQUIRE(error);
+  CHECK(error->os() == std::errc::file_exists);
+  CHECK_FALSE(asked);
+
+  CHECK(code_of([&] { fake->fetch("x", dir / "b"); }) == Errc::local_os_error);
+  CHECK(asked);
+  CHECK(dir.read("b") == "came meanwhile");
+
+  fake->fetch("x", dir / "a", {.overwrite = true});
+  CHECK(dir.read("a") == "new");
+  CHECK(dir.count() == 2);
+}
+
+TEST_CASE("a fetch that fails leaves nothing behind") {
+  const TempDir dir;
+  FakeSlave fake("w1");
+  fake.backend->do_fetch = [](const auto&, const auto&, const OutputCallback& output, const auto&) {
+    output("half of it");
+    return Result<FetchedFile>(Failure{Errc::connection_lost, "cut", 0});
+  };
+  CHECK(thrown<ConnectionLost>([&] { fake->fetch("x", dir / "a"); }));
+  CHECK(dir.count() == 0);
+
+  Bytes memory = "as it was";
+  CHECK(thrown<ConnectionLost>([&] { fake->fetch("x", Sink::memory(memory)); }));
+  CHECK(memory == "as it was");
+}
+
+TEST_CASE("a file is fetched into memory or to a callback") {
+  FakeSlave fake("w1");
+  serve_file(fake, "0123456789");
+  Bytes memory = "old";
+  CHECK(fake->fetch("x", Sink::memory(memory)).bytes == 10);
+  CHECK(memory == "0123456789");
+  std::vector<Bytes> pieces;
+  fake->fetch("x", OutputCallback([&](BytesView bytes) { pieces.emplace_back(bytes); }));
+  CHECK(pieces == std::vector<Bytes>{"01234", "56789"});
+}
+
+TEST_CASE("a file of more than max_bytes is not fetched, announced or not") {
+  const TempDir dir;
+  FakeSlave fake("w1");
+  serve_file(fake, "0123456789");
+  CHECK(fake->fetch("x", dir / "a", {.max_bytes = 10}).bytes == 10);
+  CHECK(code_of([&] { fake->fetch("x", dir / "b", {.max_bytes = 9}); }) == Errc::too_large);
+
+  Bytes got;
+  fake.backend->do_fetch = [](const auto&, const auto&, const OutputCallback& output, const auto&) {
+    output("01234");
+    output("56789");
+    return Result(FetchedFile());
+  };
+  const OutputCallback collect = [&](BytesView bytes) { got.append(bytes); };
+  CHECK(code_of([&] { fake->fetch("x", collect, {.max_bytes = 9}); }) == Errc::too_large);
+  CHECK(got == "01234");
+  CHECK(dir.count() == 1);
+}
+
+TEST_CASE("progress is told at the end and not for every piece") {
+  FakeSlave fake("w1");
+  constexpr std::size_t pieces = 10000;
+  fake.backend->do_fetch = [](const auto&, const auto& size, const OutputCallback& output, const auto&) {
+    size(pieces);
+    for (std::size_t i = 0; i < pieces; ++i) output("x");
+    return Result(FetchedFile());
+  };
+  std::size_t calls = 0;
+  std::uint64_t last = 0;
+  Bytes memory;
+  const auto begin = std::chrono::steady_clock::now();
+  fake->fetch("x", Sink::memory(memory), {.progress = [&](std::uint64_t done, std::optional<std::uint64_t> total) {
+                CHECK(done >= last);
+                CHECK(total == pieces);
+                last = done;
+                ++calls;
+              }});
+  const auto tenths = (std::chrono::steady_clock::now() - begin) / std::chrono::milliseconds(100);
+  CHECK(last == pieces);
+  CHECK(calls >= 1);
+  CHECK(calls <= static_cast<std::size_t>(tenths) + 1);
+}
+
+TEST_CASE("a lost slave says so and why") {
+  FakeSlave fake("w1");
+  CHECK(fake->is_connected());
+  CHECK(fake->lost_reason().empty());
+  fake.backend->lose({Errc::connection_lost, "the cable was cut", 0});
+  CHECK_FALSE(fake->is_connected());
+  CHECK(fake->lost_reason() == "the cable was cut");
+}
+
+TEST_CASE("each callback of on_disconnect is called once, whatever the others throw") {
+  FakeSlave fake("w1");
+  std::vector<int> called;
+  fake->on_disconnect([&] { called.push_back(1), throw std::runtime_error("mine"); });
+  fake->on_disconnect([&] {
+    called.push_back(2);
+    fake->on_disconnect([&] { called.push_back(3); });  // registered while it is being lost: at once
+  });
+  fake->on_disconnect({});
+  CHECK(called.empty());
+  fake->disconnect();
+  CHECK(called == std::vector{1, 2, 3});
+  fake->on_disconnect([&] { called.push_back(4), throw std::runtime_error("mine"); });
+  CHECK(called == std::vector{1, 2, 3, 4});
+}
+
+TEST_CASE("a callback registered between the loss and its notice is called at once, and once") {
+  FakeSlave fake("w1");
+  int before = 0;
+  int between = 0;
+  fake->on_disconnect([&] { ++before; });
+  fake.backend->lose({}, [&] {
+    fake->on_disconnect([&] { ++between; });
+    CHECK(between == 1);
+    CHECK(before == 0);
+  });
+  CHECK(before == 1);
+  CHECK(between == 1);
+}
+
+TEST_CASE("callbacks that race with the loss are called once each") {
+  for (int round = 0; round < 200; ++round) {
+    FakeSlave fake("w1");
+    std::array<std::atomic<int>, 20> called{};
+    std::thread loser([&] { fake.backend->lose({}); });
+    for (auto& count : called) fake->on_disconnect([&count] { ++count; });
+    loser.join();
+    for (const auto& count : called) CHECK(count == 1);
+  }
+}
+
+TEST_CASE("a slave that is dropped disconnects, and its callbacks are called") {
+  auto fake = std::make_unique<FakeSlave>("w1");
+  const auto backend = fake->backend;
+  int called = 0;
+  (*fake)->on_disconnect([&] { ++called; });
+  fake.reset();
+  REQUIRE(backend->lost());
+  CHECK(called == 1);
+}
+
+TEST_CASE("a subclass is a slave with operations of its own") {
+  class Builder : public Slave {
+   public:
+    using Slave::Slave;
+    void setup() override { home = set_cwd(); }
+    Bytes home;
+  };
+  const auto backend = std::make_shared<FakeBackend>();
+  const auto builder = std::make_shared<Builder>(SlaveInit({.name = "w1"}, backend));
+  builder->setup();
+  CHECK(builder->home == "/base");
+  CHECK(builder->name() == "w1");
+}
