@@ -28,8 +28,14 @@ ALLOWED = {
     'programs': BELOW_CALLS | CALLS | {'master', 'slave'},
 }
 
-# Headers of remsh that stand outside the folders: the umbrellas, and the version that all may know.
-UMBRELLAS = {'master.hpp': 'master', 'slave.hpp': 'slave', 'version.hpp': 'base'}
+# Public headers whose layer is not their folder: the umbrellas; the version, which all may know; and what every call
+# takes, of whatever operation: users look for it among the operations, and calls know nothing else of these.
+LAYER_OF = {
+    'master.hpp': 'master',
+    'slave.hpp': 'slave',
+    'version.hpp': 'base',
+    'operations/call_options.hpp': 'connection',
+}
 
 # The files that may include a library: it is to be replaced, or upgraded, in one place.
 DOORS = {
@@ -51,7 +57,7 @@ def includes(path):
 
 def remsh_layer(name):
     """The layer of <remsh/NAME>; None where there is none of that name."""
-    return UMBRELLAS.get(name) or (name.split('/')[0] if '/' in name else None)
+    return LAYER_OF.get(name) or (name.split('/')[0] if '/' in name else None)
 
 
 def check_file(root, path):
