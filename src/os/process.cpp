@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "os/file.hpp"
+#include "os/threads.hpp"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -147,17 +148,7 @@ Result<ChildPipe> child_pipe(std::size_t our_end) {
 class Process::ExitWaiter {
  public:
   ExitWaiter(pid_t pid, UniqueFd signalled) : signalled_(std::move(signalled)) {
-    sigset_t all;
-    sigset_t before;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
-    try {
-      thread_ = std::thread([this, pid] { run(pid); });
-    } catch (...) {
-      ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-      throw;
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    thread_ = start_thread("remsh-exit", [this, pid] { run(pid); });
   }
   ExitWaiter(const ExitWaiter&) = delete;
   ExitWaiter& operator=(const ExitWaiter&) = delete;
@@ -232,7 +223,7 @@ Result<void> Process::watch_exit(bool use_pidfd) {
   return {};
 }
 
-bool Process::has_ended() const noexcept { return reaped_ || state_of(pid_) != ChildState::running; }
+bool Process::has_ended() const noexcept { return reaped_ || remsh::has_ended(pid_); }
 
 bool Process::signal_group(int signal) noexcept { return !reaped_ && signal_group_of(pid_, signal); }
 
@@ -308,6 +299,8 @@ Result<Process> spawn(const SpawnRequest& request) {
 bool signal_group_of(pid_t leader, int signal) noexcept {
   return state_of(leader) != ChildState::not_ours && ::kill(-leader, signal) == 0;
 }
+
+bool has_ended(pid_t child) noexcept { return state_of(child) != ChildState::running; }
 
 Result<ChildPipe> open_pipe_from_child() { return child_pipe(0); }
 

@@ -82,6 +82,9 @@ Result<Process> spawn(const SpawnRequest& request);
 /// Signals a group whose leader is an unreaped child of ours; false (and no signal) where it is not.
 bool signal_group_of(pid_t leader, int signal) noexcept;
 
+/// Whether a child of ours runs no more; also true for what is no child of ours.
+bool has_ended(pid_t child) noexcept;
+
 /// Both ends of a pipe between us and a child. Ours never blocks, the child's does.
 struct ChildPipe {
   UniqueFd ours;

@@ -1,6 +1,8 @@
 // Process: starting programs, how they end, what they inherit.
 #include "os/process.hpp"
 
+#include "support/temp_dir.hpp"
+
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15,7 +17,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 #include <string>
 
@@ -25,33 +26,16 @@ namespace {
 
 const std::vector<Bytes> plain_env = {"PATH=/usr/bin:/bin", "LC_ALL=C"};
 
-/// A directory of this test, gone with it.
-class Folder {
- public:
-  Folder() {
-    std::string name = std::filesystem::temp_directory_path() / "remsh-process-XXXXXX";
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-    fd_.reset(::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] int fd() const { return fd_.get(); }
-  [[nodiscard]] std::filesystem::path path() const { return path_; }
-
+/// A directory of this test, held open, and its programs.
+struct Folder : test::TempDir {
+  Folder() : directory(::open(path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
+  [[nodiscard]] int fd() const { return directory.get(); }
   void write(const std::string& name, const std::string& text, mode_t mode) const {
-    std::filesystem::create_directories((path_ / name).parent_path());
-    std::ofstream(path_ / name) << text;
-    REQUIRE(::chmod((path_ / name).c_str(), mode) == 0);
+    std::filesystem::create_directories(std::filesystem::path(*this / name).parent_path());
+    TempDir::write(name, text);
+    REQUIRE(::chmod((*this / name).c_str(), mode) == 0);
   }
-
- private:
-  std::filesystem::path path_;
-  UniqueFd fd_;
+  UniqueFd directory;
 };
 
 /// Waits for the end by the descriptor, as the loop does.
@@ -288,10 +272,10 @@ TEST_CASE("a name is looked up in the PATH of its own environment, relative entr
   folder.write("other/tool", "#!/bin/sh\necho other\n", 0755);
   folder.write("tool", "#!/bin/sh\necho here\n", 0755);
   folder.write("plain/tool", "#!/bin/sh\n", 0644);
-  std::filesystem::create_directories(folder.path() / "dir/tool");
+  std::filesystem::create_directories(folder / "dir/tool");
   SpawnRequest request{.args = {"tool"}, .env = {"PATH=/nowhere:bin"}, .cwd = folder.fd()};
   CHECK(output_of(request) == "relative\n");
-  request.env = {"PATH=" + (folder.path() / "other").string() + ":bin"};
+  request.env = {"PATH=" + folder / "other" + ":bin"};
   CHECK(output_of(request) == "other\n");
   request.env = {"PATH=:bin"};
   CHECK(output_of(request) == "here\n");
