@@ -1,0 +1,28 @@
+// Random bytes from the operating system.
+#include "os/random.hpp"
+
+#if defined(__APPLE__)
+#include <sys/random.h>
+#endif
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <system_error>
+
+namespace remsh {
+
+void random_bytes(std::span<char> buffer) {
+  constexpr std::size_t at_once = 256;  // what getentropy() gives at most; in one go, never a part of it
+  while (!buffer.empty()) {
+    const std::span<char> part = buffer.first(std::min(buffer.size(), at_once));
+    if (::getentropy(part.data(), part.size()) != 0) {
+      if (errno == EINTR) continue;
+      throw std::system_error(errno, std::generic_category(), "getentropy");
+    }
+    buffer = buffer.subspan(part.size());
+  }
+}
+
+}  // namespace remsh

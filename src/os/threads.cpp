@@ -1,0 +1,59 @@
+// Threads of the library, which no signal of the host reaches.
+#include "os/threads.hpp"
+
+#include <pthread.h>
+
+#include <cstddef>
+#include <cstring>
+
+namespace remsh {
+
+SignalsBlocked::SignalsBlocked() {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+}
+
+SignalsBlocked::~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+SigpipeBlocked::SigpipeBlocked() noexcept {
+  sigset_t pipe;
+  ::sigemptyset(&pipe);
+  ::sigaddset(&pipe, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &pipe, &before_);
+  if (::sigismember(&before_, SIGPIPE) == 1) {  // else one that was pending would have been delivered
+    sigset_t pending;
+    ::sigemptyset(&pending);
+    ::sigpending(&pending);
+    was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;
+  }
+}
+
+SigpipeBlocked::~SigpipeBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+void SigpipeBlocked::consume() noexcept {
+  if (was_pending_) return;
+  sigset_t pending;
+  ::sigemptyset(&pending);
+  ::sigpending(&pending);
+  if (::sigismember(&pending, SIGPIPE) != 1) return;  // ignored by the host: there is none to wait for
+  sigset_t pipe;
+  ::sigemptyset(&pipe);
+  ::sigaddset(&pipe, SIGPIPE);
+  int signal = 0;
+  ::sigwait(&pipe, &signal);
+}
+
+void name_this_thread(const char* name) noexcept {
+#if defined(__APPLE__)
+  ::pthread_setname_np(name);
+#elif defined(__linux__)
+  char cut[16] = {};  // with the zero
+  std::strncpy(cut, name, sizeof cut - 1);
+  ::pthread_setname_np(::pthread_self(), cut);
+#else
+  static_cast<void>(name);
+#endif
+}
+
+}  // namespace remsh
