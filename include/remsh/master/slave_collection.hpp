@@ -15,7 +15,8 @@
 
 namespace remsh {
 
-/// Which slaves will do; run in the thread that asks, without a lock. Empty: any.
+/// Which slaves will do; run in the thread that asks, without a lock. Empty: any. What it throws comes out of the call.
+/// Callers that wait are asked in turn, so it should not take long, and must not wait in the collection itself.
 using SlaveFilter = std::function<bool(const Slave&)>;
 
 /// True where the first is the better choice. Empty: a random one of those that will do.
@@ -39,7 +40,7 @@ class REMSH_API Lease {
   Slave* operator->() const noexcept { return slave_.get(); }
   Slave& operator*() const noexcept { return *slave_; }
 
-  /// Gives it back now; does nothing the second time.
+  /// Gives it back now and holds nothing any more; does nothing the second time.
   void release();
 
  private:
@@ -83,7 +84,8 @@ class REMSH_API SlaveCollection {
   std::shared_ptr<Slave> get_slave(Deadline deadline, const SlaveFilter& filter = {}, const SlaveCompare& compare = {},
                                    const std::stop_token& stop = {});
 
-  /// As get_slave(), and nobody else gets it until the lease is released. `owner` is shown by snapshot().
+  /// As get_slave(), and nobody else gets it until the lease is released. `owner` is shown by snapshot(). Who waits is
+  /// served first come, first served. An empty lease where none came in time.
   Lease reserve(Deadline deadline, const SlaveFilter& filter = {}, const SlaveCompare& compare = {},
                 const std::stop_token& stop = {}, std::string owner = {});
 
@@ -101,10 +103,10 @@ class REMSH_API SlaveCollection {
   /// Counts up with every slave that comes, leaves, is reserved or released.
   [[nodiscard]] std::uint64_t version() const;
 
-  /// Waits until version() is above `seen`; false where the deadline passes first.
+  /// Waits until version() is above `seen`; false where the deadline passes first. A stop throws Cancelled.
   bool wait_for_change(std::uint64_t seen, Deadline deadline, const std::stop_token& stop = {}) const;
 
-  /// Waits until at least so many slaves are in; false where the deadline passes first.
+  /// Waits until at least so many slaves are in; false where the deadline passes first. A stop throws Cancelled.
   bool wait_for_slaves(std::size_t count, Deadline deadline, const std::stop_token& stop = {}) const;
 
  private:

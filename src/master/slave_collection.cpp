@@ -1,0 +1,537 @@
+// SlaveCollection: who is in, who is free, and who waits for whom.
+//
+// A slave that becomes free (it came, or its lease was released) gets the next *tick*. Everyone who asks looks at all
+// that are in once, without a lock, and remembers up to which tick; who must wait joins the end of the queue with that
+// as its *cursor*, and from then on looks at slaves with higher ticks, one by one. So none is missed that comes between
+// the look and the joining.
+//
+// A waiter may look at a slave only when the one before it in the queue has: a slave that becomes free wakes the first
+// waiter alone, and whoever has nothing more to look at, or leaves, wakes the next. Hence cursors never grow from the
+// front of the queue to its end.
+#include <remsh/master/slave_collection.hpp>
+
+#include "os/parking.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cassert>
+#include <cstddef>
+#include <limits>
+#include <list>
+#include <map>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <random>
+#include <unordered_map>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+using Tick = std::uint64_t;
+constexpr Tick any_tick = std::numeric_limits<Tick>::max();
+
+/// How many slaves a waiter looks at before it wakes the next, at most.
+constexpr int looks_per_turn = 16;
+
+struct Entry;
+using Entries = std::vector<std::shared_ptr<Entry>>;
+using Order = std::map<std::uint64_t, std::shared_ptr<Entry>>;  // by arrival
+using FreeEntries = std::map<Tick, Entry*>;                     // by when they became free
+
+/// One slave in the collection, until it leaves; a slave that comes again is another entry. What is not atomic or const
+/// is reached under the mutex of the collection alone; the atomics are changed under it, and are hints without it.
+struct Entry : std::enable_shared_from_this<Entry> {
+  explicit Entry(std::shared_ptr<Slave> what) : slave(std::move(what)) {}
+
+  const std::shared_ptr<Slave> slave;
+  const std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
+  std::uint64_t position = 0;      // its key in the order of arrival
+  std::atomic<Tick> tick = 0;      // when it became free last
+  std::atomic<bool> free = false;  // it is in and not reserved
+  bool gone = false;
+  bool reserved = false;
+  std::string owner;
+  FreeEntries::node_type node;  // kept while it is not free, so that becoming free cannot fail
+};
+
+/// A caller that waits for a slave.
+struct Waiter {
+  Parking parking;
+  Tick cursor = 0;
+  bool idle = false;  // parked or about to, and must be woken when there is something to look at
+};
+
+/// What a caller waits for that waits for the collection to change.
+struct Change {
+  std::optional<std::uint64_t> version;  // above this
+  std::size_t count = 0;                 // at least so many are in
+
+  [[nodiscard]] bool has_come(std::uint64_t version_now, std::size_t count_now) const {
+    return (!version || version_now > *version) && count_now >= count;
+  }
+};
+
+struct Watcher {
+  Change change;
+  Parking parking;
+};
+
+[[noreturn]] void throw_cancelled(const char* operation) {
+  throw Cancelled(Errc::cancelled, {}, operation, "the caller's stop_token was triggered");
+}
+
+/// Unparks when a stop is requested. Made and destroyed without a lock: destroying waits for a callback that runs.
+class StopWatch {
+ public:
+  StopWatch(const std::stop_token& stop, Parking& parking) : callback_(stop, Unpark{&parking}) {}
+
+ private:
+  struct Unpark {
+    Parking* parking;
+    void operator()() const noexcept { parking->unpark(); }
+  };
+  std::stop_callback<Unpark> callback_;
+};
+
+/// The order in which to look at things: random, decided as far as it is asked for.
+class Shuffle {
+ public:
+  Shuffle(std::size_t count, std::uint64_t seed) : indices_(count), state_(seed) {
+    std::iota(indices_.begin(), indices_.end(), std::uint32_t{0});
+  }
+
+  std::optional<std::size_t> next() {
+    if (at_ == indices_.size()) return std::nullopt;
+    std::swap(indices_[at_], indices_[at_ + static_cast<std::size_t>(random() % (indices_.size() - at_))]);
+    return indices_[at_++];
+  }
+
+ private:
+  std::uint64_t random() {  // splitmix64
+    std::uint64_t z = state_ += 0x9e3779b97f4a7c15U;
+    z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
+    return z ^ (z >> 31U);
+  }
+
+  std::vector<std::uint32_t> indices_;
+  std::size_t at_ = 0;
+  std::uint64_t state_;
+};
+
+/// What a caller asks for.
+struct Wanted {
+  const SlaveFilter& filter;
+  const SlaveCompare& compare;
+  bool alone = false;  // reserve()
+  std::string owner;
+
+  [[nodiscard]] bool accepts(const Entry& entry) const { return !filter || filter(*entry.slave); }
+};
+
+}  // namespace
+
+/// Thread-safe. Neither user code nor the destructor of a slave runs under the mutex: what may hold the last reference
+/// to one is declared before the lock, so that it goes after it.
+struct SlaveCollection::Impl {
+  using Lock = std::unique_lock<std::mutex>;
+
+  mutable std::mutex mutex;
+  Order order;
+  std::unordered_map<std::string, std::shared_ptr<Entry>> by_name;
+  FreeEntries free;
+  mutable std::shared_ptr<const Entries> all;  // `order` as a vector; null: to be made again
+  std::list<Waiter*> waiters;
+  mutable std::list<Watcher*> watchers;
+  Tick last_tick = 0;
+  std::uint64_t arrivals = 0;
+  std::uint64_t version = 0;
+  std::atomic<std::uint64_t> seed = std::random_device{}();
+
+  bool add(const std::shared_ptr<Entry>& entry) {
+    // Made here, so that nothing can fail half-way, and not under the lock.
+    Order order_node{{0, entry}};
+    FreeEntries free_node{{0, entry.get()}};
+    std::shared_ptr<const Entries> dropped;
+    const Lock lock(mutex);
+    const auto [at, is_new] = by_name.try_emplace(entry->slave->name(), entry);
+    if (!is_new) {
+      if (at->second->slave == entry->slave) return false;
+      throw Error(Errc::in_use, entry->slave->name(), "add_slave", "another slave of this name is in the collection");
+    }
+    entry->position = ++arrivals;
+    auto node = order_node.extract(order_node.begin());
+    node.key() = entry->position;
+    order.insert(order.end(), std::move(node));
+    entry->node = free_node.extract(free_node.begin());
+    dropped = std::move(all);
+    become_free(*entry);
+    changed();
+    return true;
+  }
+
+  bool remove(const std::shared_ptr<Entry>& entry) {
+    std::shared_ptr<const Entries> dropped;
+    FreeEntries::node_type node;
+    const Lock lock(mutex);
+    if (entry->gone) return false;
+    node = become_taken(*entry);
+    entry->gone = true;
+    entry->reserved = false;
+    entry->owner.clear();
+    by_name.erase(entry->slave->name());
+    order.erase(entry->position);
+    dropped = std::move(all);
+    changed();
+    return true;
+  }
+
+  void release(Entry& entry) noexcept {
+    const Lock lock(mutex);
+    if (entry.gone) return;
+    assert(entry.reserved);
+    entry.reserved = false;
+    entry.owner.clear();
+    become_free(entry);
+    changed();
+  }
+
+  /// All that are in, those that came first in front.
+  [[nodiscard]] std::shared_ptr<const Entries> entries(const Lock& /*held*/) const {
+    if (!all) {
+      auto made = std::make_shared<Entries>();
+      made->reserve(order.size());
+      for (const auto& [position, entry] : order) made->push_back(entry);
+      all = std::move(made);
+    }
+    return all;
+  }
+
+  /// The slave that the caller gets, which is reserved for it where it wants that; null where none came in time.
+  std::shared_ptr<Entry> acquire(Deadline deadline, const Wanted& wanted, const std::stop_token& stop) {
+    if (stop.stop_requested()) throw_cancelled(name_of(wanted));
+    Tick seen = 0;
+    // Who does not wait may take what is on offer to those who do: else it could find nothing where there is something.
+    const bool passed = deadline.has_passed();
+    if (auto found = look(wanted, seen, passed)) return found;
+    if (passed) return nullptr;
+    if (auto found = wait(deadline, wanted, stop, seen)) return found;
+    return look(wanted, seen, true);  // what those before it in the queue have held up
+  }
+
+  bool watch(const Change& change, const char* operation, Deadline deadline, const std::stop_token& stop) const {
+    Watcher self{change, {}};
+    const StopWatch stop_watch(stop, self.parking);
+    Lock lock(mutex);
+    const auto here = watchers.insert(watchers.end(), &self);
+    bool in_time = true;
+    while (!change.has_come(version, order.size()) && in_time && !stop.stop_requested()) {
+      lock.unlock();
+      in_time = self.parking.park_until(deadline.at());
+      lock.lock();
+    }
+    watchers.erase(here);
+    if (change.has_come(version, order.size())) return true;
+    if (in_time) throw_cancelled(operation);
+    return false;
+  }
+
+ private:
+  static const char* name_of(const Wanted& wanted) { return wanted.alone ? "reserve" : "get_slave"; }
+
+  // Under the mutex.
+
+  void become_free(Entry& entry) {
+    entry.tick.store(++last_tick, std::memory_order_relaxed);
+    entry.free.store(true, std::memory_order_relaxed);
+    entry.node.key() = last_tick;
+    free.insert(free.end(), std::move(entry.node));
+    if (!waiters.empty()) wake_for_looking(waiters.begin());
+  }
+
+  /// Takes it out of the free ones; gives what held it there, or in reserve.
+  FreeEntries::node_type become_taken(Entry& entry) {
+    entry.free.store(false, std::memory_order_relaxed);
+    if (!entry.node.empty()) return std::move(entry.node);
+    return free.extract(entry.tick.load(std::memory_order_relaxed));
+  }
+
+  /// What take() says of a slave that will do.
+  enum class Taken { yes, no, on_offer };
+
+  /// The slave is the caller's now. Not where it is on offer to somebody who waits, unless the caller may go before.
+  Taken take(Entry& entry, const Wanted& wanted, bool may_go_before) {
+    if (!entry.free.load(std::memory_order_relaxed)) return Taken::no;
+    if (!wanted.alone) return Taken::yes;
+    if (!may_go_before && is_on_offer(entry)) return Taken::on_offer;
+    entry.owner = wanted.owner;
+    entry.node = become_taken(entry);
+    entry.reserved = true;
+    changed();
+    return Taken::yes;
+  }
+
+  [[nodiscard]] bool is_on_offer(const Entry& entry) const {
+    return !waiters.empty() && entry.tick.load(std::memory_order_relaxed) > waiters.back()->cursor;
+  }
+
+  void changed() {
+    ++version;
+    for (Watcher* watcher : watchers) {
+      if (watcher->change.has_come(version, order.size())) watcher->parking.unpark();
+    }
+  }
+
+  /// The slave that a waiter is to look at next, if there is one.
+  FreeEntries::iterator next_for(std::list<Waiter*>::iterator waiter) {
+    const Tick limit = waiter == waiters.begin() ? any_tick : (*std::prev(waiter))->cursor;
+    const auto next = free.upper_bound((*waiter)->cursor);
+    return next == free.end() || next->first > limit ? free.end() : next;
+  }
+
+  void wake_for_looking(std::list<Waiter*>::iterator waiter) {
+    if (waiter == waiters.end() || !(*waiter)->idle || next_for(waiter) == free.end()) return;
+    (*waiter)->idle = false;
+    (*waiter)->parking.unpark();
+  }
+
+  // Without the mutex.
+
+  /// Looks once at all that are free. Sets `seen` to the tick up to which it did, from that to which the caller had.
+  std::shared_ptr<Entry> look(const Wanted& wanted, Tick& seen, bool may_go_before) {
+    std::shared_ptr<const Entries> in;
+    const Tick from = seen;
+    {
+      const Lock lock(mutex);
+      in = entries(lock);
+      seen = last_tick;
+      if (wanted.alone && !may_go_before && !waiters.empty()) seen = std::min(seen, waiters.back()->cursor);
+    }
+    const Tick to = may_go_before ? any_tick : seen;  // what is on offer is not even looked at
+    const auto is_candidate = [&](const Entry& entry) {
+      const Tick tick = entry.tick.load(std::memory_order_relaxed);
+      return entry.free.load(std::memory_order_relaxed) && tick > from && (tick <= to || !wanted.alone);
+    };
+    const auto try_take = [&](Entry& entry) {
+      const Lock lock(mutex);
+      const Taken taken = take(entry, wanted, may_go_before);
+      // It will be looked at again, in turn.
+      if (taken == Taken::on_offer) seen = std::min(seen, entry.tick.load(std::memory_order_relaxed) - 1);
+      return taken == Taken::yes;
+    };
+
+    if (!wanted.compare) {
+      Shuffle shuffle(in->size(), seed.fetch_add(0x9e3779b97f4a7c15U, std::memory_order_relaxed));
+      while (const auto index = shuffle.next()) {
+        const std::shared_ptr<Entry>& entry = (*in)[*index];
+        if (is_candidate(*entry) && wanted.accepts(*entry) && try_take(*entry)) return entry;
+      }
+      return nullptr;
+    }
+
+    Entries suitable;
+    for (const auto& entry : *in) {
+      if (is_candidate(*entry) && wanted.accepts(*entry)) suitable.push_back(entry);
+    }
+    while (!suitable.empty()) {
+      const auto best = std::min_element(suitable.begin(), suitable.end(), [&](const auto& a, const auto& b) {
+        return wanted.compare(*a->slave, *b->slave);
+      });
+      if (try_take(**best)) return *best;
+      suitable.erase(best);  // somebody else was quicker
+    }
+    return nullptr;
+  }
+
+  /// Waits in the queue; null where the deadline has passed. `seen` is the tick up to which the caller has looked.
+  std::shared_ptr<Entry> wait(Deadline deadline, const Wanted& wanted, const std::stop_token& stop, Tick& seen) {
+    Waiter self;
+    const StopWatch stop_watch(stop, self.parking);
+    std::shared_ptr<Entry> entry;  // before the lock, as it may be the last reference
+    Lock lock(mutex);
+    self.cursor = waiters.empty() ? seen : std::min(seen, waiters.back()->cursor);
+    const auto here = waiters.insert(waiters.end(), &self);
+
+    /// Leaves the queue, however that comes: the next may look at what this one has not.
+    struct Leaving {
+      Impl& impl;
+      Lock& lock;
+      std::list<Waiter*>::iterator here;
+      ~Leaving() {
+        if (!lock.owns_lock()) lock.lock();
+        impl.wake_for_looking(impl.waiters.erase(here));
+      }
+    };
+    const Leaving leaving{*this, lock, here};
+
+    int looks = 0;
+    for (;;) {
+      if (stop.stop_requested()) throw_cancelled(name_of(wanted));
+      if (const auto next = next_for(here); next != free.end()) {
+        const Tick tick = next->first;
+        std::shared_ptr<Entry> previous = std::exchange(entry, next->second->shared_from_this());
+        lock.unlock();
+        previous.reset();
+        const bool accepted = wanted.accepts(*entry);
+        lock.lock();
+        self.cursor = tick;
+        if (accepted && take(*entry, wanted, true) == Taken::yes) return entry;
+        if (++looks % looks_per_turn == 0) wake_for_looking(std::next(here));
+        continue;
+      }
+      wake_for_looking(std::next(here));
+      self.idle = true;
+      lock.unlock();
+      entry.reset();
+      const bool woken = self.parking.park_until(deadline.at());
+      lock.lock();
+      self.idle = false;
+      if (!woken) {
+        seen = self.cursor;
+        return nullptr;
+      }
+    }
+  }
+};
+
+/// What a lease gives back, and to whom.
+struct Lease::Holder {
+  std::weak_ptr<SlaveCollection::Impl> collection;
+  std::shared_ptr<Entry> entry;
+};
+
+Lease::Lease() noexcept = default;
+Lease::Lease(std::shared_ptr<Slave> slave, std::unique_ptr<Holder> holder)
+    : slave_(std::move(slave)), holder_(std::move(holder)) {}
+Lease::Lease(Lease&&) noexcept = default;
+
+Lease& Lease::operator=(Lease&& other) noexcept {
+  if (this != &other) {
+    release();
+    slave_ = std::move(other.slave_);
+    holder_ = std::move(other.holder_);
+  }
+  return *this;
+}
+
+Lease::~Lease() { release(); }
+
+void Lease::release() {
+  const auto holder = std::move(holder_);
+  const auto slave = std::move(slave_);
+  if (!holder) return;
+  if (const auto collection = holder->collection.lock()) collection->release(*holder->entry);
+}
+
+SlaveCollection::SlaveCollection() : impl_(std::make_shared<Impl>()) {}
+
+SlaveCollection::~SlaveCollection() {
+  // Here, and not where the last callback of a slave lets go of the rest.
+  const auto dropped = [this] {
+    const Impl::Lock lock(impl_->mutex);
+    assert(impl_->waiters.empty() && impl_->watchers.empty());
+    return impl_->entries(lock);
+  }();
+  for (const auto& entry : *dropped) impl_->remove(entry);
+}
+
+bool SlaveCollection::add_slave(std::shared_ptr<Slave> slave) {
+  if (!slave) throw Error(Errc::invalid_argument, {}, "add_slave", "there is no slave");
+  if (!slave->is_connected()) return false;
+  const auto entry = std::make_shared<Entry>(slave);
+  if (!impl_->add(entry)) return false;
+  // Called at once where the connection has ended meanwhile. Weak: neither keeps the other.
+  slave->on_disconnect([collection = std::weak_ptr(impl_), weak = std::weak_ptr(entry)] {
+    const auto there = collection.lock();
+    const auto gone = weak.lock();
+    if (there && gone) there->remove(gone);
+  });
+  return slave->is_connected();
+}
+
+bool SlaveCollection::remove_slave(const Slave& slave) {
+  std::shared_ptr<Entry> entry;
+  {
+    const Impl::Lock lock(impl_->mutex);
+    const auto at = impl_->by_name.find(slave.name());
+    if (at == impl_->by_name.end() || at->second->slave.get() != &slave) return false;
+    entry = at->second;
+  }
+  return impl_->remove(entry);
+}
+
+std::shared_ptr<Slave> SlaveCollection::get_slave(Deadline deadline, const SlaveFilter& filter,
+                                                  const SlaveCompare& compare, const std::stop_token& stop) {
+  const auto entry =
+      impl_->acquire(deadline, {.filter = filter, .compare = compare, .alone = false, .owner = {}}, stop);
+  return entry ? entry->slave : nullptr;
+}
+
+Lease SlaveCollection::reserve(Deadline deadline, const SlaveFilter& filter, const SlaveCompare& compare,
+                               const std::stop_token& stop, std::string owner) {
+  auto holder = std::make_unique<Lease::Holder>(Lease::Holder{impl_, nullptr});
+  const Wanted wanted{.filter = filter, .compare = compare, .alone = true, .owner = std::move(owner)};
+  holder->entry = impl_->acquire(deadline, wanted, stop);
+  if (!holder->entry) return {};
+  auto slave = holder->entry->slave;
+  return {std::move(slave), std::move(holder)};
+}
+
+std::vector<std::shared_ptr<Slave>> SlaveCollection::get_all_slaves() const {
+  const auto in = [this] {
+    const Impl::Lock lock(impl_->mutex);
+    return impl_->entries(lock);
+  }();
+  std::vector<std::shared_ptr<Slave>> slaves;
+  slaves.reserve(in->size());
+  for (const auto& entry : *in) slaves.push_back(entry->slave);
+  return slaves;
+}
+
+std::shared_ptr<Slave> SlaveCollection::find(const std::string& name) const {
+  const Impl::Lock lock(impl_->mutex);
+  const auto at = impl_->by_name.find(name);
+  return at == impl_->by_name.end() ? nullptr : at->second->slave;
+}
+
+std::size_t SlaveCollection::size() const {
+  const Impl::Lock lock(impl_->mutex);
+  return impl_->order.size();
+}
+
+std::vector<SlaveStatus> SlaveCollection::snapshot() const {
+  std::shared_ptr<const Entries> in;
+  std::vector<SlaveStatus> statuses;
+  {
+    const Impl::Lock lock(impl_->mutex);
+    in = impl_->entries(lock);
+    statuses.resize(in->size());
+    for (std::size_t i = 0; i < in->size(); ++i) {
+      statuses[i].reserved = (*in)[i]->reserved;
+      statuses[i].reserved_by = (*in)[i]->owner;
+    }
+  }
+  for (std::size_t i = 0; i < in->size(); ++i) {
+    statuses[i].info = (*in)[i]->slave->info();
+    statuses[i].since = (*in)[i]->since;
+  }
+  return statuses;
+}
+
+std::uint64_t SlaveCollection::version() const {
+  const Impl::Lock lock(impl_->mutex);
+  return impl_->version;
+}
+
+bool SlaveCollection::wait_for_change(std::uint64_t seen, Deadline deadline, const std::stop_token& stop) const {
+  return impl_->watch({.version = seen, .count = 0}, "wait_for_change", deadline, stop);
+}
+
+bool SlaveCollection::wait_for_slaves(std::size_t count, Deadline deadline, const std::stop_token& stop) const {
+  return impl_->watch({.version = std::nullopt, .count = count}, "wait_for_slaves", deadline, stop);
+}
+
+}  // namespace remsh

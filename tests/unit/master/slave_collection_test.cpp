@@ -1,0 +1,681 @@
+// SlaveCollection: who gets which slave, and when.
+#include <remsh/master/slave_collection.hpp>
+
+#include "support/fake_backend.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <latch>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using namespace remsh;
+using namespace std::chrono_literals;
+using remsh::test::FakeBackend;
+using remsh::test::FakeSlave;
+
+namespace {
+
+SlaveFilter named(std::string prefix) {
+  return [prefix = std::move(prefix)](const Slave& slave) { return slave.name().starts_with(prefix); };
+}
+
+/// A filter that others can follow: which slaves it has been shown.
+class Shown {
+ public:
+  explicit Shown(SlaveFilter filter) : filter_(std::move(filter)) {}
+
+  SlaveFilter filter() {
+    return [this](const Slave& slave) {
+      {
+        const std::lock_guard lock(mutex_);
+        ++shown_[slave.name()];
+      }
+      changed_.notify_all();
+      return filter_(slave);
+    };
+  }
+
+  void wait_for(const std::string& name) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return shown_.contains(name); });
+  }
+
+  int times(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    return shown_[name];
+  }
+
+ private:
+  SlaveFilter filter_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<std::string, int> shown_;
+};
+
+/// A thread that waits in the collection's queue when the constructor returns: it was shown one slave when it looked,
+/// and one that came after it had.
+class Queued {
+ public:
+  Queued(SlaveCollection& slaves, SlaveFilter filter, const std::function<void(const SlaveFilter&)>& ask)
+      : shown_([filter = std::move(filter)](const Slave& slave) {
+          return !slave.name().starts_with("probe") && filter(slave);
+        }) {
+    FakeSlave first("probe1");
+    FakeSlave second("probe2");
+    slaves.add_slave(first.slave);
+    thread_ = std::thread([this, ask] { ask(shown_.filter()); });
+    shown_.wait_for("probe1");
+    slaves.add_slave(second.slave);
+    shown_.wait_for("probe2");
+    slaves.remove_slave(*first.slave);
+    slaves.remove_slave(*second.slave);
+  }
+  ~Queued() { join(); }
+
+  void join() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+  Shown& shown() { return shown_; }
+
+ private:
+  Shown shown_;
+  std::thread thread_;
+};
+
+std::vector<std::string> names(const std::vector<std::shared_ptr<Slave>>& slaves) {
+  std::vector<std::string> result;
+  for (const auto& slave : slaves) result.push_back(slave->name());
+  return result;
+}
+
+const SlaveFilter anyone = [](const Slave&) { return true; };
+
+}  // namespace
+
+TEST_CASE("slaves are listed in the order in which they came") {
+  SlaveCollection slaves;
+  const FakeSlave b("b");
+  const FakeSlave a("a");
+  const FakeSlave c("c");
+  const std::uint64_t version = slaves.version();
+  CHECK(slaves.add_slave(b.slave));
+  CHECK(slaves.add_slave(a.slave));
+  CHECK(slaves.add_slave(c.slave));
+  CHECK(slaves.version() == version + 3);
+  CHECK(names(slaves.get_all_slaves()) == std::vector<std::string>{"b", "a", "c"});
+  CHECK(slaves.size() == 3);
+  CHECK(slaves.find("a") == a.slave);
+  CHECK(slaves.find("d") == nullptr);
+
+  CHECK(slaves.remove_slave(*a.slave));
+  CHECK_FALSE(slaves.remove_slave(*a.slave));
+  CHECK(slaves.version() == version + 4);
+  CHECK(names(slaves.get_all_slaves()) == std::vector<std::string>{"b", "c"});
+  CHECK(slaves.find("a") == nullptr);
+  CHECK(a->is_connected());
+  CHECK(slaves.add_slave(a.slave));
+  CHECK(names(slaves.get_all_slaves()) == std::vector<std::string>{"b", "c", "a"});
+}
+
+TEST_CASE("a slave is added once, and another of its name not at all") {
+  SlaveCollection slaves;
+  const FakeSlave one("a");
+  const FakeSlave other("a");
+  CHECK(slaves.add_slave(one.slave));
+  CHECK_FALSE(slaves.add_slave(one.slave));
+  CHECK_THROWS_AS(slaves.add_slave(other.slave), Error);
+  CHECK_FALSE(slaves.remove_slave(*other.slave));
+  CHECK_THROWS_AS(slaves.add_slave(nullptr), Error);
+  CHECK(slaves.size() == 1);
+  one.backend->lose({});
+  CHECK(slaves.add_slave(other.slave));
+  CHECK(slaves.find("a") == other.slave);
+}
+
+TEST_CASE("a slave leaves when its connection ends, and a lost one is not let in") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  slaves.add_slave(a.slave);
+  const std::uint64_t version = slaves.version();
+  a.backend->lose({});
+  CHECK(slaves.size() == 0);
+  CHECK(slaves.version() == version + 1);
+  CHECK(slaves.get_slave(no_wait) == nullptr);
+  CHECK_FALSE(slaves.add_slave(a.slave));
+  CHECK(slaves.size() == 0);
+}
+
+TEST_CASE("a slave that is lost while it is added does not stay") {
+  for (int round = 0; round < 300; ++round) {
+    SlaveCollection slaves;
+    const FakeSlave a("a");
+    std::thread loser([&] { a.backend->lose({}); });
+    slaves.add_slave(a.slave);
+    loser.join();
+    CHECK(slaves.size() == 0);
+  }
+}
+
+TEST_CASE("without a wish any slave will do, and each has its turn") {
+  SlaveCollection slaves;
+  CHECK(slaves.get_slave(no_wait) == nullptr);
+  std::vector<FakeSlave> fakes;
+  for (const char* name : {"a", "b", "c"}) slaves.add_slave(fakes.emplace_back(name).slave);
+  std::set<std::string> seen;
+  for (int i = 0; i < 300; ++i) seen.insert(slaves.get_slave(no_wait)->name());
+  CHECK(seen.size() == 3);  // or a chance of 1 in 10^52
+}
+
+TEST_CASE("the filter decides who will do, and compare who is best") {
+  SlaveCollection slaves;
+  std::vector<FakeSlave> fakes;
+  for (const char* name : {"linux2", "bsd9", "linux7", "linux5"}) slaves.add_slave(fakes.emplace_back(name).slave);
+  CHECK(slaves.get_slave(no_wait, named("bsd"))->name() == "bsd9");
+  CHECK(slaves.get_slave(no_wait, named("windows")) == nullptr);
+  const SlaveCompare higher = [](const Slave& a, const Slave& b) { return a.name() > b.name(); };
+  CHECK(slaves.get_slave(no_wait, {}, higher)->name() == "linux7");
+  CHECK(slaves.get_slave(no_wait, named("bsd"), higher)->name() == "bsd9");
+  CHECK(slaves.get_slave(no_wait, named("windows"), higher) == nullptr);
+  const Lease best = slaves.reserve(no_wait, {}, higher);
+  const Lease next = slaves.reserve(no_wait, {}, higher);
+  CHECK(best->name() == "linux7");
+  CHECK(next->name() == "linux5");
+}
+
+TEST_CASE("filters run without a lock, and may use the collection") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  slaves.add_slave(a.slave);
+  const SlaveFilter nosy = [&](const Slave& slave) {
+    return slaves.size() == 1 && slaves.get_all_slaves().size() == 1 && slaves.find(slave.name()) &&
+           slaves.snapshot().size() == 1 && slaves.get_slave(no_wait) == a.slave && slaves.reserve(no_wait);
+  };
+  CHECK(slaves.get_slave(no_wait, nosy) == a.slave);
+  CHECK(slaves.reserve(no_wait, nosy));
+}
+
+TEST_CASE("a slave is destroyed without a lock") {
+  struct Nosy : Slave {
+    Nosy(SlaveInit init, SlaveCollection& where) : Slave(std::move(init)), slaves(where) {}
+    ~Nosy() override { static_cast<void>(slaves.size()); }
+    SlaveCollection& slaves;
+  };
+  SlaveCollection slaves;
+  auto nosy = std::make_shared<Nosy>(SlaveInit({.name = "a"}, std::make_shared<FakeBackend>()), slaves);
+  slaves.add_slave(nosy);
+  static_cast<void>(slaves.get_all_slaves());  // leaves a copy of the list behind
+  const std::weak_ptr<Slave> weak = nosy;
+  Slave& slave = *nosy;
+  nosy.reset();
+  slaves.remove_slave(slave);
+  CHECK(weak.expired());
+}
+
+TEST_CASE("who waits gets the slave that comes") {
+  SlaveCollection slaves;
+  const FakeSlave unwanted("bsd");
+  const FakeSlave wanted("linux");
+  std::shared_ptr<Slave> got;
+  Queued waiter(slaves, named("linux"), [&](const SlaveFilter& filter) { got = slaves.get_slave(block, filter); });
+  slaves.add_slave(unwanted.slave);
+  slaves.add_slave(wanted.slave);
+  waiter.join();
+  CHECK(got == wanted.slave);
+}
+
+TEST_CASE("a deadline that passes gives nothing") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  slaves.add_slave(a.slave);
+  CHECK(slaves.get_slave(5ms, named("b")) == nullptr);
+  CHECK_FALSE(slaves.reserve(5ms, named("b")));
+  CHECK_FALSE(slaves.reserve(no_wait, named("b")));
+}
+
+TEST_CASE("a stop ends the wait with Cancelled") {
+  SlaveCollection slaves;
+  std::stop_source stop;
+  int cancelled = 0;
+  const auto attempt = [&](const std::function<void()>& operation) {
+    try {
+      operation();
+    } catch (const Cancelled&) {
+      ++cancelled;
+    }
+  };
+  {
+    Queued get(slaves, anyone, [&](const SlaveFilter& filter) {
+      attempt([&] { slaves.get_slave(block, filter, {}, stop.get_token()); });
+    });
+    stop.request_stop();
+  }
+  CHECK(cancelled == 1);
+  attempt([&] { slaves.reserve(block, {}, {}, stop.get_token()); });
+  attempt([&] { slaves.get_slave(no_wait, {}, {}, stop.get_token()); });
+  attempt([&] { slaves.wait_for_change(slaves.version(), block, stop.get_token()); });
+  attempt([&] { slaves.wait_for_slaves(1, block, stop.get_token()); });
+  CHECK(cancelled == 5);
+}
+
+TEST_CASE("nobody else gets a reserved slave until it is released") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  slaves.add_slave(a.slave);
+  const std::uint64_t version = slaves.version();
+  Lease lease = slaves.reserve(no_wait, {}, {}, {}, "job 7");
+  REQUIRE(lease);
+  CHECK(lease.slave() == a.slave);
+  CHECK(slaves.version() == version + 1);
+  CHECK(slaves.get_slave(no_wait) == nullptr);
+  CHECK_FALSE(slaves.reserve(no_wait));
+  CHECK(slaves.find("a") == a.slave);
+  CHECK(slaves.get_all_slaves().size() == 1);
+  std::vector<SlaveStatus> statuses = slaves.snapshot();
+  REQUIRE(statuses.size() == 1);
+  CHECK(statuses[0].info.name == "a");
+  CHECK(statuses[0].reserved);
+  CHECK(statuses[0].reserved_by == "job 7");
+
+  lease.release();
+  CHECK_FALSE(lease);
+  CHECK(slaves.version() == version + 2);
+  lease.release();
+  CHECK(slaves.version() == version + 2);
+  CHECK(slaves.get_slave(no_wait) == a.slave);
+  statuses = slaves.snapshot();
+  CHECK_FALSE(statuses[0].reserved);
+  CHECK(statuses[0].reserved_by.empty());
+}
+
+TEST_CASE("a lease releases when it goes or takes another, and not when it is moved") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  const FakeSlave b("b");
+  slaves.add_slave(a.slave);
+  slaves.add_slave(b.slave);
+  {
+    Lease first = slaves.reserve(no_wait, named("a"));
+    Lease moved = std::move(first);
+    CHECK_FALSE(slaves.reserve(no_wait, named("a")));
+    moved = slaves.reserve(no_wait, named("b"));
+    CHECK(slaves.get_slave(no_wait) == a.slave);
+    CHECK(moved.slave() == b.slave);
+  }
+  CHECK(slaves.reserve(no_wait, named("b")));
+}
+
+TEST_CASE("a lease of a lost slave is released, and still points to it") {
+  SlaveCollection slaves;
+  const FakeSlave old("a");
+  slaves.add_slave(old.slave);
+  Lease lease = slaves.reserve(no_wait);
+  old.backend->lose({});
+  CHECK(lease);
+  CHECK_FALSE(lease->is_connected());
+  CHECK(slaves.snapshot().empty());
+
+  const FakeSlave again("a");
+  slaves.add_slave(again.slave);
+  const Lease of_again = slaves.reserve(no_wait);
+  CHECK(of_again.slave() == again.slave);
+  lease.release();  // has nothing to do with the new one
+  CHECK_FALSE(slaves.reserve(no_wait));
+}
+
+TEST_CASE("a slave that is taken out while reserved comes back free") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  slaves.add_slave(a.slave);
+  Lease lease = slaves.reserve(no_wait);
+  CHECK(slaves.remove_slave(*a.slave));
+  CHECK(slaves.add_slave(a.slave));
+  const Lease other = slaves.reserve(no_wait);
+  CHECK(other);
+  lease.release();
+  CHECK_FALSE(slaves.reserve(no_wait));
+}
+
+TEST_CASE("leases and slaves may outlive the collection") {
+  const FakeSlave a("a");
+  Lease lease;
+  {
+    SlaveCollection slaves;
+    slaves.add_slave(a.slave);
+    lease = slaves.reserve(no_wait);
+  }
+  CHECK(a->is_connected());
+  a.backend->lose({});
+  lease.release();
+  CHECK(a.slave.use_count() == 1);
+}
+
+TEST_CASE("a collection that goes lets go of its slaves") {
+  auto fake = std::make_unique<FakeSlave>("a");
+  const std::weak_ptr<Slave> weak = fake->slave;
+  const auto backend = fake->backend;
+  {
+    SlaveCollection slaves;
+    slaves.add_slave(fake->slave);
+    fake.reset();
+    CHECK_FALSE(weak.expired());
+  }
+  CHECK(weak.expired());
+  CHECK(backend->lost());
+}
+
+TEST_CASE("a released slave goes to those who wait, first come, first served") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  slaves.add_slave(a.slave);
+  Lease lease = slaves.reserve(no_wait);
+  std::mutex mutex;
+  std::vector<int> order;
+  std::vector<std::unique_ptr<Queued>> waiters;
+  for (int i = 0; i < 5; ++i) {
+    waiters.push_back(std::make_unique<Queued>(slaves, anyone, [&, i](const SlaveFilter& filter) {
+      const Lease mine = slaves.reserve(block, filter);
+      const std::lock_guard lock(mutex);
+      order.push_back(i);
+    }));
+  }
+  lease.release();
+  // Who comes now goes to the end of the queue.
+  lease = slaves.reserve(block);
+  {
+    const std::lock_guard lock(mutex);
+    CHECK(order == std::vector{0, 1, 2, 3, 4});
+  }
+  for (const auto& waiter : waiters) waiter->join();
+}
+
+TEST_CASE("a newcomer is shown to one waiter after the other until one takes it") {
+  SlaveCollection slaves;
+  std::atomic<int> served = 0;
+  std::vector<std::unique_ptr<Queued>> waiters;
+  for (int i = 0; i < 6; ++i) {
+    waiters.push_back(std::make_unique<Queued>(slaves, named("s" + std::to_string(i)), [&](const SlaveFilter& filter) {
+      const Lease lease = slaves.reserve(block, filter);
+      served += lease ? 1 : 0;
+    }));
+  }
+  std::vector<FakeSlave> fakes;
+  slaves.add_slave(fakes.emplace_back("s3").slave);
+  waiters[3]->join();
+  for (std::size_t i = 0; i < 6; ++i) {
+    // Those behind may see it once it is released again.
+    if (i <= 3) CHECK(waiters[i]->shown().times("s3") >= 1);
+  }
+  for (int i : {5, 0, 4, 1, 2}) slaves.add_slave(fakes.emplace_back("s" + std::to_string(i)).slave);
+  for (const auto& waiter : waiters) waiter->join();
+  CHECK(served == 6);
+}
+
+TEST_CASE("who gets a slave without taking it leaves it to the next") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  std::atomic<int> served = 0;
+  std::vector<std::unique_ptr<Queued>> waiters;
+  for (int i = 0; i < 5; ++i) {
+    waiters.push_back(std::make_unique<Queued>(slaves, anyone, [&](const SlaveFilter& filter) {
+      served += slaves.get_slave(block, filter) == a.slave ? 1 : 0;
+    }));
+  }
+  slaves.add_slave(a.slave);
+  for (const auto& waiter : waiters) waiter->join();
+  CHECK(served == 5);
+  for (const auto& waiter : waiters) CHECK(waiter->shown().times("a") == 1);
+}
+
+TEST_CASE("what a filter throws comes out, and the next gets the slave") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  bool caught = false;
+  const SlaveFilter broken = [](const Slave&) -> bool { throw std::out_of_range("mine"); };
+  std::shared_ptr<Slave> got;
+  Queued first(slaves, broken, [&](const SlaveFilter& filter) {
+    try {
+      slaves.reserve(block, filter);
+    } catch (const std::out_of_range&) {
+      caught = true;
+    }
+  });
+  Queued second(slaves, anyone, [&](const SlaveFilter& filter) { got = slaves.reserve(block, filter).slave(); });
+  slaves.add_slave(a.slave);
+  first.join();
+  second.join();
+  CHECK(caught);
+  CHECK(got == a.slave);
+  CHECK_THROWS_AS(slaves.get_slave(no_wait, broken), std::out_of_range);
+}
+
+TEST_CASE("a waiter that is stopped passes on what it was shown") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  std::stop_source stop;
+  std::latch looking(1);
+  std::latch go_on(1);
+  const SlaveFilter slow = [&](const Slave&) {
+    looking.count_down();
+    go_on.wait();
+    return false;
+  };
+  bool cancelled = false;
+  std::shared_ptr<Slave> got;
+  Queued first(slaves, slow, [&](const SlaveFilter& filter) {
+    try {
+      slaves.reserve(block, filter, {}, stop.get_token());
+    } catch (const Cancelled&) {
+      cancelled = true;
+    }
+  });
+  Queued second(slaves, anyone, [&](const SlaveFilter& filter) { got = slaves.reserve(block, filter).slave(); });
+  slaves.add_slave(a.slave);
+  looking.wait();
+  stop.request_stop();
+  go_on.count_down();
+  first.join();
+  second.join();
+  CHECK(cancelled);
+  CHECK(got == a.slave);
+}
+
+TEST_CASE("a slow filter keeps nobody from what is there when his time is up") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  const FakeSlave b("b");
+  std::latch looking(1);
+  std::latch go_on(1);
+  const SlaveFilter slow = [&](const Slave& slave) {
+    if (slave.name() != "a") return slave.name() == "b";
+    looking.count_down();
+    go_on.wait();
+    return true;
+  };
+  std::shared_ptr<Slave> got;
+  Queued waiter(slaves, slow, [&](const SlaveFilter& filter) { got = slaves.reserve(block, filter).slave(); });
+  slaves.add_slave(a.slave);
+  looking.wait();
+  {
+    const Lease patient = slaves.reserve(5ms);
+    CHECK(patient.slave() == a.slave);
+  }
+  Lease impatient = slaves.reserve(no_wait);
+  CHECK(impatient.slave() == a.slave);
+  CHECK(slaves.get_slave(no_wait) == nullptr);
+  go_on.count_down();  // it would have done, but is gone
+  slaves.add_slave(b.slave);
+  waiter.join();
+  CHECK(got == b.slave);
+}
+
+TEST_CASE("a change is told to those who wait for it") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  std::uint64_t seen = slaves.version();
+  CHECK_FALSE(slaves.wait_for_change(seen, no_wait));
+  CHECK_FALSE(slaves.wait_for_change(seen, 5ms));
+
+  const auto told = [&](const std::function<void()>& change) {
+    bool result = false;
+    std::thread waiter([&, seen] { result = slaves.wait_for_change(seen, block); });
+    change();
+    waiter.join();
+    const std::uint64_t before = std::exchange(seen, slaves.version());
+    return result && seen > before;
+  };
+  Lease lease;
+  CHECK(told([&] { slaves.add_slave(a.slave); }));
+  CHECK(told([&] { lease = slaves.reserve(no_wait); }));
+  CHECK(told([&] { lease.release(); }));
+  CHECK(told([&] { slaves.remove_slave(*a.slave); }));
+  CHECK(slaves.wait_for_change(seen - 1, no_wait));
+}
+
+TEST_CASE("so many slaves can be waited for") {
+  SlaveCollection slaves;
+  CHECK(slaves.wait_for_slaves(0, no_wait));
+  CHECK_FALSE(slaves.wait_for_slaves(1, 5ms));
+  std::vector<FakeSlave> fakes;
+  bool result = false;
+  std::thread waiter([&] { result = slaves.wait_for_slaves(3, block); });
+  for (const char* name : {"a", "b", "c"}) slaves.add_slave(fakes.emplace_back(name).slave);
+  waiter.join();
+  CHECK(result);
+  const Lease lease = slaves.reserve(no_wait);
+  CHECK(slaves.wait_for_slaves(3, no_wait));
+  CHECK_FALSE(slaves.wait_for_slaves(4, no_wait));
+}
+
+TEST_CASE("a thousand waiters and ten thousand slaves cost one look for each slave that is taken") {
+  constexpr int waiting = 1000;
+  constexpr int coming = 10000;
+  SlaveCollection slaves;
+  const FakeSlave dummy("dummy");
+  slaves.add_slave(dummy.slave);
+  std::latch all_have_looked(waiting);
+  std::atomic<int> looks = 0;
+  const SlaveFilter filter = [&](const Slave& slave) {
+    if (slave.name() == "dummy") return all_have_looked.count_down(), false;
+    ++looks;
+    return true;
+  };
+  std::mutex mutex;
+  std::set<std::string> taken;
+  std::vector<Lease> leases;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < waiting; ++i) {
+    threads.emplace_back([&] {
+      Lease lease = slaves.reserve(block, filter);
+      const std::lock_guard lock(mutex);
+      taken.insert(lease->name());
+      leases.push_back(std::move(lease));
+    });
+  }
+  all_have_looked.wait();
+  std::vector<FakeSlave> fakes;
+  fakes.reserve(coming);
+  for (int i = 0; i < coming; ++i) slaves.add_slave(fakes.emplace_back("s" + std::to_string(i)).slave);
+  for (std::thread& thread : threads) thread.join();
+  CHECK(taken.size() == waiting);
+  CHECK(looks == waiting);
+  CHECK(slaves.size() == coming + 1);
+}
+
+TEST_CASE("a newcomer that nobody wants is looked at once by each who waits") {
+  constexpr int waiting = 200;
+  constexpr int coming = 50;
+  SlaveCollection slaves;
+  const FakeSlave dummy("dummy");
+  slaves.add_slave(dummy.slave);
+  std::latch all_have_looked(waiting);
+  std::atomic<int> looks = 0;
+  const SlaveFilter filter = [&](const Slave& slave) {
+    if (slave.name() == "dummy") return all_have_looked.count_down(), false;
+    if (slave.name() == "wanted") return true;
+    ++looks;
+    return false;
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < waiting; ++i) threads.emplace_back([&] { slaves.get_slave(block, filter); });
+  all_have_looked.wait();
+  std::vector<FakeSlave> fakes;
+  for (int i = 0; i < coming; ++i) slaves.add_slave(fakes.emplace_back("s" + std::to_string(i)).slave);
+  slaves.add_slave(fakes.emplace_back("wanted").slave);
+  for (std::thread& thread : threads) thread.join();
+  CHECK(looks == waiting * coming);
+}
+
+TEST_CASE("however threads race, a slave is one's alone and nobody waits in vain") {
+  constexpr std::size_t workers = 6;
+  constexpr int rounds = 150;
+  constexpr int first_slaves = 4;
+  SlaveCollection slaves;
+  std::atomic<int> names_given = 0;
+  std::mutex mutex;
+  std::vector<FakeSlave> fakes;
+  std::map<std::string, std::atomic<int>> holders;  // of every slave there ever is
+  for (int i = 0; i < first_slaves + static_cast<int>(workers) * rounds; ++i) holders["s" + std::to_string(i)] = 0;
+  const auto add = [&] {
+    FakeSlave fake("s" + std::to_string(names_given++));
+    slaves.add_slave(fake.slave);
+    const std::lock_guard lock(mutex);
+    fakes.push_back(fake);
+  };
+  for (int i = 0; i < first_slaves; ++i) add();
+
+  std::atomic<bool> shared = false;
+  std::atomic<int> served = 0;
+  std::vector<std::thread> threads;
+  for (std::size_t w = 0; w < workers; ++w) {
+    threads.emplace_back([&, w] {
+      for (int round = 0; round < rounds; ++round) {
+        const auto pick = (w * 7 + static_cast<std::size_t>(round)) % 10;
+        const SlaveFilter odd = [&](const Slave& slave) { return (slave.name().back() - '0') % 2 == 1; };
+        const SlaveCompare compare = [](const Slave& a, const Slave& b) { return a.name() < b.name(); };
+        if (pick == 0) {
+          slaves.get_slave(1ms, odd);
+        } else if (pick == 1) {
+          std::stop_source stop;
+          stop.request_stop();
+          CHECK_THROWS_AS(slaves.reserve(block, {}, {}, stop.get_token()), Cancelled);
+        } else if (pick == 2) {
+          static_cast<void>(slaves.snapshot());
+          slaves.wait_for_change(slaves.version(), 1ms);
+        }
+        Lease lease = pick == 3   ? slaves.reserve(1ms, odd)
+                      : pick == 4 ? slaves.reserve(block, {}, compare)
+                      : pick == 5 ? slaves.reserve(no_wait)
+                                  : slaves.reserve(block);
+        if (!lease) continue;
+        std::atomic<int>& count = holders.at(lease->name());
+        if (count.fetch_add(1) != 0) shared = true;
+        ++served;
+        count.fetch_sub(1);
+        if (pick == 6) {
+          // Another comes before it goes, so that somebody is always there.
+          add();
+          lease->disconnect();
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK_FALSE(shared);
+  CHECK(served > 0);
+  CHECK(slaves.size() == first_slaves);
+}
