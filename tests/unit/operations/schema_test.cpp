@@ -41,7 +41,7 @@ void check_bytes(const Box& box, BytesView recorded) { CHECK(to_hex(encode(box))
 
 struct Malformed {
   Box box;
-  const char* key;
+  std::string key;
 };
 
 /// Every one of them must fail with the BAD_ARGUMENT of the wire and name its key.
@@ -54,7 +54,7 @@ void check_malformed(const std::vector<Malformed>& cases) {
     const auto parsed = T::from_box(one.box);
     REQUIRE_FALSE(parsed.ok());
     CHECK(parsed.failure().code == Errc::invalid_argument);
-    CHECK(parsed.failure().message.starts_with("'"s + one.key + "' "));
+    CHECK(parsed.failure().message.starts_with("'" + one.key + "' "));
   }
 }
 

@@ -1,0 +1,433 @@
+// MasterHandshake and SlaveHandshake: docs/protocol.md section 4.
+#include "auth/handshake.hpp"
+
+#include "base/decimal.hpp"
+#include "base/text.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <iterator>
+#include <limits>
+#include <utility>
+
+namespace remsh::auth {
+namespace {
+
+constexpr BytesView version = "2";
+constexpr BytesView hello_tag = "1";
+constexpr BytesView prove_tag = "2";
+constexpr BytesView failure_code = "AUTH";
+constexpr BytesView failure_description = "authentication failed";
+
+constexpr std::size_t max_fields = 32;
+constexpr std::size_t max_prove = 3072;
+constexpr std::size_t max_box = 1024;  // of the others
+constexpr std::size_t max_tag = 16;
+constexpr std::size_t max_features = 512;
+constexpr std::size_t max_reason = 256;
+
+constexpr std::array refusal_words{
+    std::pair(Refusal::name_in_use, BytesView("name_in_use")), std::pair(Refusal::draining, BytesView("draining")),
+    std::pair(Refusal::full, BytesView("full")), std::pair(Refusal::features, BytesView("features")),
+    std::pair(Refusal::rejected, BytesView("rejected"))};
+
+/// A value of the registration: its key, where it is kept, and how long it may be.
+struct RegistrationField {
+  BytesView key;
+  std::string Registration::*member;
+  std::size_t max;
+};
+constexpr std::array registration_fields{RegistrationField{"basedir", &Registration::basedir, 1024},
+                                         RegistrationField{"hostname", &Registration::hostname, 255},
+                                         RegistrationField{"software", &Registration::software, 64},
+                                         RegistrationField{"system", &Registration::system, 64}};
+
+/// Peers that speak something else can be told by their first two bytes, which are no length of a key.
+struct OtherProtocol {
+  BytesView opening;
+  const char* name;
+};
+constexpr std::array other_protocols{OtherProtocol{"GE", "an HTTP request"},
+                                     OtherProtocol{"PO", "an HTTP request"},
+                                     OtherProtocol{"HE", "an HTTP request"},
+                                     OtherProtocol{"PU", "an HTTP request"},
+                                     OtherProtocol{"OP", "an HTTP request"},
+                                     OtherProtocol{"CO", "an HTTP request"},
+                                     OtherProtocol{"PR", "an HTTP/2 request"},
+                                     OtherProtocol{"HT", "an HTTP answer"},
+                                     OtherProtocol{"SS", "an SSH greeting"},
+                                     OtherProtocol{"\x16\x03", "a TLS greeting, and there is no TLS here"},
+                                     OtherProtocol{"\x15\x03", "a TLS alert, and there is no TLS here"}};
+
+bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_alphanumeric(char c) { return is_lower(c) || is_digit(c) || (c >= 'A' && c <= 'Z'); }
+
+bool is_nonce(BytesView text) { return text.size() == nonce_size; }
+bool is_number(BytesView text) { return from_decimal(text).has_value(); }
+bool is_kid(BytesView text) {
+  return text.size() == 8 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); });
+}
+
+/// The elements of a list: separated by one space, ascending and each once, each `good`.
+template <class Predicate>
+std::optional<std::vector<std::string>> parse_list(BytesView text, Predicate good) {
+  std::vector<std::string> list;
+  while (!text.empty() || !list.empty()) {
+    const auto end = std::min(text.find(' '), text.size());
+    const BytesView element = text.substr(0, end);
+    if (!good(element) || (!list.empty() && list.back().compare(element) >= 0)) return std::nullopt;
+    list.emplace_back(element);
+    if (end == text.size()) break;
+    text.remove_prefix(end + 1);
+  }
+  return list;
+}
+
+std::optional<std::vector<std::string>> parse_features(BytesView text) {
+  if (text.size() > max_features) return std::nullopt;
+  return parse_list(text, is_feature_name);
+}
+
+bool is_feature_list(BytesView text) { return parse_features(text).has_value(); }
+bool is_version_list(BytesView text) { return parse_list(text, is_number).has_value(); }
+
+Bytes join(const std::vector<std::string>& list) {
+  Bytes text;
+  for (const std::string& element : list) text += (text.empty() ? "" : " ") + element;
+  return text;
+}
+
+void sort_features(std::vector<std::string>& features) {
+  assert(std::all_of(features.begin(), features.end(), is_feature_name));
+  std::sort(features.begin(), features.end());
+  features.erase(std::unique(features.begin(), features.end()), features.end());
+  assert(join(features).size() <= max_features);
+}
+
+Bytes failure_box(BytesView tag) {
+  return encode(Box{{"_error", tag}, {"_error_code", failure_code}, {"_error_description", failure_description}});
+}
+
+/// What fits of a text without cutting a character of UTF-8 in two.
+BytesView cut_text(BytesView text, std::size_t max) {
+  if (text.size() <= max) return text;
+  while (max > 0 && (static_cast<unsigned char>(text[max]) & 0xc0U) == 0x80U) --max;
+  return text.substr(0, max);
+}
+
+std::string quoted(BytesView text) {
+  constexpr std::size_t enough = 64;
+  return "'" + escaped(text.substr(0, enough)) + (text.size() > enough ? "...'" : "'");
+}
+
+}  // namespace
+
+bool is_slave_name(BytesView text) noexcept {
+  return !text.empty() && text.size() <= 64 && is_alphanumeric(text.front()) &&
+         std::all_of(text.begin(), text.end(),
+                     [](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
+}
+
+bool is_feature_name(BytesView text) noexcept {
+  return !text.empty() && text.size() <= 32 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return is_lower(c) || is_digit(c) || c == '-'; });
+}
+
+std::string_view to_string(Refusal refusal) noexcept {
+  for (const auto& [value, word] : refusal_words) {
+    if (value == refusal) return word;
+  }
+  return "rejected";
+}
+
+Refusal refusal_of(BytesView word) noexcept {
+  for (const auto& [value, known] : refusal_words) {
+    if (known == word) return value;
+  }
+  return Refusal::rejected;
+}
+
+void BoxReader::expect(std::size_t bytes, const char* place) {
+  decoder_ = BoxDecoder({.bytes = bytes, .fields = max_fields});
+  place_ = place;
+}
+
+Result<const BoxView*> BoxReader::feed(BytesView bytes) {
+  opening_.append(bytes.substr(0, 2 - opening_.size()));
+  decoder_.feed(bytes);
+  if (decoder_.next()) return &decoder_.box();
+  if (decoder_.error() == BoxError::none) return nullptr;
+  if (decoder_.error() == BoxError::key_too_long) {
+    for (const auto& [opening, name] : other_protocols) {
+      if (opening_ == opening) return broken(std::string("sent what looks like ") + name);
+    }
+  }
+  return broken("sent " + std::string(to_string(decoder_.error())));
+}
+
+Result<void> BoxReader::check_form(const BoxView& box, std::initializer_list<BytesView> envelope) const {
+  if (!box.is_canonical()) return broken("sent a box whose keys are not in ascending order");
+  for (const BytesView key : envelope) {
+    if (!box.has(key)) return broken("sent a box without " + quoted(key));
+  }
+  for (const auto& [key, value] : box) {
+    if (key.front() == '_' && std::find(envelope.begin(), envelope.end(), key) == envelope.end()) {
+      return broken("sent a box with " + quoted(key) + ", which does not belong here");
+    }
+  }
+  return {};
+}
+
+template <class Predicate>
+Result<BytesView> BoxReader::require(const BoxView& box, BytesView key, Predicate good) const {
+  const auto value = box.get(key);
+  if (!value) return broken("sent a box without " + quoted(key));
+  if (!good(*value)) return broken("sent a malformed " + quoted(key) + ": " + quoted(*value));
+  return *value;
+}
+
+Failure BoxReader::broken(const std::string& what) const {
+  return Failure{Errc::protocol_error, std::string(peer_) + ' ' + what + " (" + place_ + ')'};
+}
+
+Failure BoxReader::at_end() const {
+  return Failure{Errc::connection_lost, std::string("the connection to ") + peer_ + " ended" +
+                                            (decoder_.is_inside_box() ? " inside a box" : "") + " (" + place_ + ')'};
+}
+
+MasterHandshake::MasterHandshake(Options options) : options_(std::move(options)) {
+  assert(is_nonce(options_.nonce));
+  sort_features(options_.features);
+  reader_.expect(max_box, "state M0, which takes hello");
+}
+
+MasterHandshake::Step MasterHandshake::feed(BytesView bytes) {
+  assert(state_ != State::over);
+  if (bytes.empty()) return {};
+  if (state_ == State::registered) return give_up(reader_.broken("sent something before its welcome"));
+  const auto box = reader_.feed(bytes);
+  if (!box.ok()) return give_up(box.failure());
+  if (*box == nullptr) return {};
+
+  if (state_ == State::hello) {
+    auto challenge = answer_hello(**box);
+    if (!challenge.ok()) return give_up(std::move(challenge).failure());
+    state_ = State::prove;
+    reader_.expect(max_prove, "state M1, which takes prove");
+    return {.action = Step::Action::send, .bytes = std::move(*challenge)};
+  }
+  const auto taken = take_prove(**box);
+  if (!taken.ok()) return give_up(taken.failure());
+  state_ = State::registered;
+  reader_.expect(0, "state M2, which takes nothing");
+  return {.action = Step::Action::registered};
+}
+
+Failure MasterHandshake::at_end() const { return reader_.at_end(); }
+
+Bytes MasterHandshake::open(std::chrono::milliseconds keepalive) {
+  const auto within = std::clamp(keepalive, std::chrono::milliseconds(1), max_keepalive);
+  return answer_prove(Box{{"keepalive", to_decimal(static_cast<std::uint64_t>(within.count()))}});
+}
+
+Bytes MasterHandshake::refuse(Refusal refusal, std::string_view reason,
+                              std::optional<std::chrono::milliseconds> retry) {
+  Box welcome{{"reason", cut_text(reason, max_reason)}, {"refused", to_string(refusal)}};
+  if (retry) {
+    const auto count = std::max(retry->count(), std::chrono::milliseconds::rep{0});
+    welcome.set("retry", to_decimal(static_cast<std::uint64_t>(count)));
+  }
+  return answer_prove(std::move(welcome));
+}
+
+/// What hello and prove have in common.
+Result<void> MasterHandshake::take_call(const BoxView& box, BytesView command) {
+  if (auto form = reader_.check_form(box, {"_ask", "_command"}); !form.ok()) return form;
+  const auto called = *box.get("_command");
+  if (called != command) return reader_.broken("called " + quoted(called));
+  const auto tag = reader_.require(box, "_ask", [](BytesView text) { return !text.empty() && text.size() <= max_tag; });
+  if (!tag.ok()) return tag.failure();
+  tag_ = *tag;
+  if (!reader_.rest().empty()) return reader_.broken("went on before " + Bytes(command) + " was answered");
+  return {};
+}
+
+Result<Bytes> MasterHandshake::answer_hello(const BoxView& box) {
+  if (box.get("type") == "register" && !box.has("_command")) {
+    return reader_.broken("registered as a slave of remsh 1, which this listener does not serve");
+  }
+  if (const auto taken = take_call(box, "hello"); !taken.ok()) return taken.failure();
+  const auto name = reader_.require(box, "name", is_slave_name);
+  if (!name.ok()) return name.failure();
+  const auto nonce = reader_.require(box, "nonce", is_nonce);
+  if (!nonce.ok()) return nonce.failure();
+  const auto features = reader_.require(box, "features", is_feature_list);
+  if (!features.ok()) return features.failure();
+  const auto versions = reader_.require(box, "versions", is_version_list);
+  if (!versions.ok()) return versions.failure();
+  if (*nonce == options_.nonce) return reader_.broken("sent our own nonce");
+  registration_.name = *name;
+
+  if (box.has("kid")) {
+    const auto kid = reader_.require(box, "kid", is_kid);
+    if (!kid.ok()) return kid.failure();
+    return Failure{Errc::auth_failed, quoted(*name) + " has the key " + quoted(*kid) + ", and there are no keys here"};
+  }
+  if (!options_.keyless_allowed) {
+    return Failure{Errc::auth_failed, quoted(*name) + " has no key, which is not allowed here"};
+  }
+  const auto spoken = *parse_list(*versions, is_number);
+  if (std::find(spoken.begin(), spoken.end(), version) == spoken.end()) {
+    return Failure{Errc::auth_failed,
+                   quoted(*name) + " speaks the handshake in none of our versions, but in " + quoted(*versions)};
+  }
+
+  const auto offered = *parse_features(*features);
+  std::set_intersection(offered.begin(), offered.end(), options_.features.begin(), options_.features.end(),
+                        std::back_inserter(registration_.features));
+  return encode(Box{
+      {"_answer", tag_}, {"features", join(registration_.features)}, {"nonce", options_.nonce}, {"version", version}});
+}
+
+Result<void> MasterHandshake::take_prove(const BoxView& box) {
+  if (auto taken = take_call(box, "prove"); !taken.ok()) return taken;
+  for (const auto& [key, member, max] : registration_fields) {
+    const auto value = box.get(key);
+    if (!value) continue;
+    if (value->size() > max) return reader_.broken("sent a " + quoted(key) + " over " + to_decimal(max) + " bytes");
+    registration_.*member = *value;
+  }
+  if (box.has("mac")) {
+    return Failure{Errc::auth_failed, quoted(registration_.name) + " proves a key that it did not name"};
+  }
+  return {};
+}
+
+MasterHandshake::Step MasterHandshake::give_up(Failure failure) {
+  state_ = State::over;
+  if (failure.code != Errc::auth_failed) return {.action = Step::Action::close, .failure = std::move(failure)};
+  return {.action = Step::Action::fail, .bytes = failure_box(tag_), .failure = std::move(failure)};
+}
+
+Bytes MasterHandshake::answer_prove(Box welcome) {
+  assert(state_ == State::registered);
+  state_ = State::over;
+  welcome.set("_answer", tag_);
+  return encode(welcome);
+}
+
+SlaveHandshake::SlaveHandshake(Options options) : options_(std::move(options)) {
+  assert(is_nonce(options_.nonce) && is_slave_name(options_.registration.name));
+  sort_features(options_.registration.features);
+}
+
+Bytes SlaveHandshake::start() {
+  assert(state_ == State::connected);
+  state_ = State::challenge;
+  reader_.expect(max_box, "state S1, which takes the challenge");
+  return encode(Box{{"_ask", hello_tag},
+                    {"_command", "hello"},
+                    {"features", join(options_.registration.features)},
+                    {"name", options_.registration.name},
+                    {"nonce", options_.nonce},
+                    {"versions", version}});
+}
+
+SlaveHandshake::Step SlaveHandshake::feed(BytesView bytes) {
+  assert(state_ == State::challenge || state_ == State::welcome);
+  const auto give_up = [this](const Failure& failure) -> Step {
+    state_ = State::over;
+    return {.action = Step::Action::failed, .failure = failure};
+  };
+  const auto box = reader_.feed(bytes);
+  if (!box.ok()) return give_up(box.failure());
+  if (*box == nullptr) return {};
+
+  if (state_ == State::challenge) {
+    auto prove = answer_challenge(**box);
+    if (!prove.ok()) return give_up(prove.failure());
+    state_ = State::welcome;
+    reader_.expect(max_box, "state S2, which takes the welcome");
+    return {.action = Step::Action::send, .bytes = std::move(*prove)};
+  }
+  auto step = take_welcome(**box);
+  if (!step.ok()) return give_up(step.failure());
+  state_ = State::over;
+  return std::move(*step);
+}
+
+Failure SlaveHandshake::at_end() const { return reader_.at_end(); }
+
+/// Fails with auth_failed where the box is the handshake's failure.
+Result<void> SlaveHandshake::check_answer(const BoxView& box, BytesView tag) const {
+  const bool is_error = box.has("_error");
+  auto form = is_error ? reader_.check_form(box, {"_error", "_error_code", "_error_description"})
+                       : reader_.check_form(box, {"_answer"});
+  if (!form.ok()) return form;
+  if (box.get(is_error ? "_error" : "_answer") != tag) return reader_.broken("answered what was not asked");
+  if (!is_error) return {};
+  if (box.get("_error_code") != failure_code || box.get("_error_description") != failure_description) {
+    return reader_.broken("sent the error " + quoted(*box.get("_error_code")) + " " +
+                          quoted(*box.get("_error_description")));
+  }
+  return Failure{Errc::auth_failed, "the master answered 'authentication failed': its log says why"};
+}
+
+Result<Bytes> SlaveHandshake::answer_challenge(const BoxView& box) {
+  if (const auto checked = check_answer(box, hello_tag); !checked.ok()) return checked.failure();
+  if (!reader_.rest().empty()) return reader_.broken("went on before the challenge was answered");
+  const auto chosen = reader_.require(box, "version", [](BytesView text) { return text == version; });
+  if (!chosen.ok()) return chosen.failure();
+  const auto nonce = reader_.require(box, "nonce", is_nonce);
+  if (!nonce.ok()) return nonce.failure();
+  if (*nonce == options_.nonce) return reader_.broken("sent our own nonce");
+  const auto features = reader_.require(box, "features", is_feature_list);
+  if (!features.ok()) return features.failure();
+  features_ = *parse_features(*features);
+  const auto& offered = options_.registration.features;
+  if (!std::includes(offered.begin(), offered.end(), features_.begin(), features_.end())) {
+    return reader_.broken("chose features that were not offered: " + quoted(*features));
+  }
+
+  Box prove{{"_ask", prove_tag}, {"_command", "prove"}};
+  for (const auto& [key, member, max] : registration_fields) {
+    const std::string& value = options_.registration.*member;
+    if (!value.empty() && value.size() <= max) prove.set(Bytes(key), value);
+  }
+  return encode(prove);
+}
+
+Result<SlaveHandshake::Step> SlaveHandshake::take_welcome(const BoxView& box) {
+  if (const auto checked = check_answer(box, prove_tag); !checked.ok()) return checked.failure();
+  if (box.has("mac")) return reader_.broken("proves a key that was not asked for");
+  if (!box.has("refused")) {
+    const auto keepalive = reader_.require(box, "keepalive", [](BytesView text) {
+      const auto number = from_decimal(text);
+      return number && *number >= 1 && *number <= static_cast<std::uint64_t>(max_keepalive.count());
+    });
+    if (!keepalive.ok()) return keepalive.failure();
+    return Step{.action = Step::Action::open,
+                .bytes = reader_.rest(),
+                .keepalive = std::chrono::milliseconds(*from_decimal(*keepalive))};
+  }
+
+  if (box.has("keepalive")) return reader_.broken("sent a welcome that is open and refused");
+  const auto reason = reader_.require(box, "reason", [](BytesView text) { return text.size() <= max_reason; });
+  if (!reason.ok()) return reason.failure();
+  const BytesView word = *box.get("refused");
+  Step step{.action = Step::Action::refused, .refusal = refusal_of(word)};
+  if (box.has("retry")) {
+    const auto retry = reader_.require(box, "retry", is_number);
+    if (!retry.ok()) return retry.failure();
+    constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();  // 49 days: any clock can add them
+    step.retry = std::chrono::milliseconds(std::min(*from_decimal(*retry), most));
+  }
+  step.failure = Failure{Errc::refused, "the master refuses this slave (" + escaped(word.substr(0, 64)) +
+                                            "): " + without_controls(*reason)};
+  return step;
+}
+
+}  // namespace remsh::auth

@@ -1,0 +1,192 @@
+// MasterHandshake and SlaveHandshake: the first four boxes of a connection; no I/O. docs/protocol.md section 4.
+//
+// Bytes go in as they come, steps come out. Time limits and the delay of a failure are the driver's; nonces are given.
+#pragma once
+
+#include "base/result.hpp"
+
+#include <remsh/auth/registration.hpp>
+#include <remsh/base/bytes.hpp>
+#include <remsh/connection/box_codec.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace remsh::auth {
+
+inline constexpr std::size_t nonce_size = 32;
+inline constexpr std::chrono::milliseconds max_keepalive{3'600'000};
+
+/// How long a failure waits after the box that caused it, so that guessing is slow.
+inline constexpr std::chrono::milliseconds failure_delay{100};
+
+/// True for [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
+[[nodiscard]] bool is_slave_name(BytesView text) noexcept;
+
+/// True for [a-z0-9-]{1,32}.
+[[nodiscard]] bool is_feature_name(BytesView text) noexcept;
+
+/// Why a master does not want a slave, in one word.
+enum class Refusal : std::uint8_t { name_in_use, draining, full, features, rejected };
+
+/// The word on the wire: "name_in_use".
+[[nodiscard]] std::string_view to_string(Refusal refusal) noexcept;
+
+/// The Refusal of a word; unknown ones are taken like `rejected`.
+[[nodiscard]] Refusal refusal_of(BytesView word) noexcept;
+
+/// Takes bytes until one box of a handshake is whole. One thread at a time.
+class BoxReader {
+ public:
+  explicit BoxReader(const char* peer) : peer_(peer) {}
+
+  /// Begins to wait for one box of at most `bytes`; `place` names it in failures: "state M0, which takes hello".
+  void expect(std::size_t bytes, const char* place);
+
+  /// The box, null where more bytes are needed, or why these are no boxes. The box lives as long as `bytes` and until
+  /// the next call.
+  Result<const BoxView*> feed(BytesView bytes);
+
+  /// The bytes behind the box.
+  [[nodiscard]] Bytes rest() const { return decoder_.unread(); }
+
+  /// Fails unless the box is canonical and its keys that begin with '_' are exactly these.
+  [[nodiscard]] Result<void> check_form(const BoxView& box, std::initializer_list<BytesView> envelope) const;
+
+  /// The value of a key that must be there and be `good`.
+  template <class Predicate>
+  Result<BytesView> require(const BoxView& box, BytesView key, Predicate good) const;
+
+  /// protocol_error: who did what, and where in the handshake.
+  [[nodiscard]] Failure broken(const std::string& what) const;
+
+  /// connection_lost: the bytes end here.
+  [[nodiscard]] Failure at_end() const;
+
+ private:
+  const char* peer_;
+  const char* place_ = "";
+  Bytes opening_;  // the first two bytes of the connection: they tell what a peer speaks that speaks something else
+  BoxDecoder decoder_;
+};
+
+// A handshake with keys hashes the bodies of the four boxes for its MACs, and binds them to the transport: the four
+// functions below that take a box (and make the next) are where those are kept, made and checked.
+
+/// The master's side of one connection. One thread at a time.
+///
+///     auto step = handshake.feed(bytes);            // as they come, until it is registered
+///     ... handshake.registration() ...              // arbitration of the name, slave factory
+///     send(handshake.open(keepalive));              // or refuse()
+class MasterHandshake {
+ public:
+  struct Options {
+    std::vector<std::string> features = {};  ///< that this master wants where a slave offers them
+    Bytes nonce;                             ///< nonce_size random bytes, new for every connection
+    bool keyless_allowed = true;             ///< by the transport and its configuration
+  };
+
+  struct Step {
+    enum class Action : std::uint8_t {
+      read,        ///< more bytes are needed
+      send,        ///< send `bytes`, then read on
+      registered,  ///< registration() is complete: answer with open() or refuse()
+      fail,        ///< send `bytes` failure_delay after the last came, then close
+      close,       ///< close at once
+    };
+    Action action = Action::read;
+    Bytes bytes = {};
+    Failure failure = {};  ///< of fail and close: why, for the log; peers' text in it is escaped
+  };
+
+  explicit MasterHandshake(Options options);
+
+  /// The next bytes of the slave. After `registered` any byte closes; after `fail` and `close` nothing may be fed.
+  Step feed(BytesView bytes);
+
+  /// What it means where the slave's bytes end here.
+  [[nodiscard]] Failure at_end() const;
+
+  /// Who it is; complete once registered. `features` are those in force.
+  [[nodiscard]] const Registration& registration() const noexcept { return registration_; }
+
+  /// The welcome of a slave that is let in. The keepalive is brought within 1 ms and max_keepalive.
+  Bytes open(std::chrono::milliseconds keepalive);
+
+  /// The welcome of one that is not; the reason is cut to 256 bytes. It comes back after `retry`, else when it likes.
+  Bytes refuse(Refusal refusal, std::string_view reason, std::optional<std::chrono::milliseconds> retry = {});
+
+ private:
+  enum class State : std::uint8_t { hello, prove, registered, over };
+
+  Result<Bytes> answer_hello(const BoxView& box);
+  Result<void> take_prove(const BoxView& box);
+  Result<void> take_call(const BoxView& box, BytesView command);
+  Step give_up(Failure failure);
+  Bytes answer_prove(Box welcome);
+
+  Options options_;
+  State state_ = State::hello;
+  BoxReader reader_{"the slave"};
+  Bytes tag_;  // of the call that is answered next
+  Registration registration_;
+};
+
+/// The slave's side of one connection. One thread at a time.
+class SlaveHandshake {
+ public:
+  struct Options {
+    Registration registration;  ///< the name and the features as is_slave_name() and is_feature_name() have them
+    Bytes nonce;                ///< nonce_size random bytes, new for every connection
+  };
+
+  struct Step {
+    enum class Action : std::uint8_t {
+      read,     ///< more bytes are needed
+      send,     ///< send `bytes`, then read on
+      open,     ///< the master's calls begin, the first of them with `bytes`
+      refused,  ///< close; the master said so with authority: see `refusal`, `retry` and `failure`
+      failed,   ///< close; try again after the usual pause: see `failure`
+    };
+    Action action = Action::read;
+    Bytes bytes = {};
+    std::chrono::milliseconds keepalive{0};
+    Refusal refusal = Refusal::rejected;
+    std::optional<std::chrono::milliseconds> retry = {};
+    Failure failure = {};  ///< refused, auth_failed or protocol_error, and a sentence for the log
+  };
+
+  explicit SlaveHandshake(Options options);
+
+  /// The hello, to be sent first.
+  Bytes start();
+
+  /// The next bytes of the master. After `open`, `refused` and `failed` nothing may be fed.
+  Step feed(BytesView bytes);
+
+  /// What it means where the master's bytes end here.
+  [[nodiscard]] Failure at_end() const;
+
+  /// The features in force, once open; ascending.
+  [[nodiscard]] const std::vector<std::string>& features() const noexcept { return features_; }
+
+ private:
+  enum class State : std::uint8_t { connected, challenge, welcome, over };
+
+  Result<Bytes> answer_challenge(const BoxView& box);
+  Result<Step> take_welcome(const BoxView& box);
+  [[nodiscard]] Result<void> check_answer(const BoxView& box, BytesView tag) const;
+
+  Options options_;
+  State state_ = State::connected;
+  BoxReader reader_{"the master"};
+  std::vector<std::string> features_;
+};
+
+}  // namespace remsh::auth
