@@ -9,6 +9,10 @@
 
 namespace remsh {
 
+ServiceThreads::ServiceThreads(unsigned most) : most_(most) {
+  threads_.push_back(start_thread("remsh-service", [this] { run(); }));
+}
+
 void ServiceThreads::post(std::function<void()> function) {
   const std::lock_guard lock(mutex_);
   if (stopping_) return;
@@ -16,11 +20,7 @@ void ServiceThreads::post(std::function<void()> function) {
   if (functions_.size() > idle_ && threads_.size() < most_) {
     try {
       threads_.push_back(start_thread("remsh-service", [this] { run(); }));
-    } catch (const std::system_error&) {
-      if (threads_.empty()) {
-        functions_.pop_back();
-        throw;
-      }  // else those that there are will come to it
+    } catch (const std::system_error&) {  // those that there are will come to it
     }
   }
   changed_.notify_one();

@@ -10,10 +10,12 @@
 
 namespace remsh {
 
-/// Runs functions that may block, each on one of a few threads that are started when they are needed. Thread-safe.
+/// Runs functions that may block, each on one of a few threads. One is there from the start, so that there always is one;
+/// more are started when they are needed. Thread-safe.
 class ServiceThreads {
  public:
-  explicit ServiceThreads(unsigned most = 32) : most_(most) {}
+  /// Throws std::system_error where no thread can be had.
+  explicit ServiceThreads(unsigned most = 32);
   ServiceThreads(const ServiceThreads&) = delete;
   ServiceThreads& operator=(const ServiceThreads&) = delete;
   ~ServiceThreads() { stop(); }

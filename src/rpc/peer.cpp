@@ -158,7 +158,7 @@ void Peer::declare_end(Failure failure) {
   }
   if (serving_) serving_->ready.clear();
   loop_->post([self = shared_from_this()] {
-    if (self->options_.on_end) self->options_.on_end();
+    if (self->options_.on_end) self->options_.on_end(*self);
   });
 }
 

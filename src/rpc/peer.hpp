@@ -89,7 +89,7 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
     Engine::Options engine = {};
     std::function<void(const std::shared_ptr<ServedCall>&)> serve = {};  // runs on a server thread; with engine.serves
     unsigned threads = 64;                                               // server threads, at most
-    std::function<void()> on_end = {};  // once, on the loop, when the connection has ended
+    std::function<void(Peer&)> on_end = {};  // once, on the loop, when the connection has ended
   };
 
   /// Takes over a connection; `already_read` are the bytes that came behind the handshake.

@@ -21,6 +21,7 @@ struct SlaveOptions {
   std::string software = {};  ///< empty: "remsh VERSION"
   std::chrono::milliseconds back_off_min{500};  ///< run(): the first pause before it connects again, at most
   std::chrono::milliseconds back_off_max{60000};
+  std::chrono::milliseconds keepalive_patience{10000};  ///< how long a master that should be heard may be silent
   unsigned threads = 64;      ///< operations that run at the same time, beside commands; more wait
   LogHook log = {};
 };
@@ -37,6 +38,7 @@ struct ServeResult {
   };
   Reason reason = Reason::ended;
   std::string message;
+  bool registered = false;             ///< it had been let in
   std::chrono::milliseconds retry{0};  ///< when the master wants it back; 0: it did not say
 };
 

@@ -1,0 +1,24 @@
+#include "base/throw_failure.hpp"
+
+#include <system_error>
+#include <utility>
+
+namespace remsh {
+
+void throw_failure(const Failure& failure, std::string slave, std::string operation) {
+  const std::error_code os = failure.os != 0 ? std::error_code(failure.os, std::generic_category()) : std::error_code();
+  const auto raise = [&]<class Exception>(std::in_place_type_t<Exception>) {
+    throw Exception(failure.code, std::move(slave), std::move(operation), failure.message, os);
+  };
+  switch (failure.code) {
+    case Errc::timeout: raise(std::in_place_type<Timeout>);
+    case Errc::cancelled: raise(std::in_place_type<Cancelled>);
+    case Errc::connection_lost: raise(std::in_place_type<ConnectionLost>);
+    case Errc::auth_failed: raise(std::in_place_type<AuthError>);
+    case Errc::protocol_error: raise(std::in_place_type<ProtocolError>);
+    default: break;
+  }
+  throw Error(failure.code, std::move(slave), std::move(operation), failure.message, os);
+}
+
+}  // namespace remsh

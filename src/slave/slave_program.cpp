@@ -1,0 +1,220 @@
+#include <remsh/slave/embedded.hpp>
+
+#include "base/embedded_mark.hpp"
+#include "os/unique_fd.hpp"
+
+#include <remsh/base/error.hpp>
+#include <remsh/transport/descriptors.hpp>
+#include <remsh/version.hpp>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+/// Stable: scripts and service managers decide by them.
+enum ExitCode { exit_ok = 0, exit_usage = 64, exit_unreachable = 69, exit_software = 70, exit_lost = 75,
+                exit_protocol = 76, exit_refused = 77 };
+
+constexpr const char* usage =
+    "usage: remsh-slave --master ADDRESS [options]\n"
+    "       remsh-slave --stdio [options]\n"
+    "\n"
+    "Connects to a master, registers, and does what it is told until it is stopped.\n"
+    "\n"
+    "  --master ADDRESS   HOST:PORT, [::1]:PORT or unix:PATH; connects again whenever it is lost\n"
+    "  --stdio            speak over standard input and output instead; ends with them\n"
+    "  --once             connect once, and end with that connection\n"
+    "  --basedir DIR      where relative paths begin; made if missing (default: the current directory)\n"
+    "  --name NAME        1 to 64 of A-Z a-z 0-9 . _ - (default: the host's name)\n"
+    "  --verbose          log more\n"
+    "  --quiet            log nothing but what ends the program\n"
+    "  --help             this text\n"
+    "  --version          versions of program and protocol\n"
+    "\n"
+    "exit codes: 0 stopped or told to end, 64 usage, 69 master not reachable (--once), 70 cannot work here,\n"
+    "            75 connection lost (--once, --stdio), 76 the other side does not speak the protocol, 77 refused\n";
+
+struct Arguments {
+  std::string master;
+  std::string basedir;
+  std::string name;
+  bool stdio = false;
+  bool once = false;
+  LogLevel level = LogLevel::info;
+  bool quiet = false;
+};
+
+int complain(const std::string& what) {
+  std::fprintf(stderr, "remsh-slave: %s\nTry 'remsh-slave --help'.\n", what.c_str());
+  return exit_usage;
+}
+
+void say(LogLevel level, const std::string& text) {
+  char stamp[32] = "";
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  if (::localtime_r(&now, &local) != nullptr) std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S%z", &local);
+  const std::string_view word = to_string(level);
+  std::fprintf(stderr, "%s remsh-slave[%ld] %.*s: %s\n", stamp, static_cast<long>(::getpid()),
+               static_cast<int>(word.size()), word.data(), text.c_str());
+}
+
+/// The exit code, where the arguments are such that the program ends here.
+std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
+  for (int i = 1; i < argc; ++i) {
+    std::string_view option = argv[i];
+    std::optional<std::string> value;
+    if (const auto equals = option.find('='); option.starts_with("--") && equals != std::string_view::npos) {
+      value = std::string(option.substr(equals + 1));
+      option = option.substr(0, equals);
+    }
+    const auto take = [&](std::string& into) {
+      if (!value && i + 1 < argc) value = argv[++i];
+      if (!value) return false;
+      into = std::exchange(value, std::nullopt).value();
+      return true;
+    };
+    const std::string needs = "the option " + std::string(option) + " needs a value";
+    if (option == "--help" || option == "-h") {
+      std::fputs(usage, stdout);
+      return exit_ok;
+    }
+    if (option == "--version") {
+      std::printf("remsh-slave %s, protocol remsh %d\n", version, protocol_version);
+      return exit_ok;
+    }
+    if (option == "--master") {
+      if (!take(arguments.master)) return complain(needs);
+    } else if (option == "--basedir") {
+      if (!take(arguments.basedir)) return complain(needs);
+    } else if (option == "--name") {
+      if (!take(arguments.name)) return complain(needs);
+    } else if (option == "--stdio") {
+      arguments.stdio = true;
+    } else if (option == "--once") {
+      arguments.once = true;
+    } else if (option == "--verbose") {
+      arguments.level = LogLevel::debug;
+    } else if (option == "--quiet") {
+      arguments.quiet = true;
+    } else {
+      return complain("unknown option '" + std::string(argv[i]) + "'");
+    }
+    if (value) return complain("the option " + std::string(option) + " takes no value");
+  }
+  if (arguments.stdio == !arguments.master.empty()) return complain("give either --master ADDRESS or --stdio");
+  return std::nullopt;
+}
+
+int exit_code(const ServeResult& result) {
+  switch (result.reason) {
+    case ServeResult::Reason::stopped:
+    case ServeResult::Reason::ended: return exit_ok;
+    case ServeResult::Reason::lost: return exit_lost;
+    case ServeResult::Reason::unreachable: return exit_unreachable;
+    case ServeResult::Reason::refused: return exit_refused;
+    case ServeResult::Reason::protocol: return exit_protocol;
+  }
+  return exit_software;
+}
+
+/// Standard input and output for the protocol alone: moved out of the way of everything that prints or reads.
+std::unique_ptr<Transport> take_stdio() {
+  UniqueFd in(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
+  UniqueFd out(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
+  const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!in || !out || !null || ::dup2(null.get(), STDIN_FILENO) < 0 || ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+    throw std::system_error(errno, std::generic_category(), "standard input and output");
+  }
+  const int from = in.release();
+  return pipe_transport(from, out.release(), "stdio");
+}
+
+/// SIGINT and SIGTERM stop the server: taken by a thread of their own, as there are no signal handlers here.
+class StopOnSignal {
+ public:
+  explicit StopOnSignal(SlaveServer& server) {
+    ::sigemptyset(&signals_);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR2}) ::sigaddset(&signals_, signal);
+    ::pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    thread_ = std::thread([this, &server] {
+      int signal = 0;
+      while (!done_ && ::sigwait(&signals_, &signal) == 0) {
+        if (signal == SIGINT || signal == SIGTERM || signal == SIGHUP) server.stop();
+      }
+    });
+  }
+  StopOnSignal(const StopOnSignal&) = delete;
+  StopOnSignal& operator=(const StopOnSignal&) = delete;
+  ~StopOnSignal() {
+    done_ = true;
+    ::pthread_kill(thread_.native_handle(), SIGUSR2);
+    thread_.join();
+  }
+
+ private:
+  sigset_t signals_{};
+  std::atomic<bool> done_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
+
+int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
+  Arguments arguments;
+  if (const auto code = parse(argc, argv, arguments)) return *code;
+#ifdef __linux__
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // what commands leave behind comes to us, and can be found and ended
+#endif
+  try {
+    SlaveOptions options;
+    options.name = arguments.name;
+    options.basedir = arguments.basedir;
+    options.software = std::string("remsh-slave ") + version;
+    options.log = [&arguments](const LogRecord& record) {
+      if (arguments.quiet || record.level < arguments.level) return;
+      say(record.level, record.peer.empty() ? record.message : record.peer + ": " + record.message);
+    };
+    SlaveServer server(std::move(options));
+    if (prepare) prepare(server);
+    const StopOnSignal stop_on_signal(server);
+    const ServeResult result = arguments.stdio  ? server.serve(take_stdio())
+                               : arguments.once ? server.run_once(arguments.master)
+                                                : server.run(arguments.master);
+    const bool is_good = result.reason == ServeResult::Reason::stopped || result.reason == ServeResult::Reason::ended;
+    if (!is_good || !arguments.quiet) say(is_good ? LogLevel::info : LogLevel::error, "ends: " + result.message);
+    return exit_code(result);
+  } catch (const Error& error) {
+    if (error.code() == Errc::invalid_argument) return complain(error.what());
+    say(LogLevel::error, error.what());
+  } catch (const std::exception& error) {
+    say(LogLevel::error, error.what());
+  }
+  return exit_software;
+}
+
+std::optional<int> run_embedded_slave(int argc, char** argv, const PrepareSlave& prepare) {
+  if (argc < 2 || std::string_view(argv[1]) != embedded_mark) return std::nullopt;
+  return run_slave_program(argc - 1, argv + 1, prepare);
+}
+
+}  // namespace remsh
