@@ -21,8 +21,8 @@ namespace remsh::test {
 ///     CHECK(dir.read("a") == "text");
 class TempDir {
  public:
-  TempDir() {
-    path_ = (std::filesystem::temp_directory_path() / "remsh-test-XXXXXX").string();
+  explicit TempDir(const std::filesystem::path& above = std::filesystem::temp_directory_path()) {
+    path_ = (above / "remsh-test-XXXXXX").string();
     if (::mkdtemp(path_.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp");
   }
   TempDir(const TempDir&) = delete;

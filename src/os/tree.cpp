@@ -1,0 +1,249 @@
+// Whole trees of directories: making the way to one, removing one.
+#include "os/tree.hpp"
+
+#include "base/text.hpp"
+#include "os/file.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace remsh {
+
+namespace {
+
+constexpr int open_to_list = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+
+struct DirCloser {
+  void operator()(DIR* dir) const noexcept { ::closedir(dir); }
+};
+using Dir = std::unique_ptr<DIR, DirCloser>;
+
+bool is_directory(int at, const char* path) {
+  struct stat what {};
+  return ::fstatat(at, path, &what, 0) == 0 && S_ISDIR(what.st_mode);
+}
+
+/// The removal of one tree. One thread at a time.
+///
+/// It walks down with a stack of levels of which only the lowest few are open; on the way up a closed one is opened
+/// again as "..", and must be the one that it was. A level is listed anew then, which costs nothing: what was listed
+/// before is gone. So everything is resolved one name at a time against an open directory, and neither a moved
+/// directory nor a planted link leads anywhere else.
+class Removal {
+ public:
+  Removal(int parent, Bytes name, const std::function<bool()>& cancelled)
+      : parent_(parent), name_(std::move(name)), cancelled_(cancelled) {}
+
+  Result<void> run() {
+    if (!remove_entry(name_.c_str(), DT_UNKNOWN)) return std::move(failure_);
+    while (!levels_.empty()) {
+      if (cancelled_ && cancelled_()) return Failure{Errc::cancelled, "cancelled", 0};
+      if (!step()) return std::move(failure_);
+    }
+    return {};
+  }
+
+ private:
+  struct Level {
+    Bytes name;
+    Dir dir;  // none: closed, to save descriptors
+    dev_t device = 0;
+    ino_t inode = 0;
+    bool progress = false;  // since it was listed from its beginning something in it was removed
+  };
+
+  static constexpr std::size_t max_open = 16;
+  static constexpr std::size_t max_shown_path = 1000;
+
+  // The next entry of the lowest level, or the way up. False: it failed.
+  bool step() {
+    Level& level = levels_.back();
+    errno = 0;
+    const dirent* entry = ::readdir(level.dir.get());
+    if (entry == nullptr) return errno == 0 || errno == ENOENT ? leave() : fail(errno, nullptr);
+    const BytesView name = entry->d_name;
+    if (name == "." || name == "..") return true;
+    return remove_entry(entry->d_name, entry->d_type);
+  }
+
+  // Removes what is no directory, and goes down into what is one.
+  bool remove_entry(const char* name, unsigned char type) {
+    if (type != DT_DIR) {
+      if (unlink(name, 0)) return true;
+      // Systems say it with one or the other that it is a directory; EPERM has other meanings too.
+      if (errno != EISDIR && errno != EPERM) return fail(errno, name);
+    }
+    const int error = errno;
+    if (enter(name)) return true;
+    if (errno == ENOENT) return true;
+    if (errno != ENOTDIR && errno != ELOOP && errno != EMLINK) return fail(errno, name);
+    // Not a directory after all. Where it was one in the listing, somebody has put something else there.
+    if (type != DT_DIR) return fail(error, name);
+    return unlink(name, 0) || fail(errno, name);
+  }
+
+  // Descends; false with errno.
+  bool enter(const char* name) {
+    UniqueFd fd(::openat(here(), name, open_to_list));
+    if (!fd && errno == EACCES && (unlock_here() || unlock(name))) fd.reset(::openat(here(), name, open_to_list));
+    // Both may be in the way: first the one above did not let us through, and now it is this one.
+    if (!fd && errno == EACCES && unlock(name)) fd.reset(::openat(here(), name, open_to_list));
+    if (!fd) return false;
+    Level level;
+    struct stat status {};
+    if (::fstat(fd.get(), &status) != 0) return false;
+    level.name = name;
+    level.device = status.st_dev;
+    level.inode = status.st_ino;
+    level.dir.reset(::fdopendir(fd.get()));
+    if (!level.dir) return false;
+    static_cast<void>(fd.release());
+    levels_.push_back(std::move(level));
+    if (levels_.size() > max_open) levels_[levels_.size() - 1 - max_open].dir.reset();
+    return true;
+  }
+
+  // The lowest level has been listed to its end: removes it and goes up.
+  bool leave() {
+    const std::size_t depth = levels_.size();
+    if (depth > 1 && !levels_[depth - 2].dir && !reopen(levels_[depth - 2])) return fail(errno, nullptr);
+    Level level = std::move(levels_.back());
+    levels_.pop_back();
+    if (unlink(level.name.c_str(), AT_REMOVEDIR)) return true;
+    const int error = errno;
+    levels_.push_back(std::move(level));
+    // Entries came while we listed it, or the file system lost its place because others went. To list it again ends,
+    // because it is done only after something was removed.
+    if ((error == ENOTEMPTY || error == EEXIST) && std::exchange(levels_.back().progress, false)) {
+      ::rewinddir(levels_.back().dir.get());
+      return true;
+    }
+    return fail(error, nullptr);
+  }
+
+  // Opens the level above the lowest one again; false with errno.
+  bool reopen(Level& above) {
+    UniqueFd fd(::openat(here(), "..", open_to_list));
+    if (!fd && errno == EACCES && unlock_here()) fd.reset(::openat(here(), "..", open_to_list));
+    struct stat status {};
+    if (!fd || ::fstat(fd.get(), &status) != 0) return false;
+    if (status.st_dev != above.device || status.st_ino != above.inode) return errno = ESTALE, false;  // moved away
+    above.dir.reset(::fdopendir(fd.get()));
+    if (!above.dir) return false;
+    static_cast<void>(fd.release());
+    return true;
+  }
+
+  // Removes one name in the lowest level, one that is missing too; false with errno.
+  bool unlink(const char* name, int flags) {
+    bool gone = ::unlinkat(here(), name, flags) == 0 || errno == ENOENT;
+    if (!gone && errno == EACCES && unlock_here()) gone = ::unlinkat(here(), name, flags) == 0 || errno == ENOENT;
+    if (gone && !levels_.empty()) levels_.back().progress = true;
+    return gone;
+  }
+
+  // Gives us all rights in the lowest level, where it is in the tree, ours, and lacks some. Keeps errno where not.
+  bool unlock_here() {
+    if (levels_.empty()) return false;
+    const int error = errno;
+    struct stat status {};
+    if (::fstat(here(), &status) == 0 && lacks_rights(status) &&
+        ::fchmod(here(), (status.st_mode & 07777) | S_IRWXU) == 0) {
+      return true;
+    }
+    return errno = error, false;
+  }
+
+  // The same with a directory in it.
+  bool unlock(const char* name) {
+    const int error = errno;
+    struct stat status {};
+    if (::fstatat(here(), name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
+        lacks_rights(status) &&
+        ::fchmodat(here(), name, (status.st_mode & 07777) | S_IRWXU, AT_SYMLINK_NOFOLLOW) == 0) {
+      return true;
+    }
+    return errno = error, false;
+  }
+
+  static bool lacks_rights(const struct stat& status) {
+    return status.st_uid == ::geteuid() && (status.st_mode & S_IRWXU) != S_IRWXU;
+  }
+
+  [[nodiscard]] int here() const { return levels_.empty() ? parent_ : ::dirfd(levels_.back().dir.get()); }
+
+  // Always false. The message names what stood in the way, below the directory that holds the tree.
+  bool fail(int error, const char* name) {
+    Bytes path;
+    for (const Level& level : levels_) path += (path.empty() ? "" : "/") + level.name;
+    if (name != nullptr) path += (path.empty() ? "" : "/") + Bytes(name);
+    if (path.size() > max_shown_path) path = "..." + path.substr(path.size() - max_shown_path);
+    failure_ = os_failure(error, "remove '" + escaped(path) + "'");
+    return false;
+  }
+
+  const int parent_;
+  const Bytes name_;
+  const std::function<bool()>& cancelled_;
+  std::vector<Level> levels_;
+  Failure failure_;
+};
+
+}  // namespace
+
+Result<void> make_directories(int at, const Bytes& path, std::optional<mode_t> mode) {
+  constexpr BytesView what = "mkdir";
+  constexpr mode_t all = 0777;
+  if (auto checked = check_path(path, what); !checked) return checked;
+  Bytes last = path;
+  while (last.size() > 1 && last.back() == '/') last.pop_back();
+
+  const auto make = [at](const Bytes& name, mode_t rights) {
+    return ::mkdirat(at, name.c_str(), rights) == 0 ? 0 : errno;
+  };
+  int error = make(last, mode.value_or(all));  // most often no parent is missing
+  if (error == ENOENT) {
+    for (std::size_t slash = last.find('/', 1); slash != Bytes::npos; slash = last.find('/', slash + 1)) {
+      const Bytes parent = last.substr(0, slash);
+      const int refused = make(parent, all);
+      if (refused != 0 && refused != EEXIST && !is_directory(at, parent.c_str())) return os_failure(refused, what);
+    }
+    error = make(last, mode.value_or(all));
+  }
+  if (error == EEXIST && is_directory(at, last.c_str())) return {};
+  if (error != 0) return os_failure(error, what);
+
+  // The umask has taken some of the mode away.
+  if (mode && ::fchmodat(at, last.c_str(), *mode & 07777, 0) != 0) return os_failure(errno, "chmod");
+  return {};
+}
+
+Result<void> remove_tree(int at, const Bytes& path, const std::function<bool()>& cancelled) {
+  constexpr BytesView what = "remove";
+  if (path.empty()) return os_failure(EINVAL, what);
+  auto parent = open_parent(at, path, what);
+  if (!parent) {
+    const int error = parent.failure().os;
+    if (error == ENOENT || error == ENOTDIR) return {};  // no way to it, so it is not there
+    return std::move(parent).failure();
+  }
+  if (parent->name.empty() || parent->name == "." || parent->name == "..") return os_failure(EINVAL, what);
+  if (parent->slash) {  // then only a directory is meant, and a link to one is none
+    struct stat status {};
+    if (::fstatat(parent->directory.get(), parent->name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      return errno == ENOENT ? Result<void>() : os_failure(errno, what);
+    }
+    if (!S_ISDIR(status.st_mode)) return os_failure(ENOTDIR, what);
+  }
+  return Removal(parent->directory.get(), std::move(parent->name), cancelled).run();
+}
+
+}  // namespace remsh
