@@ -48,7 +48,7 @@ struct Entry : std::enable_shared_from_this<Entry> {
 
   const std::shared_ptr<Slave> slave;
   const std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
-  std::uint64_t position = 0;      // its key in the order of arrival
+  std::uint64_t position = 0;      // its key in the order of arrival; 0: it has not come
   std::atomic<Tick> tick = 0;      // when it became free last
   std::atomic<bool> free = false;  // it is in and not reserved
   bool gone = false;
@@ -129,7 +129,10 @@ struct Wanted {
   bool alone = false;  // reserve()
   std::string owner;
 
-  [[nodiscard]] bool accepts(const Entry& entry) const { return !filter || filter(*entry.slave); }
+  /// One that is lost may be in for a moment yet: nobody wants it.
+  [[nodiscard]] bool accepts(const Entry& entry) const {
+    return (!filter || filter(*entry.slave)) && entry.slave->is_connected();
+  }
 };
 
 }  // namespace
@@ -151,12 +154,14 @@ struct SlaveCollection::Impl {
   std::uint64_t version = 0;
   std::atomic<std::uint64_t> seed = std::random_device{}();
 
+  /// False where it has been removed already, or is in as another entry.
   bool add(const std::shared_ptr<Entry>& entry) {
     // Made here, so that nothing can fail half-way, and not under the lock.
     Order order_node{{0, entry}};
     FreeEntries free_node{{0, entry.get()}};
     std::shared_ptr<const Entries> dropped;
     const Lock lock(mutex);
+    if (entry->gone) return false;
     const auto [at, is_new] = by_name.try_emplace(entry->slave->name(), entry);
     if (!is_new) {
       if (at->second->slave == entry->slave) return false;
@@ -173,13 +178,13 @@ struct SlaveCollection::Impl {
     return true;
   }
 
+  /// False where it was not in; then it never will be.
   bool remove(const std::shared_ptr<Entry>& entry) {
     std::shared_ptr<const Entries> dropped;
     FreeEntries::node_type node;
     const Lock lock(mutex);
-    if (entry->gone) return false;
+    if (std::exchange(entry->gone, true) || entry->position == 0) return false;
     node = become_taken(*entry);
-    entry->gone = true;
     entry->reserved = false;
     entry->owner.clear();
     by_name.erase(entry->slave->name());
@@ -441,15 +446,19 @@ SlaveCollection::~SlaveCollection() {
 bool SlaveCollection::add_slave(std::shared_ptr<Slave> slave) {
   if (!slave) throw Error(Errc::invalid_argument, {}, "add_slave", "there is no slave");
   if (!slave->is_connected()) return false;
+  if (const auto same = find(slave->name())) {
+    if (same == slave) return false;
+    if (!same->is_connected()) remove_slave(*same);  // the notice of its end is on its way
+  }
   const auto entry = std::make_shared<Entry>(slave);
-  if (!impl_->add(entry)) return false;
-  // Called at once where the connection has ended meanwhile. Weak: neither keeps the other.
+  // Before it is in, so that it is never in without: called at once where the connection has ended meanwhile. Weak, as
+  // neither is to keep the other.
   slave->on_disconnect([collection = std::weak_ptr(impl_), weak = std::weak_ptr(entry)] {
     const auto there = collection.lock();
     const auto gone = weak.lock();
     if (there && gone) there->remove(gone);
   });
-  return slave->is_connected();
+  return impl_->add(entry);
 }
 
 bool SlaveCollection::remove_slave(const Slave& slave) {

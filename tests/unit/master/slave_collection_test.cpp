@@ -160,6 +160,21 @@ TEST_CASE("a slave leaves when its connection ends, and a lost one is not let in
   CHECK(slaves.size() == 0);
 }
 
+TEST_CASE("between the end of a slave and its notice nobody gets it, and another may have its name") {
+  SlaveCollection slaves;
+  const FakeSlave old("a");
+  const FakeSlave other("a");
+  slaves.add_slave(old.slave);
+  old.backend->lose({}, [&] {
+    CHECK(slaves.get_slave(no_wait) == nullptr);
+    CHECK_FALSE(slaves.reserve(no_wait));
+    CHECK(slaves.add_slave(other.slave));
+  });
+  CHECK(slaves.find("a") == other.slave);
+  CHECK(slaves.size() == 1);
+  CHECK(slaves.reserve(no_wait));
+}
+
 TEST_CASE("a slave that is lost while it is added does not stay") {
   for (int round = 0; round < 300; ++round) {
     SlaveCollection slaves;
