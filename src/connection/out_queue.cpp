@@ -1,6 +1,8 @@
 #include "connection/out_queue.hpp"
 
+#include <algorithm>
 #include <cassert>
+#include <iterator>
 #include <utility>
 
 namespace remsh {
@@ -43,10 +45,12 @@ std::size_t OutQueue::gather(std::span<std::string_view> views) {
     flight_.splice(flight_.end(), control_, control_.begin());
     views[count++] = flight_.back().rest();
   }
-  while (count < views.size() && !data_.empty() && data < max_data_per_write) {
+  while (count < views.size() && !data_.empty()) {
+    const std::size_t size = data_.front().rest().size();
+    if (data > 0 && data + size > max_data_per_write) break;  // one box alone may be larger
     flight_.splice(flight_.end(), data_, data_.begin());
     views[count++] = flight_.back().rest();
-    data += flight_.back().rest().size();
+    data += size;
   }
   return count;
 }
