@@ -205,9 +205,9 @@ MasterHandshake::MasterHandshake(Options options) : options_(std::move(options))
 }
 
 MasterHandshake::Step MasterHandshake::feed(BytesView bytes) {
-  assert(state_ != State::over);
   if (bytes.empty()) return {};
   if (state_ == State::registered) return give_up(reader_.broken("sent something before its welcome"));
+  if (state_ == State::over) return give_up(reader_.broken("sent something behind the handshake's end"));
   const auto box = reader_.feed(bytes);
   if (!box.ok()) return give_up(box.failure());
   if (*box == nullptr) return {};
@@ -337,11 +337,13 @@ Bytes SlaveHandshake::start() {
 }
 
 SlaveHandshake::Step SlaveHandshake::feed(BytesView bytes) {
-  assert(state_ == State::challenge || state_ == State::welcome);
+  assert(state_ != State::connected);
   const auto give_up = [this](const Failure& failure) -> Step {
     state_ = State::over;
     return {.action = Step::Action::failed, .failure = failure};
   };
+  if (bytes.empty()) return {};
+  if (state_ == State::over) return give_up(reader_.broken("sent something behind the handshake's end"));
   const auto box = reader_.feed(bytes);
   if (!box.ok()) return give_up(box.failure());
   if (*box == nullptr) return {};

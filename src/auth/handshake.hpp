@@ -107,7 +107,7 @@ class MasterHandshake {
 
   explicit MasterHandshake(Options options);
 
-  /// The next bytes of the slave. After `registered` any byte closes; after `fail` and `close` nothing may be fed.
+  /// The next bytes of the slave. After `registered`, `fail` and `close` any byte closes.
   Step feed(BytesView bytes);
 
   /// What it means where the slave's bytes end here.
@@ -167,7 +167,7 @@ class SlaveHandshake {
   /// The hello, to be sent first.
   Bytes start();
 
-  /// The next bytes of the master. After `open`, `refused` and `failed` nothing may be fed.
+  /// The next bytes of the master. After `open`, `refused` and `failed` any byte fails.
   Step feed(BytesView bytes);
 
   /// What it means where the master's bytes end here.

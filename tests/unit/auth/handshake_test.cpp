@@ -404,6 +404,24 @@ TEST_CASE("a byte before the welcome closes") {
   CHECK(contains(step.failure.message, "before its welcome (state M2"));
 }
 
+TEST_CASE("after its end a handshake takes nothing, not even what would have been right") {
+  auto closed = master();
+  REQUIRE(closed.feed("\0\0"s).action == MasterAction::close);
+  CHECK(closed.feed(hello_bytes).action == MasterAction::close);
+
+  auto failed = master();
+  REQUIRE(failed.feed(with(hello_bytes, "versions", "3")).action == MasterAction::fail);
+  CHECK(failed.feed(prove_bytes).action == MasterAction::close);
+
+  auto welcomed = master_in_m2();
+  welcomed.open(1s);
+  CHECK(welcomed.feed(hello_bytes).action == MasterAction::close);
+
+  auto given_up = slave_in_s1();
+  REQUIRE(given_up.feed(failure_bytes).action == SlaveAction::failed);
+  CHECK(given_up.feed(challenge_bytes).action == SlaveAction::failed);
+}
+
 TEST_CASE("boxes up to their limits are taken") {
   CHECK(master().feed(padded(hello_bytes, 1024)).action == MasterAction::send);
   CHECK(master().feed(with_fields(hello_bytes, 32)).action == MasterAction::send);
