@@ -1,0 +1,559 @@
+// execute: what a caller sees of a command, and what is left of it.
+#include "slave/execute.hpp"
+
+#include "operations/schema.hpp"
+#include "os/process_tree.hpp"
+#include "support/fake_served_call.hpp"
+#include "support/temp_dir.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace remsh;
+using namespace std::chrono_literals;
+using operations::ExecuteCommand;
+using operations::ExecuteReply;
+using operations::OutputMode;
+using rpc::StreamName;
+using test::FakeServedCall;
+
+namespace {
+
+/// A program whose output is thrown away.
+ExecuteCommand quiet(std::vector<Bytes> args, const Bytes& cwd = {}) {
+  ExecuteCommand command;
+  command.args = std::move(args);
+  command.cwd = cwd;
+  return command;
+}
+
+/// A program whose output is wanted.
+ExecuteCommand program(std::vector<Bytes> args) {
+  ExecuteCommand command = quiet(std::move(args));
+  command.out = OutputMode::stream;
+  command.err = OutputMode::stream;
+  return command;
+}
+
+ExecuteCommand shell(const Bytes& script) { return program({"/bin/sh", "-c", script}); }
+
+/// A slave's commands on a loop of their own.
+class Slave {
+ public:
+  explicit Slave(Duration grace = CommandSet::default_grace)
+      : workplace_(*Workplace::open(dir.path())), commands(std::make_shared<CommandSet>(loop_, grace)) {
+    add_execute(dispatcher_, workplace_, commands);
+  }
+  Slave(const Slave&) = delete;
+  Slave& operator=(const Slave&) = delete;
+  ~Slave() {
+    commands->stop();
+    loop_->stop();
+  }
+
+  std::shared_ptr<FakeServedCall> start(const std::shared_ptr<FakeServedCall>& call) {
+    dispatcher_.dispatch(call);
+    return call;
+  }
+  std::shared_ptr<FakeServedCall> start(const ExecuteCommand& command) {
+    return start(std::make_shared<FakeServedCall>("execute", command.to_box()));
+  }
+
+  /// Runs a command to its end.
+  ExecuteReply run(const ExecuteCommand& command) { return reply_of(*start(command)); }
+  Failure run_failing(const ExecuteCommand& command) {
+    auto outcome = start(command)->outcome();
+    REQUIRE(!outcome.ok());
+    return outcome.failure();
+  }
+
+  /// Lets a command run out of its time, but not before it has written "ready".
+  std::shared_ptr<FakeServedCall> time_out(ExecuteCommand command) {
+    for (command.timeout = 50ms;; command.timeout *= 2) {
+      auto call = start(command);
+      static_cast<void>(call->outcome());
+      if (call->sent(StreamName::out).starts_with("ready")) return call;
+      REQUIRE(command.timeout < 60s);
+    }
+  }
+
+  static ExecuteReply reply_of(FakeServedCall& call) {
+    auto outcome = call.outcome();
+    REQUIRE_MESSAGE(outcome.ok(), outcome.failure().message);
+    auto reply = ExecuteReply::from_box(*outcome);
+    REQUIRE(reply.ok());
+    return *reply;
+  }
+
+  /// Waits until the loop has gone through everything that it was told before.
+  void sync() {
+    std::promise<void> reached;
+    loop_->post([&reached] { reached.set_value(); });
+    reached.get_future().wait();
+  }
+
+  test::TempDir dir;
+
+ private:
+  std::shared_ptr<Loop> loop_ = Loop::start();
+  std::shared_ptr<Workplace> workplace_;
+  Dispatcher dispatcher_;
+
+ public:
+  const std::shared_ptr<CommandSet> commands;
+};
+
+std::size_t descriptors() {
+  return static_cast<std::size_t>(
+      std::distance(std::filesystem::directory_iterator("/dev/fd"), std::filesystem::directory_iterator()));
+}
+
+bool has_zombie() {
+  siginfo_t info{};
+  return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+}
+
+bool lives(pid_t pid) {
+  const ProcessTable table = ProcessTable::read();
+  const ProcessTable::Entry* entry = table.find(pid);
+  return entry != nullptr && entry->lives;
+}
+
+pid_t pid_in(const Bytes& line) { return static_cast<pid_t>(std::stol(line)); }
+
+/// Waits for a line with a pid on `out`.
+pid_t wait_for_pid(FakeServedCall& call) {
+  for (std::size_t bytes = 1;; ++bytes) {
+    const Bytes text = call.wait_sent(StreamName::out, bytes);
+    if (text.find('\n') != Bytes::npos) return pid_in(text);
+    bytes = text.size();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a command's exit code and its output come back") {
+  Slave slave;
+  const auto call = slave.start(shell("echo to out; echo to err >&2; exit 3"));
+  const ExecuteReply reply = Slave::reply_of(*call);
+  CHECK(reply.exit_code == 3);
+  CHECK(!reply.signal);
+  CHECK(!reply.timed_out);
+  CHECK(!reply.background);
+  CHECK(call->sent(StreamName::out) == "to out\n");
+  CHECK(call->sent(StreamName::err) == "to err\n");
+}
+
+TEST_CASE("a command ended by a signal tells which") {
+  Slave slave;
+  const ExecuteReply reply = slave.run(shell("kill -USR1 $$"));
+  CHECK(reply.signal == SIGUSR1);
+  CHECK(!reply.exit_code);
+  CHECK(!reply.timed_out);
+}
+
+TEST_CASE("output that nobody wants is thrown away, input that nobody gives is empty") {
+  Slave slave;
+  const auto call = slave.start(quiet({"sh", "-c", "echo a; echo b >&2; cat; exit 4"}));
+  CHECK(Slave::reply_of(*call).exit_code == 4);
+  CHECK(call->pieces() == 0);
+}
+
+TEST_CASE("merged output comes in the order it was written") {
+  Slave slave;
+  ExecuteCommand command = shell("for i in 1 2 3; do echo out $i; echo err $i >&2; done");
+  command.err = OutputMode::merge;
+  const auto call = slave.start(command);
+  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(call->sent(StreamName::out) == "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n");
+  CHECK(call->sent(StreamName::err).empty());
+
+  command.out = OutputMode::discard;
+  const auto silent = slave.start(command);
+  CHECK(Slave::reply_of(*silent).exit_code == 0);
+  CHECK(silent->pieces() == 0);
+}
+
+TEST_CASE("any byte goes through unchanged, in both directions") {
+  Slave slave;
+  Bytes bytes;
+  for (int i = 0; i < 256; ++i) bytes += static_cast<char>(i);
+  ExecuteCommand command = program({"cat"});
+  command.in = true;
+  const auto call = slave.start(command);
+  call->feed(bytes);
+  call->feed(Bytes(1, '\0'));
+  call->end_input();
+  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(call->sent(StreamName::out) == bytes + Bytes(1, '\0'));
+  CHECK(call->used() == 257);
+}
+
+TEST_CASE("a line comes as soon as it is written") {
+  Slave slave;
+  ExecuteCommand command = shell("echo first; read line; echo second $line");
+  command.in = true;
+  const auto call = slave.start(command);
+  CHECK(call->wait_sent(StreamName::out, 6) == "first\n");
+  CHECK(!call->is_over());
+  call->feed("go\n");
+  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(call->sent(StreamName::out) == "first\nsecond go\n");
+}
+
+TEST_CASE("both outputs full and input at the same time do not stand in each other's way") {
+  Slave slave;
+  constexpr std::size_t size = 1024 * 1024;
+  ExecuteCommand command = shell("head -c 1048576 /dev/zero & head -c 1048576 /dev/zero >&2 & cat; wait");
+  command.in = true;
+  const auto call = slave.start(command);
+  const Bytes piece(16 * 1024, 'x');
+  for (std::size_t fed = 0; fed < size; fed += piece.size()) call->feed(piece);
+  call->end_input();
+  CHECK(Slave::reply_of(*call).exit_code == 0);
+  const Bytes out = call->sent(StreamName::out);
+  CHECK(out.size() == 2 * size);
+  CHECK(static_cast<std::size_t>(std::count(out.begin(), out.end(), 'x')) == size);
+  CHECK(call->sent(StreamName::err) == Bytes(size, '\0'));
+  CHECK(call->used() == size);
+}
+
+TEST_CASE("a caller that takes nothing stops its own command and no other, and gets all in the end") {
+  Slave slave;
+  constexpr std::size_t size = 2 * 1024 * 1024;
+  ExecuteCommand command = shell("head -c 2097152 /dev/zero; echo done > ready");
+  const auto slow = std::make_shared<FakeServedCall>("execute", command.to_box());
+  slow->set_room(StreamName::out, 1000);
+  slave.start(slow);
+  CHECK(slow->wait_sent(StreamName::out, 1000).size() == 1000);
+
+  CHECK(slave.run(shell("exit 5")).exit_code == 5);
+  CHECK(!slave.dir.has("ready"));  // it does not fit in a pipe
+  CHECK(slow->sent(StreamName::out).size() == 1000);
+  CHECK(!slow->is_over());
+
+  for (std::size_t granted = 1000; granted < size; granted += 65536) slow->add_room(StreamName::out, 65536);
+  CHECK(Slave::reply_of(*slow).exit_code == 0);
+  CHECK(slow->sent(StreamName::out) == Bytes(size, '\0'));
+}
+
+TEST_CASE("what lies in the pipe when the command has ended is sent, however slow the caller is") {
+  Slave slave(0s);
+  ExecuteCommand command = shell("echo $$; head -c 50000 /dev/zero; sleep 1000 & exit 0");  // and that holds the pipe
+  const auto call = std::make_shared<FakeServedCall>("execute", command.to_box());
+  call->set_room(StreamName::out, 10);
+  slave.start(call);
+  const pid_t leader = wait_for_pid(*call);
+  while (lives(leader)) std::this_thread::yield();
+  // When a later command is over the loop has seen the end of this one, and soon that there is nothing to wait for.
+  for (int i = 0; i < 3; ++i) CHECK(slave.run(shell("exit 0")).exit_code == 0);
+  slave.sync();
+  CHECK(!call->is_over());
+  call->add_room(StreamName::out, 100000);
+  const ExecuteReply reply = Slave::reply_of(*call);
+  const Bytes out = call->sent(StreamName::out);
+  CHECK(std::count(out.begin(), out.end(), '\0') == 50000);
+  CHECK(reply.exit_code == 0);
+  CHECK(reply.background);
+}
+
+TEST_CASE("output that exactly fills the room does not wait for more of it") {
+  Slave slave;
+  ExecuteCommand command = shell("printf 12345");
+  const auto call = std::make_shared<FakeServedCall>("execute", command.to_box());
+  call->set_room(StreamName::out, 5);
+  call->set_room(StreamName::err, 0);
+  slave.start(call);
+  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(call->sent(StreamName::out) == "12345");
+}
+
+TEST_CASE("a command that reads no input takes it all, without a signal for the slave") {
+  Slave slave;
+  ExecuteCommand command = shell("exec <&-; echo closed; read line < gate; echo end");
+  command.in = true;
+  REQUIRE(::mkfifo((slave.dir / "gate").c_str(), 0600) == 0);
+  const auto call = slave.start(command);
+  call->wait_sent(StreamName::out, 7);
+  const Bytes piece(64 * 1024, 'x');
+  for (int i = 0; i < 8; ++i) call->feed(piece);
+  call->wait_used(8 * piece.size());
+  CHECK(!call->is_over());
+  slave.dir.write("gate", "go\n");
+  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(call->sent(StreamName::out) == "closed\nend\n");
+}
+
+TEST_CASE("input for a command that is not to have any is used up") {
+  Slave slave;
+  ExecuteCommand command = shell("read line < gate");
+  REQUIRE(::mkfifo((slave.dir / "gate").c_str(), 0600) == 0);
+  const auto call = slave.start(command);
+  call->feed("nobody reads this");
+  call->wait_used(17);
+  slave.dir.write("gate", "go\n");
+  CHECK(Slave::reply_of(*call).exit_code == 0);
+}
+
+TEST_CASE("a command that runs too long is ended and says so, with what it wrote") {
+  Slave slave;
+  const auto call = slave.time_out(shell("echo ready; sleep 1000"));
+  const ExecuteReply reply = Slave::reply_of(*call);
+  CHECK(reply.timed_out);
+  CHECK(reply.signal == SIGTERM);
+  CHECK(!reply.background);
+  CHECK(call->sent(StreamName::out) == "ready\n");
+}
+
+TEST_CASE("a command that cleans up at SIGTERM tells how it ended, and its last words come") {
+  Slave slave;
+  ExecuteCommand command = shell("trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 1000 & wait; done");
+  command.kill_after = 1h;
+  const auto call = slave.time_out(command);
+  const ExecuteReply reply = Slave::reply_of(*call);
+  CHECK(reply.timed_out);
+  CHECK(reply.exit_code == 9);
+  CHECK(call->sent(StreamName::out) == "ready\nbye\n");
+}
+
+TEST_CASE("a command that ignores SIGTERM is killed") {
+  Slave slave;
+  ExecuteCommand command = shell("trap '' TERM; echo ready; while :; do sleep 1000; done");
+  command.kill_after = 20ms;
+  const auto call = slave.time_out(command);
+  const ExecuteReply reply = Slave::reply_of(*call);
+  CHECK(reply.timed_out);
+  CHECK(reply.signal == SIGKILL);
+}
+
+TEST_CASE("a cancelled command is over only when nothing of it lives, wherever it went") {
+  Slave slave;
+  for (const bool ignores : {false, true}) {
+    const Bytes trap = ignores ? "trap '' TERM; " : "";
+    ExecuteCommand command = shell(
+        trap + "setsid sh -c 'echo $$ > session; exec sleep 1000' & "
+        "(setsid sh -c '(echo $(exec sh -c \"echo \\$PPID\") > orphan; while :; do sleep 1000; done) & exit' &) ; "
+        "while ! [ -s session ] || ! [ -s orphan ]; do :; done; echo $$; wait; sleep 1000");
+    command.kill_after = ignores ? 20ms : 1h;
+    const auto call = slave.start(command);
+    const pid_t leader = wait_for_pid(*call);
+    const pid_t session = pid_in(slave.dir.read("session"));
+    const pid_t orphan = pid_in(slave.dir.read("orphan"));
+    CHECK(lives(session));
+    CHECK(lives(orphan));
+    call->cancel();
+    auto outcome = call->outcome();
+    REQUIRE(!outcome.ok());
+    CHECK(outcome.failure().code == Errc::cancelled);
+    for (const pid_t pid : {leader, session, orphan}) CHECK(!lives(pid));
+    std::filesystem::remove(slave.dir / "session");
+    std::filesystem::remove(slave.dir / "orphan");
+  }
+}
+
+TEST_CASE("a cancelled command whose caller takes nothing and that writes for ever is ended") {
+  Slave slave;
+  const auto call = std::make_shared<FakeServedCall>("execute", shell("yes").to_box());
+  call->set_room(StreamName::out, 10);
+  slave.start(call);
+  call->wait_sent(StreamName::out, 10);
+  call->cancel();
+  CHECK(call->outcome().failure().code == Errc::cancelled);
+}
+
+TEST_CASE("a call that was cancelled before it is served starts nothing that lasts") {
+  Slave slave;
+  const auto call = std::make_shared<FakeServedCall>("execute", shell("sleep 1000").to_box());
+  call->cancel();
+  slave.start(call);
+  CHECK(call->outcome().failure().code == Errc::cancelled);
+}
+
+TEST_CASE("a command that was timed out can be cancelled while its caller takes nothing") {
+  Slave slave;
+  ExecuteCommand command = shell("echo $$; exec yes");
+  command.timeout = 50ms;
+  const auto call = std::make_shared<FakeServedCall>("execute", command.to_box());
+  call->set_room(StreamName::out, 100);
+  slave.start(call);
+  const pid_t pid = wait_for_pid(*call);
+  while (lives(pid)) std::this_thread::yield();
+  CHECK(!call->is_over());  // what it wrote is still to be sent
+  call->cancel();
+  CHECK(call->outcome().failure().code == Errc::cancelled);
+}
+
+TEST_CASE("background processes that hold the output are told, and go on") {
+  Slave slave(50ms);
+  const auto call = slave.start(shell("sleep 1000 & echo $!"));
+  const ExecuteReply reply = Slave::reply_of(*call);
+  CHECK(reply.exit_code == 0);
+  CHECK(reply.background);
+  const pid_t pid = pid_in(call->sent(StreamName::out));
+  CHECK(lives(pid));
+  ::kill(pid, SIGKILL);
+}
+
+TEST_CASE("background processes that do not hold the output are nobody's business") {
+  Slave slave;
+  const auto call = slave.start(shell("sleep 1000 >/dev/null 2>&1 & echo $!"));
+  const ExecuteReply reply = Slave::reply_of(*call);
+  CHECK(reply.exit_code == 0);
+  CHECK(!reply.background);
+  ::kill(pid_in(call->sent(StreamName::out)), SIGKILL);
+}
+
+TEST_CASE("background processes that end soon are waited for") {
+  Slave slave(1h);
+  const auto call = slave.start(shell("(sleep 0.05; echo late) & echo early"));
+  const ExecuteReply reply = Slave::reply_of(*call);
+  CHECK(!reply.background);
+  CHECK(call->sent(StreamName::out) == "early\nlate\n");
+}
+
+TEST_CASE("a command cancelled while its background processes hold the output ends them, too") {
+  Slave slave(1h);
+  const auto call = slave.start(shell("sleep 1000 & echo $!"));
+  const pid_t pid = wait_for_pid(*call);
+  call->cancel();
+  CHECK(call->outcome().failure().code == Errc::cancelled);
+  CHECK(!lives(pid));
+}
+
+TEST_CASE("a thousand quick commands leave no descriptor, no zombie and nothing in the set") {
+  Slave slave;
+  CHECK(slave.run(shell("exit 0")).exit_code == 0);
+  slave.sync();
+  const std::size_t before = descriptors();
+  for (int round = 0; round < 50; ++round) {
+    std::vector<std::shared_ptr<FakeServedCall>> calls;
+    for (int i = 0; i < 20; ++i) {
+      calls.push_back(slave.start(program({"echo", "x"})));
+    }
+    for (const auto& call : calls) {
+      CHECK(Slave::reply_of(*call).exit_code == 0);
+      CHECK(call->sent(StreamName::out) == "x\n");
+    }
+  }
+  slave.sync();
+  CHECK(descriptors() == before);
+  CHECK(!has_zombie());
+  CHECK(slave.commands->size() == 0);
+}
+
+TEST_CASE("a program or directory that is missing is an error that names it") {
+  Slave slave;
+  slave.dir.write("file", "");
+  Failure failure = slave.run_failing(quiet({"no-such-program"}));
+  CHECK(failure.code == Errc::os_error);
+  CHECK(failure.os == ENOENT);
+  CHECK(failure.message.find("program 'no-such-program'") != std::string::npos);
+
+  failure = slave.run_failing(quiet({"true"}, "no/such\n"));
+  CHECK(failure.os == ENOENT);
+  CHECK(failure.message.find("cwd 'no/such\\x0") != std::string::npos);
+
+  failure = slave.run_failing(quiet({"true"}, "file"));
+  CHECK(failure.os == ENOTDIR);
+  slave.sync();
+  CHECK(slave.commands->size() == 0);
+}
+
+TEST_CASE("a command that cannot be started leaves nothing open") {
+  Slave slave;
+  ExecuteCommand missing = program({"no-such-program"});
+  missing.in = true;
+  slave.run_failing(missing);
+  const std::size_t before = descriptors();
+  for (int i = 0; i < 10; ++i) slave.run_failing(missing);
+  CHECK(descriptors() == before);
+  CHECK(!has_zombie());
+}
+
+TEST_CASE("arguments that are too long for the system are its error") {
+  Slave slave;
+  CHECK(slave.run_failing(quiet({"true", Bytes(4 * 1024 * 1024, 'x')})).os == E2BIG);
+}
+
+TEST_CASE("malformed arguments are refused") {
+  Slave slave;
+  auto call = std::make_shared<FakeServedCall>("execute", Box{});
+  CHECK(slave.start(call)->outcome().failure().code == Errc::invalid_argument);
+}
+
+TEST_CASE("a command starts in the session's directory, or in one relative to it") {
+  Slave slave;
+  std::filesystem::create_directory(slave.dir / "sub");
+  const Bytes base = std::filesystem::canonical(slave.dir.path()).string();
+  ExecuteCommand command = shell("pwd -P");
+  auto call = slave.start(command);
+  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(call->sent(StreamName::out) == base + "\n");
+  command.cwd = "sub";
+  call = slave.start(command);
+  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(call->sent(StreamName::out) == base + "/sub\n");
+  command.cwd = "/";
+  call = slave.start(command);
+  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(call->sent(StreamName::out) == "/\n");
+}
+
+TEST_CASE("a command's environment is the slave's with the changes, or only these") {
+  ::setenv("REMSH_TEST_KEPT", "kept", 1);
+  ::setenv("REMSH_TEST_GONE", "gone", 1);
+  Slave slave;
+  ::unsetenv("REMSH_TEST_KEPT");
+  ::unsetenv("REMSH_TEST_GONE");
+  ExecuteCommand command = shell("echo \"$REMSH_TEST_KEPT,${REMSH_TEST_GONE-unset},$NEW,$EMPTY.\"");
+  command.set_env = {"NEW=a=b", "EMPTY=", "BOTH=x"};
+  command.unset_env = {"REMSH_TEST_GONE", "NEVER_THERE"};
+  auto call = slave.start(command);
+  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(call->sent(StreamName::out) == "kept,unset,a=b,.\n");
+
+  command.args = {"/usr/bin/env"};
+  command.unset_env = {};
+  command.set_env = {"B=2", "A=1", "A=3", "REMSH_COMMAND=mine"};
+  command.clear_env = true;
+  call = slave.start(command);
+  CHECK(Slave::reply_of(*call).exit_code == 0);
+  const Bytes out = call->sent(StreamName::out);
+  CHECK(out.starts_with("A=3\nB=2\nREMSH_COMMAND="));
+  CHECK(out.find("mine") == Bytes::npos);
+  CHECK(std::count(out.begin(), out.end(), '\n') == 3);
+}
+
+TEST_CASE("when the set is stopped all commands are gone and new ones are refused") {
+  Slave slave;
+  std::vector<std::shared_ptr<FakeServedCall>> calls;
+  ExecuteCommand command = shell("echo $$; trap '' TERM; while :; do sleep 1000; done");
+  command.kill_after = 20ms;
+  for (int i = 0; i < 10; ++i) calls.push_back(slave.start(command));
+  std::vector<pid_t> pids;
+  for (std::size_t i = 0; i < 5; ++i) pids.push_back(wait_for_pid(*calls[i]));  // the others: whatever they are at
+  slave.commands->stop();
+  CHECK(slave.commands->size() == 0);
+  for (const auto& call : calls) {
+    REQUIRE(call->is_over());
+    CHECK(call->outcome().failure().code == Errc::cancelled);
+  }
+  for (const pid_t pid : pids) CHECK(!lives(pid));
+  CHECK(!has_zombie());
+  CHECK(slave.start(shell("exit 0"))->outcome().failure().code == Errc::cancelled);
+}
