@@ -265,7 +265,7 @@ TEST_CASE("a deadline that passes gives nothing") {
 TEST_CASE("a stop ends the wait with Cancelled") {
   SlaveCollection slaves;
   std::stop_source stop;
-  int cancelled = 0;
+  std::atomic<int> cancelled = 0;
   const auto attempt = [&](const std::function<void()>& operation) {
     try {
       operation();
@@ -274,17 +274,20 @@ TEST_CASE("a stop ends the wait with Cancelled") {
     }
   };
   {
-    Queued get(slaves, anyone, [&](const SlaveFilter& filter) {
+    // The first has nothing more to look at when the second is shown something, so it sleeps when the stop comes.
+    const auto ask = [&](const SlaveFilter& filter) {
       attempt([&] { slaves.get_slave(block, filter, {}, stop.get_token()); });
-    });
+    };
+    const Queued first(slaves, anyone, ask);
+    const Queued second(slaves, anyone, ask);
     stop.request_stop();
   }
-  CHECK(cancelled == 1);
+  CHECK(cancelled == 2);
   attempt([&] { slaves.reserve(block, {}, {}, stop.get_token()); });
   attempt([&] { slaves.get_slave(no_wait, {}, {}, stop.get_token()); });
   attempt([&] { slaves.wait_for_change(slaves.version(), block, stop.get_token()); });
   attempt([&] { slaves.wait_for_slaves(1, block, stop.get_token()); });
-  CHECK(cancelled == 5);
+  CHECK(cancelled == 6);
 }
 
 TEST_CASE("nobody else gets a reserved slave until it is released") {
@@ -559,6 +562,25 @@ TEST_CASE("a change is told to those who wait for it") {
   CHECK(told([&] { lease.release(); }));
   CHECK(told([&] { slaves.remove_slave(*a.slave); }));
   CHECK(slaves.wait_for_change(seen - 1, no_wait));
+}
+
+TEST_CASE("two threads that answer each other's changes never miss one") {
+  SlaveCollection slaves;
+  constexpr std::uint64_t rounds = 300;
+  const auto play = [&](const std::string& name, std::uint64_t seen) {
+    const FakeSlave mine(name);
+    for (; seen < rounds; seen += 2) {
+      slaves.wait_for_change(seen, block);
+      slaves.remove_slave(*mine.slave) || slaves.add_slave(mine.slave);
+    }
+  };
+  std::thread even([&] { play("a", 0); });
+  std::thread odd([&] { play("b", 1); });
+  const FakeSlave first("c");
+  slaves.add_slave(first.slave);
+  even.join();
+  odd.join();
+  CHECK(slaves.version() == rounds + 1);
 }
 
 TEST_CASE("so many slaves can be waited for") {
