@@ -1,0 +1,39 @@
+// Dispatcher: operation name to handler.
+#include "slave/dispatcher.hpp"
+
+#include "base/text.hpp"
+
+#include <exception>
+#include <system_error>
+
+namespace remsh {
+
+namespace {
+
+// Not every std::system_error is about the system: a stream's has a category of its own, whose numbers are no errno.
+Failure as_failure(const std::system_error& error) {
+  const std::error_code code = error.code();
+  const bool is_errno = code.category() == std::generic_category() || code.category() == std::system_category();
+  if (!is_errno) return {Errc::remote_failure, error.what(), 0};
+  return {Errc::os_error, error.what(), code.value()};
+}
+
+}  // namespace
+
+void Dispatcher::dispatch(const std::shared_ptr<rpc::ServedCall>& call) const {
+  const auto handler = handlers_.find(call->command());
+  if (handler == handlers_.end()) {
+    return call->fail({Errc::unsupported, "no such operation: '" + escaped(call->command()) + "'", 0});
+  }
+  try {
+    handler->second(call);
+  } catch (const std::system_error& error) {
+    call->fail(as_failure(error));
+  } catch (const std::exception& error) {
+    call->fail({Errc::remote_failure, error.what(), 0});
+  } catch (...) {
+    call->fail({Errc::remote_failure, "the operation threw what is no std::exception", 0});
+  }
+}
+
+}  // namespace remsh

@@ -1,0 +1,94 @@
+#include "slave/workplace.hpp"
+
+#include "support/temp_dir.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <filesystem>
+#include <thread>
+#include <vector>
+
+using namespace remsh;
+using remsh::test::TempDir;
+
+TEST_CASE("the base directory is made where it is missing, and is where a session begins") {
+  TempDir dir;
+  auto workplace = Workplace::open(dir / "a/b");
+  REQUIRE(workplace);
+  CHECK((*workplace)->base().path() == std::filesystem::canonical(dir / "a/b"));
+  CHECK((*workplace)->current()->path() == (*workplace)->base().path());
+}
+
+TEST_CASE("a base directory that cannot be is refused") {
+  TempDir dir;
+  dir.write("file", "");
+  CHECK(Workplace::open(dir / "file").failure().os == EEXIST);
+  CHECK(Workplace::open(dir / "file/x").failure().os == ENOTDIR);
+}
+
+TEST_CASE("a session goes where it is told, relative to where it is, and back to the base") {
+  TempDir dir;
+  REQUIRE(::mkdir((dir / "a").c_str(), 0755) == 0);
+  REQUIRE(::mkdir((dir / "a/b").c_str(), 0755) == 0);
+  const auto workplace = *Workplace::open(dir.path());
+  const Bytes base = workplace->base().path();
+
+  CHECK(*workplace->set_current("a") == base + "/a");
+  CHECK(*workplace->set_current("b") == base + "/a/b");
+  CHECK(*workplace->set_current("..") == base + "/a");
+  CHECK(*workplace->set_current("") == base + "/a");
+  CHECK(*workplace->set_current("/") == "/");
+  CHECK(*workplace->set_current(std::nullopt) == base);
+  CHECK(*workplace->set_current("") == base);
+}
+
+TEST_CASE("a directory that cannot be entered changes nothing") {
+  TempDir dir;
+  dir.write("file", "");
+  const auto workplace = *Workplace::open(dir.path());
+  CHECK(workplace->set_current("missing").failure().os == ENOENT);
+  CHECK(workplace->set_current("file").failure().os == ENOTDIR);
+  CHECK(workplace->current()->path() == workplace->base().path());
+}
+
+TEST_CASE("who holds the session's directory keeps it when another one is set") {
+  TempDir dir;
+  REQUIRE(::mkdir((dir / "a").c_str(), 0755) == 0);
+  const auto workplace = *Workplace::open(dir.path());
+  const auto before = workplace->current();
+  REQUIRE(workplace->set_current("a"));
+  CHECK(::faccessat(before->descriptor(), "a", F_OK, 0) == 0);
+}
+
+TEST_CASE("the directory of the process stays what it is") {
+  TempDir dir;
+  const auto before = std::filesystem::current_path();
+  const auto workplace = *Workplace::open(dir.path());
+  REQUIRE(workplace->set_current("/"));
+  CHECK(std::filesystem::current_path() == before);
+}
+
+TEST_CASE("many threads may move the session and work in it") {
+  TempDir dir;
+  for (const char* name : {"a", "b"}) REQUIRE(::mkdir((dir / name).c_str(), 0755) == 0);
+  const auto workplace = *Workplace::open(dir.path());
+  const Bytes base = workplace->base().path();
+  std::atomic<int> right{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&, i] {
+      const Bytes mine = base + (i % 2 == 0 ? "/a" : "/b");
+      for (int round = 0; round < 200; ++round) {
+        right += workplace->set_current(mine).value() == mine;
+        right += workplace->current()->path().size() == mine.size();
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(right == 4 * 200 * 2);
+}
