@@ -1,0 +1,223 @@
+// The operations on directories and names: set_cwd, getenv, info, mkdir, remove, rename, copy, stat.
+#include "slave/filesystem.hpp"
+
+#include "base/text.hpp"
+#include "operations/schema.hpp"
+#include "os/file.hpp"
+#include "os/tree.hpp"
+#include "slave/typed_handler.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+
+extern char** environ;
+
+namespace remsh {
+
+namespace {
+
+using namespace operations;
+using rpc::ServedCall;
+
+constexpr std::size_t max_info_file = 64 * 1024;
+constexpr std::size_t max_info = 1024 * 1024;  // what an answer could not carry need not be collected
+constexpr std::size_t copy_step = 4 * 1024 * 1024;  // between two looks whether the caller still wants it
+
+Result<Box> answer_of(const Result<void>& result) {
+  if (!result) return result.failure();
+  return Box();
+}
+
+std::map<Bytes, Bytes> environment() {
+  std::map<Bytes, Bytes> result;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::size_t equals = text.find('=');
+    if (equals == 0 || equals == std::string_view::npos) continue;  // no variable
+    result.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return result;
+}
+
+// The content of a file of the information directory; nothing for what is no such file.
+Result<std::optional<Bytes>> read_info_file(int directory, const Bytes& name) {
+  constexpr auto none = [] { return Result<std::optional<Bytes>>(std::nullopt); };
+  struct stat status {};
+  if (::fstatat(directory, name.c_str(), &status, 0) != 0 || !S_ISREG(status.st_mode)) return none();
+  auto file = open_file(directory, name);
+  if (!file) {
+    if (file.failure().os == ENOENT) return none();  // removed meanwhile
+    return std::move(file).failure();
+  }
+  Bytes content(max_info_file + 1, '\0');
+  std::size_t size = 0;
+  while (size < content.size()) {
+    const auto count = read_file(file->fd.get(), std::span(content).subspan(size));
+    if (!count) return count.failure();
+    if (*count == 0) break;
+    size += *count;
+  }
+  content.resize(size);
+  if (size > max_info_file || content.find('\0') != Bytes::npos) return none();
+  return std::optional<Bytes>(std::move(content));
+}
+
+Result<Box> read_info(const Directory& base) {
+  InfoReply reply;
+  UniqueFd fd(::openat(base.descriptor(), "info", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return errno == ENOENT ? Result<Box>(reply.to_box()) : os_failure(errno, "info");
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(fd.get()), ::closedir);
+  if (!directory) return os_failure(errno, "info");
+  static_cast<void>(fd.release());
+
+  std::size_t total = 0;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(directory.get());
+    if (entry == nullptr && errno != 0) return os_failure(errno, "info");
+    if (entry == nullptr) return reply.to_box();
+    Bytes name = entry->d_name;
+    auto content = read_info_file(::dirfd(directory.get()), name);
+    if (!content) {
+      Failure failure = std::move(content).failure();
+      failure.message = "info/" + escaped(name) + ": " + failure.message;
+      return failure;
+    }
+    if (!*content) continue;
+    total += name.size() + (*content)->size() + 2;
+    if (total > max_info) return Failure{Errc::too_large, "info/ holds more than a call can carry (1 MiB)", 0};
+    reply.files.emplace(std::move(name), std::move(**content));
+  }
+}
+
+// Copies what the system can copy by itself, as far as it can; the loop in copy() does the rest, and finds the errors.
+// False: cancelled.
+bool copy_in_kernel([[maybe_unused]] int from, [[maybe_unused]] int to, [[maybe_unused]] const ServedCall& call) {
+#if defined(__linux__)
+  while (::copy_file_range(from, nullptr, to, nullptr, copy_step, 0) > 0) {
+    if (call.cancelled()) return false;
+  }
+#endif
+  return true;
+}
+
+Result<Box> copy(const TwoPathsRequest& request, const Directory& at, const ServedCall& call) {
+  auto source = open_file(at.descriptor(), request.from);
+  if (!source) return std::move(source).failure();
+  auto target = NewFile::create(at.descriptor(), request.to, request.overwrite);
+  if (!target) return std::move(target).failure();
+
+  struct stat from {};
+  struct stat to {};
+  if (::fstat(source->fd.get(), &from) == 0 &&
+      ::fstatat(at.descriptor(), request.to.c_str(), &to, AT_SYMLINK_NOFOLLOW) == 0 && from.st_dev == to.st_dev &&
+      from.st_ino == to.st_ino) {
+    return Failure{Errc::os_error, "copy: Both are the same file", EINVAL};
+  }
+
+  if (!copy_in_kernel(source->fd.get(), target->descriptor(), call)) return stopped();
+  Bytes buffer(64 * 1024, '\0');
+  for (;;) {
+    if (call.cancelled()) return stopped();
+    const auto count = read_file(source->fd.get(), buffer);
+    if (!count) return count.failure();
+    if (*count == 0) break;
+    if (auto written = target->write(BytesView(buffer).substr(0, *count)); !written) return written.failure();
+  }
+  // Set-user-ID and the like are not for a copy, which may have another owner.
+  return answer_of(target->commit(source->mode & 0777));
+}
+
+FileType type_of(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG: return FileType::file;
+    case S_IFDIR: return FileType::directory;
+    case S_IFLNK: return FileType::symlink;
+    case S_IFIFO: return FileType::fifo;
+    case S_IFSOCK: return FileType::socket;
+    case S_IFCHR: return FileType::character_device;
+    case S_IFBLK: return FileType::block_device;
+    default: return FileType::unknown;
+  }
+}
+
+std::chrono::sys_time<std::chrono::nanoseconds> mtime_of(const struct stat& status) {
+#if defined(__APPLE__)
+  const timespec time = status.st_mtimespec;
+#else
+  const timespec time = status.st_mtim;
+#endif
+  // A file system may tell a time that nanoseconds in 64 bits cannot: 300 years away from 1970.
+  constexpr std::int64_t limit = INT64_MAX / 1'000'000'000 - 1;
+  const std::int64_t seconds = std::clamp<std::int64_t>(time.tv_sec, -limit, limit);
+  return std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::seconds(seconds) +
+                                                         std::chrono::nanoseconds(time.tv_nsec));
+}
+
+Result<Box> stat(const StatRequest& request, const Directory& at) {
+  if (auto checked = check_path(request.path, "stat"); !checked) return std::move(checked).failure();
+  struct stat status {};
+  if (::fstatat(at.descriptor(), request.path.c_str(), &status, request.nofollow ? AT_SYMLINK_NOFOLLOW : 0) != 0) {
+    if (errno == ENOENT) return StatReply().to_box();
+    return os_failure(errno);
+  }
+  FileInfo info;
+  info.type = type_of(status.st_mode);
+  info.size = static_cast<std::uint64_t>(status.st_size);
+  info.mode = status.st_mode & 07777;
+  info.mtime = mtime_of(status);
+  return StatReply{info}.to_box();
+}
+
+}  // namespace
+
+void add_filesystem(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace) {
+  const auto here = [workplace] { return workplace->current(); };
+
+  dispatcher.add("set_cwd", typed_handler<SetCwdRequest>([workplace](const auto& request, auto&) -> Result<Box> {
+                   auto path = workplace->set_current(request.path);
+                   if (!path) return std::move(path).failure();
+                   return SetCwdReply{std::move(*path)}.to_box();
+                 }));
+  dispatcher.add("getenv", [reply = GetenvReply{environment()}](const std::shared_ptr<ServedCall>& call) {
+    call->answer(reply.to_box());
+  });
+  dispatcher.add("info", [workplace](const std::shared_ptr<ServedCall>& call) {
+    auto box = read_info(workplace->base());
+    if (!box) return call->fail(std::move(box).failure());
+    call->answer(std::move(*box));
+  });
+  dispatcher.add("mkdir", typed_handler<MkdirRequest>([here](const auto& request, auto&) {
+                   return answer_of(make_directories(here()->descriptor(), request.path, request.mode));
+                 }));
+  dispatcher.add("remove", typed_handler<RemoveRequest>([here](const auto& request, auto& call) {
+                   return answer_of(
+                       remove_tree(here()->descriptor(), request.path, [&call] { return call.cancelled(); }));
+                 }));
+  dispatcher.add("rename", typed_handler<TwoPathsRequest>([here](const auto& request, auto&) {
+                   const auto at = here();
+                   return answer_of(rename_path(at->descriptor(), request.from, at->descriptor(), request.to,
+                                                request.overwrite));
+                 }));
+  dispatcher.add("copy", typed_handler<TwoPathsRequest>([here](const auto& request, auto& call) {
+                   return copy(request, *here(), call);
+                 }));
+  dispatcher.add("stat", typed_handler<StatRequest>([here](const auto& request, auto&) {
+                   return stat(request, *here());
+                 }));
+}
+
+}  // namespace remsh

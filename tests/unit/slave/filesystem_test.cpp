@@ -1,0 +1,267 @@
+#include "slave/filesystem.hpp"
+
+#include "operations/schema.hpp"
+#include "support/child_process.hpp"
+#include "support/fake_served_call.hpp"
+#include "support/temp_dir.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <string>
+
+using namespace remsh;
+using namespace remsh::operations;
+using remsh::test::FakeServedCall;
+using remsh::test::TempDir;
+
+namespace {
+
+/// A slave's file operations in a directory of its own.
+struct Session {
+  TempDir dir;
+  std::shared_ptr<Workplace> workplace = *Workplace::open(dir.path());
+  Dispatcher dispatcher;
+
+  Session() { add_filesystem(dispatcher, workplace); }
+
+  Result<Box> call(const std::string& name, const Box& arguments = {}) {
+    const auto made = std::make_shared<FakeServedCall>(name, arguments);
+    dispatcher.dispatch(made);
+    return made->outcome();
+  }
+
+  int error(const std::string& name, const Box& arguments) {
+    const auto result = call(name, arguments);
+    return result ? 0 : result.failure().os;
+  }
+
+  std::optional<FileInfo> stat(const Bytes& path, bool nofollow = false) {
+    return StatReply::from_box(*call("stat", StatRequest{path, nofollow}.to_box()))->info;
+  }
+
+  mode_t mode(const std::string& name) const {
+    struct stat what {};
+    REQUIRE(::lstat((dir / name).c_str(), &what) == 0);
+    return what.st_mode & 07777;
+  }
+};
+
+Box two_paths(const Bytes& from, const Bytes& to, bool overwrite = false) {
+  return TwoPathsRequest{from, to, overwrite}.to_box();
+}
+
+}  // namespace
+
+TEST_CASE("every operation on the file system says which argument is wrong") {
+  Session session;
+  for (const char* name : {"mkdir", "remove", "rename", "copy", "stat"}) {
+    CAPTURE(name);
+    const auto outcome = session.call(name);
+    REQUIRE_FALSE(outcome);
+    CHECK(outcome.failure().code == Errc::invalid_argument);
+  }
+}
+
+TEST_CASE("set_cwd moves the session, reports, and goes back") {
+  Session session;
+  const Bytes base = session.workplace->base().path();
+  REQUIRE(session.call("mkdir", Box{{"path", "a"}}));
+  CHECK(session.call("set_cwd", Box{{"path", "a"}})->get("path") == base + "/a");
+  CHECK(session.call("set_cwd", Box{{"path", ""}})->get("path") == base + "/a");
+  REQUIRE(session.call("mkdir", Box{{"path", "inside"}}));
+  CHECK(session.dir.has("a/inside"));
+  CHECK(session.call("set_cwd")->get("path") == base);
+  CHECK(session.error("set_cwd", Box{{"path", "missing"}}) == ENOENT);
+  CHECK(session.call("set_cwd", Box{{"path", ""}})->get("path") == base);
+}
+
+TEST_CASE("getenv tells the environment of the beginning, not what became of it") {
+  REQUIRE(::setenv("REMSH_TEST_VARIABLE", "one=two\nthree", 1) == 0);
+  Session session;
+  ::unsetenv("REMSH_TEST_VARIABLE");
+  const auto reply = GetenvReply::from_box(*session.call("getenv"));
+  REQUIRE(reply);
+  REQUIRE(reply->env.count("REMSH_TEST_VARIABLE") == 1);
+  CHECK(reply->env.at("REMSH_TEST_VARIABLE") == "one=two\nthree");
+}
+
+TEST_CASE("info gives the files of the base directory's info/, wherever the session is") {
+  Session session;
+  CHECK(InfoReply::from_box(*session.call("info"))->files.empty());
+
+  REQUIRE(::mkdir((session.dir / "info").c_str(), 0755) == 0);
+  REQUIRE(::mkdir((session.dir / "info/directory").c_str(), 0755) == 0);
+  REQUIRE(::mkfifo((session.dir / "info/fifo").c_str(), 0600) == 0);
+  session.dir.write("info/admin", "me <me@example.com>\n");
+  session.dir.write("info/empty", "");
+  session.dir.write("info/new\nline", "\xff");
+  session.dir.write("info/zero", std::string("a\0b", 3));
+  session.dir.write("info/most", std::string(64 * 1024, 'x'));
+  session.dir.write("info/more", std::string(64 * 1024 + 1, 'x'));
+  REQUIRE(session.call("set_cwd", Box{{"path", "/"}}));
+
+  const auto reply = InfoReply::from_box(*session.call("info"));
+  REQUIRE(reply);
+  CHECK(reply->files.size() == 4);
+  CHECK(reply->files.at("admin") == "me <me@example.com>\n");
+  CHECK(reply->files.at("empty").empty());
+  CHECK(reply->files.at("new\nline") == "\xff");
+  CHECK(reply->files.at("most").size() == 64 * 1024);
+}
+
+TEST_CASE("info that no call can carry is an error, and costs no memory") {
+  Session session;
+  REQUIRE(::mkdir((session.dir / "info").c_str(), 0755) == 0);
+  for (int i = 0; i < 20; ++i) session.dir.write("info/" + std::to_string(i), std::string(60'000, 'x'));
+  const auto outcome = session.call("info");
+  REQUIRE_FALSE(outcome);
+  CHECK(outcome.failure().code == Errc::too_large);
+}
+
+TEST_CASE("mkdir makes parents, and accepts a directory that is there but no file") {
+  Session session;
+  CHECK(session.error("mkdir", MkdirRequest{"a/b/c", 0750}.to_box()) == 0);
+  CHECK(session.mode("a/b/c") == 0750);
+  CHECK(session.error("mkdir", MkdirRequest{"a/b/c", {}}.to_box()) == 0);
+  session.dir.write("file", "");
+  CHECK(session.error("mkdir", MkdirRequest{"file", {}}.to_box()) == EEXIST);
+}
+
+TEST_CASE("remove removes a tree, and a missing path is fine") {
+  Session session;
+  REQUIRE(session.call("mkdir", Box{{"path", "tree/a"}}));
+  session.dir.write("tree/a/file", "x");
+  CHECK(session.error("remove", Box{{"path", "tree"}}) == 0);
+  CHECK(session.error("remove", Box{{"path", "tree"}}) == 0);
+  CHECK(session.error("remove", Box{{"path", "."}}) == EINVAL);
+  CHECK(session.dir.count() == 0);
+}
+
+TEST_CASE("a remove that is cancelled stops") {
+  Session session;
+  REQUIRE(session.call("mkdir", Box{{"path", "tree/a"}}));
+  const auto call = std::make_shared<FakeServedCall>("remove", Box{{"path", "tree"}});
+  call->cancel();
+  session.dispatcher.dispatch(call);
+  CHECK(call->outcome().failure().code == Errc::cancelled);
+  CHECK(session.dir.has("tree/a"));
+}
+
+TEST_CASE("rename refuses an existing destination unless told to overwrite") {
+  Session session;
+  session.dir.write("a", "A");
+  session.dir.write("b", "B");
+  CHECK(session.error("rename", two_paths("a", "b")) == EEXIST);
+  CHECK(session.dir.read("b") == "B");
+  CHECK(session.error("rename", two_paths("a", "b", true)) == 0);
+  CHECK(session.dir.read("b") == "A");
+  CHECK(session.error("rename", two_paths("a", "c")) == ENOENT);
+}
+
+TEST_CASE("copy copies content and permissions, and leaves nothing else") {
+  Session session;
+  const std::string content = std::string(1'000'000, 'x') + '\0' + "\xff\n";
+  session.dir.write("a", content);
+  REQUIRE(::chmod((session.dir / "a").c_str(), 04751) == 0);
+  CHECK(session.error("copy", two_paths("a", "b")) == 0);
+  CHECK(session.dir.read("b") == content);
+  CHECK(session.mode("b") == 0751);
+  CHECK(session.dir.read("a") == content);
+  session.dir.write("empty", "");
+  CHECK(session.error("copy", two_paths("empty", "also empty")) == 0);
+  CHECK(session.dir.has("also empty"));
+  CHECK(session.dir.count() == 4);
+}
+
+TEST_CASE("copy reads to the end what tells no size") {
+  Session session;
+  CHECK(session.error("copy", two_paths("/proc/self/status", "status")) == 0);
+  CHECK(session.dir.read("status").find("Name:") == 0);
+}
+
+TEST_CASE("copy refuses what it must not replace, and what is no file") {
+  Session session;
+  session.dir.write("a", "A");
+  session.dir.write("b", "B");
+  REQUIRE(session.call("mkdir", Box{{"path", "d"}}));
+  REQUIRE(::mkfifo((session.dir / "fifo").c_str(), 0600) == 0);
+  CHECK(session.error("copy", two_paths("a", "b")) == EEXIST);
+  CHECK(session.dir.read("b") == "B");
+  CHECK(session.error("copy", two_paths("a", "b", true)) == 0);
+  CHECK(session.dir.read("b") == "A");
+  CHECK(session.error("copy", two_paths("d", "x")) == EISDIR);
+  CHECK(session.error("copy", two_paths("a", "d", true)) == EISDIR);
+  CHECK(session.error("copy", two_paths("fifo", "x")) == EINVAL);
+  CHECK(session.error("copy", two_paths("missing", "x")) == ENOENT);
+  CHECK(session.error("copy", two_paths("a", "missing/x")) == ENOENT);
+  CHECK(session.dir.count() == 4);
+}
+
+TEST_CASE("a copy of a file onto itself is refused and loses nothing") {
+  Session session;
+  session.dir.write("a", "A");
+  REQUIRE(::link((session.dir / "a").c_str(), (session.dir / "same").c_str()) == 0);
+  CHECK(session.error("copy", two_paths("a", "./a", true)) == EINVAL);
+  CHECK(session.error("copy", two_paths("a", "same", true)) == EINVAL);
+  CHECK(session.dir.read("a") == "A");
+  CHECK(session.dir.count() == 2);
+}
+
+TEST_CASE("a copy that is cancelled leaves nothing") {
+  Session session;
+  session.dir.write("a", "A");
+  const auto call = std::make_shared<FakeServedCall>("copy", two_paths("a", "b"));
+  call->cancel();
+  session.dispatcher.dispatch(call);
+  CHECK(call->outcome().failure().code == Errc::cancelled);
+  CHECK(session.dir.count() == 1);
+}
+
+TEST_CASE("stat tells type, size, permissions and time") {
+  Session session;
+  session.dir.write("file", "12345");
+  REQUIRE(::chmod((session.dir / "file").c_str(), 0640) == 0);
+  const timespec times[] = {{0, 0}, {-1, 999'999'999}};
+  REQUIRE(::utimensat(AT_FDCWD, (session.dir / "file").c_str(), times, 0) == 0);
+  const auto info = session.stat("file");
+  REQUIRE(info);
+  CHECK(info->is_file());
+  CHECK(info->size == 5);
+  CHECK(info->mode == 0640);
+  CHECK(info->mtime.time_since_epoch().count() == -1);
+
+  REQUIRE(::mkfifo((session.dir / "fifo").c_str(), 0600) == 0);
+  REQUIRE(::symlink("file", (session.dir / "link").c_str()) == 0);
+  CHECK(session.stat(".")->type == FileType::directory);
+  CHECK(session.stat("fifo")->type == FileType::fifo);
+  CHECK(session.stat("/dev/null")->type == FileType::character_device);
+  CHECK(session.stat("link")->type == FileType::file);
+  CHECK(session.stat("link", true)->type == FileType::symlink);
+}
+
+TEST_CASE("stat answers that a path is missing, and fails where it cannot know") {
+  Session session;
+  session.dir.write("file", "");
+  REQUIRE(::symlink("nowhere", (session.dir / "dangling").c_str()) == 0);
+  CHECK_FALSE(session.stat("missing"));
+  CHECK_FALSE(session.stat("missing/x"));
+  CHECK_FALSE(session.stat("dangling"));
+  CHECK(session.stat("dangling", true)->type == FileType::symlink);
+  CHECK(session.error("stat", StatRequest{"file/x", false}.to_box()) == ENOTDIR);
+  CHECK(session.error("stat", StatRequest{Bytes(300, 'n'), false}.to_box()) == ENAMETOOLONG);
+
+  REQUIRE(session.call("mkdir", MkdirRequest{"closed/x", {}}.to_box()));
+  REQUIRE(::chmod((session.dir / "closed").c_str(), 0000) == 0);
+  REQUIRE(::chmod(session.dir.path().c_str(), 0755) == 0);
+  const int code = test::run_in_child([&] {
+    if (!test::drop_privileges()) return test::skipped;
+    return session.error("stat", StatRequest{"closed/x", false}.to_box()) == EACCES ? 0 : 1;
+  });
+  REQUIRE(::chmod((session.dir / "closed").c_str(), 0755) == 0);
+  CHECK((code == 0 || code == test::skipped));
+}
