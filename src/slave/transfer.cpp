@@ -1,0 +1,58 @@
+// The operations that move a file's content: send and fetch.
+#include "slave/transfer.hpp"
+
+#include "connection/block.hpp"
+#include "operations/schema.hpp"
+#include "os/file.hpp"
+#include "slave/typed_handler.hpp"
+
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+Result<Box> receive(const operations::SendRequest& request, const Directory& at, rpc::ServedCall& call) {
+  auto file = NewFile::create(at.descriptor(), request.path, request.overwrite);
+  if (!file) return std::move(file).failure();
+  for (;;) {
+    const auto piece = call.read();
+    if (!piece) return stopped();
+    if (piece->empty()) break;
+    if (auto written = file->write(*piece); !written) return std::move(written).failure();
+  }
+  if (call.cancelled()) return stopped();
+  if (auto done = file->commit(request.mode); !done) return std::move(done).failure();
+  return operations::SendReply{file->size()}.to_box();
+}
+
+Result<Box> deliver(const operations::FetchRequest& request, const Directory& at, rpc::ServedCall& call) {
+  auto file = open_file(at.descriptor(), request.path);
+  if (!file) return std::move(file).failure();
+  if (file->size > 0) call.announce_total(file->size);
+  operations::FetchReply reply;
+  reply.mode = file->mode;
+  for (;;) {
+    // Read to its end, not to its size: some files have none, and others grow.
+    Block block;
+    const auto count = read_file(file->fd.get(), block.payload());
+    if (!count) return count.failure();
+    if (*count == 0) break;
+    if (!call.write(rpc::StreamName::out, std::move(block), *count)) return stopped();
+    reply.bytes += *count;
+  }
+  return reply.to_box();
+}
+
+}  // namespace
+
+void add_transfer(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace) {
+  dispatcher.add("send", typed_handler<operations::SendRequest>([workplace](const auto& request, auto& call) {
+                   return receive(request, *workplace->current(), call);
+                 }));
+  dispatcher.add("fetch", typed_handler<operations::FetchRequest>([workplace](const auto& request, auto& call) {
+                   return deliver(request, *workplace->current(), call);
+                 }));
+}
+
+}  // namespace remsh
