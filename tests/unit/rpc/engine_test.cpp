@@ -1,0 +1,810 @@
+// Engine: boxes in, boxes and completions out; what each side accepts; liveness by a clock that the test moves.
+#include "rpc/engine.hpp"
+
+#include "rpc/message.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace remsh;
+using namespace remsh::rpc;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Fields = std::initializer_list<std::pair<BytesView, BytesView>>;
+
+Bytes box(Fields fields) { return encode(Box(fields)); }
+
+/// A box in words: "_command=data data=hello op=1 stream=out"; long values by their length.
+std::string show(const BoxView& view) {
+  std::string text;
+  for (const auto& [key, value] : view) {
+    if (!text.empty()) text += ' ';
+    text += Bytes(key) + '=' + (value.size() > 40 ? "<" + std::to_string(value.size()) + ">" : Bytes(value));
+  }
+  return text;
+}
+
+/// One end of a connection without a connection: what the engine tells is recorded, what it sends is taken by out().
+struct Side final : private Engine::Events {
+  explicit Side(Engine::Options options) : engine(options, queue, *this) {}
+
+  static Engine::Options master() { return {}; }
+  static Engine::Options slave() {
+    Engine::Options options;
+    options.serves = true;
+    return options;
+  }
+
+  OpenCall& call(BytesView command, bool has_op = true, const Box& arguments = {}) {
+    const auto made = engine.call(command, arguments, has_op, &marker);
+    REQUIRE(made);
+    return **made;
+  }
+
+  /// Gives the engine the boxes of some bytes; the sentence of the breach, or "".
+  std::string feed(BytesView bytes, const OpenCall* reader = nullptr) {
+    decoder.feed(bytes);
+    while (decoder.next()) {
+      if (const auto result = engine.receive(decoder.box(), reader, bytes); !result) {
+        CHECK(result.failure().code == Errc::protocol_error);
+        while (decoder.next()) {
+        }
+        return result.failure().message;
+      }
+    }
+    CHECK(decoder.error() == BoxError::none);
+    return "";
+  }
+  std::string feed(Fields fields) { return feed(box(fields)); }
+
+  /// All bytes that the queue holds.
+  Bytes take_bytes() {
+    Bytes bytes;
+    while (!queue.empty()) {
+      std::array<std::string_view, 16> views;
+      const std::size_t count = queue.gather(views);
+      std::size_t size = 0;
+      for (std::size_t i = 0; i < count; ++i) {
+        bytes += views[i];
+        size += views[i].size();
+      }
+      queue.written(size);
+    }
+    return bytes;
+  }
+
+  /// The boxes that the queue holds, in words, one per line.
+  std::string out() {
+    const Bytes bytes = take_bytes();
+    BoxDecoder boxes;
+    boxes.feed(bytes);
+    std::string text;
+    while (boxes.next()) text += show(boxes.box()) + '\n';
+    CHECK(boxes.error() == BoxError::none);
+    CHECK_FALSE(boxes.is_inside_box());
+    return text;
+  }
+
+  /// A call that has come, for a side that serves.
+  std::shared_ptr<OpenService> service(Fields fields) {
+    REQUIRE(feed(fields) == "");
+    REQUIRE_FALSE(services.empty());
+    return services.back();
+  }
+
+  OutQueue queue;
+  Engine engine;
+  BoxDecoder decoder;
+  int marker = 0;
+  std::vector<std::uint64_t> changed;                   // calls, by id
+  std::vector<std::shared_ptr<OpenService>> services;   // that came
+  std::vector<const OpenService*> services_changed;
+
+ private:
+  void on_call_changed(OpenCall& open) override { changed.push_back(open.id); }
+  void on_service(std::shared_ptr<OpenService> service) override { services.push_back(std::move(service)); }
+  void on_service_changed(OpenService& service) override { services_changed.push_back(&service); }
+};
+
+Block filled(std::size_t count) {
+  Block result;
+  std::memset(result.payload().data(), 'x', count);
+  return result;
+}
+
+/// A call in each state that matters to what may still come for it, by tag.
+void make_all_states(Side& side) {
+  OpenCall& over = side.call("over");
+  REQUIRE(over.id == 1);
+  REQUIRE(side.feed({{"_answer", "1"}}) == "");
+  side.engine.leave(over);
+  REQUIRE(side.call("streaming").id == 2);
+  REQUIRE(side.call("plain", false).id == 3);
+  REQUIRE(side.call("settled").id == 4);
+  REQUIRE(side.feed({{"_answer", "4"}}) == "");
+  OpenCall& left = side.call("left");
+  REQUIRE(left.id == 5);
+  side.engine.leave(left);
+  side.out();
+}
+
+constexpr std::array<BytesView, 6> all_states{"1", "2", "3", "4", "5", "99"};  // 99: never made
+
+}  // namespace
+
+// --- calls that we make
+
+TEST_CASE("calls are numbered from 1 and answered in any order") {
+  Side side(Side::master());
+  OpenCall& first = side.call("stat", false, {{"path", "/"}});
+  OpenCall& second = side.call("remove", true, {{"path", "a"}});
+  CHECK(side.out() == "_ask=1 _command=stat path=/\n_ask=2 _command=remove op=2 path=a\n");
+  CHECK(side.feed({{"_answer", "2"}}) == "");
+  CHECK(side.feed({{"_answer", "1"}, {"type", "directory"}}) == "");
+  CHECK(side.changed == std::vector<std::uint64_t>{2, 1});
+  CHECK(std::get<Box>(first.outcome) == Box{{"type", "directory"}});
+  CHECK(std::get<Box>(second.outcome) == Box{});
+  side.engine.leave(first);
+  side.engine.leave(second);
+  CHECK(side.engine.open_calls() == 0);
+  CHECK(side.out() == "");
+}
+
+TEST_CASE("an error ends its call and nothing else") {
+  Side side(Side::master());
+  OpenCall& first = side.call("stat");
+  OpenCall& second = side.call("stat");
+  CHECK(side.feed({{"_error", "1"}, {"_error_code", "ENOENT"}, {"_error_description", "gone"}}) == "");
+  CHECK(std::get<Failure>(first.outcome).code == Errc::os_error);
+  CHECK(std::get<Failure>(first.outcome).message == "gone");
+  CHECK(second.state == OpenCall::State::open);
+}
+
+TEST_CASE("long values of an answer are joined, and one that cannot be joined ends the connection") {
+  Side side(Side::master());
+  OpenCall& call = side.call("getenv", false);
+  const Bytes full(65535, 'e');
+  CHECK(side.feed({{"_answer", "1"}, {"env", full}, {"env~0001", "nd"}}) == "");
+  CHECK(std::get<Box>(call.outcome) == Box{{"env", full + "nd"}});
+  side.call("getenv", false);
+  CHECK(side.feed({{"_answer", "2"}, {"env~0001", "nd"}}) != "");
+}
+
+TEST_CASE("a call that cannot be encoded sends nothing and takes no tag") {
+  Side side(Side::master());
+  const auto refused = side.engine.call("x", {{"op", "mine"}}, true, &side);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.failure().code == Errc::invalid_argument);
+  const auto large = side.engine.call("x", {{"v", Bytes(2'000'000, 'x')}}, true, &side);
+  REQUIRE_FALSE(large);
+  CHECK(large.failure().code == Errc::too_large);
+  CHECK(side.queue.empty());
+  CHECK(side.engine.open_calls() == 0);
+  side.call("x");
+  CHECK(side.out() == "_ask=1 _command=x op=1\n");
+}
+
+TEST_CASE("output comes before the answer, and both find their call") {
+  Side side(Side::master());
+  OpenCall& call = side.call("execute");
+  CHECK(side.feed({{"_command", "data"}, {"data", "a"}, {"op", "1"}, {"stream", "out"}, {"total", "7"}}) == "");
+  CHECK(side.feed({{"_command", "data"}, {"data", "b"}, {"op", "1"}, {"stream", "err"}}) == "");
+  CHECK(side.feed({{"_answer", "1"}, {"exit", "0"}}) == "");
+  CHECK(side.changed == std::vector<std::uint64_t>{1, 1, 1});
+  REQUIRE(call.has_chunk());
+  const Chunk err = call.take_chunk();
+  CHECK(err.stream == StreamName::err);
+  CHECK(err.bytes() == "b");
+  const Chunk out = call.take_chunk();
+  CHECK(out.stream == StreamName::out);
+  CHECK(out.bytes() == "a");
+  CHECK(out.total == 7);
+  CHECK_FALSE(call.has_chunk());
+  CHECK(call.state == OpenCall::State::settled);
+}
+
+TEST_CASE("only the reader's own chunks are lent, and only where they lie whole in what it read") {
+  Side side(Side::master());
+  OpenCall& mine = side.call("fetch");
+  OpenCall& other = side.call("fetch");
+  const Bytes bytes = box({{"_command", "data"}, {"data", "mine"}, {"op", "1"}, {"stream", "out"}}) +
+                      box({{"_command", "data"}, {"data", "theirs"}, {"op", "2"}, {"stream", "out"}}) +
+                      box({{"_command", "data"}, {"data", "cut"}, {"op", "1"}, {"stream", "out"}});
+  const BytesView all = bytes;
+  CHECK(side.feed(all.substr(0, all.size() - 5), &mine) == "");
+  CHECK(side.feed(all.substr(all.size() - 5), &mine) == "");
+  const Chunk lent = mine.take_chunk();
+  CHECK(lent.bytes() == "mine");
+  CHECK(lent.bytes().data() > all.data());
+  CHECK(lent.bytes().data() < all.data() + all.size());
+  CHECK(mine.take_chunk().owned == "cut");
+  CHECK(other.take_chunk().owned == "theirs");
+}
+
+TEST_CASE("credit for used output is sent in halves of a window, for the right stream, ahead of data") {
+  Side side(Side::master());
+  OpenCall& call = side.call("execute");
+  side.out();
+  side.engine.send_input(call, filled(10), 10);
+  for (int i = 0; i < 2; ++i) {
+    REQUIRE(side.feed({{"_command", "data"}, {"data", Bytes(20'000, 'x')}, {"op", "1"}, {"stream", "err"}}) == "");
+  }
+  side.engine.consumed(call, call.take_chunk());
+  side.engine.consumed(call, call.take_chunk());
+  CHECK(side.out() == "_command=credit bytes=105536 op=1 stream=err\n_command=data data=xxxxxxxxxx op=1 stream=in\n");
+}
+
+TEST_CASE("input takes credit, and more comes from the other side") {
+  Side side(Side::master());
+  OpenCall& call = side.call("send");
+  side.out();
+  side.engine.send_input(call, filled(60'000), 60'000);
+  CHECK(call.streams->in.room() == stream_window - 60'000);
+  CHECK(side.feed({{"_command", "credit"}, {"bytes", "60000"}, {"op", "1"}, {"stream", "in"}}) == "");
+  CHECK(side.changed == std::vector<std::uint64_t>{1});
+  CHECK(call.streams->in.room() == stream_window);
+  side.engine.end_input(call);
+  CHECK(side.out() == "_command=data data=<60000> op=1 stream=in\n_command=end op=1 stream=in\n");
+}
+
+// --- callers who leave
+
+TEST_CASE("a call left is cancelled, its chunks are credited back, and the answer settles it quietly") {
+  Side side(Side::master());
+  OpenCall& call = side.call("execute");
+  side.out();
+  REQUIRE(side.feed({{"_command", "data"}, {"data", Bytes(40'000, 'x')}, {"op", "1"}, {"stream", "out"}}) == "");
+  side.changed.clear();
+  side.engine.leave(call);
+  CHECK(side.out() == "_command=cancel op=1\n_command=credit bytes=40000 op=1 stream=out\n");
+  CHECK(side.engine.abandoned_calls() == 1);
+
+  REQUIRE(side.feed({{"_command", "data"}, {"data", Bytes(50'000, 'x')}, {"op", "1"}, {"stream", "out"}}) == "");
+  CHECK(side.out() == "_command=credit bytes=50000 op=1 stream=out\n");
+  CHECK(side.feed({{"_error", "1"}, {"_error_code", "CANCELLED"}, {"_error_description", ""}}) == "");
+  CHECK(side.changed.empty());
+  CHECK(side.engine.abandoned_calls() == 0);
+  CHECK(side.engine.open_calls() == 0);
+  CHECK(side.feed({{"_command", "data"}, {"data", "late"}, {"op", "1"}, {"stream", "out"}}) != "");  // the id is dead
+}
+
+TEST_CASE("a plain call left is not cancelled, and its answer settles it") {
+  Side side(Side::master());
+  OpenCall& call = side.call("stat", false);
+  side.out();
+  side.engine.leave(call);
+  CHECK(side.out() == "");
+  CHECK(side.feed({{"_answer", "1"}}) == "");
+  CHECK(side.engine.open_calls() == 0);
+}
+
+TEST_CASE("a stream that ignores cancel goes on within its credit, and never stops for the lack of it") {
+  Side side(Side::master());
+  OpenCall& call = side.call("execute");
+  side.engine.leave(call);
+  side.out();
+  SendCredit sender;
+  const Bytes data = box({{"_command", "data"}, {"data", Bytes(16'000, 'x')}, {"op", "1"}, {"stream", "out"}});
+  for (int i = 0; i < 200; ++i) {
+    REQUIRE(sender.room() >= 16'000);
+    sender.spend(16'000);
+    REQUIRE(side.feed(data) == "");
+    const Bytes grants = side.take_bytes();
+    BoxDecoder boxes;
+    boxes.feed(grants);
+    while (boxes.next()) REQUIRE(sender.add(*parse_number(*boxes.box().get("bytes"))));
+  }
+}
+
+TEST_CASE("at 1,024 calls left no new ones are made, and liveness goes on") {
+  Side side(Side::master());
+  for (int i = 0; i < 1024; ++i) side.engine.leave(side.call("sleep"));
+  side.out();
+  const auto refused = side.engine.call("stat", {}, false, &side);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.failure().code == Errc::busy);
+  CHECK(side.queue.empty());
+  const TimePoint start = TimePoint() + 1h;
+  REQUIRE(side.engine.tick(start));
+  REQUIRE(side.engine.tick(start + 10s));
+  CHECK(side.out() == "_ask=401 _command=ping\n");
+  REQUIRE(side.feed({{"_answer", "400"}}) == "");
+  CHECK(side.engine.call("stat", {}, false, &side).ok());
+}
+
+TEST_CASE("a caller that leaves takes back what its streams were lent, with the answer") {
+  Side side(Side::master());
+  const auto keep_up = [&](OpenCall& call) {  // until its window is as large as it gets
+    const Bytes op = make_tag(call.id);
+    std::uint64_t last = 0;
+    for (int i = 0; i < 200; ++i) {
+      REQUIRE(side.feed({{"_command", "data"}, {"data", Bytes(32'768, 'x')}, {"op", op}, {"stream", "out"}}) == "");
+      side.engine.consumed(call, call.take_chunk());
+      const Bytes grants = side.take_bytes();
+      BoxDecoder boxes;
+      boxes.feed(grants);
+      while (boxes.next()) {
+        if (boxes.box().get("_command") == "credit") last = *parse_number(*boxes.box().get("bytes"));
+      }
+    }
+    return last;
+  };
+  const std::uint64_t half = stream_window_max / 2;
+  OpenCall& first = side.call("fetch");
+  CHECK(keep_up(first) == half);
+  OpenCall& second = side.call("fetch");
+  CHECK(keep_up(second) == half);
+  OpenCall& third = side.call("fetch");
+  CHECK(keep_up(third) < half);  // the pool is lent
+  side.engine.leave(first);
+  OpenCall& fourth = side.call("fetch");
+  CHECK(keep_up(fourth) < half);  // still: what the first was lent may be on its way
+  REQUIRE(side.feed({{"_answer", "1"}}) == "");
+  OpenCall& fifth = side.call("fetch");
+  CHECK(keep_up(fifth) == half);
+}
+
+// --- what the master accepts: the table of docs/protocol.md section 10, every box for every state of its operation
+
+TEST_CASE("the master accepts what section 10 lists and nothing else") {
+  struct Row {
+    Box box;            // "?" in a value stands for the tag
+    BytesView accepted;  // tags for which it is fine, of all_states
+  };
+  const std::vector<Row> rows{
+      {{{"_answer", "?"}}, "2 3 5"},
+      {{{"_error", "?"}, {"_error_code", "FAILED"}, {"_error_description", ""}}, "2 3 5"},
+      {{{"_error", "?"}, {"_error_code", "FAILED"}}, ""},
+      {{{"_error", "?"}, {"_error_description", ""}}, ""},
+      {{{"_command", "data"}, {"data", "x"}, {"op", "?"}, {"stream", "out"}}, "2 5"},
+      {{{"_command", "data"}, {"data", "x"}, {"op", "?"}, {"stream", "err"}}, "2 5"},
+      {{{"_command", "data"}, {"data", "x"}, {"op", "?"}, {"stream", "in"}}, ""},
+      {{{"_command", "data"}, {"data", "x"}, {"op", "?"}, {"stream", "other"}}, ""},
+      {{{"_command", "data"}, {"data", "x"}, {"op", "?"}}, ""},
+      {{{"_command", "data"}, {"data", ""}, {"op", "?"}, {"stream", "out"}}, ""},
+      {{{"_command", "data"}, {"op", "?"}, {"stream", "out"}}, ""},
+      {{{"_command", "data"}, {"data", "x"}, {"stream", "out"}}, ""},
+      {{{"_command", "end"}, {"op", "?"}, {"stream", "in"}}, ""},
+      {{{"_command", "end"}, {"op", "?"}, {"stream", "out"}}, ""},
+      {{{"_command", "credit"}, {"bytes", "1"}, {"op", "?"}, {"stream", "in"}}, "1 2 4 5"},
+      {{{"_command", "credit"}, {"bytes", "1"}, {"op", "?"}, {"stream", "out"}}, ""},
+      {{{"_command", "credit"}, {"bytes", "1"}, {"op", "?"}, {"stream", "err"}}, ""},
+      {{{"_command", "credit"}, {"bytes", "-1"}, {"op", "?"}, {"stream", "in"}}, ""},
+      {{{"_command", "credit"}, {"op", "?"}, {"stream", "in"}}, ""},
+      {{{"_command", "credit"}, {"bytes", "1"}, {"stream", "in"}}, ""},
+      {{{"_command", "cancel"}, {"op", "?"}}, ""},
+      {{{"_command", "ping"}}, ""},
+      {{{"_command", "ping"}, {"op", "?"}}, ""},
+      {{{"_command", "anything"}, {"op", "?"}}, ""},
+      {{{"anything", "?"}}, ""},
+      {{{"_ask", "?"}}, ""},
+      {{{"_ask", "?"}, {"_command", "ping"}}, "1 2 3 4 5 99"},  // its tags are its own
+      {{{"_ask", "?"}, {"_command", "hello"}}, ""},
+      {{{"_ask", "?"}, {"_command", "prove"}}, ""},
+      {{{"_ask", "?"}, {"_command", "execute"}, {"args", "x"}}, ""},
+      {{{"_ask", "?"}, {"_command", "stat"}, {"path", "/"}}, ""},
+      {{{"_ask", "?"}, {"_command", "data"}, {"data", "x"}, {"op", "2"}, {"stream", "out"}}, ""},
+      {{{"_ask", "?"}, {"_command", "goodbye"}}, ""},
+      {{{"_ask", "?"}, {"_command", ""}}, ""},
+      {{{"_command", "goodbye"}, {"reason", "?"}}, "1 2 3 4 5 99"},
+      {{{"_command", "goodbye"}}, "1 2 3 4 5 99"},
+  };
+  for (const Row& row : rows) {
+    for (const BytesView state : all_states) {
+      Side side(Side::master());
+      make_all_states(side);
+      Box sent = row.box;
+      for (const auto& [key, value] : row.box) {
+        if (value == "?") sent.set(key, Bytes(state));
+      }
+      const Bytes bytes = encode(sent);
+      const std::string accepted = " " + Bytes(row.accepted) + " ";
+      const bool is_expected = accepted.find(" " + Bytes(state) + " ") != std::string::npos;
+      BoxDecoder shown;
+      shown.feed(bytes);
+      shown.next();
+      const std::string text = show(shown.box());
+      CAPTURE(text);
+      const std::string breach = side.feed(bytes);
+      CAPTURE(breach);
+      CHECK(breach.empty() == is_expected);
+      CHECK(side.services.empty());
+    }
+  }
+}
+
+TEST_CASE("an answer's tag in another spelling is the tag of no call") {
+  for (const BytesView tag : {"01", "0", "", "1 ", "A", "11111111111111111111"}) {
+    Side side(Side::master());
+    for (int i = 0; i < 10; ++i) side.call("x");
+    CHECK(side.feed({{"_answer", tag}}) != "");
+  }
+}
+
+TEST_CASE("a second answer ends the connection, also while its caller has not seen the first") {
+  Side side(Side::master());
+  OpenCall& call = side.call("stat");
+  CHECK(side.feed({{"_answer", "1"}}) == "");
+  CHECK(side.feed({{"_answer", "1"}}) != "");
+  CHECK(std::get<Box>(call.outcome) == Box{});
+}
+
+TEST_CASE("data after the answer ends the connection") {
+  Side side(Side::master());
+  side.call("execute");
+  CHECK(side.feed({{"_answer", "1"}}) == "");
+  CHECK(side.feed({{"_command", "data"}, {"data", "x"}, {"op", "1"}, {"stream", "out"}}) != "");
+}
+
+TEST_CASE("more output than was granted ends the connection, in large boxes and in small ones") {
+  for (const std::size_t size : {std::size_t{1}, std::size_t{64}, std::size_t{8192}}) {
+    for (const bool is_left : {false, true}) {
+      Side side(Side::master());
+      OpenCall& call = side.call("execute");
+      if (is_left) side.engine.leave(call);
+      const Bytes data = box({{"_command", "data"}, {"data", Bytes(size, 'x')}, {"op", "1"}, {"stream", "out"}});
+      const std::size_t boxes = stream_window / chunk_cost(size);
+      const std::size_t most = is_left ? 3 * boxes : boxes;  // what is dropped is granted again
+      for (std::size_t i = 0; i < most; ++i) REQUIRE(side.feed(data) == "");
+      if (!is_left) CHECK(side.feed(data) != "");
+    }
+  }
+}
+
+TEST_CASE("more credit than a stream can have ends the connection") {
+  Side side(Side::master());
+  side.call("send");
+  const std::uint64_t most = stream_window_max - stream_window;
+  CHECK(side.feed({{"_command", "credit"}, {"bytes", std::to_string(most)}, {"op", "1"}, {"stream", "in"}}) == "");
+  CHECK(side.feed({{"_command", "credit"}, {"bytes", "1"}, {"op", "1"}, {"stream", "in"}}) != "");
+}
+
+TEST_CASE("a flood of pings that nobody reads the answers of ends the connection") {
+  Side side(Side::master());
+  const Bytes ping = box({{"_ask", "p"}, {"_command", "ping"}});
+  int answered = 0;
+  while (side.feed(ping) == "") {
+    ++answered;
+    REQUIRE(answered <= 64);
+  }
+  CHECK(answered == 64);
+
+  Side patient(Side::master());  // any number, where they are taken
+  for (int i = 0; i < 1000; ++i) {
+    REQUIRE(patient.feed(ping) == "");
+    REQUIRE(patient.out() == "_answer=p\n");
+  }
+}
+
+TEST_CASE("after goodbye nothing counts, and its reason is kept within 256 bytes") {
+  Side side(Side::master());
+  OpenCall& call = side.call("stat");
+  CHECK(side.feed({{"_command", "goodbye"}, {"reason", Bytes(300, 'r')}, {"retry", "7"}}) == "");
+  REQUIRE(side.engine.said_goodbye());
+  CHECK(side.engine.said_goodbye()->reason == Bytes(256, 'r'));
+  CHECK(side.engine.said_goodbye()->retry == 7);
+  CHECK(side.feed({{"_answer", "1"}}) == "");
+  CHECK(call.state == OpenCall::State::open);
+  CHECK(side.feed({{"_ask", "1"}, {"_command", "execute"}}) == "");
+
+  Side other(Side::master());
+  CHECK(other.feed({{"_command", "goodbye"}, {"retry", "soon"}}) == "");
+  REQUIRE(other.engine.said_goodbye());
+  CHECK(other.engine.said_goodbye()->reason == "");
+  CHECK_FALSE(other.engine.said_goodbye()->retry.has_value());
+}
+
+TEST_CASE("goodbye is sent ahead of data") {
+  Side side(Side::master());
+  OpenCall& call = side.call("send");
+  side.out();
+  side.engine.send_input(call, filled(3), 3);
+  side.engine.goodbye("restart", 2000);
+  CHECK(side.out() == "_command=goodbye reason=restart retry=2000\n_command=data data=xxx op=1 stream=in\n");
+}
+
+TEST_CASE("keys that a receiver does not know are ignored") {
+  Side side(Side::master());
+  OpenCall& call = side.call("execute");
+  CHECK(side.feed({{"_command", "data"}, {"data", "x"}, {"new", "1"}, {"op", "1"}, {"stream", "out"}}) == "");
+  CHECK(side.feed({{"_answer", "1"}, {"_new", "1"}, {"exit", "0"}}) == "");
+  CHECK(std::get<Box>(call.outcome) == Box{{"exit", "0"}});
+}
+
+// --- serving
+
+TEST_CASE("a call comes with its arguments, and its answer goes out") {
+  Side side(Side::slave());
+  const auto service = side.service({{"_ask", "tag"}, {"_command", "stat"}, {"path", "/"}});
+  CHECK(service->command == "stat");
+  CHECK(service->arguments == Box{{"path", "/"}});
+  CHECK(side.engine.open_services() == 1);
+  side.engine.answer(*service, {{"type", "directory"}});
+  CHECK(side.out() == "_answer=tag type=directory\n");
+  CHECK(side.engine.open_services() == 0);
+  side.engine.answer(*service, {});
+  side.engine.fail(*service, {Errc::busy, "", 0});
+  CHECK(side.out() == "");  // the first counts
+}
+
+TEST_CASE("the op is no argument, and long arguments are joined") {
+  Side side(Side::slave());
+  const Bytes full(65535, 'a');
+  const auto service =
+      side.service({{"_ask", "1"}, {"_command", "execute"}, {"args", full}, {"args~0001", "b"}, {"op", "o"}});
+  CHECK(service->op == "o");
+  CHECK(service->arguments == Box{{"args", full + "b"}});
+
+  CHECK(side.feed({{"_ask", "2"}, {"_command", "x"}, {"op", "p"}, {"v~0001", "b"}}) == "");
+  CHECK(side.services.size() == 1);
+  const std::string refusal = side.out();
+  CHECK(refusal.starts_with("_error=2 _error_code=BAD_ARGUMENT"));
+  CHECK(side.engine.open_services() == 1);
+}
+
+TEST_CASE("an answer to an operation with streams goes behind its data, one without ahead of it") {
+  Side side(Side::slave());
+  const auto fetch = side.service({{"_ask", "1"}, {"_command", "fetch"}, {"op", "o"}});
+  const auto stat = side.service({{"_ask", "2"}, {"_command", "stat"}});
+  side.engine.send_output(*fetch, StreamName::out, filled(3), 3, 9);
+  side.engine.answer(*fetch, {});
+  side.engine.answer(*stat, {});
+  CHECK(side.out() == "_answer=2\n_command=data data=xxx op=o stream=out total=9\n_answer=1\n");
+}
+
+TEST_CASE("an answer that cannot be encoded becomes an error") {
+  Side side(Side::slave());
+  const auto service = side.service({{"_ask", "1"}, {"_command", "x"}});
+  side.engine.answer(*service, {{"v", Bytes(2'000'000, 'x')}});
+  CHECK(side.out().starts_with("_error=1 _error_code=TOO_LARGE"));
+}
+
+TEST_CASE("a tag or an op that is in use ends the connection, and one that is over may come again") {
+  Side side(Side::slave());
+  const auto service = side.service({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}});
+  {
+    Side same(Side::slave());
+    REQUIRE(same.feed({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}}) == "");
+    CHECK(same.feed({{"_ask", "1"}, {"_command", "x"}, {"op", "p"}}) != "");
+  }
+  {
+    Side same(Side::slave());
+    REQUIRE(same.feed({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}}) == "");
+    CHECK(same.feed({{"_ask", "2"}, {"_command", "x"}, {"op", "o"}}) != "");
+  }
+  side.engine.answer(*service, {});
+  CHECK(side.feed({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}}) == "");
+}
+
+TEST_CASE("tags and ops have 1 to 16 bytes") {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{17}}) {
+    Side tag(Side::slave());
+    CHECK(tag.feed({{"_ask", Bytes(size, 't')}, {"_command", "x"}}) != "");
+    Side op(Side::slave());
+    CHECK(op.feed({{"_ask", "1"}, {"_command", "x"}, {"op", Bytes(size, 'o')}}) != "");
+  }
+  Side side(Side::slave());
+  CHECK(side.feed({{"_ask", Bytes(16, '\0')}, {"_command", "x"}, {"op", Bytes(16, '\xff')}}) == "");
+}
+
+TEST_CASE("beyond 1,024 open operations calls are answered BUSY, until one is over") {
+  Side side(Side::slave());
+  for (int i = 0; i < 1024; ++i) REQUIRE(side.feed({{"_ask", std::to_string(i)}, {"_command", "x"}}) == "");
+  CHECK(side.out() == "");
+  CHECK(side.feed({{"_ask", "more"}, {"_command", "x"}, {"op", "o"}}) == "");
+  CHECK(side.out().starts_with("_error=more _error_code=BUSY"));
+  CHECK(side.services.size() == 1024);
+  side.engine.answer(*side.services.front(), {});
+  CHECK(side.feed({{"_ask", "more"}, {"_command", "x"}, {"op", "o"}}) == "");
+  CHECK(side.services.size() == 1025);
+}
+
+TEST_CASE("input, its end, credit and cancel find their operation") {
+  Side side(Side::slave());
+  const auto service = side.service({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}});
+  CHECK(side.feed({{"_command", "data"}, {"data", "hi"}, {"op", "o"}, {"stream", "in"}}) == "");
+  CHECK(side.feed({{"_command", "end"}, {"op", "o"}, {"stream", "in"}}) == "");
+  CHECK(side.feed({{"_command", "credit"}, {"bytes", "100"}, {"op", "o"}, {"stream", "err"}}) == "");
+  CHECK(side.feed({{"_command", "cancel"}, {"op", "o"}}) == "");
+  CHECK(side.feed({{"_command", "cancel"}, {"op", "o"}}) == "");  // told once
+  CHECK(side.services_changed == std::vector<const OpenService*>(4, service.get()));
+  CHECK(service->in.take().bytes() == "hi");
+  CHECK(service->in.take().last);
+  CHECK(service->err.room() == stream_window + 100);
+  CHECK(service->out.room() == stream_window);
+  CHECK(service->cancelled);
+}
+
+TEST_CASE("used input is granted again, until the operation is over") {
+  Side side(Side::slave());
+  const auto service = side.service({{"_ask", "1"}, {"_command", "send"}, {"op", "o"}});
+  const auto data = [&] {
+    REQUIRE(side.feed({{"_command", "data"}, {"data", Bytes(40'000, 'x')}, {"op", "o"}, {"stream", "in"}}) == "");
+    return service->in.take();
+  };
+  side.engine.consumed(*service, data());
+  CHECK(side.out() == "_command=credit bytes=105536 op=o stream=in\n");
+  const Chunk held = data();
+  side.engine.answer(*service, {});
+  side.out();
+  side.engine.consumed(*service, held);
+  CHECK(side.out() == "");
+}
+
+TEST_CASE("what a slave accepts: stream boxes for what is over or unknown are ignored, and so are unknown ones") {
+  const std::vector<Box> ignored{
+      {{"_command", "data"}, {"data", "x"}, {"op", "gone"}, {"stream", "in"}},
+      {{"_command", "data"}, {"data", "x"}, {"op", "gone"}, {"stream", "out"}},
+      {{"_command", "end"}, {"op", "gone"}, {"stream", "in"}},
+      {{"_command", "credit"}, {"bytes", "1"}, {"op", "gone"}, {"stream", "out"}},
+      {{"_command", "credit"}, {"bytes", "1"}, {"op", "gone"}, {"stream", "err"}},
+      {{"_command", "credit"}, {"bytes", "1"}, {"op", "gone"}, {"stream", "in"}},
+      {{"_command", "cancel"}, {"op", "gone"}},
+      {{"_command", "cancel"}},
+      {{"_command", "anything"}},
+      {{"_command", "ping"}},
+  };
+  for (const Box& one : ignored) {
+    Side side(Side::slave());
+    const auto over = side.service({{"_ask", "1"}, {"_command", "x"}, {"op", "gone"}});
+    side.engine.answer(*over, {});
+    side.out();
+    CHECK(side.feed(encode(one)) == "");
+    CHECK(side.out() == "");
+  }
+  const std::vector<Box> breaches{
+      {{"_answer", "1"}},
+      {{"_error", "1"}, {"_error_code", "FAILED"}, {"_error_description", ""}},
+      {{"no", "command"}},
+      {{"_command", "data"}, {"data", ""}, {"op", "o"}, {"stream", "in"}},
+      {{"_command", "data"}, {"data", "x"}, {"op", "o"}, {"stream", "no"}},
+      {{"_command", "credit"}, {"bytes", "99999999"}, {"op", "o"}, {"stream", "out"}},
+      {{"_command", "credit"}, {"bytes", "x"}, {"op", "o"}, {"stream", "out"}},
+  };
+  for (const Box& one : breaches) {
+    Side side(Side::slave());
+    side.service({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}});
+    CHECK(side.feed(encode(one)) != "");
+  }
+}
+
+TEST_CASE("more input than was granted, or after its end, ends the connection") {
+  const Bytes data = box({{"_command", "data"}, {"data", Bytes(65535, 'x')}, {"op", "o"}, {"stream", "in"}});
+  const Bytes end = box({{"_command", "end"}, {"op", "o"}, {"stream", "in"}});
+  for (const Bytes& second : {data, end + end, end + data}) {
+    Side side(Side::slave());
+    side.service({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}});
+    REQUIRE(side.feed(data) == "");
+    CHECK(side.feed(second) != "");
+  }
+}
+
+TEST_CASE("either side answers a ping at once, ahead of data, whatever its tag") {
+  for (const auto& options : {Side::master(), Side::slave()}) {
+    Side side(options);
+    CHECK(side.feed({{"_ask", "any tag"}, {"_command", "ping"}}) == "");
+    CHECK(side.feed({{"_ask", Bytes(17, 't')}, {"_command", "ping"}}) != "");
+    CHECK(side.out() == "_answer=any tag\n");
+    CHECK(side.services.empty());
+  }
+}
+
+// --- the end
+
+TEST_CASE("the end fails every open call once, cancels every service, and empties the queue") {
+  Side side(Side::slave());
+  OpenCall& open = side.call("open");
+  OpenCall& settled = side.call("settled");
+  REQUIRE(side.feed({{"_answer", "2"}, {"a", "b"}}) == "");
+  side.engine.leave(side.call("left"));
+  REQUIRE(side.engine.tick(TimePoint() + 1h));
+  REQUIRE(side.engine.tick(TimePoint() + 1h + 10s));  // a ping of ours
+  const auto service = side.service({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}});
+  side.changed.clear();
+
+  side.engine.end({Errc::connection_lost, "cut", 0});
+  CHECK(side.changed == std::vector<std::uint64_t>{1});
+  CHECK(std::get<Failure>(open.outcome).message == "cut");
+  CHECK(std::get<Box>(settled.outcome) == Box{{"a", "b"}});
+  CHECK(side.services_changed == std::vector<const OpenService*>{service.get()});
+  CHECK(service->cancelled);
+  CHECK(side.queue.empty());
+  CHECK(side.engine.open_services() == 0);
+  CHECK(side.engine.abandoned_calls() == 0);
+  CHECK(side.engine.open_calls() == 2);  // those that have a caller
+
+  side.engine.end({Errc::connection_lost, "again", 0});
+  CHECK(side.changed.size() == 1);
+  side.engine.answer(*service, {});
+  side.engine.send_output(*service, StreamName::out, filled(1), 1, std::nullopt);
+  side.engine.leave(open);
+  side.engine.leave(settled);
+  CHECK(side.engine.open_calls() == 0);
+  CHECK(side.queue.empty());
+}
+
+// --- liveness
+
+TEST_CASE("a ping is sent after K without sending, one at a time") {
+  Side side(Side::master());
+  const TimePoint start = TimePoint() + 1h;
+  REQUIRE(side.engine.tick(start));
+  REQUIRE(side.engine.tick(start + 9999ms));
+  CHECK(side.out() == "");
+  REQUIRE(side.engine.tick(start + 10s));
+  CHECK(side.out() == "_ask=1 _command=ping\n");
+  REQUIRE(side.engine.tick(start + 15s));
+  CHECK(side.out() == "");
+  CHECK(side.feed({{"_answer", "1"}}) == "");
+  CHECK(side.engine.open_calls() == 0);
+  CHECK(side.changed.empty());
+  side.engine.count_received(12);
+  side.engine.count_sent(20);
+  REQUIRE(side.engine.tick(start + 16s));
+  CHECK(side.out() == "");
+  REQUIRE(side.engine.tick(start + 26s));
+  CHECK(side.out() == "_ask=2 _command=ping\n");
+}
+
+TEST_CASE("who has sent something needs no ping") {
+  Side side(Side::master());
+  const TimePoint start = TimePoint() + 1h;
+  for (int i = 0; i < 20; ++i) {
+    REQUIRE(side.engine.tick(start + i * 5s));
+    side.engine.count_sent(1);
+    side.engine.count_received(1);
+  }
+  CHECK(side.out() == "");
+}
+
+TEST_CASE("nothing received for K and the patience is the end, and any byte counts") {
+  Side side(Side::master());
+  const TimePoint start = TimePoint() + 1h;
+  REQUIRE(side.engine.tick(start));
+  REQUIRE(side.engine.tick(start + 19999ms));
+  CHECK(side.engine.tick(start + 20s).failure().code == Errc::connection_lost);
+
+  Side alive(Side::master());
+  REQUIRE(alive.engine.tick(start));
+  for (int i = 1; i < 10; ++i) {
+    alive.engine.count_received(1);
+    REQUIRE(alive.engine.tick(start + i * 19s));
+  }
+}
+
+// --- anything
+
+TEST_CASE("boxes at random, well-formed and not, end the connection or are taken, and never more") {
+  const std::array<BytesView, 12> keys{"_answer", "_ask", "_command", "_error", "_error_code", "_error_description",
+                                       "bytes",   "data", "op",       "stream", "total",       "v~0001"};
+  const std::array<BytesView, 18> values{"1",  "2",  "3",    "99",     "data",    "end",     "credit",     "cancel", "ping",
+                                         "in", "out", "err", "execute", "goodbye", "", "18446744073709551616", "0", "01"};
+  std::size_t taken = 0;
+  for (unsigned seed = 1; seed <= 3000; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    Side side(seed % 2 == 0 ? Side::master() : Side::slave());
+    make_all_states(side);
+    for (int i = 0; i < 50; ++i) {
+      Box sent;
+      for (auto n = 1 + random() % 5; n > 0; --n) {
+        sent.set(Bytes(keys[random() % keys.size()]), Bytes(values[random() % values.size()]));
+      }
+      if (!side.feed(encode(sent)).empty()) break;
+      ++taken;
+    }
+    side.engine.end({Errc::connection_lost, "over", 0});
+  }
+  CHECK(taken > 100);
+}
