@@ -1,0 +1,78 @@
+// bench: the library's works next to their bare limits, in one run.
+
+#include "limits.hpp"
+#include "machine.hpp"
+#include "options.hpp"
+#include "report.hpp"
+#include "slaves.hpp"
+#include "works.hpp"
+
+#include <stdlib.h>
+
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <vector>
+
+namespace remsh::bench {
+
+namespace {
+
+/// What the figures are to be judged by.
+void print_state(const Options& options, const Scratch& scratch, const Bystanders& bystanders) {
+  double load[3] = {0, 0, 0};
+  static_cast<void>(::getloadavg(load, 3));
+  std::printf("\n%zu rounds, %.2f s for each round trip, transfers of %llu MiB in %s; %zu CPUs, load %.1f",
+              options.rounds, options.seconds, static_cast<unsigned long long>(options.bytes >> 20U),
+              scratch.path().c_str(), usable_cpus().size(), load[0]);
+  if (const auto share = bystanders.share()) std::printf(", others used %.0f %% of the CPUs", *share * 100);
+  std::printf(
+      "\nxL: how many times worse than the limit of the same round, median of all rounds. The machine's state is "
+      "shared:\n"
+      "only these ratios mean anything, and only where others used little of it.\n");
+}
+
+int run(const Options& options) {
+  const Bystanders bystanders;
+  const Scratch scratch(options.bytes * 3);
+  LimitPeer tcp_limit(LimitPeer::Kind::tcp);  // before the library starts a thread
+  LimitPeer unix_limit(LimitPeer::Kind::unix_socket);
+  Slaves slaves(scratch.path());
+  const Bench bench{options, scratch.path(), tcp_limit, unix_limit, slaves};
+
+  std::vector<std::unique_ptr<Work>> works;
+  if (options.works.contains("W1")) works.push_back(make_round_trips(bench));
+  if (options.works.contains("W3")) works.push_back(make_transfers(bench));
+  if (options.works.contains("W4")) works.push_back(make_commands(bench));
+  if (options.works.contains("W5")) works.push_back(make_output(bench));
+
+  Report report;
+  std::size_t lines = 0;
+  for (std::size_t round = 0; round < options.rounds; ++round) {
+    for (const auto& work : works) work->run_round(round, report);
+  }
+  for (const auto& work : works) lines += work->lines();
+  report.print();
+  print_state(options, scratch, bystanders);
+  if (options.check && !report.is_complete(lines, options.rounds)) {
+    std::fprintf(stderr, "bench: there is not a figure for everything\n");
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+
+}  // namespace remsh::bench
+
+int main(int argc, char** argv) {
+  try {
+    if (const auto code = remsh::bench::run_as_slave(argc, argv)) return *code;
+    remsh::bench::Options options;
+    if (const auto code = remsh::bench::parse(argc, argv, options)) return *code;
+    return remsh::bench::run(options);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench: %s\n", error.what());
+    return 1;
+  }
+}

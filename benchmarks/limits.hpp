@@ -1,0 +1,70 @@
+// LimitPeer: the bare limits, the same works done with nothing but system calls.
+#pragma once
+
+#include "os/unique_fd.hpp"
+
+#include <remsh/base/bytes.hpp>
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace remsh::bench {
+
+/// The other side of every limit: a forked child with one thread that does one order for each connection. To be made
+/// before this process has a second thread. One thread at a time.
+///
+///     LimitPeer peer(LimitPeer::Kind::tcp);
+///     auto ping_pong = peer.start_ping_pong(request, answer.size());
+///     ping_pong.once();
+class LimitPeer {
+ public:
+  enum class Kind : std::uint8_t { tcp, unix_socket };
+
+  explicit LimitPeer(Kind kind);
+  LimitPeer(const LimitPeer&) = delete;
+  LimitPeer& operator=(const LimitPeer&) = delete;
+  ~LimitPeer();  ///< ends the child
+
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+
+  /// Whole requests of one size, each answered by so many bytes, blocking on both sides.
+  class PingPong {
+   public:
+    void once();
+
+   private:
+    friend class LimitPeer;
+    PingPong(UniqueFd fd, Bytes request, std::size_t answer);
+    UniqueFd fd_;
+    Bytes request_;
+    Bytes answer_;
+  };
+  PingPong start_ping_pong(const Bytes& request, std::size_t answer);
+
+  /// The same, but for each request the child starts /bin/true by posix_spawn(), with a pipe each for both outputs,
+  /// reads them to their ends and waits.
+  PingPong start_spawner(const Bytes& request, std::size_t answer);
+
+  /// A file to the child, which writes it; from the order to its word that it is done.
+  void send(const std::string& from, const std::string& to);
+
+  /// A file of the child to one of ours.
+  void fetch(const std::string& from, const std::string& to);
+
+  /// The child starts `head -c BYTES /dev/zero` and relays its output; gives how many bytes came.
+  std::uint64_t relay(std::uint64_t bytes);
+
+ private:
+  struct Order;
+  UniqueFd give(const Order& order) const;
+
+  sockaddr_storage address_{};
+  socklen_t address_size_ = 0;
+  pid_t pid_ = -1;
+};
+
+}  // namespace remsh::bench

@@ -1,0 +1,127 @@
+#include "machine.hpp"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <system_error>
+
+namespace remsh::bench {
+
+namespace {
+
+double cpu_seconds_of(int who) {
+  rusage usage{};
+  ::getrusage(who, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+}
+
+double our_cpu_seconds() { return cpu_seconds_of(RUSAGE_SELF) + cpu_seconds_of(RUSAGE_CHILDREN); }
+
+/// Seconds that all CPUs were busy since the system began, and that there were; zeros where it does not say.
+struct CpuTimes {
+  double busy = 0;
+  double all = 0;
+};
+CpuTimes cpu_times() {
+  std::ifstream stat("/proc/stat");
+  std::string word;
+  double user = 0;
+  double nice = 0;
+  double system = 0;
+  double idle = 0;
+  double iowait = 0;
+  double irq = 0;
+  double softirq = 0;
+  double steal = 0;
+  if (!(stat >> word >> user >> nice >> system >> idle >> iowait >> irq >> softirq >> steal)) return {};
+  const double tick = 1.0 / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  const double busy = user + nice + system + irq + softirq + steal;
+  return {busy * tick, (busy + idle + iowait) * tick};
+}
+
+bool has_room(const char* directory, std::uint64_t bytes) {
+  struct statvfs room {};
+  return ::access(directory, W_OK | X_OK) == 0 && ::statvfs(directory, &room) == 0 &&
+         static_cast<std::uint64_t>(room.f_bavail) * room.f_frsize >= bytes;
+}
+
+}  // namespace
+
+void fail(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+double cpu_seconds(pid_t process) {
+  clockid_t clock{};
+  timespec time{};
+  if (::clock_getcpuclockid(process, &clock) != 0 || ::clock_gettime(clock, &time) != 0) {
+    throw std::runtime_error("the CPU time of process " + std::to_string(process) + " cannot be read: is it gone?");
+  }
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+std::vector<std::size_t> usable_cpus() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) fail("sched_getaffinity");
+  std::vector<std::size_t> cpus;
+  for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+void place(pid_t process, const std::vector<std::size_t>& cpus) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const std::size_t cpu : cpus) CPU_SET(cpu, &set);
+  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
+    const pid_t thread = std::stoi(task.path().filename().string());
+    if (::sched_setaffinity(thread, sizeof set, &set) != 0 && errno != ESRCH) fail("sched_setaffinity");
+  }
+}
+
+Ballast::Ballast(std::size_t bytes)
+    : memory_(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)), bytes_(bytes) {
+  if (memory_ == MAP_FAILED) fail("mmap");
+  ::madvise(memory_, bytes_, MADV_NOHUGEPAGE);  // small pages: the most that a fork could have to copy
+  auto* at = static_cast<volatile char*>(memory_);
+  for (std::size_t i = 0; i < bytes_; i += 4096) at[i] = 1;
+}
+
+Ballast::~Ballast() { ::munmap(memory_, bytes_); }
+
+Scratch::Scratch(std::uint64_t bytes) {
+  const bool in_memory = has_room("/dev/shm", bytes);
+  path_ =
+      ((in_memory ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path()) / "remsh-bench-XXXXXX")
+          .string();
+  if (::mkdtemp(path_.data()) == nullptr) fail("mkdtemp " + path_);
+}
+
+Scratch::~Scratch() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+Bystanders::Bystanders() : busy_(cpu_times().busy), all_(cpu_times().all), ours_(our_cpu_seconds()) {}
+
+std::optional<double> Bystanders::share() const {
+  const CpuTimes times = cpu_times();
+  const double all = times.all - all_;
+  if (all <= 0) return std::nullopt;
+  return std::clamp((times.busy - busy_ - (our_cpu_seconds() - ours_)) / all, 0.0, 1.0);
+}
+
+}  // namespace remsh::bench

@@ -1,0 +1,74 @@
+// Clock, CPUs, memory and scratch space of the machine that is measured on.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace remsh::bench {
+
+/// Throws std::system_error with errno where a system call failed.
+[[noreturn]] void fail(const std::string& what);
+
+/// Seconds on the steady clock.
+double now();
+
+/// User and system time of a live process, in seconds.
+double cpu_seconds(pid_t process);
+
+/// The CPUs that this process may use, before place() changed that.
+std::vector<std::size_t> usable_cpus();
+
+/// Binds every thread that a process has now to one CPU, or to all of `cpus`. Threads that it starts later are bound as
+/// those that start them.
+void place(pid_t process, const std::vector<std::size_t>& cpus);
+
+/// Memory that is resident for as long as this lives. One thread at a time.
+class Ballast {
+ public:
+  explicit Ballast(std::size_t bytes);
+  Ballast(const Ballast&) = delete;
+  Ballast& operator=(const Ballast&) = delete;
+  ~Ballast();
+
+ private:
+  void* memory_;
+  std::size_t bytes_;
+};
+
+/// A directory of our own, in memory where there is room for `bytes`; removed with everything in it. One thread at a
+/// time.
+class Scratch {
+ public:
+  explicit Scratch(std::uint64_t bytes);
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch();
+
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  [[nodiscard]] std::string operator/(const char* name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+/// How much of the CPUs was used by others since it was made. One thread at a time.
+class Bystanders {
+ public:
+  Bystanders();
+
+  /// A part of all CPUs, 0 to 1; true as far as our children have been waited for. Nothing where the system does not
+  /// say.
+  [[nodiscard]] std::optional<double> share() const;
+
+ private:
+  double busy_;
+  double all_;
+  double ours_;
+};
+
+}  // namespace remsh::bench

@@ -1,0 +1,81 @@
+#include "options.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+namespace remsh::bench {
+
+namespace {
+
+constexpr const char* usage =
+    "usage: bench [W1] [W3] [W4] [W5] [options]\n"
+    "\n"
+    "Measures works of the library next to their bare limits, in turns, and prints how many times worse we are.\n"
+    "\n"
+    "  W1             one caller, one slave, stat(), over TCP and a unix socket\n"
+    "  W3             send and fetch a file in memory\n"
+    "  W4             execute /bin/true with its output wanted\n"
+    "  W5             execute with much output, to a callback\n"
+    "\n"
+    "  --rounds N     how often each is measured; medians are shown (9)\n"
+    "  --seconds S    how long each round trip is measured in a round (0.4)\n"
+    "  --size MIB     how large transfers are (256)\n"
+    "  --rss          W4 also with 1 GiB resident in master and slave\n"
+    "  --quick        few and short rounds: to see that it works, not how well\n"
+    "  --check        fail where a line of the table is missing\n";
+
+int complain(const std::string& what) {
+  std::fprintf(stderr, "bench: %s\nTry 'bench --help'.\n", what.c_str());
+  return 64;
+}
+
+}  // namespace
+
+std::optional<int> parse(int argc, char** argv, Options& options) {
+  std::set<std::string> works;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view arg = argv[i];
+    const auto number = [&](double max) -> std::optional<double> {
+      if (i + 1 >= argc) return std::nullopt;
+      char* end = nullptr;
+      const double value = std::strtod(argv[++i], &end);
+      if (end == argv[i] || *end != '\0' || !(value > 0) || value > max) return std::nullopt;
+      return value;
+    };
+    if (arg == "--help" || arg == "-h") {
+      std::fputs(usage, stdout);
+      return 0;
+    }
+    if (options.works.contains(std::string(arg))) {
+      works.emplace(arg);
+    } else if (arg == "--rounds" || arg == "--size") {
+      const auto value = number(1e6);
+      if (!value || *value != std::floor(*value)) return complain("the option " + std::string(arg) + " needs a count");
+      if (arg == "--rounds") {
+        options.rounds = static_cast<std::size_t>(*value);
+      } else {
+        options.bytes = static_cast<std::uint64_t>(*value) << 20U;
+      }
+    } else if (arg == "--seconds") {
+      const auto value = number(3600);
+      if (!value) return complain("the option --seconds needs a number of seconds");
+      options.seconds = *value;
+    } else if (arg == "--rss") {
+      options.resident = true;
+    } else if (arg == "--quick") {
+      options.rounds = 2;
+      options.seconds = 0.05;
+      options.bytes = std::uint64_t{16} << 20U;
+    } else if (arg == "--check") {
+      options.check = true;
+    } else {
+      return complain("what is '" + std::string(arg) + "'?");
+    }
+  }
+  if (!works.empty()) options.works = works;
+  return std::nullopt;
+}
+
+}  // namespace remsh::bench

@@ -1,0 +1,75 @@
+#include "slaves.hpp"
+
+#include "machine.hpp"
+
+#include <remsh/slave/embedded.hpp>
+
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <stdexcept>
+#include <string_view>
+
+extern char** environ;
+
+namespace remsh::bench {
+
+namespace {
+
+constexpr const char* slave_mark = "--as-slave-with-bytes";
+constexpr std::chrono::seconds patience{30};
+
+}  // namespace
+
+std::optional<int> run_as_slave(int argc, char** argv) {
+  if (argc < 3 || std::string_view(argv[1]) != slave_mark) return std::nullopt;
+  std::optional<Ballast> ballast;
+  if (const std::size_t bytes = std::stoull(argv[2]); bytes > 0) ballast.emplace(bytes);
+  return run_slave_program(argc - 2, argv + 2);
+}
+
+Slaves::Slaves(const std::string& directory)
+    : directory_(directory),
+      tcp_({.slave_collection = collection_}),
+      unix_({.slave_collection = collection_, .path = directory + "/socket"}) {
+  tcp_.start();
+  unix_.start();
+}
+
+Slaves::~Slaves() {
+  for (const pid_t pid : pids_) ::kill(pid, SIGKILL);
+  for (const pid_t pid : pids_) {
+    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
+}
+
+Slaves::Started Slaves::start_tcp(const std::string& name, std::size_t ballast) {
+  return start(tcp_.address(), name, ballast);
+}
+
+Slaves::Started Slaves::start_unix(const std::string& name) { return start(unix_.address(), name, 0); }
+
+Slaves::Started Slaves::start(const std::string& address, const std::string& name, std::size_t ballast) {
+  const std::string bytes = std::to_string(ballast);
+  const std::string basedir = directory_ + "/" + name;
+  std::vector<char*> argv;
+  for (const char* arg : {"bench", slave_mark, bytes.c_str(), "--master", address.c_str(), "--once", "--quiet",
+                          "--name", name.c_str(), "--basedir", basedir.c_str()}) {
+    argv.push_back(const_cast<char*>(arg));
+  }
+  argv.push_back(nullptr);
+  pid_t pid = -1;
+  if (const int error = ::posix_spawn(&pid, "/proc/self/exe", nullptr, nullptr, argv.data(), environ); error != 0) {
+    errno = error;
+    fail("posix_spawn");
+  }
+  pids_.push_back(pid);
+  auto slave = collection_.get_slave(patience, [&](const Slave& candidate) { return candidate.name() == name; });
+  if (!slave) throw std::runtime_error("the slave '" + name + "' did not register in time; it may have said why above");
+  return {std::move(slave), pid};
+}
+
+}  // namespace remsh::bench

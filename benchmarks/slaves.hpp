@@ -1,0 +1,45 @@
+// Slaves: this program's slaves, in processes of their own.
+#pragma once
+
+#include <remsh/master.hpp>
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace remsh::bench {
+
+/// First thing in main(): where this process was started to be a slave it is one, and the exit code is given.
+std::optional<int> run_as_slave(int argc, char** argv);
+
+/// A master and the slaves that it started, over TCP and over a unix socket. One thread at a time.
+class Slaves {
+ public:
+  /// The socket and the slaves' directories are made in `directory`.
+  explicit Slaves(const std::string& directory);
+  Slaves(const Slaves&) = delete;
+  Slaves& operator=(const Slaves&) = delete;
+  ~Slaves();  ///< ends them
+
+  struct Started {
+    std::shared_ptr<Slave> slave;
+    pid_t pid = -1;
+  };
+  Started start_tcp(const std::string& name, std::size_t ballast = 0);  ///< with so many bytes resident
+  Started start_unix(const std::string& name);
+
+ private:
+  Started start(const std::string& address, const std::string& name, std::size_t ballast);
+
+  std::string directory_;
+  std::vector<pid_t> pids_;
+  SlaveCollection collection_;
+  TcpSlaveListener tcp_;
+  UnixSlaveListener unix_;
+};
+
+}  // namespace remsh::bench

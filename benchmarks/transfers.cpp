@@ -1,0 +1,69 @@
+// W3: send and fetch a file in memory.
+
+#include "slaves.hpp"
+#include "timing.hpp"
+#include "works.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+
+namespace remsh::bench {
+
+namespace {
+
+class Transfers final : public Work {
+ public:
+  explicit Transfers(const Bench& bench)
+      : bench_(bench),
+        from_(bench.scratch + "/from"),
+        to_(bench.scratch + "/to"),
+        ours_(bench.slaves.start_tcp("transfers")) {
+    const std::string piece(1 << 20, 'x');
+    std::ofstream file(from_, std::ios::binary);
+    for (std::uint64_t written = 0; written < bench.options.bytes; written += piece.size()) file << piece;
+    if (!file.flush()) throw std::runtime_error("no room for " + from_);
+  }
+
+  void run_round(std::size_t round, Report& report) override {
+    const auto sent = in_turns(
+        round, [&] { return once(limit_.pid(), [&] { limit_.send(from_, to_); }); },
+        [&] { return once(ours_.pid, [&] { ours_.slave->send(from_, to_); }); });
+    add("W3 send", sent, report);
+    const auto fetched = in_turns(
+        round, [&] { return once(limit_.pid(), [&] { limit_.fetch(from_, to_); }); },
+        [&] { return once(ours_.pid, [&] { ours_.slave->fetch(from_, to_); }); });
+    add("W3 fetch", fetched, report);
+  }
+
+  [[nodiscard]] std::size_t lines() const override { return 4; }
+
+ private:
+  template <class Move>
+  Throughput once(pid_t peer, Move move) {
+    std::filesystem::remove(to_);
+    const auto taken = time_once(static_cast<double>(bench_.options.bytes), peer, move);
+    if (std::filesystem::file_size(to_) != bench_.options.bytes) throw std::runtime_error("not all of a file came");
+    std::filesystem::remove(to_);
+    return taken;
+  }
+
+  static void add(const std::string& work, const std::pair<Throughput, Throughput>& pair, Report& report) {
+    report.add({work, "MiB/s", Measure::Better::more, 1.05}, pair.first.mib_per_second, pair.second.mib_per_second);
+    report.add({work, "CPU s/GiB", Measure::Better::less, 1.1}, pair.first.cpu_per_gib, pair.second.cpu_per_gib);
+  }
+
+  const Bench& bench_;
+  LimitPeer& limit_ = bench_.tcp_limit;
+  const std::string from_;
+  const std::string to_;
+  Slaves::Started ours_;
+};
+
+}  // namespace
+
+std::unique_ptr<Work> make_transfers(const Bench& bench) { return std::make_unique<Transfers>(bench); }
+
+}  // namespace remsh::bench

@@ -1,0 +1,42 @@
+// Works: each work of the library beside its limit, one round at a time.
+#pragma once
+
+#include "limits.hpp"
+#include "options.hpp"
+#include "report.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+namespace remsh::bench {
+
+/// A work that is measured. One thread at a time.
+class Work {
+ public:
+  virtual ~Work() = default;
+
+  /// Measures limit and ours once, one after the other; in odd rounds ours first.
+  virtual void run_round(std::size_t round, Report& report) = 0;
+
+  /// How many lines of the report it fills.
+  [[nodiscard]] virtual std::size_t lines() const = 0;
+};
+
+class Slaves;
+
+/// What works are measured with; lives longer than they.
+struct Bench {
+  const Options& options;
+  const std::string& scratch;
+  LimitPeer& tcp_limit;
+  LimitPeer& unix_limit;
+  Slaves& slaves;
+};
+
+std::unique_ptr<Work> make_round_trips(const Bench& bench);  // W1
+std::unique_ptr<Work> make_transfers(const Bench& bench);    // W3
+std::unique_ptr<Work> make_commands(const Bench& bench);     // W4
+std::unique_ptr<Work> make_output(const Bench& bench);       // W5
+
+}  // namespace remsh::bench
