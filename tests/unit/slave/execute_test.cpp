@@ -254,7 +254,8 @@ TEST_CASE("a caller that takes nothing stops its own command and no other, and g
 
 TEST_CASE("what lies in the pipe when the command has ended is sent, however slow the caller is") {
   Slave slave(0s);
-  ExecuteCommand command = shell("echo $$; head -c 50000 /dev/zero; sleep 1000 & exit 0");  // and that holds the pipe
+  ExecuteCommand command = shell("echo $$; head -c 50000 /dev/zero; cat gate & exit 0");  // who holds the pipe
+  REQUIRE(::mkfifo((slave.dir / "gate").c_str(), 0600) == 0);
   const auto call = std::make_shared<FakeServedCall>("execute", command.to_box());
   call->set_room(StreamName::out, 10);
   slave.start(call);
@@ -270,6 +271,7 @@ TEST_CASE("what lies in the pipe when the command has ended is sent, however slo
   CHECK(std::count(out.begin(), out.end(), '\0') == 50000);
   CHECK(reply.exit_code == 0);
   CHECK(reply.background);
+  slave.dir.write("gate", "");  // lets it go
 }
 
 TEST_CASE("output that exactly fills the room does not wait for more of it") {
