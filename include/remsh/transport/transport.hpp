@@ -79,11 +79,12 @@ class Transport {
   virtual IoResult write_some(std::span<const std::string_view> buffers) = 0;
 
   /// Waits until one of the directions is ready, the stream has ended or failed (then all asked for are), or the time
-  /// is over (then none). Called by the thread that reads.
+  /// is over (then none; also earlier, where a signal came). Called by the thread that reads, or the one that writes.
   virtual Ready wait(Ready directions, Duration wait) = 0;
 
   /// Tell `watcher` with `token` when one of the directions becomes ready, once; an event disarms both. A new call
-  /// replaces the one before; Ready::none disarms. An event of the old arming may still come afterwards.
+  /// replaces the one before; Ready::none disarms. An event of the old arming may still come afterwards; and a pair of
+  /// descriptors may tell of each direction, and of its shutdown.
   virtual void arm(Watcher& watcher, Ready directions, std::uint64_t token) = 0;
 
   /// The watcher will not be used any more; called once, before destruction, by who armed.

@@ -3,6 +3,7 @@
 #include "os/threads.hpp"
 #include "os/unique_fd.hpp"
 #include "transport/descriptor_watch.hpp"
+#include "unit/transport/recorder.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -29,6 +30,8 @@ using remsh::DescriptorWatch;
 using remsh::Loop;
 using remsh::Ready;
 using remsh::UniqueFd;
+using remsh::test::Recorder;
+using remsh::test::settle;
 
 namespace {
 
@@ -46,43 +49,6 @@ Pair socket_pair() {
 void put(const UniqueFd& fd) { REQUIRE(::write(fd.get(), "x", 1) == 1); }
 
 remsh::TimePoint from_now(remsh::Duration d) { return std::chrono::steady_clock::now() + d; }
-
-/// Returns when the loop has been through everything that was there before: functions, events and timers due.
-void settle(Loop& loop) {
-  for (int turn = 0; turn < 3; ++turn) {
-    std::promise<void> done;
-    loop.at(remsh::TimePoint::min(), [&] { loop.post([&] { done.set_value(); }); });
-    done.get_future().get();
-  }
-}
-
-/// Records what it is told.
-struct Recorder final : remsh::Watched {
-  void on_ready(std::uint32_t number, Ready directions) override {
-    {
-      const std::lock_guard lock(mutex);
-      events.emplace_back(number, directions);
-    }
-    changed.notify_all();
-  }
-  void wait_for(std::size_t count) {
-    std::unique_lock lock(mutex);
-    REQUIRE(changed.wait_for(lock, 60s, [&] { return events.size() >= count; }));
-  }
-  std::size_t count() {
-    const std::lock_guard lock(mutex);
-    return events.size();
-  }
-  std::pair<std::uint32_t, Ready> event(std::size_t i) {
-    const std::lock_guard lock(mutex);
-    return events[i];
-  }
-
- private:
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::vector<std::pair<std::uint32_t, Ready>> events;
-};
 
 }  // namespace
 

@@ -1,0 +1,34 @@
+// Acceptor: takes the connections of one listening socket, on the loop.
+#pragma once
+
+#include "os/unique_fd.hpp"
+#include "transport/loop.hpp"
+
+#include <functional>
+#include <memory>
+
+namespace remsh {
+
+/// Accepts on the loop thread, and hands each connection on. Thread-safe.
+///
+/// Where no descriptor is left for a connection it is closed, so that the other side learns it, and there is a pause.
+/// The loop must outlive it.
+class Acceptor {
+ public:
+  /// `on_connection` is called on the loop thread for each connection, and must not block. `on_failure`, which may be
+  /// empty, is called there with an errno value when connections cannot be taken, at most every ten seconds.
+  Acceptor(Loop& loop, UniqueFd listening, std::function<void(UniqueFd)> on_connection,
+           std::function<void(int)> on_failure);
+  Acceptor(const Acceptor&) = delete;
+  Acceptor& operator=(const Acceptor&) = delete;
+  ~Acceptor();  ///< stops
+
+  /// Closes the socket. Neither function runs afterwards; one that is running is waited for, but on the loop thread.
+  void stop();
+
+ private:
+  class State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace remsh

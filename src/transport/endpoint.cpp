@@ -1,0 +1,428 @@
+// Addresses; listening, connecting and accepting for TCP and unix sockets.
+#include "transport/endpoint.hpp"
+
+#include "base/text.hpp"
+#include "os/random.hpp"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+namespace remsh {
+namespace {
+
+/// How often who waits to be connected looks for a stop.
+constexpr Duration look_interval = std::chrono::milliseconds(20);
+
+Failure failure(int error, const std::string& what) {
+  const Errc code = error == EADDRINUSE ? Errc::in_use : Errc::local_os_error;
+  return {code, what + ": " + std::generic_category().message(error), error};
+}
+
+Failure malformed(std::string_view text, const std::string& why) {
+  return {Errc::invalid_argument, "the address '" + escaped(text) + "' " + why, 0};
+}
+
+UniqueFd new_socket(int family, int protocol = 0) {
+#if defined(SOCK_CLOEXEC)
+  return UniqueFd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
+#else
+  UniqueFd fd(::socket(family, SOCK_STREAM, protocol));  // no way to do it in one step
+  if (fd) ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
+  if (fd) ::fcntl(fd.get(), F_SETFL, O_NONBLOCK);
+  return fd;
+#endif
+}
+
+void set_blocking(int fd) noexcept {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags >= 0) ::fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
+void set_option(int socket, int level, int name, int value) noexcept {
+  ::setsockopt(socket, level, name, &value, sizeof value);
+}
+
+// Internet addresses.
+
+using AddressList = std::unique_ptr<addrinfo, void (*)(addrinfo*)>;
+
+Result<AddressList> look_up(const Address& address, int flags) {
+  addrinfo wanted{};
+  wanted.ai_socktype = SOCK_STREAM;
+  wanted.ai_flags = AI_NUMERICSERV | flags;
+  addrinfo* found = nullptr;
+  const int error = ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &wanted, &found);
+  AddressList list(found, [](addrinfo* first) {
+    if (first != nullptr) ::freeaddrinfo(first);
+  });
+  if (error == EAI_SYSTEM) return failure(errno, to_string(address));
+  if (error != 0) {
+    return Failure{Errc::local_os_error,
+                   to_string(address) + ": look up '" + address.host + "': " + ::gai_strerror(error), 0};
+  }
+  return list;
+}
+
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof(sockaddr_storage);
+  [[nodiscard]] sockaddr* get() noexcept { return reinterpret_cast<sockaddr*>(&storage); }
+  [[nodiscard]] const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+/// A connection of a socket with itself: what a TCP port without a listener gives, now and then, to who connects to it
+/// from this host, when the system picks that very port for it.
+bool is_with_itself(int socket) noexcept {
+  SocketAddress here;
+  SocketAddress there;
+  return ::getsockname(socket, here.get(), &here.size) == 0 && ::getpeername(socket, there.get(), &there.size) == 0 &&
+         (here.storage.ss_family == AF_INET || here.storage.ss_family == AF_INET6) && here.size == there.size &&
+         std::memcmp(here.get(), there.get(), here.size) == 0;
+}
+
+// Unix addresses.
+
+constexpr std::size_t max_path = sizeof(sockaddr_un::sun_path) - 1;
+
+SocketAddress unix_address(const std::string& path) {
+  SocketAddress address;
+  auto* name = reinterpret_cast<sockaddr_un*>(&address.storage);
+  name->sun_family = AF_UNIX;
+  std::copy(path.begin(), path.end(), name->sun_path);  // the zero behind is there already
+  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
+  return address;
+}
+
+/// What is wrong with a path for a socket; empty for nothing.
+std::string path_fault(std::string_view path) {
+  if (path.empty()) return "has no path behind 'unix:'";
+  if (path.find('\0') != std::string_view::npos) return "has a zero byte in its path";
+  if (path.size() > max_path) {
+    return "has a path of " + std::to_string(path.size()) + " bytes, and a unix socket takes at most " +
+           std::to_string(max_path);
+  }
+  return {};
+}
+
+/// A new name in the directory of `path`.
+std::string name_beside(const std::string& path) {
+  std::array<char, 4> random{};
+  random_bytes(random);
+  std::string name = path.substr(0, path.rfind('/') + 1) + ".r";
+  for (const char c : random) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    name += digits[static_cast<unsigned char>(c) >> 4U];
+    name += digits[static_cast<unsigned char>(c) & 15U];
+  }
+  return name;
+}
+
+/// Whether somebody listens at a path: 0, or the error of who tried.
+int try_to_connect(const std::string& path) noexcept {
+  const UniqueFd socket = new_socket(AF_UNIX);
+  const SocketAddress address = unix_address(path);
+  if (!socket) return errno;
+  return ::connect(socket.get(), address.get(), address.size) == 0 ? 0 : errno;
+}
+
+bool same_file(const struct stat& a, const struct stat& b) noexcept {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/// Removes a file that is not wanted any more.
+struct Temporary {
+  std::string path;
+  ~Temporary() { ::unlink(path.c_str()); }
+};
+
+/// Makes room at `path` where what is there is a socket that nobody listens to. Two who do this at once do not remove
+/// each other's: what was taken away by mistake is put back.
+Result<void> clear_stale(const std::string& path) {
+  const std::string what = "unix:" + path;
+  struct stat found {};
+  if (::lstat(path.c_str(), &found) != 0) {
+    if (errno == ENOENT) return {};
+    return failure(errno, what);
+  }
+  if (!S_ISSOCK(found.st_mode)) return Failure{Errc::in_use, what + ": is there already, and is no socket", EEXIST};
+  const int error = try_to_connect(path);
+  if (error == ENOENT) return {};
+  if (error == 0 || error == EAGAIN) return failure(EADDRINUSE, what);
+  if (error != ECONNREFUSED) return failure(error, what);
+  const Temporary aside{name_beside(path)};
+  if (::rename(path.c_str(), aside.path.c_str()) != 0) {
+    if (errno == ENOENT) return {};
+    return failure(errno, what);
+  }
+  struct stat moved {};
+  if (::lstat(aside.path.c_str(), &moved) == 0 && !same_file(found, moved)) {
+    static_cast<void>(::link(aside.path.c_str(), path.c_str()));
+    return failure(EADDRINUSE, what);
+  }
+  return {};
+}
+
+// Connecting.
+
+Failure gave_up(const std::string& what, const std::stop_token& stop) {
+  if (stop.stop_requested()) return {Errc::cancelled, what + ": stopped while connecting", 0};
+  return {Errc::timeout, what + ": no connection in time", 0};
+}
+
+/// Waits a little for a socket to be connected, or, without one, for its own sake. False: too late, or stopped.
+bool wait_a_little(int socket, Deadline deadline, const std::stop_token& stop) noexcept {
+  const TimePoint now = std::chrono::steady_clock::now();
+  if (stop.stop_requested() || deadline.has_passed(now)) return false;
+  const Duration wait = deadline.is_never() ? look_interval : std::min(look_interval, deadline.at() - now);
+  pollfd polled{socket, POLLOUT, 0};
+  ::poll(&polled, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count()));
+  return true;
+}
+
+Result<UniqueFd> connect_one(int family, int protocol, const sockaddr* address, socklen_t size, const std::string& what,
+                             Deadline deadline, const std::stop_token& stop) {
+  UniqueFd socket = new_socket(family, protocol);
+  if (!socket) return failure(errno, what);
+  int error = 0;
+  while (::connect(socket.get(), address, size) != 0) {
+    error = errno;
+    if (error != EAGAIN) break;  // of a unix socket: too many wait there already
+    if (!wait_a_little(-1, deadline, stop)) return gave_up(what, stop);
+    error = 0;
+  }
+  if (error == EINPROGRESS || error == EINTR) {
+    for (;;) {
+      pollfd polled{socket.get(), POLLOUT, 0};
+      if (::poll(&polled, 1, 0) > 0) break;
+      if (!wait_a_little(socket.get(), deadline, stop)) return gave_up(what, stop);
+    }
+    socklen_t length = sizeof error;
+    if (::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
+  }
+  if (error == 0 && is_with_itself(socket.get())) error = ECONNREFUSED;
+  if (error != 0) return failure(error, what);
+  set_blocking(socket.get());
+  return socket;
+}
+
+}  // namespace
+
+Result<Address> parse_address(std::string_view text) {
+  constexpr std::string_view forms = "; HOST:PORT, [ADDRESS]:PORT or unix:PATH is wanted";
+  const auto bad = [&](const std::string& why) { return malformed(text, why + std::string(forms)); };
+  if (text.empty()) return bad("is empty");
+  Address address;
+  std::string_view rest = text;
+  if (rest.starts_with("unix:")) {
+    rest.remove_prefix(5);
+    if (const std::string fault = path_fault(rest); !fault.empty()) return malformed(text, fault);
+    address.kind = Address::Kind::unix_socket;
+    address.path = rest;
+    return address;
+  }
+  if (rest.starts_with("tcp:")) rest.remove_prefix(4);
+  std::string_view port;
+  if (rest.starts_with('[')) {
+    const std::size_t close = rest.find(']');
+    if (close == std::string_view::npos) return bad("has a '[' without a ']'");
+    address.host = rest.substr(1, close - 1);
+    rest.remove_prefix(close + 1);
+    if (!rest.starts_with(':')) return bad("has no port behind the ']'");
+    port = rest.substr(1);
+  } else {
+    const std::size_t colon = rest.find(':');
+    if (colon == std::string_view::npos) return bad("has no port");
+    if (rest.find(':', colon + 1) != std::string_view::npos) {
+      return bad("has more than one colon, and is not an IPv6 address in brackets");
+    }
+    address.host = rest.substr(0, colon);
+    port = rest.substr(colon + 1);
+  }
+  if (address.host.empty()) return bad("has no host");
+  if (address.host.find('\0') != std::string::npos) return bad("has a zero byte in its host");
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
+  if (error != std::errc() || end != port.data() + port.size() || address.port == 0) {
+    return bad("has the port '" + escaped(port) + "', which is not a number from 1 to 65535");
+  }
+  return address;
+}
+
+std::string to_string(const Address& address) {
+  if (address.kind == Address::Kind::unix_socket) return "unix:" + address.path;
+  const bool bare = address.host.find(':') == std::string::npos;
+  return (bare ? address.host : "[" + address.host + "]") + ":" + std::to_string(address.port);
+}
+
+Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int backlog) {
+  const Address address{Address::Kind::tcp, host, port, {}};
+  auto list = look_up(address, AI_PASSIVE);
+  if (!list) return std::move(list).failure();
+  int error = EADDRNOTAVAIL;
+  for (const addrinfo* entry = list->get(); entry != nullptr; entry = entry->ai_next) {
+    UniqueFd socket = new_socket(entry->ai_family, entry->ai_protocol);
+    if (socket) {
+      set_option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);  // connections of before do not keep the port
+      if (entry->ai_family == AF_INET6) set_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+      if (::bind(socket.get(), entry->ai_addr, entry->ai_addrlen) == 0 && ::listen(socket.get(), backlog) == 0) {
+        return socket;
+      }
+    }
+    error = errno;
+  }
+  return failure(error, to_string(address));
+}
+
+Result<UnixListening> listen_unix(const std::string& path, int backlog) {
+  const std::string what = "unix:" + path;
+  if (const std::string fault = path_fault(path); !fault.empty()) return malformed(what, fault);
+  // It is made under another name, and linked to its own when all is done: nobody can meet it half made, and a link
+  // never replaces anything.
+  const Temporary temporary{name_beside(path)};
+  if (temporary.path.size() > max_path) return failure(ENAMETOOLONG, what);
+  UniqueFd socket = new_socket(AF_UNIX);
+  if (!socket) return failure(errno, what);
+  constexpr mode_t ours_alone = S_IRUSR | S_IWUSR;
+  static_cast<void>(::fchmod(socket.get(), ours_alone));  // Linux makes the file with it; others by the chmod below
+  const SocketAddress address = unix_address(temporary.path);
+  struct stat made {};
+  if (::bind(socket.get(), address.get(), address.size) != 0 || ::chmod(temporary.path.c_str(), ours_alone) != 0 ||
+      ::listen(socket.get(), backlog) != 0 || ::lstat(temporary.path.c_str(), &made) != 0) {
+    return failure(errno, what);
+  }
+  for (int tries = 0; tries < 8; ++tries) {
+    if (::link(temporary.path.c_str(), path.c_str()) == 0) {
+      return UnixListening{std::move(socket), SocketFile{path, made.st_dev, made.st_ino}};
+    }
+    if (errno != EEXIST) return failure(errno, what);
+    if (auto cleared = clear_stale(path); !cleared) return std::move(cleared).failure();
+  }
+  return failure(EADDRINUSE, what);  // somebody is always faster
+}
+
+void remove_socket_file(const SocketFile& file) noexcept {
+  struct stat found {};
+  if (::lstat(file.path.c_str(), &found) == 0 && found.st_dev == file.device && found.st_ino == file.inode) {
+    ::unlink(file.path.c_str());
+  }
+}
+
+Result<UniqueFd> connect_to(const Address& address, Deadline deadline, const std::stop_token& stop) {
+  const std::string what = to_string(address);
+  if (address.kind == Address::Kind::unix_socket) {
+    if (const std::string fault = path_fault(address.path); !fault.empty()) return malformed(what, fault);
+    const SocketAddress name = unix_address(address.path);
+    return connect_one(AF_UNIX, 0, name.get(), name.size, what, deadline, stop);
+  }
+  auto list = look_up(address, 0);
+  if (!list) return std::move(list).failure();
+  Result<UniqueFd> result = failure(EADDRNOTAVAIL, what);
+  for (const addrinfo* entry = list->get(); entry != nullptr; entry = entry->ai_next) {
+    result = connect_one(entry->ai_family, entry->ai_protocol, entry->ai_addr, entry->ai_addrlen, what, deadline, stop);
+    if (result || result.failure().code == Errc::timeout || result.failure().code == Errc::cancelled) break;
+  }
+  return result;
+}
+
+Accepted accept_one(int listening) noexcept {
+  for (;;) {
+#if defined(__linux__) || defined(__FreeBSD__)
+    UniqueFd socket(::accept4(listening, nullptr, nullptr, SOCK_CLOEXEC));
+#else
+    UniqueFd socket(::accept(listening, nullptr, nullptr));
+    if (socket) {
+      ::fcntl(socket.get(), F_SETFD, FD_CLOEXEC);
+      set_blocking(socket.get());  // it may have the mode of the listening one
+    }
+#endif
+    if (socket) return {std::move(socket), 0};
+    switch (errno) {
+      case EINTR:
+      // The connection is gone already; Linux also passes on what the network says of it.
+      case ECONNABORTED:
+      case EPROTO:
+      case ENETDOWN:
+      case ENOPROTOOPT:
+      case EHOSTDOWN:
+      case EHOSTUNREACH:
+      case ENETUNREACH: continue;
+      default: return {UniqueFd(), errno};
+    }
+  }
+}
+
+void set_tcp_options(int socket, bool keepalive, std::chrono::milliseconds user_timeout) noexcept {
+  if (keepalive) set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+#if defined(TCP_USER_TIMEOUT)
+  if (user_timeout.count() > 0) {
+    const auto most = std::chrono::milliseconds(std::chrono::hours(24));
+    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(std::min(user_timeout, most).count()));
+  }
+#else
+  static_cast<void>(user_timeout);
+#endif
+}
+
+Result<uid_t> peer_of_unix(int socket) {
+#if defined(SO_PEERCRED)
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return failure(errno, "ask who connected");
+  if (size != sizeof peer || peer.uid == static_cast<uid_t>(-1)) return failure(EOPNOTSUPP, "ask who connected");
+  return peer.uid;
+#else
+  uid_t user = 0;
+  gid_t group = 0;
+  if (::getpeereid(socket, &user, &group) != 0) return failure(errno, "ask who connected");
+  return user;
+#endif
+}
+
+std::string describe_peer(int socket) {
+  SocketAddress peer;
+  if (::getpeername(socket, peer.get(), &peer.size) != 0) return "unknown";
+  if (peer.storage.ss_family == AF_UNIX) {
+#if defined(SO_PEERCRED)
+    ucred who{};
+    socklen_t size = sizeof who;
+    if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && who.pid > 0) {
+      return "unix pid " + std::to_string(who.pid);
+    }
+#endif
+    return "unix";
+  }
+  std::array<char, NI_MAXHOST> host{};
+  std::array<char, NI_MAXSERV> port{};
+  if (::getnameinfo(peer.get(), peer.size, host.data(), host.size(), port.data(), port.size(),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return "unknown";
+  }
+  const std::string name = host.data();
+  return "tcp " + (name.find(':') == std::string::npos ? name : "[" + name + "]") + ":" + port.data();
+}
+
+std::uint16_t local_port(int socket) noexcept {
+  SocketAddress here;
+  if (::getsockname(socket, here.get(), &here.size) != 0) return 0;
+  if (here.storage.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(here.get())->sin_port);
+  if (here.storage.ss_family == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(here.get())->sin6_port);
+  return 0;
+}
+
+}  // namespace remsh

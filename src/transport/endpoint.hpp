@@ -1,0 +1,84 @@
+// Addresses; listening, connecting and accepting for TCP and unix sockets.
+//
+// Every descriptor made here is closed by exec from its birth.
+#pragma once
+
+#include "base/result.hpp"
+#include "os/unique_fd.hpp"
+
+#include <remsh/base/deadline.hpp>
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+namespace remsh {
+
+/// Where to connect to.
+struct Address {
+  enum class Kind : std::uint8_t { tcp, unix_socket };
+  Kind kind = Kind::tcp;
+  std::string host = {};  ///< of tcp: a name or a number
+  std::uint16_t port = 0;
+  std::string path = {};  ///< of a unix socket
+
+  friend bool operator==(const Address&, const Address&) = default;
+};
+
+/// Takes "HOST:PORT", "[::1]:PORT", either with "tcp:" before it, and "unix:PATH". The message says which part is
+/// wrong.
+Result<Address> parse_address(std::string_view text);
+
+/// As parse_address() takes it: "127.0.0.1:9876", "[::1]:9876", "unix:/run/farm.sock".
+std::string to_string(const Address& address);
+
+/// A socket that listens, non-blocking. `port` 0: the system picks one, see local_port(). A taken one is in_use.
+Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int backlog);
+
+/// Which file a unix socket has, so that who removes it takes no other.
+struct SocketFile {
+  std::string path;
+  dev_t device = 0;
+  ino_t inode = 0;
+};
+
+struct UnixListening {
+  UniqueFd socket;
+  SocketFile file;
+};
+
+/// A unix socket that listens, non-blocking. Its file has mode 0600 before anybody can connect. A stale one, to which
+/// nobody listens, is replaced; one that is in use is in_use, and anything else of that name is left alone.
+Result<UnixListening> listen_unix(const std::string& path, int backlog);
+
+/// Removes a socket's file, if it is still that one.
+void remove_socket_file(const SocketFile& file) noexcept;
+
+/// Connects; all addresses of a host name are tried. Blocks: until the deadline (timeout) or a stop (cancelled), the
+/// look-up of a name excepted. The socket is in blocking mode.
+Result<UniqueFd> connect_to(const Address& address, Deadline deadline, const std::stop_token& stop = {});
+
+/// A connection, or an errno value: EAGAIN where none waits. Connections that are gone already are passed over.
+struct Accepted {
+  UniqueFd socket;
+  int error = 0;
+};
+Accepted accept_one(int listening) noexcept;
+
+/// For connections over a network: notice a dead peer by the system's means too. `user_timeout` 0: left alone.
+void set_tcp_options(int socket, bool keepalive, std::chrono::milliseconds user_timeout) noexcept;
+
+/// The user on the other side of a unix socket, as it connected.
+Result<uid_t> peer_of_unix(int socket);
+
+/// The other side in words: "tcp 127.0.0.1:40112", "unix pid 4242".
+std::string describe_peer(int socket);
+
+/// The port of a TCP socket of ours; 0 where there is none.
+std::uint16_t local_port(int socket) noexcept;
+
+}  // namespace remsh
