@@ -10,14 +10,11 @@ void throw_failure(const Failure& failure, std::string slave, std::string operat
   const auto raise = [&]<class Exception>(std::in_place_type_t<Exception>) {
     throw Exception(failure.code, std::move(slave), std::move(operation), failure.message, os);
   };
-  switch (failure.code) {
-    case Errc::timeout: raise(std::in_place_type<Timeout>);
-    case Errc::cancelled: raise(std::in_place_type<Cancelled>);
-    case Errc::connection_lost: raise(std::in_place_type<ConnectionLost>);
-    case Errc::auth_failed: raise(std::in_place_type<AuthError>);
-    case Errc::protocol_error: raise(std::in_place_type<ProtocolError>);
-    default: break;
-  }
+  if (failure.code == Errc::timeout) raise(std::in_place_type<Timeout>);
+  if (failure.code == Errc::cancelled) raise(std::in_place_type<Cancelled>);
+  if (failure.code == Errc::connection_lost) raise(std::in_place_type<ConnectionLost>);
+  if (failure.code == Errc::auth_failed) raise(std::in_place_type<AuthError>);
+  if (failure.code == Errc::protocol_error) raise(std::in_place_type<ProtocolError>);
   throw Error(failure.code, std::move(slave), std::move(operation), failure.message, os);
 }
 

@@ -48,6 +48,11 @@ void Admissions::log(LogLevel level, const std::string& peer, const std::string&
   if (options_.log) options_.log(LogRecord{level, "listener", peer, message});
 }
 
+void Admissions::cannot_accept(int error) const {
+  log(LogLevel::error, "",
+      "cannot take connections: " + std::generic_category().message(error) + "; slaves will try again");
+}
+
 void Admissions::admit(std::unique_ptr<Transport> connection, Done done) {
   const std::string address = connection->description();
   std::optional<Failure> refused;

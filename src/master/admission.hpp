@@ -40,6 +40,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   [[nodiscard]] const std::shared_ptr<Loop>& loop() const noexcept { return loop_; }
   [[nodiscard]] std::shared_ptr<Slave> last_accepted() const;
   void log(LogLevel level, const std::string& peer, const std::string& message) const;
+  void cannot_accept(int error) const;
 
  private:
   friend class Admission;

@@ -95,6 +95,7 @@ std::shared_ptr<Peer> Peer::start(std::unique_ptr<Transport> transport, std::sha
 
 Peer::~Peer() {
   // Nobody is inside: they would hold us. The io thread may hold a late event, which finds nobody.
+  assert(!serving_ || serving_->threads.empty());  // wait_until_left() was not called
   if (transport_) transport_->disarm_for_good(loop_->watcher());
   if (has_slot_) loop_->remove(slot_);
 }
@@ -105,8 +106,7 @@ void Peer::close(const std::string& reason, std::optional<std::uint64_t> retry) 
   closing_ = true;
   end_ = Failure{Errc::connection_lost, reason, 0};
   engine_.goodbye(reason, retry);
-  flush(lock);
-  if (transport_) transport_->shutdown();  // the reader sees it, and declares the end
+  flush(lock);  // who writes last shuts down; the reader sees it, and declares the end
   settle();
 }
 
@@ -244,7 +244,8 @@ void Peer::wake(Waiter& waiter) {
 }
 
 void Peer::wake_for_room() {
-  if (queue_.data_bytes() >= max_queued_data) return;
+  if (!lacked_room_ || queue_.data_bytes() >= max_queued_data) return;
+  lacked_room_ = false;
   if (room_waiters_ > 0) {
     for (Waiter* waiter = parked_; waiter != nullptr; waiter = waiter->next) {
       if (waiter->wants_room) wake(*waiter);
@@ -256,8 +257,14 @@ void Peer::wake_for_room() {
 }
 
 std::size_t Peer::room(std::uint64_t credit) const {
-  if (ended_ || credit < min_credit || queue_.data_bytes() >= max_queued_data) return 0;
+  if (ended_ || credit < min_credit || lacks_room(credit)) return 0;
   return static_cast<std::size_t>(std::min<std::uint64_t>(credit, Block::max_payload));
+}
+
+/// Only the queue is in the way; who finds that is told when it is not any more. Credit tells by itself.
+bool Peer::lacks_room(std::uint64_t credit) const {
+  if (ended_ || credit < min_credit || queue_.data_bytes() < max_queued_data) return false;
+  return lacked_room_ = true;
 }
 
 // --- writing
@@ -266,7 +273,7 @@ std::size_t Peer::room(std::uint64_t credit) const {
 /// is left to settle().
 void Peer::flush(Locked& lock) {
   if (writing_ || ended_) return;
-  for (int round = 0; round < 2 && !queue_.empty(); ++round) {
+  for (int round = 0; round < (closing_ ? 3 : 2) && !queue_.empty(); ++round) {
     std::array<std::string_view, 64> views;
     const std::size_t count = queue_.gather(views);
     std::size_t total = 0;
@@ -286,6 +293,7 @@ void Peer::flush(Locked& lock) {
     }
     if (!is_ok || result.bytes < total) break;
   }
+  if (closing_ && !ended_) transport_->shutdown();
   wake_for_room();
 }
 
@@ -322,6 +330,7 @@ void Peer::take_in(const IoResult& result, std::span<const char> buffer, const O
   if (decoder_.error() != BoxError::none) {
     over = Failure{Errc::protocol_error, "the other side sent " + std::string(to_string(decoder_.error())), 0};
   } else if (const auto& goodbye = engine_.said_goodbye(); goodbye && !over) {
+    if (!closing_) end_.reset();  // it says more than a write that failed meanwhile
     over = Failure{Errc::connection_lost, "goodbye: " + without_controls(goodbye->reason), 0};
   }
   if (over) declare_end(std::move(*over));
@@ -392,6 +401,7 @@ void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_wo
     unlink(me);
     me.parked = me.woken = false;
   }
+  if (me.is_server && !ended_) return;  // it begins an operation now, which resigns for it
   resign(me);
   settle();
 }
@@ -482,7 +492,7 @@ void Peer::serve_calls() {
   Locked lock(*this);
   while (!ended_) {
     if (!serving_->ready.empty()) {
-      const auto service = std::make_shared<PeerService>(shared_from_this(), std::move(serving_->ready.front()));
+      auto service = std::make_shared<PeerService>(shared_from_this(), std::move(serving_->ready.front()));
       serving_->ready.pop_front();
       ++serving_->busy;
       serving_->acted = true;
@@ -490,6 +500,7 @@ void Peer::serve_calls() {
       resign(me);  // and nobody arms: the tick does, if this takes long
       lock.unlock();
       service->run(options_.serve);
+      service.reset();  // the last of it may lock
       lock.lock();
       --serving_->busy;
       continue;

@@ -103,7 +103,6 @@ struct SlaveServer::Impl {
 
   std::mutex mutex;
   std::condition_variable changed;
-  std::weak_ptr<rpc::Peer> peer;
   unsigned serving = 0;
 };
 

@@ -22,7 +22,7 @@ struct LocalListenerOptions {
   std::chrono::milliseconds keepalive_patience{10000};
   std::chrono::milliseconds handshake_timeout{10000};
   std::chrono::milliseconds arbitration_timeout{5000};
-  std::chrono::milliseconds kill_after{2000};  ///< kill_slave(): from the end of its connection to SIGKILL
+  std::chrono::milliseconds kill_after{10000};  ///< from the end of its connection to SIGKILL
 
   LogHook log = {};
   std::shared_ptr<Runtime> runtime = {};

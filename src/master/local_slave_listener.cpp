@@ -1,0 +1,171 @@
+#include <remsh/master/local_slave_listener.hpp>
+
+#include "base/embedded_mark.hpp"
+#include "base/text.hpp"
+#include "base/throw_failure.hpp"
+#include "master/listener_impl.hpp"
+#include "os/file.hpp"
+#include "os/process.hpp"
+#include "os/unique_fd.hpp"
+
+#include <remsh/base/error.hpp>
+#include <remsh/transport/descriptors.hpp>
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <set>
+#include <utility>
+
+extern char** environ;
+
+namespace remsh {
+
+namespace {
+
+/// True where the process has ended before the time is over.
+bool wait_for_end(const Process& process, std::chrono::milliseconds limit) {
+  const TimePoint until = std::chrono::steady_clock::now() + limit;
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    pollfd end{process.exit_descriptor(), POLLIN, 0};
+    const int ready = ::poll(&end, 1, static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000)));
+    if (ready > 0) return true;
+    if (left.count() <= 0) return false;
+  }
+}
+
+std::string ended_as(Process& process) {
+  const auto status = process.reap();
+  if (!status || !*status) return "its end is not known";
+  if ((*status)->signal) return "killed by signal " + std::to_string(*(*status)->signal);
+  return "exit code " + std::to_string((*status)->code.value_or(-1));
+}
+
+}  // namespace
+
+/// The processes that we started and that were not reaped.
+struct LocalSlaveListener::Local {
+  std::vector<std::string> command;
+  bool embedded = false;
+  std::chrono::milliseconds kill_after{0};
+
+  std::mutex mutex;
+  std::condition_variable reaped;
+  std::map<const Slave*, Process> children;  // those whose end nobody waits for yet
+  std::set<pid_t> living;                    // and all that are not reaped
+  unsigned count = 0;
+
+  Result<Process> spawn_slave(const std::string& basedir, const std::string& name, int socket) const;
+  void collect(const Slave* slave);
+};
+
+Result<Process> LocalSlaveListener::Local::spawn_slave(const std::string& basedir, const std::string& name,
+                                                       int socket) const {
+  SpawnRequest request;
+  if (embedded) {
+    request.args = {"/proc/self/exe", embedded_mark};
+  } else {
+    request.args = command.empty() ? std::vector<Bytes>{"remsh-slave"} : command;
+  }
+  for (const std::string& more : {std::string("--stdio"), "--basedir=" + basedir, "--name=" + name}) {
+    request.args.push_back(more);
+  }
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
+    request.env.emplace_back(*variable);
+  }
+  request.in = socket;
+  request.out = socket;
+  request.err = STDERR_FILENO;
+  return spawn(request);
+}
+
+/// Waits until the process of a slave whose connection has ended is gone, helps where it is not, and reaps it.
+void LocalSlaveListener::Local::collect(const Slave* slave) {
+  std::unique_lock lock(mutex);
+  const auto found = children.find(slave);
+  if (found == children.end()) return;
+  auto child = children.extract(found);
+  lock.unlock();
+  Process& process = child.mapped();
+  if (!wait_for_end(process, kill_after)) process.signal_group(SIGKILL);
+  wait_for_end(process, kill_after);
+  const pid_t pid = process.pid();
+  { const Process gone = std::move(process); }  // reaps
+  lock.lock();
+  living.erase(pid);
+  reaped.notify_all();
+}
+
+LocalSlaveListener::LocalSlaveListener(LocalListenerOptions options)
+    : SlaveListener(base_options(options)), local_(std::make_unique<Local>()) {
+  local_->command = std::move(options.command);
+  local_->embedded = options.embedded;
+  local_->kill_after = options.kill_after;
+}
+
+LocalSlaveListener::~LocalSlaveListener() { shut_down(); }
+
+std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedir, const std::string& given_name) {
+  std::string name = given_name;
+  if (name.empty()) {
+    const std::lock_guard lock(local_->mutex);
+    name = "local-" + std::to_string(++local_->count);
+  }
+  const std::string what = "start in '" + escaped(basedir) + "'";
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+    throw_failure(os_failure(errno, "socketpair"), name, what);
+  }
+  UniqueFd ours(pair[0]);
+  UniqueFd theirs(pair[1]);
+  auto process = local_->spawn_slave(basedir, name, theirs.get());
+  if (!process) {
+    Failure failure = std::move(process).failure();
+    failure.code = Errc::local_os_error;
+    if (!local_->embedded && local_->command.empty()) {
+      failure.message += "; install remsh-slave on the PATH, or give the listener a command or `embedded`";
+    }
+    throw_failure(failure, name, what);
+  }
+  theirs.reset();
+  const std::string description = "local process " + std::to_string(process->pid());
+  std::shared_ptr<Slave> slave;
+  try {
+    slave = handle_new_connection(socket_transport(ours.release(), description, true));
+  } catch (const Error& error) {
+    // Most often it has ended: say how.
+    if (!wait_for_end(*process, local_->kill_after)) process->signal_group(SIGKILL);
+    wait_for_end(*process, local_->kill_after);
+    const std::string end = ended_as(*process);
+    throw Error(error.code(), name, what, error.message() + " (" + end + "; it may have said more on stderr)", error.os());
+  }
+  {
+    const std::lock_guard lock(local_->mutex);
+    local_->living.insert(process->pid());
+    local_->children.emplace(slave.get(), std::move(*process));
+  }
+  slave->on_disconnect([local = local_.get(), key = slave.get()] { local->collect(key); });
+  return slave;
+}
+
+bool LocalSlaveListener::kill_slave(const std::shared_ptr<Slave>& slave) {
+  std::unique_lock lock(local_->mutex);
+  if (!slave || !local_->children.contains(slave.get())) return false;
+  const pid_t pid = local_->children.find(slave.get())->second.pid();
+  lock.unlock();
+  slave->disconnect("killed by the master");
+  lock.lock();
+  local_->reaped.wait(lock, [this, pid] { return !local_->living.contains(pid); });
+  return true;
+}
+
+}  // namespace remsh

@@ -1,0 +1,79 @@
+#include <remsh/master/unix_slave_listener.hpp>
+
+#include "base/text.hpp"
+#include "base/throw_failure.hpp"
+#include "master/listener_impl.hpp"
+#include "transport/acceptor.hpp"
+#include "transport/endpoint.hpp"
+
+#include <remsh/base/error.hpp>
+#include <remsh/transport/descriptors.hpp>
+
+#include <unistd.h>
+
+#include <mutex>
+#include <string>
+#include <utility>
+
+namespace remsh {
+
+struct UnixSlaveListener::Unix {
+  std::string path;
+  int backlog = 0;
+
+  mutable std::mutex mutex;
+  std::unique_ptr<Acceptor> acceptor;
+  SocketFile file;
+};
+
+UnixSlaveListener::UnixSlaveListener(UnixListenerOptions options)
+    : SlaveListener(base_options(options)), unix_(std::make_unique<Unix>()) {
+  unix_->path = options.path;
+  unix_->backlog = options.backlog;
+}
+
+UnixSlaveListener::~UnixSlaveListener() {
+  stop();
+  shut_down();
+}
+
+void UnixSlaveListener::start() {
+  const std::lock_guard lock(unix_->mutex);
+  if (unix_->acceptor) return;
+  auto listening = listen_unix(unix_->path, unix_->backlog);
+  if (!listening) throw_failure(listening.failure(), "", "listen on unix:" + escaped(unix_->path));
+  unix_->file = listening->file;
+  const std::shared_ptr<Admissions>& admissions = impl().admissions;
+  unix_->acceptor = std::make_unique<Acceptor>(
+      *admissions->loop(), std::move(listening->socket),
+      [this](UniqueFd connection) {
+        const auto uid = peer_of_unix(connection.get());
+        if (!uid.ok() || (*uid != ::geteuid() && *uid != 0)) {
+          const std::string who = uid.ok() ? "user " + std::to_string(*uid) : "an unknown user";
+          impl().admissions->log(LogLevel::warning, "unix:" + unix_->path, "not let in: " + who + " is not ours");
+          return;
+        }
+        std::string description = describe_peer(connection.get());
+        admit(socket_transport(connection.release(), std::move(description)));
+      },
+      [this](int error) { impl().admissions->cannot_accept(error); });
+  admissions->log(LogLevel::info, "", "listens on unix:" + escaped(unix_->path));
+}
+
+void UnixSlaveListener::stop() {
+  std::unique_ptr<Acceptor> acceptor;
+  {
+    const std::lock_guard lock(unix_->mutex);
+    if (!unix_->acceptor) return;
+    acceptor = std::move(unix_->acceptor);
+    remove_socket_file(unix_->file);
+  }
+  acceptor->stop();
+}
+
+std::string UnixSlaveListener::address() const {
+  const std::lock_guard lock(unix_->mutex);
+  return unix_->acceptor ? "unix:" + unix_->path : std::string();
+}
+
+}  // namespace remsh
