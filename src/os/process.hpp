@@ -22,7 +22,7 @@ struct SpawnRequest {
   int in = -1;              ///< -1: /dev/null
   int out = -1;
   int err = -1;
-  bool use_pidfd = true;    ///< false: as on a system that has none
+  bool use_pidfd = true;  ///< false: as on a system that has none
 };
 
 /// How a process ended: one of the two is set.

@@ -200,8 +200,8 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   bool stopped_ = false;  // before it was started
   Ending ending_ = Ending::by_itself;
   bool killing_ = false;
-  bool stuck_ = false;       // could not be killed; the call is failed
-  bool exited_ = false;      // the leader; it is reaped at the very end, so that its group stays ours
+  bool stuck_ = false;   // could not be killed; the call is failed
+  bool exited_ = false;  // the leader; it is reaped at the very end, so that its group stays ours
   bool grace_over_ = false;
   bool unflushed_ = false;
 };
@@ -502,9 +502,8 @@ bool CommandSet::Command::is_done() const {
   if (stuck_) return true;
   if (!exited_ || killing_) return false;
   if (ending_ == Ending::cancelled) return true;
-  return std::all_of(outputs_.begin(), outputs_.end(), [this](const Output& output) {
-    return !output.pipe || (grace_over_ && output.owed == 0);
-  });
+  return std::all_of(outputs_.begin(), outputs_.end(),
+                     [this](const Output& output) { return !output.pipe || (grace_over_ && output.owed == 0); });
 }
 
 void CommandSet::Command::settle() {

@@ -204,7 +204,7 @@ TEST_CASE("without descriptors a program reads nothing and its output is dropped
 
 #if defined(__linux__)
 TEST_CASE("a program inherits the three descriptors and nothing else") {
-  const UniqueFd careless(::open("/dev/null", O_RDONLY));  // without O_CLOEXEC, as a host program may
+  const UniqueFd careless(::open("/dev/null", O_RDONLY));         // without O_CLOEXEC, as a host program may
   CHECK(output_of(shell("ls /proc/self/fd")) == "0\n1\n2\n3\n");  // 3: what ls reads
 }
 

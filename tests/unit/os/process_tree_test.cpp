@@ -95,7 +95,8 @@ bool lives(pid_t pid) {
 
 // Shapes in which a process tries to get away; each writes its pid when it has.
 constexpr const char* in_session = "setsid sh -c 'echo $$; exec sleep 1000' & ";
-constexpr const char* double_forked = "(setsid sh -c '(trap \"\" TERM; echo $(exec sh -c \"echo \\$PPID\"); while :; do sleep 1000; done) & exit' &) ; ";
+constexpr const char* double_forked =
+    "(setsid sh -c '(trap \"\" TERM; echo $(exec sh -c \"echo \\$PPID\"); while :; do sleep 1000; done) & exit' &) ; ";
 
 }  // namespace
 

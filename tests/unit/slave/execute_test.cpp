@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -348,7 +349,8 @@ TEST_CASE("a cancelled command is over only when nothing of it lives, wherever i
   for (const bool ignores : {false, true}) {
     const Bytes trap = ignores ? "trap '' TERM; " : "";
     ExecuteCommand command = shell(
-        trap + "setsid sh -c 'echo $$ > session; exec sleep 1000' & "
+        trap +
+        "setsid sh -c 'echo $$ > session; exec sleep 1000' & "
         "(setsid sh -c '(echo $(exec sh -c \"echo \\$PPID\") > orphan; while :; do sleep 1000; done) & exit' &) ; "
         "while ! [ -s session ] || ! [ -s orphan ]; do :; done; echo $$; wait; sleep 1000");
     command.kill_after = ignores ? 20ms : 1h;
@@ -539,6 +541,39 @@ TEST_CASE("a command's environment is the slave's with the changes, or only thes
   CHECK(out.starts_with("A=3\nB=2\nREMSH_COMMAND="));
   CHECK(out.find("mine") == Bytes::npos);
   CHECK(std::count(out.begin(), out.end(), '\n') == 3);
+}
+
+TEST_CASE("commands started and cancelled by many threads at once all come to an end") {
+  Slave slave;
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> callers;
+  for (int t = 0; t < 4; ++t) {
+    callers.emplace_back([&slave, &wrong, t] {
+      for (int i = 0; i < 15; ++i) {
+        ExecuteCommand command = shell("cat; echo x");
+        command.in = true;
+        const auto call = std::make_shared<FakeServedCall>("execute", command.to_box());
+        const bool is_cancelled = (t + i) % 3 == 0;
+        if (i % 2 == 0) call->set_room(StreamName::out, 1);
+        slave.start(call);
+        call->feed("some input");
+        if (is_cancelled) {
+          call->cancel();
+        } else {
+          call->end_input();
+          call->add_room(StreamName::out, 100);
+        }
+        auto outcome = call->outcome();
+        if (outcome.ok() == is_cancelled) ++wrong;
+        if (outcome.ok() && call->sent(StreamName::out) != "some inputx\n") ++wrong;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  CHECK(wrong == 0);
+  slave.sync();
+  CHECK(slave.commands->size() == 0);
+  CHECK(!has_zombie());
 }
 
 TEST_CASE("when the set is stopped all commands are gone and new ones are refused") {
