@@ -233,8 +233,7 @@ Result<void> NewFile::commit(mode_t mode) {
   if (::fchmod(file_.get(), mode & 07777) != 0) return os_failure(errno, "chmod");
   // Some file systems tell only now that they could not keep what was written.
   if (::close(file_.release()) != 0 && errno != EINTR) return os_failure(errno, "close");
-  if (const int error =
-          rename_at(directory_.get(), temporary_.c_str(), directory_.get(), name_.c_str(), overwrite_)) {
+  if (const int error = rename_at(directory_.get(), temporary_.c_str(), directory_.get(), name_.c_str(), overwrite_)) {
     return os_failure(error, "create");
   }
   temporary_.clear();

@@ -166,8 +166,7 @@ class Removal {
   bool unlock(const char* name) {
     const int error = errno;
     struct stat status {};
-    if (::fstatat(here(), name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) &&
-        lacks_rights(status) &&
+    if (::fstatat(here(), name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode) && lacks_rights(status) &&
         ::fchmodat(here(), name, (status.st_mode & 07777) | S_IRWXU, AT_SYMLINK_NOFOLLOW) == 0) {
       return true;
     }
@@ -183,9 +182,9 @@ class Removal {
   // Always false. The message names what stood in the way, below the directory that holds the tree.
   bool fail(int error, const char* name) {
     Bytes path;
-    for (const Level& level : levels_) path += (path.empty() ? "" : "/") + level.name;
-    if (name != nullptr) path += (path.empty() ? "" : "/") + Bytes(name);
-    if (path.size() > max_shown_path) path = "..." + path.substr(path.size() - max_shown_path);
+    for (const Level& level : levels_) path.append(path.empty() ? "" : "/").append(level.name);
+    if (name != nullptr) path.append(path.empty() ? "" : "/").append(name);
+    if (path.size() > max_shown_path) path = Bytes("...").append(path, path.size() - max_shown_path);
     failure_ = os_failure(error, "remove '" + escaped(path) + "'");
     return false;
   }

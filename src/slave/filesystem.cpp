@@ -18,7 +18,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -33,7 +32,7 @@ using namespace operations;
 using rpc::ServedCall;
 
 constexpr std::size_t max_info_file = 64 * 1024;
-constexpr std::size_t max_info = 1024 * 1024;  // what an answer could not carry need not be collected
+constexpr std::size_t max_info = 1024 * 1024;       // what an answer could not carry need not be collected
 constexpr std::size_t copy_step = 4 * 1024 * 1024;  // between two looks whether the caller still wants it
 
 Result<Box> answer_of(const Result<void>& result) {
@@ -52,17 +51,16 @@ std::map<Bytes, Bytes> environment() {
   return result;
 }
 
-// The content of a file of the information directory; nothing for what is no such file.
-Result<std::optional<Bytes>> read_info_file(int directory, const Bytes& name) {
-  constexpr auto none = [] { return Result<std::optional<Bytes>>(std::nullopt); };
+// Reads a file of the information directory; false for what is no such file.
+Result<bool> read_info_file(int directory, const Bytes& name, Bytes& content) {
   struct stat status {};
-  if (::fstatat(directory, name.c_str(), &status, 0) != 0 || !S_ISREG(status.st_mode)) return none();
+  if (::fstatat(directory, name.c_str(), &status, 0) != 0 || !S_ISREG(status.st_mode)) return false;
   auto file = open_file(directory, name);
   if (!file) {
-    if (file.failure().os == ENOENT) return none();  // removed meanwhile
+    if (file.failure().os == ENOENT) return false;  // removed meanwhile
     return std::move(file).failure();
   }
-  Bytes content(max_info_file + 1, '\0');
+  content.resize(max_info_file + 1);
   std::size_t size = 0;
   while (size < content.size()) {
     const auto count = read_file(file->fd.get(), std::span(content).subspan(size));
@@ -71,8 +69,7 @@ Result<std::optional<Bytes>> read_info_file(int directory, const Bytes& name) {
     size += *count;
   }
   content.resize(size);
-  if (size > max_info_file || content.find('\0') != Bytes::npos) return none();
-  return std::optional<Bytes>(std::move(content));
+  return size <= max_info_file && content.find('\0') == Bytes::npos;
 }
 
 Result<Box> read_info(const Directory& base) {
@@ -90,16 +87,17 @@ Result<Box> read_info(const Directory& base) {
     if (entry == nullptr && errno != 0) return os_failure(errno, "info");
     if (entry == nullptr) return reply.to_box();
     Bytes name = entry->d_name;
-    auto content = read_info_file(::dirfd(directory.get()), name);
-    if (!content) {
-      Failure failure = std::move(content).failure();
+    Bytes content;
+    const auto read = read_info_file(::dirfd(directory.get()), name, content);
+    if (!read) {
+      Failure failure = read.failure();
       failure.message = "info/" + escaped(name) + ": " + failure.message;
       return failure;
     }
-    if (!*content) continue;
-    total += name.size() + (*content)->size() + 2;
+    if (!*read) continue;
+    total += name.size() + content.size() + 2;
     if (total > max_info) return Failure{Errc::too_large, "info/ holds more than a call can carry (1 MiB)", 0};
-    reply.files.emplace(std::move(name), std::move(**content));
+    reply.files.emplace(std::move(name), std::move(content));
   }
 }
 
@@ -203,21 +201,19 @@ void add_filesystem(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace
   dispatcher.add("mkdir", typed_handler<MkdirRequest>([here](const auto& request, auto&) {
                    return answer_of(make_directories(here()->descriptor(), request.path, request.mode));
                  }));
-  dispatcher.add("remove", typed_handler<RemoveRequest>([here](const auto& request, auto& call) {
-                   return answer_of(
-                       remove_tree(here()->descriptor(), request.path, [&call] { return call.cancelled(); }));
-                 }));
-  dispatcher.add("rename", typed_handler<TwoPathsRequest>([here](const auto& request, auto&) {
-                   const auto at = here();
-                   return answer_of(rename_path(at->descriptor(), request.from, at->descriptor(), request.to,
-                                                request.overwrite));
-                 }));
-  dispatcher.add("copy", typed_handler<TwoPathsRequest>([here](const auto& request, auto& call) {
-                   return copy(request, *here(), call);
-                 }));
-  dispatcher.add("stat", typed_handler<StatRequest>([here](const auto& request, auto&) {
-                   return stat(request, *here());
-                 }));
+  dispatcher.add(
+      "remove", typed_handler<RemoveRequest>([here](const auto& request, auto& call) {
+        return answer_of(remove_tree(here()->descriptor(), request.path, [&call] { return call.cancelled(); }));
+      }));
+  dispatcher.add(
+      "rename", typed_handler<TwoPathsRequest>([here](const auto& request, auto&) {
+        const auto at = here();
+        return answer_of(rename_path(at->descriptor(), request.from, at->descriptor(), request.to, request.overwrite));
+      }));
+  dispatcher.add("copy", typed_handler<TwoPathsRequest>(
+                             [here](const auto& request, auto& call) { return copy(request, *here(), call); }));
+  dispatcher.add("stat",
+                 typed_handler<StatRequest>([here](const auto& request, auto&) { return stat(request, *here()); }));
 }
 
 }  // namespace remsh

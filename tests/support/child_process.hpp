@@ -4,6 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#if defined(__linux__)
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#endif
+
 #include <cerrno>
 #include <functional>
 #include <iostream>
@@ -31,6 +37,23 @@ inline bool drop_privileges() {
   if (::geteuid() != 0) return true;
   constexpr uid_t nobody = 65534;
   return ::setgid(nobody) == 0 && ::setuid(nobody) == 0;
+}
+
+/// Makes a system call fail with an error from now on, as it would on a system that has it not. False where that cannot
+/// be done here. Only in a child.
+inline bool refuse_system_call([[maybe_unused]] unsigned number, [[maybe_unused]] unsigned error) {
+#if defined(__linux__)
+  sock_filter filter[] = {
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},  // the number is first in struct seccomp_data
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, number},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | error},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  sock_fprog program{4, filter};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+#else
+  return false;
+#endif
 }
 
 }  // namespace remsh::test

@@ -8,12 +8,13 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -165,8 +166,8 @@ TEST_CASE("a path that cannot be a file's is refused, with the system's word for
 
 TEST_CASE("names may be any bytes: newlines, invalid UTF-8, the longest there are") {
   TempDir dir;
-  for (const std::string& name : {std::string("a\nb"), std::string("\xff\xfe\x80"), std::string(" "), std::string("-rf"),
-                                  std::string(255, 'n')}) {
+  for (const std::string& name : {std::string("a\nb"), std::string("\xff\xfe\x80"), std::string(" "),
+                                  std::string("-rf"), std::string(255, 'n')}) {
     CAPTURE(name);
     CHECK(error_of(put(dir / name, "x")) == 0);
     CHECK(dir.read(name) == "x");
@@ -311,6 +312,39 @@ TEST_CASE("rename refuses what exists, unless it may be replaced") {
   CHECK(dir.has("f"));
 }
 
+#if defined(SYS_renameat2) && defined(SYS_renameat)
+TEST_CASE("without a rename that never replaces, names are still given without replacing") {
+  for (const bool has_links : {true, false}) {
+    CAPTURE(has_links);
+    TempDir dir;
+    dir.write("a", "A");
+    dir.write("b", "B");
+    REQUIRE(::mkdir((dir / "d").c_str(), 0755) == 0);
+    const int code = run_in_child([&] {
+      if (!test::refuse_system_call(SYS_renameat2, EINVAL)) return test::skipped;
+      if (!has_links && !test::refuse_system_call(SYS_linkat, EPERM)) return test::skipped;
+      const auto rename = [&](const std::string& from, const std::string& to) {
+        return error_of(rename_path(AT_FDCWD, dir / from, AT_FDCWD, dir / to, false));
+      };
+      if (rename("a", "b") != EEXIST || rename("a", "d") != EEXIST) return 1;
+      if (rename("missing", "c") != ENOENT || rename("d", "b") != EEXIST) return 2;
+      if (rename("a", "c") != 0 || rename("d", "e") != 0 || rename("e", "e/inside") != EINVAL) return 3;
+      if (error_of(put(dir / "c", "x")) != EEXIST || error_of(put(dir / "new", "x")) != 0) return 4;
+      auto late = NewFile::create(AT_FDCWD, dir / "late", false);
+      if (!late || error_of(put(dir / "late", "first")) != 0) return 5;
+      return error_of(late->commit(0644)) == EEXIST ? 0 : 6;
+    });
+    CHECK((code == 0 || code == test::skipped));
+    if (code == test::skipped) continue;
+    CHECK(dir.read("c") == "A");
+    CHECK(dir.read("b") == "B");
+    CHECK(dir.read("late") == "first");
+    CHECK(dir.has("e"));
+    CHECK(dir.count() == 5);
+  }
+}
+#endif
+
 TEST_CASE("rename works between two directories that are held open, and moves a link itself") {
   TempDir one;
   TempDir two;
@@ -328,9 +362,8 @@ TEST_CASE("of many who rename to the same name at once exactly one wins") {
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) dir.write("from" + std::to_string(i), std::to_string(i));
   for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([&, i] {
-      won += rename_path(AT_FDCWD, dir / ("from" + std::to_string(i)), AT_FDCWD, dir / "to", false).ok();
-    });
+    threads.emplace_back(
+        [&, i] { won += rename_path(AT_FDCWD, dir / ("from" + std::to_string(i)), AT_FDCWD, dir / "to", false).ok(); });
   }
   for (auto& thread : threads) thread.join();
   CHECK(won == 1);

@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -177,6 +178,19 @@ TEST_CASE("copy copies content and permissions, and leaves nothing else") {
   CHECK(session.dir.has("also empty"));
   CHECK(session.dir.count() == 4);
 }
+
+#if defined(SYS_copy_file_range)
+TEST_CASE("copy does without the help of the kernel") {
+  Session session;
+  const std::string content(1'000'000, 'x');
+  session.dir.write("a", content);
+  const int code = test::run_in_child([&] {
+    if (!test::refuse_system_call(SYS_copy_file_range, EXDEV)) return test::skipped;
+    return session.error("copy", two_paths("a", "b")) == 0 ? 0 : 1;
+  });
+  CHECK((code == test::skipped || (code == 0 && session.dir.read("b") == content)));
+}
+#endif
 
 TEST_CASE("copy reads to the end what tells no size") {
   Session session;
