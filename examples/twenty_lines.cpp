@@ -1,0 +1,20 @@
+#include <iostream>
+#include <remsh/master.hpp>
+
+int main() try {
+  remsh::SlaveCollection slaves;
+  remsh::TcpSlaveListener listener({.slave_collection = slaves});
+  listener.start();
+  std::cout << "now start a slave:  remsh-slave --master " << listener.address() << std::endl;
+
+  auto slave = slaves.get_slave(remsh::block, [](const remsh::Slave& s) { return s.info().system == "linux"; });
+  slave->mkdir("project");
+  auto print = [](remsh::BytesView bytes) { std::cout << bytes; };
+  auto status = slave->execute({"sh", "-c", "echo hello from $(hostname) | tee out.txt"},
+                               {.cwd = "project", .stdout_cb = print, .timeout = std::chrono::minutes(10)});
+  slave->fetch("project/out.txt", "out.txt", {.overwrite = true});
+  return status.ok() ? 0 : 1;
+} catch (const remsh::Error& error) {
+  std::cerr << error.what() << '\n';
+  return 1;
+}
