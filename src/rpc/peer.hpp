@@ -111,7 +111,7 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
   [[nodiscard]] std::optional<Engine::Goodbye> said_goodbye() const;
 
   /// Waits until the connection has ended, all callers have left and all server threads are gone. After close(); never
-  /// on the loop, in a callback, or in a served operation.
+  /// on the loop, in a callback, or in a served operation. Who starts a peer that serves calls it before letting go.
   void wait_until_left();
 
   [[nodiscard]] const std::string& description() const noexcept { return description_; }
@@ -169,6 +169,7 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
   void declare_end(Failure failure);
   void write_failed(int error);
   [[nodiscard]] std::size_t room(std::uint64_t credit) const;
+  [[nodiscard]] bool lacks_room(std::uint64_t credit) const;
 
   // Serving.
   void serve_calls();
@@ -203,6 +204,7 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
   std::uint32_t number_ = 0;  // of the last arming
   Waiter* parked_ = nullptr;  // list
   unsigned room_waiters_ = 0;
+  mutable bool lacked_room_ = false;  // somebody found the queue full since all were told
   Waiter io_waiter_;          // stands for the io thread as reader
 
   // The end.

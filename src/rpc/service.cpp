@@ -21,9 +21,11 @@ PeerService::PeerService(std::shared_ptr<Peer> peer, std::shared_ptr<OpenService
 PeerService::~PeerService() {
   Peer::Locked lock(*peer_);
   state_->owner = nullptr;
-  if (std::exchange(promised_, false)) --peer_->promised_;
-  if (state_->answered) return;
-  peer_->engine_.fail(*state_, {Errc::remote_failure, "the operation ended without an answer", 0});
+  if (!state_->answered) {
+    peer_->engine_.fail(*state_, {Errc::remote_failure, "the operation ended without an answer", 0});
+  } else if (!promised_) {
+    return;
+  }
   finish(lock);
 }
 
@@ -42,9 +44,16 @@ void PeerService::run(const std::function<void(const std::shared_ptr<ServedCall>
 }
 
 void PeerService::finish(Peer::Locked& lock) {
-  if (running == this) return;  // the server thread flushes
+  if (std::exchange(promised_, false)) --peer_->promised_;
+  if (running == this && peer_->is_covered_by_tick()) return;  // the server thread flushes
   peer_->flush(lock);
   peer_->settle();
+}
+
+void PeerService::wait(Peer::Locked& lock, Waiter& me, HasWork has_work) {
+  waiters_.push_back(&me);
+  peer_->wait_for(lock, me, TimePoint::max(), has_work);
+  std::erase(waiters_, &me);
 }
 
 void PeerService::answer(Box results) {
@@ -76,38 +85,38 @@ void PeerService::announce_total(std::uint64_t bytes) {
 bool PeerService::write(StreamName stream, Block block, std::size_t count) {
   Peer::Locked lock(*peer_);
   Waiter me;
-  waiter_ = &me;
   me.wants_room = true;
   const auto room = [&] { return peer_->room(credit(stream).room()); };
   const auto has_work = [&] { return is_over() || room() > 0; };
   while (count > 0) {
-    peer_->wait_for(lock, me, TimePoint::max(), has_work);
+    wait(lock, me, has_work);
     if (is_over() || peer_->ended_) break;
     const std::size_t part = std::min(count, room());
-    Block rest;
-    if (part < count) std::memcpy(rest.payload().data(), block.payload().data() + part, count - part);
+    std::optional<Block> rest;
+    if (part < count) {
+      rest.emplace();
+      std::memcpy(rest->payload().data(), block.payload().data() + part, count - part);
+    }
     peer_->engine_.send_output(*state_, stream, std::move(block), part, std::exchange(total_, std::nullopt));
     peer_->flush(lock);
     peer_->settle();
-    block = std::move(rest);
+    if (rest) block = std::move(*rest);
     count -= part;
   }
-  waiter_ = nullptr;
   return count == 0;
 }
 
 std::optional<std::string_view> PeerService::read() {
   Peer::Locked lock(*peer_);
+  if (current_ && current_->last) return std::string_view();
   if (current_) {
     peer_->engine_.consumed(*state_, *current_);
     current_.reset();
     peer_->flush(lock);
   }
   Waiter me;
-  waiter_ = &me;
   const auto has_work = [&] { return is_over() || !state_->in.empty(); };
-  peer_->wait_for(lock, me, TimePoint::max(), has_work);
-  waiter_ = nullptr;
+  wait(lock, me, has_work);
   if (is_over() || state_->in.empty()) return std::nullopt;
   current_ = state_->in.take();
   return current_->bytes();
@@ -117,11 +126,10 @@ std::size_t PeerService::room(StreamName stream) const {
   const std::lock_guard lock(peer_->mutex_);
   if (is_over()) return 0;
   const std::uint64_t available = credit(stream).room();
-  const std::size_t room = peer_->room(available);
-  if (room == 0 && available > 0) {
+  if (peer_->lacks_room(available) && !std::exchange(is_thirsty_, true)) {
     peer_->thirsty_.push_back(std::const_pointer_cast<PeerService>(shared_from_this()));
   }
-  return room;
+  return peer_->room(available);
 }
 
 void PeerService::send(StreamName stream, Block block, std::size_t count) {
@@ -132,7 +140,6 @@ void PeerService::send(StreamName stream, Block block, std::size_t count) {
 
 void PeerService::flush() {
   Peer::Locked lock(*peer_);
-  if (std::exchange(promised_, false)) --peer_->promised_;
   finish(lock);
 }
 
@@ -151,15 +158,15 @@ void PeerService::consumed(const Chunk& chunk) {
 void PeerService::on_change(std::function<void()> callback) {
   {
     const std::lock_guard lock(peer_->mutex_);
-    callback_ = std::move(callback);
+    callback_.swap(callback);  // what was there before goes without the mutex
   }
   tell();  // what has happened already
 }
 
 void PeerService::changed() {
-  if (waiter_ != nullptr) {
-    waiter_->young_until = peer_->now_ + Transport::slice;
-    peer_->wake(*waiter_);
+  for (Waiter* const waiter : waiters_) {
+    waiter->young_until = peer_->now_ + Transport::slice;
+    peer_->wake(*waiter);
   }
   if (callback_) {
     if (auto self = weak_from_this().lock()) peer_->notes_.push_back(std::move(self));
@@ -181,8 +188,10 @@ void PeerService::tell() {
       const std::lock_guard lock(peer_->mutex_);
       callback = callback_;
       tell_again_ = false;
+      is_thirsty_ = false;
     }
     if (callback) callback();
+    callback = nullptr;  // without the mutex: it may hold the last reference to much
     const std::lock_guard lock(peer_->mutex_);
     if (tell_again_) continue;
     telling_ = false;

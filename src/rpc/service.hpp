@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace remsh::rpc {
 
@@ -45,6 +46,7 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
 
  private:
   void finish(Peer::Locked& lock);
+  void wait(Peer::Locked& lock, Waiter& me, HasWork has_work);
   [[nodiscard]] bool is_over() const { return state_->cancelled || state_->answered; }
   [[nodiscard]] const SendCredit& credit(StreamName stream) const {
     return stream == StreamName::err ? state_->err : state_->out;
@@ -56,8 +58,9 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   bool telling_ = false;
   bool tell_again_ = false;
   bool promised_ = false;  // sent, and flush() has not come yet
+  mutable bool is_thirsty_ = false;  // in the peer's list of those that found no room
   std::optional<std::uint64_t> total_;
-  Waiter* waiter_ = nullptr;
+  std::vector<Waiter*> waiters_;  // one thread may read while another writes
   std::optional<Chunk> current_;  // what read() gave
 };
 

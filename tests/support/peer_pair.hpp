@@ -1,0 +1,208 @@
+// PeerPair: a master's peer and a slave's, joined by a transport of the test's choice, on a real loop.
+#pragma once
+
+#include "rpc/peer.hpp"
+#include "transport/loop.hpp"
+
+#include <remsh/transport/descriptors.hpp>
+#include <remsh/transport/memory.hpp>
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace remsh::test {
+
+using TransportPair = std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>>;
+
+inline TransportPair socket_pair() {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
+    throw std::system_error(errno, std::generic_category(), "socketpair");
+  }
+  return {socket_transport(fds[0], "socket 0", true), socket_transport(fds[1], "socket 1", true)};
+}
+
+/// Runs a test over each kind of transport.
+inline void over_each_transport(const std::function<void(const std::function<TransportPair()>&)>& test) {
+  test([] { return memory_pair(); });
+  test([] { return memory_pair(1000); });  // most boxes and writes are cut
+  test(socket_pair);
+}
+
+/// What a transport was asked for. Thread-safe.
+struct TransportCounts {
+  std::atomic<int> writes{0};      // that moved something
+  std::atomic<int> arms{0};
+  std::atomic<int> loop_reads{0};  // made by the loop's thread
+};
+
+/// Another transport, whose calls are counted; write_hook runs before each write. Thread-safe as that one is.
+class CountingTransport final : public Transport {
+ public:
+  CountingTransport(std::unique_ptr<Transport> inner, TransportCounts& counts, const Loop* loop = nullptr,
+                    std::function<void()> write_hook = {})
+      : inner_(std::move(inner)), counts_(counts), loop_(loop), write_hook_(std::move(write_hook)) {}
+
+  IoResult read_some(std::span<char> buffer, Duration wait) override {
+    if (loop_ != nullptr && loop_->is_this_thread()) ++counts_.loop_reads;
+    return inner_->read_some(buffer, wait);
+  }
+  IoResult write_some(std::span<const std::string_view> buffers) override {
+    if (write_hook_) write_hook_();
+    const IoResult result = inner_->write_some(buffers);
+    if (result.status == IoResult::Status::ok) ++counts_.writes;
+    return result;
+  }
+  Ready wait(Ready directions, Duration wait) override { return inner_->wait(directions, wait); }
+  void arm(Watcher& watcher, Ready directions, std::uint64_t token) override {
+    ++counts_.arms;
+    inner_->arm(watcher, directions, token);
+  }
+  void disarm_for_good(Watcher& watcher) noexcept override { inner_->disarm_for_good(watcher); }
+  void shutdown() noexcept override { inner_->shutdown(); }
+  [[nodiscard]] std::string description() const override { return inner_->description(); }
+
+ private:
+  const std::unique_ptr<Transport> inner_;
+  TransportCounts& counts_;
+  const Loop* const loop_;
+  const std::function<void()> write_hook_;
+};
+
+/// A loop that is stopped when its test is over: whoever let it go last might be its own thread.
+class OwnedLoop {
+ public:
+  OwnedLoop() = default;
+  OwnedLoop(const OwnedLoop&) = delete;
+  OwnedLoop& operator=(const OwnedLoop&) = delete;
+  ~OwnedLoop() { loop_->stop(); }
+  operator const std::shared_ptr<Loop>&() const noexcept { return loop_; }
+  Loop* operator->() const noexcept { return loop_.get(); }
+
+ private:
+  const std::shared_ptr<Loop> loop_ = Loop::start();
+};
+
+using Served = std::shared_ptr<rpc::ServedCall>;
+using Handlers = std::map<std::string, std::function<void(const Served&)>, std::less<>>;
+
+/// Options of a peer that serves: by name, and what is not there is unsupported.
+inline rpc::Peer::Options serving(Handlers handlers) {
+  rpc::Peer::Options options;
+  options.engine.serves = true;
+  options.serve = [handlers = std::move(handlers)](const Served& call) {
+    const auto found = handlers.find(call->command());
+    if (found == handlers.end()) {
+      call->fail({Errc::unsupported, "no operation '" + call->command() + "'", 0});
+    } else {
+      found->second(call);
+    }
+  };
+  return options;
+}
+
+/// Ends a peer and waits until nobody is in it.
+inline void end(const std::shared_ptr<rpc::Peer>& peer) {
+  if (!peer) return;
+  peer->close("the test is over");
+  peer->wait_until_left();
+}
+
+/// Two peers, and the loop of both, which may be given; then its owner stops it. Ends the peers in its destructor.
+struct PeerPair {
+  PeerPair(TransportPair transports, Handlers handlers) : PeerPair(std::move(transports), serving(std::move(handlers))) {}
+  PeerPair(TransportPair transports, rpc::Peer::Options slave_options, rpc::Peer::Options master_options = {})
+      : PeerPair(Loop::start(), std::move(transports), std::move(slave_options), std::move(master_options)) {
+    owns_loop = true;
+  }
+  PeerPair(std::shared_ptr<Loop> shared_loop, TransportPair transports, rpc::Peer::Options slave_options,
+           rpc::Peer::Options master_options = {})
+      : loop(std::move(shared_loop)),
+        slave(rpc::Peer::start(std::move(transports.second), loop, std::move(slave_options))),
+        master(rpc::Peer::start(std::move(transports.first), loop, std::move(master_options))) {}
+  PeerPair(const PeerPair&) = delete;
+  PeerPair& operator=(const PeerPair&) = delete;
+  ~PeerPair() {
+    end(master);
+    end(slave);
+    master.reset();
+    slave.reset();
+    if (owns_loop) loop->stop();
+  }
+
+  std::shared_ptr<Loop> loop;
+  bool owns_loop = false;
+  std::shared_ptr<rpc::Peer> slave;
+  std::shared_ptr<rpc::Peer> master;
+};
+
+/// The outcome of a call whose output does not matter.
+inline Result<Box> call(const std::shared_ptr<rpc::Peer>& peer, BytesView command, const Box& arguments = {},
+                        const CallOptions& options = {}, rpc::Call::Kind kind = rpc::Call::Kind::plain) {
+  rpc::Call made(peer, command, arguments, kind, options);
+  for (;;) {
+    switch (made.next()) {
+      case rpc::Call::Event::chunk:
+      case rpc::Call::Event::room: break;
+      case rpc::Call::Event::answered: return std::move(made.answer());
+      case rpc::Call::Event::failed: return made.failure();
+    }
+  }
+}
+
+/// A block that begins with these bytes.
+inline Block block_of(BytesView bytes) {
+  Block result;
+  std::memcpy(result.payload().data(), bytes.data(), bytes.size());
+  return result;
+}
+
+/// Reads and writes whole boxes on the bare other end of a connection. One thread at a time.
+class RawEnd {
+ public:
+  explicit RawEnd(std::unique_ptr<Transport> transport) : transport_(std::move(transport)) {}
+
+  void write(BytesView bytes) {
+    while (!bytes.empty()) {
+      const std::string_view one[] = {bytes};
+      const IoResult result = transport_->write_some(one);
+      if (result.status == IoResult::Status::failed) throw std::runtime_error("RawEnd: broken");
+      bytes.remove_prefix(result.bytes);
+      if (result.bytes == 0) transport_->wait(Ready::write, std::chrono::minutes(1));
+    }
+  }
+  void write(const Box& box) { write(encode(box)); }
+
+  /// The next box, or an empty one at the end of the stream.
+  Box read() {
+    while (!decoder_.next()) {
+      if (decoder_.error() != BoxError::none) throw std::runtime_error("RawEnd: no boxes");
+      buffer_.resize(64 * 1024);
+      const IoResult result = transport_->read_some(buffer_, Transport::slice);
+      if (result.status == IoResult::Status::would_block) continue;
+      if (result.status != IoResult::Status::ok) return {};
+      buffer_.resize(result.bytes);
+      decoder_.feed(buffer_);
+    }
+    return decoder_.box().copy();
+  }
+
+  Transport& transport() { return *transport_; }
+
+ private:
+  std::unique_ptr<Transport> transport_;
+  Bytes buffer_;
+  BoxDecoder decoder_;
+};
+
+}  // namespace remsh::test
