@@ -115,6 +115,14 @@ IoResult send_some(int socket, std::span<const std::string_view> buffers) noexce
   return write_result(::sendmsg(socket, &message, MSG_DONTWAIT | no_signal));
 }
 
+/// One end of a pair whose other end is gone: reading it is the end, writing to it fails.
+UniqueFd dead_socket() noexcept {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return {};
+  ::close(ends[1]);
+  return UniqueFd(ends[0]);
+}
+
 }  // namespace
 
 // SocketTransport.
@@ -272,9 +280,9 @@ void PipeTransport::shutdown() noexcept {
     }
     to_tell = to_tell | (armed_ & directions);
     if (watcher_ != nullptr) watcher_->forget(fd);
-    // The other side is to see the end now. Where there is no socket to be had it sees it when this object goes.
-    const UniqueFd dead(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (dead) ::dup3(dead.get(), fd, O_CLOEXEC);
+    // The other side is to see the end now, and who is about to use the number here too. Where there is no socket to be
+    // had they see it by the flag, and when this object goes.
+    if (const UniqueFd dead = dead_socket(); dead) ::dup3(dead.get(), fd, O_CLOEXEC);
   };
   end(read_from_.get(), read_kind_, write_to_ ? Ready::read : Ready::both);
   if (write_to_) end(write_to_.get(), write_kind_, Ready::write);

@@ -69,6 +69,9 @@ void fill(Transport& transport) {
   }
 }
 
+/// Whether what was filled stays so until somebody reads: TCP goes on moving bytes to the other side for a while.
+bool stays_full(const Transport& transport) { return transport.description() != "tcp"; }
+
 }  // namespace
 
 TEST_CASE("bytes come out as they went in, both ways, however they are cut") {
@@ -169,6 +172,7 @@ TEST_CASE("a wait for either direction ends with the one that is ready") {
     CHECK(a->wait(Ready::both, 1h) == Ready::write);
     REQUIRE(write(*b, "x").status == Status::ok);
     CHECK(a->wait(Ready::read, 1h) == Ready::read);
+    if (!stays_full(*a)) return;
     fill(*a);
     CHECK(a->wait(Ready::both, 1h) == Ready::read);
     CHECK(a->wait(Ready::write, Duration::zero()) == Ready::none);
@@ -237,7 +241,9 @@ TEST_CASE("a transport armed for writing tells when there is room again") {
     fill(*a);
     a->arm(loop->watcher(), Ready::write, Loop::token(slot, 1));
     settle(*loop);
-    CHECK(recorder->count() == 0);
+    if (stays_full(*a)) {
+      CHECK(recorder->count() == 0);
+    }
     std::array<char, 64 * 1024> buffer;
     while (b->read_some(buffer, Transport::slice).status == Status::ok) {
     }
