@@ -38,9 +38,9 @@ std::string quoted(const std::string& name) { return "'" + name + "'"; }
 // --- Admissions
 
 Admissions::Admissions(ListenerOptions options)
-    : options_(std::move(options)),
-      loop_(options_.runtime ? options_.runtime->loop() : nullptr),
-      runtime_(options_.runtime) {
+    : loop_(options.runtime ? options.runtime->loop() : nullptr),
+      runtime_(std::move(options.runtime)),
+      options_(std::move(options)) {
   assert(loop_);
 }
 

@@ -55,12 +55,12 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   void ended(const std::shared_ptr<Admission>& admission);
   [[nodiscard]] bool is_shutting_down() const;
 
-  const ListenerOptions options_;
   const std::shared_ptr<Loop> loop_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::shared_ptr<Runtime> runtime_;  // let go by shut_down()
+  std::shared_ptr<Runtime> runtime_;  // let go by shut_down(): it must not end with us, on a thread of its own
+  const ListenerOptions options_;     // but for the runtime
   bool shutting_down_ = false;
   unsigned services_ = 0;  // functions on service threads
   std::set<std::shared_ptr<Admission>> under_way_;
