@@ -79,9 +79,9 @@ TEST_CASE("an answer and an error are encoded as Twisted encodes them") {
   CHECK(encode({{"_answer", "a"}}) == remsh::test::from_hex("0007 5f616e73776572 0001 61 0000"));
   CHECK(encode({{"_error", "10"}, {"_error_code", "UNHANDLED"}, {"_error_description", ""}}) ==
         remsh::test::from_hex("0006 5f6572726f72 0002 3130"
-                           "000b 5f6572726f725f636f6465 0009 554e48414e444c4544"
-                           "0012 5f6572726f725f6465736372697074696f6e 0000"
-                           "0000"));
+                              "000b 5f6572726f725f636f6465 0009 554e48414e444c4544"
+                              "0012 5f6572726f725f6465736372697074696f6e 0000"
+                              "0000"));
 }
 
 TEST_CASE("the longest key and the longest value come through") {
