@@ -10,6 +10,9 @@ cxx=${CXX:-c++}
 
 skip() { echo "skipped: $*"; exit 77; }
 
+# The name of the temporary directory is new each time; what is compiled in it is not.
+export CCACHE_NOHASHDIR=1
+
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 

@@ -11,9 +11,10 @@ int main() {
     remsh::TcpSlaveListener listener({.slave_collection = slaves});
     listener.start();
     std::cout << "remsh " << remsh::version << " listens on " << listener.address() << '\n';
+    const bool open = listener.port() != 0;
     const bool any = slaves.get_slave(remsh::no_wait) != nullptr || slaves.get_slave(1ms) != nullptr;
     listener.stop();
-    return listener.port() != 0 && !any ? 0 : 1;
+    return open && !any ? 0 : 1;
   } catch (const remsh::Error& error) {
     std::cerr << error.what() << '\n';
     return 1;
