@@ -1,5 +1,6 @@
 #include <remsh/master/local_slave_listener.hpp>
 
+#include "auth/handshake.hpp"
 #include "base/embedded_mark.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
@@ -76,7 +77,7 @@ Result<Process> LocalSlaveListener::Local::spawn_slave(const std::string& basedi
   } else {
     request.args = command.empty() ? std::vector<Bytes>{"remsh-slave"} : command;
   }
-  for (const std::string& more : {std::string("--stdio"), "--basedir=" + basedir, "--name=" + name}) {
+  for (const std::string& more : {std::string("--stdio"), std::string("--quiet"), "--basedir=" + basedir, "--name=" + name}) {
     request.args.push_back(more);
   }
   for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
@@ -121,6 +122,10 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
     name = "local-" + std::to_string(++local_->count);
   }
   const std::string what = "start in '" + escaped(basedir) + "'";
+  if (!auth::is_slave_name(name)) {
+    throw Error(Errc::invalid_argument, "", "start '" + escaped(name) + "'",
+                "a name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or digit");
+  }
   std::array<int, 2> pair{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
     throw_failure(os_failure(errno, "socketpair"), name, what);

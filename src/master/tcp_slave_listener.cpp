@@ -59,9 +59,7 @@ void TcpSlaveListener::start() {
   const std::lock_guard lock(tcp_->mutex);
   if (tcp_->acceptor) return;
   auto socket = listen_tcp(tcp_->host, tcp_->wanted_port, tcp_->backlog);
-  if (!socket) {
-    throw_failure(socket.failure(), "", "listen on " + tcp_->host + ":" + std::to_string(tcp_->wanted_port));
-  }
+  if (!socket) throw_failure(socket.failure(), "", "listen");
   tcp_->port = local_port(socket->get());
   const std::shared_ptr<Admissions>& admissions = impl().admissions;
   tcp_->acceptor = std::make_unique<Acceptor>(

@@ -41,7 +41,7 @@ void UnixSlaveListener::start() {
   const std::lock_guard lock(unix_->mutex);
   if (unix_->acceptor) return;
   auto listening = listen_unix(unix_->path, unix_->backlog);
-  if (!listening) throw_failure(listening.failure(), "", "listen on unix:" + escaped(unix_->path));
+  if (!listening) throw_failure(listening.failure(), "", "listen");
   unix_->file = listening->file;
   const std::shared_ptr<Admissions>& admissions = impl().admissions;
   unix_->acceptor = std::make_unique<Acceptor>(

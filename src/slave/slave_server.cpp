@@ -242,6 +242,10 @@ ServeResult SlaveServer::Impl::connect_and_serve(const Address& address) {
     if (is_stopped()) return over(Reason::stopped, "stopped");
     return over(Reason::unreachable, socket.failure().message);
   }
+  if (!is_to_this_host(socket->get())) {
+    return over(Reason::refused,
+                "this slave has no key, so it serves masters on the loopback alone: reach others through an ssh tunnel");
+  }
   return serve(socket_transport(socket->release(), to_string(address)));
 }
 

@@ -417,6 +417,18 @@ std::string describe_peer(int socket) {
   return "tcp " + (name.find(':') == std::string::npos ? name : "[" + name + "]") + ":" + port.data();
 }
 
+bool is_to_this_host(int socket) noexcept {
+  SocketAddress peer;
+  if (::getpeername(socket, peer.get(), &peer.size) != 0) return false;
+  if (peer.storage.ss_family == AF_UNIX) return true;
+  if (peer.storage.ss_family == AF_INET) {
+    return ntohl(reinterpret_cast<const sockaddr_in*>(peer.get())->sin_addr.s_addr) >> 24U == 127;
+  }
+  if (peer.storage.ss_family != AF_INET6) return false;
+  const in6_addr& address = reinterpret_cast<const sockaddr_in6*>(peer.get())->sin6_addr;
+  return IN6_IS_ADDR_LOOPBACK(&address) || (IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr[12] == 127);
+}
+
 std::uint16_t local_port(int socket) noexcept {
   SocketAddress here;
   if (::getsockname(socket, here.get(), &here.size) != 0) return 0;

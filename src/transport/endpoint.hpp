@@ -78,6 +78,9 @@ Result<uid_t> peer_of_unix(int socket);
 /// The other side in words: "tcp 127.0.0.1:40112", "unix pid 4242".
 std::string describe_peer(int socket);
 
+/// True for a unix socket and for TCP on the loopback: nobody on a network sits on the other side or in between.
+bool is_to_this_host(int socket) noexcept;
+
 /// The port of a TCP socket of ours; 0 where there is none.
 std::uint16_t local_port(int socket) noexcept;
 

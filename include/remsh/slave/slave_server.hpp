@@ -62,7 +62,7 @@ using Operation = std::function<Box(OperationContext&)>;
 /// Serves masters' operations on this machine. Thread-safe; add_operation() before it serves.
 ///
 ///     remsh::SlaveServer server({.name = "worker1", .basedir = "/srv/worker1"});
-///     server.run("master.example:9876");   // until stop()
+///     server.run("127.0.0.1:9876");   // until stop()
 class REMSH_API SlaveServer {
  public:
   explicit SlaveServer(SlaveOptions options);
@@ -74,7 +74,8 @@ class REMSH_API SlaveServer {
   void add_operation(std::string name, Operation operation);
 
   /// Connects to "HOST:PORT", "[::1]:PORT" or "unix:PATH" and serves until that ends; then connects again, after a
-  /// pause that grows (full jitter), until stop(). Blocks. Throws Error where the address cannot be one.
+  /// pause that grows (full jitter), until stop(). Blocks. Throws Error where the address cannot be one. Without keys,
+  /// TCP is for the loopback alone: a master elsewhere is refused.
   ServeResult run(const std::string& address);
 
   /// The same, but once.
