@@ -43,28 +43,29 @@ class Commands final : public Work {
   void run_round(std::size_t round, Report& report) override {
     const auto limit = [&] {
       auto spawner = bench_.tcp_limit.start_spawner(request_, answer_);
-      return time_each(bench_.options.seconds, [&] { spawner.once(); });
+      return time_each(bench_.options.seconds, bench_.tcp_limit.pid(), [&] { spawner.once(); });
     };
-    const auto [bare, full] = in_turns(round, limit, [&] { return run(*ours_.slave); });
+    const auto [bare, full] = in_turns(round, limit, [&] { return run(ours_); });
     add("W4 /bin/true", bare, full, report);
     if (resident_) {
       const Ballast ballast(gib);
-      add("W4 /bin/true, 1 GiB resident", bare, run(*resident_->slave), report);
+      add("W4 /bin/true, 1 GiB resident", bare, run(*resident_), report);
     }
   }
 
-  [[nodiscard]] std::size_t lines() const override { return resident_ ? 4 : 2; }
+  [[nodiscard]] std::size_t lines() const override { return resident_ ? 6 : 3; }
 
  private:
-  Latency run(Slave& slave) {
-    return time_each(bench_.options.seconds, [&] {
-      if (!slave.execute({"/bin/true"}).ok()) throw std::runtime_error("/bin/true failed");
+  Latency run(const Slaves::Started& started) {
+    return time_each(bench_.options.seconds, started.pid, [&] {
+      if (!started.slave->execute({"/bin/true"}).ok()) throw std::runtime_error("/bin/true failed");
     });
   }
 
   static void add(const std::string& work, const Latency& limit, const Latency& ours, Report& report) {
     report.add({work, "p50 us", Measure::Better::less, 1.10}, limit.p50_us, ours.p50_us);
     report.add({work, "p99 us", Measure::Better::less, {}}, limit.p99_us, ours.p99_us);
+    report.add({work, "CPU us", Measure::Better::less, {}}, limit.cpu_us, ours.cpu_us);
   }
 
   const Bench& bench_;

@@ -73,7 +73,7 @@ class RoundTrips final : public Work {
     place(::getpid(), placements_.back().caller);
   }
 
-  [[nodiscard]] std::size_t lines() const override { return 2 * 2 * placements_.size(); }
+  [[nodiscard]] std::size_t lines() const override { return 2 * 3 * placements_.size(); }
 
  private:
   struct Socket {
@@ -90,10 +90,11 @@ class RoundTrips final : public Work {
     place(socket.ours.pid, placement.peer);
     const auto limit = [&] {
       auto ping_pong = socket.limit.start_ping_pong(request_, answer_);
-      return time_each(bench_.options.seconds, [&] { ping_pong.once(); });
+      return time_each(bench_.options.seconds, socket.limit.pid(), [&] { ping_pong.once(); });
     };
     const auto ours = [&] {
-      return time_each(bench_.options.seconds, [&] { static_cast<void>(socket.ours.slave->stat(path)); });
+      return time_each(bench_.options.seconds, socket.ours.pid,
+                       [&] { static_cast<void>(socket.ours.slave->stat(path)); });
     };
     const auto [bare, full] = in_turns(round, limit, ours);
     Measure measure{"W1 stat, " + std::string(socket.name) + " " + placement.name, "p50 us"};
@@ -102,6 +103,9 @@ class RoundTrips final : public Work {
     measure.figure = "p99 us";
     measure.goal = placement.has_goal ? socket.p99_goal : std::nullopt;
     report.add(measure, bare.p99_us, full.p99_us);
+    measure.figure = "CPU us";  // says what we cost also where others take the CPUs away
+    measure.goal.reset();
+    report.add(measure, bare.cpu_us, full.cpu_us);
   }
 
   const Bench& bench_;

@@ -27,23 +27,26 @@ auto in_turns(std::size_t round, Limit limit, Ours ours) {
 struct Latency {
   double p50_us;
   double p99_us;
+  double cpu_us;  ///< of this process and the peer together, per call
 };
 
 /// How long one call takes, called again and again for so long, after a tenth of that to warm up.
 template <class Once>
-Latency time_each(double seconds, Once once) {
+Latency time_each(double seconds, pid_t peer, Once once) {
   std::vector<double> taken;
   taken.reserve(static_cast<std::size_t>(seconds * 3e5) + 1);  // no page faults of our own while we measure
+  for (const double begin = now(); now() < begin + seconds / 10;) once();
+  const double cpu_before = cpu_seconds(::getpid()) + cpu_seconds(peer);
   double before = now();
-  const double begin = before + seconds / 10;
-  const double end = begin + seconds;
+  const double end = before + seconds;
   do {
     once();
     const double after = now();
-    if (before >= begin) taken.push_back((after - before) * 1e6);
+    taken.push_back((after - before) * 1e6);
     before = after;
-  } while (before < end || taken.empty());
-  return {quantile(taken, 0.5), quantile(taken, 0.99)};
+  } while (before < end);
+  const double cpu = cpu_seconds(::getpid()) + cpu_seconds(peer) - cpu_before;
+  return {quantile(taken, 0.5), quantile(taken, 0.99), cpu * 1e6 / static_cast<double>(taken.size())};
 }
 
 struct Throughput {
