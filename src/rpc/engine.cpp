@@ -21,6 +21,7 @@ bool is_tag(BytesView text) { return !text.empty() && text.size() <= max_tag; }
 /// The fields that are not the envelope's, long values joined.
 Result<Box> content(const BoxView& box, bool is_call) {
   Box fields;
+  fields.reserve(box.size());
   bool has_parts = false;
   for (const auto& [key, value] : box) {
     if (key.front() == '_' || (is_call && key == "op")) continue;

@@ -186,7 +186,7 @@ void Peer::settle() {
     return;
   }
   Ready wanted = armed_;
-  if (reader_ == nullptr && heir_ == nullptr && !has(armed_, Ready::read)) {
+  if (reader_ == nullptr && heir_ == nullptr && !has(armed_, Ready::read) && !is_resting()) {
     const TimePoint at = parked_ != nullptr ? now() : TimePoint();
     for (Waiter* waiter = parked_; waiter != nullptr; waiter = waiter->next) {
       if (!waiter->woken && at < waiter->young_until) {
@@ -209,7 +209,8 @@ void Peer::settle() {
 /// The invariants of docs/threading.md, at every unlock.
 void Peer::check() const {
 #ifndef NDEBUG
-  assert(ended_ || reader_ != nullptr || has(armed_, Ready::read) || heir_ != nullptr || is_covered_by_tick());
+  assert(ended_ || reader_ != nullptr || has(armed_, Ready::read) || heir_ != nullptr || is_covered_by_tick() ||
+         is_resting());
   assert(heir_ == nullptr || (heir_->parked && heir_->woken));
   assert(ended_ || queue_.empty() || writing_ || promised_ > 0 || has(armed_, Ready::write) ||
          (reader_ != nullptr && polls_) || is_covered_by_tick());
@@ -428,6 +429,37 @@ void Peer::on_ready(std::uint32_t number, Ready directions) {
   settle();
 }
 
+// --- resting
+
+/// Where calls follow each other within a slice, arming between them would be two system calls for each, for nothing: the
+/// next caller reads. So then a look of the loop is due instead, once a slice, which arms when no call came since. What
+/// comes unasked (a ping, the end) is seen that much later.
+void Peer::note_call() {
+  const TimePoint at = now();
+  if (resting_) {
+    called_ = true;
+  } else if (at - last_call_ < slice) {
+    start_rest();
+  }
+  last_call_ = at;
+}
+
+void Peer::start_rest() {
+  resting_ = true;
+  called_ = false;
+  loop_->at(now() + slice, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->on_rest_over();
+  });
+}
+
+void Peer::on_rest_over() {
+  Locked lock(*this);
+  resting_ = false;
+  if (ended_) return;
+  if (called_) start_rest();
+  settle();
+}
+
 // --- liveness
 
 void Peer::schedule_liveness() {
@@ -557,6 +589,7 @@ Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, 
   }
   call_ = *call;
   me_.call = call_;
+  peer_->note_call();
   if (peer_->engine_.open_calls() > 1) {
     // Others are in flight: let them append, so that one writes for several.
     ++peer_->promised_;

@@ -178,6 +178,12 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
   void start_tick();
   void on_tick();
 
+  // Arming lazily: between calls that follow each other closely nobody reads and nothing is armed.
+  void note_call();
+  void start_rest();
+  void on_rest_over();
+  [[nodiscard]] bool is_resting() const { return resting_ && parked_ == nullptr; }
+
   void schedule_liveness();
   void on_liveness();
 
@@ -203,6 +209,9 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
   Ready armed_ = Ready::none;
   std::uint32_t number_ = 0;  // of the last arming
   Waiter* parked_ = nullptr;  // list
+  bool resting_ = false;      // a look of the loop is due within a slice, which arms
+  bool called_ = false;       // a call was made since the last one
+  TimePoint last_call_{};
   unsigned room_waiters_ = 0;
   mutable bool lacked_room_ = false;  // somebody found the queue full since all were told
   Waiter io_waiter_;          // stands for the io thread as reader

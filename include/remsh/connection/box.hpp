@@ -45,6 +45,10 @@ class Box {
   /// Sets the value of a key, new or not. Throws std::invalid_argument for a key of 0 or over 255 bytes.
   void set(Bytes key, Bytes value) {
     if (key.empty() || key.size() > max_key) throw std::invalid_argument("remsh::Box: a key has 1 to 255 bytes");
+    if (fields_.empty() || BytesView(fields_.back().key) < BytesView(key)) {  // most come in order
+      fields_.push_back(Field{std::move(key), std::move(value)});
+      return;
+    }
     const auto at = lower(key);
     if (at != fields_.end() && at->key == key) {
       at->value = std::move(value);
@@ -69,6 +73,9 @@ class Box {
     fields_.erase(at);
     return true;
   }
+
+  /// Makes room for so many fields; changes nothing else.
+  void reserve(std::size_t fields) { fields_.reserve(fields); }
 
   [[nodiscard]] bool empty() const noexcept { return fields_.empty(); }
   [[nodiscard]] std::size_t size() const noexcept { return fields_.size(); }
