@@ -52,12 +52,12 @@ struct ExecuteOptions {
 
 /// How a command ended, and what it said where that was captured.
 struct ExecuteResult {
-  std::optional<int> exit_code;   ///< set where it exited by itself
-  std::optional<int> signal;      ///< set where a signal ended it
-  bool timed_out = false;         ///< ExecuteOptions::timeout ended it
-  bool left_background = false;   ///< processes of it went on holding its output; what they wrote later is lost
-  Bytes out;
-  Bytes err;
+  std::optional<int> exit_code = {};  ///< set where it exited by itself
+  std::optional<int> signal = {};     ///< set where a signal ended it
+  bool timed_out = false;             ///< ExecuteOptions::timeout ended it
+  bool left_background = false;       ///< processes of it went on holding its output; what they wrote later is lost
+  Bytes out = {};
+  Bytes err = {};
 
   /// It exited with 0.
   [[nodiscard]] bool ok() const noexcept { return exit_code == 0; }
