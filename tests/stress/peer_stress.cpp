@@ -1,15 +1,17 @@
-// Peers hammered by many threads: random deadlines, stops, consumers that throw, nested calls, connections that come and
-// go. Peer checks its invariants at every unlock, so this is to be built with assertions, best for the thread sanitizer.
+// Peers hammered by many threads: random deadlines, stops, consumers that throw, nested calls, connections that come
+// and go. Peer checks its invariants at every unlock: to be built with assertions, best for the thread sanitizer.
 //
 // REMSH_STRESS_SEED repeats the choices of a run, though not its timing; REMSH_STRESS_SECONDS makes it longer.
 #include "support/peer_pair.hpp"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -315,9 +317,15 @@ class Run {
     const std::uint64_t size = one_in(random, 5) ? 100'000 + random() % 400'000 : random() % 20'000;
     const Box sizes{{"piece", std::to_string(1 + random() % 60'000)}, {"size", std::to_string(size)}};
     switch (random() % 6) {
-      case 0: finish(streaming, peer, Call(peer, "stream", sizes, Kind::streaming, options), random, options, size, depth); break;
-      case 1: finish(relayed, peer, Call(peer, "relay", sizes, Kind::streaming, options), random, options, size, depth); break;
-      case 2: finish(swallowed, peer, Call(peer, "swallow", {}, Kind::streaming, options), random, options, size, depth); break;
+      case 0:
+        finish(streaming, peer, Call(peer, "stream", sizes, Kind::streaming, options), random, options, size, depth);
+        break;
+      case 1:
+        finish(relayed, peer, Call(peer, "relay", sizes, Kind::streaming, options), random, options, size, depth);
+        break;
+      case 2:
+        finish(swallowed, peer, Call(peer, "swallow", {}, Kind::streaming, options), random, options, size, depth);
+        break;
       case 3:
         // The last one kept waits for the next: not without a deadline.
         options.deadline = Deadline(std::chrono::microseconds(random() % 20'000));
@@ -405,7 +413,8 @@ class Run {
 }  // namespace
 
 TEST_CASE("peers keep their invariants whatever many threads do to them") {
-  const unsigned seed = static_cast<unsigned>(std::stoul(setting("REMSH_STRESS_SEED", std::to_string(std::random_device()()))));
+  const std::string any = std::to_string(std::random_device()());
+  const auto seed = static_cast<unsigned>(std::stoul(setting("REMSH_STRESS_SEED", any)));
   const auto length = std::chrono::seconds(std::stoi(setting("REMSH_STRESS_SECONDS", "5")));
   std::printf("peer_stress: seed %u\n", seed);
   std::fflush(stdout);
@@ -414,9 +423,10 @@ TEST_CASE("peers keep their invariants whatever many threads do to them") {
 #endif
   Run run(seed, length);
   run.run();
-  std::printf("peer_stress: hang %d, stream %d, relay %d, swallow %d, keep %d, echo %d; timeouts %d, stops %d, lost %d, thrown %d\n",
-              run.done[0].load(), run.done[1].load(), run.done[2].load(), run.done[3].load(), run.done[4].load(),
-              run.done[5].load(), run.timeouts.load(), run.stops.load(), run.lost.load(), run.thrown.load());
+  std::printf("peer_stress: hang %d, stream %d, relay %d, swallow %d, keep %d, echo %d\n", run.done[0].load(),
+              run.done[1].load(), run.done[2].load(), run.done[3].load(), run.done[4].load(), run.done[5].load());
+  std::printf("peer_stress: timeouts %d, stops %d, lost %d, thrown %d\n", run.timeouts.load(), run.stops.load(),
+              run.lost.load(), run.thrown.load());
   CHECK(run.wrong == 0);
   for (const auto& done : run.done) CHECK(done > 0);
 }

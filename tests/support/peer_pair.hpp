@@ -120,7 +120,8 @@ inline void end(const std::shared_ptr<rpc::Peer>& peer) {
 
 /// Two peers, and the loop of both, which may be given; then its owner stops it. Ends the peers in its destructor.
 struct PeerPair {
-  PeerPair(TransportPair transports, Handlers handlers) : PeerPair(std::move(transports), serving(std::move(handlers))) {}
+  PeerPair(TransportPair transports, Handlers handlers)
+      : PeerPair(std::move(transports), serving(std::move(handlers))) {}
   PeerPair(TransportPair transports, rpc::Peer::Options slave_options, rpc::Peer::Options master_options = {})
       : PeerPair(Loop::start(), std::move(transports), std::move(slave_options), std::move(master_options)) {
     owns_loop = true;

@@ -788,8 +788,9 @@ TEST_CASE("nothing received for K and the patience is the end, and any byte coun
 TEST_CASE("boxes at random, well-formed and not, end the connection or are taken, and never more") {
   const std::array<BytesView, 12> keys{"_answer", "_ask", "_command", "_error", "_error_code", "_error_description",
                                        "bytes",   "data", "op",       "stream", "total",       "v~0001"};
-  const std::array<BytesView, 18> values{"1",  "2",  "3",    "99",     "data",    "end",     "credit",     "cancel", "ping",
-                                         "in", "out", "err", "execute", "goodbye", "", "18446744073709551616", "0", "01"};
+  const std::array<BytesView, 18> values{"1",    "2",  "3",   "99",  "data",    "end",     "credit", "cancel", "ping",
+                                         "in",   "out", "err", "execute", "goodbye", "", "0",      "01",
+                                         "18446744073709551616"};
   std::size_t taken = 0;
   for (unsigned seed = 1; seed <= 3000; ++seed) {
     CAPTURE(seed);

@@ -587,6 +587,23 @@ TEST_CASE("goodbye goes out behind a write that is under way, and cuts nothing")
   });
 }
 
+TEST_CASE("a goodbye is told even where a write has failed before it was read") {
+  const OwnedLoop loop;
+  auto [ours, theirs] = socket_pair();
+  TransportCounts counts;
+  std::optional<RawEnd> raw(std::move(theirs));
+  const auto hook = [&] {
+    if (!raw) return;
+    raw->write(Box{{"_command", "goodbye"}, {"reason", "moving house"}});
+    raw.reset();
+  };
+  const auto peer = Peer::start(std::make_unique<CountingTransport>(std::move(ours), counts, nullptr, hook), loop, {});
+  const auto outcome = call(peer, "stat");
+  REQUIRE_FALSE(outcome);
+  CHECK(outcome.failure().message == "goodbye: moving house");
+  peer->wait_until_left();
+}
+
 // --- liveness
 
 TEST_CASE("a silent other side is given up, while somebody waits and while nobody does") {
