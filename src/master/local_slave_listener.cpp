@@ -22,6 +22,7 @@
 #include <cerrno>
 #include <condition_variable>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -61,12 +62,13 @@ struct LocalSlaveListener::Local {
 
   std::mutex mutex;
   std::condition_variable reaped;
-  std::map<const Slave*, Process> children;  // those whose end nobody waits for yet
-  std::set<pid_t> living;                    // and all that are not reaped
+  // Those whose end nobody waits for yet. By owner, not by address: another slave may get that.
+  std::map<std::weak_ptr<Slave>, Process, std::owner_less<>> children;
+  std::set<pid_t> living;  // and all that are not reaped
   unsigned count = 0;
 
   Result<Process> spawn_slave(const std::string& basedir, const std::string& name, int socket) const;
-  void collect(const Slave* slave);
+  void collect(const std::weak_ptr<Slave>& slave);
 };
 
 Result<Process> LocalSlaveListener::Local::spawn_slave(const std::string& basedir, const std::string& name,
@@ -90,7 +92,7 @@ Result<Process> LocalSlaveListener::Local::spawn_slave(const std::string& basedi
 }
 
 /// Waits until the process of a slave whose connection has ended is gone, helps where it is not, and reaps it.
-void LocalSlaveListener::Local::collect(const Slave* slave) {
+void LocalSlaveListener::Local::collect(const std::weak_ptr<Slave>& slave) {
   std::unique_lock lock(mutex);
   const auto found = children.find(slave);
   if (found == children.end()) return;
@@ -156,16 +158,17 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
   {
     const std::lock_guard lock(local_->mutex);
     local_->living.insert(process->pid());
-    local_->children.emplace(slave.get(), std::move(*process));
+    local_->children.emplace(slave, std::move(*process));
   }
-  slave->on_disconnect([local = local_.get(), key = slave.get()] { local->collect(key); });
+  slave->on_disconnect([local = local_.get(), key = std::weak_ptr(slave)] { local->collect(key); });
   return slave;
 }
 
 bool LocalSlaveListener::kill_slave(const std::shared_ptr<Slave>& slave) {
   std::unique_lock lock(local_->mutex);
-  if (!slave || !local_->children.contains(slave.get())) return false;
-  const pid_t pid = local_->children.find(slave.get())->second.pid();
+  const auto child = local_->children.find(slave);
+  if (!slave || child == local_->children.end()) return false;
+  const pid_t pid = child->second.pid();
   lock.unlock();
   slave->disconnect("killed by the master");
   lock.lock();

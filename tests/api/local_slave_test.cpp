@@ -1,0 +1,212 @@
+// Slaves of this host: their processes, their descriptors, and what is left when they die.
+#include "support/slaves.hpp"
+
+#include <atomic>
+#include <csignal>
+#include <new>
+#include <set>
+#include <type_traits>
+
+namespace remsh::test {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// The descriptors of this process.
+std::set<int> open_descriptors() {
+  std::set<int> result;
+  for (int descriptor = 0; descriptor < 4096; ++descriptor) {
+    if (::fcntl(descriptor, F_GETFD) >= 0) result.insert(descriptor);
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("a slave of this host is started in its directory, under its name") {
+  Farm farm(Over::local_process);
+  const auto named = farm.local().start_slave(farm.dir / "a/new/directory", "named");
+  CHECK(named->name() == "named");
+  CHECK(named->set_cwd().ends_with("/a/new/directory"));
+  CHECK(process_of(*named) != ::getpid());
+  CHECK(named->info().address.find(std::to_string(process_of(*named))) != std::string::npos);
+  const auto unnamed = farm.local().start_slave(farm.dir / "b");
+  CHECK(unnamed->name() == "local-1");
+  CHECK(farm.slaves.size() == 2);
+}
+
+TEST_CASE("what cannot be started is an error that says what and why") {
+  SlaveCollection slaves;
+  const TempDir dir;
+  const auto failure = [&](const std::vector<std::string>& command, const std::string& basedir) {
+    LocalSlaveListener local({.slave_collection = slaves, .command = command, .embedded = command.empty()});
+    const auto error = thrown_by<Error>([&] { local.start_slave(basedir, "worker"); });
+    REQUIRE(error);
+    CHECK(error->slave() == "worker");
+    CHECK(error->operation() == "start in '" + basedir + "'");
+    return *error;
+  };
+  const Error missing = failure({"no-such-slave-program"}, dir / "x");
+  CHECK(missing.code() == Errc::local_os_error);
+  CHECK(missing.os() == std::errc::no_such_file_or_directory);
+  CHECK(missing.message().find("no-such-slave-program") != std::string::npos);
+  CHECK(failure({"sh", "-c", "exit 3"}, dir / "x").message().find("exit code 3") != std::string::npos);
+  CHECK(failure({"sh", "-c", "kill -KILL $$"}, dir / "x").message().find("signal 9") != std::string::npos);
+  CHECK(failure({"sh", "-c", "echo Hello; exec cat"}, dir / "x").code() == Errc::protocol_error);
+  dir.write("file", "");
+  CHECK(failure({}, dir / "file/below").message().find("exit code 70") != std::string::npos);
+  CHECK(slaves.size() == 0);
+}
+
+TEST_CASE("a name that is taken costs the newcomer its process only") {
+  Farm farm(Over::local_process);
+  const auto first = farm.start("worker");
+  const auto error = thrown_by<Error>([&] { farm.start("worker"); });
+  REQUIRE(error);
+  CHECK(error->code() == Errc::in_use);
+  CHECK(error->message().find("exit code 77") != std::string::npos);
+  CHECK(first->execute({"true"}).ok());
+}
+
+TEST_CASE("kill_slave interrupts what the slave does, and nothing of it is left") {
+  Farm farm(Over::local_process);
+  const auto slave = farm.start();
+  const pid_t process = process_of(*slave);
+  const Lifeline lifeline;
+  std::optional<ConnectionLost> lost;
+  std::jthread caller([&] { lost = thrown_by<ConnectionLost>([&] { slave->execute(lifeline.endless_command()); }); });
+  REQUIRE(lifeline.wait_for_begin());
+  CHECK(farm.local().kill_slave(slave));
+  caller.join();
+  REQUIRE(lost);
+  CHECK(lost->message() == "killed by the master");
+  CHECK(::kill(process, 0) != 0);
+  CHECK(lifeline.wait_for_end());
+  CHECK_FALSE(farm.local().kill_slave(slave));
+  CHECK_FALSE(farm.local().kill_slave(nullptr));
+  CHECK(farm.slaves.size() == 0);
+}
+
+TEST_CASE("kill_slave ends a slave that is frozen") {
+  Farm farm(Over::local_process, {.kill_after = 50ms});
+  const auto slave = farm.start();
+  const pid_t process = process_of(*slave);
+  REQUIRE(stop_process(process));
+  CHECK(farm.local().kill_slave(slave));
+  CHECK(::kill(process, 0) != 0);
+}
+
+TEST_CASE("a slave is not taken for one that was at the same place in memory before") {
+  static std::aligned_storage_t<sizeof(Slave), alignof(Slave)> place;
+  const Event go;
+  Farm farm(Over::local_process, {.slave_class = [go](SlaveInit init) {
+              const bool is_first = init.info().name == "first";
+              std::shared_ptr<Slave> slave(new (&place) Slave(std::move(init)), [](Slave* gone) { gone->~Slave(); });
+              if (is_first) slave->on_disconnect([go] { static_cast<void>(go.wait()); });  // what follows it is late
+              return slave;
+            }});
+  auto first = farm.start("first");
+  farm.slaves.remove_slave(*first);
+  first->disconnect();
+  first.reset();
+  auto second = farm.start("second");
+  const pid_t process = process_of(*second);
+  go.happened();
+  CHECK(farm.local().kill_slave(second));
+  CHECK(::kill(process, 0) != 0);
+}
+
+TEST_CASE("the death of a slave in the middle of an operation is told with its name, and leaves nothing partial") {
+  const TempDir here;
+  using Attempt = std::function<void(Slave&, const std::function<void()>& die)>;
+  for (const auto& [name, attempt] : std::vector<std::pair<std::string, Attempt>>{
+           {"execute 'sh'",
+            [](Slave&slave, const auto&die) {
+              slave.execute({"sh", "-c", "echo begun; sleep 100000"}, {.stdout_cb = [&](BytesView) { die(); }});
+            }},
+           {"execute 'cat'",
+            [](Slave&slave, const auto&die) {
+              slave.execute({"cat"}, {.in = InputCallback([&](std::span<char> buffer) {
+                                        die();
+                                        return buffer.size();
+                                      })});
+            }},
+           {"fetch 'huge'",
+            [&here](Slave&slave, const auto&die) {
+              slave.fetch("huge", here / "fetched", {.progress = [&](auto, auto) { die(); }});
+            }},
+           {"send to 'sent'",
+            [](Slave&slave, const auto&die) {
+              slave.send(Source([&](std::span<char> buffer) {
+                           die();
+                           return buffer.size();
+                         }),
+                         "sent");
+            }},
+           {"call 'until_cancelled'",
+            [](Slave&slave, const auto&die) {
+              const std::jthread killer([&] {
+                static_cast<void>(
+                    eventually([&] { return ::access((slave.info().basedir + "/begun").c_str(), F_OK) == 0; }));
+                die();
+              });
+              slave.call("until_cancelled");
+            }},
+           {"stat 'huge'",
+            [](Slave&slave, const auto&die) {
+              die();
+              slave.stat("huge");
+            }},
+       }) {
+    CAPTURE(name);
+    Farm farm(Over::local_process);
+    const auto slave = farm.start();
+    slave->execute({"truncate", "-s", "1T", "huge"});
+    const pid_t process = process_of(*slave);
+    const auto lost = thrown_by<ConnectionLost>([&] { attempt(*slave, [process] { ::kill(process, SIGKILL); }); });
+    REQUIRE(lost);
+    CHECK(lost->slave() == "worker");
+    CHECK(lost->operation() == name);
+    CHECK_FALSE(lost->message().empty());
+    CHECK(here.count() == 0);
+    CHECK_FALSE(farm.dir.has("worker/sent"));
+    CHECK(eventually([&] { return farm.slaves.size() == 0; }));
+    CHECK_FALSE(slave->is_connected());
+  }
+}
+
+TEST_CASE("the end of the listener ends its slaves and what they run") {
+  Farm farm(Over::local_process);
+  const auto slave = farm.start();
+  const pid_t process = process_of(*slave);
+  const Lifeline lifeline;
+  std::jthread caller([&] { CHECK_THROWS_AS(slave->execute(lifeline.endless_command()), ConnectionLost); });
+  REQUIRE(lifeline.wait_for_begin());
+  farm.listener.reset();
+  CHECK(::kill(process, 0) != 0);
+  CHECK(lifeline.wait_for_end());
+}
+
+TEST_CASE("every descriptor is closed in programs that others start, and when it is not needed any more") {
+  const std::set<int> before = open_descriptors();
+  for (const Over over : all_transports) {
+    CAPTURE(to_string(over));
+    {
+      Farm farm(over);
+      const auto slave = farm.start();
+      std::set<int> during;
+      slave->execute({"echo", "x"}, {.in = Bytes("in"), .stdout_cb = [&](BytesView) { during = open_descriptors(); }});
+      CHECK(during.size() > before.size());
+      for (const int descriptor : during) {
+        if (before.contains(descriptor)) continue;
+        CAPTURE(descriptor);
+        const int flags = ::fcntl(descriptor, F_GETFD);
+        CHECK((flags < 0 || (flags & FD_CLOEXEC) != 0));  // gone meanwhile, or not inherited
+      }
+    }
+    CHECK(open_descriptors() == before);
+  }
+}
+
+}  // namespace remsh::test
