@@ -181,8 +181,9 @@ Dispatcher SlaveServer::Impl::make_dispatcher(const std::shared_ptr<Workplace>& 
 ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport) {
   using Action = auth::SlaveHandshake::Step::Action;
   const std::string master = transport->description();
-  auto workplace = Workplace::open(options.basedir.empty() ? "." : options.basedir);
-  if (!workplace) throw_failure(workplace.failure(), "", "open the base directory");
+  const std::string basedir = options.basedir.empty() ? "." : options.basedir;
+  auto workplace = Workplace::open(basedir);
+  if (!workplace) throw_failure(workplace.failure(), "", "open the base directory '" + escaped(basedir) + "'");
   auto step = shake_hands(*transport, **workplace);
   if (!step) {
     const Failure& failure = step.failure();
