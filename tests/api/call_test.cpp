@@ -1,0 +1,280 @@
+// Calls in general: patience, many at once, what is the user's own, and the end of a slave.
+#include "support/slaves.hpp"
+
+#include <atomic>
+#include <csignal>
+#include <map>
+
+namespace remsh::test {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+using Attempt = std::function<void(Slave&, const CallOptions&)>;
+
+/// Every operation, with somebody's patience.
+std::map<std::string, Attempt> all_operations(const TempDir& here) {
+  const auto execute = [](Slave& slave, const CallOptions& options) {
+    slave.execute({"true"}, {.deadline = options.deadline, .stop = options.stop});
+  };
+  const auto fetch = [&here](Slave& slave, const CallOptions& options) {
+    slave.fetch("file", here / "fetched", {.overwrite = true, .deadline = options.deadline, .stop = options.stop});
+  };
+  const auto send = [](Slave& slave, const CallOptions& options) {
+    slave.send(Source::memory("x"), "sent", {.overwrite = true, .deadline = options.deadline, .stop = options.stop});
+  };
+  const auto path = [](const CallOptions& options) {
+    return PathOptions{.overwrite = true, .deadline = options.deadline, .stop = options.stop};
+  };
+  return {
+      {"set_cwd", [](Slave& slave, const CallOptions& options) { slave.set_cwd(options); }},
+      {"getenv", [](Slave& slave, const CallOptions& options) { slave.getenv(options); }},
+      {"mkdir 'd'", [](Slave& slave, const CallOptions& options) { slave.mkdir("d", options); }},
+      {"remove 'missing'", [](Slave& slave, const CallOptions& options) { slave.remove("missing", options); }},
+      {"rename 'file' to 'file'",
+       [path](Slave& slave, const CallOptions& options) { slave.rename("file", "file", path(options)); }},
+      {"copy 'file' to 'copy'",
+       [path](Slave& slave, const CallOptions& options) { slave.copy("file", "copy", path(options)); }},
+      {"stat 'file'",
+       [](Slave& slave, const CallOptions& options) {
+         slave.stat("file", {.deadline = options.deadline, .stop = options.stop});
+       }},
+      {"execute 'true'", execute},
+      {"send to 'sent'", send},
+      {"fetch 'file'", fetch},
+      {"call 'echo'", [](Slave& slave, const CallOptions& options) { slave.call("echo", {}, options); }},
+      {"ping", [](Slave& slave, const CallOptions& options) { slave.ping(options); }},
+      {"read_info", [](Slave& slave, const CallOptions& options) { slave.read_info(options); }},
+  };
+}
+
+}  // namespace
+
+TEST_CASE("patience ends every operation on a slave that does not answer, and the slave stays usable") {
+  const TempDir here;
+  Farm farm(Over::local_process);
+  const auto slave = farm.start();
+  slave->send(Source::memory("content"), "file");
+  const pid_t process = process_of(*slave);
+  for (const auto& [name, attempt] : all_operations(here)) {
+    CAPTURE(name);
+    REQUIRE(stop_process(process));
+    const auto timeout = thrown_by<Timeout>([&] { attempt(*slave, {.deadline = 20ms}); });
+    std::stop_source stop;
+    stop.request_stop();
+    const auto cancelled = thrown_by<Cancelled>([&] { attempt(*slave, {.stop = stop.get_token()}); });
+    REQUIRE(::kill(process, SIGCONT) == 0);
+    REQUIRE(timeout);
+    CHECK(timeout->slave() == "worker");
+    CHECK(timeout->operation() == name);
+    REQUIRE(cancelled);
+    CHECK(cancelled->operation() == name);
+    CHECK_FALSE(here.has("fetched"));
+    CHECK(slave->execute({"true"}).ok());
+    CHECK_NOTHROW(attempt(*slave, {.deadline = ample}));
+    here.write("fetched", "");
+    CHECK(::unlink((here / "fetched").c_str()) == 0);
+  }
+}
+
+TEST_CASE("a caller that leaves takes its command along") {
+  on_every_transport([](Farm&, Slave& slave) {
+    const Lifeline late;
+    CHECK_THROWS_AS(slave.execute(late.endless_command(), {.deadline = 100ms}), Timeout);
+    CHECK(late.wait_for_end());
+    const Lifeline cancelled;
+    std::jthread canceller;
+    std::stop_source stop;
+    canceller = std::jthread([&] {
+      static_cast<void>(cancelled.wait_for_begin());
+      stop.request_stop();
+    });
+    CHECK_THROWS_AS(slave.execute(cancelled.endless_command(), {.stop = stop.get_token()}), Cancelled);
+    CHECK(cancelled.wait_for_end());
+    CHECK(slave.execute({"true"}).ok());
+  });
+}
+
+TEST_CASE("an operation of the user's own is told that nobody wants it any more") {
+  on_every_transport([](Farm& farm, Slave& slave) {
+    CHECK_THROWS_AS(slave.call("until_cancelled", {}, {.deadline = 20ms}), Timeout);
+    CHECK(eventually([&] { return farm.dir.has("worker/cancelled"); }));
+    slave.remove("begun");
+    slave.remove("cancelled");
+    std::stop_source stop;
+    const std::jthread canceller([&] {
+      static_cast<void>(eventually([&] { return farm.dir.has("worker/begun"); }));
+      stop.request_stop();
+    });
+    CHECK_THROWS_AS(slave.call("until_cancelled", {}, {.stop = stop.get_token()}), Cancelled);
+    CHECK(eventually([&] { return farm.dir.has("worker/cancelled"); }));
+  });
+}
+
+TEST_CASE("operations of the user's own answer, fail and do not exist") {
+  on_every_transport([](Farm& farm, Slave& slave) {
+    const Box arguments{{"a", "1"}, {"b", Bytes("\0\xff", 2)}};
+    CHECK(slave.call("echo", arguments) == arguments);
+    CHECK(slave.call("echo").empty());
+    CHECK(slave.call("where").get("basedir") == slave.set_cwd());
+    const auto failed = thrown_by<RemoteError>([&] { slave.call("throw", {{"why", "no paper"}}); });
+    REQUIRE(failed);
+    CHECK(failed->code() == Errc::remote_failure);
+    CHECK(failed->message().find("no paper") != std::string::npos);
+    CHECK(failed->operation() == "call 'throw'");
+    const auto full = thrown_by<RemoteError>([&] { slave.call("throw_errno"); });
+    REQUIRE(full);
+    CHECK(full->os() == std::errc::no_space_on_device);
+    const auto unknown = thrown_by<RemoteError>([&] { slave.call("no-such-operation"); });
+    REQUIRE(unknown);
+    CHECK(unknown->code() == Errc::unsupported);
+    CHECK(unknown->message().find("no-such-operation") != std::string::npos);
+    slave.ping();
+    static_cast<void>(farm);
+  });
+}
+
+TEST_CASE("sixteen threads use one slave at the same time") {
+  on_every_transport([](Farm&, Slave& slave) {
+    std::atomic<int> right = 0;
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 16; ++i) {
+      threads.emplace_back([&slave, &right, i] {
+        const Bytes mine = "file" + std::to_string(i);
+        const Bytes content(static_cast<std::size_t>(i) * 20'000, static_cast<char>('a' + i));
+        for (int round = 0; round < 5; ++round) {
+          slave.send(Source::memory(content), mine, {.overwrite = true});
+          const bool echoed = slave.execute({"cat"}, {.in = content}).out == content;
+          Bytes back;
+          slave.fetch(mine, Sink::memory(back));
+          const bool is_missing = !slave.stat(mine + "x");
+          const bool fails = thrown_by<RemoteError>([&] { slave.stat(mine + "/x"); }).has_value();
+          if (echoed && back == content && is_missing && fails && slave.stat(mine)->size == content.size()) ++right;
+        }
+      });
+    }
+    threads.clear();
+    CHECK(right == 16 * 5);
+  });
+}
+
+TEST_CASE("a caller that is slow to take output delays nobody else") {
+  on_every_transport([](Farm&, Slave& slave) {
+    const Event others_done;
+    std::atomic<bool> waits = true;
+    const Event began;
+    std::jthread slow([&] {
+      slave.execute({"head", "-c", "20000000", "/dev/zero"}, {.stdout_cb = [&](BytesView) {
+                      if (!waits.exchange(false)) return;
+                      began.happened();
+                      CHECK(others_done.wait());
+                    }});
+    });
+    REQUIRE(began.wait());
+    for (int i = 0; i < 20; ++i) CHECK(slave.execute({"echo", "x"}).out == "x\n");
+    others_done.happened();
+  });
+}
+
+TEST_CASE("the end of a slave is told once to everybody, also to those who ask later") {
+  on_every_transport([](Farm& farm, Slave& slave) {
+    std::atomic<int> calls = 0;
+    const Event first;
+    const Event second;
+    slave.on_disconnect([&] {
+      ++calls;
+      first.happened();  // twice would throw
+    });
+    slave.on_disconnect([] { throw std::runtime_error("of no interest"); });
+    slave.on_disconnect([&] {
+      ++calls;
+      second.happened();
+    });
+    CHECK(slave.is_connected());
+    CHECK(slave.lost_reason().empty());
+    CHECK(slave.ping() > 0ns);
+    slave.disconnect("not needed any more");
+    CHECK(first.wait());
+    CHECK(second.wait());
+    CHECK(calls == 2);
+    CHECK_FALSE(slave.is_connected());
+    CHECK(slave.lost_reason() == "not needed any more");
+    bool late = false;
+    slave.on_disconnect([&late] { late = true; });
+    CHECK(late);
+    slave.disconnect("again");
+    CHECK(slave.lost_reason() == "not needed any more");
+    CHECK(eventually([&] { return farm.slaves.size() == 0; }));
+  });
+}
+
+TEST_CASE("calls in progress and later ones fail with the reason of the end") {
+  on_every_transport([](Farm&, Slave& slave) {
+    const Lifeline lifeline;
+    std::jthread ender([&] {
+      static_cast<void>(lifeline.wait_for_begin());
+      slave.disconnect("enough");
+    });
+    const auto during = thrown_by<ConnectionLost>([&] { slave.execute(lifeline.endless_command()); });
+    ender.join();
+    REQUIRE(during);
+    CHECK(during->message() == "enough");
+    CHECK(during->operation() == "execute 'sh'");
+    CHECK(during->slave() == "worker");
+    const auto after = thrown_by<ConnectionLost>([&] { slave.ping(); });
+    REQUIRE(after);
+    CHECK(after->message() == "enough");
+    CHECK(lifeline.wait_for_end());
+  });
+}
+
+TEST_CASE("a slave is told why it was sent away") {
+  Farm farm(Over::tcp);
+  auto& server = farm.call_in("worker");
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  slave->disconnect("maintenance\nuntil Monday");
+  const ServeResult result = server.result();
+  CHECK(result.reason == ServeResult::Reason::ended);
+  CHECK(result.registered);
+  CHECK(result.message.find("maintenance") != std::string::npos);
+  CHECK(result.message.find('\n') == std::string::npos);
+}
+
+TEST_CASE("handles outlive the listener and the collection") {
+  for (const Over over : all_transports) {
+    CAPTURE(to_string(over));
+    std::shared_ptr<Slave> slave;
+    const Event ended;
+    {
+      Farm farm(over);
+      slave = farm.start();
+      slave->on_disconnect([ended] { ended.happened(); });
+    }
+    CHECK(ended.wait());
+    CHECK(slave->name() == "worker");
+    CHECK_FALSE(slave->is_connected());
+    CHECK(thrown_by<ConnectionLost>([&] { slave->stat("."); }));
+    bool late = false;
+    slave->on_disconnect([&late] { late = true; });
+    CHECK(late);
+  }
+}
+
+TEST_CASE("a slave says who it is") {
+  on_every_transport([](Farm& farm, Slave& slave) {
+    const SlaveInfo& info = slave.info();
+    CHECK(info.name == "worker");
+    CHECK(info.basedir == slave.set_cwd());
+    CHECK(info.system == "linux");
+    CHECK_FALSE(info.hostname.empty());
+    CHECK(info.software.find(version) != std::string::npos);
+    CHECK_FALSE(info.address.empty());
+    CHECK(info.protocol == "remsh 2");
+    CHECK(farm.slaves.find("worker").get() == &slave);
+    CHECK(farm.listener->last_accepted().get() == &slave);
+  });
+}
+
+}  // namespace remsh::test

@@ -1,0 +1,291 @@
+// Commands on a slave.
+#include "support/slaves.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <set>
+
+namespace remsh::test {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t much = 10 * 1024 * 1024;
+
+/// Bytes that show where they came from.
+char byte_at(std::size_t position) { return static_cast<char>((position * 7 + position / 251) % 256); }
+
+Bytes many_bytes(std::size_t count) {
+  Bytes bytes(count, '\0');
+  for (std::size_t i = 0; i < count; ++i) bytes[i] = byte_at(i);
+  return bytes;
+}
+
+InputCallback give(const Bytes& bytes) {
+  return [&bytes, done = std::size_t{0}](std::span<char> buffer) mutable {
+    const std::size_t count = std::min(buffer.size(), bytes.size() - done);
+    std::memcpy(buffer.data(), bytes.data() + done, count);
+    done += count;
+    return count;
+  };
+}
+
+std::vector<Bytes> shell(const Bytes& script) { return {"sh", "-c", script}; }
+
+std::set<int> inherited_descriptors() {
+  std::set<int> result;
+  for (int descriptor = 0; descriptor < 1024; ++descriptor) {
+    const int flags = ::fcntl(descriptor, F_GETFD);
+    if (flags >= 0 && (flags & FD_CLOEXEC) == 0) result.insert(descriptor);
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("a command ends with an exit code or a signal") {
+  on_every_transport([](Farm&, Slave& slave) {
+    const auto good = slave.execute({"true"});
+    CHECK(good.ok());
+    CHECK(good.exit_code == 0);
+    CHECK_FALSE(good.signal);
+    const auto bad = slave.execute(shell("exit 7"));
+    CHECK_FALSE(bad.ok());
+    CHECK(bad.exit_code == 7);
+    const auto killed = slave.execute(shell("kill -KILL $$"));
+    CHECK_FALSE(killed.exit_code);
+    CHECK(killed.signal == SIGKILL);
+  });
+}
+
+TEST_CASE("output is captured, each stream by itself") {
+  on_every_transport([](Farm&, Slave& slave) {
+    const auto result = slave.execute(shell("printf 'to out\\n'; printf 'to err' >&2"));
+    CHECK(result.out == "to out\n");
+    CHECK(result.err == "to err");
+    CHECK(slave.execute(shell("printf a; printf b >&2; printf c"), {.merge_stderr = true}).out == "abc");
+    const auto discarded = slave.execute(shell("echo a; echo b >&2"), {.discard_stdout = true, .discard_stderr = true});
+    CHECK(discarded.ok());
+    CHECK(discarded.out.empty());
+    CHECK(discarded.err.empty());
+    CHECK(slave.execute(shell("printf '\\000\\377'")).out == Bytes("\0\xff", 2));
+  });
+}
+
+TEST_CASE("a line reaches the callback before the command ends, and in the thread that called") {
+  on_every_transport([](Farm&, Slave& slave) {
+    slave.execute({"mkfifo", "go"});
+    Bytes out;
+    Bytes err;
+    bool same_thread = true;
+    const auto result = slave.execute(shell("echo ready; cat go; echo done >&2"),
+                                      {.stdout_cb =
+                                           [&, caller = std::this_thread::get_id()](BytesView bytes) {
+                                             same_thread = same_thread && std::this_thread::get_id() == caller;
+                                             out += bytes;
+                                             // The command cannot end before this, a call within a callback, is done.
+                                             if (out == "ready\n") CHECK(slave.execute(shell("echo went > go")).ok());
+                                           },
+                                       .stderr_cb = [&](BytesView bytes) { err += bytes; }});
+    CHECK(result.ok());
+    CHECK(out == "ready\nwent\n");
+    CHECK(err == "done\n");
+    CHECK(result.out.empty());
+    CHECK(same_thread);
+  });
+}
+
+TEST_CASE("a command runs where it is told, with the environment it is told") {
+  on_every_transport([](Farm&, Slave& slave) {
+    slave.mkdir("a/b");
+    const Bytes base = slave.set_cwd("a");
+    CHECK(slave.execute({"pwd", "-P"}).out == base + "\n");
+    CHECK(slave.execute({"pwd", "-P"}, {.cwd = "b"}).out == base + "/b\n");
+    CHECK(slave.execute({"pwd", "-P"}, {.cwd = "/"}).out == "/\n");
+
+    const Bytes show = "printf '%s|%s' \"${REMSH_TEST-unset}\" \"${PATH-unset}\"";
+    const Bytes path = slave.getenv().at("PATH");
+    CHECK(slave.execute(shell(show)).out == "unset|" + path);
+    CHECK(slave.execute(shell(show), {.env = {{"REMSH_TEST", "a b\n="}}}).out == "a b\n=|" + path);
+    CHECK(slave.execute({"/bin/sh", "-c", show}, {.env = {{"PATH", std::nullopt}}}).out.starts_with("unset|"));
+    CHECK(slave.execute({"/usr/bin/env"}, {.env = {{"PATH", std::nullopt}}}).out.find("\nPATH=") == Bytes::npos);
+    const Bytes cleared = slave.execute({"/usr/bin/env"}, {.env = {{"A", "1"}}, .clear_env = true}).out;
+    CHECK(cleared.find("A=1\n") != Bytes::npos);
+    CHECK(cleared.find("PATH=") == Bytes::npos);
+    CHECK(cleared.find("HOME=") == Bytes::npos);
+  });
+}
+
+TEST_CASE("a command reads nothing, bytes, or what a callback gives") {
+  on_every_transport([](Farm&, Slave& slave) {
+    CHECK(slave.execute({"cat"}).out.empty());
+    CHECK(slave.execute({"cat"}, {.in = Bytes("some\0bytes", 10)}).out == Bytes("some\0bytes", 10));
+    CHECK(slave.execute({"cat"}, {.in = Bytes()}).out.empty());
+    int asked = 0;
+    const InputCallback thrice = [&asked](std::span<char> buffer) -> std::size_t {
+      if (++asked > 3) return 0;
+      buffer[0] = static_cast<char>('0' + asked);
+      return 1;
+    };
+    CHECK(slave.execute({"cat"}, {.in = thrice}).out == "123");
+    CHECK(asked == 4);
+    // A command that does not read its input does not hang, nor fail.
+    CHECK(slave.execute({"true"}, {.in = many_bytes(much)}).ok());
+  });
+}
+
+TEST_CASE("ten MiB go through a command in each direction, both streams full") {
+  const Bytes bytes = many_bytes(much);
+  on_every_transport([&bytes](Farm&, Slave& slave) {
+    const auto result = slave.execute({"tee", "/dev/stderr"}, {.in = give(bytes)});
+    CHECK(result.ok());
+    CHECK((result.out == bytes));
+    CHECK((result.err == bytes));
+  });
+}
+
+TEST_CASE("a command that cannot be started is an error with the cause") {
+  on_every_transport([](Farm&, Slave& slave) {
+    const auto fails = [&slave](const std::vector<Bytes>& args, const ExecuteOptions& options, std::errc cause,
+                                const std::string& words) {
+      const auto error = thrown_by<RemoteError>([&] { slave.execute(args, options); });
+      REQUIRE(error);
+      CAPTURE(error->what());
+      CHECK(error->code() == Errc::os_error);
+      CHECK(error->os() == cause);
+      CHECK(error->message().find(words) != std::string::npos);
+    };
+    fails({"no-such-program"}, {}, std::errc::no_such_file_or_directory, "no-such-program");
+    fails({"/"}, {}, std::errc::permission_denied, "/");
+    fails({"true"}, {.cwd = "missing"}, std::errc::no_such_file_or_directory, "missing");
+    slave.send(Source::memory("#!/no/such/interpreter\n"), "script", {.mode = 0755});
+    fails({"./script"}, {}, std::errc::no_such_file_or_directory, "interpreter");
+    slave.ping();
+  });
+}
+
+TEST_CASE("the slave ends a command whose time is over, with all that it started") {
+  on_every_transport([](Farm&, Slave& slave) {
+    const Lifeline lifeline;
+    const auto result = slave.execute(
+        {"sh", "-c", "exec 9>\"$0\"; echo begun; (trap '' TERM; sleep 100000) & sleep 100000", lifeline.path()},
+        {.timeout = 200ms, .kill_after = 100ms});
+    CHECK(result.timed_out);
+    CHECK(result.signal);
+    CHECK(result.out == "begun\n");
+    CHECK(lifeline.wait_for_end());
+    CHECK(slave.execute({"true"}, {.timeout = 60s}).timed_out == false);
+  });
+}
+
+TEST_CASE("more output than is to be captured ends the call, and the command") {
+  on_every_transport([](Farm&, Slave& slave) {
+    const Lifeline lifeline;
+    const auto error = thrown_by<Error>([&] {
+      slave.execute({"sh", "-c", "exec 9>\"$0\"; echo >&9; yes", lifeline.path()}, {.capture_limit = 100'000});
+    });
+    REQUIRE(error);
+    CHECK(error->code() == Errc::too_large);
+    CHECK(error->message().find("capture_limit") != std::string::npos);
+    CHECK(lifeline.wait_for_begin());
+    CHECK(lifeline.wait_for_end());
+    CHECK(slave.execute(shell("printf 12345"), {.capture_limit = 5}).out == "12345");
+  });
+}
+
+TEST_CASE("what a callback throws ends the command and comes out as it is") {
+  on_every_transport([](Farm&, Slave& slave) {
+    struct Mine {};
+    for (const bool from_input : {false, true}) {
+      const Lifeline lifeline;
+      ExecuteOptions options;
+      if (from_input) {
+        options.in = InputCallback([](std::span<char>) -> std::size_t { throw Mine(); });
+      } else {
+        options.stdout_cb = [](BytesView) { throw Mine(); };
+      }
+      CHECK_THROWS_AS(
+          slave.execute({"sh", "-c", "exec 9>\"$0\"; echo >&9; echo out; sleep 100000", lifeline.path()}, options),
+          Mine);
+      CHECK(lifeline.wait_for_end());
+      CHECK(slave.execute({"true"}).ok());
+    }
+  });
+}
+
+TEST_CASE("a background process does not hold the answer back for long") {
+  on_every_transport([](Farm&, Slave& slave) {
+    const Lifeline lifeline;
+    slave.execute({"mkfifo", "go"});
+    const auto result =
+        slave.execute({"sh", "-c", "(exec 9>\"$0\"; echo >&9; cat go) & printf early", lifeline.path()});
+    CHECK(result.exit_code == 0);
+    CHECK(result.left_background);
+    CHECK(result.out == "early");
+    CHECK(lifeline.wait_for_begin());
+    slave.execute(shell("echo late > go"));
+    CHECK(lifeline.wait_for_end());
+  });
+}
+
+TEST_CASE("long arguments and environments arrive whole") {
+  on_every_transport([](Farm&, Slave& slave) {
+    // Linux takes at most 128 KiB in one argument, and 200 KB in several.
+    const Bytes half(100'000, 'x');
+    CHECK(slave.execute({"sh", "-c", "printf %s \"$0$1\"", half, half}).out == half + half);
+    CHECK(slave.execute(shell("printf %s \"$A$B\""), {.env = {{"A", half}, {"B", half}}}).out == half + half);
+    const Box long_values{{"a", Bytes(200'000, 'a')}, {"b", Bytes(65'535, 'b')}, {"c", Bytes(65'536, 'c')}};
+    CHECK((slave.call("echo", long_values) == long_values));
+  });
+}
+
+TEST_CASE("arguments that no call can carry are refused clearly, before anything is done") {
+  on_every_transport([](Farm&, Slave& slave) {
+    const Bytes big(1'100'000, 'x');
+    for (const auto& attempt : std::vector<std::function<void()>>{
+             [&] {
+               slave.execute({"true", big});
+             },
+             [&] {
+               slave.execute({"true"}, {.env = {{"A", big}}});
+             },
+             [&] {
+               slave.call("echo", Box{{"a", big}});
+             },
+             [&] { slave.stat(big); },
+         }) {
+      const auto error = thrown_by<Error>(attempt);
+      REQUIRE(error);
+      CHECK(error->code() == Errc::too_large);
+      CHECK(error->message().find("1 MiB") != std::string::npos);
+      CHECK(std::strlen(error->what()) < 1000);
+    }
+    // What a call can carry and a program cannot take is the slave's to refuse.
+    const auto error = thrown_by<RemoteError>([&] { slave.execute({"true", Bytes(200'000, 'x')}); });
+    REQUIRE(error);
+    CHECK(error->os() == std::errc::argument_list_too_long);
+    slave.ping();
+  });
+}
+
+TEST_CASE("no descriptor of ours reaches a command") {
+  const std::set<int> before = inherited_descriptors();
+  on_every_transport([&before](Farm&, Slave& slave) {
+    for (const ExecuteOptions& options : {ExecuteOptions{}, ExecuteOptions{.in = Bytes("x")}}) {
+      // The list has also the descriptor with which ls reads it: the lowest that is free.
+      const Bytes listed = slave.execute({"ls", "/proc/self/fd"}, options).out;
+      std::set<Bytes> names;
+      for (std::size_t at = 0; at < listed.size(); at = listed.find('\n', at) + 1) {
+        names.insert(listed.substr(at, listed.find('\n', at) - at));
+      }
+      for (const int descriptor : before) names.erase(std::to_string(descriptor));
+      for (const char* standard : {"0", "1", "2"}) names.erase(standard);
+      CHECK(names.size() == 1);
+    }
+    CHECK(inherited_descriptors() == before);
+  });
+}
+
+}  // namespace remsh::test

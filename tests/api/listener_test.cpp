@@ -1,0 +1,426 @@
+// Listeners: who is let in, who is not, and what the others notice of it.
+#include "support/slaves.hpp"
+
+#include <remsh/connection/connection.hpp>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <atomic>
+#include <csignal>
+#include <map>
+
+namespace remsh::test {
+
+namespace {
+
+using namespace std::chrono_literals;
+using Reason = ServeResult::Reason;
+
+/// A socket that is connected to a port of this host.
+int connect_to_port(std::uint16_t port) {
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    ::close(socket);
+    return -1;
+  }
+  return socket;
+}
+
+/// A unix socket that listens; nobody accepts.
+int listen_at(const std::string& path) {
+  const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  ::listen(socket, 1);
+  return socket;
+}
+
+/// What a peer gets until the other side closes.
+Bytes read_to_end(int socket) {
+  Bytes result;
+  for (;;) {
+    pollfd ready{socket, POLLIN, 0};
+    if (::poll(&ready, 1, 60'000) != 1) return "the other side does not close";
+    char buffer[4096];
+    const ssize_t count = ::read(socket, buffer, sizeof buffer);
+    if (count <= 0) return result;
+    result.append(buffer, static_cast<std::size_t>(count));
+  }
+}
+
+Box hello(const Bytes& name) {
+  return {{"_ask", "1"},  {"_command", "hello"},     {"features", ""},
+          {"name", name}, {"nonce", Bytes(32, 'a')}, {"versions", "2"}};
+}
+
+/// A slave that is played by the test: registers, and then does what the test does.
+std::unique_ptr<Connection> register_by_hand(std::unique_ptr<Transport> transport, const Bytes& name) {
+  auto connection =
+      std::make_unique<Connection>(std::move(transport), BoxLimits{.bytes = 16 * 1024 * 1024, .fields = 1024});
+  connection->send_box(hello(name));
+  REQUIRE(connection->read_box(ample));
+  connection->send_box({{"_ask", "2"}, {"_command", "prove"}});
+  const auto welcome = connection->read_box(ample);
+  REQUIRE(welcome);
+  REQUIRE(welcome->has("keepalive"));
+  return connection;
+}
+
+}  // namespace
+
+TEST_CASE("a listener tells its address, and takes slaves from start() to stop()") {
+  for (const Over over : {Over::tcp, Over::unix_socket}) {
+    CAPTURE(to_string(over));
+    Farm farm(over);
+    const std::string address = farm.listener->address();
+    CHECK(address.ends_with(":0") == false);
+    const auto slave = farm.start("one");
+    REQUIRE(slave);
+    farm.listener->stop();
+    CHECK(farm.listener->address().empty());
+    farm.listener->stop();
+
+    SlaveServer late({.name = "late", .basedir = farm.basedir("late")});
+    CHECK(late.run_once(address).reason == Reason::unreachable);
+    CHECK(slave->execute({"echo", "still here"}).out == "still here\n");
+
+    farm.listener->start();
+    farm.listener->start();
+    CHECK(farm.start("two"));
+    CHECK(slave->is_connected());
+  }
+}
+
+TEST_CASE("a port that is taken, and one that is not on the loopback, are refused") {
+  Farm farm(Over::tcp);
+  TcpSlaveListener second({.slave_collection = farm.slaves, .port = farm.port()});
+  const auto taken = thrown_by<Error>([&] { second.start(); });
+  REQUIRE(taken);
+  CHECK(taken->code() == Errc::in_use);
+  CHECK(std::string(taken->what()).find(std::to_string(farm.port())) != std::string::npos);
+  for (const char* host : {"0.0.0.0", "192.0.2.1", "::", "example.com", "127.example.com", ""}) {
+    const auto refused =
+        thrown_by<Error>([&] { TcpSlaveListener open({.slave_collection = farm.slaves, .host = host}); });
+    REQUIRE(refused);
+    CHECK(refused->code() == Errc::invalid_argument);
+    CHECK(refused->message().find("loopback") != std::string::npos);
+  }
+}
+
+TEST_CASE("a unix socket is for its owner, replaces a stale one, leaves one that is in use, and goes") {
+  Farm farm(Over::unix_socket);
+  const std::string path = farm.dir / "other";
+  UnixSlaveListener other({.slave_collection = farm.slaves, .path = path});
+  const int socket = listen_at(path);
+  const auto taken = thrown_by<Error>([&] { other.start(); });
+  REQUIRE(taken);
+  CHECK(taken->code() == Errc::in_use);
+  CHECK(farm.dir.has("other"));
+  ::close(socket);  // and leaves the file behind
+  other.start();
+  struct stat status {};
+  REQUIRE(::stat(path.c_str(), &status) == 0);
+  CHECK((status.st_mode & 07777) == 0600);
+  other.stop();
+  CHECK_FALSE(farm.dir.has("other"));
+
+  farm.dir.write("other", "a file of somebody");
+  CHECK(thrown_by<Error>([&] { other.start(); }));
+  CHECK(farm.dir.read("other") == "a file of somebody");
+}
+
+TEST_CASE("a name is for one slave at a time") {
+  Farm farm(Over::tcp);
+  const auto first = farm.start("worker");
+  const ServeResult result = farm.call_in("worker").result();
+  CHECK(result.reason == Reason::refused);
+  CHECK_FALSE(result.registered);
+  CHECK(result.retry == 2000ms);
+  CHECK(result.message.find("worker") != std::string::npos);
+  CHECK(first->execute({"true"}).ok());
+  CHECK(farm.log.wait_for("not let in"));
+  first->disconnect();
+  CHECK(eventually([&] { return farm.slaves.size() == 0; }));
+  CHECK(farm.start("worker"));
+}
+
+TEST_CASE("a slave that has come again takes the place of its old self that does not answer") {
+  Farm farm(Over::local_process, {.arbitration_timeout = 200ms, .kill_after = 100ms});
+  const auto old = farm.start("worker");
+  REQUIRE(stop_process(process_of(*old)));
+  auto [ours, theirs] = memory_pair();
+  farm.serve("worker", std::move(theirs));
+  const auto newer = farm.listener->handle_new_connection(std::move(ours));
+  CHECK(newer->execute({"true"}).ok());
+  CHECK(farm.slaves.find("worker") == newer);
+  CHECK_FALSE(old->is_connected());
+  CHECK(old->lost_reason().find("another slave of this name") != std::string::npos);
+}
+
+TEST_CASE("nobody waits for a hundred mute peers, nor for a setup() that takes long") {
+  struct Slow final : Slave {
+    Slow(SlaveInit init, Event begun, Event go) : Slave(std::move(init)), begun_(begun), go_(go) {}
+    void setup() override {
+      begun_.happened();
+      if (!go_.wait()) throw std::runtime_error("nobody let it go");
+    }
+    Event begun_;
+    Event go_;
+  };
+  const Event begun;
+  const Event go;
+  Farm farm(Over::tcp, {.slave_class = [=](SlaveInit init) -> std::shared_ptr<Slave> {
+              if (init.info().name == "slow") return std::make_shared<Slow>(std::move(init), begun, go);
+              return std::make_shared<Slave>(std::move(init));
+            }});
+  std::vector<int> mute;
+  for (int i = 0; i < 100; ++i) mute.push_back(connect_to_port(farm.port()));
+  farm.call_in("slow");
+  REQUIRE(begun.wait());
+  const auto quick = farm.start("quick");
+  REQUIRE(quick);
+  CHECK(quick->execute({"true"}).ok());
+  CHECK(farm.slaves.find("slow") == nullptr);
+  go.happened();
+  CHECK(farm.slaves.get_slave(ample, [](const Slave& slave) { return slave.name() == "slow"; }));
+  for (const int socket : mute) ::close(socket);
+}
+
+TEST_CASE("setup() may use the slave, before anybody finds it in the collection") {
+  struct Prepared final : Slave {
+    using Slave::Slave;
+    void setup() override {
+      mkdir("prepared");
+      ok = execute({"test", "-d", "prepared"}).ok();
+    }
+    std::atomic<bool> ok = false;
+  };
+  for (const Over over : all_transports) {
+    CAPTURE(to_string(over));
+    Farm farm(over, {.slave_class = slave_class<Prepared>()});
+    const auto slave = std::dynamic_pointer_cast<Prepared>(farm.start());
+    REQUIRE(slave);
+    CHECK(slave->ok);
+  }
+}
+
+TEST_CASE("a slave whose setup() fails is dropped, and told why") {
+  struct Failing final : Slave {
+    using Slave::Slave;
+    void setup() override { throw std::runtime_error("no compiler here"); }
+  };
+  Farm farm(Over::tcp, {.slave_class = slave_class<Failing>()});
+  const ServeResult result = farm.call_in("worker").result();
+  CHECK(result.reason == Reason::ended);
+  CHECK(result.registered);
+  CHECK(result.message.find("no compiler here") != std::string::npos);
+  CHECK(farm.slaves.size() == 0);
+  CHECK(farm.log.wait_for("no compiler here"));
+
+  auto [ours, theirs] = memory_pair();
+  farm.serve("other", std::move(theirs));
+  const auto error = thrown_by<Error>([&, &end = ours] { farm.listener->handle_new_connection(std::move(end)); });
+  REQUIRE(error);
+  CHECK(error->code() == Errc::refused);
+  CHECK(error->message().find("no compiler here") != std::string::npos);
+}
+
+TEST_CASE("the slave class is chosen by what the slave says, and may refuse it") {
+  struct Special final : Slave {
+    using Slave::Slave;
+  };
+  Farm farm(Over::tcp, {.slave_class = [](SlaveInit init) -> std::shared_ptr<Slave> {
+              if (init.info().name == "special") return std::make_shared<Special>(std::move(init));
+              if (init.info().name == "unwanted") throw SlaveRefused("only special ones today");
+              if (init.info().name == "broken") throw std::runtime_error("the factory is on fire");
+              if (init.info().name == "none") return nullptr;
+              return std::make_shared<Slave>(std::move(init));
+            }});
+  CHECK(std::dynamic_pointer_cast<Special>(farm.start("special")));
+  const auto plain = farm.start("plain");
+  REQUIRE(plain);
+  CHECK_FALSE(std::dynamic_pointer_cast<Special>(plain));
+  for (const auto& [name, words] : std::map<std::string, std::string>{
+           {"unwanted", "only special ones today"}, {"broken", "the factory is on fire"}, {"none", "nothing"}}) {
+    CAPTURE(name);
+    const ServeResult result = farm.call_in(name).result();
+    CHECK(result.reason == Reason::refused);
+    CHECK(result.message.find(words) != std::string::npos);
+    CHECK(farm.log.wait_for(words));
+  }
+  CHECK(farm.slaves.size() == 2);
+}
+
+TEST_CASE("two masters in one process never mix, nor do listeners that share threads and a collection") {
+  const auto runtime = make_runtime();
+  Farm one(Over::tcp, {.runtime = runtime});
+  Farm two(Over::tcp, {.runtime = runtime});
+  const auto slave_of_one = one.start("worker");
+  const auto slave_of_two = two.start("worker");
+  CHECK(slave_of_one->call("where").get("basedir") == slave_of_one->info().basedir);
+  CHECK(slave_of_two->call("where").get("basedir") == slave_of_two->info().basedir);
+  CHECK(slave_of_one->info().basedir != slave_of_two->info().basedir);
+  CHECK(one.slaves.size() == 1);
+  CHECK(two.slaves.size() == 1);
+
+  UnixSlaveListener beside(
+      {.slave_collection = one.slaves, .path = one.dir / "beside", .log = one.log.hook(), .runtime = runtime});
+  beside.start();
+  SlaveThread third({.name = "third", .basedir = one.basedir("third")},
+                    [address = beside.address()](auto& server) { return server.run_once(address); });
+  CHECK(one.slaves.wait_for_slaves(2, ample));
+
+  one.listener.reset();
+  CHECK_FALSE(slave_of_one->is_connected());
+  CHECK(slave_of_two->execute({"true"}).ok());
+  CHECK(one.slaves.find("third"));
+}
+
+TEST_CASE("the destructor of a listener wakes who is in an operation") {
+  for (const Over over : all_transports) {
+    CAPTURE(to_string(over));
+    Farm farm(over);
+    const auto slave = farm.start();
+    const Lifeline lifeline;
+    std::optional<ConnectionLost> lost;
+    std::jthread caller([&] { lost = thrown_by<ConnectionLost>([&] { slave->execute(lifeline.endless_command()); }); });
+    REQUIRE(lifeline.wait_for_begin());
+    farm.listener.reset();
+    caller.join();
+    REQUIRE(lost);
+    CHECK(lost->operation() == "execute 'sh'");
+    CHECK(lost->message() == "the master shuts down");
+    CHECK(lifeline.wait_for_end());
+  }
+}
+
+TEST_CASE("strangers cost only their own connection, and the log says what they were") {
+  Farm farm(Over::tcp, {.handshake_timeout = 60s});
+  const auto slave = farm.start();
+  const std::string request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  const std::string tls = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + std::string(500, 'r');
+  Bytes remsh1;
+  const auto add = [&remsh1](const Bytes& text) {
+    remsh1 += static_cast<char>(text.size() >> 8);
+    remsh1 += static_cast<char>(text.size());
+    remsh1 += text;
+  };
+  for (const char* text : {"hostname", "old", "type", "register", "version", "1"}) add(text);
+  remsh1 += Bytes(2, '\0');
+  Bytes oversized = Bytes("\0\4_ask\0\1", 8) + "1" + Bytes("\0\4name\xff\xff", 8) + Bytes(65535, 'n');
+
+  for (const auto& [bytes, words] : std::vector<std::pair<Bytes, std::string>>{
+           {request, "HTTP"},
+           {tls, "TLS"},
+           {remsh1, "remsh 1"},
+           {oversized, "too large"},
+           {Bytes(2, '\0'), "empty box"},
+           {"SSH-2.0-OpenSSH_9.2\r\n", "SSH"},
+       }) {
+    CAPTURE(words);
+    const int socket = connect_to_port(farm.port());
+    REQUIRE(socket >= 0);
+    static_cast<void>(::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL));
+    read_to_end(socket);
+    ::close(socket);
+    CHECK(farm.log.wait_for(words));
+  }
+  CHECK(slave->execute({"true"}).ok());
+  CHECK(farm.slaves.size() == 1);
+}
+
+TEST_CASE("who says nothing is sent away after a while") {
+  Farm farm(Over::tcp, {.handshake_timeout = 50ms});
+  const int socket = connect_to_port(farm.port());
+  CHECK(read_to_end(socket).empty());
+  ::close(socket);
+  CHECK(farm.log.wait_for("did not register within 50 ms"));
+}
+
+TEST_CASE("a registered slave that breaks the protocol loses its connection, and the caller learns why") {
+  const Bytes value(65535, 'x');
+  Box oversized;
+  for (char key = 'a'; key <= 'z'; ++key) oversized.set(Bytes(1, key), value);
+  for (const auto& [box, words] :
+       std::vector<std::pair<Box, std::string>>{{oversized, "box"},
+                                                {Box{{"_ask", "1"}, {"_command", "execute"}}, "execute"},
+                                                {Box{{"_answer", "77"}}, "77"}}) {
+    CAPTURE(words);
+    Farm farm(Over::tcp);
+    const auto connection = register_by_hand(socket_transport(connect_to_port(farm.port()), "a test"), "worker");
+    const auto slave = farm.slaves.get_slave(ample);
+    REQUIRE(slave);
+    std::optional<Error> error;
+    std::jthread caller([&] { error = thrown_by<Error>([&] { slave->stat("file"); }); });
+    REQUIRE(connection->read_box(ample));  // the call
+    connection->send_box(box);
+    caller.join();
+    REQUIRE(error);
+    CHECK(error->code() == Errc::protocol_error);
+    CHECK(error->operation() == "stat 'file'");
+    CHECK(error->message().find(words) != std::string::npos);
+    CHECK(farm.log.wait_for("disconnected: "));
+  }
+}
+
+TEST_CASE("a slave that is silent is dropped, one that answers pings stays") {
+  Farm farm(Over::tcp, {.keepalive = 100ms, .keepalive_patience = 2000ms});
+  const auto connection = register_by_hand(socket_transport(connect_to_port(farm.port()), "a test"), "worker");
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  const Event ended;
+  slave->on_disconnect([ended] { ended.happened(); });
+  // Nothing but pings goes either way, for longer than silence is borne.
+  const auto until = std::chrono::steady_clock::now() + 2500ms;
+  while (std::chrono::steady_clock::now() < until) {
+    const auto ping = connection->read_box(ample);
+    REQUIRE(ping);
+    CHECK(ping->get("_command") == "ping");
+    connection->send_box({{"_answer", *ping->get("_ask")}});
+  }
+  CHECK(slave->is_connected());
+  CHECK(ended.wait());
+  CHECK(slave->lost_reason().find("silent for 2") != std::string::npos);
+}
+
+TEST_CASE("a master that is silent is given up by its slave, one that answers pings is not") {
+  Farm farm(Over::memory, {.keepalive_patience = 2000ms});
+  auto [ours, theirs] = memory_pair();
+  auto& server = farm.serve("worker", std::move(theirs));
+  Connection master(std::move(ours));
+  REQUIRE(master.read_box(ample));
+  master.send_box({{"_answer", "1"}, {"features", ""}, {"nonce", Bytes(32, 'b')}, {"version", "2"}});
+  REQUIRE(master.read_box(ample));
+  master.send_box({{"_answer", "2"}, {"keepalive", "100"}});
+  const auto until = std::chrono::steady_clock::now() + 2500ms;
+  while (std::chrono::steady_clock::now() < until) {
+    const auto ping = master.read_box(ample);
+    REQUIRE(ping);
+    CHECK(ping->get("_command") == "ping");
+    master.send_box({{"_answer", *ping->get("_ask")}});
+  }
+  const ServeResult result = server.result();
+  CHECK(result.reason == Reason::lost);
+  CHECK(result.registered);
+  CHECK(result.message.find("silent for 2") != std::string::npos);
+}
+
+TEST_CASE("a slave that is frozen is dropped, with an operation in progress too") {
+  Farm farm(Over::local_process, {.keepalive = 100ms, .keepalive_patience = 400ms, .kill_after = 50ms});
+  const auto slave = farm.start();
+  REQUIRE(stop_process(process_of(*slave)));
+  const auto lost = thrown_by<ConnectionLost>([&] { slave->execute({"true"}); });
+  REQUIRE(lost);
+  CHECK(lost->operation() == "execute 'true'");
+  CHECK_FALSE(slave->is_connected());
+}
+
+}  // namespace remsh::test

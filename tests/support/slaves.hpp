@@ -1,0 +1,354 @@
+// Farm: a master with running slaves, over each kind of transport; what API tests begin with.
+#pragma once
+
+#include "support/temp_dir.hpp"
+
+#include <doctest/doctest.h>
+#include <remsh/master.hpp>
+#include <remsh/slave.hpp>
+#include <remsh/transport/descriptors.hpp>
+#include <remsh/transport/memory.hpp>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <functional>
+#include <future>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace remsh::test {
+
+/// Far longer than anything takes, also on a machine that is busy with other things.
+inline constexpr std::chrono::seconds ample{60};
+
+/// What runs between a master and its slaves.
+enum class Over { local_process, tcp, unix_socket, pipes, memory };
+
+inline constexpr Over all_transports[] = {Over::local_process, Over::tcp, Over::unix_socket, Over::pipes, Over::memory};
+
+inline std::string to_string(Over over) {
+  switch (over) {
+    case Over::local_process: return "a local process";
+    case Over::tcp: return "TCP";
+    case Over::unix_socket: return "a unix socket";
+    case Over::pipes: return "a pair of pipes";
+    case Over::memory: return "memory";
+  }
+  return "?";
+}
+
+/// Keeps what the library says. Thread-safe.
+class Log {
+ public:
+  [[nodiscard]] LogHook hook() const {
+    return [kept = kept_](const LogRecord& record) {
+      const std::lock_guard lock(kept->mutex);
+      kept->text += record.component + " " + record.peer + ": " + record.message + "\n";
+      kept->changed.notify_all();
+    };
+  }
+
+  /// Waits until it has been said.
+  [[nodiscard]] bool wait_for(const std::string& words) const {
+    std::unique_lock lock(kept_->mutex);
+    return kept_->changed.wait_for(lock, ample, [&] { return kept_->text.find(words) != std::string::npos; });
+  }
+
+  [[nodiscard]] std::string text() const {
+    const std::lock_guard lock(kept_->mutex);
+    return kept_->text;
+  }
+
+ private:
+  struct Kept {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::string text;
+  };
+  std::shared_ptr<Kept> kept_ = std::make_shared<Kept>();
+};
+
+/// Something that happens once, for who waits for it. Thread-safe; copies are of the same.
+class Event {
+ public:
+  void happened() const { state_->promise.set_value(); }
+  [[nodiscard]] bool wait(std::chrono::milliseconds limit = ample) const {
+    return state_->future.wait_for(limit) == std::future_status::ready;
+  }
+
+ private:
+  struct State {
+    std::promise<void> promise;
+    std::shared_future<void> future = promise.get_future().share();
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+/// Asks again and again, for what tells nobody when it happens.
+inline bool eventually(const std::function<bool()>& is_so) {
+  const auto until = std::chrono::steady_clock::now() + ample;
+  while (!is_so()) {
+    if (std::chrono::steady_clock::now() >= until) return false;
+    ::poll(nullptr, 0, 1);
+  }
+  return true;
+}
+
+/// A pipe with a name that processes hold open: shows when the first has begun and when the last has ended.
+///
+///     slave.execute({"sh", "-c", "exec 9>\"$0\"; echo >&9; sleep 1000", lifeline.path()}, ...)
+class Lifeline {
+ public:
+  Lifeline() : path_(dir_ / "lifeline") {
+    if (::mkfifo(path_.c_str(), 0600) != 0) throw std::system_error(errno, std::generic_category(), "mkfifo");
+    reader_ = ::open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  }
+  Lifeline(const Lifeline&) = delete;
+  Lifeline& operator=(const Lifeline&) = delete;
+  ~Lifeline() { ::close(reader_); }
+
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+  /// A command that says that it runs and then goes on for as long as anybody waits.
+  [[nodiscard]] std::vector<Bytes> endless_command() const {
+    return {"sh", "-c", "exec 9>\"$0\"; echo >&9; sleep 100000", path_};
+  }
+
+  /// Waits until somebody has written a line.
+  [[nodiscard]] bool wait_for_begin() const { return wait('\n'); }
+
+  /// Waits until nobody holds it who has begun.
+  [[nodiscard]] bool wait_for_end() const { return wait(std::nullopt); }
+
+ private:
+  [[nodiscard]] bool wait(std::optional<char> wanted) const {
+    const auto until = std::chrono::steady_clock::now() + ample;
+    while (std::chrono::steady_clock::now() < until) {
+      pollfd ready{reader_, POLLIN, 0};
+      ::poll(&ready, 1, 100);
+      char byte = 0;
+      const ssize_t count = ::read(reader_, &byte, 1);
+      if (count == 1 && byte == wanted) return true;
+      if (count == 0 && !wanted) return true;  // nobody has it open
+    }
+    return false;
+  }
+
+  TempDir dir_;
+  std::string path_;
+  int reader_ = -1;
+};
+
+/// Operations of our own that every slave here has.
+inline void add_test_operations(SlaveServer& server) {
+  server.add_operation("echo", [](OperationContext& context) { return context.arguments(); });
+  server.add_operation("where", [](OperationContext& context) { return Box{{"basedir", context.basedir()}}; });
+  server.add_operation("throw", [](OperationContext& context) -> Box {
+    throw std::runtime_error("it went wrong: " + Bytes(context.arguments().get("why").value_or("")));
+  });
+  server.add_operation("throw_errno", [](OperationContext&) -> Box {
+    throw std::system_error(ENOSPC, std::generic_category(), "the tape");
+  });
+  // Writes a file when it begins and another when it is told to end, which is all that it waits for.
+  server.add_operation("until_cancelled", [](OperationContext& context) -> Box {
+    const auto touch = [&context](const char* name) {
+      ::close(::open((context.basedir() + name).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    };
+    touch("/begun");
+    if (!eventually([&context] { return context.cancelled(); })) throw std::runtime_error("nobody cancelled it");
+    touch("/cancelled");
+    return {};
+  });
+}
+
+/// A slave on a thread of this process.
+class SlaveThread {
+ public:
+  SlaveThread(SlaveOptions options, std::function<ServeResult(SlaveServer&)> serve) : server_(std::move(options)) {
+    add_test_operations(server_);
+    thread_ = std::thread([this, serve = std::move(serve)] {
+      try {
+        result_.set_value(serve(server_));
+      } catch (...) {
+        result_.set_exception(std::current_exception());
+      }
+    });
+  }
+  SlaveThread(const SlaveThread&) = delete;
+  SlaveThread& operator=(const SlaveThread&) = delete;
+  ~SlaveThread() {
+    server_.stop();
+    thread_.join();
+  }
+
+  [[nodiscard]] SlaveServer& server() noexcept { return server_; }
+
+  /// How it ended; waits for that.
+  [[nodiscard]] ServeResult result() {
+    if (future_.wait_for(ample) != std::future_status::ready) throw std::runtime_error("the slave does not end");
+    return future_.get();
+  }
+
+ private:
+  SlaveServer server_;
+  std::promise<ServeResult> result_;
+  std::shared_future<ServeResult> future_ = result_.get_future().share();
+  std::thread thread_;
+};
+
+/// How a Farm differs from the usual.
+struct FarmOptions {
+  SlaveFactory slave_class = {};
+  std::chrono::milliseconds keepalive{10000};
+  std::chrono::milliseconds keepalive_patience{10000};
+  std::chrono::milliseconds arbitration_timeout{5000};
+  std::chrono::milliseconds handshake_timeout{60000};
+  std::chrono::milliseconds kill_after{10000};
+  std::shared_ptr<Runtime> runtime = {};
+};
+
+/// A master and its slaves over one kind of transport. One thread at a time.
+///
+///     Farm farm(Over::tcp);
+///     auto slave = farm.start("w1");
+class Farm {
+ public:
+  explicit Farm(Over over, FarmOptions options = {}) : over_(over), options_(std::move(options)) { open(); }
+
+  /// Starts a slave in a directory of its own, and gives it when it is in the collection.
+  std::shared_ptr<Slave> start(const std::string& name = "worker") {
+    const std::string basedir = this->basedir(name);
+    if (auto* const local = dynamic_cast<LocalSlaveListener*>(listener.get())) return local->start_slave(basedir, name);
+    if (over_ == Over::tcp || over_ == Over::unix_socket) {
+      call_in(name);
+      return slaves.get_slave(ample, [&name](const Slave& slave) { return slave.name() == name; });
+    }
+    auto [ours, theirs] = over_ == Over::memory ? memory_pair() : pair_of_pipes();
+    serve(name, std::move(theirs));
+    return listener->handle_new_connection(std::move(ours));
+  }
+
+  /// A slave that calls in at the listener once.
+  SlaveThread& call_in(const std::string& name) {
+    return servers_.emplace_back(slave_options(name),
+                                 [address = listener->address()](auto& server) { return server.run_once(address); });
+  }
+
+  /// A slave that serves a transport.
+  SlaveThread& serve(const std::string& name, std::unique_ptr<Transport> transport) {
+    return servers_.emplace_back(slave_options(name),
+                                 [shared = std::make_shared<std::unique_ptr<Transport>>(std::move(transport))](
+                                     auto& server) { return server.serve(std::move(*shared)); });
+  }
+
+  [[nodiscard]] std::string basedir(const std::string& name = "worker") const { return dir / name; }
+
+  /// The listener where it is one over TCP.
+  [[nodiscard]] std::uint16_t port() const { return dynamic_cast<const TcpSlaveListener&>(*listener).port(); }
+  [[nodiscard]] LocalSlaveListener& local() const { return dynamic_cast<LocalSlaveListener&>(*listener); }
+
+  const TempDir dir;
+  const Log log;
+  SlaveCollection slaves;
+  std::unique_ptr<SlaveListener> listener;  // may be reset
+
+ private:
+  void open() {
+    switch (over_) {
+      case Over::local_process: {
+        LocalListenerOptions local{.slave_collection = slaves, .embedded = true, .kill_after = options_.kill_after};
+        make<LocalSlaveListener>(std::move(local));
+        break;
+      }
+      case Over::tcp: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves}); break;
+      case Over::unix_socket:
+        make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves, .path = dir / "socket"});
+        break;
+      case Over::pipes:
+      case Over::memory: make<SlaveListener>(ListenerOptions{.slave_collection = slaves}); break;
+    }
+    listener->start();
+  }
+
+  template <class Listener, class Options>
+  void make(Options options) {
+    options.slave_class = options_.slave_class;
+    options.keepalive = options_.keepalive;
+    options.keepalive_patience = options_.keepalive_patience;
+    options.arbitration_timeout = options_.arbitration_timeout;
+    options.handshake_timeout = options_.handshake_timeout;
+    options.runtime = options_.runtime;
+    options.log = log.hook();
+    listener = std::make_unique<Listener>(std::move(options));
+  }
+
+  [[nodiscard]] SlaveOptions slave_options(const std::string& name) const {
+    SlaveOptions options{.name = name, .basedir = basedir(name)};
+    options.keepalive_patience = options_.keepalive_patience;
+    options.log = log.hook();
+    return options;
+  }
+
+  static std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> pair_of_pipes() {
+    int down[2] = {-1, -1};
+    int up[2] = {-1, -1};
+    if (::pipe2(down, O_CLOEXEC) != 0 || ::pipe2(up, O_CLOEXEC) != 0) {
+      throw std::system_error(errno, std::generic_category(), "pipe2");
+    }
+    return {pipe_transport(up[0], down[1], "pipes to a slave"), pipe_transport(down[0], up[1], "pipes to a master")};
+  }
+
+  const Over over_;
+  const FarmOptions options_;
+  std::list<SlaveThread> servers_;  // gone before the listener is
+};
+
+/// Runs a test with one slave over each kind of transport.
+inline void on_every_transport(const std::function<void(Farm&, Slave&)>& test) {
+  for (const Over over : all_transports) {
+    const std::string words = to_string(over);
+    CAPTURE(words);
+    Farm farm(over);
+    const auto slave = farm.start();
+    REQUIRE(slave != nullptr);
+    test(farm, *slave);
+  }
+}
+
+/// The process of a slave that is one of its own.
+inline pid_t process_of(Slave& slave) { return std::stoi(slave.execute({"sh", "-c", "echo $PPID"}).out); }
+
+/// Stops a child of ours, and waits until all of its threads stand still.
+inline bool stop_process(pid_t child) {
+  siginfo_t ignored{};
+  return ::kill(child, SIGSTOP) == 0 && ::waitid(P_PID, static_cast<id_t>(child), &ignored, WSTOPPED) == 0;
+}
+
+/// What a function throws; null where it throws nothing of this kind.
+template <class Exception, class Function>
+std::optional<Exception> thrown_by(const Function& function) {
+  try {
+    function();
+  } catch (const Exception& exception) {
+    return exception;
+  }
+  return std::nullopt;
+}
+
+}  // namespace remsh::test
