@@ -2,6 +2,7 @@
 #pragma once
 
 #include "master/backend.hpp"
+#include "rpc/call.hpp"
 #include "rpc/peer.hpp"
 
 #include <atomic>

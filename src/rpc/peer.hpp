@@ -6,15 +6,13 @@
 #pragma once
 
 #include "base/result.hpp"
-#include "connection/block.hpp"
 #include "connection/out_queue.hpp"
-#include "os/parking.hpp"
 #include "rpc/engine.hpp"
 #include "rpc/served_call.hpp"
+#include "rpc/waiter.hpp"
 #include "transport/loop.hpp"
 
 #include <remsh/connection/box_codec.hpp>
-#include <remsh/operations/call_options.hpp>
 #include <remsh/transport/transport.hpp>
 
 #include <chrono>
@@ -26,7 +24,6 @@
 #include <mutex>
 #include <optional>
 #include <span>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,52 +32,6 @@ namespace remsh::rpc {
 
 class Call;
 class PeerService;
-
-/// A buffer to read into, lent by the thread that reads; idle connections own none.
-class ReadBuffer {
- public:
-  static constexpr std::size_t size = 256 * 1024;
-  ReadBuffer() = default;
-  ReadBuffer(const ReadBuffer&) = delete;
-  ReadBuffer& operator=(const ReadBuffer&) = delete;
-  ~ReadBuffer();
-  /// Borrowed from the thread at the first use.
-  std::span<char> span();
-  /// Back to the thread; the next use borrows again.
-  void give_back();
-
- private:
-  std::unique_ptr<char[]> memory_;
-};
-
-/// One thread that waits for something of a peer, and reads for all while it does. Lives on that thread's stack; its
-/// members belong to the peer's mutex.
-struct Waiter {
-  Parking parking;
-  bool parked = false;
-  bool woken = false;       // has a permit that it has not seen yet
-  bool stopped = false;     // by its stop_token
-  bool wants_room = false;  // waits (also) until it may send
-  TimePoint young_until{};  // may lead until then
-  ReadBuffer buffer;
-  const OpenCall* call = nullptr;
-  Waiter* previous = nullptr;  // in the list of the parked
-  Waiter* next = nullptr;
-  bool is_server = false;  // drains the ready queue
-};
-
-/// Whether there is something to do for a waiter; asked under the mutex. Refers to the callable, does not own it.
-class HasWork {
- public:
-  template <class Callable>
-  HasWork(const Callable& callable)
-      : callable_(&callable), ask_([](const void* self) { return (*static_cast<const Callable*>(self))(); }) {}
-  bool operator()() const { return ask_(callable_); }
-
- private:
-  const void* callable_;
-  bool (*ask_)(const void*);
-};
 
 /// One connection after its handshake: many calls at once in both directions, without a thread of its own. Thread-safe.
 class Peer final : public std::enable_shared_from_this<Peer>, public Watched, private Engine::Events {
@@ -234,52 +185,6 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
   std::unique_ptr<Serving> serving_;
   std::vector<std::shared_ptr<PeerService>> notes_;      // to be told after the unlock
   std::vector<std::weak_ptr<PeerService>> thirsty_;      // found no room in the queue
-};
-
-/// One call that we make, as its caller drives it: a loop over next(), in which the caller does what it is told.
-///
-///     Call call(peer, "execute", arguments, Call::Kind::streaming, options);
-///     for (;;) switch (call.next()) { case Call::Event::chunk: use(call.chunk().bytes()); break; ... }
-///
-/// Between two calls of next() no role and no lock is held, so user code may run there. Destroyed before it is settled,
-/// the call is left: cancelled, and settled quietly. One thread at a time.
-class Call {
- public:
-  enum class Kind : std::uint8_t { plain, streaming };
-  enum class Event : std::uint8_t {
-    chunk,     // see chunk(): valid until the next next()
-    room,      // send() takes room() bytes now; only where asked for
-    answered,  // see answer(); after all chunks
-    failed,    // see failure(): the other side's, the connection's, or the caller's own patience
-  };
-
-  Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const CallOptions& options);
-  Call(const Call&) = delete;
-  Call& operator=(const Call&) = delete;
-  ~Call();
-
-  Event next(bool wants_room = false);
-
-  [[nodiscard]] const Chunk& chunk() const { return *chunk_; }
-  [[nodiscard]] std::size_t room() const noexcept { return room_; }
-  void send(Block block, std::size_t count);
-  void end_input();
-  [[nodiscard]] Box& answer();
-  [[nodiscard]] Failure& failure() { return *failure_; }
-
- private:
-  Event fail(Failure failure);
-  void stopped();
-
-  const std::shared_ptr<Peer> peer_;
-  Waiter me_;
-  OpenCall* call_ = nullptr;
-  const TimePoint deadline_;
-  const std::stop_token stop_;
-  std::optional<Chunk> chunk_;
-  std::optional<Failure> failure_;
-  std::size_t room_ = 0;
-  std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 };
 
 }  // namespace remsh::rpc

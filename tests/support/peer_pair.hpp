@@ -1,6 +1,7 @@
 // PeerPair: a master's peer and a slave's, joined by a transport of the test's choice, on a real loop.
 #pragma once
 
+#include "rpc/call.hpp"
 #include "rpc/peer.hpp"
 #include "transport/loop.hpp"
 

@@ -1,0 +1,68 @@
+// Call: one call that we make, as its caller drives it.
+#pragma once
+
+#include "base/result.hpp"
+#include "connection/block.hpp"
+#include "rpc/peer.hpp"
+#include "rpc/stream.hpp"
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/connection/box.hpp>
+#include <remsh/operations/call_options.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+
+namespace remsh::rpc {
+
+/// One call that we make, as its caller drives it: a loop over next(), in which the caller does what it is told.
+///
+///     Call call(peer, "execute", arguments, Call::Kind::streaming, options);
+///     for (;;) switch (call.next()) { case Call::Event::chunk: use(call.chunk().bytes()); break; ... }
+///
+/// Between two calls of next() no role and no lock is held, so user code may run there. Destroyed before it is settled,
+/// the call is left: cancelled, and settled quietly. One thread at a time.
+class Call {
+ public:
+  enum class Kind : std::uint8_t { plain, streaming };
+  enum class Event : std::uint8_t {
+    chunk,     // see chunk(): valid until the next next()
+    room,      // send() takes room() bytes now; only where asked for
+    answered,  // see answer(); after all chunks
+    failed,    // see failure(): the other side's, the connection's, or the caller's own patience
+  };
+
+  Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const CallOptions& options);
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+  ~Call();
+
+  Event next(bool wants_room = false);
+
+  [[nodiscard]] const Chunk& chunk() const { return *chunk_; }
+  [[nodiscard]] std::size_t room() const noexcept { return room_; }
+  void send(Block block, std::size_t count);
+  void end_input();
+  [[nodiscard]] Box& answer();
+  [[nodiscard]] Failure& failure() { return *failure_; }
+
+ private:
+  Event fail(Failure failure);
+  void stopped();
+
+  const std::shared_ptr<Peer> peer_;
+  Waiter me_;
+  OpenCall* call_ = nullptr;
+  const TimePoint deadline_;
+  const std::stop_token stop_;
+  std::optional<Chunk> chunk_;
+  std::optional<Failure> failure_;
+  std::size_t room_ = 0;
+  std::optional<std::stop_callback<std::function<void()>>> on_stop_;
+};
+
+}  // namespace remsh::rpc

@@ -1,0 +1,41 @@
+// Waiter: one thread that waits for something of a peer.
+#pragma once
+
+#include "os/parking.hpp"
+#include "rpc/engine.hpp"
+#include "rpc/read_buffer.hpp"
+
+#include <remsh/base/deadline.hpp>
+
+namespace remsh::rpc {
+
+/// One thread that waits for something of a peer, and reads for all while it does. Lives on that thread's stack; its
+/// members belong to the peer's mutex.
+struct Waiter {
+  Parking parking;
+  bool parked = false;
+  bool woken = false;       // has a permit that it has not seen yet
+  bool stopped = false;     // by its stop_token
+  bool wants_room = false;  // waits (also) until it may send
+  TimePoint young_until{};  // may lead until then
+  ReadBuffer buffer;
+  const OpenCall* call = nullptr;
+  Waiter* previous = nullptr;  // in the list of the parked
+  Waiter* next = nullptr;
+  bool is_server = false;  // drains the ready queue
+};
+
+/// Whether there is something to do for a waiter; asked under the mutex. Refers to the callable, does not own it.
+class HasWork {
+ public:
+  template <class Callable>
+  HasWork(const Callable& callable)
+      : callable_(&callable), ask_([](const void* self) { return (*static_cast<const Callable*>(self))(); }) {}
+  bool operator()() const { return ask_(callable_); }
+
+ private:
+  const void* callable_;
+  bool (*ask_)(const void*);
+};
+
+}  // namespace remsh::rpc
