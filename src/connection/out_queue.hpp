@@ -48,8 +48,8 @@ class OutQueue {
 
  private:
   struct Segment {
-    Bytes text;                   // one or more whole boxes, or
-    std::optional<Block> block;   // one framed box
+    Bytes text;                  // one or more whole boxes, or
+    std::optional<Block> block;  // one framed box
     bool is_data = false;
     std::size_t done = 0;  // bytes written
 

@@ -417,7 +417,8 @@ void Admission::set_up() {
   finish(std::move(slave_));
 }
 
-/// The last thing, wherever it ended; on a service thread where there is a slave object, as its destructor is the user's.
+/// The last thing, wherever it ended; on a service thread where there is a slave object, as its destructor is the
+/// user's.
 void Admission::finish(Result<std::shared_ptr<Slave>> result) {
   if (has_claim_) owner_->release(name_);
   if (!result) {

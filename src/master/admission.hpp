@@ -69,8 +69,8 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   std::weak_ptr<Slave> last_accepted_;
 };
 
-/// One connection, from its first byte to the collection. The handshake is stepped on the loop, and costs no thread; the
-/// user's slave class and setup() run on a service thread.
+/// One connection, from its first byte to the collection. The handshake is stepped on the loop, and costs no thread;
+/// the user's slave class and setup() run on a service thread.
 ///
 ///     handshake (loop) → consider (service) → welcome (loop) → set_up (service) → done
 class Admission final : public Watched, public std::enable_shared_from_this<Admission> {

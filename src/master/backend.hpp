@@ -28,8 +28,8 @@ struct ExecuteRequest {
 
 /// What runs between a command and its caller: the backend calls these in the calling thread, holding nothing.
 struct ExecuteStreams {
-  InputCallback input;    // empty: none
-  OutputCallback out;     // empty: not wanted
+  InputCallback input;  // empty: none
+  OutputCallback out;   // empty: not wanted
   OutputCallback err;
 };
 

@@ -79,7 +79,8 @@ Result<Process> LocalSlaveListener::Local::spawn_slave(const std::string& basedi
   } else {
     request.args = command.empty() ? std::vector<Bytes>{"remsh-slave"} : command;
   }
-  for (const std::string& more : {std::string("--stdio"), std::string("--quiet"), "--basedir=" + basedir, "--name=" + name}) {
+  for (const std::string& more :
+       {std::string("--stdio"), std::string("--quiet"), "--basedir=" + basedir, "--name=" + name}) {
     request.args.push_back(more);
   }
   for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
@@ -153,7 +154,8 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
     if (!wait_for_end(*process, local_->kill_after)) process->signal_group(SIGKILL);
     wait_for_end(*process, local_->kill_after);
     const std::string end = ended_as(*process);
-    throw Error(error.code(), name, what, error.message() + " (" + end + "; it may have said more on stderr)", error.os());
+    throw Error(error.code(), name, what, error.message() + " (" + end + "; it may have said more on stderr)",
+                error.os());
   }
   {
     const std::lock_guard lock(local_->mutex);

@@ -223,8 +223,8 @@ Result<FetchedFile> Remsh2Backend::fetch(const Bytes& path, const std::function<
   const auto reply = FetchReply::from_box(*answer);
   if (!reply) return bad_answer("fetch", reply.failure());
   if (reply->bytes != received) {
-    return bad_answer("fetch", {Errc::protocol_error, std::to_string(received) + " bytes came, it says " +
-                                                          std::to_string(reply->bytes), 0});
+    return bad_answer("fetch", {Errc::protocol_error,
+                                std::to_string(received) + " bytes came, it says " + std::to_string(reply->bytes), 0});
   }
   return FetchedFile{reply->mode};
 }

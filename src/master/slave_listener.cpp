@@ -38,9 +38,8 @@ void SlaveListener::admit(std::unique_ptr<Transport> connection) {
 std::shared_ptr<Slave> SlaveListener::handle_new_connection(std::unique_ptr<Transport> connection) {
   std::promise<Result<std::shared_ptr<Slave>>> promise;
   auto future = promise.get_future();
-  impl_->admissions->admit(std::move(connection), [&promise](Result<std::shared_ptr<Slave>> result) {
-    promise.set_value(std::move(result));
-  });
+  impl_->admissions->admit(std::move(connection),
+                           [&promise](Result<std::shared_ptr<Slave>> result) { promise.set_value(std::move(result)); });
   auto result = future.get();
   if (!result) throw_failure(result.failure(), "", "register");
   return std::move(*result);

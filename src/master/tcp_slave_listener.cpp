@@ -18,8 +18,8 @@ namespace remsh {
 namespace {
 
 bool is_loopback(const std::string& host) {
-  return host == "::1" || host == "localhost" || (host.starts_with("127.") && host.find_first_not_of("0123456789.") ==
-                                                                                  std::string::npos);
+  return host == "::1" || host == "localhost" ||
+         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
 }
 
 }  // namespace

@@ -10,8 +10,8 @@
 
 namespace remsh {
 
-/// Runs functions that may block, each on one of a few threads. One is there from the start, so that there always is one;
-/// more are started when they are needed. Thread-safe.
+/// Runs functions that may block, each on one of a few threads. One is there from the start, so that there always is
+/// one; more are started when they are needed. Thread-safe.
 class ServiceThreads {
  public:
   /// Throws std::system_error where no thread can be had.

@@ -55,7 +55,7 @@ struct OpenService {
   SendCredit out;
   SendCredit err;
   ReceiveStream in;
-  void* owner = nullptr;   // whatever the driver wants to find again
+  void* owner = nullptr;  // whatever the driver wants to find again
   bool cancelled = false;
   bool answered = false;  // and out of the engine's tables
 };
@@ -119,8 +119,8 @@ class Engine {
 
   // --- the connection
 
-  /// A box came. A failure is a breach of the protocol: close. A chunk whose bytes lie in `lent`, for the call `reader`,
-  /// is not copied: its reader uses it up before it reads again.
+  /// A box came. A failure is a breach of the protocol: close. A chunk whose bytes lie in `lent`, for the call
+  /// `reader`, is not copied: its reader uses it up before it reads again.
   Result<void> receive(const BoxView& box, const OpenCall* reader, BytesView lent);
 
   /// The connection is over: every call we made fails with this, every service is cancelled.
@@ -166,7 +166,7 @@ class Engine {
   std::size_t abandoned_ = 0;
   CreditPool pool_;
 
-  std::map<Bytes, std::shared_ptr<OpenService>, std::less<>> services_;    // by tag
+  std::map<Bytes, std::shared_ptr<OpenService>, std::less<>> services_;  // by tag
   std::map<Bytes, OpenService*, std::less<>> services_by_op_;
 
   std::optional<Goodbye> goodbye_;

@@ -404,9 +404,9 @@ void Peer::on_ready(std::uint32_t number, Ready directions) {
 
 // --- resting
 
-/// Where calls follow each other within a slice, arming between them would be two system calls for each, for nothing: the
-/// next caller reads. So then a look of the loop is due instead, once a slice, which arms when no call came since. What
-/// comes unasked (a ping, the end) is seen that much later.
+/// Where calls follow each other within a slice, arming between them would be two system calls for each, for nothing:
+/// the next caller reads. So then a look of the loop is due instead, once a slice, which arms when no call came since.
+/// What comes unasked (a ping, the end) is seen that much later.
 void Peer::note_call() {
   const TimePoint at = now();
   if (resting_) {

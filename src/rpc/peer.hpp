@@ -155,8 +155,8 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
   Waiter* reader_ = nullptr;
   bool writing_ = false;
   Waiter* heir_ = nullptr;
-  bool polls_ = false;        // the reader waits for both directions
-  unsigned promised_ = 0;     // callers between append and write
+  bool polls_ = false;     // the reader waits for both directions
+  unsigned promised_ = 0;  // callers between append and write
   Ready armed_ = Ready::none;
   std::uint32_t number_ = 0;  // of the last arming
   Waiter* parked_ = nullptr;  // list
@@ -165,7 +165,7 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
   TimePoint last_call_{};
   unsigned room_waiters_ = 0;
   mutable bool lacked_room_ = false;  // somebody found the queue full since all were told
-  Waiter io_waiter_;          // stands for the io thread as reader
+  Waiter io_waiter_;                  // stands for the io thread as reader
 
   // The end.
   bool closing_ = false;
@@ -183,8 +183,8 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
     bool acted = false;  // an operation was begun since the last tick
   };
   std::unique_ptr<Serving> serving_;
-  std::vector<std::shared_ptr<PeerService>> notes_;      // to be told after the unlock
-  std::vector<std::weak_ptr<PeerService>> thirsty_;      // found no room in the queue
+  std::vector<std::shared_ptr<PeerService>> notes_;  // to be told after the unlock
+  std::vector<std::weak_ptr<PeerService>> thirsty_;  // found no room in the queue
 };
 
 }  // namespace remsh::rpc

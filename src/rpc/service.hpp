@@ -57,7 +57,7 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   std::function<void()> callback_;
   bool telling_ = false;
   bool tell_again_ = false;
-  bool promised_ = false;  // sent, and flush() has not come yet
+  bool promised_ = false;            // sent, and flush() has not come yet
   mutable bool is_thirsty_ = false;  // in the peer's list of those that found no room
   std::optional<std::uint64_t> total_;
   std::vector<Waiter*> waiters_;  // one thread may read while another writes

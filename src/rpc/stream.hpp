@@ -36,7 +36,7 @@ constexpr std::optional<StreamName> stream_name(BytesView text) noexcept {
 /// A piece of a stream as it came. Its bytes are its own, or lie in the buffer of the thread that read them.
 struct Chunk {
   StreamName stream = StreamName::out;
-  bool last = false;             ///< the end of the stream; without bytes
+  bool last = false;  ///< the end of the stream; without bytes
   Bytes owned = {};
   BytesView borrowed = {};
   std::optional<std::uint64_t> total = {};  ///< how long the whole stream will be, where the sender said so

@@ -18,9 +18,7 @@ using Handler = std::function<void(const std::shared_ptr<rpc::ServedCall>&)>;
 class Dispatcher {
  public:
   /// False where the name is taken.
-  bool add(std::string name, Handler handler) {
-    return handlers_.emplace(std::move(name), std::move(handler)).second;
-  }
+  bool add(std::string name, Handler handler) { return handlers_.emplace(std::move(name), std::move(handler)).second; }
 
   /// Has the call done; one of an unknown name is failed with unsupported.
   void dispatch(const std::shared_ptr<rpc::ServedCall>& call) const;

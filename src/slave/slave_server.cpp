@@ -244,8 +244,9 @@ ServeResult SlaveServer::Impl::connect_and_serve(const Address& address) {
     return over(Reason::unreachable, socket.failure().message);
   }
   if (!is_to_this_host(socket->get())) {
-    return over(Reason::refused,
-                "this slave has no key, so it serves masters on the loopback alone: reach others through an ssh tunnel");
+    return over(
+        Reason::refused,
+        "this slave has no key, so it serves masters on the loopback alone: reach others through an ssh tunnel");
   }
   return serve(socket_transport(socket->release(), to_string(address)));
 }
@@ -265,9 +266,9 @@ SlaveServer::~SlaveServer() {
 }
 
 void SlaveServer::add_operation(std::string name, Operation operation) {
-  static constexpr std::array ours{"set_cwd", "getenv", "info",    "mkdir", "remove", "rename", "copy",  "stat",
-                                   "execute", "send",   "fetch",   "ping",  "data",   "end",    "credit", "cancel",
-                                   "goodbye", "hello",  "prove"};
+  static constexpr std::array ours{"set_cwd", "getenv",  "info",    "mkdir", "remove", "rename", "copy",
+                                   "stat",    "execute", "send",    "fetch", "ping",   "data",   "end",
+                                   "credit",  "cancel",  "goodbye", "hello", "prove"};
   const bool is_name = !name.empty() && name.size() <= 64 && name.front() != '_' && name.front() != '-' &&
                        std::all_of(name.begin(), name.end(), [](char c) {
                          return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
@@ -328,7 +329,8 @@ ServeResult SlaveServer::run(const std::string& address) {
     if (result.registered) most = impl_->options.back_off_min;
     // Full jitter: anywhere up to the limit, so that a fleet does not come back in step.
     std::uniform_int_distribution<std::chrono::milliseconds::rep> any(0, std::max<std::int64_t>(1, most.count()));
-    const std::chrono::milliseconds pause = result.retry.count() > 0 ? result.retry : std::chrono::milliseconds(any(random));
+    const std::chrono::milliseconds pause =
+        result.retry.count() > 0 ? result.retry : std::chrono::milliseconds(any(random));
     impl_->log(LogLevel::warning, address,
                result.message + "; connecting again in " + std::to_string(pause.count()) + " ms");
     most = std::min(most * 2, impl_->options.back_off_max);

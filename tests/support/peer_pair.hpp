@@ -42,7 +42,7 @@ inline void over_each_transport(const std::function<void(const std::function<Tra
 
 /// What a transport was asked for. Thread-safe.
 struct TransportCounts {
-  std::atomic<int> writes{0};      // that moved something
+  std::atomic<int> writes{0};  // that moved something
   std::atomic<int> arms{0};
   std::atomic<int> loop_reads{0};  // made by the loop's thread
 };

@@ -274,10 +274,10 @@ class BoxDecoder {
 
   BoxLimits limits_;
   BytesView input_;
-  Bytes partial_;              // the beginning of a box whose end has not come
+  Bytes partial_;  // the beginning of a box whose end has not come
   bool emitted_partial_ = false;
-  std::size_t scanned_ = 0;    // how far the box in progress is understood
-  std::size_t count_ = 0;      // its fields so far
+  std::size_t scanned_ = 0;  // how far the box in progress is understood
+  std::size_t count_ = 0;    // its fields so far
   BoxView box_;
   BoxError error_ = BoxError::none;
 };

@@ -44,18 +44,19 @@ struct ListenerOptions {
   SlaveCollection& slave_collection;
   SlaveFactory slave_class = {};  ///< empty: makes remsh::Slave
 
-  std::chrono::milliseconds keepalive{10000};         ///< how long either side may be silent before it pings
+  std::chrono::milliseconds keepalive{10000};           ///< how long either side may be silent before it pings
   std::chrono::milliseconds keepalive_patience{10000};  ///< how much longer until it is taken for dead
-  std::chrono::milliseconds handshake_timeout{10000};  ///< from connect to registered, whatever bytes come
-  std::chrono::milliseconds arbitration_timeout{5000};  ///< how long an old slave has to answer when its name comes again
-  std::size_t max_handshakes = 1024;                   ///< connections that have not registered; more are closed
+  std::chrono::milliseconds handshake_timeout{10000};   ///< from connect to registered, whatever bytes come
+  std::chrono::milliseconds arbitration_timeout{
+      5000};                          ///< how long an old slave has to answer when its name comes again
+  std::size_t max_handshakes = 1024;  ///< connections that have not registered; more are closed
 
   LogHook log = {};
   std::shared_ptr<Runtime> runtime = {};
 };
 
-/// Admits slaves: handshake, registration, the slave object, its setup(), the collection. The base of all listeners, and
-/// usable by itself: hand connections of your own to handle_new_connection(). Thread-safe.
+/// Admits slaves: handshake, registration, the slave object, its setup(), the collection. The base of all listeners,
+/// and usable by itself: hand connections of your own to handle_new_connection(). Thread-safe.
 class REMSH_API SlaveListener {
  public:
   explicit SlaveListener(ListenerOptions options);
@@ -92,7 +93,8 @@ class REMSH_API SlaveListener {
   /// For listeners: admits without waiting; what goes wrong is logged.
   void admit(std::unique_ptr<Transport> connection);
 
-  /// For destructors of listeners, before their own members go: what ~SlaveListener() does. Does nothing the second time.
+  /// For destructors of listeners, before their own members go: what ~SlaveListener() does. Does nothing the second
+  /// time.
   void shut_down();
 
   [[nodiscard]] Impl& impl() const noexcept { return *impl_; }

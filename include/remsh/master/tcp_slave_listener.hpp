@@ -16,7 +16,7 @@ struct TcpListenerOptions {
   std::uint16_t port = 0;  ///< 0: the system picks one, see address()
   int backlog = 4096;
 
-  bool tcp_keepalive = true;                        ///< SO_KEEPALIVE on every connection
+  bool tcp_keepalive = true;                          ///< SO_KEEPALIVE on every connection
   std::chrono::milliseconds tcp_user_timeout{20000};  ///< TCP_USER_TIMEOUT, where the system has it; 0: leave it alone
 
   std::chrono::milliseconds keepalive{10000};

@@ -30,7 +30,7 @@ using InputCallback = std::function<std::size_t(std::span<char>)>;
 using Input = std::variant<std::monostate, Bytes, InputCallback>;
 
 struct ExecuteOptions {
-  std::string cwd = {};  ///< empty: the session's directory; relative to that
+  std::string cwd = {};                            ///< empty: the session's directory; relative to that
   std::map<Bytes, std::optional<Bytes>> env = {};  ///< changes to the slave's environment; nullopt: unset
   bool clear_env = false;                          ///< start from an empty environment instead
 
@@ -43,7 +43,7 @@ struct ExecuteOptions {
   bool discard_stderr = false;
   std::size_t capture_limit = 64 * 1024 * 1024;  ///< captured bytes per stream; beyond: the call ends with too_large
 
-  std::chrono::milliseconds timeout{0};      ///< how long the command may run, enforced by the slave; 0: no limit
+  std::chrono::milliseconds timeout{0};        ///< how long the command may run, enforced by the slave; 0: no limit
   std::chrono::milliseconds kill_after{2000};  ///< from SIGTERM to SIGKILL when it is interrupted
 
   Deadline deadline = {};  ///< how long the caller waits

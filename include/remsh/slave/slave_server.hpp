@@ -22,7 +22,7 @@ struct SlaveOptions {
   std::chrono::milliseconds back_off_min{500};  ///< run(): the first pause before it connects again, at most
   std::chrono::milliseconds back_off_max{60000};
   std::chrono::milliseconds keepalive_patience{10000};  ///< how long a master that should be heard may be silent
-  unsigned threads = 64;      ///< operations that run at the same time, beside commands; more wait
+  unsigned threads = 64;  ///< operations that run at the same time, beside commands; more wait
   LogHook log = {};
 };
 

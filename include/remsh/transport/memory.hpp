@@ -11,6 +11,7 @@
 namespace remsh {
 
 /// Two ends of a stream that never leaves this process. `capacity` is how many bytes may lie unread per direction.
-REMSH_API std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> memory_pair(std::size_t capacity = 256 * 1024);
+REMSH_API std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> memory_pair(std::size_t capacity = 256 *
+                                                                                                               1024);
 
 }  // namespace remsh

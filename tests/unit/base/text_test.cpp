@@ -19,5 +19,6 @@ TEST_CASE("a backslash is doubled, so that different bytes are shown differently
 }
 
 TEST_CASE("a sentence keeps its letters and loses its control bytes") {
-  CHECK(remsh::without_controls("Datei 'a\\b' fehlt: \xC3\xBC\n\x1B[31m"sv) == "Datei 'a\\b' fehlt: \xC3\xBC\\x0A\\x1B[31m");
+  CHECK(remsh::without_controls("Datei 'a\\b' fehlt: \xC3\xBC\n\x1B[31m"sv) ==
+        "Datei 'a\\b' fehlt: \xC3\xBC\\x0A\\x1B[31m");
 }

@@ -239,9 +239,8 @@ TEST_CASE("any sequence of pushes and partial writes keeps the boxes whole and t
     std::size_t at = 0;
     while (at < out.size()) {
       const bool is_control = out[at] == '[';
-      const std::string expected =
-          is_control ? "[c" + std::to_string(next_control++)
-                     : (out[at] == '<' ? "<d" : "(d") + std::to_string(next_data++);
+      const std::string expected = is_control ? "[c" + std::to_string(next_control++)
+                                              : (out[at] == '<' ? "<d" : "(d") + std::to_string(next_data++);
       REQUIRE(out.compare(at, expected.size(), expected) == 0);
       at = out.find_first_of("])>", at) + 1;
       REQUIRE(at != 0);

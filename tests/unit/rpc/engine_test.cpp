@@ -107,8 +107,8 @@ struct Side final : private Engine::Events {
   Engine engine;
   BoxDecoder decoder;
   int marker = 0;
-  std::vector<std::uint64_t> changed;                   // calls, by id
-  std::vector<std::shared_ptr<OpenService>> services;   // that came
+  std::vector<std::uint64_t> changed;                  // calls, by id
+  std::vector<std::shared_ptr<OpenService>> services;  // that came
   std::vector<const OpenService*> services_changed;
 
  private:
@@ -359,7 +359,7 @@ TEST_CASE("a caller that leaves takes back what its streams were lent, with the 
 
 TEST_CASE("the master accepts what section 10 lists and nothing else") {
   struct Row {
-    Box box;            // "?" in a value stands for the tag
+    Box box;             // "?" in a value stands for the tag
     BytesView accepted;  // tags for which it is fine, of all_states
   };
   const std::vector<Row> rows{
@@ -788,9 +788,9 @@ TEST_CASE("nothing received for K and the patience is the end, and any byte coun
 TEST_CASE("boxes at random, well-formed and not, end the connection or are taken, and never more") {
   const std::array<BytesView, 12> keys{"_answer", "_ask", "_command", "_error", "_error_code", "_error_description",
                                        "bytes",   "data", "op",       "stream", "total",       "v~0001"};
-  const std::array<BytesView, 18> values{"1",    "2",  "3",   "99",  "data",    "end",     "credit", "cancel", "ping",
-                                         "in",   "out", "err", "execute", "goodbye", "", "0",      "01",
-                                         "18446744073709551616"};
+  const std::array<BytesView, 18> values{"1",       "2",       "3",    "99", "data", "end",
+                                         "credit",  "cancel",  "ping", "in", "out",  "err",
+                                         "execute", "goodbye", "",     "0",  "01",   "18446744073709551616"};
   std::size_t taken = 0;
   for (unsigned seed = 1; seed <= 3000; ++seed) {
     CAPTURE(seed);

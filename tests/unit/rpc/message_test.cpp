@@ -155,16 +155,11 @@ TEST_CASE("an error has one of the protocol's codes") {
     const char* code;
   };
   const Row rows[] = {
-      {{Errc::os_error, "no", ENOENT}, "ENOENT"},
-      {{Errc::local_os_error, "no", EACCES}, "EACCES"},
-      {{Errc::unsupported, "no", 0}, "UNHANDLED"},
-      {{Errc::invalid_argument, "no", 0}, "BAD_ARGUMENT"},
-      {{Errc::too_large, "no", 0}, "TOO_LARGE"},
-      {{Errc::busy, "no", 0}, "BUSY"},
-      {{Errc::cancelled, "no", 0}, "CANCELLED"},
-      {{Errc::remote_failure, "no", 0}, "FAILED"},
-      {{Errc::timeout, "no", 0}, "FAILED"},
-      {{Errc::os_error, "no", 99999}, "FAILED"},
+      {{Errc::os_error, "no", ENOENT}, "ENOENT"},  {{Errc::local_os_error, "no", EACCES}, "EACCES"},
+      {{Errc::unsupported, "no", 0}, "UNHANDLED"}, {{Errc::invalid_argument, "no", 0}, "BAD_ARGUMENT"},
+      {{Errc::too_large, "no", 0}, "TOO_LARGE"},   {{Errc::busy, "no", 0}, "BUSY"},
+      {{Errc::cancelled, "no", 0}, "CANCELLED"},   {{Errc::remote_failure, "no", 0}, "FAILED"},
+      {{Errc::timeout, "no", 0}, "FAILED"},        {{Errc::os_error, "no", 99999}, "FAILED"},
   };
   for (const Row& row : rows) {
     CAPTURE(row.code);
@@ -181,8 +176,7 @@ TEST_CASE("the description of an error is cut at 4096 bytes, as sent and as kept
 }
 
 TEST_CASE("codes that come mean what they meant when they went, and unknown ones are failures") {
-  for (const Errc code :
-       {Errc::unsupported, Errc::invalid_argument, Errc::too_large, Errc::busy, Errc::cancelled}) {
+  for (const Errc code : {Errc::unsupported, Errc::invalid_argument, Errc::too_large, Errc::busy, Errc::cancelled}) {
     const Failure failure{code, "why", 0};
     CHECK(failure_of(error_code(failure), failure.message).code == code);
   }

@@ -82,18 +82,19 @@ class Relay : public std::enable_shared_from_this<Relay> {
 }  // namespace
 
 TEST_CASE("an operation that throws is answered with what it threw") {
-  PeerPair pair(memory_pair(), Handlers{
-                                   {"system", [](const Served&) {
-                                      throw std::system_error(ENOSPC, std::generic_category(), "write");
-                                    }},
-                                   {"logic", [](const Served&) { throw std::runtime_error("what it was"); }},
-                                   {"other", [](const Served&) { throw 7; }},
-                                   {"late", [](const Served& served) {
-                                      served->answer({{"a", "b"}});
-                                      throw std::runtime_error("too late");
-                                    }},
-                                   {"none", [](const Served&) {}},
-                               });
+  PeerPair pair(
+      memory_pair(),
+      Handlers{
+          {"system", [](const Served&) { throw std::system_error(ENOSPC, std::generic_category(), "write"); }},
+          {"logic", [](const Served&) { throw std::runtime_error("what it was"); }},
+          {"other", [](const Served&) { throw 7; }},
+          {"late",
+           [](const Served& served) {
+             served->answer({{"a", "b"}});
+             throw std::runtime_error("too late");
+           }},
+          {"none", [](const Served&) {}},
+      });
   const auto system = call(pair.master, "system");
   CHECK(system.failure().code == Errc::os_error);
   CHECK(system.failure().os == ENOSPC);
@@ -163,8 +164,8 @@ TEST_CASE("the answers to all calls of one read leave in one write") {
   auto [theirs, ours] = socket_pair();
   RawEnd raw(std::move(theirs));
   TransportCounts counts;
-  const auto peer = Peer::start(std::make_unique<CountingTransport>(std::move(ours), counts), loop,
-                                serving({{"echo", echo}}));
+  const auto peer =
+      Peer::start(std::make_unique<CountingTransport>(std::move(ours), counts), loop, serving({{"echo", echo}}));
   Bytes requests;
   for (int i = 1; i <= 20; ++i) requests += encode(request(i, "echo"));
   bool was_one = false;
@@ -207,12 +208,14 @@ TEST_CASE("an answer after a long operation goes out, although its thread stays 
   RawEnd raw(std::move(theirs));
   std::latch go(1);
   std::latch answered(1);
-  const auto peer = Peer::start(std::move(ours), loop, serving({{"slow", [&](const Served& served) {
-                                                                   go.wait();
-                                                                   served->answer({});
-                                                                   answered.wait();
-                                                                 }},
-                                                                {"echo", echo}}));
+  const auto peer = Peer::start(std::move(ours), loop,
+                                serving({{"slow",
+                                          [&](const Served& served) {
+                                            go.wait();
+                                            served->answer({});
+                                            answered.wait();
+                                          }},
+                                         {"echo", echo}}));
   raw.write(request(1, "slow"));
   // An echo is served by another thread, which the tick has brought: the tick of the first is over then or soon, and
   // with the third a quiet one may be. Nothing to wait for tells that; the assertions of Peer see the rest.
@@ -235,9 +238,8 @@ TEST_CASE("a relay moves output and input without a thread, told when it can go 
     Relay::gone = 0;
     {
       constexpr std::size_t size = 1'000'000;
-      PeerPair pair(transports(), Handlers{{"relay", [&](const Served& served) {
-                                              std::make_shared<Relay>(served, size)->start();
-                                            }}});
+      PeerPair pair(transports(),
+                    Handlers{{"relay", [&](const Served& served) { std::make_shared<Relay>(served, size)->start(); }}});
       std::vector<std::thread> threads;
       std::atomic<int> wrong{0};
       for (int t = 0; t < 3; ++t) {
@@ -279,9 +281,9 @@ TEST_CASE("a relay of a caller who leaves, or of a connection that ends, is told
       Relay::gone = 0;
       std::promise<void> started;
       PeerPair pair(transports(), Handlers{{"echo", echo}, {"relay", [&](const Served& served) {
-                                              std::make_shared<Relay>(served, 1'000'000)->start();
-                                              started.set_value();
-                                            }}});
+                                                              std::make_shared<Relay>(served, 1'000'000)->start();
+                                                              started.set_value();
+                                                            }}});
       {
         Call made(pair.master, "relay", {}, Kind::streaming, {});
         REQUIRE(made.next() == Event::chunk);
@@ -298,10 +300,11 @@ TEST_CASE("a relay that has little credit left is not told again and again") {
   auto [theirs, ours] = socket_pair();
   RawEnd raw(std::move(theirs));
   std::shared_ptr<Relay> relay;
-  const auto peer = Peer::start(std::move(ours), loop, serving({{"echo", echo}, {"relay", [&](const Served& served) {
-                                                                   relay = std::make_shared<Relay>(served, 1'000'000);
-                                                                   relay->start();
-                                                                 }}}));
+  const auto peer =
+      Peer::start(std::move(ours), loop, serving({{"echo", echo}, {"relay", [&](const Served& served) {
+                                                                     relay = std::make_shared<Relay>(served, 1'000'000);
+                                                                     relay->start();
+                                                                   }}}));
   raw.write(request(1, "relay", "o"));
   const std::size_t first = raw.read().get("data").value_or("").size();
   CHECK(first > 60'000);  // some hundred bytes of credit are left, too few for a box
