@@ -5,6 +5,7 @@
 #include "base/throw_failure.hpp"
 #include "os/random.hpp"
 #include "rpc/peer.hpp"
+#include "slave/back_off.hpp"
 #include "slave/dispatcher.hpp"
 #include "slave/execute.hpp"
 #include "slave/filesystem.hpp"
@@ -90,7 +91,7 @@ struct SlaveServer::Impl {
   Result<void> write_all(Transport& transport, std::string_view bytes, TimePoint until) const;
   Dispatcher make_dispatcher(const std::shared_ptr<Workplace>& workplace, const std::shared_ptr<CommandSet>& commands);
   void log(LogLevel level, const std::string& peer, const std::string& message) const {
-    if (options.log) options.log(LogRecord{level, "slave", peer, message});
+    if (options.log) options.log(LogRecord{level, "slave", without_controls(peer), without_controls(message)});
   }
   static ServeResult over(Reason reason, std::string message, bool registered = false) {
     return {reason, std::move(message), registered, {}};
@@ -322,18 +323,20 @@ ServeResult SlaveServer::run(const std::string& address) {
   const auto parsed = parse_address(address);
   if (!parsed) throw_failure(parsed.failure(), "", "connect to '" + escaped(address) + "'");
   std::mt19937_64 random(std::random_device{}());
-  std::chrono::milliseconds most = impl_->options.back_off_min;
-  for (;;) {
-    const ServeResult result = impl_->connect_and_serve(*parsed);
+  BackOff back_off(impl_->options.back_off_min, impl_->options.back_off_max);
+  for (bool is_first = true;; is_first = false) {
+    ServeResult result;
+    try {
+      result = impl_->connect_and_serve(*parsed);
+    } catch (const std::exception& error) {
+      if (is_first) throw;  // it cannot work here at all; later it may be a lack that passes
+      result = Impl::over(Reason::lost, error.what());
+    }
     if (impl_->is_stopped()) return result;
-    if (result.registered) most = impl_->options.back_off_min;
-    // Full jitter: anywhere up to the limit, so that a fleet does not come back in step.
-    std::uniform_int_distribution<std::chrono::milliseconds::rep> any(0, std::max<std::int64_t>(1, most.count()));
-    const std::chrono::milliseconds pause =
-        result.retry.count() > 0 ? result.retry : std::chrono::milliseconds(any(random));
+    if (result.registered) back_off.reset();
+    const BackOff::Pause pause = back_off.next(result.retry, random());
     impl_->log(LogLevel::warning, address,
                result.message + "; connecting again in " + std::to_string(pause.count()) + " ms");
-    most = std::min(most * 2, impl_->options.back_off_max);
     const std::stop_callback wake(impl_->stop.get_token(), [this] {
       const std::lock_guard inner(impl_->mutex);
       impl_->changed.notify_all();
