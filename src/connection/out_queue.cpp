@@ -9,16 +9,20 @@ namespace remsh {
 
 namespace {
 constexpr std::size_t text_segment = 16 * 1024;  // small boxes share one
-}
+constexpr std::size_t small_box = 8 * 1024;
+}  // namespace
 
 void OutQueue::append(Lane& lane, BytesView box, bool is_data) {
-  if (lane.empty() || lane.back().block || lane.back().text.size() + box.size() > text_segment) {
+  if (lane.empty() || lane.back().is_whole || lane.back().text.size() + box.size() > text_segment) {
     lane.emplace_back().is_data = is_data;
   }
   lane.back().text.append(box);
 }
 
-void OutQueue::push_control(BytesView box) { append(control_, box, false); }
+void OutQueue::push_control(BytesView box) {
+  control_bytes_ += box.size();
+  append(control_, box, false);
+}
 
 void OutQueue::push_ordered(BytesView box) {
   data_bytes_ += box.size();
@@ -28,8 +32,12 @@ void OutQueue::push_ordered(BytesView box) {
 void OutQueue::push_data(Block block) {
   data_bytes_ += block.box().size();
   Segment& segment = data_.emplace_back();
-  segment.block = std::move(block);
-  segment.is_data = true;
+  segment.is_data = segment.is_whole = true;
+  if (block.box().size() <= small_box) {
+    segment.text = block.box();
+  } else {
+    segment.block = std::move(block);
+  }
 }
 
 std::size_t OutQueue::gather(std::span<std::string_view> views) {
@@ -42,6 +50,7 @@ std::size_t OutQueue::gather(std::span<std::string_view> views) {
     views[count++] = segment.rest();
   }
   while (count < views.size() && !control_.empty()) {
+    control_bytes_ -= control_.front().text.size();
     flight_.splice(flight_.end(), control_, control_.begin());
     views[count++] = flight_.back().rest();
   }
@@ -75,6 +84,7 @@ void OutQueue::written(std::size_t bytes) {
   const auto keep = !flight_.empty() && flight_.front().done > 0 ? std::next(flight_.begin()) : flight_.begin();
   auto data = keep;
   while (data != flight_.end() && !data->is_data) ++data;
+  for (auto segment = keep; segment != data; ++segment) control_bytes_ += segment->text.size();
   control_.splice(control_.begin(), flight_, keep, data);
   data_.splice(data_.begin(), flight_, data, flight_.end());
 }
@@ -83,6 +93,7 @@ void OutQueue::clear() {
   control_.clear();
   data_.clear();
   data_bytes_ = 0;
+  control_bytes_ = 0;
   if (writing_) {
     dropped_ = true;
   } else {

@@ -29,13 +29,16 @@ class OutQueue {
   /// An encoded box that goes behind all data queued so far.
   void push_ordered(BytesView box);
 
-  /// A framed block, behind all data queued so far.
+  /// A framed block, behind all data queued so far. One with little in it is copied, so that its memory is not held.
   void push_data(Block block);
 
   [[nodiscard]] bool empty() const noexcept { return flight_.empty() && control_.empty() && data_.empty(); }
 
   /// Bytes in the data lane, also those being written.
   [[nodiscard]] std::size_t data_bytes() const noexcept { return data_bytes_; }
+
+  /// Bytes in the control lane; none of what is being written.
+  [[nodiscard]] std::size_t control_bytes() const noexcept { return control_bytes_; }
 
   /// What to write next, as views that live until written(). Gives how many of `views` were filled.
   std::size_t gather(std::span<std::string_view> views);
@@ -51,6 +54,7 @@ class OutQueue {
     Bytes text;                  // one or more whole boxes, or
     std::optional<Block> block;  // one framed box
     bool is_data = false;
+    bool is_whole = false;  // nothing is appended
     std::size_t done = 0;  // bytes written
 
     [[nodiscard]] std::string_view rest() const noexcept {
@@ -65,6 +69,7 @@ class OutQueue {
   Lane control_;
   Lane data_;
   std::size_t data_bytes_ = 0;
+  std::size_t control_bytes_ = 0;
   bool writing_ = false;
   bool dropped_ = false;  // clear() came during a write
 };

@@ -24,7 +24,7 @@ Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, 
   }
   call_ = *call;
   me_.call = call_;
-  peer_->note_call();
+  if (options.deadline.at() > std::chrono::steady_clock::now()) peer_->note_call();  // it will read
   if (peer_->engine_.open_calls() > 1) {
     // Others are in flight: let them append, so that one writes for several.
     ++peer_->promised_;

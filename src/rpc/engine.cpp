@@ -41,6 +41,9 @@ Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has
     return Failure{Errc::busy,
                    std::to_string(abandoned_) + " earlier calls were left by their callers and are not over yet", 0};
   }
+  if (queue_.control_bytes() > options_.max_unsent && owner != nullptr) {
+    return Failure{Errc::busy, "the other side does not read what was sent to it", 0};
+  }
   scratch_.clear();
   if (auto encoded = encode_call(scratch_, command, make_tag(next_id_), has_op, arguments); !encoded) {
     return encoded.failure();
@@ -190,7 +193,6 @@ Result<void> Engine::receive_outcome(const BoxView& box, BytesView tag, bool is_
 Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesView tag) {
   if (!is_tag(tag)) return breach("a call with a tag of " + std::to_string(tag.size()) + " bytes");
   if (command == "ping") {
-    if (queue_.empty()) pongs_ = 0;
     if (!options_.serves && ++pongs_ > max_pongs) return breach("a flood of pings");
     scratch_.clear();
     if (auto encoded = encode_answer(scratch_, tag, {}); !encoded) return encoded.failure();

@@ -83,6 +83,7 @@ class Engine {
     bool serves = false;  ///< false: the other side has no verbs here, but ping
     std::size_t max_services = 1024;
     std::size_t max_abandoned = 1024;
+    std::size_t max_unsent = 4 * 1024 * 1024;  // bytes of calls that the other side does not read
     Duration keepalive = std::chrono::seconds(10);
     Duration patience = std::chrono::seconds(10);
   };
@@ -138,7 +139,10 @@ class Engine {
 
   // --- liveness: told what moved, asked now and then
 
-  void count_sent(std::size_t bytes) noexcept { sent_ += bytes; }
+  void count_sent(std::size_t bytes) noexcept {
+    sent_ += bytes;
+    pongs_ = 0;
+  }
   void count_received(std::size_t bytes) noexcept { received_ += bytes; }
 
   /// Pings where that is due. A failure: the other side is silent for too long.
@@ -170,7 +174,7 @@ class Engine {
   std::map<Bytes, OpenService*, std::less<>> services_by_op_;
 
   std::optional<Goodbye> goodbye_;
-  std::size_t pongs_ = 0;  // queued since the queue was empty
+  std::size_t pongs_ = 0;  // queued since anything was written
 
   std::uint64_t sent_ = 0;
   std::uint64_t received_ = 0;

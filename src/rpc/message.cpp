@@ -75,6 +75,11 @@ Result<void> encode_call(Bytes& out, BytesView command, BytesView tag, bool has_
 }
 
 Result<void> encode_answer(Bytes& out, BytesView tag, const Box& results) {
+  for (const auto& [key, value] : results) {
+    if (key.front() == '_' || key.find('~') != Bytes::npos) {
+      return Failure{Errc::invalid_argument, "a result cannot have the key '" + escaped(key) + "'", 0};
+    }
+  }
   const std::array<Field, 1> envelope{{{"_answer", tag}}};
   return merge_long(out, envelope, results);
 }

@@ -35,6 +35,9 @@ class ServedCall {
   /// The caller wants it to stop, or is gone. Stays true.
   [[nodiscard]] virtual bool cancelled() const = 0;
 
+  /// Cancelled because the connection has ended: nobody is there for the answer.
+  [[nodiscard]] virtual bool lost() const { return false; }
+
   // Blocking, for an operation on a thread of its own.
 
   /// How long the whole output will be, where that is known; travels with the first piece of it.

@@ -77,6 +77,11 @@ bool PeerService::cancelled() const {
   return state_->cancelled;
 }
 
+bool PeerService::lost() const {
+  const std::lock_guard lock(peer_->mutex_);
+  return peer_->ended_;
+}
+
 void PeerService::announce_total(std::uint64_t bytes) {
   const std::lock_guard lock(peer_->mutex_);
   total_ = bytes;

@@ -27,6 +27,7 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   void answer(Box results) override;
   void fail(Failure failure) override;
   [[nodiscard]] bool cancelled() const override;
+  [[nodiscard]] bool lost() const override;
 
   void announce_total(std::uint64_t bytes) override;
   bool write(StreamName stream, Block block, std::size_t count) override;

@@ -36,6 +36,22 @@ std::string write(OutQueue& queue, std::size_t most = SIZE_MAX, std::size_t view
   return taken;
 }
 
+TEST_CASE("the control lane knows how much waits in it") {
+  OutQueue queue;
+  queue.push_control("12345");
+  queue.push_ordered("data");
+  CHECK(queue.control_bytes() == 5);
+  std::array<std::string_view, 4> views;
+  CHECK(queue.gather(views) == 2);
+  CHECK(queue.control_bytes() == 0);  // being written
+  queue.push_control("678");
+  CHECK(queue.control_bytes() == 3);
+  queue.written(0);
+  CHECK(queue.control_bytes() == 8);
+  queue.clear();
+  CHECK(queue.control_bytes() == 0);
+}
+
 }  // namespace
 
 TEST_CASE("an empty queue gives nothing to write") {

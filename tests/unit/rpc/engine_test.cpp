@@ -484,6 +484,38 @@ TEST_CASE("a flood of pings that nobody reads the answers of ends the connection
   for (int i = 0; i < 1000; ++i) {
     REQUIRE(patient.feed(ping) == "");
     REQUIRE(patient.out() == "_answer=p\n");
+    patient.engine.count_sent(1);
+  }
+}
+
+TEST_CASE("no further calls are made while too much waits that the other side does not read") {
+  Side side(Side::master());
+  const Box large{{"a", Bytes(60000, 'x')}, {"b", Bytes(60000, 'y')}};
+  int made = 0;
+  int owner = 0;
+  for (; made < 1000; ++made) {
+    const auto call = side.engine.call("own", large, false, &owner);
+    if (!call) {
+      CHECK(call.failure().code == Errc::busy);
+      break;
+    }
+  }
+  CHECK(made * 120000 > 4 * 1024 * 1024);
+  CHECK(made * 120000 < 5 * 1024 * 1024);
+  static_cast<void>(side.take_bytes());
+  CHECK(side.engine.call("own", large, false, &owner).ok());
+}
+
+TEST_CASE("a result with a key that the wire keeps for itself fails its own call, not the connection") {
+  for (const char* key : {"_answer", "_x", "a~0001", "a~b"}) {
+    CAPTURE(key);
+    Bytes out;
+    Box results;
+    results.set(key, "1");
+    const auto encoded = encode_answer(out, "1", results);
+    REQUIRE_FALSE(encoded.ok());
+    CHECK(encoded.failure().code == Errc::invalid_argument);
+    CHECK(out.empty());
   }
 }
 
