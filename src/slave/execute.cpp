@@ -209,10 +209,13 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
 bool CommandSet::Shared::add(const std::shared_ptr<Command>& command) {
   const std::lock_guard lock(mutex);
   if (stopping) return false;
-  commands.emplace(command.get(), Entry{command, -1});
   if (!orphan_thread.joinable() && OrphanReaper::is_needed()) {
-    orphan_thread = start_thread("remsh-orphans", [this] { reap_orphans(); });
+    try {
+      orphan_thread = start_thread("remsh-orphans", [this] { reap_orphans(); });
+    } catch (const std::system_error&) {  // no thread to be had now: the next command tries again
+    }
   }
+  commands.emplace(command.get(), Entry{command, -1});
   return true;
 }
 
@@ -478,7 +481,10 @@ void CommandSet::Command::end(Ending ending) {
     for (Output& output : outputs_) read(output);  // dropped from now on, so that it can come to an end
   }
   if (std::exchange(killing_, true)) return;
-  const TimePoint kill_at = now() + request_.kill_after;
+  // Once the connection is gone nobody waits for a long farewell, and the slave is to come back soon.
+  const Duration farewell =
+      call_->lost() ? std::min<Duration>(request_.kill_after, kill_patience) : request_.kill_after;
+  const TimePoint kill_at = now() + farewell;
   shared_->killer.end({process_->pid(), name_}, kill_at, kill_at + kill_patience,
                       [weak = weak_from_this(), loop = shared_->loop](bool gone) {
                         loop->post([weak, gone] {

@@ -161,8 +161,13 @@ class StopOnSignal {
  public:
   explicit StopOnSignal(SlaveServer& server) {
     ::sigemptyset(&signals_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR2}) ::sigaddset(&signals_, signal);
-    ::pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR2}) ::sigaddset(&signals_, signal);
+    struct sigaction hangup {};
+    ::sigaction(SIGHUP, nullptr, &hangup);
+    if (hangup.sa_handler != SIG_IGN) ::sigaddset(&signals_, SIGHUP);  // nohup wants it to be survived
+    sigset_t blocked = signals_;
+    ::sigaddset(&blocked, SIGPIPE);  // a closed stderr is no reason to end
+    ::pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
     thread_ = std::thread([this, &server] {
       int signal = 0;
       while (!done_ && ::sigwait(&signals_, &signal) == 0) {
