@@ -31,6 +31,17 @@ MasterHandshake::Options handshake_options() {
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
+/// Times that the clock can add up, and that make sense.
+ListenerOptions within_reason(ListenerOptions options) {
+  using std::chrono::milliseconds;
+  constexpr milliseconds day = std::chrono::hours(24);
+  options.keepalive = std::clamp(options.keepalive, milliseconds(10), milliseconds(auth::max_keepalive));
+  for (milliseconds* time : {&options.keepalive_patience, &options.handshake_timeout, &options.arbitration_timeout}) {
+    *time = std::clamp(*time, milliseconds(10), day);
+  }
+  return options;
+}
+
 std::string quoted(const std::string& name) { return "'" + name + "'"; }
 
 }  // namespace
@@ -40,12 +51,16 @@ std::string quoted(const std::string& name) { return "'" + name + "'"; }
 Admissions::Admissions(ListenerOptions options)
     : loop_(options.runtime ? options.runtime->loop() : nullptr),
       runtime_(std::move(options.runtime)),
-      options_(std::move(options)) {
+      options_(within_reason(std::move(options))) {
   assert(loop_);
 }
 
 void Admissions::log(LogLevel level, const std::string& peer, const std::string& message) const {
-  if (options_.log) options_.log(LogRecord{level, "listener", peer, message});
+  if (!options_.log) return;
+  try {
+    options_.log(LogRecord{level, "listener", without_controls(peer), without_controls(message)});
+  } catch (...) {  // a hook that throws must not end the io thread
+  }
 }
 
 void Admissions::cannot_accept(int error) const {
@@ -70,7 +85,7 @@ void Admissions::admit(std::unique_ptr<Transport> connection, Done done) {
   }
   if (refused) {
     log(LogLevel::warning, address, "not let in: " + refused->message);
-    done(std::move(*refused));
+    if (done) done(std::move(*refused));
     return;
   }
   loop_->post([admission] { admission->begin(); });
@@ -235,6 +250,7 @@ void Admission::act(MasterHandshake::Step step) {
       return;
     case Action::close:
       if (state_ == State::considering) {
+        is_gone_ = true;
         gone_ = std::move(step.failure);  // welcome() comes, and sees it
       } else {
         abort(std::move(step.failure));
@@ -268,6 +284,7 @@ void Admission::send_failure() {
 void Admission::abort(Failure failure) {
   if (state_ == State::over) return;
   if (state_ == State::considering) {
+    is_gone_ = true;
     gone_ = std::move(failure);
     return;
   }
@@ -297,15 +314,22 @@ bool Admission::is_name_free() {
   try {
     holder->ping({.deadline = owner_->options().arbitration_timeout});
     return false;
-  } catch (const Error& error) {
+  } catch (const Timeout&) {
     owner_->log(LogLevel::warning, name_, "the slave of this name does not answer, a new one takes its place");
     holder->disconnect("another slave of this name has come, and this one did not answer");
-    slaves.remove_slave(*holder);
-    return true;
+  } catch (const ConnectionLost&) {
+  } catch (const Error&) {
+    return false;  // it lives, and cannot do this just now
   }
+  slaves.remove_slave(*holder);
+  return true;
 }
 
 void Admission::consider() {
+  if (is_gone_) {  // nobody is left to find a place for
+    refuse(Refusal::rejected, "it has gone");
+    return;
+  }
   if (owner_->is_shutting_down()) {
     refuse(Refusal::draining, "the master shuts down");
     return;
@@ -400,7 +424,8 @@ void Admission::set_up() {
   bool is_in = false;
   if (trouble.empty()) {
     try {
-      is_in = owner_->options().slave_collection.add_slave(slave_);
+      SlaveCollection& slaves = owner_->options().slave_collection;
+      is_in = slaves.add_slave(slave_) || slaves.find(name_) == slave_;  // setup() may have put it in
       if (!is_in) trouble = slave_->lost_reason();
     } catch (const std::exception& error) {
       trouble = error.what();
@@ -426,6 +451,7 @@ void Admission::finish(Result<std::shared_ptr<Slave>> result) {
     owner_->log(LogLevel::warning, who, "not let in: " + without_controls(result.failure().message));
   }
   slave_.reset();
+  backend_.reset();
   if (done_) std::exchange(done_, nullptr)(std::move(result));
   owner_->ended(shared_from_this());
 }

@@ -9,6 +9,7 @@
 
 #include <remsh/master/slave_listener.hpp>
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -117,6 +118,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   std::uint32_t number_ = 0;
   std::optional<Loop::TimerId> timer_;
   Bytes unwritten_;
+  std::atomic<bool> is_gone_ = false;  // for the service thread
   std::optional<Failure> gone_;  // it ended while it was being considered
 
   // What a failing or refused one is told at the end.

@@ -7,6 +7,7 @@
 #include "master/listener_impl.hpp"
 #include "os/file.hpp"
 #include "os/process.hpp"
+#include "os/process_tree.hpp"
 #include "os/unique_fd.hpp"
 
 #include <remsh/base/error.hpp>
@@ -21,6 +22,7 @@
 #include <array>
 #include <cerrno>
 #include <condition_variable>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -63,16 +65,23 @@ struct LocalSlaveListener::Local {
   std::mutex mutex;
   std::condition_variable reaped;
   // Those whose end nobody waits for yet. By owner, not by address: another slave may get that.
-  std::map<std::weak_ptr<Slave>, Process, std::owner_less<>> children;
-  std::set<pid_t> living;  // and all that are not reaped
+  struct Child {
+    Process process;
+    Bytes name;  // by which its commands are known as well
+  };
+  std::map<std::weak_ptr<Slave>, Child, std::owner_less<>> children;
+  std::set<std::weak_ptr<Slave>, std::owner_less<>> living;  // and all that are not reaped
+  TreeKiller killer;
   unsigned count = 0;
 
-  Result<Process> spawn_slave(const std::string& basedir, const std::string& name, int socket) const;
+  Result<Child> spawn_slave(const std::string& basedir, const std::string& name, int socket) const;
+  void end(Child child);
   void collect(const std::weak_ptr<Slave>& slave);
 };
 
-Result<Process> LocalSlaveListener::Local::spawn_slave(const std::string& basedir, const std::string& name,
-                                                       int socket) const {
+Result<LocalSlaveListener::Local::Child> LocalSlaveListener::Local::spawn_slave(const std::string& basedir,
+                                                                                const std::string& name,
+                                                                                int socket) const {
   SpawnRequest request;
   if (embedded) {
     request.args = {"/proc/self/exe", embedded_mark};
@@ -86,10 +95,25 @@ Result<Process> LocalSlaveListener::Local::spawn_slave(const std::string& basedi
   for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
     request.env.emplace_back(*variable);
   }
+  Bytes marker = new_command_name();
+  Bytes entry = command_entry(request.env, marker);
+  std::erase_if(request.env, [](const Bytes& other) { return other.starts_with(Bytes(command_variable) + "="); });
+  request.env.push_back(std::move(entry));
   request.in = socket;
   request.out = socket;
   request.err = STDERR_FILENO;
-  return spawn(request);
+  auto process = spawn(request);
+  if (!process) return std::move(process).failure();
+  return Child{std::move(*process), std::move(marker)};
+}
+
+/// Waits until a slave whose connection has ended is gone. One that stays is killed, with all that it started.
+void LocalSlaveListener::Local::end(Child child) {
+  if (wait_for_end(child.process, kill_after)) return;
+  std::promise<void> over;
+  const TimePoint now = std::chrono::steady_clock::now();
+  killer.end({child.process.pid(), child.name}, now, now + kill_after, [&over](bool) { over.set_value(); });
+  over.get_future().wait();
 }
 
 /// Waits until the process of a slave whose connection has ended is gone, helps where it is not, and reaps it.
@@ -99,13 +123,9 @@ void LocalSlaveListener::Local::collect(const std::weak_ptr<Slave>& slave) {
   if (found == children.end()) return;
   auto child = children.extract(found);
   lock.unlock();
-  Process& process = child.mapped();
-  if (!wait_for_end(process, kill_after)) process.signal_group(SIGKILL);
-  wait_for_end(process, kill_after);
-  const pid_t pid = process.pid();
-  { const Process gone = std::move(process); }  // reaps
+  end(std::move(child.mapped()));
   lock.lock();
-  living.erase(pid);
+  living.erase(slave);
   reaped.notify_all();
 }
 
@@ -135,9 +155,9 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
   }
   UniqueFd ours(pair[0]);
   UniqueFd theirs(pair[1]);
-  auto process = local_->spawn_slave(basedir, name, theirs.get());
-  if (!process) {
-    Failure failure = std::move(process).failure();
+  auto child = local_->spawn_slave(basedir, name, theirs.get());
+  if (!child) {
+    Failure failure = std::move(child).failure();
     failure.code = Errc::local_os_error;
     if (!local_->embedded && local_->command.empty()) {
       failure.message += "; install remsh-slave on the PATH, or give the listener a command or `embedded`";
@@ -145,22 +165,22 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
     throw_failure(failure, name, what);
   }
   theirs.reset();
-  const std::string description = "local process " + std::to_string(process->pid());
+  const std::string description = "local process " + std::to_string(child->process.pid());
   std::shared_ptr<Slave> slave;
   try {
     slave = handle_new_connection(socket_transport(ours.release(), description, true));
   } catch (const Error& error) {
     // Most often it has ended: say how.
-    if (!wait_for_end(*process, local_->kill_after)) process->signal_group(SIGKILL);
-    wait_for_end(*process, local_->kill_after);
-    const std::string end = ended_as(*process);
+    if (!wait_for_end(child->process, local_->kill_after)) child->process.signal_group(SIGKILL);
+    wait_for_end(child->process, local_->kill_after);
+    const std::string end = ended_as(child->process);
     throw Error(error.code(), name, what, error.message() + " (" + end + "; it may have said more on stderr)",
                 error.os());
   }
   {
     const std::lock_guard lock(local_->mutex);
-    local_->living.insert(process->pid());
-    local_->children.emplace(slave, std::move(*process));
+    local_->living.insert(slave);
+    local_->children.emplace(slave, std::move(*child));
   }
   slave->on_disconnect([local = local_.get(), key = std::weak_ptr(slave)] { local->collect(key); });
   return slave;
@@ -168,13 +188,11 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
 
 bool LocalSlaveListener::kill_slave(const std::shared_ptr<Slave>& slave) {
   std::unique_lock lock(local_->mutex);
-  const auto child = local_->children.find(slave);
-  if (!slave || child == local_->children.end()) return false;
-  const pid_t pid = child->second.pid();
+  if (!slave || !local_->living.contains(slave)) return false;
   lock.unlock();
   slave->disconnect("killed by the master");
   lock.lock();
-  local_->reaped.wait(lock, [this, pid] { return !local_->living.contains(pid); });
+  local_->reaped.wait(lock, [this, &slave] { return !local_->living.contains(slave); });
   return true;
 }
 

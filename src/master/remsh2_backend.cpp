@@ -19,7 +19,10 @@ Failure bad_answer(BytesView command, Failure failure) {
 
 }  // namespace
 
-Remsh2Backend::~Remsh2Backend() = default;
+Remsh2Backend::~Remsh2Backend() {
+  // The last handle went before the end of the connection was declared: who waits for that is told all the same.
+  if (on_lost_) run_service_(std::move(on_lost_));
+}
 
 void Remsh2Backend::attach(std::shared_ptr<rpc::Peer> peer) {
   std::optional<std::string> reason;

@@ -9,6 +9,9 @@
 #include <remsh/base/error.hpp>
 #include <remsh/transport/descriptors.hpp>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <mutex>
 #include <string>
 #include <utility>
@@ -17,9 +20,11 @@ namespace remsh {
 
 namespace {
 
+/// Numbers only: what a name means is for others to say.
 bool is_loopback(const std::string& host) {
-  return host == "::1" || host == "localhost" ||
-         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
+  in_addr four{};
+  if (::inet_pton(AF_INET, host.c_str(), &four) == 1) return ntohl(four.s_addr) >> 24U == 127;
+  return host == "::1";
 }
 
 }  // namespace
@@ -56,7 +61,7 @@ TcpSlaveListener::~TcpSlaveListener() {
 }
 
 void TcpSlaveListener::start() {
-  const std::lock_guard lock(tcp_->mutex);
+  std::unique_lock lock(tcp_->mutex);
   if (tcp_->acceptor) return;
   auto socket = listen_tcp(tcp_->host, tcp_->wanted_port, tcp_->backlog);
   if (!socket) throw_failure(socket.failure(), "", "listen");
@@ -70,9 +75,10 @@ void TcpSlaveListener::start() {
         admit(socket_transport(connection.release(), std::move(description)));
       },
       [this](int error) { impl().admissions->cannot_accept(error); });
-  admissions->log(LogLevel::info, "",
-                  "listens on " + tcp_->host + ":" + std::to_string(tcp_->port) +
-                      ", on the loopback only: slaves have no keys, so every local user can register");
+  lock.unlock();  // the hook may ask for our address
+  admissions->log(
+      LogLevel::info, "",
+      "listens on " + address() + ", on the loopback only: slaves have no keys, so every local user can register");
 }
 
 void TcpSlaveListener::stop() {

@@ -38,7 +38,7 @@ UnixSlaveListener::~UnixSlaveListener() {
 }
 
 void UnixSlaveListener::start() {
-  const std::lock_guard lock(unix_->mutex);
+  std::unique_lock lock(unix_->mutex);
   if (unix_->acceptor) return;
   auto listening = listen_unix(unix_->path, unix_->backlog);
   if (!listening) throw_failure(listening.failure(), "", "listen");
@@ -57,6 +57,7 @@ void UnixSlaveListener::start() {
         admit(socket_transport(connection.release(), std::move(description)));
       },
       [this](int error) { impl().admissions->cannot_accept(error); });
+  lock.unlock();  // the hook may ask for our address
   admissions->log(LogLevel::info, "", "listens on unix:" + escaped(unix_->path));
 }
 

@@ -48,8 +48,8 @@ struct ListenerOptions {
   std::chrono::milliseconds keepalive_patience{10000};  ///< how much longer until it is taken for dead
   std::chrono::milliseconds handshake_timeout{10000};   ///< from connect to registered, whatever bytes come
   std::chrono::milliseconds arbitration_timeout{
-      5000};                          ///< how long an old slave has to answer when its name comes again
-  std::size_t max_handshakes = 1024;  ///< connections that have not registered; more are closed
+      5000};                         ///< how long an old slave has to answer when its name comes again
+  std::size_t max_handshakes = 256;  ///< connections that have not registered; more are closed
 
   LogHook log = {};
   std::shared_ptr<Runtime> runtime = {};

@@ -23,7 +23,7 @@ struct TcpListenerOptions {
   std::chrono::milliseconds keepalive_patience{10000};
   std::chrono::milliseconds handshake_timeout{10000};
   std::chrono::milliseconds arbitration_timeout{5000};
-  std::size_t max_handshakes = 1024;
+  std::size_t max_handshakes = 256;
 
   LogHook log = {};
   std::shared_ptr<Runtime> runtime = {};
