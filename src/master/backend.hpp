@@ -3,9 +3,9 @@
 
 #include "base/result.hpp"
 
+#include <remsh/base/call_options.hpp>
 #include <remsh/base/deadline.hpp>
 #include <remsh/connection/box.hpp>
-#include <remsh/operations/call_options.hpp>
 #include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
 #include <remsh/operations/transfer.hpp>

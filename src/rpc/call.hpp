@@ -7,8 +7,8 @@
 #include "rpc/stream.hpp"
 
 #include <remsh/base/bytes.hpp>
+#include <remsh/base/call_options.hpp>
 #include <remsh/connection/box.hpp>
-#include <remsh/operations/call_options.hpp>
 
 #include <cstddef>
 #include <cstdint>

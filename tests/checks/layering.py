@@ -28,13 +28,11 @@ ALLOWED = {
     'programs': BELOW_CALLS | CALLS | {'master', 'slave'},
 }
 
-# Public headers whose layer is not their folder: the umbrellas; the version, which all may know; and what every call
-# takes, of whatever operation: users look for it among the operations, and calls know nothing else of these.
+# Public headers whose layer is not their folder: the umbrellas, and the version, which all may know.
 LAYER_OF = {
     'master.hpp': 'master',
     'slave.hpp': 'slave',
     'version.hpp': 'base',
-    'operations/call_options.hpp': 'connection',
 }
 
 # The files that may include a library: it is to be replaced, or upgraded, in one place.

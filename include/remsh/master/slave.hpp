@@ -2,10 +2,10 @@
 #pragma once
 
 #include <remsh/base/bytes.hpp>
+#include <remsh/base/call_options.hpp>
 #include <remsh/base/error.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/connection/box.hpp>
-#include <remsh/operations/call_options.hpp>
 #include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
 #include <remsh/operations/transfer.hpp>
