@@ -57,7 +57,9 @@ TEST_CASE("patience ends every operation on a slave that does not answer, and th
   const auto slave = farm.start();
   slave->send(Source::memory("content"), "file");
   const pid_t process = process_of(*slave);
-  for (const auto& [name, attempt] : all_operations(here)) {
+  for (const auto& example : all_operations(here)) {
+    const auto& name = example.first;
+    const auto& attempt = example.second;
     CAPTURE(name);
     REQUIRE(stop_process(process));
     const auto timeout = thrown_by<Timeout>([&] { attempt(*slave, {.deadline = 20ms}); });
@@ -84,9 +86,8 @@ TEST_CASE("a caller that leaves takes its command along") {
     CHECK_THROWS_AS(slave.execute(late.endless_command(), {.deadline = 100ms}), Timeout);
     CHECK(late.wait_for_end());
     const Lifeline cancelled;
-    std::jthread canceller;
     std::stop_source stop;
-    canceller = std::jthread([&] {
+    const std::jthread canceller([&] {
       static_cast<void>(cancelled.wait_for_begin());
       stop.request_stop();
     });
@@ -133,6 +134,25 @@ TEST_CASE("operations of the user's own answer, fail and do not exist") {
     slave.ping();
     static_cast<void>(farm);
   });
+}
+
+TEST_CASE("a slave that cannot be is refused where it is made") {
+  const auto refused = [](const auto& attempt) {
+    const auto error = thrown_by<Error>(attempt);
+    return error && error->code() == Errc::invalid_argument && !error->message().empty();
+  };
+  CHECK(refused([] { const SlaveServer server({.name = "no spaces"}); }));
+  CHECK(refused([] { const SlaveServer server({.name = Bytes(65, 'x')}); }));
+  SlaveServer server({.name = "worker"});
+  for (const char* name : {"", "stat", "hello", "Upper", "-x", "_x", "a b"}) {
+    CAPTURE(name);
+    CHECK(refused([&] { server.add_operation(name, [](OperationContext&) { return Box(); }); }));
+  }
+  for (const char* address : {"", "host", "host:", ":1", "host:0x1", "host:70000", "unix:", "[::1:5"}) {
+    CAPTURE(address);
+    CHECK(refused([&] { server.run_once(address); }));
+    CHECK(refused([&] { server.run(address); }));
+  }
 }
 
 TEST_CASE("sixteen threads use one slave at the same time") {

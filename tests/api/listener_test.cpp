@@ -248,8 +248,10 @@ TEST_CASE("the slave class is chosen by what the slave says, and may refuse it")
   const auto plain = farm.start("plain");
   REQUIRE(plain);
   CHECK_FALSE(std::dynamic_pointer_cast<Special>(plain));
-  for (const auto& [name, words] : std::map<std::string, std::string>{
+  for (const auto& example : std::map<std::string, std::string>{
            {"unwanted", "only special ones today"}, {"broken", "the factory is on fire"}, {"none", "nothing"}}) {
+    const auto& name = example.first;
+    const auto& words = example.second;
     CAPTURE(name);
     const ServeResult result = farm.call_in(name).result();
     CHECK(result.reason == Reason::refused);
@@ -317,7 +319,7 @@ TEST_CASE("strangers cost only their own connection, and the log says what they 
   remsh1 += Bytes(2, '\0');
   Bytes oversized = Bytes("\0\4_ask\0\1", 8) + "1" + Bytes("\0\4name\xff\xff", 8) + Bytes(65535, 'n');
 
-  for (const auto& [bytes, words] : std::vector<std::pair<Bytes, std::string>>{
+  for (const auto& example : std::vector<std::pair<Bytes, std::string>>{
            {request, "HTTP"},
            {tls, "TLS"},
            {remsh1, "remsh 1"},
@@ -325,6 +327,8 @@ TEST_CASE("strangers cost only their own connection, and the log says what they 
            {Bytes(2, '\0'), "empty box"},
            {"SSH-2.0-OpenSSH_9.2\r\n", "SSH"},
        }) {
+    const auto& bytes = example.first;
+    const auto& words = example.second;
     CAPTURE(words);
     const int socket = connect_to_port(farm.port());
     REQUIRE(socket >= 0);
@@ -345,14 +349,34 @@ TEST_CASE("who says nothing is sent away after a while") {
   CHECK(farm.log.wait_for("did not register within 50 ms"));
 }
 
+TEST_CASE("no more peers than allowed may be on their way in, and a place that is given back is there again") {
+  SlaveCollection slaves;
+  const Log log;
+  TcpSlaveListener listener({.slave_collection = slaves, .max_handshakes = 2, .log = log.hook()});
+  listener.start();
+  const int first = connect_to_port(listener.port());
+  const int second = connect_to_port(listener.port());
+  const int third = connect_to_port(listener.port());
+  CHECK(read_to_end(third).empty());
+  CHECK(log.wait_for("2 others are registering already"));
+  for (const int socket : {first, second, third}) ::close(socket);
+  const TempDir dir;
+  SlaveServer server({.name = "worker", .basedir = dir.path(), .back_off_min = 1ms, .back_off_max = 10ms});
+  std::jthread thread([&] { server.run(listener.address()); });
+  CHECK(slaves.get_slave(ample));
+  server.stop();
+}
+
 TEST_CASE("a registered slave that breaks the protocol loses its connection, and the caller learns why") {
   const Bytes value(65535, 'x');
   Box oversized;
   for (char key = 'a'; key <= 'z'; ++key) oversized.set(Bytes(1, key), value);
-  for (const auto& [box, words] :
+  for (const auto& example :
        std::vector<std::pair<Box, std::string>>{{oversized, "box"},
                                                 {Box{{"_ask", "1"}, {"_command", "execute"}}, "execute"},
                                                 {Box{{"_answer", "77"}}, "77"}}) {
+    const auto& box = example.first;
+    const auto& words = example.second;
     CAPTURE(words);
     Farm farm(Over::tcp);
     const auto connection = register_by_hand(socket_transport(connect_to_port(farm.port()), "a test"), "worker");

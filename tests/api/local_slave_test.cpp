@@ -120,7 +120,7 @@ TEST_CASE("a slave is not taken for one that was at the same place in memory bef
 TEST_CASE("the death of a slave in the middle of an operation is told with its name, and leaves nothing partial") {
   const TempDir here;
   using Attempt = std::function<void(Slave&, const std::function<void()>& die)>;
-  for (const auto& [name, attempt] : std::vector<std::pair<std::string, Attempt>>{
+  for (const auto& example : std::vector<std::pair<std::string, Attempt>>{
            {"execute 'sh'",
             [](Slave&slave, const auto&die) {
               slave.execute({"sh", "-c", "echo begun; sleep 100000"}, {.stdout_cb = [&](BytesView) { die(); }});
@@ -159,6 +159,8 @@ TEST_CASE("the death of a slave in the middle of an operation is told with its n
               slave.stat("huge");
             }},
        }) {
+    const auto& name = example.first;
+    const auto& attempt = example.second;
     CAPTURE(name);
     Farm farm(Over::local_process);
     const auto slave = farm.start();

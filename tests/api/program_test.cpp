@@ -119,7 +119,7 @@ TEST_CASE("the program tells how it is used, and its version") {
 }
 
 TEST_CASE("what makes no sense on the command line ends with 64 and words") {
-  for (const auto& [args, words] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+  for (const auto& example : std::vector<std::pair<std::vector<std::string>, std::string>>{
            {{}, "--master"},
            {{"--frobnicate"}, "--frobnicate"},
            {{"stray"}, "stray"},
@@ -131,6 +131,8 @@ TEST_CASE("what makes no sense on the command line ends with 64 and words") {
            {{"--master", "unix:"}, "unix"},
            {{"--master", "localhost:1", "--name", "no spaces"}, "no spaces"},
        }) {
+    const auto& args = example.first;
+    const auto& words = example.second;
     CAPTURE(words);
     Program program(args);
     CHECK(program.wait() == 64);
