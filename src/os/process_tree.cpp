@@ -22,6 +22,7 @@
 #include <charconv>
 #include <chrono>
 #include <csignal>
+#include <ctime>
 #include <iterator>
 #include <string>
 #include <system_error>
@@ -288,6 +289,27 @@ void TreeKiller::run() {
 }
 
 /// Nothing: go on; else whether the tree is gone.
+namespace {
+
+/// Just born: perhaps still between fork and exec, where a shell that has a trap swallows the signal in its child.
+bool is_young(const ProcessId& process) {
+#if defined(CLOCK_BOOTTIME)
+  constexpr std::uint64_t youth_ms = 2000;
+  timespec since_boot{};
+  const long ticks = ::sysconf(_SC_CLK_TCK);
+  if (process.started == 0 || ticks <= 0 || ::clock_gettime(CLOCK_BOOTTIME, &since_boot) != 0) return false;
+  const auto per_second = static_cast<std::uint64_t>(ticks);
+  const std::uint64_t now_ms =
+      static_cast<std::uint64_t>(since_boot.tv_sec) * 1000 + static_cast<std::uint64_t>(since_boot.tv_nsec) / 1'000'000;
+  return process.started * 1000 / per_second + youth_ms > now_ms;
+#else
+  static_cast<void>(process);
+  return false;
+#endif
+}
+
+}  // namespace
+
 std::optional<bool> TreeKiller::look(Job& job, ProcessTable& table, TimePoint now) {
   const pid_t leader = job.tree.leader;
   const bool kill = now >= job.kill_at;
@@ -308,12 +330,15 @@ std::optional<bool> TreeKiller::look(Job& job, ProcessTable& table, TimePoint no
 
   for (const ProcessId& process : living) {
     const bool is_new = job.seen.insert(process).second;
+    const bool was_told = first && table.find(process.pid)->group == leader;
+    const bool is_told_again = job.young.erase(process) > 0;
     if (kill) {
       signal_process(process, SIGKILL);
-    } else if (is_new && !(first && table.find(process.pid)->group == leader)) {
+    } else if ((is_new && !was_told) || is_told_again) {
       signal_process(process, SIGTERM);
       signal_process(process, SIGCONT);
     }
+    if (is_new && process.pid != leader && is_young(process)) job.young.insert(process);
   }
   // Orphans of the tree come to us where we are a subreaper, and nobody else waits for them.
   for (const ProcessId& process : job.seen) {

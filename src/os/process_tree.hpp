@@ -100,7 +100,8 @@ class TreeKiller {
     TimePoint kill_at;
     TimePoint give_up_at;
     Done done;
-    std::set<ProcessId> seen = {};  // each was told to end
+    std::set<ProcessId> seen = {};   // each was told to end
+    std::set<ProcessId> young = {};  // those of them that may not have heard it, and are told once more
     bool begun = false;
     unsigned clean_looks = 0;  // one after the other that showed nothing alive
   };
