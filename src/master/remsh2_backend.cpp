@@ -47,7 +47,7 @@ void Remsh2Backend::ended(Failure failure) {
 }
 
 std::optional<Failure> Remsh2Backend::lost() const {
-  if (const auto* const open = peer()) return open->ended();
+  if (const auto* const open = peer()) return open->closed();
   const std::lock_guard lock(mutex_);
   return lost_;
 }

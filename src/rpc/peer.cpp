@@ -98,6 +98,12 @@ std::optional<Failure> Peer::ended() const {
   return end_;
 }
 
+std::optional<Failure> Peer::closed() const {
+  const std::lock_guard lock(mutex_);
+  if (!ended_ && !closing_) return std::nullopt;
+  return end_;
+}
+
 std::optional<Engine::Goodbye> Peer::said_goodbye() const {
   const std::lock_guard lock(mutex_);
   return engine_.said_goodbye();

@@ -59,6 +59,9 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
 
   /// Why the connection ended; nothing while it is there.
   [[nodiscard]] std::optional<Failure> ended() const;
+
+  /// Why no further call can be made: it has ended, or we are ending it.
+  [[nodiscard]] std::optional<Failure> closed() const;
   [[nodiscard]] std::optional<Engine::Goodbye> said_goodbye() const;
 
   /// Waits until the connection has ended, all callers have left and all server threads are gone. After close(); never

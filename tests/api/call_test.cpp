@@ -255,6 +255,8 @@ TEST_CASE("a slave is told why it was sent away") {
   const auto slave = farm.slaves.get_slave(ample);
   REQUIRE(slave);
   slave->disconnect("maintenance\nuntil Monday");
+  CHECK_FALSE(slave->is_connected());  // from this moment on, whatever the other side does
+  CHECK(slave->lost_reason() == "maintenance\nuntil Monday");
   const ServeResult result = server.result();
   CHECK(result.reason == ServeResult::Reason::ended);
   CHECK(result.registered);
