@@ -116,8 +116,11 @@ void Admissions::release(const std::string& name) {
 
 bool Admissions::add(const std::shared_ptr<rpc::Peer>& peer) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(peers_, [](const auto& entry) { return entry.second.expired(); });
-  peers_.emplace(peer.get(), peer);
+  if (peers_.size() >= sweep_at_) {
+    std::erase_if(peers_, [](const auto& entry) { return entry.second.expired(); });
+    sweep_at_ = std::max<std::size_t>(64, 2 * peers_.size());
+  }
+  peers_.insert_or_assign(peer.get(), peer);  // the address may be that of one that is gone
   return !shutting_down_;
 }
 

@@ -67,6 +67,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   std::set<std::shared_ptr<Admission>> under_way_;
   std::set<std::string> claimed_;  // names of those between their prove and the collection
   std::unordered_map<rpc::Peer*, std::weak_ptr<rpc::Peer>> peers_;
+  std::size_t sweep_at_ = 64;  // so many entries: those of peers that are gone are taken out
   std::weak_ptr<Slave> last_accepted_;
 };
 
@@ -119,7 +120,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   std::optional<Loop::TimerId> timer_;
   Bytes unwritten_;
   std::atomic<bool> is_gone_ = false;  // for the service thread
-  std::optional<Failure> gone_;  // it ended while it was being considered
+  std::optional<Failure> gone_;        // it ended while it was being considered
 
   // What a failing or refused one is told at the end.
   struct Refused {
