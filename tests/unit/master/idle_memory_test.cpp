@@ -1,0 +1,86 @@
+#include "auth/handshake.hpp"
+
+#include <doctest/doctest.h>
+#include <remsh/master/slave_collection.hpp>
+#include <remsh/master/slave_listener.hpp>
+#include <remsh/transport/descriptors.hpp>
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstddef>
+#include <future>
+#include <memory>
+#include <string>
+#include <vector>
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(__has_feature)
+#define REMSH_CAN_COUNT 1
+#elif !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+#define REMSH_CAN_COUNT 1
+#endif
+#endif
+
+#ifdef REMSH_CAN_COUNT
+#include <malloc.h>
+
+namespace remsh {
+namespace {
+
+/// The slave's side of a registration, on a socket that costs this process nothing else.
+void register_on(int socket, const std::string& name) {
+  auth::SlaveHandshake::Options options;
+  options.registration = {.name = name,
+                          .hostname = "worker.example.org",
+                          .system = "linux",
+                          .software = "remsh-slave 0.1.0",
+                          .basedir = "/srv/workers/one"};
+  options.nonce = Bytes(auth::nonce_size, 'n');
+  auth::SlaveHandshake handshake(std::move(options));
+  Bytes bytes = handshake.start();
+  for (;;) {
+    REQUIRE(::write(socket, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
+    std::array<char, 4096> buffer{};
+    const ssize_t got = ::read(socket, buffer.data(), buffer.size());
+    REQUIRE(got > 0);
+    auto step = handshake.feed(BytesView(buffer.data(), static_cast<std::size_t>(got)));
+    if (step.action == auth::SlaveHandshake::Step::Action::open) return;
+    REQUIRE(step.action == auth::SlaveHandshake::Step::Action::send);
+    bytes = std::move(step.bytes);
+  }
+}
+
+std::size_t bytes_in_use() {
+  const auto info = ::mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+}  // namespace
+
+TEST_CASE("an idle slave costs its master little memory") {
+  constexpr std::size_t count = 400;
+  SlaveCollection slaves;
+  SlaveListener listener({.slave_collection = slaves});
+  std::vector<int> others;
+  std::size_t before = 0;
+  for (std::size_t i = 0; i < 2 * count; ++i) {
+    if (i == count) before = bytes_in_use();  // threads, tables and caches are there by now
+    std::array<int, 2> pair{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
+    others.push_back(pair[1]);
+    auto slave = std::async(std::launch::async, [&listener, socket = pair[0]] {
+      return listener.handle_new_connection(socket_transport(socket, "a socket pair", true));
+    });
+    register_on(pair[1], "worker-" + std::to_string(i));
+    REQUIRE(slave.get());
+  }
+  const std::size_t each = (bytes_in_use() - before) / count;
+  MESSAGE("bytes of an idle slave: ", each);
+  CHECK(each < 4096);
+  for (const int socket : others) ::close(socket);
+}
+
+}  // namespace remsh
+#endif
