@@ -2,6 +2,7 @@
 #include <remsh/master/slave.hpp>
 
 #include "base/text.hpp"
+#include "base/throw_failure.hpp"
 #include "master/backend.hpp"
 #include "os/file.hpp"
 
@@ -37,7 +38,7 @@ std::string shown(BytesView bytes) {
 }
 
 /// One operation that a caller asks for: knows how to call it in a sentence, checks its arguments before anything is
-/// sent, and is the one place where a Failure becomes an exception. Costs nothing until something goes wrong.
+/// sent, and decides which exception a Failure becomes. Costs nothing until something goes wrong.
 class Request {
  public:
   Request(const std::string& slave, std::string_view verb, BytesView first = {}, BytesView second = {})
@@ -82,14 +83,14 @@ class Request {
   /// Throws what the slave or the connection has said.
   [[noreturn]] void fail(const Failure& failure, const std::stop_token& stop) const {
     switch (failure.code) {
-      case Errc::timeout: raise<Timeout>(failure);
-      case Errc::connection_lost: raise<ConnectionLost>(failure);
-      case Errc::auth_failed: raise<AuthError>(failure);
-      case Errc::protocol_error: raise<ProtocolError>(failure);
-      case Errc::local_os_error: raise<Error>(failure);
+      case Errc::timeout:
+      case Errc::connection_lost:
+      case Errc::auth_failed:
+      case Errc::protocol_error:
+      case Errc::local_os_error: throw_failure(failure, slave_, operation());
       case Errc::cancelled:
         // Without our own stop it was the slave that stopped it, for a reason that it gives.
-        if (stop.stop_requested()) raise<Cancelled>(failure);
+        if (stop.stop_requested()) throw_failure(failure, slave_, operation());
         break;
       case Errc::os_error:
       case Errc::invalid_argument:

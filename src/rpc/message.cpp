@@ -1,5 +1,6 @@
 #include "rpc/message.hpp"
 
+#include "base/decimal.hpp"
 #include "base/errno_name.hpp"
 #include "base/text.hpp"
 #include "connection/long_value.hpp"
@@ -152,11 +153,8 @@ std::optional<std::uint64_t> parse_tag(BytesView text) noexcept {
 }
 
 std::optional<std::uint64_t> parse_number(BytesView text) noexcept {
-  if (text.empty() || text.size() > 19 || (text.front() == '0' && text.size() > 1)) return std::nullopt;
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
+  if (text.size() > 19) return std::nullopt;
+  return from_decimal(text);
 }
 
 Bytes error_code(const Failure& failure) {

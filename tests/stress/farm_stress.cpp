@@ -3,6 +3,7 @@
 //
 // REMSH_STRESS_SEED repeats the choices of a run, though not its timing; REMSH_STRESS_ROUNDS makes it longer.
 #include "support/slaves.hpp"
+#include "support/stress.hpp"
 
 #include <doctest/doctest.h>
 
@@ -12,7 +13,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -30,15 +30,6 @@ using namespace std::chrono_literals;
 using std::chrono::steady_clock;
 
 namespace {
-
-using Random = std::mt19937;
-
-bool one_in(Random& random, unsigned n) { return random() % n == 0; }
-
-std::string setting(const char* name, const std::string& otherwise) {
-  const char* const value = std::getenv(name);
-  return value != nullptr ? value : otherwise;
-}
 
 /// Thrown by callbacks, filters and setup(): comes out as it is.
 struct Thrown : std::runtime_error {

@@ -3,6 +3,7 @@
 //
 // REMSH_STRESS_SEED repeats the choices of a run, though not its timing; REMSH_STRESS_SECONDS makes it longer.
 #include "support/peer_pair.hpp"
+#include "support/stress.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,7 +14,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -35,15 +35,6 @@ using Kind = Call::Kind;
 using std::chrono::steady_clock;
 
 namespace {
-
-using Random = std::mt19937;
-
-bool one_in(Random& random, unsigned n) { return random() % n == 0; }
-
-std::string setting(const char* name, const std::string& otherwise) {
-  const char* const value = std::getenv(name);
-  return value != nullptr ? value : otherwise;
-}
 
 /// The byte of an endless stream at an offset.
 char byte_at(std::uint64_t offset) { return static_cast<char>(offset * 2654435761U >> 13U); }
