@@ -22,6 +22,7 @@
 #include <array>
 #include <cerrno>
 #include <condition_variable>
+#include <cstdlib>
 #include <future>
 #include <map>
 #include <memory>
@@ -84,7 +85,12 @@ Result<LocalSlaveListener::Local::Child> LocalSlaveListener::Local::spawn_slave(
                                                                                 int socket) const {
   SpawnRequest request;
   if (embedded) {
+    if (std::getenv(embedded_variable) != nullptr) {
+      return Failure{Errc::invalid_argument,
+                     "this process was itself started to be a slave: begin main() with remsh::run_embedded_slave()", 0};
+    }
     request.args = {"/proc/self/exe", embedded_mark};
+    request.env.push_back(std::string(embedded_variable) + "=1");
   } else {
     request.args = command.empty() ? std::vector<Bytes>{"remsh-slave"} : command;
   }
@@ -158,7 +164,7 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
   auto child = local_->spawn_slave(basedir, name, theirs.get());
   if (!child) {
     Failure failure = std::move(child).failure();
-    failure.code = Errc::local_os_error;
+    if (failure.os != 0) failure.code = Errc::local_os_error;
     if (!local_->embedded && local_->command.empty()) {
       failure.message += "; install remsh-slave on the PATH, or give the listener a command or `embedded`";
     }
@@ -174,8 +180,9 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
     if (!wait_for_end(child->process, local_->kill_after)) child->process.signal_group(SIGKILL);
     wait_for_end(child->process, local_->kill_after);
     const std::string end = ended_as(child->process);
-    throw Error(error.code(), name, what, error.message() + " (" + end + "; it may have said more on stderr)",
-                error.os());
+    const std::string hint = local_->embedded ? "does main() begin with remsh::run_embedded_slave()?"
+                                              : "it may have said more on stderr";
+    throw Error(error.code(), name, what, error.message() + " (" + end + "; " + hint + ")", error.os());
   }
   {
     const std::lock_guard lock(local_->mutex);

@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <string>
@@ -226,6 +227,7 @@ int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
 
 std::optional<int> run_embedded_slave(int argc, char** argv, const PrepareSlave& prepare) {
   if (argc < 2 || std::string_view(argv[1]) != embedded_mark) return std::nullopt;
+  ::unsetenv(embedded_variable);
   return run_slave_program(argc - 1, argv + 1, prepare);
 }
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdlib>
 #include <new>
 #include <set>
 #include <type_traits>
@@ -57,6 +58,20 @@ TEST_CASE("what cannot be started is an error that says what and why") {
   dir.write("file", "");
   CHECK(failure({}, dir / "file/below").message().find("exit code 70") != std::string::npos);
   CHECK(slaves.size() == 0);
+}
+
+TEST_CASE("a program that forgot to be a slave when it was started as one does not start the next") {
+  const TempDir here;
+  SlaveCollection slaves;
+  LocalSlaveListener listener({.slave_collection = slaves, .embedded = true});
+  REQUIRE(::setenv("REMSH_EMBEDDED_SLAVE", "1", 1) == 0);  // as such a process finds it
+  const auto refused = thrown_by<Error>([&] { listener.start_slave(here / "one"); });
+  REQUIRE(::unsetenv("REMSH_EMBEDDED_SLAVE") == 0);
+  REQUIRE(refused);
+  CHECK(refused->code() == Errc::invalid_argument);
+  CHECK(refused->message().find("run_embedded_slave") != std::string::npos);
+  const auto slave = listener.start_slave(here / "two");
+  CHECK(slave->getenv().count("REMSH_EMBEDDED_SLAVE") == 0);
 }
 
 TEST_CASE("a name that is taken costs the newcomer its process only") {
