@@ -180,8 +180,8 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
     if (!wait_for_end(child->process, local_->kill_after)) child->process.signal_group(SIGKILL);
     wait_for_end(child->process, local_->kill_after);
     const std::string end = ended_as(child->process);
-    const std::string hint = local_->embedded ? "does main() begin with remsh::run_embedded_slave()?"
-                                              : "it may have said more on stderr";
+    const std::string hint =
+        local_->embedded ? "does main() begin with remsh::run_embedded_slave()?" : "it may have said more on stderr";
     throw Error(error.code(), name, what, error.message() + " (" + end + "; " + hint + ")", error.os());
   }
   {
