@@ -22,7 +22,6 @@
 #include <charconv>
 #include <chrono>
 #include <csignal>
-#include <ctime>
 #include <iterator>
 #include <string>
 #include <system_error>
@@ -119,6 +118,22 @@ bool is_same_process(const ProcessId& process) {
   const UniqueFd proc = open_proc();
   const std::optional<ProcessTable::Entry> entry = look_at(proc.get(), process.pid);
   return entry && entry->id == process;
+}
+
+/// Whether it would have died of the SIGTERM that it was sent. A shell's child inherits the shell's trap until it has
+/// reset it, and swallows what comes before: it lives on with nothing that catches or ignores the signal.
+bool has_not_heard_sigterm(pid_t pid) {
+  const UniqueFd proc = open_proc();
+  const Bytes status = read_proc(proc.get(), pid, "status", 16384);
+  const auto has_sigterm = [&status](BytesView label) {
+    const std::size_t at = status.find(label);
+    if (at == Bytes::npos) return true;
+    std::uint64_t mask = 0;
+    const auto [end, error] =
+        std::from_chars(status.data() + at + label.size(), status.data() + status.size(), mask, 16);
+    return error != std::errc() || ((mask >> (SIGTERM - 1)) & 1U) != 0;
+  };
+  return !has_sigterm("\nSigIgn:\t") && !has_sigterm("\nSigCgt:\t");
 }
 
 /// Takes the status of a dead child that nobody else wants; false where it is no such child.
@@ -289,27 +304,6 @@ void TreeKiller::run() {
 }
 
 /// Nothing: go on; else whether the tree is gone.
-namespace {
-
-/// Just born: perhaps still between fork and exec, where a shell that has a trap swallows the signal in its child.
-bool is_young(const ProcessId& process) {
-#if defined(CLOCK_BOOTTIME)
-  constexpr std::uint64_t youth_ms = 2000;
-  timespec since_boot{};
-  const long ticks = ::sysconf(_SC_CLK_TCK);
-  if (process.started == 0 || ticks <= 0 || ::clock_gettime(CLOCK_BOOTTIME, &since_boot) != 0) return false;
-  const auto per_second = static_cast<std::uint64_t>(ticks);
-  const std::uint64_t now_ms =
-      static_cast<std::uint64_t>(since_boot.tv_sec) * 1000 + static_cast<std::uint64_t>(since_boot.tv_nsec) / 1'000'000;
-  return process.started * 1000 / per_second + youth_ms > now_ms;
-#else
-  static_cast<void>(process);
-  return false;
-#endif
-}
-
-}  // namespace
-
 std::optional<bool> TreeKiller::look(Job& job, ProcessTable& table, TimePoint now) {
   const pid_t leader = job.tree.leader;
   const bool kill = now >= job.kill_at;
@@ -331,14 +325,12 @@ std::optional<bool> TreeKiller::look(Job& job, ProcessTable& table, TimePoint no
   for (const ProcessId& process : living) {
     const bool is_new = job.seen.insert(process).second;
     const bool was_told = first && table.find(process.pid)->group == leader;
-    const bool is_told_again = job.young.erase(process) > 0;
     if (kill) {
       signal_process(process, SIGKILL);
-    } else if ((is_new && !was_told) || is_told_again) {
+    } else if (is_new ? !was_told : has_not_heard_sigterm(process.pid)) {
       signal_process(process, SIGTERM);
       signal_process(process, SIGCONT);
     }
-    if (is_new && process.pid != leader && is_young(process)) job.young.insert(process);
   }
   // Orphans of the tree come to us where we are a subreaper, and nobody else waits for them.
   for (const ProcessId& process : job.seen) {

@@ -91,7 +91,8 @@ class TreeKiller {
   /// Gives up what is not done (and says so), and waits for the thread.
   ~TreeKiller();
 
-  /// SIGTERM to all of the tree now, SIGKILL from `kill_at` on, until nothing is left or `give_up_at` has passed.
+  /// SIGTERM to all of the tree now, SIGKILL from `kill_at` on, until nothing is left or `give_up_at` has passed. Who
+  /// lives on although nothing of it catches or ignores SIGTERM has not heard it, and is told again.
   void end(ProcessTree tree, TimePoint kill_at, TimePoint give_up_at, Done done);
 
  private:
@@ -100,8 +101,7 @@ class TreeKiller {
     TimePoint kill_at;
     TimePoint give_up_at;
     Done done;
-    std::set<ProcessId> seen = {};   // each was told to end
-    std::set<ProcessId> young = {};  // those of them that may not have heard it, and are told once more
+    std::set<ProcessId> seen = {};  // each was told to end
     bool begun = false;
     unsigned clean_looks = 0;  // one after the other that showed nothing alive
   };
