@@ -10,11 +10,11 @@ import re
 import sys
 import tempfile
 
-# What a folder includes beside itself. base < os < transport < connection < { rpc, auth, operations } <
+# What a folder includes beside itself. base < os < transport < connection < { rpc, auth, operations, remsh1 } <
 # { master, slave } < programs, examples. Siblings never include each other: master and slave meet on the wire only,
 # so even src/master/local_slave_listener.cpp, which starts slaves, starts them as programs.
 BELOW_CALLS = {'base', 'os', 'transport', 'connection'}
-CALLS = {'rpc', 'auth', 'operations'}
+CALLS = {'rpc', 'auth', 'operations', 'remsh1'}
 ALLOWED = {
     'base': set(),
     'os': {'base'},
@@ -23,6 +23,7 @@ ALLOWED = {
     'rpc': BELOW_CALLS,
     'auth': BELOW_CALLS,
     'operations': BELOW_CALLS,
+    'remsh1': BELOW_CALLS,
     'master': BELOW_CALLS | CALLS,
     'slave': BELOW_CALLS | CALLS,
     'programs': BELOW_CALLS | CALLS | {'master', 'slave'},
