@@ -18,6 +18,10 @@
 #pragma GCC system_header  // Asio's headers warn; nothing below is ours
 #endif
 
+// A program may hold another Asio, of another version or other settings, beside this one. Within the static library
+// ours would be linked with it as if they were the same; so its namespace has another name.
+#define asio remsh_asio
+
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
 #include <asio/posix/stream_descriptor.hpp>
