@@ -19,7 +19,7 @@
 namespace remsh::remsh1 {
 
 /// What either side may make the other hold for one box: an answer to getenv has a field for each variable.
-inline constexpr BoxLimits limits{4 * 1024 * 1024, 16 * 1024};
+inline constexpr BoxLimits limits{4 * 1024 * 1024, 4096};
 
 /// The most data in one data box, and the longest value at all: nothing is ever cut in two.
 inline constexpr std::size_t max_data = Box::max_value;

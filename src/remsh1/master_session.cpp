@@ -1,0 +1,110 @@
+#include "remsh1/master_session.hpp"
+
+#include "base/text.hpp"
+
+#include <cassert>
+#include <string>
+#include <utility>
+#include <variant>
+
+namespace remsh::remsh1 {
+
+namespace {
+
+Failure breach(const std::string& what) { return {Errc::protocol_error, "the slave sent " + what, 0}; }
+
+std::string quoted(BytesView text) { return "'" + escaped(text.substr(0, 64)) + "'"; }
+
+}  // namespace
+
+Box MasterSession::call(Bytes command, Box arguments) {
+  asked_ = tags_.next();
+  return Call{asked_, std::move(command), std::move(arguments)}.to_box();
+}
+
+Box MasterSession::begin(Bytes command, Box arguments) {
+  assert(state_ == State::idle);
+  state_ = State::asked;
+  kind_ = command == "execute" ? Kind::execute
+          : command == "send"  ? Kind::send
+          : command == "fetch" ? Kind::fetch
+                               : Kind::plain;
+  return call(std::move(command), std::move(arguments));
+}
+
+Box MasterSession::data(BytesView bytes) {
+  assert(state_ == State::sending && !bytes.empty() && bytes.size() <= max_data);
+  return call("data", Box{{"data", bytes}});
+}
+
+Box MasterSession::finish() {
+  assert(state_ == State::sending);
+  state_ = State::ending;
+  return call("finished", {});
+}
+
+Result<MasterSession::Event> MasterSession::feed(Box box) {
+  auto message = parse(std::move(box));
+  auto event = message ? take(std::move(*message)) : breach("what is no message: " + message.failure().message);
+  if (!event) state_ = State::broken;
+  return event;
+}
+
+Result<MasterSession::Event> MasterSession::take(Message message) {
+  if (auto* const answer = std::get_if<Answer>(&message)) return answered(std::move(*answer));
+  if (auto* const error = std::get_if<ErrorAnswer>(&message)) return failed(std::move(*error));
+  return called(std::get<Call>(std::move(message)));
+}
+
+Result<MasterSession::Event> MasterSession::answered(Answer answer) {
+  if ((state_ != State::asked && state_ != State::ending) || answer.tag != asked_) {
+    return breach("an answer to " + quoted(answer.tag) + ", which waits for none");
+  }
+  if (state_ == State::ending || kind_ == Kind::plain) {
+    state_ = State::idle;
+  } else {
+    state_ = kind_ == Kind::send ? State::sending : State::receiving;
+  }
+  return Event{.kind = Event::Kind::answered, .results = std::move(answer.results)};
+}
+
+Result<MasterSession::Event> MasterSession::failed(ErrorAnswer error) {
+  if ((state_ != State::asked && state_ != State::ending) || error.tag != asked_) {
+    return breach("an error for " + quoted(error.tag) + ", which waits for none");
+  }
+  state_ = State::idle;
+  return Event{.kind = Event::Kind::failed, .text = std::move(error.description)};
+}
+
+Result<MasterSession::Event> MasterSession::called(Call call) {
+  if (state_ != State::receiving) return breach("a call " + quoted(call.command) + " that has no place here");
+  if (call.command == "data") {
+    const auto data = call.arguments.get("data");
+    if (!data) return breach("data without data");
+    Event event{.kind = Event::Kind::data, .data = Bytes(*data)};
+    if (kind_ == Kind::execute) {
+      const auto stream = stream_of(call.arguments.get("stream").value_or(BytesView()));
+      if (!stream) return breach("output that is neither stdout nor stderr");
+      event.stream = *stream;
+    }
+    return event;
+  }
+  if (call.command != "finished") return breach("a call " + quoted(call.command) + " among data");
+  Event event{.kind = Event::Kind::finished};
+  if (kind_ == Kind::execute) {
+    auto result = ReturnCode::from_text(call.arguments.get("result").value_or(BytesView()));
+    if (!result) return std::move(result).failure();
+    event.result = *result;
+  } else {
+    // Its documentation says errmsg, the original slave says errstr; and it is this end that it wants to be answered.
+    for (const BytesView key : {BytesView("errmsg"), BytesView("errstr")}) {
+      const auto text = call.arguments.get(key);
+      if (text && event.kind != Event::Kind::failed) event = Event{.kind = Event::Kind::failed, .text = Bytes(*text)};
+    }
+    event.reply = Answer{std::move(call.tag)}.to_box();
+  }
+  state_ = State::idle;
+  return event;
+}
+
+}  // namespace remsh::remsh1
