@@ -85,7 +85,7 @@ void Admissions::admit(std::unique_ptr<Transport> connection, Done done) {
   }
   if (refused) {
     log(LogLevel::warning, address, "not let in: " + refused->message);
-    if (done) done(std::move(*refused));
+    if (done) done(std::move(*refused));  // NOLINT(bugprone-use-after-move): moved only where nobody was refused
     return;
   }
   loop_->post([admission] { admission->begin(); });
@@ -262,7 +262,7 @@ void Admission::act(MasterHandshake::Step step) {
   }
 }
 
-void Admission::write(Bytes bytes) {
+void Admission::write(const Bytes& bytes) {
   unwritten_.append(bytes);
   if (unwritten_.empty()) return;
   const std::string_view view = unwritten_;

@@ -91,7 +91,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   // On the loop.
   void read();
   void act(auth::MasterHandshake::Step step);
-  void write(Bytes bytes);
+  void write(const Bytes& bytes);
   void arm();
   void set_timer(Duration wait, void (Admission::*expired)());
   void too_late();

@@ -13,7 +13,7 @@ using namespace operations;
 using Kind = rpc::Call::Kind;
 
 /// What the slave answered makes no sense: it costs the call, not the connection.
-Failure bad_answer(BytesView command, Failure failure) {
+Failure bad_answer(BytesView command, const Failure& failure) {
   return {Errc::protocol_error, "the answer to " + Bytes(command) + " makes no sense: " + failure.message, 0};
 }
 
@@ -122,7 +122,7 @@ Result<Reply> Remsh2Backend::run(BytesView command, const Box& arguments, Kind k
   auto answer = run(command, arguments, kind, options);
   if (!answer) return std::move(answer).failure();
   auto reply = Reply::from_box(*answer);
-  if (!reply) return bad_answer(command, std::move(reply).failure());
+  if (!reply) return bad_answer(command, reply.failure());
   return reply;
 }
 

@@ -100,6 +100,7 @@ bool PeerService::write(StreamName stream, Block block, std::size_t count) {
     std::optional<Block> rest;
     if (part < count) {
       rest.emplace();
+      // NOLINTNEXTLINE(bugprone-use-after-move): there is no next round where no rest took its place
       std::memcpy(rest->payload().data(), block.payload().data() + part, count - part);
     }
     peer_->engine_.send_output(*state_, stream, std::move(block), part, std::exchange(total_, std::nullopt));
