@@ -50,7 +50,7 @@ Peer::Peer(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Opt
 
 std::shared_ptr<Peer> Peer::start(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options,
                                   BytesView already_read) {
-  const std::shared_ptr<Peer> peer(new Peer(std::move(transport), std::move(loop), std::move(options)));
+  std::shared_ptr<Peer> peer(new Peer(std::move(transport), std::move(loop), std::move(options)));
   peer->slot_ = peer->loop_->add(peer);
   peer->schedule_liveness();
   Locked lock(*peer);
