@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -135,6 +136,12 @@ TEST_CASE("a TCP connection is made, and each side says who the other is") {
 }
 
 TEST_CASE("a host name is looked up") {
+  addrinfo* found = nullptr;
+  if (::getaddrinfo("localhost", nullptr, nullptr, &found) != 0) {
+    MESSAGE("not checked here: this system has no address of localhost");
+    return;
+  }
+  ::freeaddrinfo(found);
   const UniqueFd listening = std::move(listen_tcp("127.0.0.1", 0, 8)).value();
   Address address = loopback(listening);
   address.host = "localhost";  // may be ::1 first, where nobody listens
