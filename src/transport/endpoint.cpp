@@ -257,6 +257,7 @@ Result<Address> parse_address(std::string_view text) {
   }
   if (address.host.empty()) return bad("has no host");
   if (address.host.find('\0') != std::string::npos) return bad("has a zero byte in its host");
+  if (address.host.find_first_of("[]") != std::string::npos) return bad("has a bracket in its host");
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
   if (error != std::errc() || end != port.data() + port.size() || address.port == 0) {
     return bad("has the port '" + escaped(port) + "', which is not a number from 1 to 65535");
@@ -267,7 +268,8 @@ Result<Address> parse_address(std::string_view text) {
 std::string to_string(const Address& address) {
   if (address.kind == Address::Kind::unix_socket) return "unix:" + address.path;
   const bool bare = address.host.find(':') == std::string::npos;
-  return (bare ? address.host : "[" + address.host + "]") + ":" + std::to_string(address.port);
+  const bool is_prefix = address.host == "tcp" || address.host == "unix";  // a host of that name
+  return (is_prefix ? "tcp:" : "") + (bare ? address.host : "[" + address.host + "]") + ":" + std::to_string(address.port);
 }
 
 Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int backlog) {

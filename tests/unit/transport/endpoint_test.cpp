@@ -94,6 +94,11 @@ TEST_CASE("addresses are taken in all their forms") {
   check_parsed("unix:relative", unix_at("relative"), "unix:relative");
 }
 
+TEST_CASE("a host with the name of a prefix can be written and read again") {
+  check_parsed("tcp:tcp:80", {Address::Kind::tcp, "tcp", 80, {}}, "tcp:tcp:80");
+  check_parsed("[unix]:80", {Address::Kind::tcp, "unix", 80, {}}, "tcp:unix:80");
+}
+
 TEST_CASE("an address that is wrong is refused with the place that is") {
   check_refused("", "is empty");
   check_refused("localhost", "has no port");
@@ -103,6 +108,8 @@ TEST_CASE("an address that is wrong is refused with the place that is") {
   check_refused("[::1]", "no port behind the ']'");
   check_refused("[::1:80", "'[' without a ']'");
   check_refused("::1:80", "more than one colon");
+  check_refused("[[::1]:80", "bracket in its host");
+  check_refused("a]:80", "bracket in its host");
   for (const char* port : {"", "0", "65536", "-1", "+1", "80 ", "http", "99999999999"}) {
     check_refused(std::string("host:") + port, std::string("the port '") + port + "'");
   }
