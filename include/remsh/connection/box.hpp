@@ -58,10 +58,17 @@ class Box {
   }
 
   /// The value of a key, if it is there. The view lives until the box is changed.
-  [[nodiscard]] std::optional<BytesView> get(BytesView key) const {
+  [[nodiscard]] std::optional<BytesView> get(BytesView key) const& {
     const auto at = const_cast<Box*>(this)->lower(key);
     if (at == fields_.end() || at->key != key) return std::nullopt;
     return BytesView(at->value);
+  }
+
+  /// Of a box that is about to go, as in slave->call("sum", arguments).get("sum"): the value itself.
+  [[nodiscard]] std::optional<Bytes> get(BytesView key) && {
+    const auto at = lower(key);
+    if (at == fields_.end() || at->key != key) return std::nullopt;
+    return std::move(at->value);
   }
 
   [[nodiscard]] bool has(BytesView key) const { return get(key).has_value(); }

@@ -63,4 +63,14 @@ struct ExecuteResult {
   [[nodiscard]] bool ok() const noexcept { return exit_code == 0; }
 };
 
+/// How a command ended, in words: "exit code 3", "signal 9, timed out".
+inline std::string to_string(const ExecuteResult& result) {
+  std::string text = result.exit_code ? "exit code " + std::to_string(*result.exit_code)
+                     : result.signal  ? "signal " + std::to_string(*result.signal)
+                                      : "no status";
+  if (result.timed_out) text += ", timed out";
+  if (result.left_background) text += ", left processes in the background";
+  return text;
+}
+
 }  // namespace remsh

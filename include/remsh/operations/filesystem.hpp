@@ -4,8 +4,10 @@
 #include <remsh/base/deadline.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <stop_token>
+#include <string>
 #include <string_view>
 
 namespace remsh {
@@ -39,6 +41,15 @@ struct FileInfo {
 
   friend bool operator==(const FileInfo&, const FileInfo&) = default;
 };
+
+/// In words: "file, 1234 bytes, mode 0644".
+inline std::string to_string(const FileInfo& info) {
+  std::string mode = "0000";
+  for (std::size_t digit = 0; digit < mode.size(); ++digit) {
+    mode[mode.size() - 1 - digit] = static_cast<char>('0' + (info.mode >> (3 * digit) & 7U));
+  }
+  return std::string(to_string(info.type)) + ", " + std::to_string(info.size) + " bytes, mode " + mode;
+}
 
 struct StatOptions {
   bool follow = true;  ///< false: of a symbolic link itself

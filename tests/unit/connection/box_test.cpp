@@ -3,8 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 using remsh::Box;
@@ -16,6 +18,10 @@ TEST_CASE("a box gives what was set, and nothing for what was not") {
   CHECK(box.get("a") == Bytes("\0", 1));
   CHECK(box.get("b") == "2");
   CHECK_FALSE(box.get("c").has_value());
+  CHECK_FALSE(Box(box).get("c").has_value());
+  const auto kept = Box(box).get("b");  // of a box that is gone by now
+  static_assert(std::is_same_v<decltype(kept), const std::optional<Bytes>>);
+  CHECK(kept == "2");
   box.set("b", "");
   CHECK(box.get("b") == "");
   CHECK(box.erase("b"));
