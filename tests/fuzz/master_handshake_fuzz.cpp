@@ -1,0 +1,104 @@
+// MasterHandshake: whatever a stranger sends, the master answers with well-formed boxes only and knows its end.
+#include "auth/handshake.hpp"
+#include "fuzz/input.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+using namespace remsh;
+using namespace remsh::auth;
+using Action = MasterHandshake::Step::Action;
+
+namespace {
+
+constexpr std::array<std::string_view, 14> keys{"_ask",     "_command", "features", "name",     "nonce",
+                                                "versions", "basedir",  "hostname", "software", "system",
+                                                "mac",      "kid",      "type",     "version"};
+constexpr std::array<std::string_view, 16> values{"1",
+                                                  "2",
+                                                  "hello",
+                                                  "prove",
+                                                  "",
+                                                  "a b",
+                                                  "worker1",
+                                                  "2 3",
+                                                  "10 2",
+                                                  "b a",
+                                                  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                                                  "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+                                                  "/srv",
+                                                  "linux",
+                                                  "0123abcd",
+                                                  "register"};
+
+void expect_box(BytesView bytes, BytesView envelope, std::size_t max) {
+  BoxDecoder decoder({.bytes = max, .fields = 32});
+  decoder.feed(bytes);
+  REMSH_EXPECT(decoder.next());
+  REMSH_EXPECT(decoder.box().is_canonical() && decoder.box().has(envelope));
+  REMSH_EXPECT(!decoder.next() && decoder.error() == BoxError::none && !decoder.is_inside_box());
+}
+
+void expect_registration(const Registration& registration) {
+  REMSH_EXPECT(is_slave_name(registration.name));
+  REMSH_EXPECT(registration.hostname.size() <= 255 && registration.system.size() <= 64);
+  REMSH_EXPECT(registration.software.size() <= 64 && registration.basedir.size() <= 1024);
+  const auto& features = registration.features;
+  REMSH_EXPECT(std::is_sorted(features.begin(), features.end()));
+  for (const auto& feature : features) REMSH_EXPECT(feature == "a" || feature == "b");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  fuzz::Input input(data, size);
+  const std::size_t settings = input.byte();
+  MasterHandshake handshake(
+      {.features = {"b", "a"}, .nonce = Bytes(nonce_size, 'b'), .keyless_allowed = settings != 1});
+  const std::uint8_t seed = input.byte();
+
+  int sent = 0;
+  bool over = false;
+  int late = 0;  // pieces behind the end
+  const auto feed = [&](BytesView piece) {
+    if (over && ++late > 3) return;
+    const Bytes fed(piece);  // just that size, for the address sanitizer
+    auto step = handshake.feed(fed);
+    fuzz::expect_printable(handshake.at_end().message);
+    REMSH_EXPECT(!over || step.action == Action::close);
+    switch (step.action) {
+      case Action::read: REMSH_EXPECT(step.bytes.empty()); break;
+      case Action::send:
+        REMSH_EXPECT(++sent == 1);
+        expect_box(step.bytes, "_answer", 1024);
+        break;
+      case Action::registered:
+        REMSH_EXPECT(sent == 1);
+        expect_registration(handshake.registration());
+        if ((settings & 2U) != 0) {
+          expect_box(handshake.open(std::chrono::milliseconds(settings)), "_answer", 1024);
+        } else {
+          expect_box(handshake.refuse(Refusal::full, Bytes(300, static_cast<char>(settings))), "_answer", 1024);
+        }
+        over = true;
+        break;
+      case Action::fail:
+        expect_box(step.bytes, "_error", 1024);
+        fuzz::expect_printable(step.failure.message);
+        over = true;
+        break;
+      case Action::close:
+        fuzz::expect_printable(step.failure.message);
+        over = true;
+        break;
+    }
+  };
+
+  if (settings < 128) {
+    fuzz::in_pieces(input.rest(), seed, feed);
+  } else {  // boxes, each of which comes alone
+    while (!input.empty()) fuzz::in_pieces(input.box(keys, values), seed, feed);
+  }
+  return 0;
+}

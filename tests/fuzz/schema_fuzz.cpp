@@ -1,0 +1,82 @@
+// Requests and replies of operations: any box is refused with a sentence, or means something that can be said again.
+#include "fuzz/input.hpp"
+#include "operations/schema.hpp"
+
+#include <array>
+
+using namespace remsh;
+using namespace remsh::operations;
+
+namespace {
+
+constexpr std::array<std::string_view, 28> keys{
+    "path",      "mode",       "from",  "to",    "overwrite",  "nofollow", "type",      "size",    "mtime",  "args",
+    "cwd",       "env",        "unset", "in",    "out",        "err",      "clear_env", "timeout", "signal", "exit",
+    "timed_out", "background", "bytes", "files", "kill_after", "op",       "x",         "env~0001"};
+constexpr std::array<std::string_view, 34> values{"",
+                                                  "1",
+                                                  "0",
+                                                  "644",
+                                                  "0644",
+                                                  "7777",
+                                                  "8",
+                                                  "a",
+                                                  "/",
+                                                  "/tmp/x",
+                                                  std::string_view("a\0b", 3),
+                                                  "stream",
+                                                  "merge",
+                                                  std::string_view("\0", 1),
+                                                  std::string_view("ls\0-l\0", 6),
+                                                  std::string_view("A=1\0B=2\0", 8),
+                                                  std::string_view("A=1\0A=2\0", 8),
+                                                  std::string_view("name\0value\0", 11),
+                                                  std::string_view("name\0", 5),
+                                                  std::string_view("=\0", 2),
+                                                  "file",
+                                                  "missing",
+                                                  "unknown",
+                                                  "-1",
+                                                  "-0",
+                                                  "18446744073709551615",
+                                                  "18446744073709551616",
+                                                  "9223372036854775807",
+                                                  "-9223372036854775808",
+                                                  "-9223372036854775809",
+                                                  "1000000000000",
+                                                  "1000000000001",
+                                                  "127",
+                                                  "255"};
+
+template <class Message>
+void expect_read(const Box& box) {
+  const auto first = Message::from_box(box);
+  if (!first) {
+    REMSH_EXPECT(first.failure().code == Errc::invalid_argument);
+    fuzz::expect_printable(first.failure().message);
+    return;
+  }
+  const Box said = first->to_box();
+  const auto second = Message::from_box(said);
+  REMSH_EXPECT(second);
+  REMSH_EXPECT(second->to_box() == said);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  fuzz::Input input(data, size);
+  const std::size_t which = input.below(15);
+  const Bytes bytes = input.box(keys, values);
+  BoxDecoder decoder;
+  decoder.feed(bytes);
+  if (!decoder.next()) return 0;
+  const Box box = decoder.box().copy();
+  constexpr std::array<void (*)(const Box&), 15> all{
+      expect_read<SetCwdRequest>, expect_read<SetCwdReply>,    expect_read<GetenvReply>,     expect_read<InfoReply>,
+      expect_read<MkdirRequest>,  expect_read<RemoveRequest>,  expect_read<TwoPathsRequest>, expect_read<StatRequest>,
+      expect_read<StatReply>,     expect_read<ExecuteCommand>, expect_read<ExecuteReply>,    expect_read<SendRequest>,
+      expect_read<SendReply>,     expect_read<FetchRequest>,   expect_read<FetchReply>};
+  all[which](box);
+  return 0;
+}
