@@ -236,7 +236,7 @@ void Admission::act(MasterHandshake::Step step) {
   using Action = MasterHandshake::Step::Action;
   switch (step.action) {
     case Action::read: return;
-    case Action::send: write(std::move(step.bytes)); return;
+    case Action::send: write(step.bytes); return;
     case Action::registered:
       if (timer_) owner_->loop()->cancel(*timer_);
       timer_.reset();
@@ -279,7 +279,7 @@ void Admission::too_late() {
 }
 
 void Admission::send_failure() {
-  write(std::move(farewell_));
+  write(farewell_);
   if (state_ != State::over) abort(std::move(*verdict_));
 }
 
