@@ -1,5 +1,8 @@
 // Calls in general: patience, many at once, what is the user's own, and the end of a slave.
+#include "support/played_slave.hpp"
 #include "support/slaves.hpp"
+
+#include <sys/socket.h>
 
 #include <atomic>
 #include <csignal>
@@ -77,6 +80,36 @@ TEST_CASE("patience ends every operation on a slave that does not answer, and th
     CHECK_NOTHROW(attempt(*slave, {.deadline = ample}));
     here.write("fetched", "");
     CHECK(::unlink((here / "fetched").c_str()) == 0);
+  }
+}
+
+TEST_CASE("a slave that goes when a call has reached it: its caller learns which it was, and what was asked of it") {
+  const TempDir here;
+  for (const auto& example : all_operations(here)) {
+    for (const Bytes& last_words : {Bytes(), Bytes("\0\7_answ", 7)}) {  // nothing, or a piece of a box
+      const auto& name = example.first;
+      const auto& attempt = example.second;
+      CAPTURE(name);
+      CAPTURE(last_words.size());
+      Farm farm(Over::tcp);
+      const int socket = connect_to_port(farm.port());
+      const auto connection = register_by_hand(socket_transport(socket, "a test"), "worker");
+      const auto slave = farm.slaves.get_slave(ample);
+      REQUIRE(slave);
+      std::optional<ConnectionLost> lost;
+      std::jthread caller([&] { lost = thrown_by<ConnectionLost>([&] { attempt(*slave, {.deadline = ample}); }); });
+      REQUIRE(connection->read_box(ample));
+      static_cast<void>(::send(socket, last_words.data(), last_words.size(), MSG_NOSIGNAL));
+      connection->close();
+      caller.join();
+      REQUIRE(lost);
+      CHECK(lost->slave() == "worker");
+      CHECK(lost->operation() == name);
+      CHECK_FALSE(lost->message().empty());
+      CHECK(here.count() == 0);
+      CHECK_FALSE(slave->is_connected());
+      CHECK(eventually([&] { return farm.slaves.size() == 0; }));
+    }
   }
 }
 

@@ -1,17 +1,49 @@
 // Directories and names on a slave: set_cwd, getenv, mkdir, remove, rename, copy, stat, read_info.
 #include "support/slaves.hpp"
 
+#include <sys/inotify.h>
+
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
 
 namespace remsh::test {
 
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::chrono_literals;
 
 bool is_error(const std::optional<RemoteError>& error, std::errc wanted) {
   return error && error->code() == Errc::os_error && error->os() == wanted;
 }
+
+std::size_t entries_of(const std::string& directory) {
+  std::error_code gone;
+  return static_cast<std::size_t>(std::distance(fs::directory_iterator(directory, gone), {}));
+}
+
+/// Sees entries of a directory go.
+class RemovalWatch {
+ public:
+  explicit RemovalWatch(const std::string& directory) : events_(::inotify_init1(IN_CLOEXEC)) {
+    if (::inotify_add_watch(events_, directory.c_str(), IN_DELETE) < 0) {
+      throw std::system_error(errno, std::generic_category(), "inotify_add_watch");
+    }
+  }
+  RemovalWatch(const RemovalWatch&) = delete;
+  RemovalWatch& operator=(const RemovalWatch&) = delete;
+  ~RemovalWatch() { ::close(events_); }
+
+  [[nodiscard]] bool wait_for_first() const {
+    pollfd first{events_, POLLIN, 0};
+    return ::poll(&first, 1, 60'000) == 1;
+  }
+
+ private:
+  int events_;
+};
 
 }  // namespace
 
@@ -135,6 +167,79 @@ TEST_CASE("copy refuses what is there, keeps permissions, and leaves nothing beh
   });
 }
 
+TEST_CASE("a copy that its caller leaves half-way stops, and leaves what was there and nothing else") {
+  on_every_transport([](Farm& farm, Slave& slave) {
+    slave.mkdir("to");
+    slave.send(Source::memory("old"), "to/old");
+    std::ofstream(farm.basedir() + "/huge").close();
+    REQUIRE(::truncate((farm.basedir() + "/huge").c_str(), 1'000'000'000'000) == 0);
+    const std::string to = farm.basedir() + "/to";
+
+    std::stop_source stop;
+    std::jthread stopper([&] {
+      CHECK(eventually([&] { return entries_of(to) == 2; }));
+      stop.request_stop();
+    });
+    const auto cancelled = thrown_by<Cancelled>([&] { slave.copy("huge", "to/new", {.stop = stop.get_token()}); });
+    stopper.join();
+    REQUIRE(cancelled);
+    CHECK(cancelled->slave() == "worker");
+    CHECK(cancelled->operation() == "copy 'huge' to 'to/new'");
+    CHECK(slave.stat("to/old"));  // it serves the next call
+    CHECK(eventually([&] { return entries_of(to) == 1; }));
+
+    const auto timeout =
+        thrown_by<Timeout>([&] { slave.copy("huge", "to/old", {.overwrite = true, .deadline = 50ms}); });
+    REQUIRE(timeout);
+    CHECK(timeout->slave() == "worker");
+    CHECK(timeout->operation() == "copy 'huge' to 'to/old'");
+    CHECK_FALSE(slave.stat("to/new"));
+    CHECK(eventually([&] { return entries_of(to) == 1; }));
+    CHECK(farm.dir.read("worker/to/old") == "old");
+  });
+}
+
+TEST_CASE("a remove that its caller leaves half-way stops there") {
+  on_every_transport([](Farm& farm, Slave& slave) {
+    const std::string tree = farm.basedir() + "/tree";
+    slave.send(Source::memory("x"), "file");  // links to it are quicker made than files
+    std::size_t files = 2000;
+    for (const bool by_deadline : {false, true}) {
+      CAPTURE(by_deadline);
+      std::optional<Error> left;
+      for (; !left; files *= 2) {  // until there was so much to remove that it was still at it
+        REQUIRE(files < 65'000);
+        slave.mkdir("tree");
+        for (std::size_t i = 0; i < files; ++i) {
+          fs::create_hard_link(farm.basedir() + "/file", tree + "/" + std::to_string(i));
+        }
+        if (by_deadline) {
+          left = thrown_by<Timeout>([&] { slave.remove("tree", {.deadline = 2ms}); });
+          continue;
+        }
+        std::stop_source stop;
+        const RemovalWatch watch(tree);
+        const std::jthread stopper([&] {
+          CHECK(watch.wait_for_first());
+          stop.request_stop();
+        });
+        left = thrown_by<Cancelled>([&] { slave.remove("tree", {.stop = stop.get_token()}); });
+      }
+      CHECK(left->slave() == "worker");
+      CHECK(left->operation() == "remove 'tree'");
+      CHECK(slave.stat("."));  // it serves the next call
+      std::size_t before = 0;
+      CHECK(eventually([&] {
+        const std::size_t now = entries_of(tree);
+        return std::exchange(before, now) == now;
+      }));
+      CHECK(before > 0);
+      slave.remove("tree");
+      CHECK_FALSE(slave.stat("tree"));
+    }
+  });
+}
+
 TEST_CASE("stat tells what is there, and that nothing is") {
   on_every_transport([](Farm& farm, Slave& slave) {
     slave.send(Source::memory("12345"), "file", {.mode = 0640});
@@ -163,13 +268,57 @@ TEST_CASE("stat tells what is there, and that nothing is") {
 TEST_CASE("an error says which slave, what it did, and why") {
   on_every_transport([](Farm&, Slave& slave) {
     slave.send(Source::memory("x"), "file");
-    const auto error = thrown_by<RemoteError>([&] { slave.stat("file/below"); });
-    REQUIRE(error);
-    CHECK(error->slave() == "worker");
-    CHECK(error->operation() == "stat 'file/below'");
-    CHECK(std::string(error->what()).find("slave 'worker': stat 'file/below': ") == 0);
-    CHECK(std::string(error->what()).find("ENOTDIR") != std::string::npos);
-    slave.ping();
+    slave.send(Source::memory("x"), "other");
+    slave.mkdir("directory/below");
+    Bytes memory;
+    struct Example {
+      const char* operation;
+      int os;
+      const char* name_of_os;
+      std::function<void()> attempt;
+    };
+    for (const Example& example : std::vector<Example>{
+             {"set_cwd 'missing'", ENOENT, "ENOENT", [&] { slave.set_cwd("missing"); }},
+             {"set_cwd 'file'", ENOTDIR, "ENOTDIR", [&] { slave.set_cwd("file"); }},
+             {"mkdir 'file'", EEXIST, "EEXIST", [&] { slave.mkdir("file"); }},
+             {"remove 'file/'", ENOTDIR, "ENOTDIR", [&] { slave.remove("file/"); }},
+             {"remove '.'", EINVAL, "EINVAL", [&] { slave.remove("."); }},
+             {"rename 'missing' to 'new'", ENOENT, "ENOENT", [&] { slave.rename("missing", "new"); }},
+             {"rename 'file' to 'other'", EEXIST, "EEXIST", [&] { slave.rename("file", "other"); }},
+             {"rename 'file' to 'directory'", EISDIR, "EISDIR",
+              [&] { slave.rename("file", "directory", {.overwrite = true}); }},
+             {"copy 'directory' to 'new'", EISDIR, "EISDIR", [&] { slave.copy("directory", "new"); }},
+             {"copy 'file' to 'other'", EEXIST, "EEXIST", [&] { slave.copy("file", "other"); }},
+             {"copy 'file' to 'directory'", EISDIR, "EISDIR",
+              [&] { slave.copy("file", "directory", {.overwrite = true}); }},
+             {"stat 'file/below'", ENOTDIR, "ENOTDIR", [&] { slave.stat("file/below"); }},
+             {"stat 'file/new\\x0Aline\\xFF'", ENOTDIR, "ENOTDIR", [&] { slave.stat("file/new\nline\xff"); }},
+             {"execute 'no\\x0Aprogram\\xFF'", ENOENT, "ENOENT", [&] { slave.execute({"no\nprogram\xff"}); }},
+             {"execute 'true'", E2BIG, "E2BIG", [&] { slave.execute({"true", Bytes(200'000, 'x')}); }},
+             {"execute 'true'", ENOTDIR, "ENOTDIR", [&] { slave.execute({"true"}, {.cwd = "file"}); }},
+             {"send to 'other'", EEXIST, "EEXIST", [&] { slave.send(Source::memory("x"), "other"); }},
+             {"send to 'directory'", EISDIR, "EISDIR",
+              [&] { slave.send(Source::memory("x"), "directory", {.overwrite = true}); }},
+             {"send to 'missing/x'", ENOENT, "ENOENT", [&] { slave.send(Source::memory("x"), "missing/x"); }},
+             {"fetch 'missing'", ENOENT, "ENOENT", [&] { slave.fetch("missing", Sink::memory(memory)); }},
+             {"fetch 'directory'", EISDIR, "EISDIR", [&] { slave.fetch("directory", Sink::memory(memory)); }},
+         }) {
+      const auto error = thrown_by<RemoteError>(example.attempt);
+      CAPTURE(example.operation);
+      REQUIRE(error);
+      const std::string words = error->what();
+      CAPTURE(words);
+      CHECK(error->slave() == "worker");
+      CHECK(error->operation() == example.operation);
+      CHECK(error->code() == Errc::os_error);
+      CHECK(error->os().value() == example.os);
+      CHECK(words.find(std::string("slave 'worker': ") + example.operation + ": ") == 0);
+      CHECK(words.find(std::strerror(example.os)) != std::string::npos);
+      CHECK(words.find(example.name_of_os) != std::string::npos);
+      CHECK(words.find('\n') == std::string::npos);
+      CHECK(words.find('\xff') == std::string::npos);
+    }
+    CHECK(slave.execute({"ls", "-A"}).out == "directory\nfile\nother\n");
   });
 }
 

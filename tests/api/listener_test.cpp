@@ -1,12 +1,13 @@
 // Listeners: who is let in, who is not, and what the others notice of it.
+#include "support/played_slave.hpp"
 #include "support/slaves.hpp"
 
-#include <remsh/connection/connection.hpp>
-
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <map>
@@ -17,20 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using Reason = ServeResult::Reason;
-
-/// A socket that is connected to a port of this host.
-int connect_to_port(std::uint16_t port) {
-  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    ::close(socket);
-    return -1;
-  }
-  return socket;
-}
 
 /// A unix socket that listens; nobody accepts.
 int listen_at(const std::string& path) {
@@ -56,22 +43,25 @@ Bytes read_to_end(int socket) {
   }
 }
 
-Box hello(const Bytes& name) {
-  return {{"_ask", "1"},  {"_command", "hello"},     {"features", ""},
-          {"name", name}, {"nonce", Bytes(32, 'a')}, {"versions", "2"}};
+/// The sockets of this process that were accepted at a port of ours.
+std::vector<int> accepted_at(std::uint16_t port) {
+  std::vector<int> result;
+  for (int descriptor = 0; descriptor < 4096; ++descriptor) {
+    sockaddr_in here{};
+    sockaddr_in there{};
+    socklen_t size = sizeof here;
+    if (::getsockname(descriptor, reinterpret_cast<sockaddr*>(&here), &size) != 0) continue;
+    if (here.sin_family != AF_INET || ntohs(here.sin_port) != port) continue;
+    size = sizeof there;
+    if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&there), &size) == 0) result.push_back(descriptor);
+  }
+  return result;
 }
 
-/// A slave that is played by the test: registers, and then does what the test does.
-std::unique_ptr<Connection> register_by_hand(std::unique_ptr<Transport> transport, const Bytes& name) {
-  auto connection =
-      std::make_unique<Connection>(std::move(transport), BoxLimits{.bytes = 16 * 1024 * 1024, .fields = 1024});
-  connection->send_box(hello(name));
-  REQUIRE(connection->read_box(ample));
-  connection->send_box({{"_ask", "2"}, {"_command", "prove"}});
-  const auto welcome = connection->read_box(ample);
-  REQUIRE(welcome);
-  REQUIRE(welcome->has("keepalive"));
-  return connection;
+int socket_option(int socket, int level, int name) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  return ::getsockopt(socket, level, name, &value, &size) == 0 ? value : -1;
 }
 
 }  // namespace
@@ -112,6 +102,29 @@ TEST_CASE("a port that is taken, and one that is not on the loopback, are refuse
     REQUIRE(refused);
     CHECK(refused->code() == Errc::invalid_argument);
     CHECK(refused->message().find("loopback") != std::string::npos);
+  }
+}
+
+TEST_CASE("a TCP listener says where it listens, and that everybody there can register") {
+  Farm farm(Over::tcp);
+  CHECK(farm.log.wait_for("listens on " + farm.listener->address() + ", on the loopback only: slaves have no keys"));
+}
+
+TEST_CASE("the sockets of TCP slaves keep alive and give up as the listener's options say") {
+  for (const auto user_timeout : {12'345ms, 0ms}) {
+    const bool keepalive = user_timeout > 0ms;
+    CAPTURE(keepalive);
+    SlaveCollection slaves;
+    TcpSlaveListener listener(
+        {.slave_collection = slaves, .tcp_keepalive = keepalive, .tcp_user_timeout = user_timeout});
+    listener.start();
+    const auto slave = register_by_hand(socket_transport(connect_to_port(listener.port()), "a test"), "worker");
+    const std::vector<int> sockets = accepted_at(listener.port());
+    REQUIRE(sockets.size() == 1);
+    CHECK(socket_option(sockets.front(), SOL_SOCKET, SO_KEEPALIVE) == (keepalive ? 1 : 0));
+#if defined(TCP_USER_TIMEOUT)
+    CHECK(socket_option(sockets.front(), IPPROTO_TCP, TCP_USER_TIMEOUT) == user_timeout.count());
+#endif
   }
 }
 
@@ -349,22 +362,42 @@ TEST_CASE("who says nothing is sent away after a while") {
   CHECK(farm.log.wait_for("did not register within 50 ms"));
 }
 
-TEST_CASE("no more peers than allowed may be on their way in, and a place that is given back is there again") {
+TEST_CASE("of a hundred mute peers no more stay than allowed, and who comes when they have gone is let in") {
+  constexpr std::size_t allowed = 8;
   SlaveCollection slaves;
   const Log log;
-  TcpSlaveListener listener({.slave_collection = slaves, .max_handshakes = 2, .log = log.hook()});
+  TcpSlaveListener listener({.slave_collection = slaves,
+                             .handshake_timeout = ample,
+                             .max_handshakes = allowed,
+                             .log = log.hook()});
   listener.start();
-  const int first = connect_to_port(listener.port());
-  const int second = connect_to_port(listener.port());
-  const int third = connect_to_port(listener.port());
-  CHECK(read_to_end(third).empty());
-  CHECK(log.wait_for("2 others are registering already"));
-  for (const int socket : {first, second, third}) ::close(socket);
   const TempDir dir;
-  SlaveServer server({.name = "worker", .basedir = dir.path(), .back_off_min = 1ms, .back_off_max = 10ms});
-  std::jthread thread([&] { server.run(listener.address()); });
-  CHECK(slaves.get_slave(ample));
-  server.stop();
+  const auto serve = [&](const std::string& name) {
+    return std::make_unique<SlaveThread>(
+        SlaveOptions{.name = name, .basedir = dir / name, .back_off_min = 1ms, .back_off_max = 10ms},
+        [address = listener.address()](SlaveServer& server) { return server.run(address); });
+  };
+  const auto early_server = serve("early");
+  const auto early = slaves.get_slave(ample);
+  REQUIRE(early);
+
+  std::vector<int> mute;
+  for (int i = 0; i < 100; ++i) mute.push_back(connect_to_port(listener.port()));
+  const auto closed = [&mute] {
+    return static_cast<std::size_t>(std::count_if(mute.begin(), mute.end(), [](int socket) {
+      pollfd polled{socket, POLLIN, 0};
+      return ::poll(&polled, 1, 0) == 1;
+    }));
+  };
+  CHECK(eventually([&] { return closed() >= mute.size() - allowed; }));
+  CHECK(closed() <= mute.size() - allowed + 1);  // the early one gives its place back a moment after it is found
+  CHECK(log.wait_for(" others are registering already"));
+  CHECK(early->execute({"true"}).ok());
+
+  for (const int socket : mute) ::close(socket);
+  const auto late_server = serve("late");
+  CHECK(slaves.wait_for_slaves(2, ample));
+  CHECK(early->is_connected());
 }
 
 TEST_CASE("a registered slave that breaks the protocol loses its connection, and the caller learns why") {
@@ -435,6 +468,75 @@ TEST_CASE("a master that is silent is given up by its slave, one that answers pi
   CHECK(result.reason == Reason::lost);
   CHECK(result.registered);
   CHECK(result.message.find("silent for 2") != std::string::npos);
+}
+
+TEST_CASE("tens of MiB each way, and who takes them slowly, hold no ping up") {
+  constexpr std::size_t much = 24 * 1024 * 1024;
+  Bytes bytes(much, '\0');
+  for (std::size_t i = 0; i < much; ++i) bytes[i] = static_cast<char>((i * 7 + i / 251) % 256);
+  const auto give = [&bytes] {
+    return InputCallback([rest = BytesView(bytes)](std::span<char> buffer) mutable {
+      const std::size_t count = rest.copy(buffer.data(), buffer.size());
+      rest.remove_prefix(count);
+      return count;
+    });
+  };
+  for (const Over over : all_transports) {
+    CAPTURE(to_string(over));
+    Farm farm(over, {.keepalive = 50ms, .keepalive_patience = 2000ms});
+    const auto slave = farm.start();
+    slave->send(Source::memory(bytes), "file");
+    std::atomic<int> running = 3;
+    Bytes echoed;
+    Bytes fetched;
+    std::vector<std::jthread> threads;
+    const auto start = [&](const std::function<void()>& transfer) {
+      threads.emplace_back([&running, transfer] {
+        CHECK_NOTHROW(transfer());
+        --running;
+      });
+    };
+    start([&] { slave->send(Source(give()), "sent"); });
+    start([&] { echoed = slave->execute({"cat"}, {.in = give()}).out; });
+    start([&] {
+      slave->fetch("file", Sink([&](BytesView piece) {
+                     fetched += piece;
+                     slave->ping({.deadline = 2000ms});
+                   }));
+    });
+    int pings = 0;
+    for (; running > 0; ++pings) CHECK_NOTHROW(slave->ping({.deadline = 2000ms}));
+    threads.clear();
+    CHECK(pings > 0);
+    CHECK((fetched == bytes));
+    CHECK((echoed == bytes));
+    CHECK((farm.dir.read("worker/sent") == bytes));
+    CHECK(slave->is_connected());
+  }
+}
+
+TEST_CASE("a caller who takes no data for long does not make the other side look dead, on either side") {
+  std::vector<std::jthread> threads;  // one for each transport, as there is nothing to do but to wait
+  for (const Over over : all_transports) {
+    threads.emplace_back([over] {
+      CAPTURE(to_string(over));
+      Farm farm(over, {.keepalive = 50ms, .keepalive_patience = 2000ms});
+      const auto slave = farm.start();
+      const Event ended;
+      slave->on_disconnect([ended] { ended.happened(); });
+      std::size_t count = 0;
+      bool is_first = true;
+      // Its output fills all the credit that there is, and its input all that a pipe takes.
+      const OutputCallback take = [&](BytesView piece) {
+        count += piece.size();
+        if (std::exchange(is_first, false)) CHECK_FALSE(ended.wait(2500ms));
+      };
+      const auto result = slave->execute({"cat"}, {.in = Bytes(8 * 1024 * 1024, 'x'), .stdout_cb = take});
+      CHECK(result.ok());
+      CHECK(count == 8 * 1024 * 1024);
+      CHECK(slave->is_connected());
+    });
+  }
 }
 
 TEST_CASE("a slave that is frozen is dropped, with an operation in progress too") {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <new>
 #include <set>
 #include <type_traits>
@@ -21,6 +22,10 @@ std::set<int> open_descriptors() {
     if (::fcntl(descriptor, F_GETFD) >= 0) result.insert(descriptor);
   }
   return result;
+}
+
+bool holds_something(const std::string& directory) {
+  return std::filesystem::directory_iterator(directory) != std::filesystem::directory_iterator();
 }
 
 }  // namespace
@@ -171,6 +176,15 @@ TEST_CASE("the death of a slave in the middle of an operation is told with its n
               });
               slave.call("until_cancelled");
             }},
+           {"copy 'huge' to 'to/copied'",
+            [](Slave& slave, const auto& die) {
+              slave.mkdir("to");
+              const std::jthread killer([&] {
+                static_cast<void>(eventually([&] { return holds_something(slave.info().basedir + "/to"); }));
+                die();
+              });
+              slave.copy("huge", "to/copied");
+            }},
            {"stat 'huge'",
             [](Slave& slave, const auto& die) {
               die();
@@ -191,6 +205,7 @@ TEST_CASE("the death of a slave in the middle of an operation is told with its n
     CHECK_FALSE(lost->message().empty());
     CHECK(here.count() == 0);
     CHECK_FALSE(farm.dir.has("worker/sent"));
+    CHECK_FALSE(farm.dir.has("worker/to/copied"));
     CHECK(eventually([&] { return farm.slaves.size() == 0; }));
     CHECK_FALSE(slave->is_connected());
   }
