@@ -53,6 +53,7 @@ constexpr const char* usage =
     "  --once             connect once, and end with that connection\n"
     "  --basedir DIR      where relative paths begin; made if missing (default: the current directory)\n"
     "  --name NAME        1 to 64 of A-Z a-z 0-9 . _ - (default: the host's name)\n"
+    "  --protocol 1|2     1: serve a master of the original remsh, of 2009 (default: 2)\n"
     "  --verbose          log more\n"
     "  --quiet            log nothing but what ends the program\n"
     "  --help             this text\n"
@@ -67,6 +68,7 @@ struct Arguments {
   std::string name;
   bool stdio = false;
   bool once = false;
+  unsigned protocol = 2;
   LogLevel level = LogLevel::info;
   bool quiet = false;
 };
@@ -116,6 +118,11 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
       if (!take(arguments.basedir)) return complain(needs);
     } else if (option == "--name") {
       if (!take(arguments.name)) return complain(needs);
+    } else if (option == "--protocol") {
+      std::string protocol;
+      if (!take(protocol)) return complain(needs);
+      if (protocol != "1" && protocol != "2") return complain("the protocol is 1 or 2");
+      arguments.protocol = protocol == "1" ? 1 : 2;
     } else if (option == "--stdio") {
       arguments.stdio = true;
     } else if (option == "--once") {
@@ -203,6 +210,7 @@ int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
     options.name = arguments.name;
     options.basedir = arguments.basedir;
     options.software = std::string("remsh-slave ") + version;
+    options.protocol = arguments.protocol;
     options.log = [&arguments](const LogRecord& record) {
       if (arguments.quiet || record.level < arguments.level) return;
       say(record.level, record.peer.empty() ? record.message : record.peer + ": " + record.message);

@@ -9,6 +9,7 @@
 #include "slave/dispatcher.hpp"
 #include "slave/execute.hpp"
 #include "slave/filesystem.hpp"
+#include "slave/remsh1_server.hpp"
 #include "slave/transfer.hpp"
 #include "slave/workplace.hpp"
 #include "transport/endpoint.hpp"
@@ -86,6 +87,7 @@ struct SlaveServer::Impl {
   explicit Impl(SlaveOptions given) : options(std::move(given)) {}
 
   ServeResult serve(std::unique_ptr<Transport> transport);
+  ServeResult serve_remsh1(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace);
   ServeResult connect_and_serve(const Address& address);
   Result<auth::SlaveHandshake::Step> shake_hands(Transport& transport, const Workplace& workplace);
   Result<void> write_all(Transport& transport, std::string_view bytes, TimePoint until) const;
@@ -185,6 +187,7 @@ ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport) {
   const std::string basedir = options.basedir.empty() ? "." : options.basedir;
   auto workplace = Workplace::open(basedir);
   if (!workplace) throw_failure(workplace.failure(), "", "open the base directory '" + escaped(basedir) + "'");
+  if (options.protocol == 1) return serve_remsh1(std::move(transport), *workplace);
   auto step = shake_hands(*transport, **workplace);
   if (!step) {
     const Failure& failure = step.failure();
@@ -237,6 +240,29 @@ ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport) {
   return over(Reason::lost, failure.message, true);
 }
 
+ServeResult SlaveServer::Impl::serve_remsh1(std::unique_ptr<Transport> transport,
+                                            const std::shared_ptr<Workplace>& workplace) {
+  const std::string master = transport->description();
+  const std::shared_ptr<Loop> loop = Loop::start();
+  const auto commands = std::make_shared<CommandSet>(loop);
+  const Dispatcher dispatcher = make_dispatcher(workplace, commands);
+  Remsh1Server::Options server_options;
+  server_options.loop = loop;
+  server_options.workplace = workplace;
+  server_options.hostname = options.name.empty() ? host_name() : options.name;
+  server_options.serve = [&dispatcher](const std::shared_ptr<rpc::ServedCall>& call) { dispatcher.dispatch(call); };
+  server_options.on_registered = [this, &master] { log(LogLevel::info, master, "registered, by remsh 1"); };
+  const auto server = std::make_shared<Remsh1Server>(std::move(transport), std::move(server_options));
+  ServeResult result;
+  {
+    const std::stop_callback stopping(stop.get_token(), [&server] { server->close(); });
+    result = server->run();
+  }
+  commands->stop();
+  loop->stop();
+  return is_stopped() ? over(Reason::stopped, "stopped", result.registered) : result;
+}
+
 ServeResult SlaveServer::Impl::connect_and_serve(const Address& address) {
   log(LogLevel::debug, to_string(address), "connecting");
   auto socket = connect_to(address, Deadline(connect_limit), stop.get_token());
@@ -249,6 +275,7 @@ ServeResult SlaveServer::Impl::connect_and_serve(const Address& address) {
         Reason::refused,
         "this slave has no key, so it serves masters on the loopback alone: reach others through an ssh tunnel");
   }
+  if (options.protocol == 1) set_tcp_options(socket->get(), true, {});  // it has no ping of its own
   return serve(socket_transport(socket->release(), to_string(address)));
 }
 
@@ -257,6 +284,9 @@ SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(st
     throw Error(Errc::invalid_argument, "", "make a slave",
                 "the name '" + escaped(impl_->options.name) +
                     "' is not 1 to 64 of A-Z a-z 0-9 . _ - beginning with a letter or digit");
+  }
+  if (impl_->options.protocol != 1 && impl_->options.protocol != 2) {
+    throw Error(Errc::invalid_argument, "", "make a slave", "the protocol is neither 1 nor 2");
   }
 }
 

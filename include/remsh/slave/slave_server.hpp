@@ -23,6 +23,7 @@ struct SlaveOptions {
   std::chrono::milliseconds back_off_max{60000};
   std::chrono::milliseconds keepalive_patience{10000};  ///< how long a master that should be heard may be silent
   unsigned threads = 64;  ///< operations that run at the same time, beside commands; more wait
+  unsigned protocol = 2;  ///< 1: serves masters of the original remsh instead, see docs/remsh1.md
   LogHook log = {};
 };
 

@@ -1,0 +1,404 @@
+// Remsh1Server: serves an unmodified original master over a Transport.
+#include "slave/remsh1_server.hpp"
+
+#include "slave/remsh1_translation.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+using namespace std::chrono_literals;
+using remsh1::Call;
+using rpc::StreamName;
+using Reason = ServeResult::Reason;
+
+/// From the connection to the master's answer.
+constexpr std::chrono::seconds registration_limit{20};
+
+constexpr std::size_t read_size = 64 * 1024;
+
+TimePoint now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+/// One call of the master, from its box to the last box about it. Belongs to who has the connection; only its outcome
+/// is under the lock.
+class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shared_from_this<Turn> {
+ public:
+  Turn(std::shared_ptr<Remsh1Server> server, Call call)
+      : server_(std::move(server)), call_(std::move(call)), arguments_(arguments_of(call_)) {}
+
+  /// For who does it: when the last of these has gone, it is over in any case.
+  std::shared_ptr<ServedCall> handed_out() {
+    return {this, [self = shared_from_this()](ServedCall*) {
+              self->fail({Errc::remote_failure, "the operation ended without an answer", 0});
+            }};
+  }
+
+  [[nodiscard]] const Call& call() const noexcept { return call_; }
+  [[nodiscard]] const Result<Box>& outcome() const { return *outcome_; }
+
+  /// Waits until it is over.
+  void wait() {
+    std::unique_lock lock(server_->mutex_);
+    server_->concluded_.wait(lock, [this] { return outcome_.has_value(); });
+  }
+
+  /// What streams is answered before its end is known: where it can begin at all.
+  void begin() {
+    if (std::exchange(begun_, true)) return;
+    server_->queue(remsh1::Answer{call_.tag}.to_box());
+    if (call_.command == "send") server_->session_.expect_data();
+  }
+  [[nodiscard]] bool has_begun() const noexcept { return begun_; }
+
+  [[nodiscard]] const std::string& command() const noexcept override { return call_.command; }
+  [[nodiscard]] const Box& arguments() const noexcept override { return arguments_; }
+  void answer(Box results) override { conclude(std::move(results)); }
+  void fail(Failure failure) override { conclude(std::move(failure)); }
+  [[nodiscard]] bool cancelled() const override { return server_->over_; }
+  [[nodiscard]] bool lost() const override { return server_->over_; }
+
+  void announce_total(std::uint64_t /*bytes*/) override {}
+  bool write(StreamName /*stream*/, Block piece, std::size_t count) override {
+    begin();
+    server_->queue_.push_ordered(server_->session_.data(std::nullopt, BytesView(piece.payload().data(), count)));
+    return server_->write_all();
+  }
+  std::optional<std::string_view> read() override {
+    piece_ = server_->next_piece(*this);
+    if (!piece_) return std::nullopt;
+    return std::string_view(*piece_);
+  }
+
+  [[nodiscard]] std::size_t room(StreamName /*stream*/) const override {
+    const std::size_t queued = server_->queue_.data_bytes();
+    if (queued < max_queued && !server_->over_) return max_queued - queued;
+    server_->thirsty_ = true;
+    return 0;
+  }
+  void send(StreamName stream, Block piece, std::size_t count) override {
+    const auto name = stream == StreamName::err ? remsh1::Stream::err : remsh1::Stream::out;
+    server_->queue_.push_ordered(server_->session_.data(name, BytesView(piece.payload().data(), count)));
+  }
+  void flush() override { server_->go_on(); }
+  std::optional<rpc::Chunk> take() override { return std::nullopt; }
+  void consumed(const rpc::Chunk& /*chunk*/) override {}
+  void on_change(std::function<void()> callback) override {
+    callback_ = std::move(callback);
+    server_->begin_relay(*this);
+  }
+
+  /// The loop has something to tell to who relays.
+  void tell() {
+    const auto callback = callback_;
+    if (callback) callback();
+  }
+
+  std::optional<Bytes> end_tag = {};  // of a send: the call that ended its data
+
+ private:
+  void conclude(Result<Box> outcome) {
+    if (server_->options_.loop->is_this_thread()) {
+      callback_ = nullptr;
+      server_->end_relay(*this);
+    }
+    const std::lock_guard lock(server_->mutex_);
+    if (outcome_) return;
+    outcome_.emplace(std::move(outcome));
+    server_->concluded_.notify_all();
+  }
+
+  const std::shared_ptr<Remsh1Server> server_;
+  const Call call_;
+  const Box arguments_;
+  bool begun_ = false;
+  std::optional<Bytes> piece_;
+  std::function<void()> callback_;  // the loop's
+  std::optional<Result<Box>> outcome_;
+};
+
+Remsh1Server::Remsh1Server(std::unique_ptr<Transport> transport, Options options)
+    : transport_(std::move(transport)), options_(std::move(options)) {}
+
+ServeResult Remsh1Server::run() {
+  slot_ = options_.loop->add(weak_from_this());
+  bool is_registered = false;
+  queue(remsh1::SlaveSession::start(options_.hostname));
+  if (write_all() && next_event(now() + registration_limit)) {
+    is_registered = true;
+    if (options_.on_registered) options_.on_registered();
+    while (auto event = next_event()) serve(std::move(event->call));
+  }
+  transport_->shutdown();
+  transport_->disarm_for_good(options_.loop->watcher());
+  options_.loop->remove(slot_);
+  ServeResult result = result_.value_or(ServeResult{Reason::stopped, "stopped", {}, {}});
+  if (!is_registered && result.reason == Reason::ended) {
+    result.reason = Reason::lost;
+    result.message += " without having registered this slave";
+  }
+  result.registered = is_registered;
+  return result;
+}
+
+void Remsh1Server::close() {
+  over_ = true;
+  transport_->shutdown();
+  options_.loop->post([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->tell();
+  });
+}
+
+void Remsh1Server::end(Reason reason, std::string message) {
+  if (!over_) result_ = ServeResult{reason, std::move(message), {}, {}};
+  over_ = true;
+  transport_->shutdown();
+}
+
+void Remsh1Server::end_of_stream(const IoResult& result) {
+  if (result.status == IoResult::Status::failed) {
+    return end(Reason::lost, std::generic_category().message(result.error));
+  }
+  // One zero byte is how a master of ours takes leave of a slave that would not see a clean end.
+  const bool is_goodbye = decoder_.unread() == BytesView("\0", 1);
+  if (decoder_.is_inside_box() && !is_goodbye) {
+    return end(Reason::lost, "the master has closed the connection inside a box");
+  }
+  end(Reason::ended, "the master has closed the connection");
+}
+
+// --- Reading, and what comes of it
+
+/// The next box that is not done with at once; nothing where the connection has ended.
+std::optional<Remsh1Server::Event> Remsh1Server::next_event(TimePoint until) {
+  while (!over_) {
+    if (!decoder_.next()) {
+      if (decoder_.error() != BoxError::none) {
+        end(Reason::protocol, "the master sent " + std::string(to_string(decoder_.error())));
+      } else {
+        read_more(until);
+      }
+      continue;
+    }
+    auto event = session_.feed(decoder_.box().copy());
+    if (!event) {
+      end(Reason::protocol, event.failure().message);
+    } else if (event->kind == Event::Kind::refused) {
+      queue(remsh1::ErrorAnswer{event->call.tag, event->text}.to_box());
+      write_all();
+    } else if (event->kind != Event::Kind::dropped) {
+      return std::move(*event);
+    }
+  }
+  return std::nullopt;
+}
+
+void Remsh1Server::read_more(TimePoint until) {
+  if (!read_ahead_.empty()) {
+    input_ = std::exchange(read_ahead_, {});
+    decoder_.feed(input_);
+    return;
+  }
+  input_.resize(read_size);
+  const IoResult result = transport_->read_some(input_, Duration::zero());
+  switch (result.status) {
+    case IoResult::Status::ok: return decoder_.feed(BytesView(input_).substr(0, result.bytes));
+    case IoResult::Status::end:
+    case IoResult::Status::failed: return end_of_stream(result);
+    case IoResult::Status::would_block: break;
+  }
+  const Duration left = until == TimePoint::max() ? Duration(1h) : until - now();
+  if (left > Duration::zero()) {
+    transport_->wait(Ready::read, left);
+  } else {
+    end(Reason::lost,
+        "the master has not registered this slave within " + std::to_string(registration_limit.count()) + " s");
+  }
+}
+
+/// The next piece of a file that the master sends; empty at its end. Other calls that come in between are done.
+std::optional<Bytes> Remsh1Server::next_piece(Turn& turn) {
+  turn.begin();
+  if (turn.end_tag) return Bytes();
+  if (!write_all()) return std::nullopt;
+  while (auto event = next_event()) {
+    switch (event->kind) {
+      case Event::Kind::data:
+        if (!event->text.empty()) return std::move(event->text);
+        break;
+      case Event::Kind::end_of_data: turn.end_tag = std::move(event->call.tag); return Bytes();
+      default: serve(std::move(event->call));
+    }
+  }
+  return std::nullopt;
+}
+
+/// Has a call done, whole.
+void Remsh1Server::serve(Call call) {
+  const auto turn = std::make_shared<Turn>(shared_from_this(), std::move(call));
+  options_.serve(turn->handed_out());
+  turn->wait();
+  if (!over_) answer(*turn);
+}
+
+// --- Answers
+
+void Remsh1Server::answer(Turn& turn) {
+  const Bytes& command = turn.call().command;
+  const bool is_stream = command == "execute" || command == "send" || command == "fetch";
+  if (!is_stream) {
+    answer_plain(turn);
+  } else if (!turn.has_begun() && !turn.outcome()) {
+    queue(remsh1::ErrorAnswer{turn.call().tag, text_of(turn, turn.outcome().failure())}.to_box());
+  } else {
+    turn.begin();
+    if (command == "execute") {
+      answer_execute(turn);
+    } else if (command == "send") {
+      answer_send(turn);
+    } else {
+      answer_fetch(turn);
+    }
+  }
+  write_all();
+}
+
+void Remsh1Server::answer_plain(const Turn& turn) {
+  const Call& call = turn.call();
+  Result<Box> results = turn.outcome();
+  if (results) {
+    results = results_of(call, *results);
+  } else if (is_success(call, results.failure())) {
+    results = Box();
+  }
+  if (results) {
+    queue(remsh1::Answer{call.tag, std::move(*results)}.to_box());
+  } else {
+    queue(remsh1::ErrorAnswer{call.tag, text_of(turn, results.failure())}.to_box());
+  }
+}
+
+void Remsh1Server::answer_execute(const Turn& turn) {
+  const Result<Box>& outcome = turn.outcome();
+  const auto code = outcome ? return_code_of(*outcome) : outcome.failure();
+  if (code) {
+    queue(session_.command_finished(*code));
+  } else {
+    end(Reason::lost, "remsh 1 has no word for how a command ended: " + code.failure().message);
+  }
+}
+
+void Remsh1Server::answer_send(Turn& turn) {
+  // The master does not hear of a failure before it has sent everything.
+  while (!turn.end_tag) {
+    if (!next_piece(turn)) return;
+  }
+  const Result<Box>& outcome = turn.outcome();
+  if (outcome) {
+    queue(remsh1::Answer{*turn.end_tag}.to_box());
+  } else {
+    queue(remsh1::ErrorAnswer{*turn.end_tag, text_of(turn, outcome.failure())}.to_box());
+  }
+}
+
+void Remsh1Server::answer_fetch(const Turn& turn) {
+  const Result<Box>& outcome = turn.outcome();
+  queue(outcome ? session_.file_finished() : session_.file_finished(text_of(turn, outcome.failure())));
+}
+
+Bytes Remsh1Server::text_of(const Turn& turn, const Failure& failure) const {
+  return error_text(turn.call(), failure, [this](const Bytes& path) {
+    struct stat status {};
+    return ::fstatat(options_.workplace->current()->descriptor(), path.c_str(), &status, 0) == 0;
+  });
+}
+
+// --- Writing
+
+void Remsh1Server::queue(const Box& box) { queue_.push_ordered(encode(box)); }
+
+IoResult Remsh1Server::write_once() {
+  std::array<std::string_view, 16> views;
+  const std::size_t count = queue_.gather(views);
+  const IoResult result = transport_->write_some(std::span(views).first(count));
+  queue_.written(result.status == IoResult::Status::ok ? result.bytes : 0);
+  if (result.status == IoResult::Status::failed) end_of_stream(result);
+  return result;
+}
+
+/// False where the connection has ended.
+bool Remsh1Server::write_all() {
+  while (!over_ && !queue_.empty()) {
+    if (write_once().status == IoResult::Status::would_block) transport_->wait(Ready::write, 1h);
+  }
+  return !over_;
+}
+
+// --- While a command runs, on the loop
+
+void Remsh1Server::begin_relay(Turn& turn) {
+  assert(options_.loop->is_this_thread());
+  relayed_ = turn.weak_from_this();
+  thirsty_ = false;
+  turn.begin();
+  go_on();
+}
+
+/// The thread of run() has the connection again, as soon as it hears of it.
+void Remsh1Server::end_relay(const Turn& turn) {
+  if (relayed_.lock().get() != &turn) return;
+  relayed_.reset();
+  if (armed_for_ == Ready::none) return;
+  armed_for_ = Ready::none;
+  transport_->arm(options_.loop->watcher(), Ready::none, Loop::token(slot_, ++armings_));
+}
+
+void Remsh1Server::on_ready(std::uint32_t number, Ready directions) {
+  if (number != armings_ || armed_for_ == Ready::none || relayed_.expired()) return;
+  armed_for_ = Ready::none;
+  if (has(directions, Ready::read) && read_ahead_.empty()) {
+    read_ahead_.resize(read_size);
+    const IoResult result = transport_->read_some(read_ahead_, Duration::zero());
+    read_ahead_.resize(result.bytes);
+    if (result.status == IoResult::Status::end || result.status == IoResult::Status::failed) end_of_stream(result);
+  }
+  go_on();
+}
+
+/// Writes what can be written, and waits for more of it to go, and for the master to leave.
+void Remsh1Server::go_on() {
+  while (!over_ && !queue_.empty()) {
+    if (write_once().status != IoResult::Status::ok) break;
+  }
+  if (over_ || (thirsty_ && queue_.data_bytes() <= max_queued / 2)) tell();
+  arm();
+}
+
+void Remsh1Server::arm() {
+  if (over_) return;
+  const Ready wanted =
+      (read_ahead_.empty() ? Ready::read : Ready::none) | (queue_.empty() ? Ready::none : Ready::write);
+  if (wanted == armed_for_) return;
+  armed_for_ = wanted;
+  transport_->arm(options_.loop->watcher(), wanted, Loop::token(slot_, ++armings_));
+}
+
+void Remsh1Server::tell() {
+  thirsty_ = false;
+  if (const auto turn = relayed_.lock()) turn->tell();
+}
+
+}  // namespace remsh

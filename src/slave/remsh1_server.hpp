@@ -1,0 +1,108 @@
+// Remsh1Server: serves an unmodified original master over a Transport. docs/remsh1.md says what that is.
+#pragma once
+
+#include "connection/out_queue.hpp"
+#include "remsh1/slave_session.hpp"
+#include "rpc/served_call.hpp"
+#include "slave/workplace.hpp"
+#include "transport/loop.hpp"
+
+#include <remsh/base/deadline.hpp>
+#include <remsh/connection/box_codec.hpp>
+#include <remsh/slave/slave_server.hpp>
+#include <remsh/transport/transport.hpp>
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+namespace remsh {
+
+/// One connection to an original master. run() and close() may be called from different threads.
+///
+/// The thread of run() reads, has each call done by `serve`, and writes; for a command it waits, and the loop has the
+/// connection as long: it writes the output, and sees whether the master is still there. Nobody else touches it, so
+/// only the way from one to the other is locked.
+class Remsh1Server final : public Watched, public std::enable_shared_from_this<Remsh1Server> {
+ public:
+  /// So much of a command's output may wait here to be written; then the command waits.
+  static constexpr std::size_t max_queued = 256 * 1024;
+
+  struct Options {
+    std::shared_ptr<Loop> loop;
+    std::shared_ptr<const Workplace> workplace;
+    Bytes hostname;  ///< the master knows us by it
+    /// Has a call done by the operation of its name; as Dispatcher::dispatch().
+    std::function<void(const std::shared_ptr<rpc::ServedCall>&)> serve;
+    std::function<void()> on_registered = {};
+  };
+
+  Remsh1Server(std::unique_ptr<Transport> transport, Options options);
+  Remsh1Server(const Remsh1Server&) = delete;
+  Remsh1Server& operator=(const Remsh1Server&) = delete;
+
+  /// Registers and serves until the connection ends; then nothing uses the transport any more.
+  ServeResult run();
+
+  /// Ends it, from any thread.
+  void close();
+
+  void on_ready(std::uint32_t number, Ready directions) override;
+
+ private:
+  using Event = remsh1::SlaveSession::Event;
+  class Turn;
+
+  // The thread of run().
+  std::optional<Event> next_event(TimePoint until = TimePoint::max());
+  void read_more(TimePoint until);
+  void serve(remsh1::Call call);
+  std::optional<Bytes> next_piece(Turn& turn);
+  void answer(Turn& turn);
+  void answer_plain(const Turn& turn);
+  void answer_execute(const Turn& turn);
+  void answer_send(Turn& turn);
+  void answer_fetch(const Turn& turn);
+  bool write_all();
+  [[nodiscard]] Bytes text_of(const Turn& turn, const Failure& failure) const;
+
+  // The loop.
+  void begin_relay(Turn& turn);
+  void end_relay(const Turn& turn);
+  void go_on();
+  void arm();
+  void tell();
+
+  // Either.
+  void queue(const Box& box);
+  IoResult write_once();
+  void end(ServeResult::Reason reason, std::string message);
+  void end_of_stream(const IoResult& result);
+
+  const std::unique_ptr<Transport> transport_;
+  const Options options_;
+  std::atomic<bool> over_{false};
+
+  // Of who has the connection: the thread of run(), or the loop.
+  remsh1::SlaveSession session_;
+  OutQueue queue_;
+  Bytes input_;       // what the decoder reads from
+  Bytes read_ahead_;  // what came during a command
+  BoxDecoder decoder_;
+  std::optional<ServeResult> result_;
+
+  // Of the loop.
+  std::weak_ptr<Turn> relayed_;
+  std::uint32_t slot_ = 0;
+  std::uint32_t armings_ = 0;  // the number of the event that is waited for
+  Ready armed_for_ = Ready::none;
+  bool thirsty_ = false;  // the command found no room
+
+  std::mutex mutex_;  // guards the outcome of turns
+  std::condition_variable concluded_;
+};
+
+}  // namespace remsh

@@ -1,0 +1,113 @@
+// Between the calls of remsh 1 and the operations of ours.
+#include "slave/remsh1_translation.hpp"
+
+#include "operations/schema.hpp"
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+using namespace operations;
+
+Bytes argument(const remsh1::Call& call, BytesView key) { return Bytes(call.arguments.get(key).value_or(BytesView())); }
+
+bool flag(const remsh1::Call& call, BytesView key) {
+  return remsh1::from_boolean(call.arguments.get(key).value_or(BytesView())).value_or(false);
+}
+
+OutputMode output(const remsh1::Call& call, BytesView key) {
+  return flag(call, key) ? OutputMode::stream : OutputMode::discard;
+}
+
+Bytes quoted(const Bytes& path) { return "'" + path + "'"; }
+
+}  // namespace
+
+Box arguments_of(const remsh1::Call& call) {
+  if (call.command == "set_cwd") {
+    SetCwdRequest request;
+    if (call.arguments.has("cwd")) request.path = argument(call, "cwd");
+    return request.to_box();
+  }
+  if (call.command == "mkdir") return MkdirRequest{argument(call, "dir"), {}}.to_box();
+  if (call.command == "remove") return RemoveRequest{argument(call, "path")}.to_box();
+  if (call.command == "rename" || call.command == "copy") {
+    return TwoPathsRequest{argument(call, "src"), argument(call, "dest")}.to_box();
+  }
+  if (call.command == "stat") return StatRequest{argument(call, "pathname")}.to_box();
+  if (call.command == "send") return SendRequest{argument(call, "dest")}.to_box();
+  if (call.command == "fetch") return FetchRequest{argument(call, "src")}.to_box();
+  if (call.command == "execute") {
+    ExecuteCommand request;
+    request.args = remsh1::split_args(argument(call, "args"));
+    request.out = output(call, "want_stdout");
+    request.err = output(call, "want_stderr");
+    return request.to_box();
+  }
+  return {};
+}
+
+Result<Box> results_of(const remsh1::Call& call, const Box& reply) {
+  Box results;
+  if (call.command == "set_cwd") {
+    auto parsed = SetCwdReply::from_box(reply);
+    if (!parsed) return std::move(parsed).failure();
+    results.set("cwd", std::move(parsed->path));
+  } else if (call.command == "getenv") {
+    auto parsed = GetenvReply::from_box(reply);
+    if (!parsed) return std::move(parsed).failure();
+    results.reserve(parsed->env.size() + 1);
+    for (auto& [name, value] : parsed->env) {
+      if (name.size() > remsh1::max_env_name) continue;  // no key can carry it
+      results.set(Bytes(remsh1::env_prefix) + name, value.substr(0, Box::max_value));
+    }
+  } else if (call.command == "stat") {
+    const auto parsed = StatReply::from_box(reply);
+    if (!parsed) return parsed.failure();
+    const bool is_directory = parsed->info && parsed->info->type == FileType::directory;
+    results.set("result", !parsed->info ? "" : is_directory ? "d" : "f");
+  }
+  return results;
+}
+
+Result<remsh1::ReturnCode> return_code_of(const Box& reply) {
+  const auto parsed = ExecuteReply::from_box(reply);
+  if (!parsed) return parsed.failure();
+  return remsh1::ReturnCode{parsed->exit_code, parsed->signal};
+}
+
+bool is_success(const remsh1::Call& call, const Failure& failure) {
+  return call.command == "mkdir" && failure.os == EEXIST;
+}
+
+Bytes error_text(const remsh1::Call& call, const Failure& failure, const std::function<bool(const Bytes&)>& exists) {
+  const Bytes plain = failure.os == 0 ? failure.message : std::generic_category().message(failure.os);
+  const bool is_taken = failure.os == EEXIST || failure.os == EISDIR;
+  if (call.command == "execute" && failure.os != 0) {
+    return "OSError(" + std::to_string(failure.os) + ", " + quoted(plain) + ")";
+  }
+  if (call.command == "send" && is_taken) return "File " + quoted(argument(call, "dest")) + " already exists";
+  if (call.command == "fetch" && failure.os == ENOENT) {
+    return "File " + quoted(argument(call, "src")) + " does not exist";
+  }
+  if (call.command == "remove") return "tree not removed";
+  if ((call.command == "rename" || call.command == "copy") && failure.os != 0) {
+    const Bytes from = argument(call, "src");
+    const Bytes to = argument(call, "dest");
+    if (failure.os == ENOENT && !exists(from)) return quoted(from) + " does not exist";
+    if (is_taken && exists(to)) return quoted(to) + " already exists";
+    if (call.command == "copy") {
+      // Of the two paths the one that it must be about: what was read can be a directory, what is missing is around the
+      // other.
+      return "[Errno " + std::to_string(failure.os) + "] " + plain + ": " + quoted(failure.os == EISDIR ? from : to);
+    }
+  }
+  return plain;
+}
+
+}  // namespace remsh
