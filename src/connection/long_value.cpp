@@ -81,7 +81,9 @@ Result<Box> split_long_values(const Box& box) {
     if (key.size() > Box::max_key - suffix_size) return malformed(key, "is too long for a value over 65535 bytes");
     for (std::size_t number = 1; rest.size() > Box::max_value; ++number) {
       rest.remove_prefix(Box::max_value);
-      result.set(continuation_key(key, number), Bytes(rest.substr(0, Box::max_value)));
+      Bytes part = continuation_key(key, number);
+      if (box.has(part)) return malformed(part, "is where the value of another key goes on");
+      result.set(std::move(part), Bytes(rest.substr(0, Box::max_value)));
     }
   }
   return result;

@@ -14,7 +14,8 @@ namespace remsh {
 [[nodiscard]] bool has_long_value(const Box& box) noexcept;
 
 /// The same box with its long values cut. Fails with too_large where no box on the wire can hold it, and with
-/// invalid_argument where the key of a long value has a '~' or no room for the continuation's number.
+/// invalid_argument where the key of a long value has a '~' or no room for the continuation's number, or where a
+/// continuation's key is taken.
 Result<Box> split_long_values(const Box& box);
 
 /// The same box with its long values joined, as a receiver needs it. Fails with invalid_argument where a continuation

@@ -118,6 +118,13 @@ TEST_CASE("a key that cannot be continued has no long value") {
   }
 }
 
+TEST_CASE("a long value does not go on in a key that is there already") {
+  const auto cut = split_long_values(Box{{"v", Bytes(Box::max_value + 1, 'x')}, {"v~0001", "mine"}});
+  REQUIRE_FALSE(cut.ok());
+  CHECK(cut.failure().code == Errc::invalid_argument);
+  CHECK(cut.failure().message.find("'v~0001'") != std::string::npos);
+}
+
 TEST_CASE("malformed continuations are refused, and named") {
   struct Case {
     std::vector<Part> parts;
