@@ -35,7 +35,7 @@ using Granted = std::map<std::pair<Bytes, Bytes>, std::uint64_t>;
 class Harness final : private Engine::Events {
  public:
   explicit Harness(fuzz::Input& input)
-      : input_(input), settings_(input.byte()), engine_(options(settings_), queue_, *this) {}
+      : input_(input), settings_(input.byte()), options_(options(settings_)), engine_(options_, queue_, *this) {}
 
   void run() {
     while (!input_.empty() && !over_) {
@@ -395,6 +395,7 @@ class Harness final : private Engine::Events {
 
   fuzz::Input& input_;
   const std::size_t settings_;
+  const Engine::Options options_;
   OutQueue queue_;
   Engine engine_;
   BoxDecoder decoder_;

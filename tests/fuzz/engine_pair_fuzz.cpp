@@ -54,7 +54,8 @@ struct Story {
 
 class End final : public Engine::Events {
  public:
-  End(bool serves, std::map<std::uint64_t, Story>& truth) : stories(truth), engine(options(serves), queue, *this) {}
+  End(bool serves, std::map<std::uint64_t, Story>& truth)
+      : stories(truth), settings(options(serves)), engine(settings, queue, *this) {}
 
   static Engine::Options options(bool serves) {
     Engine::Options options;
@@ -102,6 +103,7 @@ class End final : public Engine::Events {
   }
 
   std::map<std::uint64_t, Story>& stories;
+  const Engine::Options settings;
   OutQueue queue;
   Engine engine;
   BoxDecoder decoder;

@@ -35,6 +35,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto cut = split_long_values(box)) {
     for (const auto& [key, value] : *cut) REMSH_EXPECT(value.size() <= Box::max_value);
     if (fits) REMSH_EXPECT(*cut == box);
+    REMSH_EXPECT(cut->size() >= box.size());
+    for (const auto& [key, value] : box) REMSH_EXPECT(cut->get(key) == BytesView(value).substr(0, Box::max_value));
     const auto joined = join_long_values(*cut);
     if (!has_marks) REMSH_EXPECT(joined && *joined == box);
   } else {
