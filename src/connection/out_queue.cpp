@@ -20,18 +20,21 @@ void OutQueue::append(Lane& lane, BytesView box, bool is_data) {
 }
 
 void OutQueue::push_control(BytesView box) {
-  control_bytes_ += box.size();
-  append(control_, box, false);
+  Lanes& lanes = this->lanes();
+  lanes.control_bytes += box.size();
+  append(lanes.control, box, false);
 }
 
 void OutQueue::push_ordered(BytesView box) {
-  data_bytes_ += box.size();
-  append(data_, box, true);
+  Lanes& lanes = this->lanes();
+  lanes.data_bytes += box.size();
+  append(lanes.data, box, true);
 }
 
 void OutQueue::push_data(Block block) {
-  data_bytes_ += block.box().size();
-  Segment& segment = data_.emplace_back();
+  Lanes& lanes = this->lanes();
+  lanes.data_bytes += block.box().size();
+  Segment& segment = lanes.data.emplace_back();
   segment.is_data = segment.is_whole = true;
   if (block.box().size() <= small_box) {
     segment.text = block.box();
@@ -41,63 +44,68 @@ void OutQueue::push_data(Block block) {
 }
 
 std::size_t OutQueue::gather(std::span<std::string_view> views) {
-  assert(!writing_);
-  writing_ = true;
+  Lanes& lanes = this->lanes();
+  assert(!lanes.writing);
+  lanes.writing = true;
   std::size_t count = 0;
   std::size_t data = 0;
-  for (const Segment& segment : flight_) {
+  for (const Segment& segment : lanes.flight) {
     if (segment.is_data) data += segment.rest().size();
     views[count++] = segment.rest();
   }
-  while (count < views.size() && !control_.empty()) {
-    control_bytes_ -= control_.front().text.size();
-    flight_.splice(flight_.end(), control_, control_.begin());
-    views[count++] = flight_.back().rest();
+  while (count < views.size() && !lanes.control.empty()) {
+    lanes.control_bytes -= lanes.control.front().text.size();
+    lanes.flight.splice(lanes.flight.end(), lanes.control, lanes.control.begin());
+    views[count++] = lanes.flight.back().rest();
   }
-  while (count < views.size() && !data_.empty()) {
-    const std::size_t size = data_.front().rest().size();
+  while (count < views.size() && !lanes.data.empty()) {
+    const std::size_t size = lanes.data.front().rest().size();
     if (data > 0 && data + size > max_data_per_write) break;  // one box alone may be larger
-    flight_.splice(flight_.end(), data_, data_.begin());
-    views[count++] = flight_.back().rest();
+    lanes.flight.splice(lanes.flight.end(), lanes.data, lanes.data.begin());
+    views[count++] = lanes.flight.back().rest();
     data += size;
   }
   return count;
 }
 
 void OutQueue::written(std::size_t bytes) {
-  assert(writing_);
-  writing_ = false;
-  if (std::exchange(dropped_, false)) {
-    flight_.clear();
+  Lanes& lanes = this->lanes();
+  assert(lanes.writing);
+  lanes.writing = false;
+  if (std::exchange(lanes.dropped, false)) {
+    lanes.flight.clear();
     return;
   }
-  while (!flight_.empty()) {
-    Segment& segment = flight_.front();
+  while (!lanes.flight.empty()) {
+    Segment& segment = lanes.flight.front();
     const std::size_t taken = std::min(bytes, segment.rest().size());
-    if (segment.is_data) data_bytes_ -= taken;
+    if (segment.is_data) lanes.data_bytes -= taken;
     bytes -= taken;
     segment.done += taken;
     if (!segment.rest().empty()) break;
-    flight_.pop_front();
+    lanes.flight.pop_front();
   }
   // What is untouched goes back to its lane, so that later control boxes still overtake it.
-  const auto keep = !flight_.empty() && flight_.front().done > 0 ? std::next(flight_.begin()) : flight_.begin();
+  const auto keep =
+      !lanes.flight.empty() && lanes.flight.front().done > 0 ? std::next(lanes.flight.begin()) : lanes.flight.begin();
   auto data = keep;
-  while (data != flight_.end() && !data->is_data) ++data;
-  for (auto segment = keep; segment != data; ++segment) control_bytes_ += segment->text.size();
-  control_.splice(control_.begin(), flight_, keep, data);
-  data_.splice(data_.begin(), flight_, data, flight_.end());
+  while (data != lanes.flight.end() && !data->is_data) ++data;
+  for (auto segment = keep; segment != data; ++segment) lanes.control_bytes += segment->text.size();
+  lanes.control.splice(lanes.control.begin(), lanes.flight, keep, data);
+  lanes.data.splice(lanes.data.begin(), lanes.flight, data, lanes.flight.end());
 }
 
 void OutQueue::clear() {
-  control_.clear();
-  data_.clear();
-  data_bytes_ = 0;
-  control_bytes_ = 0;
-  if (writing_) {
-    dropped_ = true;
+  if (!lanes_) return;
+  Lanes& lanes = *lanes_;
+  lanes.control.clear();
+  lanes.data.clear();
+  lanes.data_bytes = 0;
+  lanes.control_bytes = 0;
+  if (lanes.writing) {
+    lanes.dropped = true;
   } else {
-    flight_.clear();
+    lanes.flight.clear();
   }
 }
 

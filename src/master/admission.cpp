@@ -91,11 +91,33 @@ void Admissions::admit(std::unique_ptr<Transport> connection, Done done) {
   loop_->post([admission] { admission->begin(); });
 }
 
-void Admissions::run_service(std::function<void()> function) {
+std::shared_ptr<Remsh2Group> Admissions::group() {
+  const std::lock_guard lock(mutex_);
+  if (group_) return group_;
+  rpc::Engine::Options options;
+  options.keepalive = options_.keepalive;
+  options.patience = options_.keepalive_patience;
+  const auto weak = weak_from_this();
+  group_ = std::make_shared<Remsh2Group>(
+      loop_, options,
+      [weak](std::function<void()> function) {
+        if (const auto self = weak.lock()) self->run_service(&Runtime::farewells, std::move(function));
+      },
+      [weak](const Remsh2Backend& backend, const Failure& failure) {
+        const auto self = weak.lock();
+        if (!self || !backend.was_open()) return;
+        const bool is_breach = failure.code == Errc::protocol_error;
+        self->log(is_breach ? LogLevel::warning : LogLevel::info, std::string(backend.name()),
+                  "disconnected: " + failure.message);
+      });
+  return group_;
+}
+
+void Admissions::run_service(ServiceThreads& (Runtime::*kind)() noexcept, std::function<void()> function) {
   const std::lock_guard lock(mutex_);
   if (!runtime_) return;
   ++services_;
-  runtime_->services().post([self = shared_from_this(), function = std::move(function)]() mutable {
+  ((*runtime_).*kind)().post([self = shared_from_this(), function = std::move(function)]() mutable {
     function();
     function = nullptr;
     const std::lock_guard inner(self->mutex_);
@@ -112,16 +134,6 @@ bool Admissions::claim(const std::string& name) {
 void Admissions::release(const std::string& name) {
   const std::lock_guard lock(mutex_);
   claimed_.erase(name);
-}
-
-bool Admissions::add(const std::shared_ptr<rpc::Peer>& peer) {
-  const std::lock_guard lock(mutex_);
-  if (peers_.size() >= sweep_at_) {
-    std::erase_if(peers_, [](const auto& entry) { return entry.second.expired(); });
-    sweep_at_ = std::max<std::size_t>(64, 2 * peers_.size());
-  }
-  peers_.insert_or_assign(peer.get(), peer);  // the address may be that of one that is gone
-  return !shutting_down_;
 }
 
 void Admissions::ended(const std::shared_ptr<Admission>& admission) {
@@ -149,28 +161,21 @@ void Admissions::shut_down() {
   const Failure reason{Errc::connection_lost, "the master shuts down", 0};
   std::unique_lock lock(mutex_);
   if (!runtime_) return;
-  assert(!loop_->is_this_thread() && !runtime_->services().is_this_thread());
+  assert(!loop_->is_this_thread() && !runtime_->is_service_thread());
   shutting_down_ = true;
   const auto under_way = under_way_;
-  std::vector<std::shared_ptr<rpc::Peer>> peers;
-  for (const auto& [key, weak] : peers_) {
-    if (auto peer = weak.lock()) peers.push_back(std::move(peer));
-  }
+  const auto group = group_;
   lock.unlock();
+  const auto peers = [&group] { return group ? group->all() : std::vector<std::shared_ptr<rpc::Peer>>(); };
   for (const auto& admission : under_way) loop_->post([admission, reason] { admission->abort(reason); });
-  for (const auto& peer : peers) peer->close(reason.message);
+  for (const auto& peer : peers()) peer->close(reason.message);
   lock.lock();
   changed_.wait(lock, [this] { return under_way_.empty(); });
-  peers.clear();
-  for (const auto& [key, weak] : peers_) {  // also those that came to be meanwhile
-    if (auto peer = weak.lock()) peers.push_back(std::move(peer));
-  }
   lock.unlock();
-  for (const auto& peer : peers) {
+  for (const auto& peer : peers()) {  // also those that came to be meanwhile
     peer->close(reason.message);
     peer->wait_until_left();
   }
-  peers.clear();
   std::promise<void> loop_is_through;  // and so has told all backends
   loop_->post([&loop_is_through] { loop_is_through.set_value(); });
   loop_is_through.get_future().wait();
@@ -243,7 +248,7 @@ void Admission::act(MasterHandshake::Step step) {
       state_ = State::considering;
       registration_ = handshake_.registration();
       name_ = registration_.name;
-      owner_->run_service([self = shared_from_this()] { self->consider(); });
+      owner_->run_service(&Runtime::admissions, [self = shared_from_this()] { self->consider(); });
       return;
     case Action::fail:
       state_ = State::failing;
@@ -342,8 +347,7 @@ void Admission::consider() {
     refuse(Refusal::name_in_use, "a slave with the name " + quoted(name_) + " is connected", name_retry);
     return;
   }
-  backend_ = std::make_shared<Remsh2Backend>(
-      [owner = owner_](std::function<void()> function) { owner->run_service(std::move(function)); });
+  backend_ = std::make_shared<Remsh2Backend>(owner_->group());
   SlaveInit init(SlaveInfo{registration_.name, registration_.hostname, registration_.system, registration_.software,
                            registration_.basedir, registration_.features, address_, "remsh 2"},
                  backend_);
@@ -387,30 +391,18 @@ void Admission::welcome() {
   }
   if (gone_) {
     let_go();
-    backend_->ended(*gone_);
-    owner_->run_service([self = shared_from_this()] { self->finish(std::move(*self->gone_)); });  // with its slave
+    backend_->fail(*gone_);
+    owner_->run_service(&Runtime::admissions,
+                        [self = shared_from_this()] { self->finish(std::move(*self->gone_)); });  // with its slave
     return;
   }
   state_ = State::admitted;
   transport_->disarm_for_good(owner_->loop()->watcher());
   owner_->loop()->remove(slot_);
   has_slot_ = false;
-  rpc::Peer::Options options;
-  options.engine.keepalive = owner_->options().keepalive;
-  options.engine.patience = owner_->options().keepalive_patience;
-  options.on_end = [backend = std::weak_ptr(backend_), owner = std::weak_ptr(owner_), name = name_](rpc::Peer& peer) {
-    const Failure failure = peer.ended().value_or(Failure{});
-    if (const auto admissions = owner.lock()) {
-      const bool is_breach = failure.code == Errc::protocol_error;
-      admissions->log(is_breach ? LogLevel::warning : LogLevel::info, name, "disconnected: " + failure.message);
-    }
-    if (const auto alive = backend.lock()) alive->ended(failure);
-  };
-  auto peer = rpc::Peer::start(std::move(transport_), owner_->loop(), std::move(options));
-  const bool stays = owner_->add(peer);
-  if (!stays) peer->close("the master shuts down");
-  backend_->attach(std::move(peer));
-  owner_->run_service([self = shared_from_this()] { self->set_up(); });
+  backend_->open(std::move(transport_));
+  if (owner_->is_shutting_down()) backend_->close("the master shuts down");
+  owner_->run_service(&Runtime::admissions, [self = shared_from_this()] { self->set_up(); });
 }
 
 // --- and on a service thread

@@ -5,7 +5,6 @@
 #include "base/result.hpp"
 #include "master/remsh2_backend.hpp"
 #include "master/runtime.hpp"
-#include "rpc/peer.hpp"
 
 #include <remsh/master/slave_listener.hpp>
 
@@ -17,7 +16,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
 
 namespace remsh {
 
@@ -46,12 +44,11 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
  private:
   friend class Admission;
 
-  /// Runs a function on a service thread; shut_down() waits for it.
-  void run_service(std::function<void()> function);
+  /// Runs a function on a service thread of one kind; shut_down() waits for it.
+  void run_service(ServiceThreads& (Runtime::*kind)() noexcept, std::function<void()> function);
+  [[nodiscard]] std::shared_ptr<Remsh2Group> group();
   bool claim(const std::string& name);
   void release(const std::string& name);
-  /// False where we are shutting down.
-  bool add(const std::shared_ptr<rpc::Peer>& peer);
   void accepted(const std::shared_ptr<Slave>& slave);
   void ended(const std::shared_ptr<Admission>& admission);
   [[nodiscard]] bool is_shutting_down() const;
@@ -65,9 +62,8 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   bool shutting_down_ = false;
   unsigned services_ = 0;  // functions on service threads
   std::set<std::shared_ptr<Admission>> under_way_;
-  std::set<std::string> claimed_;  // names of those between their prove and the collection
-  std::unordered_map<rpc::Peer*, std::weak_ptr<rpc::Peer>> peers_;
-  std::size_t sweep_at_ = 64;  // so many entries: those of peers that are gone are taken out
+  std::set<std::string> claimed_;       // names of those between their prove and the collection
+  std::shared_ptr<Remsh2Group> group_;  // of all the slaves
   std::weak_ptr<Slave> last_accepted_;
 };
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "master/lost_callback.hpp"
+#include "master/packed_info.hpp"
 
 #include <remsh/base/call_options.hpp>
 #include <remsh/base/deadline.hpp>
@@ -13,9 +15,11 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace remsh {
@@ -43,6 +47,11 @@ struct FetchedFile {
 class Backend {
  public:
   virtual ~Backend() = default;
+
+  /// Who it is; set by SlaveInit, before anybody else sees it.
+  void set_info(const SlaveInfo& info) { info_ = PackedInfo(info); }
+  [[nodiscard]] SlaveInfo info() const { return info_.unpack(); }
+  [[nodiscard]] std::string_view name() const noexcept { return info_.name(); }
 
   virtual Result<Bytes> set_cwd(const std::optional<Bytes>& path, const CallOptions& options) = 0;
   virtual Result<std::map<Bytes, Bytes>> getenv(const CallOptions& options) = 0;
@@ -73,9 +82,12 @@ class Backend {
   /// Why the connection ended; nothing while it is there.
   [[nodiscard]] virtual std::optional<Failure> lost() const = 0;
 
-  /// Called once, without a lock held and never in a user's thread, when the connection has ended; at once where it
-  /// has already. Set once, by the Slave.
-  virtual void on_lost(std::function<void()> callback) = 0;
+  /// Tells when the connection has ended: note() at once, run() never in a thread of the user's. Both at once, in this
+  /// thread, where it has already. No lock is held.
+  virtual void on_lost(std::unique_ptr<LostCallback> callback) = 0;
+
+ private:
+  PackedInfo info_;
 };
 
 }  // namespace remsh

@@ -19,71 +19,49 @@ Failure bad_answer(BytesView command, const Failure& failure) {
 
 }  // namespace
 
+Remsh2Group::Remsh2Group(std::shared_ptr<Loop> loop, const rpc::Engine::Options& options,
+                         std::function<void(std::function<void()>)> run_service,
+                         std::function<void(const Remsh2Backend&, const Failure&)> on_end)
+    : PeerGroup(std::move(loop), {.engine = options}),
+      run_service_(std::move(run_service)),
+      on_end_(std::move(on_end)) {}
+
 Remsh2Backend::~Remsh2Backend() {
   // The last handle went before the end of the connection was declared: who waits for that is told all the same.
-  if (on_lost_) run_service_(std::move(on_lost_));
+  std::move(on_lost_).tell(backends().run_service_);
 }
 
-void Remsh2Backend::attach(std::shared_ptr<rpc::Peer> peer) {
-  std::optional<std::string> reason;
+void Remsh2Backend::on_end() {
+  auto callbacks = [this] {
+    const auto lock = hold();
+    is_told_ = true;
+    return std::move(on_lost_);
+  }();
+  if (backends().on_end_) backends().on_end_(*this, ended().value_or(Failure{}));
+  std::move(callbacks).tell(backends().run_service_);
+}
+
+std::optional<Failure> Remsh2Backend::lost() const { return closed(); }
+
+void Remsh2Backend::on_lost(std::unique_ptr<LostCallback> callback) {
   {
-    const std::lock_guard lock(mutex_);
-    peer_ = std::move(peer);
-    is_attached_.store(true, std::memory_order_release);
-    reason = disconnect_early_;
-  }
-  if (reason) peer_->close(*reason);
-}
-
-void Remsh2Backend::ended(Failure failure) {
-  std::function<void()> callback;
-  {
-    const std::lock_guard lock(mutex_);
-    if (lost_) return;
-    lost_ = std::move(failure);
-    callback = std::exchange(on_lost_, nullptr);
-  }
-  if (callback) run_service_(std::move(callback));
-}
-
-std::optional<Failure> Remsh2Backend::lost() const {
-  if (const auto* const open = peer()) return open->closed();
-  const std::lock_guard lock(mutex_);
-  return lost_;
-}
-
-void Remsh2Backend::on_lost(std::function<void()> callback) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!lost_) {
-      on_lost_ = std::move(callback);
+    const auto lock = hold();
+    if (!is_told_) {
+      on_lost_.add(std::move(callback));
       return;
     }
   }
-  callback();
+  LostCallbacks late;
+  late.add(std::move(callback));
+  std::move(late).tell([](const std::function<void()>& function) { function(); });
 }
 
-void Remsh2Backend::disconnect(const std::string& reason) {
-  if (auto* const open = peer()) {
-    open->close(reason);
-    return;
-  }
-  const std::lock_guard lock(mutex_);
-  if (is_attached_) {
-    peer_->close(reason);
-  } else {
-    disconnect_early_ = reason;
-  }
-}
+void Remsh2Backend::disconnect(const std::string& reason) { close(reason); }
 
 /// Every operation: drives one call to its end. Holds nothing while it runs the caller's functions.
 Result<Box> Remsh2Backend::run(BytesView command, const Box& arguments, Kind kind, const ExecuteStreams& streams,
                                const std::function<void(std::uint64_t)>& total, const CallOptions& options) {
-  if (peer() == nullptr) {
-    const std::lock_guard lock(mutex_);
-    return lost_ ? *lost_ : Failure{Errc::connection_lost, "the slave is not registered yet", 0};
-  }
-  rpc::Call call(peer_, command, arguments, kind, options);
+  rpc::Call call(shared_from_this(), command, arguments, kind, options);
   bool feeds = streams.input != nullptr;
   for (;;) {
     switch (call.next(feeds)) {

@@ -5,29 +5,36 @@
 #include "rpc/call.hpp"
 #include "rpc/peer.hpp"
 
-#include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace remsh {
 
-/// A Backend over a Peer. Made before its connection is open, so that the slave class can decide whether it wants it:
-/// until attach() every operation fails with connection_lost. Thread-safe.
-class Remsh2Backend final : public Backend {
+class Remsh2Backend;
+
+/// What the backends of one listener have in common.
+class Remsh2Group final : public rpc::PeerGroup {
  public:
-  /// `run_service` runs a function on a thread that may block.
-  explicit Remsh2Backend(std::function<void(std::function<void()>)> run_service)
-      : run_service_(std::move(run_service)) {}
+  /// `run_service` runs a function on a thread that may block, or drops it. `on_end` is told on the loop.
+  Remsh2Group(std::shared_ptr<Loop> loop, const rpc::Engine::Options& options,
+              std::function<void(std::function<void()>)> run_service,
+              std::function<void(const Remsh2Backend&, const Failure&)> on_end);
+
+ private:
+  friend class Remsh2Backend;
+  const std::function<void(std::function<void()>)> run_service_;
+  const std::function<void(const Remsh2Backend&, const Failure&)> on_end_;
+};
+
+/// A Backend that is a Peer: one object, as a master has many. Made before its connection is open, so that the slave
+/// class can decide whether it wants it: until open() every operation fails with connection_lost. Thread-safe.
+class Remsh2Backend final : public Backend, public rpc::Peer {
+ public:
+  explicit Remsh2Backend(std::shared_ptr<Remsh2Group> group) : Peer(std::move(group)) {}
   ~Remsh2Backend() override;
-
-  /// The connection is open. Once; before anybody is to use the slave.
-  void attach(std::shared_ptr<rpc::Peer> peer);
-
-  /// The connection has ended, or never came to be open; by the peer's owner. Once.
-  void ended(Failure failure);
 
   Result<Bytes> set_cwd(const std::optional<Bytes>& path, const CallOptions& options) override;
   Result<std::map<Bytes, Bytes>> getenv(const CallOptions& options) override;
@@ -47,26 +54,20 @@ class Remsh2Backend final : public Backend {
   Result<void> ping(const CallOptions& options) override;
   void disconnect(const std::string& reason) override;
   [[nodiscard]] std::optional<Failure> lost() const override;
-  void on_lost(std::function<void()> callback) override;
+  void on_lost(std::unique_ptr<LostCallback> callback) override;
 
  private:
-  [[nodiscard]] rpc::Peer* peer() const noexcept {
-    return is_attached_.load(std::memory_order_acquire) ? peer_.get() : nullptr;
-  }
+  void on_end() override;
+  [[nodiscard]] const Remsh2Group& backends() const noexcept { return static_cast<const Remsh2Group&>(group()); }
   Result<Box> run(BytesView command, const Box& arguments, rpc::Call::Kind kind, const ExecuteStreams& streams,
                   const std::function<void(std::uint64_t)>& total, const CallOptions& options);
   Result<Box> run(BytesView command, const Box& arguments, rpc::Call::Kind kind, const CallOptions& options);
   template <class Reply>
   Result<Reply> run(BytesView command, const Box& arguments, rpc::Call::Kind kind, const CallOptions& options);
 
-  const std::function<void(std::function<void()>)> run_service_;
-  std::shared_ptr<rpc::Peer> peer_;  // written once, before is_attached_
-  std::atomic<bool> is_attached_ = false;
-
-  mutable std::mutex mutex_;
-  std::optional<Failure> lost_;
-  std::optional<std::string> disconnect_early_;  // disconnect() came before attach()
-  std::function<void()> on_lost_;
+  // Under the peer's mutex.
+  LostCallbacks on_lost_;
+  bool is_told_ = false;  // of the end
 };
 
 }  // namespace remsh

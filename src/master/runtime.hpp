@@ -4,28 +4,52 @@
 #include "os/service_threads.hpp"
 #include "transport/loop.hpp"
 
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <limits>
 #include <memory>
+#include <utility>
 
 namespace remsh {
 
-/// One io thread, and service threads as they are needed. Thread-safe. Ends both when the last owner lets go, which is
+/// One io thread, and service threads as they are needed. Thread-safe. Ends them when the last owner lets go, which is
 /// never one of these threads.
+///
+/// Functions that block never stand in the way of others (decision 0012): each admission under way has a thread of its
+/// own where it needs one, and their number is bounded by ListenerOptions::max_handshakes; what is to be told of the
+/// end of slaves has others, so that neither waits for the other.
 class Runtime {
  public:
   Runtime() : loop_(Loop::start()) {}
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
   ~Runtime() {
-    services_.stop();  // what they began may still need the loop
+    admissions_.stop();  // what they began may still need the loop
+    farewells_.stop();
     loop_->stop();
   }
 
   [[nodiscard]] const std::shared_ptr<Loop>& loop() const noexcept { return loop_; }
-  [[nodiscard]] ServiceThreads& services() noexcept { return services_; }
+
+  /// For what an admission does that may block: at most one function of each at a time.
+  [[nodiscard]] ServiceThreads& admissions() noexcept { return admissions_; }
+
+  /// For what is done when a slave's connection has ended.
+  [[nodiscard]] ServiceThreads& farewells() noexcept { return farewells_; }
+
+  [[nodiscard]] bool is_service_thread() const { return admissions_.is_this_thread() || farewells_.is_this_thread(); }
 
  private:
+  [[nodiscard]] ServiceThreads::Later later() const {
+    return [loop = loop_](Duration wait, std::function<void()> function) {
+      loop->at(std::chrono::steady_clock::now() + wait, std::move(function));
+    };
+  }
+
   const std::shared_ptr<Loop> loop_;
-  ServiceThreads services_;
+  ServiceThreads admissions_{{.most = std::numeric_limits<std::size_t>::max()}, later()};
+  ServiceThreads farewells_{{.most = 256}, later()};
 };
 
 }  // namespace remsh

@@ -41,7 +41,7 @@ std::string shown(BytesView bytes) {
 /// sent, and decides which exception a Failure becomes. Costs nothing until something goes wrong.
 class Request {
  public:
-  Request(const std::string& slave, std::string_view verb, BytesView first = {}, BytesView second = {})
+  Request(const Backend& slave, std::string_view verb, BytesView first = {}, BytesView second = {})
       : slave_(slave), verb_(verb), first_(first), second_(second) {}
 
   /// A path, or another argument that must not be empty or contain a zero byte.
@@ -87,10 +87,10 @@ class Request {
       case Errc::connection_lost:
       case Errc::auth_failed:
       case Errc::protocol_error:
-      case Errc::local_os_error: throw_failure(failure, slave_, operation());
+      case Errc::local_os_error: throw_failure(failure, slave(), operation());
       case Errc::cancelled:
         // Without our own stop it was the slave that stopped it, for a reason that it gives.
-        if (stop.stop_requested()) throw_failure(failure, slave_, operation());
+        if (stop.stop_requested()) throw_failure(failure, slave(), operation());
         break;
       case Errc::os_error:
       case Errc::invalid_argument:
@@ -120,8 +120,10 @@ class Request {
   [[noreturn]] void raise(const Failure& failure) const {
     const std::error_code os =
         failure.os != 0 ? std::error_code(failure.os, std::generic_category()) : std::error_code();
-    throw Exception(failure.code, slave_, operation(), failure.message, os);
+    throw Exception(failure.code, slave(), operation(), failure.message, os);
   }
+
+  [[nodiscard]] std::string slave() const { return std::string(slave_.name()); }
 
   [[nodiscard]] std::string operation() const {
     std::string text(verb_);
@@ -130,7 +132,7 @@ class Request {
     return text;
   }
 
-  const std::string& slave_;
+  const Backend& slave_;
   std::string_view verb_;
   BytesView first_;
   BytesView second_;
@@ -272,118 +274,96 @@ void check_call(Request& request, const std::string& name, const Box& arguments)
   }
 }
 
-/// Callbacks of on_disconnect(). Shared with the backend, which may call after the Slave has gone. Thread-safe.
-class Farewell {
+/// A callback of on_disconnect(). There is nobody to whom an exception of it could be given, and the others must be
+/// called all the same.
+class DisconnectCallback final : public LostCallback {
  public:
-  void add(std::function<void()> callback) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!over_) {
-        callbacks_.push_back(std::move(callback));
-        return;
-      }
-    }
-    call(callback);
-  }
+  explicit DisconnectCallback(std::function<void()> callback) : callback_(std::move(callback)) {}
 
-  void run() {
-    std::vector<std::function<void()>> callbacks;
-    {
-      const std::lock_guard lock(mutex_);
-      over_ = true;
-      callbacks.swap(callbacks_);
-    }
-    for (const auto& callback : callbacks) call(callback);
-  }
-
-  /// There is nobody to whom an exception of one could be given, and the others must be called all the same.
-  static void call(const std::function<void()>& callback) noexcept {
+  void run() noexcept override {
     try {
-      callback();
+      callback_();
     } catch (...) {  // NOLINT(bugprone-empty-catch)
     }
   }
 
  private:
-  std::mutex mutex_;
-  bool over_ = false;
-  std::vector<std::function<void()>> callbacks_;
+  const std::function<void()> callback_;
 };
 
 }  // namespace
 
-SlaveInit::SlaveInit(SlaveInfo info, std::shared_ptr<Backend> backend)
-    : info_(std::move(info)), backend_(std::move(backend)) {}
+SlaveInit::SlaveInit(const SlaveInfo& info, std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {
+  backend_->set_info(info);
+}
 SlaveInit::SlaveInit(SlaveInit&&) noexcept = default;
 SlaveInit::~SlaveInit() = default;
 
-struct Slave::Impl {
-  std::shared_ptr<Backend> backend;
-  std::shared_ptr<Farewell> farewell = std::make_shared<Farewell>();
-};
+SlaveInfo SlaveInit::info() const { return backend_->info(); }
 
-Slave::Slave(SlaveInit init)
-    : info_(std::move(init.info_)), impl_(std::make_unique<Impl>(Impl{std::move(init.backend_)})) {
-  impl_->backend->on_lost([farewell = impl_->farewell] { farewell->run(); });
-}
+Slave::Slave(SlaveInit init) : backend_(std::move(init.backend_)) {}
 
-Slave::~Slave() { impl_->backend->disconnect("the master has dropped its handle"); }
+SlaveInfo Slave::info() const { return backend_->info(); }
+
+std::string Slave::name() const { return std::string(backend_->name()); }
+
+Slave::~Slave() { backend_->disconnect("the master has dropped its handle"); }
 
 Bytes Slave::set_cwd(const CallOptions& options) {
-  const Request request(name(), "set_cwd");
-  return request.value_of(impl_->backend->set_cwd(std::nullopt, options), options.stop);
+  const Request request(*backend_, "set_cwd");
+  return request.value_of(backend_->set_cwd(std::nullopt, options), options.stop);
 }
 
 Bytes Slave::set_cwd(const Bytes& path, const CallOptions& options) {
-  Request request(name(), "set_cwd", path);
+  Request request(*backend_, "set_cwd", path);
   request.check_text("path", path);
-  return request.value_of(impl_->backend->set_cwd(path, options), options.stop);
+  return request.value_of(backend_->set_cwd(path, options), options.stop);
 }
 
 std::map<Bytes, Bytes> Slave::getenv(const CallOptions& options) {
-  const Request request(name(), "getenv");
-  return request.value_of(impl_->backend->getenv(options), options.stop);
+  const Request request(*backend_, "getenv");
+  return request.value_of(backend_->getenv(options), options.stop);
 }
 
 std::map<Bytes, Bytes> Slave::read_info(const CallOptions& options) {
-  const Request request(name(), "read_info");
-  return request.value_of(impl_->backend->read_info(options), options.stop);
+  const Request request(*backend_, "read_info");
+  return request.value_of(backend_->read_info(options), options.stop);
 }
 
 void Slave::mkdir(const Bytes& path, const CallOptions& options) {
-  Request request(name(), "mkdir", path);
+  Request request(*backend_, "mkdir", path);
   request.check("path", path);
-  request.value_of(impl_->backend->mkdir(path, std::nullopt, options), options.stop);
+  request.value_of(backend_->mkdir(path, std::nullopt, options), options.stop);
 }
 
 void Slave::remove(const Bytes& path, const CallOptions& options) {
-  Request request(name(), "remove", path);
+  Request request(*backend_, "remove", path);
   request.check("path", path);
-  request.value_of(impl_->backend->remove(path, options), options.stop);
+  request.value_of(backend_->remove(path, options), options.stop);
 }
 
 void Slave::rename(const Bytes& from, const Bytes& to, const PathOptions& options) {
-  Request request(name(), "rename", from, to);
+  Request request(*backend_, "rename", from, to);
   request.check("source path", from);
   request.check("destination path", to);
-  request.value_of(impl_->backend->rename(from, to, options.overwrite, patience(options)), options.stop);
+  request.value_of(backend_->rename(from, to, options.overwrite, patience(options)), options.stop);
 }
 
 void Slave::copy(const Bytes& from, const Bytes& to, const PathOptions& options) {
-  Request request(name(), "copy", from, to);
+  Request request(*backend_, "copy", from, to);
   request.check("source path", from);
   request.check("destination path", to);
-  request.value_of(impl_->backend->copy(from, to, options.overwrite, patience(options)), options.stop);
+  request.value_of(backend_->copy(from, to, options.overwrite, patience(options)), options.stop);
 }
 
 std::optional<FileInfo> Slave::stat(const Bytes& path, const StatOptions& options) {
-  Request request(name(), "stat", path);
+  Request request(*backend_, "stat", path);
   request.check("path", path);
-  return request.value_of(impl_->backend->stat(path, options.follow, patience(options)), options.stop);
+  return request.value_of(backend_->stat(path, options.follow, patience(options)), options.stop);
 }
 
 ExecuteResult Slave::execute(const std::vector<Bytes>& args, const ExecuteOptions& options) {
-  Request request(name(), "execute", args.empty() ? BytesView() : BytesView(args.front()));
+  Request request(*backend_, "execute", args.empty() ? BytesView() : BytesView(args.front()));
   check_execute(request, args, options);
 
   Bytes out;
@@ -399,7 +379,7 @@ ExecuteResult Slave::execute(const std::vector<Bytes>& args, const ExecuteOption
                           options.capture_limit, request);
 
   ExecuteResult result =
-      request.value_of(impl_->backend->execute({args, &options}, streams, patience(options)), options.stop);
+      request.value_of(backend_->execute({args, &options}, streams, patience(options)), options.stop);
   result.out = std::move(out);
   result.err = std::move(err);
   return result;
@@ -407,7 +387,7 @@ ExecuteResult Slave::execute(const std::vector<Bytes>& args, const ExecuteOption
 
 TransferResult Slave::send(const Source& source, const Bytes& to, const TransferOptions& options) {
   const auto* path = std::get_if<std::string>(&source.what());
-  Request request(name(), "send", path != nullptr ? BytesView(*path) : BytesView(), to);
+  Request request(*backend_, "send", path != nullptr ? BytesView(*path) : BytesView(), to);
   request.check("destination path", to);
   request.check_mode(options.mode);
 
@@ -441,14 +421,14 @@ TransferResult Slave::send(const Source& source, const Bytes& to, const Transfer
     progress.advance(size);
     return size;
   };
-  request.value_of(impl_->backend->send(to, counted, options.overwrite, options.mode.value_or(mode), patience(options)),
+  request.value_of(backend_->send(to, counted, options.overwrite, options.mode.value_or(mode), patience(options)),
                    options.stop);
   progress.finish();
   return {progress.done()};
 }
 
 TransferResult Slave::fetch(const Bytes& from, const Sink& sink, const TransferOptions& options) {
-  Request request(name(), "fetch", from);
+  Request request(*backend_, "fetch", from);
   request.check("path", from);
   request.check_mode(options.mode);
 
@@ -488,8 +468,7 @@ TransferResult Slave::fetch(const Bytes& from, const Sink& sink, const TransferO
     write(bytes);
     progress.advance(bytes.size());
   };
-  const FetchedFile fetched =
-      request.value_of(impl_->backend->fetch(from, size, counted, patience(options)), options.stop);
+  const FetchedFile fetched = request.value_of(backend_->fetch(from, size, counted, patience(options)), options.stop);
 
   if (file) {
     const std::uint32_t mode = options.mode.value_or(fetched.mode.value_or(0644) & permission_bits);
@@ -503,32 +482,33 @@ TransferResult Slave::fetch(const Bytes& from, const Sink& sink, const TransferO
 }
 
 Box Slave::call(const std::string& operation, const Box& arguments, const CallOptions& options) {
-  Request request(name(), "call", operation);
+  Request request(*backend_, "call", operation);
   check_call(request, operation, arguments);
-  return request.value_of(impl_->backend->call(operation, arguments, options), options.stop);
+  return request.value_of(backend_->call(operation, arguments, options), options.stop);
 }
 
 std::chrono::nanoseconds Slave::ping(const CallOptions& options) {
-  const Request request(name(), "ping");
+  const Request request(*backend_, "ping");
   const TimePoint begin = std::chrono::steady_clock::now();
-  request.value_of(impl_->backend->ping(options), options.stop);
+  request.value_of(backend_->ping(options), options.stop);
   return std::chrono::steady_clock::now() - begin;
 }
 
-void Slave::disconnect(const std::string& reason) { impl_->backend->disconnect(reason); }
+void Slave::disconnect(const std::string& reason) { backend_->disconnect(reason); }
 
-bool Slave::is_connected() const { return !impl_->backend->lost().has_value(); }
+bool Slave::is_connected() const { return !backend_->lost().has_value(); }
 
 std::string Slave::lost_reason() const {
-  const std::optional<Failure> lost = impl_->backend->lost();
+  const std::optional<Failure> lost = backend_->lost();
   return lost ? lost->message : std::string();
 }
 
 void Slave::on_disconnect(std::function<void()> callback) {
   if (!callback) return;
+  auto told = std::make_unique<DisconnectCallback>(std::move(callback));
   // Lost is seen a moment before the others are called back: who asks in between gets what it was promised too.
-  if (!is_connected()) return Farewell::call(callback);
-  impl_->farewell->add(std::move(callback));
+  if (!is_connected()) return told->run();
+  backend_->on_lost(std::move(told));
 }
 
 }  // namespace remsh

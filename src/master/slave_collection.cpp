@@ -10,6 +10,7 @@
 // front of the queue to its end.
 #include <remsh/master/slave_collection.hpp>
 
+#include "master/backend.hpp"
 #include "os/parking.hpp"
 
 #include <algorithm>
@@ -18,12 +19,13 @@
 #include <cstddef>
 #include <limits>
 #include <list>
-#include <map>
 #include <mutex>
 #include <numeric>
 #include <optional>
 #include <random>
-#include <unordered_map>
+#include <set>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 namespace remsh {
@@ -38,8 +40,6 @@ constexpr int looks_per_turn = 16;
 
 struct Entry;
 using Entries = std::vector<std::shared_ptr<Entry>>;
-using Order = std::map<std::uint64_t, std::shared_ptr<Entry>>;  // by arrival
-using FreeEntries = std::map<Tick, Entry*>;                     // by when they became free
 
 /// One slave in the collection, until it leaves; a slave that comes again is another entry. What is not atomic or const
 /// is reached under the mutex of the collection alone; the atomics are changed under it, and are hints without it.
@@ -48,14 +48,27 @@ struct Entry : std::enable_shared_from_this<Entry> {
 
   const std::shared_ptr<Slave> slave;
   const std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
-  std::uint64_t position = 0;      // its key in the order of arrival; 0: it has not come
-  std::atomic<Tick> tick = 0;      // when it became free last
-  std::atomic<bool> free = false;  // it is in and not reserved
+  Entry* previous = nullptr;  // in the order of arrival
+  Entry* next = nullptr;
+  std::atomic<Tick> tick = 0;          // when it became free last
+  std::unique_ptr<std::string> owner;  // where it is reserved, and by somebody with a name
+  std::atomic<bool> free = false;      // it is in and not reserved
+  bool has_come = false;
   bool gone = false;
   bool reserved = false;
-  std::string owner;
-  FreeEntries::node_type node;  // kept while it is not free, so that becoming free cannot fail
 };
+
+/// By when they became free last, which is never at the same time.
+struct ByTick {
+  using is_transparent = void;
+  static Tick of(const Entry* entry) noexcept { return entry->tick.load(std::memory_order_relaxed); }
+  static Tick of(Tick tick) noexcept { return tick; }
+  template <class A, class B>
+  bool operator()(A a, B b) const noexcept {
+    return of(a) < of(b);
+  }
+};
+using EntriesByTick = std::set<Entry*, ByTick>;
 
 /// A caller that waits for a slave.
 struct Waiter {
@@ -142,65 +155,105 @@ struct Wanted {
 struct SlaveCollection::Impl {
   using Lock = std::unique_lock<std::mutex>;
 
+  static std::string_view name_of(const Entry& entry) noexcept { return entry.slave->backend_->name(); }
+
+  struct SameName {
+    using is_transparent = void;
+    static std::string_view of(std::string_view name) noexcept { return name; }
+    static std::string_view of(const std::shared_ptr<Entry>& entry) noexcept { return name_of(*entry); }
+    template <class Key>
+    std::size_t operator()(const Key& key) const noexcept {
+      return std::hash<std::string_view>()(of(key));
+    }
+    template <class A, class B>
+    bool operator()(const A& a, const B& b) const noexcept {
+      return of(a) == of(b);
+    }
+  };
+
   mutable std::mutex mutex;
-  Order order;
-  std::unordered_map<std::string, std::shared_ptr<Entry>> by_name;
-  FreeEntries free;
-  mutable std::shared_ptr<const Entries> all;  // `order` as a vector; null: to be made again
+  std::unordered_set<std::shared_ptr<Entry>, SameName, SameName> slaves;
+  Entry* first = nullptr;  // in the order of arrival
+  Entry* last = nullptr;
+  EntriesByTick free;
+  EntriesByTick reserved;                      // so that becoming free cannot fail
+  mutable std::shared_ptr<const Entries> all;  // in the order of arrival; null: to be made again
   std::list<Waiter*> waiters;
   mutable std::list<Watcher*> watchers;
   Tick last_tick = 0;
-  std::uint64_t arrivals = 0;
   std::uint64_t version = 0;
   std::atomic<std::uint64_t> seed = std::random_device{}();
 
   /// False where it has been removed already, or is in as another entry.
   bool add(const std::shared_ptr<Entry>& entry) {
     // Made here, so that nothing can fail half-way, and not under the lock.
-    Order order_node{{0, entry}};
-    FreeEntries free_node{{0, entry.get()}};
+    EntriesByTick made{entry.get()};
     std::shared_ptr<const Entries> dropped;
     const Lock lock(mutex);
     if (entry->gone) return false;
-    const auto [at, is_new] = by_name.try_emplace(entry->slave->name(), entry);
+    const auto [at, is_new] = slaves.insert(entry);
     if (!is_new) {
-      if (at->second->slave == entry->slave) return false;
+      if ((*at)->slave == entry->slave) return false;
       throw Error(Errc::in_use, entry->slave->name(), "add_slave", "another slave of this name is in the collection");
     }
-    entry->position = ++arrivals;
-    auto node = order_node.extract(order_node.begin());
-    node.key() = entry->position;
-    order.insert(order.end(), std::move(node));
-    entry->node = free_node.extract(free_node.begin());
+    entry->has_come = true;
+    entry->previous = last;
+    (last != nullptr ? last->next : first) = entry.get();
+    last = entry.get();
     dropped = std::move(all);
-    become_free(*entry);
+    become_free(*entry, made);
     changed();
     return true;
   }
 
-  /// False where it was not in; then it never will be.
-  bool remove(const std::shared_ptr<Entry>& entry) {
-    std::shared_ptr<const Entries> dropped;
-    FreeEntries::node_type node;
+  /// False where it was not in; then it never will be. `dropped` may hold the last reference to slaves.
+  bool remove(const std::shared_ptr<Entry>& entry, std::shared_ptr<const Entries>& dropped) {
     const Lock lock(mutex);
-    if (std::exchange(entry->gone, true) || entry->position == 0) return false;
-    node = become_taken(*entry);
+    if (std::exchange(entry->gone, true) || !entry->has_come) return false;
+    (entry->reserved ? reserved : free).erase(entry.get());
+    entry->free.store(false, std::memory_order_relaxed);
     entry->reserved = false;
-    entry->owner.clear();
-    by_name.erase(entry->slave->name());
-    order.erase(entry->position);
+    entry->owner.reset();
+    (entry->previous != nullptr ? entry->previous->next : first) = entry->next;
+    (entry->next != nullptr ? entry->next->previous : last) = entry->previous;
+    slaves.erase(entry);
     dropped = std::move(all);
     changed();
     return true;
   }
+
+  bool remove(const std::shared_ptr<Entry>& entry) {
+    std::shared_ptr<const Entries> dropped;
+    return remove(entry, dropped);
+  }
+
+  /// Takes a slave out when its connection has ended. On the io thread: what a user's callback does elsewhere cannot
+  /// keep lost slaves in.
+  class Departure final : public LostCallback {
+   public:
+    Departure(std::weak_ptr<Impl> collection, std::weak_ptr<Entry> entry)
+        : collection_(std::move(collection)), entry_(std::move(entry)) {}
+
+    void note(Leftovers& leftovers) noexcept override {
+      auto entry = entry_.lock();
+      std::shared_ptr<const Entries> dropped;
+      if (const auto collection = collection_.lock(); collection && entry) collection->remove(entry, dropped);
+      leftovers.push_back(std::move(dropped));
+      leftovers.push_back(std::move(entry));
+    }
+
+   private:
+    const std::weak_ptr<Impl> collection_;
+    const std::weak_ptr<Entry> entry_;
+  };
 
   void release(Entry& entry) noexcept {
     const Lock lock(mutex);
     if (entry.gone) return;
     assert(entry.reserved);
     entry.reserved = false;
-    entry.owner.clear();
-    become_free(entry);
+    entry.owner.reset();
+    become_free(entry, reserved);
     changed();
   }
 
@@ -208,8 +261,8 @@ struct SlaveCollection::Impl {
   [[nodiscard]] std::shared_ptr<const Entries> entries(const Lock& /*held*/) const {
     if (!all) {
       auto made = std::make_shared<Entries>();
-      made->reserve(order.size());
-      for (const auto& [position, entry] : order) made->push_back(entry);
+      made->reserve(slaves.size());
+      for (Entry* entry = first; entry != nullptr; entry = entry->next) made->push_back(entry->shared_from_this());
       all = std::move(made);
     }
     return all;
@@ -233,13 +286,13 @@ struct SlaveCollection::Impl {
     Lock lock(mutex);
     const auto here = watchers.insert(watchers.end(), &self);
     bool in_time = true;
-    while (!change.has_come(version, order.size()) && in_time && !stop.stop_requested()) {
+    while (!change.has_come(version, slaves.size()) && in_time && !stop.stop_requested()) {
       lock.unlock();
       in_time = self.parking.park_until(deadline.at());
       lock.lock();
     }
     watchers.erase(here);
-    if (change.has_come(version, order.size())) return true;
+    if (change.has_come(version, slaves.size())) return true;
     if (in_time) throw_cancelled(operation);
     return false;
   }
@@ -249,19 +302,12 @@ struct SlaveCollection::Impl {
 
   // Under the mutex.
 
-  void become_free(Entry& entry) {
+  void become_free(Entry& entry, EntriesByTick& from) {
+    auto node = from.extract(&entry);
     entry.tick.store(++last_tick, std::memory_order_relaxed);
     entry.free.store(true, std::memory_order_relaxed);
-    entry.node.key() = last_tick;
-    free.insert(free.end(), std::move(entry.node));
+    free.insert(free.end(), std::move(node));
     if (!waiters.empty()) wake_for_looking(waiters.begin());
-  }
-
-  /// Takes it out of the free ones; gives what held it there, or in reserve.
-  FreeEntries::node_type become_taken(Entry& entry) {
-    entry.free.store(false, std::memory_order_relaxed);
-    if (!entry.node.empty()) return std::move(entry.node);
-    return free.extract(entry.tick.load(std::memory_order_relaxed));
   }
 
   /// What take() says of a slave that will do.
@@ -272,8 +318,9 @@ struct SlaveCollection::Impl {
     if (!entry.free.load(std::memory_order_relaxed)) return Taken::no;
     if (!wanted.alone) return Taken::yes;
     if (!may_go_before && is_on_offer(entry)) return Taken::on_offer;
-    entry.owner = wanted.owner;
-    entry.node = become_taken(entry);
+    if (!wanted.owner.empty()) entry.owner = std::make_unique<std::string>(wanted.owner);
+    entry.free.store(false, std::memory_order_relaxed);
+    reserved.insert(free.extract(&entry));
     entry.reserved = true;
     changed();
     return Taken::yes;
@@ -286,15 +333,15 @@ struct SlaveCollection::Impl {
   void changed() {
     ++version;
     for (Watcher* watcher : watchers) {
-      if (watcher->change.has_come(version, order.size())) watcher->parking.unpark();
+      if (watcher->change.has_come(version, slaves.size())) watcher->parking.unpark();
     }
   }
 
   /// The slave that a waiter is to look at next, if there is one.
-  FreeEntries::iterator next_for(std::list<Waiter*>::iterator waiter) {
+  EntriesByTick::iterator next_for(std::list<Waiter*>::iterator waiter) {
     const Tick limit = waiter == waiters.begin() ? any_tick : (*std::prev(waiter))->cursor;
     const auto next = free.upper_bound((*waiter)->cursor);
-    return next == free.end() || next->first > limit ? free.end() : next;
+    return next == free.end() || ByTick::of(*next) > limit ? free.end() : next;
   }
 
   void wake_for_looking(std::list<Waiter*>::iterator waiter) {
@@ -376,8 +423,8 @@ struct SlaveCollection::Impl {
     for (;;) {
       if (stop.stop_requested()) throw_cancelled(name_of(wanted));
       if (const auto next = next_for(here); next != free.end()) {
-        const Tick tick = next->first;
-        std::shared_ptr<Entry> previous = std::exchange(entry, next->second->shared_from_this());
+        const Tick tick = ByTick::of(*next);
+        std::shared_ptr<Entry> previous = std::exchange(entry, (*next)->shared_from_this());
         lock.unlock();
         previous.reset();
         const bool accepted = wanted.accepts(*entry);
@@ -453,11 +500,7 @@ bool SlaveCollection::add_slave(std::shared_ptr<Slave> slave) {
   const auto entry = std::make_shared<Entry>(slave);
   // Before it is in, so that it is never in without: called at once where the connection has ended meanwhile. Weak, as
   // neither is to keep the other.
-  slave->on_disconnect([collection = std::weak_ptr(impl_), weak = std::weak_ptr(entry)] {
-    const auto there = collection.lock();
-    const auto gone = weak.lock();
-    if (there && gone) there->remove(gone);
-  });
+  slave->backend_->on_lost(std::make_unique<Impl::Departure>(impl_, entry));
   return impl_->add(entry);
 }
 
@@ -465,9 +508,9 @@ bool SlaveCollection::remove_slave(const Slave& slave) {
   std::shared_ptr<Entry> entry;
   {
     const Impl::Lock lock(impl_->mutex);
-    const auto at = impl_->by_name.find(slave.name());
-    if (at == impl_->by_name.end() || at->second->slave.get() != &slave) return false;
-    entry = at->second;
+    const auto at = impl_->slaves.find(slave.backend_->name());
+    if (at == impl_->slaves.end() || (*at)->slave.get() != &slave) return false;
+    entry = *at;
   }
   return impl_->remove(entry);
 }
@@ -502,13 +545,13 @@ std::vector<std::shared_ptr<Slave>> SlaveCollection::get_all_slaves() const {
 
 std::shared_ptr<Slave> SlaveCollection::find(const std::string& name) const {
   const Impl::Lock lock(impl_->mutex);
-  const auto at = impl_->by_name.find(name);
-  return at == impl_->by_name.end() ? nullptr : at->second->slave;
+  const auto at = impl_->slaves.find(std::string_view(name));
+  return at == impl_->slaves.end() ? nullptr : (*at)->slave;
 }
 
 std::size_t SlaveCollection::size() const {
   const Impl::Lock lock(impl_->mutex);
-  return impl_->order.size();
+  return impl_->slaves.size();
 }
 
 std::vector<SlaveStatus> SlaveCollection::snapshot() const {
@@ -520,7 +563,7 @@ std::vector<SlaveStatus> SlaveCollection::snapshot() const {
     statuses.resize(in->size());
     for (std::size_t i = 0; i < in->size(); ++i) {
       statuses[i].reserved = (*in)[i]->reserved;
-      statuses[i].reserved_by = (*in)[i]->owner;
+      if ((*in)[i]->owner) statuses[i].reserved_by = *(*in)[i]->owner;
     }
   }
   for (std::size_t i = 0; i < in->size(); ++i) {

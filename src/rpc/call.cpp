@@ -13,8 +13,12 @@ Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, 
   if (stop_.stop_possible()) on_stop_.emplace(stop_, [this] { stopped(); });
   Peer::Locked lock(*peer_);
   ++peer_->inside_;
-  if (peer_->ended_ || peer_->closing_) {
+  if (peer_->end_ && (peer_->ended_ || peer_->closing_)) {
     failure_ = *peer_->end_;
+    return;
+  }
+  if (!peer_->transport_) {
+    failure_ = Failure{Errc::connection_lost, "the connection is not open yet", 0};
     return;
   }
   auto call = peer_->engine_.call(command, arguments, kind == Kind::streaming, &me_);
@@ -47,7 +51,7 @@ Call::~Call() {
   }
   --peer_->inside_;
   peer_->settle();
-  if (peer_->ended_ && peer_->inside_ == 0) peer_->left_.notify_all();
+  if (peer_->ended_ && peer_->inside_ == 0) peer_->tell_left();
 }
 
 void Call::stopped() {

@@ -4,6 +4,7 @@
 #include "connection/long_value.hpp"
 #include "rpc/message.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -32,9 +33,24 @@ Result<Box> content(const BoxView& box, bool is_call) {
   return join_long_values(std::move(fields));
 }
 
+/// One box on its way to a queue: in memory that belongs to the thread, as an idle engine owns none.
+Bytes& empty_scratch() {
+  thread_local Bytes scratch;
+  if (scratch.capacity() > 4096) scratch = Bytes();
+  scratch.clear();
+  return scratch;
+}
+
 }  // namespace
 
 // --- calls that we make
+
+Engine::Calls::iterator Engine::find(std::optional<std::uint64_t> id) {
+  if (!id) return calls_.end();
+  const auto at = std::lower_bound(calls_.begin(), calls_.end(), *id,
+                                   [](const auto& call, std::uint64_t wanted) { return call->id < wanted; });
+  return at != calls_.end() && (*at)->id == *id ? at : calls_.end();
+}
 
 Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has_op, void* owner) {
   if (abandoned_ >= options_.max_abandoned && owner != nullptr) {  // our own pings go on
@@ -44,17 +60,17 @@ Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has
   if (queue_.control_bytes() > options_.max_unsent && owner != nullptr) {
     return Failure{Errc::busy, "the other side does not read what was sent to it", 0};
   }
-  scratch_.clear();
-  if (auto encoded = encode_call(scratch_, command, make_tag(next_id_), has_op, arguments); !encoded) {
+  Bytes& scratch = empty_scratch();
+  if (auto encoded = encode_call(scratch, command, make_tag(next_id_), has_op, arguments); !encoded) {
     return encoded.failure();
   }
-  push(false);
+  push(scratch, false);
   auto call = std::make_unique<OpenCall>();
   call->id = next_id_++;
   call->owner = owner;
   if (has_op) call->streams = std::make_unique<OpenCall::Streams>();
   OpenCall* const result = call.get();
-  calls_.emplace(result->id, std::move(call));
+  calls_.push_back(std::move(call));
   return result;
 }
 
@@ -65,15 +81,15 @@ void Engine::leave(OpenCall& call) {
     ++abandoned_;
     if (!call.streams) return;
     const Bytes op = make_tag(call.id);
-    scratch_.clear();
-    encode_cancel(scratch_, op);
-    push(false);
+    Bytes& scratch = empty_scratch();
+    encode_cancel(scratch, op);
+    push(scratch, false);
     grant_credit(op, StreamName::out, call.streams->out.drop_all(pool_));
     grant_credit(op, StreamName::err, call.streams->err.drop_all(pool_));
     return;
   }
   assert(call.state == OpenCall::State::settled);
-  calls_.erase(call.id);
+  forget(call);
 }
 
 void Engine::consumed(OpenCall& call, const Chunk& chunk) {
@@ -90,9 +106,9 @@ void Engine::send_input(OpenCall& call, Block block, std::size_t count) {
 }
 
 void Engine::end_input(OpenCall& call) {
-  scratch_.clear();
-  encode_end(scratch_, make_tag(call.id), StreamName::in);
-  push(true);
+  Bytes& scratch = empty_scratch();
+  encode_end(scratch, make_tag(call.id), StreamName::in);
+  push(scratch, true);
 }
 
 void Engine::settle(OpenCall& call, std::variant<Box, Failure> outcome) {
@@ -102,12 +118,12 @@ void Engine::settle(OpenCall& call, std::variant<Box, Failure> outcome) {
   }
   if (call.state == OpenCall::State::abandoned) {
     --abandoned_;
-    calls_.erase(call.id);
+    forget(call);
     return;
   }
   if (call.owner == nullptr) {  // our own ping
     pinging_ = false;
-    calls_.erase(call.id);
+    forget(call);
     return;
   }
   call.state = OpenCall::State::settled;
@@ -120,26 +136,26 @@ void Engine::settle(OpenCall& call, std::variant<Box, Failure> outcome) {
 void Engine::close_service(OpenService& service) {
   service.answered = true;
   service.in.settle(pool_);
-  if (!service.op.empty()) services_by_op_.erase(service.op);
-  services_.erase(service.tag);  // the caller of this holds it
+  if (!service.op.empty()) services_->by_op.erase(service.op);
+  services_->by_tag.erase(service.tag);  // the caller of this holds it
 }
 
 void Engine::answer(OpenService& service, const Box& results) {
   if (service.answered) return;
-  scratch_.clear();
-  if (auto encoded = encode_answer(scratch_, service.tag, results); !encoded) {
+  Bytes& scratch = empty_scratch();
+  if (auto encoded = encode_answer(scratch, service.tag, results); !encoded) {
     fail(service, encoded.failure());
     return;
   }
-  push(!service.op.empty());
+  push(scratch, !service.op.empty());
   close_service(service);
 }
 
 void Engine::fail(OpenService& service, const Failure& failure) {
   if (service.answered) return;
-  scratch_.clear();
-  encode_error(scratch_, service.tag, failure);
-  push(!service.op.empty());
+  Bytes& scratch = empty_scratch();
+  encode_error(scratch, service.tag, failure);
+  push(scratch, !service.op.empty());
   close_service(service);
 }
 
@@ -172,11 +188,11 @@ Result<void> Engine::receive(const BoxView& box, const OpenCall* reader, BytesVi
 
 Result<void> Engine::receive_outcome(const BoxView& box, BytesView tag, bool is_error) {
   const auto id = parse_tag(tag);
-  const auto found = id ? calls_.find(*id) : calls_.end();
-  if (found == calls_.end() || found->second->state == OpenCall::State::settled) {
+  const auto found = find(id);
+  if (found == calls_.end() || (*found)->state == OpenCall::State::settled) {
     return breach("an answer to no open call, tag '" + escaped(tag.substr(0, max_tag)) + "'");
   }
-  OpenCall& call = *found->second;
+  OpenCall& call = **found;
   if (is_error) {
     const auto code = box.get("_error_code");
     const auto description = box.get("_error_description");
@@ -194,28 +210,28 @@ Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesVi
   if (!is_tag(tag)) return breach("a call with a tag of " + std::to_string(tag.size()) + " bytes");
   if (command == "ping") {
     if (!options_.serves && ++pongs_ > max_pongs) return breach("a flood of pings");
-    scratch_.clear();
-    if (auto encoded = encode_answer(scratch_, tag, {}); !encoded) return encoded.failure();
-    push(false);
+    Bytes& scratch = empty_scratch();
+    if (auto encoded = encode_answer(scratch, tag, {}); !encoded) return encoded.failure();
+    push(scratch, false);
     return {};
   }
   if (!options_.serves) return breach("a call of '" + escaped(command.substr(0, 64)) + "': a slave has no verbs here");
   const BytesView op = box.get("op").value_or(BytesView());
   if (box.has("op") && !is_tag(op)) return breach("an op of " + std::to_string(op.size()) + " bytes");
-  if (services_.contains(tag)) return breach("a tag that is in use");
-  if (!op.empty() && services_by_op_.contains(op)) return breach("an op that is in use");
+  if (services_->by_tag.contains(tag)) return breach("a tag that is in use");
+  if (!op.empty() && services_->by_op.contains(op)) return breach("an op that is in use");
   auto service = std::make_shared<OpenService>();
   service->tag = tag;
   service->op = op;
   service->command = command;
   auto arguments = content(box, true);
-  const bool is_full = services_.size() >= options_.max_services;
-  services_.emplace(service->tag, service);
-  if (!op.empty()) services_by_op_.emplace(service->op, service.get());
+  const bool is_full = services_->by_tag.size() >= options_.max_services;
+  services_->by_tag.emplace(service->tag, service);
+  if (!op.empty()) services_->by_op.emplace(service->op, service.get());
   if (!arguments) {
     fail(*service, arguments.failure());
   } else if (is_full) {
-    fail(*service, {Errc::busy, std::to_string(services_.size() - 1) + " operations are open already", 0});
+    fail(*service, {Errc::busy, std::to_string(services_->by_tag.size() - 1) + " operations are open already", 0});
   } else {
     service->arguments = std::move(*arguments);
     events_.on_service(std::move(service));
@@ -225,7 +241,8 @@ Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesVi
 
 Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, const OpenCall* reader, BytesView lent) {
   if (command == "goodbye") {
-    goodbye_.emplace(Goodbye{Bytes(box.get("reason").value_or(BytesView()).substr(0, 256)), std::nullopt});
+    goodbye_ = std::make_unique<Goodbye>();
+    goodbye_->reason = box.get("reason").value_or(BytesView()).substr(0, 256);
     if (const auto retry = box.get("retry")) goodbye_->retry = parse_number(*retry);
     return {};
   }
@@ -235,13 +252,12 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
     if (options_.serves) return {};
     return breach("a box '" + escaped(command.substr(0, 64)) + "': a slave has no verbs here");
   }
-  const auto service = services_by_op_.find(*op);
-  const bool is_served = service != services_by_op_.end();
+  OpenService* const service = service_of(*op);
   if (command == "cancel") {
     if (!options_.serves) return breach("a cancel: a slave has no verbs here");
-    if (is_served && !service->second->cancelled) {
-      service->second->cancelled = true;
-      events_.on_service_changed(*service->second);
+    if (service != nullptr && !service->cancelled) {
+      service->cancelled = true;
+      events_.on_service_changed(*service);
     }
     return {};
   }
@@ -259,13 +275,19 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
   if (!chunk.last && bytes.empty()) return breach("data without bytes");
   if (*stream == StreamName::in) {
     if (!options_.serves) return breach("input for an operation: a slave has no verbs here");
-    if (!is_served) return {};  // over already; it has crossed the answer
+    if (service == nullptr) return {};  // over already; it has crossed the answer
     chunk.owned = bytes;
-    return receive_input(*service->second, std::move(chunk));
+    return receive_input(*service, std::move(chunk));
   }
   if (chunk.last) return breach("an end of output: that is the answer");
   if (const auto total = box.get("total")) chunk.total = parse_number(*total);
   return receive_output(*op, bytes, std::move(chunk), reader, lent);
+}
+
+OpenService* Engine::service_of(BytesView op) const {
+  if (!services_) return nullptr;
+  const auto found = services_->by_op.find(op);
+  return found == services_->by_op.end() ? nullptr : found->second;
 }
 
 Result<void> Engine::receive_input(OpenService& service, Chunk chunk) {
@@ -277,12 +299,12 @@ Result<void> Engine::receive_input(OpenService& service, Chunk chunk) {
 Result<void> Engine::receive_output(BytesView op, BytesView bytes, Chunk chunk, const OpenCall* reader,
                                     BytesView lent) {
   const auto id = parse_tag(op);
-  const auto found = id ? calls_.find(*id) : calls_.end();
-  if (found == calls_.end() || found->second->state == OpenCall::State::settled || !found->second->streams) {
+  const auto found = find(id);
+  if (found == calls_.end() || (*found)->state == OpenCall::State::settled || !(*found)->streams) {
     if (options_.serves) return {};
     return breach("output of an operation that is over or was never begun");
   }
-  OpenCall& call = *found->second;
+  OpenCall& call = **found;
   ReceiveStream& stream = chunk.stream == StreamName::err ? call.streams->err : call.streams->out;
   if (call.state == OpenCall::State::abandoned) {
     chunk.borrowed = bytes;
@@ -305,36 +327,36 @@ Result<void> Engine::receive_output(BytesView op, BytesView bytes, Chunk chunk, 
 Result<void> Engine::receive_credit(BytesView op, StreamName stream, std::uint64_t bytes) {
   if (stream == StreamName::in) {
     const auto id = parse_tag(op);
-    const auto found = id ? calls_.find(*id) : calls_.end();
+    const auto found = find(id);
     if (found == calls_.end()) {
       if (options_.serves || (id && *id < next_id_)) return {};  // has crossed the answer
       return breach("credit for an operation that was never begun");
     }
-    OpenCall& call = *found->second;
+    OpenCall& call = **found;
     if (!call.streams || !call.streams->in.add(bytes)) return breach("more credit than a stream can have");
     if (call.state == OpenCall::State::open) events_.on_call_changed(call);
     return {};
   }
   if (!options_.serves) return breach("credit for output of ours: a slave has no verbs here");
-  const auto found = services_by_op_.find(op);
-  if (found == services_by_op_.end()) return {};
-  OpenService& service = *found->second;
-  if (!(stream == StreamName::err ? service.err : service.out).add(bytes)) {
+  OpenService* const service = service_of(op);
+  if (service == nullptr) return {};
+  if (!(stream == StreamName::err ? service->err : service->out).add(bytes)) {
     return breach("more credit than a stream can have");
   }
-  events_.on_service_changed(service);
+  events_.on_service_changed(*service);
   return {};
 }
 
 void Engine::end(const Failure& failure) {
   queue_.clear();
-  for (auto at = calls_.begin(); at != calls_.end();) {
-    OpenCall& call = *at++->second;  // settle() may take it out
-    if (call.state != OpenCall::State::settled) settle(call, failure);
+  for (std::size_t i = 0; i < calls_.size();) {
+    OpenCall* const call = calls_[i].get();
+    if (call->state != OpenCall::State::settled) settle(*call, failure);
+    if (i < calls_.size() && calls_[i].get() == call) ++i;  // else settle() has taken it out
   }
-  const auto services = std::exchange(services_, {});
-  services_by_op_.clear();
-  for (const auto& [tag, service] : services) {
+  if (!services_) return;
+  const Services services = std::exchange(*services_, {});
+  for (const auto& [tag, service] : services.by_tag) {
     service->cancelled = true;
     service->answered = true;
     events_.on_service_changed(*service);
@@ -342,20 +364,14 @@ void Engine::end(const Failure& failure) {
 }
 
 void Engine::goodbye(BytesView reason, std::optional<std::uint64_t> retry) {
-  scratch_.clear();
-  encode_goodbye(scratch_, reason, retry);
-  push(false);
+  Bytes& scratch = empty_scratch();
+  encode_goodbye(scratch, reason, retry);
+  push(scratch, false);
 }
 
 Result<void> Engine::tick(TimePoint now) {
-  if (last_sent_ == TimePoint() || sent_ != seen_sent_) {
-    seen_sent_ = sent_;
-    last_sent_ = now;
-  }
-  if (last_received_ == TimePoint() || received_ != seen_received_) {
-    seen_received_ = received_;
-    last_received_ = now;
-  }
+  if (std::exchange(has_sent_, false)) last_sent_ = now;
+  if (std::exchange(has_received_, false)) last_received_ = now;
   if (now - last_received_ >= options_.keepalive + options_.patience) {
     const auto silence = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_received_);
     return Failure{Errc::connection_lost, "silent for " + std::to_string(silence.count()) + " ms", 0};
@@ -368,19 +384,17 @@ Result<void> Engine::tick(TimePoint now) {
 
 void Engine::grant_credit(BytesView op, StreamName stream, std::uint64_t bytes) {
   if (bytes == 0) return;
-  scratch_.clear();
-  encode_credit(scratch_, op, stream, bytes);
-  push(false);
+  Bytes& scratch = empty_scratch();
+  encode_credit(scratch, op, stream, bytes);
+  push(scratch, false);
 }
 
-/// The box in scratch_ goes into the queue.
-void Engine::push(bool ordered) {
+void Engine::push(BytesView box, bool ordered) {
   if (ordered) {
-    queue_.push_ordered(scratch_);
+    queue_.push_ordered(box);
   } else {
-    queue_.push_control(scratch_);
+    queue_.push_control(box);
   }
-  if (scratch_.capacity() > 4096) scratch_ = Bytes();
 }
 
 }  // namespace remsh::rpc

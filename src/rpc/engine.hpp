@@ -15,8 +15,8 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <variant>
+#include <vector>
 
 namespace remsh::rpc {
 
@@ -88,7 +88,10 @@ class Engine {
     Duration patience = std::chrono::seconds(10);
   };
 
-  Engine(Options options, OutQueue& queue, Events& events) : options_(options), queue_(queue), events_(events) {}
+  /// The options must outlive it.
+  Engine(const Options& options, OutQueue& queue, Events& events) : options_(options), queue_(queue), events_(events) {
+    if (options.serves) services_ = std::make_unique<Services>();
+  }
 
   // --- calls that we make
 
@@ -116,7 +119,7 @@ class Engine {
                    std::optional<std::uint64_t> total);
   void consumed(OpenService& service, const Chunk& chunk);
 
-  [[nodiscard]] std::size_t open_services() const noexcept { return services_.size(); }
+  [[nodiscard]] std::size_t open_services() const noexcept { return services_ ? services_->by_tag.size() : 0; }
 
   // --- the connection
 
@@ -135,20 +138,29 @@ class Engine {
     Bytes reason;
     std::optional<std::uint64_t> retry;
   };
-  [[nodiscard]] const std::optional<Goodbye>& said_goodbye() const noexcept { return goodbye_; }
+  /// Null until then.
+  [[nodiscard]] const Goodbye* said_goodbye() const noexcept { return goodbye_.get(); }
 
   // --- liveness: told what moved, asked now and then
 
   void count_sent(std::size_t bytes) noexcept {
-    sent_ += bytes;
+    if (bytes == 0) return;
+    has_sent_ = true;
     pongs_ = 0;
   }
-  void count_received(std::size_t bytes) noexcept { received_ += bytes; }
+  void count_received(std::size_t bytes) noexcept { has_received_ = has_received_ || bytes > 0; }
 
   /// Pings where that is due. A failure: the other side is silent for too long.
   Result<void> tick(TimePoint now);
 
+  /// Frees what it holds for later use, where no call is open.
+  void give_back() noexcept {
+    if (calls_.empty()) calls_.shrink_to_fit();
+  }
+
  private:
+  using Calls = std::vector<std::unique_ptr<OpenCall>>;  // by id, ascending
+
   Result<void> receive_outcome(const BoxView& box, BytesView tag, bool is_error);
   Result<void> receive_call(const BoxView& box, BytesView command, BytesView tag);
   Result<void> receive_stream_box(const BoxView& box, BytesView command, const OpenCall* reader, BytesView lent);
@@ -158,31 +170,35 @@ class Engine {
   void grant_credit(BytesView op, StreamName stream, std::uint64_t bytes);
   void settle(OpenCall& call, std::variant<Box, Failure> outcome);
   void close_service(OpenService& service);
-  void push(bool ordered);
+  void push(BytesView box, bool ordered);
 
-  const Options options_;
+  [[nodiscard]] Calls::iterator find(std::optional<std::uint64_t> id);
+  void forget(const OpenCall& call) { calls_.erase(find(call.id)); }
+  [[nodiscard]] OpenService* service_of(BytesView op) const;
+
+  // An engine lives as long as its connection, and most connections are idle: what not all of them need is apart.
+  struct Services {
+    std::map<Bytes, std::shared_ptr<OpenService>, std::less<>> by_tag;
+    std::map<Bytes, OpenService*, std::less<>> by_op;
+  };
+
+  const Options& options_;
   OutQueue& queue_;
   Events& events_;
-  Bytes scratch_;  // one box on its way to the queue
 
   std::uint64_t next_id_ = 1;
-  std::unordered_map<std::uint64_t, std::unique_ptr<OpenCall>> calls_;
+  Calls calls_;
   std::size_t abandoned_ = 0;
   CreditPool pool_;
+  std::unique_ptr<Services> services_;  // where options.serves
+  std::unique_ptr<Goodbye> goodbye_;
 
-  std::map<Bytes, std::shared_ptr<OpenService>, std::less<>> services_;  // by tag
-  std::map<Bytes, OpenService*, std::less<>> services_by_op_;
-
-  std::optional<Goodbye> goodbye_;
-  std::size_t pongs_ = 0;  // queued since anything was written
-
-  std::uint64_t sent_ = 0;
-  std::uint64_t received_ = 0;
-  std::uint64_t seen_sent_ = 0;
-  std::uint64_t seen_received_ = 0;
+  std::uint32_t pongs_ = 0;  // queued since anything was written
+  bool has_sent_ = true;     // since the last tick
+  bool has_received_ = true;
+  bool pinging_ = false;
   TimePoint last_sent_{};
   TimePoint last_received_{};
-  bool pinging_ = false;
 };
 
 }  // namespace remsh::rpc

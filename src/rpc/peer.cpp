@@ -31,53 +31,73 @@ TimePoint now() { return std::chrono::steady_clock::now(); }
 
 void Peer::Locked::unlock() {
   peer_.check();
-  const auto notes = std::exchange(peer_.notes_, {});
   held_ = false;
+  if (!peer_.serving_ || peer_.serving_->notes.empty()) {
+    peer_.mutex_.unlock();
+    return;
+  }
+  const auto notes = std::exchange(peer_.serving_->notes, {});
   peer_.mutex_.unlock();
   for (const auto& service : notes) service->tell();
 }
 
 // --- life
 
-Peer::Peer(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options)
-    : loop_(std::move(loop)),
-      options_(std::move(options)),
-      description_(transport->description()),
-      transport_(std::move(transport)),
-      engine_(options_.engine, queue_, *this) {
-  if (options_.engine.serves) serving_ = std::make_unique<Serving>();
+Peer::Peer(std::shared_ptr<PeerGroup> group)
+    : group_(std::move(group)), engine_(group_->options().engine, queue_, *this) {
+  if (group_->options().engine.serves) serving_ = std::make_unique<Serving>();
 }
 
 std::shared_ptr<Peer> Peer::start(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options,
                                   BytesView already_read) {
-  std::shared_ptr<Peer> peer(new Peer(std::move(transport), std::move(loop), std::move(options)));
-  peer->slot_ = peer->loop_->add(peer);
-  peer->schedule_liveness();
-  Locked lock(*peer);
-  peer->has_slot_ = true;
-  if (!already_read.empty()) {
-    peer->reader_ = &peer->io_waiter_;
-    peer->take_in(IoResult::moved(already_read.size()), already_read, nullptr);
-    peer->flush(lock);
-    peer->reader_ = nullptr;
-    if (peer->serving_ && !peer->serving_->ready.empty()) peer->wake_server();
-  }
-  peer->settle();
+  auto peer = std::make_shared<Peer>(std::make_shared<PeerGroup>(std::move(loop), std::move(options)));
+  peer->open(std::move(transport), already_read);
   return peer;
+}
+
+void Peer::open(std::unique_ptr<Transport> transport, BytesView already_read) {
+  const std::uint32_t slot = loop().add(weak_from_this());
+  group_->add(weak_from_this());
+  Locked lock(*this);
+  slot_ = slot;
+  has_slot_ = true;
+  transport_ = std::move(transport);
+  if (closing_) {  // somebody did not wait for it
+    engine_.goodbye(end_->message, {});
+    flush(lock);
+  }
+  if (!already_read.empty()) {
+    const Waiter me;
+    reader_ = &me;
+    take_in(IoResult::moved(already_read.size()), already_read, nullptr);
+    flush(lock);
+    reader_ = nullptr;
+    if (serving_ && !serving_->ready.empty()) wake_server();
+  }
+  settle();
+}
+
+void Peer::fail(Failure failure) {
+  Locked lock(*this);
+  if (ended_) return;
+  ended_ = true;
+  end_ = std::make_unique<Failure>(std::move(failure));
+  loop().post([self = shared_from_this()] { self->on_end(); });
 }
 
 Peer::~Peer() {
   // Nobody is inside: they would hold us. The io thread may hold a late event, which finds nobody.
   assert(!serving_ || serving_->threads.empty());  // wait_until_left() was not called
-  if (transport_) transport_->disarm_for_good(loop_->watcher());
-  if (has_slot_) loop_->remove(slot_);
+  if (transport_) transport_->disarm_for_good(loop().watcher());
+  if (has_slot_) loop().remove(slot_);
 }
 
 void Peer::close(const std::string& reason, std::optional<std::uint64_t> retry) {
   Locked lock(*this);
   if (ended_ || closing_) return;
   closing_ = true;
-  end_ = Failure{Errc::connection_lost, reason, 0};
+  end_ = std::make_unique<Failure>(Failure{Errc::connection_lost, reason, 0});
+  if (!transport_) return;  // open() comes, and says so
   engine_.goodbye(reason, retry);
   flush(lock);  // who writes last shuts down; the reader sees it, and declares the end
   settle();
@@ -87,33 +107,45 @@ void Peer::abort(Failure failure) {
   Locked lock(*this);
   if (ended_ || closing_) return;
   closing_ = true;
-  end_ = std::move(failure);
+  end_ = std::make_unique<Failure>(std::move(failure));
   if (transport_) transport_->shutdown();
   settle();
+}
+
+bool Peer::was_open() const {
+  const std::lock_guard lock(mutex_);
+  return has_slot_;
 }
 
 std::optional<Failure> Peer::ended() const {
   const std::lock_guard lock(mutex_);
   if (!ended_) return std::nullopt;
-  return end_;
+  return *end_;
 }
 
 std::optional<Failure> Peer::closed() const {
   const std::lock_guard lock(mutex_);
   if (!ended_ && !closing_) return std::nullopt;
-  return end_;
+  return *end_;
 }
 
 std::optional<Engine::Goodbye> Peer::said_goodbye() const {
   const std::lock_guard lock(mutex_);
-  return engine_.said_goodbye();
+  const Engine::Goodbye* const goodbye = engine_.said_goodbye();
+  if (goodbye == nullptr) return std::nullopt;
+  return *goodbye;
 }
 
 void Peer::wait_until_left() {
   std::vector<std::thread> servers;
   {
     std::unique_lock lock(mutex_);
-    left_.wait(lock, [this] { return ended_ && inside_ == 0 && reader_ == nullptr && !writing_; });
+    Leaving self;
+    self.next = std::exchange(leaving_, &self);
+    self.left.wait(lock, [this] { return ended_ && inside_ == 0 && reader_ == nullptr && !writing_; });
+    Leaving** place = &leaving_;
+    while (*place != &self) place = &(*place)->next;
+    *place = self.next;
     if (serving_) servers.swap(serving_->threads);
   }
   for (std::thread& thread : servers) thread.join();
@@ -123,11 +155,11 @@ void Peer::wait_until_left() {
 void Peer::declare_end(Failure failure) {
   if (ended_) return;
   ended_ = true;
-  if (!end_) end_ = std::move(failure);
+  if (!end_) end_ = std::make_unique<Failure>(std::move(failure));
   heir_ = nullptr;
   armed_ = Ready::none;
   ++number_;
-  transport_->disarm_for_good(loop_->watcher());
+  transport_->disarm_for_good(loop().watcher());
   transport_->shutdown();
   engine_.end(*end_);
   while (parked_ != nullptr) {
@@ -136,15 +168,24 @@ void Peer::declare_end(Failure failure) {
     wake(waiter);
   }
   if (serving_) serving_->ready.clear();
-  loop_->post([self = shared_from_this()] {
-    if (self->options_.on_end) self->options_.on_end(*self);
-  });
+  loop().post([self = shared_from_this()] { self->on_end(); });
+}
+
+void Peer::on_end() {
+  if (group_->options().on_end) group_->options().on_end(*this);
+}
+
+void Peer::tell_left() {
+  for (Leaving* leaving = leaving_; leaving != nullptr; leaving = leaving->next) leaving->left.notify_all();
 }
 
 void Peer::write_failed(int error) {
   // What the other side said before it went may still be read: the end is the reader's to declare.
   queue_.clear();
-  if (!end_) end_ = Failure{Errc::connection_lost, "write: " + std::generic_category().message(error), error};
+  if (!end_) {
+    end_ = std::make_unique<Failure>(
+        Failure{Errc::connection_lost, "write: " + std::generic_category().message(error), error});
+  }
   transport_->shutdown();
 }
 
@@ -152,7 +193,7 @@ void Peer::write_failed(int error) {
 
 void Peer::arm(Ready directions) {
   armed_ = directions;
-  transport_->arm(loop_->watcher(), directions, Loop::token(slot_, ++number_));
+  transport_->arm(loop().watcher(), directions, Loop::token(slot_, ++number_));
 }
 
 /// Makes both invariants true; called before every unlock of a thread that does not go on to lead.
@@ -160,10 +201,11 @@ void Peer::settle() {
   if (ended_) {
     if (reader_ == nullptr && !writing_) {
       transport_.reset();  // the last owner closes the descriptor
-      left_.notify_all();
+      tell_left();
     }
     return;
   }
+  if (!transport_) return;  // not open yet
   Ready wanted = armed_;
   if (reader_ == nullptr && heir_ == nullptr && !has(armed_, Ready::read) && !is_resting()) {
     const TimePoint at = parked_ != nullptr ? now() : TimePoint();
@@ -188,11 +230,11 @@ void Peer::settle() {
 /// The invariants of docs/threading.md, at every unlock.
 void Peer::check() const {
 #ifndef NDEBUG
-  assert(ended_ || reader_ != nullptr || has(armed_, Ready::read) || heir_ != nullptr || is_covered_by_tick() ||
-         is_resting());
+  if (!transport_ || ended_) return;
+  assert(reader_ != nullptr || has(armed_, Ready::read) || heir_ != nullptr || is_covered_by_tick() || is_resting());
   assert(heir_ == nullptr || (heir_->parked && heir_->woken));
-  assert(ended_ || queue_.empty() || writing_ || promised_ > 0 || has(armed_, Ready::write) ||
-         (reader_ != nullptr && polls_) || is_covered_by_tick());
+  assert(queue_.empty() || writing_ || promised_ > 0 || has(armed_, Ready::write) || (reader_ != nullptr && polls_) ||
+         is_covered_by_tick());
 #endif
 }
 
@@ -231,8 +273,9 @@ void Peer::wake_for_room() {
       if (waiter->wants_room) wake(*waiter);
     }
   }
-  for (const auto& thirsty : std::exchange(thirsty_, {})) {
-    if (auto service = thirsty.lock()) notes_.push_back(std::move(service));
+  if (!serving_) return;
+  for (const auto& thirsty : std::exchange(serving_->thirsty, {})) {
+    if (auto service = thirsty.lock()) serving_->notes.push_back(std::move(service));
   }
 }
 
@@ -286,8 +329,10 @@ void Peer::take_in(const IoResult& result, std::span<const char> buffer, const O
       declare_end({Errc::connection_lost, "read: " + std::generic_category().message(result.error), result.error});
       return;
     case IoResult::Status::end:
-      declare_end({Errc::connection_lost,
-                   decoder_.is_inside_box() ? "cut inside a box" : "closed by the other side without a goodbye", 0});
+      declare_end(
+          {Errc::connection_lost,
+           decoder_ && decoder_->is_inside_box() ? "cut inside a box" : "closed by the other side without a goodbye",
+           0});
       return;
     case IoResult::Status::ok: break;
   }
@@ -300,16 +345,17 @@ void Peer::take_in(const IoResult& result, std::span<const char> buffer, const O
   engine_.count_received(result.bytes);
   const BytesView bytes(buffer.data(), result.bytes);
   std::optional<Failure> over;
-  decoder_.feed(bytes);
-  while (decoder_.next()) {
-    if (auto received = engine_.receive(decoder_.box(), reader, bytes); !received) {
+  if (!decoder_) decoder_ = std::make_unique<BoxDecoder>();
+  decoder_->feed(bytes);
+  while (decoder_->next()) {
+    if (auto received = engine_.receive(decoder_->box(), reader, bytes); !received) {
       over = std::move(received).failure();
       break;
     }
   }
-  if (decoder_.error() != BoxError::none) {
-    over = Failure{Errc::protocol_error, "the other side sent " + std::string(to_string(decoder_.error())), 0};
-  } else if (const auto& goodbye = engine_.said_goodbye(); goodbye && !over) {
+  if (decoder_->error() != BoxError::none) {
+    over = Failure{Errc::protocol_error, "the other side sent " + std::string(to_string(decoder_->error())), 0};
+  } else if (const auto* goodbye = engine_.said_goodbye(); goodbye != nullptr && !over) {
     if (!closing_) end_.reset();  // it says more than a write that failed meanwhile
     over = Failure{Errc::connection_lost, "goodbye: " + without_controls(goodbye->reason), 0};
   }
@@ -391,18 +437,18 @@ void Peer::on_ready(std::uint32_t number, Ready directions) {
   if (ended_ || number != number_) return;  // armed anew since
   armed_ = Ready::none;
   const bool reads = reader_ == nullptr;  // whatever the event was: an unlock needs somebody who reads
-  if (reads) reader_ = &io_waiter_;
+  Waiter me;                              // stands for the io thread
+  if (reads) reader_ = &me;
   if (has(directions, Ready::write)) flush(lock);
   if (reads) {
     settle();
-    const std::span<char> buffer = io_waiter_.buffer.span();
+    const std::span<char> buffer = me.buffer.span();
     lock.unlock();
     const IoResult result = transport_->read_some(buffer, Duration::zero());
     lock.lock();
     take_in(result, buffer, nullptr);
     flush(lock);
     reader_ = nullptr;
-    io_waiter_.buffer.give_back();
     if (serving_ && !serving_->ready.empty()) wake_server();
   }
   settle();
@@ -426,7 +472,7 @@ void Peer::note_call() {
 void Peer::start_rest() {
   resting_ = true;
   called_ = false;
-  loop_->at(now() + slice, [weak = weak_from_this()] {
+  loop().at(now() + slice, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->on_rest_over();
   });
 }
@@ -441,27 +487,19 @@ void Peer::on_rest_over() {
 
 // --- liveness
 
-void Peer::schedule_liveness() {
-  const Duration shorter = std::min(options_.engine.keepalive, options_.engine.patience);
-  const Duration period =
-      std::clamp<Duration>(shorter / 20, std::chrono::milliseconds(5), std::chrono::milliseconds(500));
-  loop_->at(now() + period, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->on_liveness();
-  });
-}
-
+/// From the group's timer, now and then: pings where that is due, and gives back memory that is not in use.
 void Peer::on_liveness() {
-  {
-    Locked lock(*this);
-    if (ended_) return;
-    if (auto alive = engine_.tick(now()); !alive && !closing_) {
-      if (!end_) end_ = std::move(alive).failure();
-      transport_->shutdown();  // the reader sees it, and declares the end
-    }
-    flush(lock);
-    settle();
+  Locked lock(*this);
+  if (ended_ || !transport_) return;
+  if (auto alive = engine_.tick(now()); !alive && !closing_) {
+    if (!end_) end_ = std::make_unique<Failure>(std::move(alive).failure());
+    transport_->shutdown();  // the reader sees it, and declares the end
   }
-  schedule_liveness();
+  flush(lock);
+  queue_.give_back();
+  engine_.give_back();
+  if (decoder_ && !decoder_->is_inside_box()) decoder_.reset();
+  settle();
 }
 
 // --- events of the engine
@@ -487,7 +525,7 @@ void Peer::wake_server() {
       return;
     }
   }
-  if (serving_->threads.size() < options_.threads && !ended_) {
+  if (serving_->threads.size() < group_->options().threads && !ended_) {
     try {
       serving_->threads.push_back(start_thread("remsh-server", [self = shared_from_this()] { self->serve_calls(); }));
       ++inside_;
@@ -510,7 +548,7 @@ void Peer::serve_calls() {
       start_tick();
       resign(me);  // and nobody arms: the tick does, if this takes long
       lock.unlock();
-      service->run(options_.serve);
+      service->run(group_->options().serve);
       service.reset();  // the last of it may lock
       lock.lock();
       --serving_->busy;
@@ -529,7 +567,7 @@ void Peer::serve_calls() {
 void Peer::start_tick() {
   if (serving_->tick) return;
   serving_->tick = true;
-  loop_->at(now() + tick_period, [weak = weak_from_this()] {
+  loop().at(now() + tick_period, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->on_tick();
   });
 }

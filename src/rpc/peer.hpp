@@ -8,7 +8,7 @@
 #include "base/result.hpp"
 #include "connection/out_queue.hpp"
 #include "rpc/engine.hpp"
-#include "rpc/served_call.hpp"
+#include "rpc/peer_group.hpp"
 #include "rpc/waiter.hpp"
 #include "transport/loop.hpp"
 
@@ -19,7 +19,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -34,28 +33,37 @@ class Call;
 class PeerService;
 
 /// One connection after its handshake: many calls at once in both directions, without a thread of its own. Thread-safe.
-class Peer final : public std::enable_shared_from_this<Peer>, public Watched, private Engine::Events {
+///
+/// Most connections of a master are idle: what only some need, or only now and then, is made when it is needed.
+class Peer : public std::enable_shared_from_this<Peer>, public Watched, private Engine::Events {
  public:
-  struct Options {
-    Engine::Options engine = {};
-    std::function<void(const std::shared_ptr<ServedCall>&)> serve = {};  // runs on a server thread; with engine.serves
-    unsigned threads = 64;                                               // server threads, at most
-    std::function<void(Peer&)> on_end = {};  // once, on the loop, when the connection has ended
-  };
+  using Options = PeerGroup::Options;
 
-  /// Takes over a connection; `already_read` are the bytes that came behind the handshake.
+  /// One without a connection yet: until open() calls fail.
+  explicit Peer(std::shared_ptr<PeerGroup> group);
+
+  /// Takes over a connection; `already_read` are the bytes that came behind the handshake. Once.
+  void open(std::unique_ptr<Transport> transport, BytesView already_read = {});
+
+  /// In place of open(): there will never be a connection.
+  void fail(Failure failure);
+
+  /// A peer with its connection, in a group of its own.
   static std::shared_ptr<Peer> start(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options,
                                      BytesView already_read = {});
 
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
-  ~Peer();
+  virtual ~Peer();
 
   /// Says goodbye and ends the connection; calls fail with this reason. Returns at once.
   void close(const std::string& reason, std::optional<std::uint64_t> retry = {});
 
   /// Ends the connection without a word.
   void abort(Failure failure);
+
+  /// Whether there ever was a connection.
+  [[nodiscard]] bool was_open() const;
 
   /// Why the connection ended; nothing while it is there.
   [[nodiscard]] std::optional<Failure> ended() const;
@@ -68,14 +76,23 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
   /// on the loop, in a callback, or in a served operation. Who starts a peer that serves calls it before letting go.
   void wait_until_left();
 
-  [[nodiscard]] const std::string& description() const noexcept { return description_; }
-  [[nodiscard]] Loop& loop() const noexcept { return *loop_; }
+  [[nodiscard]] Loop& loop() const noexcept { return *group_->loop(); }
 
   // Watched
   void on_ready(std::uint32_t number, Ready directions) override;
 
+ protected:
+  [[nodiscard]] PeerGroup& group() const noexcept { return *group_; }
+
+  /// The mutex, for state of a derived class; not to be held while anything here is called.
+  [[nodiscard]] std::unique_lock<std::mutex> hold() const { return std::unique_lock(mutex_); }
+
+  /// The connection has ended; once, on the loop.
+  virtual void on_end();
+
  private:
   friend class Call;
+  friend class PeerGroup;
   friend class PeerService;
 
   /// The mutex, held. Every unlock goes through here: it checks the invariants, and tells services what happened to
@@ -98,8 +115,6 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
     Peer& peer_;
     bool held_ = false;
   };
-
-  Peer(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options);
 
   // Engine::Events
   void on_call_changed(OpenCall& call) override;
@@ -138,56 +153,59 @@ class Peer final : public std::enable_shared_from_this<Peer>, public Watched, pr
   void on_rest_over();
   [[nodiscard]] bool is_resting() const { return resting_ && parked_ == nullptr; }
 
-  void schedule_liveness();
   void on_liveness();
 
-  const std::shared_ptr<Loop> loop_;
-  const Options options_;
-  std::string description_;
-  std::uint32_t slot_ = 0;
-  bool has_slot_ = false;
+  const std::shared_ptr<PeerGroup> group_;
 
   mutable std::mutex mutex_;
   std::unique_ptr<Transport> transport_;
   OutQueue queue_;
   Engine engine_;
-  BoxDecoder decoder_;
+  std::unique_ptr<BoxDecoder> decoder_;
   TimePoint now_{};  // of the read in progress
 
   // Roles and the watch.
-  Waiter* reader_ = nullptr;
-  bool writing_ = false;
+  const Waiter* reader_ = nullptr;
   Waiter* heir_ = nullptr;
-  bool polls_ = false;     // the reader waits for both directions
-  unsigned promised_ = 0;  // callers between append and write
-  Ready armed_ = Ready::none;
-  std::uint32_t number_ = 0;  // of the last arming
   Waiter* parked_ = nullptr;  // list
-  bool resting_ = false;      // a look of the loop is due within a slice, which arms
-  bool called_ = false;       // a call was made since the last one
+  std::uint32_t slot_ = 0;
+  std::uint32_t number_ = 0;    // of the last arming
+  std::uint32_t promised_ = 0;  // callers between append and write
+  std::uint32_t room_waiters_ = 0;
   TimePoint last_call_{};
-  unsigned room_waiters_ = 0;
+  Ready armed_ = Ready::none;
+  bool has_slot_ = false;
+  bool writing_ = false;
+  bool polls_ = false;                // the reader waits for both directions
+  bool resting_ = false;              // a look of the loop is due within a slice, which arms
+  bool called_ = false;               // a call was made since the last one
   mutable bool lacked_room_ = false;  // somebody found the queue full since all were told
-  Waiter io_waiter_;                  // stands for the io thread as reader
 
   // The end.
   bool closing_ = false;
   bool ended_ = false;
-  std::optional<Failure> end_;
-  unsigned inside_ = 0;
-  std::condition_variable left_;
+  std::uint32_t inside_ = 0;
+  std::unique_ptr<Failure> end_;
+
+  /// Who waits until all have left; on that thread's stack.
+  struct Leaving {
+    std::condition_variable left;
+    Leaving* next = nullptr;
+  };
+  Leaving* leaving_ = nullptr;  // list
+  void tell_left();
 
   // Serving: what only a side that serves has.
   struct Serving {
     std::deque<std::shared_ptr<OpenService>> ready;  // arrived, not begun; bounded by the engine
     std::vector<std::thread> threads;
-    unsigned busy = 0;   // threads inside an operation
+    std::vector<std::shared_ptr<PeerService>> notes;  // to be told after the unlock
+    std::vector<std::weak_ptr<PeerService>> thirsty;  // found no room in the queue
+    unsigned busy = 0;                                // threads inside an operation
     bool tick = false;   // the tick runs: it saves the rest when a thread stays in one operation
     bool acted = false;  // an operation was begun since the last tick
   };
   std::unique_ptr<Serving> serving_;
-  std::vector<std::shared_ptr<PeerService>> notes_;  // to be told after the unlock
-  std::vector<std::weak_ptr<PeerService>> thirsty_;  // found no room in the queue
 };
 
 }  // namespace remsh::rpc

@@ -133,7 +133,7 @@ std::size_t PeerService::room(StreamName stream) const {
   if (is_over()) return 0;
   const std::uint64_t available = credit(stream).room();
   if (peer_->lacks_room(available) && !std::exchange(is_thirsty_, true)) {
-    peer_->thirsty_.push_back(std::const_pointer_cast<PeerService>(shared_from_this()));
+    peer_->serving_->thirsty.push_back(std::const_pointer_cast<PeerService>(shared_from_this()));
   }
   return peer_->room(available);
 }
@@ -175,7 +175,7 @@ void PeerService::changed() {
     peer_->wake(*waiter);
   }
   if (callback_) {
-    if (auto self = weak_from_this().lock()) peer_->notes_.push_back(std::move(self));
+    if (auto self = weak_from_this().lock()) peer_->serving_->notes.push_back(std::move(self));
   }
 }
 

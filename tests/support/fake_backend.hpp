@@ -80,15 +80,17 @@ class FakeBackend : public Backend {
 
   /// The connection ends. What is to be called then is called in this thread, after `between`.
   void lose(Failure failure, const std::function<void()>& between = {}) {
-    std::function<void()> callback;
     {
       const std::lock_guard lock(mutex_);
       if (lost_) return;
       lost_ = std::move(failure);
-      callback = std::exchange(on_lost_, {});
     }
     if (between) between();
-    if (callback) callback();
+    tell([this] {
+      const std::lock_guard lock(mutex_);
+      is_told_ = true;
+      return std::move(on_lost_);
+    }());
   }
 
   [[nodiscard]] std::optional<Failure> lost() const override {
@@ -96,21 +98,28 @@ class FakeBackend : public Backend {
     return lost_;
   }
 
-  void on_lost(std::function<void()> callback) override {
+  void on_lost(std::unique_ptr<LostCallback> callback) override {
     {
       const std::lock_guard lock(mutex_);
-      if (!lost_) {
-        on_lost_ = std::move(callback);
+      if (!is_told_) {
+        on_lost_.add(std::move(callback));
         return;
       }
     }
-    callback();
+    LostCallbacks late;
+    late.add(std::move(callback));
+    tell(std::move(late));
   }
 
  private:
+  static void tell(LostCallbacks callbacks) {
+    std::move(callbacks).tell([](const std::function<void()>& function) { function(); });
+  }
+
   mutable std::mutex mutex_;
   std::optional<Failure> lost_;
-  std::function<void()> on_lost_;
+  LostCallbacks on_lost_;
+  bool is_told_ = false;
 };
 
 /// A slave with a worker of functions.

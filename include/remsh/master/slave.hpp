@@ -39,15 +39,14 @@ struct SlaveInfo {
 /// What a Slave is constructed from; a listener hands it to the slave class, which passes it on.
 class REMSH_API SlaveInit {
  public:
-  SlaveInit(SlaveInfo info, std::shared_ptr<Backend> backend);
+  SlaveInit(const SlaveInfo& info, std::shared_ptr<Backend> backend);
   SlaveInit(SlaveInit&&) noexcept;
   ~SlaveInit();
 
-  [[nodiscard]] const SlaveInfo& info() const noexcept { return info_; }
+  [[nodiscard]] SlaveInfo info() const;
 
  private:
   friend class Slave;
-  SlaveInfo info_;
   std::shared_ptr<Backend> backend_;
 };
 
@@ -72,8 +71,9 @@ class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
   /// may block and may run operations. If it throws, the slave is dropped, and told why.
   virtual void setup() {}
 
-  [[nodiscard]] const SlaveInfo& info() const noexcept { return info_; }
-  [[nodiscard]] const std::string& name() const noexcept { return info_.name; }
+  /// A copy: a slave keeps what it told in one small block of memory.
+  [[nodiscard]] SlaveInfo info() const;
+  [[nodiscard]] std::string name() const;
 
   /// Returns to the slave's base directory; gives its absolute path.
   Bytes set_cwd(const CallOptions& options = {});
@@ -134,9 +134,8 @@ class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
   void on_disconnect(std::function<void()> callback);
 
  private:
-  struct Impl;
-  SlaveInfo info_;
-  std::unique_ptr<Impl> impl_;
+  friend class SlaveCollection;
+  std::shared_ptr<Backend> backend_;
 };
 
 }  // namespace remsh

@@ -34,7 +34,7 @@ class REMSH_API SlaveRefused : public std::runtime_error {
   ~SlaveRefused() override;
 };
 
-/// The threads of a master: one io thread, and a few service threads that are started when they are needed. A
+/// The threads of a master: one io thread, and service threads that are started when they are needed. A
 /// listener makes its own unless it is given one to share. Must outlive nothing: who needs it holds it.
 class Runtime;
 REMSH_API std::shared_ptr<Runtime> make_runtime();

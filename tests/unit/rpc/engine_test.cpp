@@ -37,13 +37,13 @@ std::string show(const BoxView& view) {
 
 /// One end of a connection without a connection: what the engine tells is recorded, what it sends is taken by out().
 struct Side final : private Engine::Events {
-  explicit Side(Engine::Options options) : engine(options, queue, *this) {}
+  explicit Side(const Engine::Options& wanted) : options(wanted), engine(options, queue, *this) {}
 
   static Engine::Options master() { return {}; }
   static Engine::Options slave() {
-    Engine::Options options;
-    options.serves = true;
-    return options;
+    Engine::Options wanted;
+    wanted.serves = true;
+    return wanted;
   }
 
   OpenCall& call(BytesView command, bool has_op = true, const Box& arguments = {}) {
@@ -103,6 +103,7 @@ struct Side final : private Engine::Events {
     return services.back();
   }
 
+  const Engine::Options options;
   OutQueue queue;
   Engine engine;
   BoxDecoder decoder;

@@ -1,0 +1,25 @@
+// PackedInfo: what a slave told of itself, in one small block of memory.
+#pragma once
+
+#include <remsh/master/slave.hpp>
+
+#include <memory>
+#include <string_view>
+
+namespace remsh {
+
+/// A SlaveInfo as long as nobody looks at it: a master has many idle slaves, and each string of its own would cost more
+/// than what is in it. Immutable.
+class PackedInfo {
+ public:
+  PackedInfo() = default;
+  explicit PackedInfo(const SlaveInfo& info);
+
+  [[nodiscard]] std::string_view name() const noexcept;
+  [[nodiscard]] SlaveInfo unpack() const;
+
+ private:
+  std::unique_ptr<char[]> block_;  // fields, each behind its length; the features come last, behind their number
+};
+
+}  // namespace remsh

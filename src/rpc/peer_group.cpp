@@ -1,0 +1,73 @@
+#include "rpc/peer_group.hpp"
+
+#include "rpc/peer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace remsh::rpc {
+
+namespace {
+
+constexpr std::size_t shares = 8;  // of a period, where there are many peers
+
+Duration period_of(const Engine::Options& options) {
+  const Duration shorter = std::min(options.keepalive, options.patience);
+  return std::clamp<Duration>(shorter / 20, std::chrono::milliseconds(5), std::chrono::milliseconds(500));
+}
+
+}  // namespace
+
+PeerGroup::PeerGroup(std::shared_ptr<Loop> loop, Options options)
+    : loop_(std::move(loop)), options_(std::move(options)), period_(period_of(options_.engine)) {}
+
+std::vector<std::shared_ptr<Peer>> PeerGroup::all() const {
+  std::vector<std::shared_ptr<Peer>> found;
+  const std::lock_guard lock(mutex_);
+  found.reserve(peers_.size());
+  for (const auto& weak : peers_) {
+    if (auto peer = weak.lock()) found.push_back(std::move(peer));
+  }
+  return found;
+}
+
+void PeerGroup::add(std::weak_ptr<Peer> peer) {
+  const std::lock_guard lock(mutex_);
+  peers_.push_back(std::move(peer));
+  if (!std::exchange(looks_, true)) look_later();
+}
+
+void PeerGroup::look_later() {
+  const auto parts = static_cast<Duration::rep>(std::clamp<std::size_t>(peers_.size(), 1, shares));
+  loop_->at(std::chrono::steady_clock::now() + period_ / parts, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->look();
+  });
+}
+
+void PeerGroup::look() {
+  std::vector<std::shared_ptr<Peer>> some;  // the last of one may go with this, so not under the mutex
+  {
+    const std::lock_guard lock(mutex_);
+    const std::size_t share = (peers_.size() + shares - 1) / shares;
+    some.reserve(share);
+    while (some.size() < share && !peers_.empty()) {
+      if (next_ >= peers_.size()) next_ = 0;
+      if (auto peer = peers_[next_].lock()) {
+        some.push_back(std::move(peer));
+        ++next_;
+      } else {
+        peers_[next_] = std::move(peers_.back());
+        peers_.pop_back();
+      }
+    }
+    if (peers_.size() < peers_.capacity() / 4) peers_.shrink_to_fit();
+  }
+  for (const auto& peer : some) peer->on_liveness();
+  some.clear();
+  const std::lock_guard lock(mutex_);
+  looks_ = !peers_.empty();
+  if (looks_) look_later();
+}
+
+}  // namespace remsh::rpc

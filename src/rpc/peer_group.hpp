@@ -1,0 +1,58 @@
+// PeerGroup: what the peers of one owner have in common, and one timer for the liveness of all.
+#pragma once
+
+#include "rpc/engine.hpp"
+#include "rpc/served_call.hpp"
+#include "transport/loop.hpp"
+
+#include <remsh/base/deadline.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace remsh::rpc {
+
+class Peer;
+
+/// The options and the loop of many peers, kept once, and the list of them. Looks after their liveness from the loop: a
+/// few at a time, so that thousands of them do not hold up what else the loop has to do. Thread-safe.
+class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
+ public:
+  struct Options {
+    Engine::Options engine = {};
+    std::function<void(const std::shared_ptr<ServedCall>&)> serve = {};  // runs on a server thread; with engine.serves
+    unsigned threads = 64;                                               // server threads of each peer, at most
+    std::function<void(Peer&)> on_end = {};  // once for each, on the loop, when its connection has ended
+  };
+
+  PeerGroup(std::shared_ptr<Loop> loop, Options options);
+  PeerGroup(const PeerGroup&) = delete;
+  PeerGroup& operator=(const PeerGroup&) = delete;
+  virtual ~PeerGroup() = default;
+
+  [[nodiscard]] const Options& options() const noexcept { return options_; }
+  [[nodiscard]] const std::shared_ptr<Loop>& loop() const noexcept { return loop_; }
+
+  /// Those that somebody holds, ended or not.
+  [[nodiscard]] std::vector<std::shared_ptr<Peer>> all() const;
+
+ private:
+  friend class Peer;
+  void add(std::weak_ptr<Peer> peer);
+  void look_later();
+  void look();
+
+  const std::shared_ptr<Loop> loop_;
+  const Options options_;
+  const Duration period_;  // in which each is looked at once
+
+  mutable std::mutex mutex_;
+  std::vector<std::weak_ptr<Peer>> peers_;
+  std::size_t next_ = 0;  // to be looked at
+  bool looks_ = false;    // a look is due
+};
+
+}  // namespace remsh::rpc

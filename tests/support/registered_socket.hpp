@@ -1,0 +1,40 @@
+// The slave's side of a registration, on a bare socket.
+#pragma once
+
+#include "auth/handshake.hpp"
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <utility>
+
+namespace remsh::test {
+
+/// Registers and does nothing further: costs this process no thread and no memory.
+inline void register_on(int socket, const std::string& name) {
+  auth::SlaveHandshake::Options options;
+  options.registration = {.name = name,
+                          .hostname = "worker.example.org",
+                          .system = "linux",
+                          .software = "remsh-slave 0.1.0",
+                          .basedir = "/srv/workers/one"};
+  options.nonce = Bytes(auth::nonce_size, 'n');
+  auth::SlaveHandshake handshake(std::move(options));
+  Bytes bytes = handshake.start();
+  for (;;) {
+    REQUIRE(::write(socket, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
+    std::array<char, 4096> buffer{};
+    const ssize_t got = ::read(socket, buffer.data(), buffer.size());
+    REQUIRE(got > 0);
+    auto step = handshake.feed(BytesView(buffer.data(), static_cast<std::size_t>(got)));
+    if (step.action == auth::SlaveHandshake::Step::Action::open) return;
+    REQUIRE(step.action == auth::SlaveHandshake::Step::Action::send);
+    bytes = std::move(step.bytes);
+  }
+}
+
+}  // namespace remsh::test
