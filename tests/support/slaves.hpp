@@ -2,6 +2,7 @@
 #pragma once
 
 #include "support/temp_dir.hpp"
+#include "twisted/twisted_slaves.hpp"
 
 #include <doctest/doctest.h>
 #include <remsh/master.hpp>
@@ -37,10 +38,14 @@ namespace remsh::test {
 /// Far longer than anything takes, also on a machine that is busy with other things.
 inline constexpr std::chrono::seconds ample{60};
 
-/// What runs between a master and its slaves.
-enum class Over { local_process, tcp, unix_socket, pipes, memory };
+/// What runs between a master and its slaves. A slave on Twisted calls in over TCP.
+enum class Over { local_process, tcp, unix_socket, pipes, memory, twisted };
 
-inline constexpr Over all_transports[] = {Over::local_process, Over::tcp, Over::unix_socket, Over::pipes, Over::memory};
+/// All for our own slaves; or Twisted, where the test program is told to see how it does.
+inline const std::vector<Over> all_transports =
+    TwistedSlaves::are_wanted()
+        ? std::vector{Over::twisted}
+        : std::vector{Over::local_process, Over::tcp, Over::unix_socket, Over::pipes, Over::memory};
 
 inline std::string to_string(Over over) {
   switch (over) {
@@ -49,6 +54,7 @@ inline std::string to_string(Over over) {
     case Over::unix_socket: return "a unix socket";
     case Over::pipes: return "a pair of pipes";
     case Over::memory: return "memory";
+    case Over::twisted: return "Twisted";
   }
   return "?";
 }
@@ -235,8 +241,13 @@ class Farm {
   std::shared_ptr<Slave> start(const std::string& name = "worker") {
     const std::string basedir = this->basedir(name);
     if (auto* const local = dynamic_cast<LocalSlaveListener*>(listener.get())) return local->start_slave(basedir, name);
-    if (over_ == Over::tcp || over_ == Over::unix_socket) {
-      call_in(name);
+    if (over_ == Over::tcp || over_ == Over::unix_socket || over_ == Over::twisted) {
+      if (over_ == Over::twisted) {
+        static TwistedSlaves twisted;
+        twisted.call_in(listener->address(), name, basedir);
+      } else {
+        call_in(name);
+      }
       return slaves.get_slave(ample, [&name](const Slave& slave) { return slave.name() == name; });
     }
     auto [ours, theirs] = over_ == Over::memory ? memory_pair() : pair_of_pipes();
@@ -276,7 +287,8 @@ class Farm {
         make<LocalSlaveListener>(std::move(local));
         break;
       }
-      case Over::tcp: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves}); break;
+      case Over::tcp:
+      case Over::twisted: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves}); break;
       case Over::unix_socket:
         make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves, .path = dir / "socket"});
         break;

@@ -1,0 +1,467 @@
+# remsh_amp: what a slave and a master on Twisted's AMP share: boxes, values, streams, liveness. docs/protocol.md.
+#
+# Stock Twisted does sections 1 and 2 of the document: boxes, calls, answers, errors. What is here is said in its own
+# words: values as subclasses of amp.Argument, boxes as subclasses of amp.Command, the rest as responders.
+
+import errno
+import re
+
+from twisted.internet import defer, reactor
+from twisted.protocols import amp
+
+LONGEST = 65535  # bytes of one value
+FIRST_WINDOW = 65536  # credit that every stream has from the start
+MOST_CREDIT = 2097152  # granted and unused
+LEAST_COST = 64  # of a data box
+
+
+class ProtocolError(Exception):
+    """The other side does what it must not. Raised where a box is received, it ends the connection."""
+
+
+def failed(code, words):
+    """What a responder raises so that the caller gets this error."""
+    return amp.RemoteAmpError(code.encode(), words)
+
+
+# Values: section 7 says how they are written, section 3 how long ones are cut.
+
+
+class Value(amp.Argument):
+    """Bytes. A missing or malformed value of a call is BAD_ARGUMENT, not the end of the connection."""
+
+    def retrieve(self, d, name, proto):
+        if name not in d and not self.optional:
+            raise failed("BAD_ARGUMENT", f"'{name.decode(errors='replace')}' is missing")
+        return super().retrieve(d, name, proto)
+
+    def fromString(self, inString):
+        return inString
+
+    def toString(self, inObject):
+        return inObject
+
+
+class Number(Value):
+    def fromString(self, inString):
+        if not re.fullmatch(rb"0|-?[1-9][0-9]{0,18}", inString):
+            raise failed("BAD_ARGUMENT", "a number is malformed")
+        return int(inString)
+
+    def toString(self, inObject):
+        return b"%d" % inObject
+
+
+class Octal(Value):
+    def fromString(self, inString):
+        if not re.fullmatch(rb"[0-7]{1,4}", inString):
+            raise failed("BAD_ARGUMENT", "a mode is malformed")
+        return int(inString, 8)
+
+    def toString(self, inObject):
+        return b"%o" % inObject
+
+
+class Flag(Value):
+    """True: present with the value 1. False: absent."""
+
+    def __init__(self):
+        super().__init__(optional=True)
+
+    def fromBox(self, name, strings, objects, proto):
+        super().fromBox(name, strings, objects, proto)
+        python_name = name.decode().title() if name == b"in" else name.decode()  # as Twisted renames keywords
+        if objects[python_name] not in (None, b"1"):
+            raise failed("BAD_ARGUMENT", f"'{name.decode()}' is a flag")
+        objects[python_name] = objects[python_name] is not None
+
+    def toBox(self, name, strings, objects, proto):
+        python_name = name.decode().title() if name == b"in" else name.decode()
+        objects[python_name] = b"1" if objects.get(python_name) else None
+        super().toBox(name, strings, objects, proto)
+
+
+def cut(box):
+    """Cuts the values of a box that are too long for one key."""
+    for name, value in list(box.items()):
+        for number, begin in enumerate(range(0, len(value), LONGEST)):
+            key = b"%s~%04x" % (name, number) if number else name
+            box[key] = value[begin : begin + LONGEST]
+    return box
+
+
+def join(box):
+    """Joins them again."""
+    for name in [key[: -len(b"~0001")] for key in box if key.endswith(b"~0001")]:
+        parts, key = [], name
+        while key in box:
+            parts.append(box.pop(key))
+            key = b"%s~%04x" % (name, len(parts))
+        if any(len(part) != LONGEST for part in parts[:-1]) or not parts:
+            raise ProtocolError(f"the parts of a long value do not fit: {name!r}")
+        box[name] = b"".join(parts)
+    if any(b"~" in key for key in box):
+        raise ProtocolError("a long value has a gap")
+    return box
+
+
+class LongList(Value):
+    """A list of bytes, each without a zero byte. Whoever sends it calls cut(), whoever receives it join()."""
+
+    def fromString(self, inString):
+        if inString and not inString.endswith(b"\0"):
+            raise failed("BAD_ARGUMENT", "the last element of a list has no end")
+        return inString.split(b"\0")[:-1]
+
+    def toString(self, inObject):
+        return b"".join(element + b"\0" for element in inObject)
+
+
+# Errors: section 8. Twisted wants an exception for each code that a caller may meet.
+
+
+class CallFailed(Exception):
+    """An answer that is an error, as the caller meets it; each code is a subclass."""
+
+    code = "FAILED"
+
+
+CODES = [*errno.errorcode.values(), "AUTH", "BAD_ARGUMENT", "BUSY", "CANCELLED", "FAILED", "TOO_LARGE"]
+ERRORS = {type(code, (CallFailed,), {"code": code}): code.encode() for code in CODES}
+
+
+class Command(amp.Command):
+    errors = ERRORS
+
+
+# The handshake: section 4.
+
+
+class Hello(Command):
+    commandName = b"hello"
+    arguments = [(b"features", Value()), (b"name", Value()), (b"nonce", Value()), (b"versions", Value())]
+    response = [(b"features", Value()), (b"nonce", Value()), (b"version", Value())]
+
+
+class Prove(Command):
+    commandName = b"prove"
+    arguments = [(key, Value(optional=True)) for key in (b"basedir", b"hostname", b"software", b"system", b"mac")]
+    response = [
+        (b"keepalive", Number(optional=True)),
+        (b"reason", Value(optional=True)),
+        (b"refused", Value(optional=True)),
+        (b"retry", Number(optional=True)),
+    ]
+
+
+# Stream boxes, which nobody answers: sections 5 and 6.
+
+
+class Data(Command):
+    commandName = b"data"
+    arguments = [(b"data", Value()), (b"op", Value()), (b"stream", Value()), (b"total", Number(optional=True))]
+    requiresAnswer = False
+
+
+class End(Command):
+    commandName = b"end"
+    arguments = [(b"op", Value()), (b"stream", Value())]
+    requiresAnswer = False
+
+
+class Credit(Command):
+    commandName = b"credit"
+    arguments = [(b"bytes", Number()), (b"op", Value()), (b"stream", Value())]
+    requiresAnswer = False
+
+
+class Cancel(Command):
+    commandName = b"cancel"
+    arguments = [(b"op", Value())]
+    requiresAnswer = False
+
+
+class Goodbye(Command):
+    commandName = b"goodbye"
+    arguments = [(b"reason", Value(optional=True)), (b"retry", Number(optional=True))]
+    requiresAnswer = False
+
+
+STREAM_BOXES = {box.commandName for box in (Data, End, Credit, Cancel, Goodbye)}
+
+
+# Operations: section 7.
+
+
+class Ping(Command):
+    commandName = b"ping"
+
+
+class SetCwd(Command):
+    commandName = b"set_cwd"
+    arguments = [(b"path", Value(optional=True))]
+    response = [(b"path", Value())]
+
+
+class Getenv(Command):
+    commandName = b"getenv"
+    response = [(b"env", LongList())]
+
+
+class Info(Command):
+    commandName = b"info"
+    response = [(b"files", LongList())]
+
+
+class Mkdir(Command):
+    commandName = b"mkdir"
+    arguments = [(b"path", Value()), (b"mode", Octal(optional=True))]
+
+
+class Remove(Command):
+    commandName = b"remove"
+    arguments = [(b"path", Value()), (b"op", Value())]
+
+
+class Rename(Command):
+    commandName = b"rename"
+    arguments = [(b"from", Value()), (b"to", Value()), (b"overwrite", Flag())]
+
+
+class Copy(Command):
+    commandName = b"copy"
+    arguments = [(b"from", Value()), (b"to", Value()), (b"overwrite", Flag()), (b"op", Value())]
+
+
+class Stat(Command):
+    commandName = b"stat"
+    arguments = [(b"path", Value()), (b"nofollow", Flag())]
+    response = [
+        (b"type", Value()),
+        (b"size", Number(optional=True)),
+        (b"mode", Octal(optional=True)),
+        (b"mtime", Number(optional=True)),
+    ]
+
+
+class Execute(Command):
+    commandName = b"execute"
+    arguments = [
+        (b"args", LongList()),
+        (b"op", Value()),
+        (b"cwd", Value(optional=True)),
+        (b"env", LongList(optional=True)),
+        (b"unset", LongList(optional=True)),
+        (b"clear_env", Flag()),
+        (b"timeout", Number(optional=True)),
+        (b"kill_after", Number(optional=True)),
+        (b"in", Flag()),
+        (b"out", Value(optional=True)),
+        (b"err", Value(optional=True)),
+    ]
+    response = [
+        (b"exit", Number(optional=True)),
+        (b"signal", Number(optional=True)),
+        (b"timed_out", Flag()),
+        (b"background", Flag()),
+    ]
+
+
+class Send(Command):
+    commandName = b"send"
+    arguments = [(b"path", Value()), (b"overwrite", Flag()), (b"mode", Octal()), (b"op", Value())]
+    response = [(b"bytes", Number())]
+
+
+class Fetch(Command):
+    commandName = b"fetch"
+    arguments = [(b"path", Value()), (b"op", Value())]
+    response = [(b"bytes", Number()), (b"mode", Octal())]
+
+
+# Streams and credit: section 6.
+
+
+class Sender:
+    """The end of a stream that gives. Set `ready` to what is to be called when there is room again."""
+
+    def __init__(self, operation, stream):
+        self.operation, self.stream = operation, stream
+        self.credit = FIRST_WINDOW
+        self.ready = lambda: None
+        operation.senders[stream] = self
+
+    def room(self):
+        """How many bytes may be sent now in one box."""
+        return min(self.credit, LONGEST) if self.credit >= LEAST_COST else 0
+
+    def send(self, data, total=None):
+        """At least one byte, and no more than there is room for."""
+        self.credit -= max(len(data), LEAST_COST)
+        self.operation.box(Data, data=data, stream=self.stream, total=total)
+
+    def end(self):
+        self.operation.box(End, stream=self.stream)
+
+    def granted(self, count):
+        self.credit += count
+        if count == 0 or self.credit > MOST_CREDIT:
+            raise ProtocolError("no such credit can be granted")
+        self.ready()
+
+
+class Receiver:
+    """The end of a stream that takes: calls take(data) and, for the input, end(). What was done with is used(data)."""
+
+    def __init__(self, operation, stream, take, end=None):
+        self.operation, self.stream = operation, stream
+        self.take, self.end = take, end
+        self.credit = FIRST_WINDOW
+        self.unreported = 0
+        self.total = None
+        operation.receivers[stream] = self
+
+    def received(self, data, total):
+        cost = max(len(data), LEAST_COST)
+        if not data or cost > self.credit:
+            raise ProtocolError("more data than was granted, or none")
+        self.credit -= cost
+        if total is not None:
+            self.total = total
+        self.take(data)
+
+    def used(self, data):
+        """Grants it again, as soon as it is worth a box: the sender still has the other half of its window."""
+        self.unreported += max(len(data), LEAST_COST)
+        if self.unreported >= FIRST_WINDOW // 2:
+            self.operation.box(Credit, bytes=self.unreported, stream=self.stream)
+            self.credit += self.unreported
+            self.unreported = 0
+
+
+class Operation:
+    """A call that has streams or can be cancelled; both sides know it by `op`."""
+
+    def __init__(self, peer, op):
+        self.peer, self.op = peer, op
+        self.senders, self.receivers = {}, {}
+        self.cancelled = False
+        self.on_cancel = lambda: None
+        peer.operations[op] = self
+
+    def box(self, command, **values):
+        self.peer.callRemote(command, op=self.op, **values)
+
+    def cancel(self):
+        if not self.cancelled:
+            self.cancelled = True
+            self.on_cancel()
+
+
+# A connection.
+
+
+class Peer(amp.AMP):
+    """One side of a connection after, and before, its welcome. `ended` fires with a sentence when it is over."""
+
+    patience = 10.0  # D of section 5, in seconds
+
+    def __init__(self):
+        super().__init__()
+        self.operations = {}
+        self.is_open = False  # since the welcome
+        self.ended = defer.Deferred()
+        self.farewell = None  # of the other side
+        self.retry = None  # as it wished, in seconds
+        self.alarm = None
+
+    # Hooks of Twisted. These four are public: IBoxReceiver, IBoxSender, IResponderLocator and Protocol.
+
+    def ampBoxReceived(self, box):
+        join(box)
+        super().ampBoxReceived(box)
+
+    def sendBox(self, box):
+        self.said = reactor.seconds()
+        super().sendBox(cut(box))
+
+    def dataReceived(self, data):
+        self.heard = reactor.seconds()
+        super().dataReceived(data)
+
+    def connectionLost(self, reason):
+        self.is_open = False
+        if self.alarm:
+            self.alarm.cancel()
+            self.alarm = None
+        super().connectionLost(reason)  # fails all calls
+
+    # Liveness and the end: section 5.
+
+    def open(self, keepalive):
+        """From now on calls are served and made. `keepalive` in milliseconds, as in the welcome."""
+        self.is_open = True
+        self.keepalive = keepalive / 1000
+        self.is_pinging = False
+        self.heard = self.said = reactor.seconds()
+        self.alarm = reactor.callLater(self.keepalive, self.look_around)
+
+    def look_around(self):
+        self.alarm = None
+        now = reactor.seconds()
+        dead = self.heard + self.keepalive + self.patience
+        if now >= dead:
+            self.farewell = "it has not been heard of for too long"
+            self.transport.abortConnection()
+            return
+        if not self.is_pinging and now >= self.said + self.keepalive:
+            self.is_pinging = True
+            self.callRemote(Ping).addCallbacks(self.pong, lambda lost: None)
+        quiet = now if self.is_pinging else self.said
+        self.alarm = reactor.callLater(min(quiet + self.keepalive, dead) - now, self.look_around)
+
+    def pong(self, answer):
+        self.is_pinging = False
+
+    @Ping.responder
+    def on_ping(self):
+        return {}
+
+    def say_goodbye(self, reason, retry=None):
+        if self.is_open:
+            self.callRemote(Goodbye, reason=reason.encode()[:256], retry=retry)
+        if self.transport:
+            self.transport.loseConnection()
+
+    @Goodbye.responder
+    def on_goodbye(self, reason, retry):
+        self.farewell = (reason or b"").decode(errors="replace")
+        self.retry = None if retry is None else retry / 1000
+        self.transport.loseConnection()
+        return {}
+
+    # Stream boxes. Those of an operation that is over may have crossed its answer.
+
+    @Data.responder
+    def on_data(self, op, stream, data, total):
+        if op in self.operations and stream in self.operations[op].receivers:
+            self.operations[op].receivers[stream].received(data, total)
+        return {}
+
+    @End.responder
+    def on_end(self, op, stream):
+        if op in self.operations and stream in self.operations[op].receivers:
+            self.operations[op].receivers[stream].end()
+        return {}
+
+    @Credit.responder
+    def on_credit(self, bytes, op, stream):
+        if op in self.operations and stream in self.operations[op].senders:
+            self.operations[op].senders[stream].granted(bytes)
+        return {}
+
+    @Cancel.responder
+    def on_cancel(self, op):
+        if op in self.operations:
+            self.operations[op].cancel()
+        return {}

@@ -1,0 +1,660 @@
+#!/usr/bin/env python3
+# slave: a remsh 2 slave made of stock Twisted AMP and docs/protocol.md. The model for who writes one in another language.
+#
+#     slave.py MASTER [NAME [BASEDIR]]        MASTER: HOST:PORT or unix:PATH
+#
+# Beside what the document leaves to each slave it does without a few things: it finds the descendants of a command by
+# their session, and so not those that have made one of their own; it renames without `overwrite` in two steps, between
+# which somebody else may put a file in the way; and a tree that is over 900 directories deep is not removed.
+
+import collections
+import errno
+import os
+import random
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+
+try:
+    from twisted.internet import abstract, defer, endpoints, error, protocol, reactor, task, threads
+    from twisted.protocols import amp
+    from twisted.python import failure
+except ImportError:
+    sys.exit(77)  # to Meson: skipped
+
+from remsh_amp import *  # noqa: F403: the vocabulary of the protocol
+
+
+class Slave(Peer):
+    """One session on a master. `extra`: operations of the owner's own, by name: function(slave, arguments, operation)."""
+
+    def __init__(self, name, basedir, extra={}):
+        super().__init__()
+        os.makedirs(basedir, exist_ok=True)
+        self.name = name
+        self.basedir = self.directory = os.path.realpath(os.fsencode(basedir))
+        self.extra = extra
+        self.open_calls = 0
+
+    # The handshake, section 4: hello, challenge, prove, welcome.
+
+    def connectionMade(self):
+        super().connectionMade()
+        self.too_late = reactor.callLater(20, self.transport.abortConnection)
+        self.register().addErrback(self.not_registered)
+
+    @defer.inlineCallbacks
+    def register(self):
+        nonce = os.urandom(32)
+        challenge = yield self.callRemote(Hello, features=b"", name=self.name, nonce=nonce, versions=b"2")
+        if challenge["version"] != b"2" or challenge["features"] or len(challenge["nonce"]) != 32:
+            raise ProtocolError("the challenge is not one")
+        if challenge["nonce"] == nonce:
+            raise ProtocolError("the master has no nonce of its own")
+        welcome = yield self.callRemote(
+            Prove,
+            basedir=self.basedir[:1024],
+            hostname=socket.gethostname().encode()[:255],
+            software=b"remsh-twisted",
+            system=sys.platform.encode(),
+        )
+        if welcome["refused"] is not None:
+            self.retry = welcome["retry"] and welcome["retry"] / 1000
+            raise ProtocolError(f"refused: {(welcome['reason'] or b'').decode(errors='replace')}")
+        if not welcome["keepalive"]:
+            raise ProtocolError("the welcome is not one")
+        self.too_late.cancel()
+        self.open(welcome["keepalive"])
+
+    def not_registered(self, failure):
+        self.farewell = self.farewell or failure.getErrorMessage()
+        if self.transport:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason):
+        if self.too_late.active():
+            self.too_late.cancel()
+        super().connectionLost(reason)
+        for operation in list(self.operations.values()):
+            operation.cancel()
+        self.end_if_idle()
+
+    def end_if_idle(self):
+        """Commands are ended with the connection, and then it is over."""
+        if self.transport is None and not self.open_calls and not self.ended.called:
+            self.ended.callback(self.farewell or "the connection was lost")
+
+    # Calls: sections 2, 7 and 10.
+
+    def locateResponder(self, name):
+        responder = super().locateResponder(name)
+        return lambda box: self.respond(name, responder, box)
+
+    def respond(self, name, responder, box):
+        if not self.is_open:
+            raise ProtocolError("a call before the welcome")
+        if name in STREAM_BOXES and b"_ask" not in box:
+            return responder(box)
+        if b"_ask" not in box:
+            return {}  # nobody waits for it: not for us
+        return self.serve(name, responder, box)
+
+    @defer.inlineCallbacks
+    def serve(self, name, responder, box):
+        """Makes whatever goes wrong an answer: what Twisted does not know as an error would end the connection."""
+        op = box.get(b"op")
+        if op in self.operations:
+            raise ProtocolError("this op is in use")
+        self.open_calls += 1
+        operation = Operation(self, op) if op is not None else None
+        try:
+            if self.open_calls > 1024:
+                raise failed("BUSY", "too many operations wait already")
+            if responder and name not in STREAM_BOXES:
+                answer = yield responder(box)
+            elif name in self.extra:
+                arguments = {key: value for key, value in box.items() if key != b"op" and not key.startswith(b"_")}
+                answer = yield self.extra[name](self, arguments, operation)
+            else:
+                raise failed("UNHANDLED", f"there is no operation '{name.decode(errors='replace')}'")
+            return amp.Box(answer)
+        except amp.RemoteAmpError:
+            raise
+        except OSError as problem:
+            raise failed(errno.errorcode.get(problem.errno, "FAILED"), self.describe(problem))
+        except Exception as problem:
+            raise failed("FAILED", str(problem) or repr(problem))
+        finally:
+            self.open_calls -= 1
+            if operation:
+                del self.operations[op]
+            reactor.callLater(0, self.end_if_idle)
+
+    @staticmethod
+    def describe(problem):
+        """The system's words, the name that it is about, and what we know beyond that."""
+        words = os.strerror(problem.errno) if problem.errno else str(problem)
+        if problem.filename is not None:
+            words = f"{os.fsdecode(problem.filename)!a}: {words}"
+        return words if problem.strerror in (None, os.strerror(problem.errno)) else f"{words} ({problem.strerror})"
+
+    def path(self, path):
+        if not path or b"\0" in path:
+            raise failed("BAD_ARGUMENT", "a path is empty or contains a zero byte")
+        return os.path.join(self.directory, path)
+
+    # Operations on names.
+
+    @SetCwd.responder
+    def set_cwd(self, path):
+        directory = self.basedir
+        if path is not None:
+            directory = os.path.realpath(self.path(path) if path else self.directory)
+        with os.scandir(directory):  # it is one, and can be entered
+            self.directory = directory
+        return {"path": directory}
+
+    @Getenv.responder
+    def getenv(self):
+        return {"env": [name + b"=" + value for name, value in os.environb.items()]}
+
+    @Info.responder
+    def info(self):
+        files = []
+        try:
+            entries = sorted(os.scandir(os.path.join(self.basedir, b"info")), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            entries = []
+        for entry in entries:
+            if entry.is_file() and entry.stat().st_size <= 65536:
+                with open(entry.path, "rb") as file:
+                    content = file.read(65537)
+                if b"\0" not in content and len(content) <= 65536:
+                    files += [entry.name, content]
+        if sum(len(part) + 1 for part in files) > 1024 * 1024:
+            raise failed("TOO_LARGE", "the files in info are too large")
+        return {"files": files}
+
+    @Mkdir.responder
+    def mkdir(self, path, mode):
+        path = self.path(path)
+        is_new = not os.path.isdir(path)
+        os.makedirs(path, exist_ok=True)
+        if is_new and mode is not None:
+            os.chmod(path, mode)
+        return {}
+
+    @Remove.responder
+    def remove(self, path, op):
+        path = self.path(path)
+        if os.path.basename(path) in (b".", b".."):
+            raise OSError(errno.EINVAL, "this cannot be removed", path)
+        return threads.deferToThread(remove_tree, path, self.operations[op]).addCallback(lambda _: {})
+
+    @Rename.responder
+    def rename(self, From, to, overwrite):
+        From, to = self.path(From), self.path(to)
+        os.lstat(From)
+        if not overwrite and os.path.lexists(to):
+            raise FileExistsError(errno.EEXIST, "it is there already", to)
+        os.rename(From, to)
+        return {}
+
+    @Copy.responder
+    def copy(self, From, to, overwrite, op):
+        return threads.deferToThread(
+            copy_file, self.path(From), self.path(to), overwrite, self.operations[op]
+        ).addCallback(lambda _: {})
+
+    @Stat.responder
+    def stat(self, path, nofollow):
+        try:
+            found = os.stat(self.path(path), follow_symlinks=not nofollow)
+        except FileNotFoundError:
+            return {"type": b"missing"}
+        types = {
+            stat.S_IFREG: b"file",
+            stat.S_IFDIR: b"directory",
+            stat.S_IFLNK: b"symlink",
+            stat.S_IFIFO: b"fifo",
+            stat.S_IFSOCK: b"socket",
+            stat.S_IFCHR: b"character-device",
+            stat.S_IFBLK: b"block-device",
+        }
+        return {
+            "type": types.get(stat.S_IFMT(found.st_mode), b"unknown"),
+            "size": found.st_size,
+            "mode": stat.S_IMODE(found.st_mode),
+            "mtime": found.st_mtime_ns,
+        }
+
+    # Transfers.
+
+    @Send.responder
+    def send(self, path, overwrite, mode, op):
+        operation = self.operations[op]
+        done = defer.Deferred(canceller=cancelled)
+        file = NewFile(self.path(path), overwrite)
+
+        def take(data):
+            try:
+                file.write(data)
+                incoming.used(data)
+            except OSError:
+                give_up()
+
+        def end():
+            try:
+                file.finish(mode)
+                settle(done, {"bytes": file.size})
+            except OSError:
+                give_up()
+
+        def give_up():
+            incoming.take = lambda data: None
+            settle(done, failure.Failure())
+
+        incoming = Receiver(operation, b"in", take, end)
+        operation.on_cancel = done.cancel
+        return done.addBoth(file.discard)
+
+    @Fetch.responder
+    def fetch(self, path, op):
+        operation = self.operations[op]
+        done = defer.Deferred(canceller=cancelled)
+        file, found = open_regular(self.path(path))
+        out = Sender(operation, b"out")
+        sent = 0
+
+        def give():
+            nonlocal sent
+            try:
+                while not done.called and out.room():
+                    data = os.read(file, out.room())
+                    if not data:
+                        settle(done, {"bytes": sent, "mode": stat.S_IMODE(found.st_mode)})
+                        return
+                    out.send(data, total=found.st_size or None if not sent else None)
+                    sent += len(data)
+            except OSError:
+                settle(done, failure.Failure())
+
+        def close(result):
+            os.close(file)
+            return result
+
+        out.ready = give
+        operation.on_cancel = done.cancel
+        give()
+        return done.addBoth(close)
+
+    @Execute.responder
+    def execute(self, args, op, cwd, env, unset, clear_env, timeout, kill_after, In, out, err):
+        if not args or out not in (None, b"stream") or err not in (None, b"stream", b"merge"):
+            raise failed("BAD_ARGUMENT", "'args', 'out' or 'err' is malformed")
+        environment = {} if clear_env else dict(os.environb)
+        environment.update(entry.split(b"=", 1) for entry in env or [])
+        for name in unset or []:
+            environment.pop(name, None)
+        command = RunningCommand(self.operations[op], 2.0 if kill_after is None else kill_after / 1000)
+        return command.start(args, self.path(cwd or b"."), environment, timeout, In, out, err)
+
+
+def cancelled(deferred):
+    deferred.errback(failed("CANCELLED", "the master does not want it any more"))
+
+
+def settle(deferred, result):
+    """Ends an operation that may have been ended before, by another event."""
+    if not deferred.called:
+        deferred.callback(result)
+
+
+# Files.
+
+
+def remove_tree(path, operation):
+    """On a thread of its own. Symbolic links are removed, not followed."""
+    if operation.cancelled:
+        raise failed("CANCELLED", "the master does not want it any more")
+    try:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            os.unlink(path)
+            return
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            os.chmod(path, 0o700)
+        for name in os.listdir(path):
+            remove_tree(os.path.join(path, name), operation)
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass  # somebody else was faster
+
+
+def open_regular(path):
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(file)
+    if stat.S_ISREG(found.st_mode):
+        return file, found
+    os.close(file)
+    problem = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL
+    raise OSError(problem, "not a regular file", path)
+
+
+def copy_file(source, to, overwrite, operation):
+    """On a thread of its own."""
+    source, found = open_regular(source)
+    try:
+        file = NewFile(to, overwrite)
+        try:
+            while data := os.read(source, 1024 * 1024):
+                if operation.cancelled:
+                    raise failed("CANCELLED", "the master does not want it any more")
+                file.write(data)
+            file.finish(found.st_mode & 0o777)
+        finally:
+            file.discard(None)
+    finally:
+        os.close(source)
+
+
+class NewFile:
+    """A file that appears under its name when it is complete: until then it has another one beside it."""
+
+    def __init__(self, path, overwrite):
+        self.path, self.overwrite, self.size = path, overwrite, 0
+        self.refuse()
+        self.file, self.part = tempfile.mkstemp(prefix=b".part-", dir=os.path.dirname(path))
+
+    def refuse(self):
+        if os.path.basename(self.path) in (b"", b".", b".."):
+            raise IsADirectoryError(errno.EISDIR, "this names no file", self.path)
+        if self.overwrite and os.path.isdir(self.path) and not os.path.islink(self.path):
+            raise IsADirectoryError(errno.EISDIR, "a directory is in the way", self.path)
+        if not self.overwrite and os.path.lexists(self.path):
+            raise FileExistsError(errno.EEXIST, "it is there already", self.path)
+
+    def write(self, data):
+        self.size += len(data)
+        while data:
+            data = data[os.write(self.file, data) :]
+
+    def finish(self, mode):
+        os.fchmod(self.file, mode)
+        if self.overwrite:
+            os.rename(self.part, self.path)
+            self.part = None
+        else:
+            os.link(self.part, self.path)  # fails where somebody else was faster
+
+    def discard(self, result):
+        """After finish(), and instead of it."""
+        os.close(self.file)
+        if self.part:
+            os.unlink(self.part)
+        return result
+
+
+# Commands.
+
+
+class Pipe(abstract.FileDescriptor):
+    """Our end of a pipe, or another descriptor, that the reactor watches."""
+
+    def __init__(self, file):
+        super().__init__(reactor)
+        with file:
+            self.descriptor = os.dup(file.fileno())  # when to close it is ours to say
+        self.is_closed = False
+        os.set_blocking(self.descriptor, False)
+
+    def fileno(self):
+        return self.descriptor
+
+    def close(self):
+        if not self.is_closed:
+            self.is_closed = True
+            self.stopReading()
+            self.stopWriting()
+            # In this round of the reactor there may be more events for it, which must not reach who gets its number.
+            reactor.callLater(0, os.close, self.descriptor)
+
+
+class Output(Pipe):
+    """From a pipe of a command to a stream, as far as its credit reaches."""
+
+    def __init__(self, command, pipe, stream):
+        super().__init__(pipe)
+        self.command = command
+        self.sender = Sender(command.operation, stream)
+        self.sender.ready = self.pump
+        self.left_open = False
+
+    def doRead(self):
+        self.pump()
+
+    def connectionLost(self, reason):
+        self.pump()  # the other end is closed, but there may be bytes in between
+
+    def pump(self):
+        while not self.is_closed:
+            room = self.sender.room()
+            if not room:
+                self.stopReading()  # until there is credit
+                return
+            try:
+                data = os.read(self.descriptor, room)
+            except BlockingIOError:
+                if self.command.exit is None:
+                    self.startReading()
+                    return
+                self.left_open = True  # by processes that it left behind
+                data = b""
+            if data:
+                self.sender.send(data)
+            else:
+                self.close()
+                self.command.look()
+
+
+class Input(Pipe):
+    """From the stream `in` to the pipe of a command. What is written is granted again."""
+
+    def __init__(self, command, pipe):
+        super().__init__(pipe)
+        self.waiting = collections.deque()
+        self.written = 0  # of the first that waits
+        self.at_end = False
+        self.receiver = Receiver(command.operation, b"in", self.take, self.end)
+
+    def take(self, data):
+        if self.is_closed:
+            self.receiver.used(data)  # a command need not read
+        else:
+            self.waiting.append(data)
+            self.startWriting()
+
+    def end(self):
+        self.at_end = True
+        self.doWrite()
+
+    def doWrite(self):
+        while self.waiting and not self.is_closed:
+            try:
+                self.written += os.write(self.descriptor, self.waiting[0][self.written :])
+            except BlockingIOError:
+                return
+            except OSError:
+                self.close()
+                return
+            if self.written == len(self.waiting[0]):
+                self.receiver.used(self.waiting.popleft())
+                self.written = 0
+        self.stopWriting()
+        if self.at_end:
+            self.close()
+
+    def connectionLost(self, reason):
+        self.close()
+
+    def close(self):
+        super().close()
+        while self.waiting:
+            self.receiver.used(self.waiting.popleft())
+
+
+class Exit(Pipe):
+    """Tells when a process has ended."""
+
+    def __init__(self, pid, then):
+        super().__init__(os.fdopen(os.pidfd_open(pid), "rb", buffering=0))
+        self.then = then
+        self.startReading()
+
+    def doRead(self):
+        self.close()
+        self.then()
+
+
+class RunningCommand:
+    """A command, in a session of its own, from its start until it is answered."""
+
+    def __init__(self, operation, kill_after):
+        self.operation, self.kill_after = operation, kill_after
+        self.outputs, self.input = [], None
+        self.exit = None
+        self.timed_out = self.is_killed = False
+        self.alarms = []
+        self.done = defer.Deferred()
+
+    def start(self, args, cwd, environment, timeout, has_input, out, err):
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            self.process = subprocess.Popen(
+                args,
+                bufsize=0,
+                cwd=cwd,
+                env=environment,
+                stdin=pipe if has_input else null,
+                stdout=pipe if out else null,
+                stderr={None: null, b"stream": pipe, b"merge": subprocess.STDOUT}[err],
+                start_new_session=True,
+            )
+        except FileNotFoundError as problem:
+            if os.path.exists(os.path.join(cwd, args[0])) and problem.filename != cwd:
+                problem.strerror = "its interpreter is missing"
+            raise
+        for pipe, stream in ((self.process.stdout, b"out"), (self.process.stderr, b"err")):
+            if pipe:
+                self.outputs.append(Output(self, pipe, stream))
+                self.outputs[-1].startReading()
+        if has_input:
+            self.input = Input(self, self.process.stdin)
+        Exit(self.process.pid, self.has_ended)
+        if timeout is not None:
+            self.alarms.append(reactor.callLater(timeout / 1000, self.time_is_over))
+        self.operation.on_cancel = self.kill
+        return self.done
+
+    def has_ended(self):
+        self.exit = self.process.wait()
+        for output in self.outputs:
+            output.pump()
+        self.look()
+
+    def time_is_over(self):
+        if self.exit is None:
+            self.timed_out = True
+            self.kill()
+
+    def kill(self):
+        """SIGTERM, after a while SIGKILL, and when that does not help either it is given up."""
+        if not self.is_killed:
+            self.is_killed = True
+            self.alarms.append(reactor.callLater(self.kill_after, self.signal, signal.SIGKILL))
+            self.alarms.append(reactor.callLater(self.kill_after + 10, self.finish, failed("FAILED", "it does not end")))
+            self.signal(signal.SIGTERM)
+            self.look()
+
+    def signal(self, number):
+        for pid in self.members():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def members(self):
+        """Every process of its session that runs."""
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    state, _, _, session = file.read().rpartition(b")")[2].split()[:4]
+            except OSError:
+                continue  # it has ended just now
+            if int(session) == self.process.pid and state not in (b"Z", b"X"):
+                yield int(name)
+
+    def look(self):
+        """Answers as soon as nothing is missing."""
+        if self.done.called or self.exit is None:
+            return
+        if self.is_killed and any(self.members()):
+            reactor.callLater(0.01, self.look)
+        elif self.operation.cancelled:
+            self.finish(failed("CANCELLED", "the master does not want it any more"))
+        elif all(output.is_closed for output in self.outputs):
+            code = {"exit": self.exit} if self.exit >= 0 else {"signal": -self.exit}
+            left_open = any(output.left_open for output in self.outputs)
+            self.finish({**code, "timed_out": self.timed_out, "background": left_open})
+
+    def finish(self, result):
+        for alarm in self.alarms:
+            if alarm.active():
+                alarm.cancel()
+        for stream in [*self.outputs, self.input]:
+            if stream:
+                stream.close()
+        if not self.done.called:
+            self.done.errback(result) if isinstance(result, Exception) else self.done.callback(result)
+
+
+# The program.
+
+
+def endpoint(master):
+    if master.startswith("unix:"):
+        return endpoints.UNIXClientEndpoint(reactor, master[len("unix:") :])
+    host, _, port = master.rpartition(":")
+    return endpoints.TCP4ClientEndpoint(reactor, host, int(port))
+
+
+async def serve(master, make_slave):
+    """One connection, until it is over. Returns how long the master wants to be left alone, in seconds, or None."""
+    try:
+        slave = await endpoint(master).connect(protocol.Factory.forProtocol(make_slave))
+    except error.ConnectError as problem:
+        print(f"slave: {master}: {problem}", file=sys.stderr)
+        return None
+    print(f"slave: {master}: {await slave.ended}", file=sys.stderr)
+    return slave.retry
+
+
+async def serve_for_ever(master, make_slave):
+    pause = 0.5
+    while True:
+        begin = reactor.seconds()
+        retry = await serve(master, make_slave)
+        pause = 0.5 if reactor.seconds() > begin + 60 else min(pause * 2, 60)
+        await task.deferLater(reactor, random.uniform(0, pause) if retry is None else retry)
+
+
+def main(master, name=socket.gethostname(), basedir="."):
+    task.react(lambda _: defer.ensureDeferred(serve_for_ever(master, lambda: Slave(name.encode(), basedir))))
+
+
+if __name__ == "__main__":
+    if not 2 <= len(sys.argv) <= 4:
+        sys.exit("usage: slave.py MASTER [NAME [BASEDIR]]")
+    main(*sys.argv[1:])
