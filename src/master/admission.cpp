@@ -16,14 +16,13 @@ namespace remsh {
 
 namespace {
 
-using auth::MasterHandshake;
 using auth::Refusal;
 
 /// When a slave whose name is taken may try again.
 constexpr std::chrono::milliseconds name_retry{2000};
 
-MasterHandshake::Options handshake_options() {
-  MasterHandshake::Options options;
+auth::MasterHandshake::Options handshake_options() {
+  auth::MasterHandshake::Options options;
   options.nonce.resize(auth::nonce_size);
   random_bytes(options.nonce);
   return options;
@@ -98,19 +97,40 @@ std::shared_ptr<Remsh2Group> Admissions::group() {
   options.keepalive = options_.keepalive;
   options.patience = options_.keepalive_patience;
   const auto weak = weak_from_this();
-  group_ = std::make_shared<Remsh2Group>(
-      loop_, options,
-      [weak](std::function<void()> function) {
-        if (const auto self = weak.lock()) self->run_service(&Runtime::farewells, std::move(function));
-      },
-      [weak](const Remsh2Backend& backend, const Failure& failure) {
-        const auto self = weak.lock();
-        if (!self || !backend.was_open()) return;
-        const bool is_breach = failure.code == Errc::protocol_error;
-        self->log(is_breach ? LogLevel::warning : LogLevel::info, std::string(backend.name()),
-                  "disconnected: " + failure.message);
-      });
+  group_ = std::make_shared<Remsh2Group>(loop_, options, run_farewell(),
+                                         [weak](const Remsh2Backend& backend, const Failure& failure) {
+                                           const auto self = weak.lock();
+                                           if (self && backend.was_open())
+                                             self->log_end(std::string(backend.name()), failure);
+                                         });
   return group_;
+}
+
+std::function<void(std::function<void()>)> Admissions::run_farewell() {
+  return [weak = weak_from_this()](std::function<void()> function) {
+    if (const auto self = weak.lock()) self->run_service(&Runtime::farewells, std::move(function));
+  };
+}
+
+void Admissions::log_end(const std::string& name, const Failure& failure) const {
+  const bool is_breach = failure.code == Errc::protocol_error;
+  log(is_breach ? LogLevel::warning : LogLevel::info, name, "disconnected: " + failure.message);
+}
+
+bool Admissions::add(const std::shared_ptr<Remsh1Backend>& original) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(originals_, [](const auto& entry) { return entry.expired(); });
+  originals_.push_back(original);
+  return !shutting_down_;
+}
+
+std::vector<std::shared_ptr<Remsh1Backend>> Admissions::originals() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Remsh1Backend>> all;
+  for (const auto& entry : originals_) {
+    if (auto original = entry.lock()) all.push_back(std::move(original));
+  }
+  return all;
 }
 
 void Admissions::run_service(ServiceThreads& (Runtime::*kind)() noexcept, std::function<void()> function) {
@@ -169,12 +189,17 @@ void Admissions::shut_down() {
   const auto peers = [&group] { return group ? group->all() : std::vector<std::shared_ptr<rpc::Peer>>(); };
   for (const auto& admission : under_way) loop_->post([admission, reason] { admission->abort(reason); });
   for (const auto& peer : peers()) peer->close(reason.message);
+  for (const auto& original : originals()) original->disconnect(reason.message);
   lock.lock();
   changed_.wait(lock, [this] { return under_way_.empty(); });
   lock.unlock();
   for (const auto& peer : peers()) {  // also those that came to be meanwhile
     peer->close(reason.message);
     peer->wait_until_left();
+  }
+  for (const auto& original : originals()) {
+    original->disconnect(reason.message);
+    original->wait_until_left();
   }
   std::promise<void> loop_is_through;  // and so has told all backends
   loop_->post([&loop_is_through] { loop_is_through.set_value(); });
@@ -192,7 +217,7 @@ Admission::Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transpor
       address_(transport->description()),
       transport_(std::move(transport)),
       done_(std::move(done)),
-      handshake_(handshake_options()) {}
+      handshake_(handshake_options(), owner_->options().remsh1) {}
 
 void Admission::begin() {
   if (state_ == State::over) return;
@@ -225,11 +250,11 @@ void Admission::read() {
   std::array<char, 4096> buffer{};
   const IoResult result = transport_->read_some(buffer, Duration::zero());
   if (result.status == IoResult::Status::would_block) return;
-  MasterHandshake::Step step;
+  AnyHandshake::Step step;
   if (result.status == IoResult::Status::ok) {
     step = handshake_.feed(BytesView(buffer.data(), result.bytes));
   } else {
-    step.action = MasterHandshake::Step::Action::close;
+    step.action = AnyHandshake::Step::Action::close;
     step.failure = result.status == IoResult::Status::end
                        ? handshake_.at_end()
                        : Failure{Errc::connection_lost, std::generic_category().message(result.error), result.error};
@@ -237,8 +262,8 @@ void Admission::read() {
   act(std::move(step));
 }
 
-void Admission::act(MasterHandshake::Step step) {
-  using Action = MasterHandshake::Step::Action;
+void Admission::act(AnyHandshake::Step step) {
+  using Action = AnyHandshake::Step::Action;
   switch (step.action) {
     case Action::read: return;
     case Action::send: write(step.bytes); return;
@@ -347,9 +372,9 @@ void Admission::consider() {
     refuse(Refusal::name_in_use, "a slave with the name " + quoted(name_) + " is connected", name_retry);
     return;
   }
-  backend_ = std::make_shared<Remsh2Backend>(owner_->group());
+  make_backend();
   SlaveInit init(SlaveInfo{registration_.name, registration_.hostname, registration_.system, registration_.software,
-                           registration_.basedir, registration_.features, address_, "remsh 2"},
+                           registration_.basedir, registration_.features, address_, original_ ? "remsh 1" : "remsh 2"},
                  backend_);
   try {
     const SlaveFactory& factory = owner_->options().slave_class;
@@ -366,6 +391,16 @@ void Admission::consider() {
     return;
   }
   owner_->loop()->post([self = shared_from_this()] { self->welcome(); });
+}
+
+void Admission::make_backend() {
+  if (handshake_.is_original()) {
+    original_ = std::make_shared<Remsh1Backend>(owner_->run_farewell());
+    backend_ = original_;
+  } else {
+    remsh2_ = std::make_shared<Remsh2Backend>(owner_->group());
+    backend_ = remsh2_;
+  }
 }
 
 void Admission::refuse(Refusal refusal, std::string reason, std::optional<std::chrono::milliseconds> retry) {
@@ -391,7 +426,7 @@ void Admission::welcome() {
   }
   if (gone_) {
     let_go();
-    backend_->fail(*gone_);
+    fail(*gone_);
     owner_->run_service(&Runtime::admissions,
                         [self = shared_from_this()] { self->finish(std::move(*self->gone_)); });  // with its slave
     return;
@@ -400,9 +435,30 @@ void Admission::welcome() {
   transport_->disarm_for_good(owner_->loop()->watcher());
   owner_->loop()->remove(slot_);
   has_slot_ = false;
-  backend_->open(std::move(transport_));
-  if (owner_->is_shutting_down()) backend_->close("the master shuts down");
+  open();
   owner_->run_service(&Runtime::admissions, [self = shared_from_this()] { self->set_up(); });
+}
+
+void Admission::open() {
+  if (!original_) {
+    remsh2_->open(std::move(transport_));
+    if (owner_->is_shutting_down()) remsh2_->close("the master shuts down");
+    return;
+  }
+  const bool stays = owner_->add(original_);
+  original_->open(std::move(transport_), owner_->loop(),
+                  [owner = std::weak_ptr(owner_), name = name_](const Failure& failure) {
+                    if (const auto admissions = owner.lock()) admissions->log_end(name, failure);
+                  });
+  if (!stays) original_->disconnect("the master shuts down");
+}
+
+void Admission::fail(const Failure& failure) {
+  if (original_) {
+    original_->fail(failure);
+  } else {
+    remsh2_->fail(failure);
+  }
 }
 
 // --- and on a service thread
@@ -447,6 +503,8 @@ void Admission::finish(Result<std::shared_ptr<Slave>> result) {
   }
   slave_.reset();
   backend_.reset();
+  remsh2_.reset();
+  original_.reset();
   if (done_) std::exchange(done_, nullptr)(std::move(result));
   owner_->ended(shared_from_this());
 }

@@ -3,6 +3,9 @@
 
 #include "auth/handshake.hpp"
 #include "base/result.hpp"
+#include "master/any_handshake.hpp"
+#include "master/backend.hpp"
+#include "master/remsh1_backend.hpp"
 #include "master/remsh2_backend.hpp"
 #include "master/runtime.hpp"
 
@@ -16,6 +19,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace remsh {
 
@@ -47,6 +51,11 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   /// Runs a function on a service thread of one kind; shut_down() waits for it.
   void run_service(ServiceThreads& (Runtime::*kind)() noexcept, std::function<void()> function);
   [[nodiscard]] std::shared_ptr<Remsh2Group> group();
+  [[nodiscard]] std::function<void(std::function<void()>)> run_farewell();
+  /// False where we are shutting down.
+  bool add(const std::shared_ptr<Remsh1Backend>& original);
+  [[nodiscard]] std::vector<std::shared_ptr<Remsh1Backend>> originals() const;
+  void log_end(const std::string& name, const Failure& failure) const;
   bool claim(const std::string& name);
   void release(const std::string& name);
   void accepted(const std::shared_ptr<Slave>& slave);
@@ -63,7 +72,8 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   unsigned services_ = 0;  // functions on service threads
   std::set<std::shared_ptr<Admission>> under_way_;
   std::set<std::string> claimed_;       // names of those between their prove and the collection
-  std::shared_ptr<Remsh2Group> group_;  // of all the slaves
+  std::shared_ptr<Remsh2Group> group_;  // of all the slaves but the original ones
+  std::vector<std::weak_ptr<Remsh1Backend>> originals_;
   std::weak_ptr<Slave> last_accepted_;
 };
 
@@ -86,18 +96,21 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
 
   // On the loop.
   void read();
-  void act(auth::MasterHandshake::Step step);
+  void act(AnyHandshake::Step step);
   void write(const Bytes& bytes);
   void arm();
   void set_timer(Duration wait, void (Admission::*expired)());
   void too_late();
   void send_failure();
   void welcome();
+  void open();
+  void fail(const Failure& failure);
   void refuse_now();
   void let_go();
 
   // On a service thread.
   void consider();
+  void make_backend();
   [[nodiscard]] bool is_name_free();
   void set_up();
   void refuse(auth::Refusal refusal, std::string reason, std::optional<std::chrono::milliseconds> retry = {});
@@ -108,7 +121,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   const std::string address_;
   std::unique_ptr<Transport> transport_;
   Admissions::Done done_;
-  auth::MasterHandshake handshake_;
+  AnyHandshake handshake_;
   State state_ = State::handshake;
   std::uint32_t slot_ = 0;
   bool has_slot_ = false;
@@ -131,7 +144,9 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   bool has_claim_ = false;
   Registration registration_;
   std::string name_;
-  std::shared_ptr<Remsh2Backend> backend_;
+  std::shared_ptr<Backend> backend_;  // which is one of these two:
+  std::shared_ptr<Remsh2Backend> remsh2_;
+  std::shared_ptr<Remsh1Backend> original_;  // the slave's, where it is an original one
   std::shared_ptr<Slave> slave_;
 };
 

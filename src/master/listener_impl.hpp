@@ -19,6 +19,7 @@ template <class Options>
 ListenerOptions base_options(const Options& options) {
   ListenerOptions base{.slave_collection = options.slave_collection};
   base.slave_class = options.slave_class;
+  if constexpr (requires { options.remsh1; }) base.remsh1 = options.remsh1;
   base.keepalive = options.keepalive;
   base.keepalive_patience = options.keepalive_patience;
   base.handshake_timeout = options.handshake_timeout;

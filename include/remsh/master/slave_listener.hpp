@@ -44,6 +44,9 @@ struct ListenerOptions {
   SlaveCollection& slave_collection;
   SlaveFactory slave_class = {};  ///< empty: makes remsh::Slave
 
+  /// Take slaves of the original remsh too, which speak remsh 1: docs/remsh1.md says what they cannot do.
+  bool remsh1 = false;
+
   std::chrono::milliseconds keepalive{10000};           ///< how long either side may be silent before it pings
   std::chrono::milliseconds keepalive_patience{10000};  ///< how much longer until it is taken for dead
   std::chrono::milliseconds handshake_timeout{10000};   ///< from connect to registered, whatever bytes come

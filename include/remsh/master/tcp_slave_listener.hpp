@@ -16,6 +16,8 @@ struct TcpListenerOptions {
   std::uint16_t port = 0;  ///< 0: the system picks one, see address()
   int backlog = 4096;
 
+  bool remsh1 = false;  ///< take slaves of the original remsh too: docs/remsh1.md says what they cannot do
+
   bool tcp_keepalive = true;                          ///< SO_KEEPALIVE on every connection
   std::chrono::milliseconds tcp_user_timeout{20000};  ///< TCP_USER_TIMEOUT, where the system has it; 0: leave it alone
 

@@ -1,0 +1,142 @@
+// Remsh1Backend: drives an original slave, which speaks remsh 1.
+#pragma once
+
+#include "master/backend.hpp"
+#include "remsh1/master_session.hpp"
+#include "transport/loop.hpp"
+
+#include <remsh/connection/box_codec.hpp>
+#include <remsh/transport/transport.hpp>
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+namespace remsh {
+
+/// A Backend over one connection to a slave that does one thing at a time: operations take turns, in their order. Made
+/// before its connection is open, as the other one: until open() every operation fails with connection_lost.
+/// Thread-safe. docs/remsh1.md says what it cannot do, which it refuses before anything is sent.
+///
+/// The io thread reads, always, so that the end of an idle slave is seen; who has the turn waits for what it finds. All
+/// write, each what fits without waiting, and the io thread the rest. Who leaves in the middle of its turn leaves it to
+/// the io thread, which brings it to its end: it hears the slave out, and undoes what was left half done.
+class Remsh1Backend final : public Backend, public Watched, public std::enable_shared_from_this<Remsh1Backend> {
+ public:
+  /// `run_service` runs a function on a thread that may block.
+  explicit Remsh1Backend(std::function<void(std::function<void()>)> run_service)
+      : run_service_(std::move(run_service)) {}
+  Remsh1Backend(const Remsh1Backend&) = delete;
+  Remsh1Backend& operator=(const Remsh1Backend&) = delete;
+  ~Remsh1Backend() override;
+
+  /// The slave has been told that it is registered. Once; before anybody is to use it. `on_end` is called on the loop,
+  /// once, when the connection has ended.
+  void open(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop,
+            std::function<void(const Failure&)> on_end);
+
+  /// The connection never came to be open.
+  void fail(Failure failure);
+
+  /// Waits until the connection has ended and all callers have left. After open() and disconnect(); never on the loop
+  /// or in a callback.
+  void wait_until_left();
+
+  Result<Bytes> set_cwd(const std::optional<Bytes>& path, const CallOptions& options) override;
+  Result<std::map<Bytes, Bytes>> getenv(const CallOptions& options) override;
+  Result<std::map<Bytes, Bytes>> read_info(const CallOptions& options) override;
+  Result<void> mkdir(const Bytes& path, std::optional<std::uint32_t> mode, const CallOptions& options) override;
+  Result<void> remove(const Bytes& path, const CallOptions& options) override;
+  Result<void> rename(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) override;
+  Result<void> copy(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) override;
+  Result<std::optional<FileInfo>> stat(const Bytes& path, bool follow, const CallOptions& options) override;
+  Result<ExecuteResult> execute(const ExecuteRequest& request, const ExecuteStreams& streams,
+                                const CallOptions& options) override;
+  Result<void> send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
+                    const CallOptions& options) override;
+  Result<FetchedFile> fetch(const Bytes& path, const std::function<void(std::uint64_t)>& size,
+                            const OutputCallback& output, const CallOptions& options) override;
+  Result<Box> call(const std::string& name, const Box& arguments, const CallOptions& options) override;
+
+  /// Waits for its turn; where that does not come before the deadline, the slave is busy, which is no sign of death.
+  Result<void> ping(const CallOptions& options) override;
+
+  void disconnect(const std::string& reason) override;
+  [[nodiscard]] std::optional<Failure> lost() const override;
+  void on_lost(std::unique_ptr<LostCallback> callback) override;
+
+  // Watched
+  void on_ready(std::uint32_t number, Ready directions) override;
+
+ private:
+  using Event = remsh1::MasterSession::Event;
+  class Turn;
+
+  enum class Holder : std::uint8_t {
+    nobody,
+    caller,
+    io_thread,  // the caller has left
+  };
+
+  /// What is still to be done when a turn ends, however it does.
+  struct LastCall {
+    Bytes command;
+    Box arguments;
+    bool is_vital = false;  // where it fails the slave is not as others expect it, and cannot be used
+  };
+
+  // All of these under the mutex.
+  void write(const Box& box);
+  void flush();
+  void rearm();
+  void take_in(const IoResult& result, BytesView bytes);
+  void take(Event event);
+  void settle();
+  void declare_end(Failure failure);
+  [[nodiscard]] std::size_t unwritten() const noexcept { return out_.size() - written_; }
+
+  void bury();
+  static Result<std::optional<FileInfo>> look(Turn& turn, const Bytes& path);
+  static Result<void> change_mode(Turn& turn, const Bytes& path, std::uint32_t mode);
+
+  const std::function<void(std::function<void()>)> run_service_;
+  std::shared_ptr<Loop> loop_;  // this and the next two are written once, by open()
+  std::function<void(const Failure&)> on_end_;
+  std::uint32_t slot_ = 0;
+
+  mutable std::mutex mutex_;
+  std::unique_ptr<Transport> transport_;  // from open() to bury(), both of them on the loop
+  BoxDecoder decoder_{remsh1::limits};
+  remsh1::MasterSession session_;
+  Ready armed_ = Ready::none;
+  std::uint32_t number_ = 0;  // of the last arming
+  Bytes out_;                 // boxes on their way
+  std::size_t written_ = 0;   // of them
+  std::optional<Failure> write_failed_;
+
+  // Turns.
+  std::condition_variable_any turn_changed_;
+  std::deque<const Turn*> waiting_;
+  Holder holder_ = Holder::nobody;
+  std::uint64_t turns_ = 0;
+  std::condition_variable_any happened_;  // for who has the turn
+  std::deque<Event> events_;
+  std::size_t queued_ = 0;  // bytes of data in them
+  std::deque<LastCall> last_calls_;
+  bool is_vital_ = false;  // what is under way, once the caller has left
+
+  // The end.
+  std::optional<Failure> end_;
+  bool is_buried_ = false;
+  unsigned inside_ = 0;
+  std::condition_variable left_;
+  LostCallbacks on_lost_;
+};
+
+}  // namespace remsh

@@ -1,0 +1,709 @@
+// Remsh1Backend: what an original slave is sent, by a script that plays it, and who waits for whom.
+#include "master/remsh1_backend.hpp"
+
+#include "transport/loop.hpp"
+
+#include <doctest/doctest.h>
+#include <remsh/connection/connection.hpp>
+#include <remsh/transport/memory.hpp>
+
+#include <sys/stat.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <functional>
+#include <future>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace remsh;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto ample = 60s;
+
+/// Runs an operation while the test plays the slave.
+template <class Function>
+auto later(Function function) {
+  return std::async(std::launch::async, std::move(function));
+}
+
+template <class T>
+T got(std::future<T>& future) {
+  REQUIRE(future.wait_for(ample) == std::future_status::ready);
+  return future.get();
+}
+
+/// Calls a function when a connection has ended.
+class Told final : public LostCallback {
+ public:
+  explicit Told(std::function<void()> function) : function_(std::move(function)) {}
+  void run() noexcept override { function_(); }
+
+ private:
+  const std::function<void()> function_;
+};
+
+/// A backend and, at the other end, what the test reads and says as its slave. One thread at a time, but for `backend`.
+struct Pair {
+  explicit Pair(std::size_t capacity = 256 * 1024) {
+    auto [ours, theirs] = memory_pair(capacity);
+    raw = theirs.get();
+    slave.emplace(std::move(theirs));
+    backend->on_lost(std::make_unique<Told>([this] { lost.set_value(); }));
+    backend->open(std::move(ours), loop, [this](const Failure& failure) { ended.set_value(failure); });
+  }
+  Pair(const Pair&) = delete;
+  Pair& operator=(const Pair&) = delete;
+  ~Pair() {
+    backend->disconnect("the test is over");
+    backend->wait_until_left();
+    backend.reset();
+    loop->stop();
+  }
+
+  /// Takes the next call, which must be this one; gives its tag.
+  Bytes takes(Box call) {
+    auto box = slave->read_box(ample);
+    REQUIRE(box);
+    const Bytes tag(box->get("_ask").value_or("none"));
+    call.set("_ask", tag);
+    CHECK(*box == call);
+    return tag;
+  }
+  Bytes takes(BytesView command) { return takes(Box{{"_command", command}}); }
+
+  void answers(const Bytes& tag, Box results = {}) {
+    results.set("_answer", tag);
+    slave->send_box(results, ample);
+  }
+  void fails(const Bytes& tag, BytesView text) {
+    slave->send_box({{"_error", tag}, {"_error_code", "0"}, {"_error_description", text}}, ample);
+  }
+  void says(BytesView command, Box arguments = {}) {
+    arguments.set("_ask", "s" + std::to_string(++said));
+    arguments.set("_command", Bytes(command));
+    slave->send_box(arguments, ample);
+  }
+
+  /// Another caller's whole operation, which shows that the turn is free and the slave well.
+  void is_usable() {
+    auto path = later([this] { return backend->set_cwd(std::nullopt, {}); });
+    answers(takes("set_cwd"), {{"cwd", "/start"}});
+    CHECK(*got(path) == "/start");
+  }
+
+  /// All bytes until the end of the stream.
+  [[nodiscard]] Bytes rest() const {
+    Bytes bytes;
+    std::array<char, 4096> buffer{};
+    for (;;) {
+      const IoResult result = raw->read_some(buffer, 10ms);
+      if (result.status == IoResult::Status::would_block) continue;
+      if (result.status != IoResult::Status::ok) return bytes;
+      bytes.append(buffer.data(), result.bytes);
+    }
+  }
+
+  std::shared_ptr<Loop> loop = Loop::start();
+  std::shared_ptr<Remsh1Backend> backend =
+      std::make_shared<Remsh1Backend>([](const std::function<void()>& function) { function(); });
+  Transport* raw = nullptr;
+  std::optional<Connection> slave;
+  int said = 0;
+  std::promise<void> lost;
+  std::promise<Failure> ended;
+};
+
+Failure end_of(Pair& pair) {
+  auto future = pair.ended.get_future();
+  return got(future);
+}
+
+const CallOptions forever;
+
+ExecuteRequest request(std::vector<Bytes> args, const ExecuteOptions& options) { return {std::move(args), &options}; }
+
+Box execute_box(BytesView args, BytesView out = "n", BytesView err = "n") {
+  return Box{{"_command", "execute"}, {"args", args}, {"want_stderr", err}, {"want_stdout", out}};
+}
+
+/// Takes the call that begins a file; gives its temporary name.
+Bytes takes_send(Pair& pair) {
+  const auto box = pair.slave->read_box(ample);
+  REQUIRE(box);
+  CHECK(box->get("_command") == "send");
+  const Bytes name(box->get("dest").value_or(""));
+  pair.answers(Bytes(*box->get("_ask")));
+  return name;
+}
+
+InputCallback text_input(Bytes text) {
+  return [text = std::move(text)](std::span<char> buffer) mutable {
+    const std::size_t count = std::min(buffer.size(), text.size());
+    std::copy_n(text.begin(), count, buffer.begin());
+    text.erase(0, count);
+    return count;
+  };
+}
+
+}  // namespace
+
+TEST_CASE("plain operations have the keys of the original") {
+  Pair pair;
+  auto cwd = later([&] { return pair.backend->set_cwd("d", forever); });
+  pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", "d"}}), {{"cwd", "/start/d"}});
+  CHECK(*got(cwd) == "/start/d");
+
+  auto made = later([&] { return pair.backend->mkdir("d/e", {}, forever); });
+  pair.answers(pair.takes(Box{{"_command", "mkdir"}, {"dir", "d/e"}}));
+  CHECK(got(made));
+
+  auto removed = later([&] { return pair.backend->remove("d", forever); });
+  pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", "d"}}));
+  CHECK(got(removed));
+
+  auto renamed = later([&] { return pair.backend->rename("a", "b", false, forever); });
+  pair.answers(pair.takes(Box{{"_command", "rename"}, {"dest", "b"}, {"src", "a"}}));
+  CHECK(got(renamed));
+
+  auto pinged = later([&] { return pair.backend->ping(forever); });
+  pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", ""}}), {{"cwd", "/start/d"}});
+  CHECK(got(pinged));
+  pair.is_usable();
+}
+
+TEST_CASE("an environment comes without the prefix of its keys") {
+  Pair pair;
+  auto env = later([&] { return pair.backend->getenv(forever); });
+  pair.answers(pair.takes("getenv"), {{"env_A", "1"}, {"env_B", ""}, {"other", "x"}});
+  CHECK(*got(env) == std::map<Bytes, Bytes>{{"A", "1"}, {"B", ""}});
+}
+
+TEST_CASE("a file or a directory is there, or nothing is") {
+  Pair pair;
+  for (const auto& [result, type] : {std::pair{"d", FileType::directory}, std::pair{"f", FileType::file}}) {
+    auto info = later([&] { return pair.backend->stat("p", true, forever); });
+    pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "p"}}), {{"result", result}});
+    CHECK(got(info).value()->type == type);
+  }
+  auto nothing = later([&] { return pair.backend->stat("p", true, forever); });
+  pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "p"}}), {{"result", ""}});
+  CHECK_FALSE(got(nothing).value().has_value());
+}
+
+TEST_CASE("an answer that makes no sense costs the call, not the connection") {
+  Pair pair;
+  for (const Box& results : {Box{{"result", "x"}}, Box()}) {
+    auto info = later([&] { return pair.backend->stat("p", true, forever); });
+    pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "p"}}), results);
+    CHECK(got(info).failure().code == Errc::protocol_error);
+  }
+  pair.is_usable();
+}
+
+TEST_CASE("what an error says is understood where it can be, and the slave stays usable") {
+  Pair pair;
+  auto renamed = later([&] { return pair.backend->rename("a", "b", false, forever); });
+  pair.fails(pair.takes(Box{{"_command", "rename"}, {"dest", "b"}, {"src", "a"}}), "'a' does not exist");
+  CHECK(got(renamed).failure().os == ENOENT);
+
+  auto removed = later([&] { return pair.backend->remove("d", forever); });
+  pair.fails(pair.takes(Box{{"_command", "remove"}, {"path", "d"}}), "tree not removed");
+  const Failure failure = got(removed).failure();
+  CHECK(failure.code == Errc::remote_failure);
+  CHECK(failure.message == "tree not removed");
+  pair.is_usable();
+}
+
+TEST_CASE("nothing is ever replaced, as remsh 1 cannot do it in one step") {
+  Pair pair;
+  for (const bool overwrite : {false, true}) {
+    auto renamed = later([&] { return pair.backend->rename("a", "b", overwrite, forever); });
+    pair.fails(pair.takes(Box{{"_command", "rename"}, {"dest", "b"}, {"src", "a"}}), "'b' already exists");
+    const Failure failure = got(renamed).failure();
+    CHECK(failure.code == (overwrite ? Errc::unsupported : Errc::os_error));
+    CHECK(failure.os == (overwrite ? 0 : EEXIST));
+  }
+}
+
+TEST_CASE("a copy goes to a name of its own, and gets its name when it is complete") {
+  Pair pair;
+  auto copied = later([&] { return pair.backend->copy("a", "d/b", false, forever); });
+  pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "d/b"}}), {{"result", ""}});
+  const auto box = pair.slave->read_box(ample);
+  REQUIRE(box);
+  const Bytes part(box->get("dest").value_or(""));
+  CHECK(part.starts_with("d/.remsh-"));
+  CHECK(box->get("src") == "a");
+  SUBCASE("which it does") {
+    pair.answers(Bytes(*box->get("_ask")));
+    pair.answers(pair.takes(Box{{"_command", "rename"}, {"dest", "d/b"}, {"src", part}}));
+    CHECK(got(copied));
+  }
+  SUBCASE("or else it is removed") {
+    pair.fails(Bytes(*box->get("_ask")), "[Errno 21] Is a directory: 'a'");
+    CHECK(got(copied).failure().os == EISDIR);
+    pair.fails(pair.takes(Box{{"_command", "remove"}, {"path", part}}), "tree not removed");  // which nobody can help
+  }
+  pair.is_usable();
+}
+
+TEST_CASE("the output of a command comes as the slave sends it, and its end as Python tells it") {
+  Pair pair;
+  Bytes out;
+  Bytes err;
+  const ExecuteOptions options;
+  for (const auto& [result, exit_code, signal] : {std::tuple{"3", std::optional(3), std::optional<int>()},
+                                                  std::tuple{"-9", std::optional<int>(), std::optional(9)}}) {
+    out.clear();
+    err.clear();
+    auto done = later([&] {
+      return pair.backend->execute(request({"sh", "-c", "x"}, options),
+                                   {{}, [&](BytesView bytes) { out += bytes; }, [&](BytesView bytes) { err += bytes; }},
+                                   forever);
+    });
+    pair.answers(pair.takes(execute_box(BytesView("sh\0-c\0x", 7), "y", "y")));
+    pair.says("data", {{"data", "o1"}, {"stream", "stdout"}});
+    pair.says("data", {{"data", "e"}, {"stream", "stderr"}});
+    pair.says("data", {{"data", "o2"}, {"stream", "stdout"}});
+    pair.says("finished", {{"result", result}});
+    const auto ended = got(done);
+    REQUIRE(ended);
+    CHECK(ended->exit_code == exit_code);
+    CHECK(ended->signal == signal);
+    CHECK(out == "o1o2");
+    CHECK(err == "e");
+  }
+  pair.is_usable();
+}
+
+TEST_CASE("a command that cannot be started fails as the system said") {
+  Pair pair;
+  const ExecuteOptions options;
+  auto done = later([&] { return pair.backend->execute(request({"nope"}, options), {}, forever); });
+  pair.fails(pair.takes(execute_box("nope")), "OSError(2, 'No such file or directory')");
+  CHECK(got(done).failure().os == ENOENT);
+  pair.is_usable();
+}
+
+TEST_CASE("a command in another directory is led there and back, within its turn") {
+  Pair pair;
+  ExecuteOptions options;
+  options.cwd = "sub";
+  auto done = later([&] { return pair.backend->execute(request({"ls"}, options), {}, forever); });
+  pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", ""}}), {{"cwd", "/home"}});
+  const Bytes there = pair.takes(Box{{"_command", "set_cwd"}, {"cwd", "sub"}});
+  SUBCASE("where there is one") {
+    pair.answers(there, {{"cwd", "/home/sub"}});
+    pair.answers(pair.takes(execute_box("ls")));
+    pair.says("finished", {{"result", "0"}});
+    CHECK(got(done)->exit_code == 0);
+    pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", "/home"}}), {{"cwd", "/home"}});
+    pair.is_usable();
+  }
+  SUBCASE("where there is none") {
+    pair.fails(there, "No such file or directory");
+    CHECK(got(done).failure().os == ENOENT);
+    pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", "/home"}}), {{"cwd", "/home"}});
+    pair.is_usable();
+  }
+  SUBCASE("where there is no way back, no other may be misled") {
+    pair.answers(there, {{"cwd", "/home/sub"}});
+    pair.answers(pair.takes(execute_box("ls")));
+    pair.says("finished", {{"result", "0"}});
+    CHECK(got(done)->exit_code == 0);
+    pair.fails(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", "/home"}}), "Permission denied");
+    CHECK(end_of(pair).message.find("cannot go back") != std::string::npos);
+  }
+}
+
+TEST_CASE("a file is sent under another name, and gets its own when it is complete") {
+  Pair pair;
+  auto sent = later([&] { return pair.backend->send("d/f", text_input(Bytes(70'000, 'x')), false, 0644, forever); });
+  pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "d/f"}}), {{"result", ""}});
+  const Bytes part = takes_send(pair);
+  CHECK(part.starts_with("d/.remsh-"));
+  pair.takes(Box{{"_command", "data"}, {"data", Bytes(65'535, 'x')}});
+  pair.takes(Box{{"_command", "data"}, {"data", Bytes(70'000 - 65'535, 'x')}});
+  pair.answers(pair.takes("finished"));
+  const Bytes rename = pair.takes(Box{{"_command", "rename"}, {"dest", "d/f"}, {"src", part}});
+  SUBCASE("which it does") {
+    pair.answers(rename);
+    CHECK(got(sent));
+  }
+  SUBCASE("or else it is removed") {
+    pair.fails(rename, "'d/f' already exists");
+    CHECK(got(sent).failure().os == EEXIST);
+    pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", part}}));
+  }
+  pair.is_usable();
+}
+
+TEST_CASE("a file that is there already is neither replaced nor sent") {
+  Pair pair;
+  for (const bool overwrite : {false, true}) {
+    auto sent = later([&] { return pair.backend->send("f", text_input("x"), overwrite, 0644, forever); });
+    pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "f"}}), {{"result", "f"}});
+    const Failure failure = got(sent).failure();
+    CHECK(failure.code == (overwrite ? Errc::unsupported : Errc::os_error));
+  }
+  pair.is_usable();
+}
+
+TEST_CASE("a program that is sent can be run: chmod sees to it, before it has its name") {
+  Pair pair;
+  auto sent = later([&] { return pair.backend->send("f", text_input(""), false, 0755, forever); });
+  pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "f"}}), {{"result", ""}});
+  const Bytes part = takes_send(pair);
+  pair.answers(pair.takes("finished"));
+  const Bytes args = "chmod" + Bytes(1, '\0') + "755" + Bytes(1, '\0') + "--" + Bytes(1, '\0') + part;
+  pair.answers(pair.takes(execute_box(args)));
+  SUBCASE("where it can") {
+    pair.says("finished", {{"result", "0"}});
+    pair.answers(pair.takes(Box{{"_command", "rename"}, {"dest", "f"}, {"src", part}}));
+    CHECK(got(sent));
+  }
+  SUBCASE("where it cannot") {
+    pair.says("finished", {{"result", "1"}});
+    CHECK(got(sent).failure().code == Errc::remote_failure);
+    pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", part}}));
+  }
+  pair.is_usable();
+}
+
+TEST_CASE("a sender who leaves leaves nothing behind") {
+  Pair pair;
+  auto sent = later([&] {
+    bool is_first = true;
+    return pair.backend->send(
+        "f",
+        [&](std::span<char> buffer) {
+          if (!std::exchange(is_first, false)) throw std::runtime_error("no more");
+          buffer[0] = 'x';
+          return std::size_t{1};
+        },
+        false, 0644, forever);
+  });
+  pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "f"}}), {{"result", ""}});
+  const Bytes part = takes_send(pair);
+  pair.takes(Box{{"_command", "data"}, {"data", "x"}});
+  REQUIRE(sent.wait_for(ample) == std::future_status::ready);
+  CHECK_THROWS_AS(sent.get(), std::runtime_error);
+  auto next = later([&] { return pair.backend->ping(forever); });  // waits until all that is done
+  pair.answers(pair.takes("finished"));
+  pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", part}}));
+  pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", ""}}), {{"cwd", "/"}});
+  CHECK(got(next));
+}
+
+TEST_CASE("a file is fetched piece by piece, and the slave hears that it has come") {
+  Pair pair;
+  Bytes file;
+  auto fetched = later([&] {
+    return pair.backend->fetch(
+        "f", {}, [&](BytesView bytes) { file += bytes; }, forever);
+  });
+  pair.answers(pair.takes(Box{{"_command", "fetch"}, {"src", "f"}}));
+  pair.says("data", {{"data", "hello "}});
+  pair.says("data", {{"data", "file"}});
+  SUBCASE("to its end") {
+    pair.says("finished");
+    CHECK(got(fetched));
+    CHECK(file == "hello file");
+  }
+  SUBCASE("or to an error") {
+    pair.says("finished", {{"errstr", "Input/output error"}});
+    CHECK(got(fetched).failure().os == EIO);
+  }
+  CHECK(*pair.slave->read_box(ample) == Box{{"_answer", "s3"}});
+  pair.is_usable();
+}
+
+TEST_CASE("who leaves a fetch has the rest of it swallowed") {
+  Pair pair;
+  auto fetched = later([&] {
+    return pair.backend->fetch(
+        "f", {}, [](BytesView) { throw std::runtime_error("enough"); }, forever);
+  });
+  pair.answers(pair.takes(Box{{"_command", "fetch"}, {"src", "f"}}));
+  pair.says("data", {{"data", "hello "}});
+  REQUIRE(fetched.wait_for(ample) == std::future_status::ready);
+  CHECK_THROWS_AS(fetched.get(), std::runtime_error);
+  pair.says("data", {{"data", "file"}});
+  pair.says("finished");
+  CHECK(*pair.slave->read_box(ample) == Box{{"_answer", "s3"}});
+  pair.is_usable();
+}
+
+TEST_CASE("who leaves a plain call leaves it to its end, and the next waits for that") {
+  Pair pair;
+  std::stop_source stop;
+  auto removed = later([&] { return pair.backend->remove("tree", {.stop = stop.get_token()}); });
+  const Bytes tag = pair.takes(Box{{"_command", "remove"}, {"path", "tree"}});
+  stop.request_stop();
+  CHECK(got(removed).failure().code == Errc::cancelled);
+
+  CHECK(pair.backend->mkdir("d", {}, {.deadline = no_wait}).failure().code == Errc::timeout);
+  CHECK(pair.backend->ping({.deadline = no_wait}).failure().code == Errc::busy);  // no sign of death
+  pair.answers(tag);
+  pair.is_usable();
+}
+
+TEST_CASE("a deadline ends a wait for an answer") {
+  Pair pair;
+  auto removed = later([&] { return pair.backend->remove("tree", {.deadline = 20ms}); });
+  const Failure failure = got(removed).failure();
+  CHECK(failure.code == Errc::timeout);
+  pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", "tree"}}));
+  pair.is_usable();
+}
+
+TEST_CASE("with no patience at all nothing is begun") {
+  Pair pair;
+  const ExecuteOptions options;
+  const CallOptions none{.deadline = no_wait};
+  CHECK(pair.backend->execute(request({"ls"}, options), {}, none).failure().code == Errc::timeout);
+  pair.is_usable();
+}
+
+TEST_CASE("who leaves a command ends the connection, inside a box, as nothing else could stop it") {
+  Pair pair;
+  std::stop_source stop;
+  const ExecuteOptions options;
+  auto done = later([&] { return pair.backend->execute(request({"sleep"}, options), {}, {.stop = stop.get_token()}); });
+  pair.answers(pair.takes(execute_box("sleep")));
+  stop.request_stop();
+  CHECK(got(done).failure().code == Errc::cancelled);
+  CHECK(pair.rest() == Bytes(1, '\0'));
+  CHECK(pair.backend->ping(forever).failure().code == Errc::connection_lost);
+  CHECK(end_of(pair).message.find("left a command") != std::string::npos);
+}
+
+TEST_CASE("callers take turns, each with a whole operation") {
+  Pair pair;
+  constexpr int callers = 8;
+  constexpr int calls = 20;
+  std::atomic<int> right{0};
+  std::vector<std::future<void>> futures;
+  for (int caller = 0; caller < callers; ++caller) {
+    futures.push_back(later([&, name = "d" + std::to_string(caller)] {
+      for (int i = 0; i < calls; ++i) {
+        const auto path = pair.backend->set_cwd(name, forever);
+        if (path && *path == "/" + name) ++right;
+      }
+    }));
+  }
+  for (int i = 0; i < callers * calls; ++i) {
+    const auto box = pair.slave->read_box(ample);
+    REQUIRE(box);
+    pair.answers(Bytes(*box->get("_ask")), {{"cwd", "/" + Bytes(*box->get("cwd"))}});
+  }
+  for (auto& future : futures) got(future);
+  CHECK(right == callers * calls);
+}
+
+TEST_CASE("a caller who is slow to take output slows the slave down") {
+  Pair pair;
+  std::promise<void> begun;
+  std::promise<void> go_on;
+  std::uint64_t taken = 0;
+  auto fetched = later([&] {
+    return pair.backend->fetch(
+        "f", {},
+        [&](BytesView bytes) {
+          if (taken == 0) {
+            begun.set_value();
+            go_on.get_future().wait();
+          }
+          taken += bytes.size();
+        },
+        forever);
+  });
+  pair.answers(pair.takes(Box{{"_command", "fetch"}, {"src", "f"}}));
+  pair.says("data", {{"data", "x"}});
+  auto has_begun = begun.get_future();
+  got(has_begun);
+  const Bytes chunk = encode({{"_ask", "1"}, {"_command", "data"}, {"data", Bytes(65'535, 'x')}});
+  constexpr std::uint64_t chunks = 100;
+  Bytes bytes;
+  for (std::uint64_t i = 0; i < chunks; ++i) bytes += chunk;
+  bytes += encode({{"_ask", "2"}, {"_command", "finished"}});
+  std::string_view rest = bytes;
+  const auto write = [&](Duration patience) {
+    while (!rest.empty() && pair.raw->wait(Ready::write, patience) == Ready::write) {
+      const IoResult result = pair.raw->write_some({&rest, 1});
+      REQUIRE(result.status == IoResult::Status::ok);
+      rest.remove_prefix(result.bytes);
+    }
+  };
+  write(100ms);
+  CHECK(bytes.size() - rest.size() < 2 * 1024 * 1024);
+  go_on.set_value();
+  write(ample);
+  CHECK(got(fetched));
+  CHECK(taken == chunks * 65'535 + 1);
+}
+
+TEST_CASE("a slave that is slow to take a file slows its sender down") {
+  Pair pair(1000);
+  std::atomic<std::uint64_t> given{0};
+  constexpr std::uint64_t size = 8 * 1024 * 1024;
+  auto sent = later([&] {
+    return pair.backend->send(
+        "f",
+        [&](std::span<char> buffer) {
+          const auto count = std::min<std::uint64_t>(buffer.size(), size - given);
+          given += count;
+          return static_cast<std::size_t>(count);
+        },
+        false, 0644, forever);
+  });
+  pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "f"}}), {{"result", ""}});
+  takes_send(pair);
+  std::uint64_t taken = 0;
+  std::uint64_t most_ahead = 0;
+  for (;;) {
+    const auto box = pair.slave->read_box(ample);
+    REQUIRE(box);
+    if (box->get("_command") == "finished") {
+      pair.answers(Bytes(*box->get("_ask")));
+      break;
+    }
+    taken += box->get("data")->size();
+    most_ahead = std::max(most_ahead, given - taken);
+  }
+  CHECK(taken == size);
+  CHECK(most_ahead < 1024 * 1024);
+  const auto rename = pair.slave->read_box(ample);
+  REQUIRE(rename);
+  pair.answers(Bytes(*rename->get("_ask")));
+  CHECK(got(sent));
+}
+
+TEST_CASE("to disconnect is to cut it off inside a box: an original slave ends then, and does not spin") {
+  Pair pair;
+  auto lost = pair.lost.get_future();
+  pair.backend->disconnect("enough");
+  CHECK(pair.rest() == Bytes(1, '\0'));
+  got(lost);
+  CHECK(pair.backend->lost()->message == "enough");
+  CHECK(pair.backend->getenv(forever).failure().message == "enough");
+}
+
+TEST_CASE("the end of an idle slave is seen") {
+  Pair pair;
+  auto lost = pair.lost.get_future();
+  pair.slave->close();
+  got(lost);
+  CHECK(end_of(pair).code == Errc::connection_lost);
+}
+
+TEST_CASE("an end in the middle fails who waits, wherever that is") {
+  for (int step = 0; step < 6; ++step) {
+    CAPTURE(step);
+    Pair pair;
+    auto sent = later([&] { return pair.backend->send("f", text_input("x"), false, 0755, forever); });
+    auto next = later([&] {
+      while (!pair.backend->lost()) (void)pair.backend->ping({.deadline = 1ms});
+    });
+    for (int i = 0; i < step;) {
+      const auto box = pair.slave->read_box(ample);
+      REQUIRE(box);
+      const auto command = box->get("_command");
+      if (command == "data") continue;
+      const bool is_ping = command == "set_cwd";
+      pair.answers(Bytes(*box->get("_ask")), command == "stat" ? Box{{"result", ""}}
+                                             : is_ping         ? Box{{"cwd", "/"}}
+                                                               : Box());
+      if (command == "execute") pair.says("finished", {{"result", "0"}});
+      if (!is_ping) ++i;
+    }
+    pair.slave->close();
+    const auto result = got(sent);
+    CHECK((result.ok() ? step == 5 : result.failure().code == Errc::connection_lost));
+    got(next);
+  }
+}
+
+TEST_CASE("what nobody asked for ends the connection") {
+  Pair pair;
+  pair.says("data", {{"data", "x"}});
+  CHECK(end_of(pair).code == Errc::protocol_error);
+  CHECK(pair.rest() == Bytes(1, '\0'));
+}
+
+TEST_CASE("what is no box ends the connection") {
+  Pair pair;
+  const std::string_view noise = "\xff\xff";
+  pair.raw->write_some({&noise, 1});
+  CHECK(end_of(pair).code == Errc::protocol_error);
+}
+
+TEST_CASE("what remsh 1 cannot do is refused, and nothing sent") {
+  Pair pair;
+  Backend& backend = *pair.backend;
+  const Bytes too_long(70'000, 'x');
+  std::vector<Failure> failures;
+  failures.push_back(backend.read_info(forever).failure());
+  failures.push_back(backend.call("mine", {}, forever).failure());
+  failures.push_back(backend.mkdir("d", 0700, forever).failure());
+  failures.push_back(backend.stat("p", false, forever).failure());
+  failures.push_back(backend.set_cwd(too_long, forever).failure());
+  failures.push_back(backend.mkdir(too_long, {}, forever).failure());
+  failures.push_back(backend.remove(too_long, forever).failure());
+  failures.push_back(backend.rename(too_long, "b", false, forever).failure());
+  failures.push_back(backend.copy("a", too_long, false, forever).failure());
+  failures.push_back(backend.stat(too_long, true, forever).failure());
+  failures.push_back(backend.send(too_long, text_input(""), false, 0644, forever).failure());
+  failures.push_back(backend
+                         .fetch(
+                             too_long, {}, [](BytesView) {}, forever)
+                         .failure());
+  const auto execute = [&](const ExecuteOptions& options, ExecuteStreams streams = {}, Bytes arg = "") {
+    failures.push_back(backend.execute(request({"ls", std::move(arg)}, options), streams, forever).failure());
+  };
+  execute({}, {text_input(""), {}, {}});
+  execute({.env = {{"A", "1"}}});
+  execute({.clear_env = true});
+  execute({.merge_stderr = true});
+  execute({.timeout = 1s});
+  execute({}, {}, too_long);
+  for (const Failure& failure : failures) {
+    CHECK(failure.code == Errc::unsupported);
+    CHECK(failure.message.starts_with("the slave speaks remsh 1, which "));
+  }
+  pair.is_usable();
+}
+
+TEST_CASE("before it is registered a slave can do nothing, and may be told to go already") {
+  auto loop = Loop::start();
+  const auto backend = std::make_shared<Remsh1Backend>([](const std::function<void()>& function) { function(); });
+  CHECK(backend->ping(forever).failure().code == Errc::connection_lost);
+  auto [ours, theirs] = memory_pair();
+  backend->disconnect("not wanted");
+  std::promise<Failure> ended;
+  backend->open(std::move(ours), loop, [&](const Failure& failure) { ended.set_value(failure); });
+  auto future = ended.get_future();
+  CHECK(got(future).message == "not wanted");
+  backend->wait_until_left();
+  loop->stop();
+}
+
+TEST_CASE("who waits for the end of a slave that never came to be one is told all the same") {
+  bool told = false;
+  {
+    const auto backend = std::make_shared<Remsh1Backend>([](const std::function<void()>& function) { function(); });
+    backend->on_lost(std::make_unique<Told>([&] { told = true; }));
+    SUBCASE("when it ends") { backend->fail({Errc::refused, "no", 0}); }
+    SUBCASE("when it is dropped") {}
+  }
+  CHECK(told);
+}
