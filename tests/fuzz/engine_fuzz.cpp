@@ -114,7 +114,7 @@ class Harness final : private Engine::Events {
       case 18: return tick();
       case 19:
         if (is_lazy()) return drain();
-        if (input_.byte() == 255) engine_.goodbye(input_.bytes(20), input_.byte());
+        if (input_.byte() == 255) engine_.goodbye(input_.bytes(20), 5);
         return;
       default: return;
     }

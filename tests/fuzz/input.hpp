@@ -62,8 +62,8 @@ class Input {
   }
 
   BytesView bytes(std::size_t max) {
-    const std::size_t count = std::min(below(max + 1), rest_.size());
-    return take(count);
+    const std::size_t wanted = below(max + 1);  // it takes a byte, so before the rest is measured
+    return take(std::min(wanted, rest_.size()));
   }
 
   BytesView rest() { return take(rest_.size()); }

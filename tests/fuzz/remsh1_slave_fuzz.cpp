@@ -38,7 +38,8 @@ class Script {
       case 4:
         return feed(Box{{"_ask", input_.bytes(3)}, {"_command", input_.word(values)}, {"src", "a"}, {"dest", "b"}});
       case 5: {
-        const Bytes bytes = session_.data(input_.flag() ? std::optional(Stream::err) : std::nullopt, input_.bytes(80));
+        const auto stream = input_.flag() ? std::optional(Stream::err) : std::nullopt;
+        const Bytes bytes = session_.data(stream, input_.bytes(80));
         BoxDecoder decoder(limits);
         decoder.feed(bytes);
         REMSH_EXPECT(decoder.next() && decoder.box().is_canonical());
