@@ -3,7 +3,6 @@
 
 import errno
 import os
-import sys
 
 from slave import Slave, defer, failed, protocol, reactor, serve
 

@@ -60,7 +60,7 @@ class Master(Peer):
 
     def expect(self, state, then):
         if self.legal != state:
-            raise ProtocolError(f"out of turn: it should be {self.legal}")
+            self.break_off(f"out of turn: it should be {self.legal}")
         self.legal = then
 
     def refuse_stranger(self):
@@ -84,7 +84,7 @@ class Master(Peer):
     def locateResponder(self, name):
         allowed = {"open": (b"ping", b"data", b"credit", b"goodbye")}.get(self.legal, (self.legal.encode(),))
         if name not in allowed:
-            raise ProtocolError(f"a slave has no call {name!r} on its master")
+            self.break_off(f"a slave has no call {name!r} on its master")
         if name == b"ping" and self.pings:
             self.pings, waiting = None, self.pings
             waiting.callback(None)

@@ -396,6 +396,12 @@ class Peer(amp.AMP):
             self.alarm = None
         super().connectionLost(reason)  # fails all calls
 
+    def break_off(self, words):
+        """Ends the connection without an answer, which Twisted else gives to every call."""
+        self.farewell = self.farewell or words
+        self.transport.abortConnection()
+        raise ProtocolError(words)
+
     # Liveness and the end: section 5.
 
     def open(self, keepalive):

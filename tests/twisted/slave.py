@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# slave: a remsh 2 slave made of stock Twisted AMP and docs/protocol.md. The model for who writes one in another language.
+# slave: a remsh 2 slave made of stock Twisted AMP and docs/protocol.md. The model for slaves in other languages.
 #
 #     slave.py MASTER [NAME [BASEDIR]]        MASTER: HOST:PORT or unix:PATH
 #
@@ -29,14 +29,14 @@ from remsh_amp import *  # noqa: F403: the vocabulary of the protocol
 
 
 class Slave(Peer):
-    """One session on a master. `extra`: operations of the owner's own, by name: function(slave, arguments, operation)."""
+    """One session on a master. `extra`: the owner's own operations, by name: function(slave, arguments, operation)."""
 
-    def __init__(self, name, basedir, extra={}):
+    def __init__(self, name, basedir, extra=None):
         super().__init__()
         os.makedirs(basedir, exist_ok=True)
         self.name = name
         self.basedir = self.directory = os.path.realpath(os.fsencode(basedir))
-        self.extra = extra
+        self.extra = extra or {}
         self.open_calls = 0
 
     # The handshake, section 4: hello, challenge, prove, welcome.
@@ -95,7 +95,7 @@ class Slave(Peer):
 
     def respond(self, name, responder, box):
         if not self.is_open:
-            raise ProtocolError("a call before the welcome")
+            self.break_off("a call before the welcome")
         if name in STREAM_BOXES and b"_ask" not in box:
             return responder(box)
         if b"_ask" not in box:
@@ -107,7 +107,7 @@ class Slave(Peer):
         """Makes whatever goes wrong an answer: what Twisted does not know as an error would end the connection."""
         op = box.get(b"op")
         if op in self.operations:
-            raise ProtocolError("this op is in use")
+            self.break_off("this op is in use")
         self.open_calls += 1
         operation = Operation(self, op) if op is not None else None
         try:
@@ -574,7 +574,8 @@ class RunningCommand:
         if not self.is_killed:
             self.is_killed = True
             self.alarms.append(reactor.callLater(self.kill_after, self.signal, signal.SIGKILL))
-            self.alarms.append(reactor.callLater(self.kill_after + 10, self.finish, failed("FAILED", "it does not end")))
+            give_up = failed("FAILED", "it does not end")
+            self.alarms.append(reactor.callLater(self.kill_after + 10, self.finish, give_up))
             self.signal(signal.SIGTERM)
             self.look()
 
