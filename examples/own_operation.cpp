@@ -1,9 +1,10 @@
-// A slave with an operation of its own, for what a command would be too slow or too clumsy.
+// A class of slaves with an operation of their own, for what a command would be too slow or too clumsy.
 #include "temporary_directory.hpp"
 
 #include <remsh/master.hpp>
 #include <remsh/slave.hpp>
 
+#include <cstdint>
 #include <filesystem>
 #include <iostream>
 #include <stdexcept>
@@ -17,20 +18,34 @@ static remsh::Box disk_space(remsh::OperationContext& context) {
   return {{"available", std::to_string(space.available)}, {"capacity", std::to_string(space.capacity)}};
 }
 
+/// What the master sees of it: a method like any other.
+class Worker : public remsh::Slave {
+ public:
+  using remsh::Slave::Slave;
+
+  /// Before anybody can find the slave in the collection. One that throws here is not let in.
+  void setup() override {
+    if (disk_space_left() < 1'000'000) throw std::runtime_error("less than a megabyte left");
+  }
+
+  std::uintmax_t disk_space_left(const std::string& path = ".") {
+    return std::stoull(call("disk-space", {{"path", path}}).get("available").value_or("0"));
+  }
+};
+
 int main(int argc, char** argv) try {
   const auto prepare = [](remsh::SlaveServer& server) { server.add_operation("disk-space", disk_space); };
   if (auto code = remsh::run_embedded_slave(argc, argv, prepare)) return *code;
 
   const TemporaryDirectory directory;
   remsh::SlaveCollection slaves;
-  remsh::LocalSlaveListener listener({.slave_collection = slaves, .embedded = true});
-  const auto slave = listener.start_slave(directory / "slave", "ash");
+  remsh::LocalSlaveListener listener(
+      {.slave_collection = slaves, .slave_class = remsh::slave_class<Worker>(), .embedded = true});
+  const auto worker = std::dynamic_pointer_cast<Worker>(listener.start_slave(directory / "slave", "ash"));
 
-  const remsh::Box space = slave->call("disk-space", {{"path", "."}});
-  std::cout << slave->name() << " has " << space.get("available").value_or("?") << " of "
-            << space.get("capacity").value_or("?") << " bytes left\n";
+  std::cout << worker->name() << " has " << worker->disk_space_left() << " bytes left\n";
   try {
-    slave->call("disk-space", {{"path", "/etc"}});
+    worker->disk_space_left("/etc");
   } catch (const remsh::RemoteError& error) {
     std::cout << error.what() << '\n';
   }

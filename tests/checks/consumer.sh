@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds and runs a host program against remsh, as hosts do.
-# Usage: consumer.sh subproject|pkg-config|cmake SOURCE BUILD
+# Usage: consumer.sh subproject|dist|pkg-config|cmake SOURCE BUILD
 set -eu
 how=$1
 source=$2
@@ -30,10 +30,17 @@ install_remsh() {
 }
 
 case "$how" in
-  subproject)
-    cp "$host/host.cpp" "$host/meson.build" "$dir"
+  subproject | dist)
+    cp "$host"/*.cpp "$host/meson.build" "$dir"
     mkdir "$dir/subprojects"
-    ln -s "$source" "$dir/subprojects/remsh"
+    if [ "$how" = dist ]; then  # what is released, made of the last commit
+      [ -e "$source/.git" ] || skip 'this is no clone'
+      meson dist -C "$build" --no-tests --allow-dirty --formats gztar >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
+      tar -xzf "$build"/meson-dist/remsh-*.tar.gz -C "$dir/subprojects"
+      mv "$dir"/subprojects/remsh-* "$dir/subprojects/remsh"
+    else
+      ln -s "$source" "$dir/subprojects/remsh"
+    fi
     meson setup "$dir/build" "$dir" --wrap-mode=nodownload >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
     if grep -i 'warning' "$dir/log"; then
       echo 'remsh is not quiet as a subproject'
@@ -49,9 +56,20 @@ case "$how" in
     ;;
   pkg-config)
     install_remsh
-    # shellcheck disable=SC2046  # flags are words
-    $cxx -std=c++20 -Wall -Wextra -Werror "$host/host.cpp" -o "$dir/host" $(pkg-config --static --cflags --libs remsh)
-    "$dir/host"
+    # What is installed decides: a static library, a shared one, or both, of which the static one is asked for by name.
+    flags=$(pkg-config --cflags remsh)
+    if [ -e "$libdir/libremsh.a" ]; then
+      # shellcheck disable=SC2086  # flags are words
+      $cxx -std=c++20 -Wall -Wextra -Werror $flags "$host"/*.cpp -o "$dir/static" \
+        $(pkg-config --static --libs remsh | sed "s|-lremsh|$libdir/libremsh.a|")
+      "$dir/static"
+    fi
+    if [ -e "$libdir/libremsh.so" ]; then
+      # shellcheck disable=SC2046,SC2086
+      $cxx -std=c++20 -Wall -Wextra -Werror $flags "$host"/*.cpp -o "$dir/shared" $(pkg-config --libs remsh) -pthread
+      "$dir/shared"
+      ldd "$dir/shared" | grep -q 'libremsh\.so\.0 ' || { echo 'the host does not ask for libremsh.so.0'; exit 1; }
+    fi
     ;;
   cmake)
     command -v cmake >/dev/null || skip 'there is no cmake'
