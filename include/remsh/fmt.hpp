@@ -19,8 +19,8 @@ namespace remsh {
 /// The types that are formatted as to_string() shows them, with width, fill and precision as for strings.
 template <class T>
 concept FormattedAsText = std::same_as<T, Errc> || std::same_as<T, LogLevel> || std::same_as<T, BoxError> ||
-                          std::same_as<T, Box> || std::same_as<T, BoxView> || std::same_as<T, TraceRecord> ||
-                          std::same_as<T, ExecuteResult> || std::same_as<T, FileType> || std::same_as<T, FileInfo>;
+    std::same_as<T, Box> || std::same_as<T, BoxView> || std::same_as<T, TraceRecord> ||
+    std::same_as<T, ExecuteResult> || std::same_as<T, FileType> || std::same_as<T, FileInfo>;
 
 }  // namespace remsh
 

@@ -201,7 +201,7 @@ Failure BoxReader::at_end() const {
 MasterHandshake::MasterHandshake(Options options) : options_(std::move(options)) {
   assert(is_nonce(options_.nonce));
   sort_features(options_.features);
-  reader_.expect(max_box, "state M0, which takes hello");
+  reader_.expect(max_box, "while hello was awaited");
 }
 
 MasterHandshake::Step MasterHandshake::feed(BytesView bytes) {
@@ -216,13 +216,13 @@ MasterHandshake::Step MasterHandshake::feed(BytesView bytes) {
     auto challenge = answer_hello(**box);
     if (!challenge.ok()) return give_up(std::move(challenge).failure());
     state_ = State::prove;
-    reader_.expect(max_prove, "state M1, which takes prove");
+    reader_.expect(max_prove, "while prove was awaited");
     return {.action = Step::Action::send, .bytes = std::move(*challenge)};
   }
   const auto taken = take_prove(**box);
   if (!taken.ok()) return give_up(taken.failure());
   state_ = State::registered;
-  reader_.expect(0, "state M2, which takes nothing");
+  reader_.expect(0, "before the welcome was sent");
   return {.action = Step::Action::registered};
 }
 
@@ -327,7 +327,7 @@ SlaveHandshake::SlaveHandshake(Options options) : options_(std::move(options)) {
 Bytes SlaveHandshake::start() {
   assert(state_ == State::connected);
   state_ = State::challenge;
-  reader_.expect(max_box, "state S1, which takes the challenge");
+  reader_.expect(max_box, "while the challenge was awaited");
   return encode(Box{{"_ask", hello_tag},
                     {"_command", "hello"},
                     {"features", join(options_.registration.features)},
@@ -352,7 +352,7 @@ SlaveHandshake::Step SlaveHandshake::feed(BytesView bytes) {
     auto prove = answer_challenge(**box);
     if (!prove.ok()) return give_up(prove.failure());
     state_ = State::welcome;
-    reader_.expect(max_box, "state S2, which takes the welcome");
+    reader_.expect(max_box, "while the welcome was awaited");
     return {.action = Step::Action::send, .bytes = std::move(*prove)};
   }
   auto step = take_welcome(**box);

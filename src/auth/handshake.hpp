@@ -46,7 +46,7 @@ class BoxReader {
  public:
   explicit BoxReader(const char* peer) : peer_(peer) {}
 
-  /// Begins to wait for one box of at most `bytes`; `place` names it in failures: "state M0, which takes hello".
+  /// Begins to wait for one box of at most `bytes`; `place` names it in failures: "while hello was awaited".
   void expect(std::size_t bytes, const char* place);
 
   /// The box, null where more bytes are needed, or why these are no boxes. The box lives as long as `bytes` and until

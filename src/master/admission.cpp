@@ -78,6 +78,7 @@ void Admissions::admit(std::unique_ptr<Transport> connection, Done done) {
     } else if (under_way_.size() >= options_.max_handshakes) {
       refused = Failure{Errc::busy, std::to_string(under_way_.size()) + " others are registering already", 0};
     } else {
+      connection = traced(std::move(connection), options_.trace);
       admission = std::make_shared<Admission>(shared_from_this(), std::move(connection), std::move(done));
       under_way_.insert(admission);
     }

@@ -26,6 +26,7 @@ ListenerOptions base_options(const Options& options) {
   base.arbitration_timeout = options.arbitration_timeout;
   if constexpr (requires { options.max_handshakes; }) base.max_handshakes = options.max_handshakes;
   base.log = options.log;
+  base.trace = options.trace;
   base.runtime = options.runtime;
   return base;
 }

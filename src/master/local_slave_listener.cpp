@@ -48,11 +48,17 @@ bool wait_for_end(const Process& process, std::chrono::milliseconds limit) {
   }
 }
 
-std::string ended_as(Process& process) {
+/// How the process of a slave that never came to be one ended, and what to do about it.
+std::string ended_as(Process& process, bool embedded) {
   const auto status = process.reap();
-  if (!status || !*status) return "its end is not known";
-  if ((*status)->signal) return "killed by signal " + std::to_string(*(*status)->signal);
-  return "exit code " + std::to_string((*status)->code.value_or(-1));
+  if (!status || !*status) return "how its process ended is not known";
+  if ((*status)->signal) return "its process was killed by signal " + std::to_string(*(*status)->signal);
+  const int code = (*status)->code.value_or(-1);
+  std::string text = "its process ended with exit code " + std::to_string(code);
+  constexpr int lowest_of_a_slave = 64;  // README has the table
+  constexpr int highest_of_a_slave = 77;
+  if (code >= lowest_of_a_slave && code <= highest_of_a_slave) return text + "; why, it said on stderr";
+  return text + (embedded ? "; does main() begin with remsh::run_embedded_slave()?" : "; is it a remsh-slave?");
 }
 
 }  // namespace
@@ -137,6 +143,9 @@ void LocalSlaveListener::Local::collect(const std::weak_ptr<Slave>& slave) {
 
 LocalSlaveListener::LocalSlaveListener(LocalListenerOptions options)
     : SlaveListener(base_options(options)), local_(std::make_unique<Local>()) {
+  if (options.embedded && !options.command.empty()) {
+    throw Error(Errc::invalid_argument, "", "listen for local slaves", "`embedded` and `command` exclude each other");
+  }
   local_->command = std::move(options.command);
   local_->embedded = options.embedded;
   local_->kill_after = options.kill_after;
@@ -179,10 +188,9 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
     // Most often it has ended: say how.
     if (!wait_for_end(child->process, local_->kill_after)) child->process.signal_group(SIGKILL);
     wait_for_end(child->process, local_->kill_after);
-    const std::string end = ended_as(child->process);
-    const std::string hint =
-        local_->embedded ? "does main() begin with remsh::run_embedded_slave()?" : "it may have said more on stderr";
-    throw Error(error.code(), name, what, error.message() + " (" + end + "; " + hint + ")", error.os());
+    const bool has_registered = error.code() == Errc::in_use || error.code() == Errc::refused;
+    const std::string end = has_registered ? "" : " (" + ended_as(child->process, local_->embedded) + ")";
+    throw Error(error.code(), name, what, error.message() + end, error.os());
   }
   {
     const std::lock_guard lock(local_->mutex);
@@ -197,7 +205,7 @@ bool LocalSlaveListener::kill_slave(const std::shared_ptr<Slave>& slave) {
   std::unique_lock lock(local_->mutex);
   if (!slave || !local_->living.contains(slave)) return false;
   lock.unlock();
-  slave->disconnect("killed by the master");
+  slave->disconnect("the slave was killed by its master");
   lock.lock();
   local_->reaped.wait(lock, [this, &slave] { return !local_->living.contains(slave); });
   return true;

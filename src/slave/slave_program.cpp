@@ -55,6 +55,7 @@ constexpr const char* usage =
     "  --name NAME        1 to 64 of A-Z a-z 0-9 . _ - (default: the host's name)\n"
     "  --protocol 1|2     1: serve a master of the original remsh, of 2009 (default: 2)\n"
     "  --verbose          log more\n"
+    "  --trace            also log every box that is sent or received; docs/embedding.md says how it looks\n"
     "  --quiet            log nothing but what ends the program\n"
     "  --help             this text\n"
     "  --version          versions of program and protocol\n"
@@ -70,6 +71,7 @@ struct Arguments {
   bool once = false;
   unsigned protocol = 2;
   LogLevel level = LogLevel::info;
+  bool trace = false;
   bool quiet = false;
 };
 
@@ -101,7 +103,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
       if (!value && i + 1 < argc) value = argv[++i];
       if (!value) return false;
       into = std::exchange(value, std::nullopt).value();
-      return true;
+      return !into.empty();
     };
     const std::string needs = "the option " + std::string(option) + " needs a value";
     if (option == "--help" || option == "-h") {
@@ -129,6 +131,8 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
       arguments.once = true;
     } else if (option == "--verbose") {
       arguments.level = LogLevel::debug;
+    } else if (option == "--trace") {
+      arguments.trace = true;
     } else if (option == "--quiet") {
       arguments.quiet = true;
     } else {
@@ -215,6 +219,9 @@ int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
       if (arguments.quiet || record.level < arguments.level) return;
       say(record.level, record.peer.empty() ? record.message : record.peer + ": " + record.message);
     };
+    if (arguments.trace) {
+      options.trace = [](const TraceRecord& record) { std::fprintf(stderr, "%s\n", to_string(record).c_str()); };
+    }
     SlaveServer server(std::move(options));
     if (prepare) prepare(server);
     const StopOnSignal stop_on_signal(server);

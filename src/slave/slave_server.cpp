@@ -16,6 +16,7 @@
 #include "transport/loop.hpp"
 
 #include <remsh/base/error.hpp>
+#include <remsh/connection/trace.hpp>
 #include <remsh/transport/descriptors.hpp>
 #include <remsh/version.hpp>
 
@@ -86,7 +87,8 @@ class UserOperation final : public OperationContext {
 struct SlaveServer::Impl {
   explicit Impl(SlaveOptions given) : options(std::move(given)) {}
 
-  ServeResult serve(std::unique_ptr<Transport> transport);
+  [[nodiscard]] std::shared_ptr<Workplace> open_workplace() const;
+  ServeResult serve(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace);
   ServeResult serve_remsh1(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace);
   ServeResult connect_and_serve(const Address& address);
   Result<auth::SlaveHandshake::Step> shake_hands(Transport& transport, const Workplace& workplace);
@@ -181,14 +183,20 @@ Dispatcher SlaveServer::Impl::make_dispatcher(const std::shared_ptr<Workplace>& 
   return dispatcher;
 }
 
-ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport) {
-  using Action = auth::SlaveHandshake::Step::Action;
-  const std::string master = transport->description();
+std::shared_ptr<Workplace> SlaveServer::Impl::open_workplace() const {
   const std::string basedir = options.basedir.empty() ? "." : options.basedir;
   auto workplace = Workplace::open(basedir);
   if (!workplace) throw_failure(workplace.failure(), "", "open the base directory '" + escaped(basedir) + "'");
-  if (options.protocol == 1) return serve_remsh1(std::move(transport), *workplace);
-  auto step = shake_hands(*transport, **workplace);
+  return std::move(*workplace);
+}
+
+ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport,
+                                     const std::shared_ptr<Workplace>& workplace) {
+  using Action = auth::SlaveHandshake::Step::Action;
+  transport = traced(std::move(transport), options.trace);
+  const std::string master = transport->description();
+  if (options.protocol == 1) return serve_remsh1(std::move(transport), workplace);
+  auto step = shake_hands(*transport, *workplace);
   if (!step) {
     const Failure& failure = step.failure();
     if (is_stopped()) return over(Reason::stopped, "stopped");
@@ -207,7 +215,7 @@ ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport) {
 
   const std::shared_ptr<Loop> loop = Loop::start();
   const auto commands = std::make_shared<CommandSet>(loop);
-  const Dispatcher dispatcher = make_dispatcher(*workplace, commands);
+  const Dispatcher dispatcher = make_dispatcher(workplace, commands);
   rpc::Peer::Options peer_options;
   peer_options.engine.serves = true;
   peer_options.engine.keepalive = step->keepalive;
@@ -264,6 +272,7 @@ ServeResult SlaveServer::Impl::serve_remsh1(std::unique_ptr<Transport> transport
 }
 
 ServeResult SlaveServer::Impl::connect_and_serve(const Address& address) {
+  auto workplace = open_workplace();  // where there is none, nobody need be bothered
   log(LogLevel::debug, to_string(address), "connecting");
   auto socket = connect_to(address, Deadline(connect_limit), stop.get_token());
   if (!socket) {
@@ -271,12 +280,12 @@ ServeResult SlaveServer::Impl::connect_and_serve(const Address& address) {
     return over(Reason::unreachable, socket.failure().message);
   }
   if (!is_to_this_host(socket->get())) {
-    return over(
-        Reason::refused,
+    throw Error(
+        Errc::invalid_argument, "", "connect to '" + to_string(address) + "'",
         "this slave has no key, so it serves masters on the loopback alone: reach others through an ssh tunnel");
   }
   if (options.protocol == 1) set_tcp_options(socket->get(), true, {});  // it has no ping of its own
-  return serve(socket_transport(socket->release(), to_string(address)));
+  return serve(socket_transport(socket->release(), to_string(address)), workplace);
 }
 
 SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {
@@ -309,7 +318,10 @@ void SlaveServer::add_operation(std::string name, Operation operation) {
                 is_name ? "the name is one of the library's own"
                         : "a name is 1 to 64 of a-z 0-9 _ - and begins with a letter or digit");
   }
-  impl_->operations.insert_or_assign(std::move(name), std::move(operation));
+  if (!operation) throw Error(Errc::invalid_argument, "", "add operation '" + name + "'", "the function is empty");
+  if (!impl_->operations.emplace(name, std::move(operation)).second) {
+    throw Error(Errc::in_use, "", "add operation '" + name + "'", "there is one of this name");
+  }
 }
 
 namespace {
@@ -338,7 +350,7 @@ class Serving {
 
 ServeResult SlaveServer::serve(std::unique_ptr<Transport> transport) {
   const Serving serving(impl_->mutex, impl_->changed, impl_->serving);
-  return impl_->serve(std::move(transport));
+  return impl_->serve(std::move(transport), impl_->open_workplace());
 }
 
 ServeResult SlaveServer::run_once(const std::string& address) {

@@ -181,6 +181,11 @@ TEST_CASE("a slave that cannot be is refused where it is made") {
     CAPTURE(name);
     CHECK(refused([&] { server.add_operation(name, [](OperationContext&) { return Box(); }); }));
   }
+  CHECK(refused([&] { server.add_operation("nothing", {}); }));
+  server.add_operation("mine", [](OperationContext&) { return Box(); });
+  const auto taken = thrown_by<Error>([&] { server.add_operation("mine", [](OperationContext&) { return Box(); }); });
+  REQUIRE(taken);
+  CHECK(taken->code() == Errc::in_use);
   for (const char* address : {"", "host", "host:", ":1", "host:0x1", "host:70000", "unix:", "[::1:5"}) {
     CAPTURE(address);
     CHECK(refused([&] { server.run_once(address); }));

@@ -61,7 +61,14 @@ TEST_CASE("what cannot be started is an error that says what and why") {
   CHECK(failure({"sh", "-c", "kill -KILL $$"}, dir / "x").message().find("signal 9") != std::string::npos);
   CHECK(failure({"sh", "-c", "echo Hello; exec cat"}, dir / "x").code() == Errc::protocol_error);
   dir.write("file", "");
-  CHECK(failure({}, dir / "file/below").message().find("exit code 70") != std::string::npos);
+  const std::string unusable = failure({}, dir / "file/below").message();
+  CHECK(unusable.find("exit code 70; why, it said on stderr") != std::string::npos);
+  CHECK(unusable.find("main()") == std::string::npos);
+  const auto both = thrown_by<Error>([&] {
+    const LocalSlaveListener local({.slave_collection = slaves, .command = {"remsh-slave"}, .embedded = true});
+  });
+  REQUIRE(both);
+  CHECK(both->code() == Errc::invalid_argument);
   CHECK(slaves.size() == 0);
 }
 
@@ -85,7 +92,7 @@ TEST_CASE("a name that is taken costs the newcomer its process only") {
   const auto error = thrown_by<Error>([&] { farm.start("worker"); });
   REQUIRE(error);
   CHECK(error->code() == Errc::in_use);
-  CHECK(error->message().find("exit code 77") != std::string::npos);
+  CHECK(error->message() == "a slave with the name 'worker' is connected");
   CHECK(first->execute({"true"}).ok());
 }
 
@@ -100,7 +107,7 @@ TEST_CASE("kill_slave interrupts what the slave does, and nothing of it is left"
   CHECK(farm.local().kill_slave(slave));
   caller.join();
   REQUIRE(lost);
-  CHECK(lost->message() == "killed by the master");
+  CHECK(lost->message() == "the slave was killed by its master");
   CHECK(::kill(process, 0) != 0);
   CHECK(lifeline.wait_for_end());
   CHECK_FALSE(farm.local().kill_slave(slave));

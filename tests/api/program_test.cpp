@@ -187,6 +187,8 @@ TEST_CASE("what makes no sense on the command line ends with 64 and words") {
            {{"--frobnicate"}, "--frobnicate"},
            {{"stray"}, "stray"},
            {{"--master"}, "needs a value"},
+           {{"--stdio", "--name", ""}, "needs a value"},
+           {{"--stdio", "--basedir="}, "needs a value"},
            {{"--once=yes", "--stdio"}, "takes no value"},
            {{"--master", "localhost:1", "--stdio"}, "either"},
            {{"--master", "localhost"}, "localhost"},
@@ -212,6 +214,28 @@ TEST_CASE("a base directory that cannot be used ends with 70 and words") {
   Program program({"--once", "--master", farm.listener->address(), "--basedir", dir / "file/below"});
   CHECK(program.wait() == 70);
   CHECK(has(program.err(), "file/below"));
+}
+
+TEST_CASE("a base directory that cannot be used is found out before a master is bothered") {
+  const TempDir dir;
+  dir.write("file", "");
+  Program program({"--once", "--master", "unix:/no/such/socket", "--basedir", dir / "file/below"});
+  CHECK(program.wait() == 70);
+}
+
+TEST_CASE("--trace also logs every box") {
+  Farm farm(Over::tcp);
+  Program program({"--trace", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  CHECK(slave->execute({"echo", "live"}).ok());
+  REQUIRE(::kill(program.pid(), SIGTERM) == 0);
+  CHECK(program.wait() == 0);
+  for (const char* words : {" > _ask=1 _command=hello ", "nonce=<32 bytes>", "_command=execute", "data=<5 bytes>",
+                            "_command=goodbye"}) {
+    CAPTURE(words);
+    CHECK(has(program.err(), words));
+  }
 }
 
 TEST_CASE("a master that is not there ends --once with 69") {

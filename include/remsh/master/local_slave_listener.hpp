@@ -25,6 +25,7 @@ struct LocalListenerOptions {
   std::chrono::milliseconds kill_after{10000};  ///< from the end of its connection to SIGKILL
 
   LogHook log = {};
+  TraceHook trace = {};
   std::shared_ptr<Runtime> runtime = {};
 };
 

@@ -5,6 +5,7 @@
 #include <remsh/base/export.hpp>
 #include <remsh/master/slave.hpp>
 
+#include <cassert>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -37,8 +38,11 @@ class REMSH_API Lease {
   explicit operator bool() const noexcept { return slave_ != nullptr; }
 
   [[nodiscard]] const std::shared_ptr<Slave>& slave() const noexcept { return slave_; }
-  Slave* operator->() const noexcept { return slave_.get(); }
-  Slave& operator*() const noexcept { return *slave_; }
+  Slave* operator->() const noexcept {
+    assert(slave_ && "no slave came in time: look at the lease before using it");
+    return slave_.get();
+  }
+  Slave& operator*() const noexcept { return *operator->(); }
 
   /// Gives it back now and holds nothing any more; does nothing the second time.
   void release();
@@ -81,13 +85,13 @@ class REMSH_API SlaveCollection {
   /// A slave that is not reserved and for which the filter is true: the best by `compare`, else a random one. Waits for
   /// one until the deadline (`block`, `no_wait`, `5s`); null where none came in time. A stop throws Cancelled.
   /// Others may get the same slave: reserve() gives one alone.
-  std::shared_ptr<Slave> get_slave(Deadline deadline, const SlaveFilter& filter = {}, const SlaveCompare& compare = {},
-                                   const std::stop_token& stop = {});
+  [[nodiscard]] std::shared_ptr<Slave> get_slave(Deadline deadline, const SlaveFilter& filter = {},
+                                                 const SlaveCompare& compare = {}, const std::stop_token& stop = {});
 
   /// As get_slave(), and nobody else gets it until the lease is released. `owner` is shown by snapshot(). Who waits is
   /// served first come, first served. An empty lease where none came in time.
-  Lease reserve(Deadline deadline, const SlaveFilter& filter = {}, const SlaveCompare& compare = {},
-                const std::stop_token& stop = {}, std::string owner = {});
+  [[nodiscard]] Lease reserve(Deadline deadline, const SlaveFilter& filter = {}, const SlaveCompare& compare = {},
+                              const std::stop_token& stop = {}, std::string owner = {});
 
   /// All that are in, reserved or not, those that came first in front.
   [[nodiscard]] std::vector<std::shared_ptr<Slave>> get_all_slaves() const;

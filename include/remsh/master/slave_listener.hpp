@@ -4,6 +4,7 @@
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/base/log.hpp>
+#include <remsh/connection/trace.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_collection.hpp>
 #include <remsh/transport/transport.hpp>
@@ -14,6 +15,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 namespace remsh {
 
@@ -24,6 +26,9 @@ using SlaveFactory = std::function<std::shared_ptr<Slave>(SlaveInit)>;
 /// The factory for a subclass of Slave with an inherited constructor: remsh::slave_class<MySlave>().
 template <class T>
 SlaveFactory slave_class() {
+  static_assert(std::is_convertible_v<T*, Slave*>, "a slave class derives publicly from remsh::Slave");
+  static_assert(std::is_constructible_v<T, SlaveInit>,
+                "a slave class can be made from a remsh::SlaveInit: `using remsh::Slave::Slave;` does it");
   return [](SlaveInit init) -> std::shared_ptr<Slave> { return std::make_shared<T>(std::move(init)); };
 }
 
@@ -55,6 +60,7 @@ struct ListenerOptions {
   std::size_t max_handshakes = 256;  ///< connections that have not registered; more are closed
 
   LogHook log = {};
+  TraceHook trace = {};  ///< told of every box of every connection
   std::shared_ptr<Runtime> runtime = {};
 };
 

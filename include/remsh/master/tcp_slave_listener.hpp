@@ -28,6 +28,7 @@ struct TcpListenerOptions {
   std::size_t max_handshakes = 256;
 
   LogHook log = {};
+  TraceHook trace = {};
   std::shared_ptr<Runtime> runtime = {};
 };
 

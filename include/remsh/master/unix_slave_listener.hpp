@@ -19,6 +19,7 @@ struct UnixListenerOptions {
   std::size_t max_handshakes = 256;
 
   LogHook log = {};
+  TraceHook trace = {};
   std::shared_ptr<Runtime> runtime = {};
 };
 

@@ -5,6 +5,7 @@
 #include <remsh/base/deadline.hpp>
 #include <remsh/operations/execute.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -22,10 +23,13 @@ using ProgressCallback = std::function<void(std::uint64_t done, std::optional<st
 /// What to send: a local file by its path, bytes, or what a callback gives.
 class Source {
  public:
-  /// A local file.
-  Source(std::string path) : what_(std::in_place_index<0>, std::move(path)) {}
-  Source(const char* path) : Source(std::string(path)) {}
-  Source(InputCallback callback) : what_(std::in_place_index<2>, std::move(callback)) {}
+  /// A local file, by a string, a literal or a std::filesystem::path.
+  template <std::convertible_to<std::string> Path>
+  Source(Path&& path) : what_(std::in_place_index<0>, std::forward<Path>(path)) {}
+
+  /// What a callback gives.
+  template <std::convertible_to<InputCallback> Callback>
+  Source(Callback&& callback) : what_(std::in_place_index<2>, std::forward<Callback>(callback)) {}
 
   /// These very bytes; they must live until the call returns.
   static Source memory(BytesView bytes) { return Source(bytes, 0); }
@@ -40,10 +44,13 @@ class Source {
 /// Where to put what is fetched: a local file by its path, a string, or a callback.
 class Sink {
  public:
-  /// A local file: appears under its name only when it is complete.
-  Sink(std::string path) : what_(std::in_place_index<0>, std::move(path)) {}
-  Sink(const char* path) : Sink(std::string(path)) {}
-  Sink(OutputCallback callback) : what_(std::in_place_index<2>, std::move(callback)) {}
+  /// A local file, which appears under its name only when it is complete.
+  template <std::convertible_to<std::string> Path>
+  Sink(Path&& path) : what_(std::in_place_index<0>, std::forward<Path>(path)) {}
+
+  /// Given to a callback, piece by piece.
+  template <std::convertible_to<OutputCallback> Callback>
+  Sink(Callback&& callback) : what_(std::in_place_index<2>, std::forward<Callback>(callback)) {}
 
   /// A string that must live until the call returns; what it held is replaced.
   static Sink memory(Bytes& bytes) { return Sink(&bytes, 0); }

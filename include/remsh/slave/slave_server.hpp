@@ -5,6 +5,7 @@
 #include <remsh/base/export.hpp>
 #include <remsh/base/log.hpp>
 #include <remsh/connection/box.hpp>
+#include <remsh/connection/trace.hpp>
 #include <remsh/transport/transport.hpp>
 
 #include <chrono>
@@ -25,6 +26,7 @@ struct SlaveOptions {
   unsigned threads = 64;  ///< operations that run at the same time, beside commands; more wait
   unsigned protocol = 2;  ///< 1: serves masters of the original remsh instead, see docs/remsh1.md
   LogHook log = {};
+  TraceHook trace = {};  ///< told of every box
 };
 
 /// Why a connection of a slave ended.
@@ -71,7 +73,8 @@ class REMSH_API SlaveServer {
   SlaveServer& operator=(const SlaveServer&) = delete;
   ~SlaveServer();  ///< stops and waits until nothing of it runs
 
-  /// An operation that the master calls with Slave::call(). The name: [a-z0-9][a-z0-9_-]{0,63}, not one of ours.
+  /// An operation that the master calls with Slave::call(). The name: [a-z0-9][a-z0-9_-]{0,63}, not one of ours and
+  /// not yet taken.
   void add_operation(std::string name, Operation operation);
 
   /// Connects to "HOST:PORT", "[::1]:PORT" or "unix:PATH" and serves until that ends; then connects again, after a

@@ -276,15 +276,15 @@ TEST_CASE("a stop ends the wait with Cancelled") {
   {
     // The first has nothing more to look at when the second is shown something, so it sleeps when the stop comes.
     const auto ask = [&](const SlaveFilter& filter) {
-      attempt([&] { slaves.get_slave(block, filter, {}, stop.get_token()); });
+      attempt([&] { static_cast<void>(slaves.get_slave(block, filter, {}, stop.get_token())); });
     };
     const Queued first(slaves, anyone, ask);
     const Queued second(slaves, anyone, ask);
     stop.request_stop();
   }
   CHECK(cancelled == 2);
-  attempt([&] { slaves.reserve(block, {}, {}, stop.get_token()); });
-  attempt([&] { slaves.get_slave(no_wait, {}, {}, stop.get_token()); });
+  attempt([&] { static_cast<void>(slaves.reserve(block, {}, {}, stop.get_token())); });
+  attempt([&] { static_cast<void>(slaves.get_slave(no_wait, {}, {}, stop.get_token())); });
   attempt([&] { slaves.wait_for_change(slaves.version(), block, stop.get_token()); });
   attempt([&] { slaves.wait_for_slaves(1, block, stop.get_token()); });
   CHECK(cancelled == 6);
@@ -467,7 +467,7 @@ TEST_CASE("what a filter throws comes out, and the next gets the slave") {
   std::shared_ptr<Slave> got;
   Queued first(slaves, broken, [&](const SlaveFilter& filter) {
     try {
-      slaves.reserve(block, filter);
+      static_cast<void>(slaves.reserve(block, filter));
     } catch (const std::out_of_range&) {
       caught = true;
     }
@@ -496,7 +496,7 @@ TEST_CASE("a waiter that is stopped passes on what it was shown") {
   std::shared_ptr<Slave> got;
   Queued first(slaves, slow, [&](const SlaveFilter& filter) {
     try {
-      slaves.reserve(block, filter, {}, stop.get_token());
+      static_cast<void>(slaves.reserve(block, filter, {}, stop.get_token()));
     } catch (const Cancelled&) {
       cancelled = true;
     }
@@ -685,7 +685,7 @@ TEST_CASE("however threads race, a slave is one's alone and nobody waits in vain
         const SlaveFilter odd = [&](const Slave& slave) { return (slave.name().back() - '0') % 2 == 1; };
         const SlaveCompare compare = [](const Slave& a, const Slave& b) { return a.name() < b.name(); };
         if (pick == 0) {
-          slaves.get_slave(1ms, odd);
+          static_cast<void>(slaves.get_slave(1ms, odd));
         } else if (pick == 1) {
           std::stop_source stop;
           stop.request_stop();
