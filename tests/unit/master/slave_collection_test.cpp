@@ -648,7 +648,7 @@ TEST_CASE("a newcomer that nobody wants is looked at once by each who waits") {
     return false;
   };
   std::vector<std::thread> threads;
-  for (int i = 0; i < waiting; ++i) threads.emplace_back([&] { slaves.get_slave(block, filter); });
+  for (int i = 0; i < waiting; ++i) threads.emplace_back([&] { static_cast<void>(slaves.get_slave(block, filter)); });
   all_have_looked.wait();
   std::vector<FakeSlave> fakes;
   for (int i = 0; i < coming; ++i) slaves.add_slave(fakes.emplace_back("s" + std::to_string(i)).slave);
