@@ -579,6 +579,7 @@ async def main(_, program, *arguments):
         reactor.spawnProcess(process, program, argv, env=None)
         try:
             slave, failed_checks = await defer.ensureDeferred(run(listener, base.encode())).addTimeout(60, reactor)
+            await slave.call(Ping)  # it knows by now that it is welcome
             process.transport.signalProcess("TERM")
             await slave.ended.addTimeout(20, reactor)
             if not slave.farewell:

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # slave: a remsh 2 slave made of stock Twisted AMP and docs/protocol.md. The model for slaves in other languages.
 #
-#     slave.py MASTER [NAME [BASEDIR]]        MASTER: HOST:PORT or unix:PATH
+#     slave.py --master ADDRESS [--name NAME] [--basedir DIRECTORY]        ADDRESS: HOST:PORT or unix:PATH
 #
 # Beside what the document leaves to each slave it does without a few things: it finds the descendants of a command by
 # their session, and so not those that have made one of their own; it renames without `overwrite` in two steps, between
 # which somebody else may put a file in the way; and a tree that is over 900 directories deep is not removed.
 
+import argparse
 import collections
 import errno
 import os
@@ -86,6 +87,10 @@ class Slave(Peer):
         """Commands are ended with the connection, and then it is over."""
         if self.transport is None and not self.open_calls and not self.ended.called:
             self.ended.callback(self.farewell or "the connection was lost")
+
+    def stop(self):
+        self.say_goodbye("the slave ends")
+        return self.ended
 
     # Calls: sections 2, 7 and 10.
 
@@ -638,7 +643,10 @@ async def serve(master, make_slave):
     except error.ConnectError as problem:
         print(f"slave: {master}: {problem}", file=sys.stderr)
         return None
+    at_end = reactor.addSystemEventTrigger("before", "shutdown", slave.stop)
     print(f"slave: {master}: {await slave.ended}", file=sys.stderr)
+    if reactor.running:
+        reactor.removeSystemEventTrigger(at_end)
     return slave.retry
 
 
@@ -651,11 +659,17 @@ async def serve_for_ever(master, make_slave):
         await task.deferLater(reactor, random.uniform(0, pause) if retry is None else retry)
 
 
-def main(master, name=socket.gethostname(), basedir="."):
-    task.react(lambda _: defer.ensureDeferred(serve_for_ever(master, lambda: Slave(name.encode(), basedir))))
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--master", required=True)
+    parser.add_argument("--name", default=socket.gethostname())
+    parser.add_argument("--basedir", default=".")
+    options = parser.parse_args()
+    defer.ensureDeferred(
+        serve_for_ever(options.master, lambda: Slave(options.name.encode(), options.basedir))
+    ).addErrback(lambda problem: problem.printTraceback())
+    reactor.run()
 
 
 if __name__ == "__main__":
-    if not 2 <= len(sys.argv) <= 4:
-        sys.exit("usage: slave.py MASTER [NAME [BASEDIR]]")
-    main(*sys.argv[1:])
+    main()

@@ -26,6 +26,8 @@ if not python:
 
 program, *arguments = sys.argv[1:]
 if program.endswith(".py"):
+    if arguments and arguments[0].endswith(".py"):
+        arguments.insert(0, python)
     os.execvp(python, [python, os.path.join(here, program), *arguments])
 os.environ["REMSH_TEST_TWISTED"] = shlex.join([python, os.path.join(here, "farm_slave.py")])
 os.execvp(program, [program, *arguments])
