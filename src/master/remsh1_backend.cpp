@@ -15,6 +15,7 @@
 #include <span>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace remsh {
@@ -141,6 +142,9 @@ Failure Remsh1Backend::Turn::impatience() const {
 Result<void> Remsh1Backend::Turn::take() {
   std::unique_lock lock(backend_.mutex_);
   if (!backend_.transport_ && !backend_.end_) return lost_because("the slave is not registered yet");
+  if (backend_.holder_ == Holder::caller && backend_.holding_ == std::this_thread::get_id()) {
+    return unsupported("does one thing at a time, and this is asked in a callback of another");
+  }
   backend_.waiting_.push_back(this);
   has_turn_ = wait(lock, backend_.turn_changed_, [this] {
     return backend_.end_ || (backend_.holder_ == Holder::nobody && backend_.waiting_.front() == this);
@@ -156,6 +160,7 @@ Result<void> Remsh1Backend::Turn::take() {
     return *backend_.end_;
   }
   backend_.holder_ = Holder::caller;
+  backend_.holding_ = std::this_thread::get_id();
   ++backend_.turns_;
   return {};
 }

@@ -17,6 +17,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 
 namespace remsh {
 
@@ -124,6 +125,7 @@ class Remsh1Backend final : public Backend, public Watched, public std::enable_s
   std::condition_variable_any turn_changed_;
   std::deque<const Turn*> waiting_;
   Holder holder_ = Holder::nobody;
+  std::thread::id holding_;  // the caller's
   std::uint64_t turns_ = 0;
   std::condition_variable_any happened_;  // for who has the turn
   std::deque<Event> events_;
