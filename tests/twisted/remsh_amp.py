@@ -369,7 +369,7 @@ class Peer(amp.AMP):
     def __init__(self):
         super().__init__()
         self.operations = {}
-        self.is_open = False  # since the welcome
+        self.is_open = self.was_open = False  # since the welcome
         self.ended = defer.Deferred()
         self.farewell = None  # of the other side
         self.retry = None  # as it wished, in seconds
@@ -406,7 +406,7 @@ class Peer(amp.AMP):
 
     def open(self, keepalive):
         """From now on calls are served and made. `keepalive` in milliseconds, as in the welcome."""
-        self.is_open = True
+        self.is_open = self.was_open = True
         self.keepalive = keepalive / 1000
         self.is_pinging = False
         self.heard = self.said = reactor.seconds()

@@ -637,7 +637,7 @@ def endpoint(master):
 
 
 async def serve(master, make_slave):
-    """One connection, until it is over. Returns how long the master wants to be left alone, in seconds, or None."""
+    """One connection, until it is over. Returns the slave that it was, or None."""
     try:
         slave = await endpoint(master).connect(protocol.Factory.forProtocol(make_slave))
     except error.ConnectError as problem:
@@ -647,16 +647,16 @@ async def serve(master, make_slave):
     print(f"slave: {master}: {await slave.ended}", file=sys.stderr)
     if reactor.running:
         reactor.removeSystemEventTrigger(at_end)
-    return slave.retry
+    return slave
 
 
 async def serve_for_ever(master, make_slave):
     pause = 0.5
     while True:
-        begin = reactor.seconds()
-        retry = await serve(master, make_slave)
-        pause = 0.5 if reactor.seconds() > begin + 60 else min(pause * 2, 60)
-        await task.deferLater(reactor, random.uniform(0, pause) if retry is None else retry)
+        slave = await serve(master, make_slave)
+        pause = 0.5 if slave and slave.was_open else min(pause * 2, 60)
+        wish = slave.retry if slave else None
+        await task.deferLater(reactor, random.uniform(0, pause) if wish is None else wish)
 
 
 def main():
