@@ -11,6 +11,7 @@
 #include <cassert>
 #include <chrono>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -369,10 +370,12 @@ void Remsh1Server::end_relay(const Turn& turn) {
 void Remsh1Server::on_ready(std::uint32_t number, Ready directions) {
   if (number != armings_ || armed_for_ == Ready::none || relayed_.expired()) return;
   armed_for_ = Ready::none;
-  if (has(directions, Ready::read) && read_ahead_.empty()) {
+  const std::size_t before = read_ahead_.size();
+  if (has(directions, Ready::read) && before < read_size) {
+    // The first byte may be a goodbye, and the end behind it: so it is not left at one read.
     read_ahead_.resize(read_size);
-    const IoResult result = transport_->read_some(read_ahead_, Duration::zero());
-    read_ahead_.resize(result.bytes);
+    const IoResult result = transport_->read_some(std::span(read_ahead_).subspan(before), Duration::zero());
+    read_ahead_.resize(before + result.bytes);
     if (result.status == IoResult::Status::end || result.status == IoResult::Status::failed) end_of_stream(result);
   }
   go_on();
@@ -390,7 +393,7 @@ void Remsh1Server::go_on() {
 void Remsh1Server::arm() {
   if (over_) return;
   const Ready wanted =
-      (read_ahead_.empty() ? Ready::read : Ready::none) | (queue_.empty() ? Ready::none : Ready::write);
+      (read_ahead_.size() < read_size ? Ready::read : Ready::none) | (queue_.empty() ? Ready::none : Ready::write);
   if (wanted == armed_for_) return;
   armed_for_ = wanted;
   transport_->arm(options_.loop->watcher(), wanted, Loop::token(slot_, ++armings_));

@@ -443,10 +443,17 @@ class Session(WithSlave):
         self.assertEqual(self.process.wait(), 76)
 
     def test_the_end_of_the_connection_ends_the_command_and_all_it_started(self):
+        self.end_ends_the_command(b'')
+
+    def test_so_does_a_goodbye(self):
+        self.end_ends_the_command(b'\0')
+
+    def end_ends_the_command(self, last_words):
         os.mkfifo(self.path('alive'))
         self.slave.rpc.call('execute', args=b'sh\0-c\0exec 9>alive; sleep 100000 & sleep 100000', want_stdout=b'y',
                             want_stderr=b'y')
         with open(self.path('alive'), 'rb') as alive:
+            self.slave.connection.sendall(last_words)
             self.slave.close()
             self.assertEqual(alive.read(), b'')  # nobody holds it any more
         self.assertEqual(self.process.wait(), 0)

@@ -228,6 +228,11 @@ TEST_CASE("a master that goes ends the command, and the server when that is over
                                     }}});
     session.execute();
     CHECK(session.master.read() == session.answer());
+    SUBCASE("without a word") {}
+    SUBCASE("with a goodbye") { session.master.write(BytesView("\0", 1)); }
+    SUBCASE("after calls for later") {
+      for (int i = 0; i < 3; ++i) session.call("stat", {{"pathname", "/"}});
+    }
     session.master.transport().shutdown();
     const ServeResult result = session.result.get();
     CHECK(result.registered);
