@@ -114,7 +114,7 @@ TEST_CASE("a slave that goes when a call has reached it: its caller learns which
 }
 
 TEST_CASE("a caller that leaves takes its command along") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::leaving, [](Farm&, Slave& slave) {
     const Lifeline late;
     CHECK_THROWS_AS(slave.execute(late.endless_command(), {.deadline = 100ms}), Timeout);
     CHECK(late.wait_for_end());
@@ -131,7 +131,7 @@ TEST_CASE("a caller that leaves takes its command along") {
 }
 
 TEST_CASE("an operation of the user's own is told that nobody wants it any more") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::own_operations, [](Farm& farm, Slave& slave) {
     CHECK_THROWS_AS(slave.call("until_cancelled", {}, {.deadline = 20ms}), Timeout);
     CHECK(eventually([&] { return farm.dir.has("worker/cancelled"); }));
     slave.remove("begun");
@@ -147,7 +147,7 @@ TEST_CASE("an operation of the user's own is told that nobody wants it any more"
 }
 
 TEST_CASE("operations of the user's own answer, fail and do not exist") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::own_operations, [](Farm& farm, Slave& slave) {
     const Box arguments{{"a", "1"}, {"b", Bytes("\0\xff", 2)}};
     CHECK(slave.call("echo", arguments) == arguments);
     CHECK(slave.call("echo").empty());
@@ -194,7 +194,7 @@ TEST_CASE("a slave that cannot be is refused where it is made") {
 }
 
 TEST_CASE("sixteen threads use one slave at the same time") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::overwriting, [](Farm&, Slave& slave) {
     std::atomic<int> right = 0;
     std::vector<std::jthread> threads;
     for (int i = 0; i < 16; ++i) {
@@ -218,7 +218,7 @@ TEST_CASE("sixteen threads use one slave at the same time") {
 }
 
 TEST_CASE("a caller that is slow to take output delays nobody else") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::several_calls, [](Farm&, Slave& slave) {
     const Event others_done;
     std::atomic<bool> waits = true;
     const Event began;
@@ -323,7 +323,7 @@ TEST_CASE("handles outlive the listener and the collection") {
 }
 
 TEST_CASE("a slave says who it is") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::info, [](Farm& farm, Slave& slave) {
     const SlaveInfo& info = slave.info();
     CHECK(info.name == "worker");
     CHECK(info.basedir == slave.set_cwd());

@@ -61,7 +61,7 @@ TEST_CASE("a command ends with an exit code or a signal") {
 }
 
 TEST_CASE("output is captured, each stream by itself") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::merging, [](Farm&, Slave& slave) {
     const auto result = slave.execute(shell("printf 'to out\\n'; printf 'to err' >&2"));
     CHECK(result.out == "to out\n");
     CHECK(result.err == "to err");
@@ -75,7 +75,7 @@ TEST_CASE("output is captured, each stream by itself") {
 }
 
 TEST_CASE("a line reaches the callback before the command ends, and in the thread that called") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::several_calls, [](Farm&, Slave& slave) {
     slave.execute({"mkfifo", "go"});
     Bytes out;
     Bytes err;
@@ -98,7 +98,7 @@ TEST_CASE("a line reaches the callback before the command ends, and in the threa
 }
 
 TEST_CASE("a command runs where it is told, with the environment it is told") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::environment, [](Farm&, Slave& slave) {
     slave.mkdir("a/b");
     const Bytes base = slave.set_cwd("a");
     CHECK(slave.execute({"pwd", "-P"}).out == base + "\n");
@@ -119,7 +119,7 @@ TEST_CASE("a command runs where it is told, with the environment it is told") {
 }
 
 TEST_CASE("a command reads nothing, bytes, or what a callback gives") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::input, [](Farm&, Slave& slave) {
     CHECK(slave.execute({"cat"}).out.empty());
     CHECK(slave.execute({"cat"}, {.in = Bytes("some\0bytes", 10)}).out == Bytes("some\0bytes", 10));
     CHECK(slave.execute({"cat"}, {.in = Bytes()}).out.empty());
@@ -138,7 +138,7 @@ TEST_CASE("a command reads nothing, bytes, or what a callback gives") {
 
 TEST_CASE("ten MiB go through a command in each direction, both streams full") {
   const Bytes bytes = many_bytes(much);
-  on_every_transport([&bytes](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::input, [&bytes](Farm&, Slave& slave) {
     const auto result = slave.execute({"tee", "/dev/stderr"}, {.in = give(bytes)});
     CHECK(result.ok());
     CHECK((result.out == bytes));
@@ -147,7 +147,7 @@ TEST_CASE("ten MiB go through a command in each direction, both streams full") {
 }
 
 TEST_CASE("a command that cannot be started is an error with the cause") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::reasons, [](Farm&, Slave& slave) {
     const auto fails = [&slave](const std::vector<Bytes>& args, const ExecuteOptions& options, std::errc cause,
                                 const std::string& words) {
       const auto error = thrown_by<RemoteError>([&] { slave.execute(args, options); });
@@ -167,7 +167,7 @@ TEST_CASE("a command that cannot be started is an error with the cause") {
 }
 
 TEST_CASE("the slave ends a command whose time is over, with all that it started") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::time_limits, [](Farm&, Slave& slave) {
     const Lifeline lifeline;
     const auto result = slave.execute(
         {"sh", "-c", "exec 9>\"$0\"; echo begun; (trap '' TERM; sleep 100000) & sleep 100000", lifeline.path()},
@@ -181,7 +181,7 @@ TEST_CASE("the slave ends a command whose time is over, with all that it started
 }
 
 TEST_CASE("more output than is to be captured ends the call, and the command") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::leaving, [](Farm&, Slave& slave) {
     const Lifeline lifeline;
     const auto error = thrown_by<Error>([&] {
       slave.execute({"sh", "-c", "exec 9>\"$0\"; echo >&9; yes", lifeline.path()}, {.capture_limit = 100'000});
@@ -196,7 +196,7 @@ TEST_CASE("more output than is to be captured ends the call, and the command") {
 }
 
 TEST_CASE("what a callback throws ends the command and comes out as it is") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::leaving, [](Farm&, Slave& slave) {
     struct Mine {};
     for (const bool from_input : {false, true}) {
       const Lifeline lifeline;
@@ -216,7 +216,7 @@ TEST_CASE("what a callback throws ends the command and comes out as it is") {
 }
 
 TEST_CASE("a background process does not hold the answer back for long") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::merging, [](Farm&, Slave& slave) {
     const Lifeline lifeline;
     slave.execute({"mkfifo", "go"});
     const auto result =
@@ -231,7 +231,7 @@ TEST_CASE("a background process does not hold the answer back for long") {
 }
 
 TEST_CASE("long arguments and environments arrive whole") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::long_values, [](Farm&, Slave& slave) {
     // Linux takes at most 128 KiB in one argument, and 200 KB in several.
     const Bytes half(100'000, 'x');
     CHECK(slave.execute({"sh", "-c", "printf %s \"$0$1\"", half, half}).out == half + half);
@@ -242,7 +242,7 @@ TEST_CASE("long arguments and environments arrive whole") {
 }
 
 TEST_CASE("arguments that no call can carry are refused clearly, before anything is done") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::long_values, [](Farm&, Slave& slave) {
     const Bytes big(1'100'000, 'x');
     for (const auto& attempt : std::vector<std::function<void()>>{
              [&] {
@@ -272,7 +272,7 @@ TEST_CASE("arguments that no call can carry are refused clearly, before anything
 
 TEST_CASE("no descriptor of ours reaches a command") {
   const std::set<int> before = inherited_descriptors();
-  on_every_transport([&before](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::input, [&before](Farm&, Slave& slave) {
     for (const ExecuteOptions& options : {ExecuteOptions{}, ExecuteOptions{.in = Bytes("x")}}) {
       // The list has also the descriptor with which ls reads it: the lowest that is free.
       const Bytes listed = slave.execute({"ls", "/proc/self/fd"}, options).out;

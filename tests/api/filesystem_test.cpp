@@ -98,7 +98,7 @@ TEST_CASE("the environment is the one that commands start from") {
 }
 
 TEST_CASE("mkdir makes parents and accepts what is there") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::overwriting, [](Farm& farm, Slave& slave) {
     slave.mkdir("a/b/c");
     slave.mkdir("a/b/c");
     slave.mkdir(farm.basedir() + "/a/d");
@@ -128,7 +128,7 @@ TEST_CASE("remove takes whole trees, and what is missing is fine") {
 }
 
 TEST_CASE("rename refuses what is there, unless it may overwrite") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::overwriting, [](Farm& farm, Slave& slave) {
     slave.send(Source::memory("one"), "one");
     slave.send(Source::memory("two"), "two");
     CHECK(is_error(thrown_by<RemoteError>([&] { slave.rename("one", "two"); }), std::errc::file_exists));
@@ -147,7 +147,7 @@ TEST_CASE("rename refuses what is there, unless it may overwrite") {
 }
 
 TEST_CASE("copy refuses what is there, keeps permissions, and leaves nothing behind that is not complete") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::overwriting, [](Farm& farm, Slave& slave) {
     slave.send(Source::memory("one"), "one", {.mode = 0750});
     slave.copy("one", "two");
     CHECK(farm.dir.read("worker/two") == "one");
@@ -168,7 +168,7 @@ TEST_CASE("copy refuses what is there, keeps permissions, and leaves nothing beh
 }
 
 TEST_CASE("a copy that its caller leaves half-way stops, and leaves what was there and nothing else") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::leaving, [](Farm& farm, Slave& slave) {
     slave.mkdir("to");
     slave.send(Source::memory("old"), "to/old");
     std::ofstream(farm.basedir() + "/huge").close();
@@ -200,7 +200,7 @@ TEST_CASE("a copy that its caller leaves half-way stops, and leaves what was the
 }
 
 TEST_CASE("a remove that its caller leaves half-way stops there") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::leaving, [](Farm& farm, Slave& slave) {
     const std::string tree = farm.basedir() + "/tree";
     slave.send(Source::memory("x"), "file");  // links to it are quicker made than files
     std::size_t files = 2000;
@@ -241,7 +241,7 @@ TEST_CASE("a remove that its caller leaves half-way stops there") {
 }
 
 TEST_CASE("stat tells what is there, and that nothing is") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::details, [](Farm& farm, Slave& slave) {
     slave.send(Source::memory("12345"), "file", {.mode = 0640});
     fs::create_symlink("file", farm.basedir() + "/link");
     fs::create_symlink("nowhere", farm.basedir() + "/dangling");
@@ -266,7 +266,7 @@ TEST_CASE("stat tells what is there, and that nothing is") {
 }
 
 TEST_CASE("an error says which slave, what it did, and why") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::reasons, [](Farm&, Slave& slave) {
     slave.send(Source::memory("x"), "file");
     slave.send(Source::memory("x"), "other");
     slave.mkdir("directory/below");
@@ -361,7 +361,7 @@ TEST_CASE("arguments that cannot be are refused before anything is sent") {
 }
 
 TEST_CASE("read_info gives the files of the directory info") {
-  on_every_transport([](Farm&, Slave& slave) {
+  on_every_transport(BeyondRemsh1::info, [](Farm&, Slave& slave) {
     CHECK(slave.read_info().empty());
     slave.mkdir("info");
     slave.send(Source::memory("blue\n"), "info/colour");

@@ -50,7 +50,7 @@ TEST_CASE("ten MiB go from memory to a file and back") {
 }
 
 TEST_CASE("local files are sent and fetched with their permissions") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::details, [](Farm& farm, Slave& slave) {
     const TempDir here;
     here.write("source", "content");
     std::filesystem::permissions(here / "source", std::filesystem::perms(0710));
@@ -67,7 +67,7 @@ TEST_CASE("local files are sent and fetched with their permissions") {
 }
 
 TEST_CASE("callbacks give and take what is transferred, and may call the slave") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::several_calls, [](Farm& farm, Slave& slave) {
     int pieces = 0;
     slave.send(Source([&](std::span<char> buffer) -> std::size_t {
                  slave.ping();
@@ -110,7 +110,7 @@ TEST_CASE("progress is told, and at the end how much it was") {
 }
 
 TEST_CASE("what is at the destination is refused, unless it may be overwritten") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::overwriting, [](Farm& farm, Slave& slave) {
     const TempDir here;
     here.write("local", "local");
     slave.send(Source::memory("old"), "file");
@@ -174,7 +174,7 @@ TEST_CASE("more than max_bytes is not taken, and leaves nothing") {
 }
 
 TEST_CASE("a transfer that fails in the middle leaves nothing on either side") {
-  on_every_transport([](Farm& farm, Slave& slave) {
+  on_every_transport(BeyondRemsh1::leaving, [](Farm& farm, Slave& slave) {
     struct Mine {};
     const TempDir here;
     slave.mkdir("to");

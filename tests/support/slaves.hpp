@@ -38,8 +38,8 @@ namespace remsh::test {
 /// Far longer than anything takes, also on a machine that is busy with other things.
 inline constexpr std::chrono::seconds ample{60};
 
-/// What runs between a master and its slaves. A slave on Twisted calls in over TCP.
-enum class Over { local_process, tcp, unix_socket, pipes, memory, twisted };
+/// What runs between a master and its slaves. Slaves on Twisted, and those that speak remsh 1, call in over TCP.
+enum class Over { local_process, tcp, unix_socket, pipes, memory, twisted, remsh1 };
 
 /// All for our own slaves; or Twisted, where the test program is told to see how it does.
 inline const std::vector<Over> all_transports =
@@ -55,6 +55,7 @@ inline std::string to_string(Over over) {
     case Over::pipes: return "a pair of pipes";
     case Over::memory: return "memory";
     case Over::twisted: return "Twisted";
+    case Over::remsh1: return "remsh 1";
   }
   return "?";
 }
@@ -241,7 +242,7 @@ class Farm {
   std::shared_ptr<Slave> start(const std::string& name = "worker") {
     const std::string basedir = this->basedir(name);
     if (auto* const local = dynamic_cast<LocalSlaveListener*>(listener.get())) return local->start_slave(basedir, name);
-    if (over_ == Over::tcp || over_ == Over::unix_socket || over_ == Over::twisted) {
+    if (over_ == Over::tcp || over_ == Over::unix_socket || over_ == Over::twisted || over_ == Over::remsh1) {
       if (over_ == Over::twisted) {
         static TwistedSlaves twisted;
         twisted.call_in(listener->address(), name, basedir);
@@ -289,6 +290,7 @@ class Farm {
       }
       case Over::tcp:
       case Over::twisted: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves}); break;
+      case Over::remsh1: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .remsh1 = true}); break;
       case Over::unix_socket:
         make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves, .path = dir / "socket"});
         break;
@@ -313,6 +315,7 @@ class Farm {
   [[nodiscard]] SlaveOptions slave_options(const std::string& name) const {
     SlaveOptions options{.name = name, .basedir = basedir(name)};
     options.keepalive_patience = options_.keepalive_patience;
+    options.protocol = over_ == Over::remsh1 ? 1 : 2;
     options.log = log.hook();
     return options;
   }
@@ -331,9 +334,26 @@ class Farm {
   std::list<SlaveThread> servers_;  // gone before the listener is
 };
 
-/// Runs a test with one slave over each kind of transport.
-inline void on_every_transport(const std::function<void(Farm&, Slave&)>& test) {
-  for (const Over over : all_transports) {
+/// What a slave that speaks remsh 1 cannot do, and so which tests leave it out: each of them says which of these it is
+/// about. docs/remsh1.md says more. What is the same with every slave runs over it too.
+enum class BeyondRemsh1 {
+  details,      ///< mode, size and time of what is there; what is no directory is a file; no look at a link itself
+  environment,  ///< a command has the slave's
+  info,         ///< what the slave says of itself, beside its name
+  input,        ///< a command reads nothing
+  leaving,      ///< nothing stops what the slave is at, so a caller who leaves costs the connection, or others wait
+  long_values,  ///< over 65535 bytes
+  merging,      ///< a command's two outputs stay two; and background processes are not told apart from it
+  overwriting,  ///< there is no way to replace in one step; a file where a directory is to be made counts as made
+  own_operations,
+  reasons,        ///< an error is a text, of the original's choice
+  several_calls,  ///< one at a time
+  time_limits,    ///< a command may take as long as it likes
+};
+
+/// Runs a test with one slave over each of them.
+inline void on_each(const std::vector<Over>& kinds, const std::function<void(Farm&, Slave&)>& test) {
+  for (const Over over : kinds) {
     const std::string words = to_string(over);
     CAPTURE(words);
     Farm farm(over);
@@ -341,6 +361,18 @@ inline void on_every_transport(const std::function<void(Farm&, Slave&)>& test) {
     REQUIRE(slave != nullptr);
     test(farm, *slave);
   }
+}
+
+/// Runs a test with one slave over each kind of transport, but not over remsh 1.
+inline void on_every_transport(BeyondRemsh1, const std::function<void(Farm&, Slave&)>& test) {
+  on_each(all_transports, test);
+}
+
+/// The same over remsh 1 too.
+inline void on_every_transport(const std::function<void(Farm&, Slave&)>& test) {
+  std::vector<Over> kinds = all_transports;
+  if (!TwistedSlaves::are_wanted()) kinds.push_back(Over::remsh1);
+  on_each(kinds, test);
 }
 
 /// The process of a slave that is one of its own.
