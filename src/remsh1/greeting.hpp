@@ -24,9 +24,7 @@ class Greeting {
   /// The next bytes, while the speaker is unknown.
   Speaker feed(BytesView bytes) {
     bytes_.append(bytes);
-    // The first key of a hello begins with an underscore, and no other bytes are any box of either generation.
-    if (bytes_.size() < 3) return !bytes_.empty() && bytes_.front() != '\0' ? Speaker::other : Speaker::unknown;
-    if (bytes_[0] != '\0' || bytes_[2] == '_') return Speaker::other;
+    if (bytes_.size() > 2 && bytes_[2] == '_') return Speaker::other;  // the first key of a hello begins like this
     BoxDecoder decoder({max_bytes, max_fields});
     decoder.feed(bytes_);
     if (!decoder.next()) return decoder.error() == BoxError::none ? Speaker::unknown : Speaker::other;
@@ -42,7 +40,7 @@ class Greeting {
   [[nodiscard]] const Bytes& bytes() const noexcept { return bytes_; }
 
  private:
-  static constexpr std::size_t max_bytes = 4096;
+  static constexpr std::size_t max_bytes = 1024;
   static constexpr std::size_t max_fields = 64;
 
   Bytes bytes_;
