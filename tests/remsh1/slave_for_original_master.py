@@ -531,6 +531,18 @@ class Registration(unittest.TestCase):
             self.assertEqual(slave.wait(), 0)
 
 
+class Options(unittest.TestCase):
+    """The option --protocol."""
+
+    def test_what_it_takes(self):
+        for options, words in ((['--protocol', '3'], 'the protocol is 1 or 2'), (['--protocol='], 'needs a value'),
+                               (['--protocol'], 'needs a value')):
+            done = subprocess.run([PROGRAM, '--master', '127.0.0.1:1', *options], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, check=False)
+            self.assertEqual(done.returncode, 64)
+            self.assertIn(words, done.stderr.decode())
+
+
 class TheMasterItself(unittest.TestCase):
     """The scripted master has the weak points that it is to have."""
 
