@@ -89,6 +89,7 @@ class Engine {
   };
 
   /// The options must outlive it.
+  Engine(Options&& options, OutQueue& queue, Events& events) = delete;  // they must outlive it
   Engine(const Options& options, OutQueue& queue, Events& events) : options_(options), queue_(queue), events_(events) {
     if (options.serves) services_ = std::make_unique<Services>();
   }
