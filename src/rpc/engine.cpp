@@ -208,6 +208,9 @@ Result<void> Engine::receive_outcome(const BoxView& box, BytesView tag, bool is_
 
 Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesView tag) {
   if (!is_tag(tag)) return breach("a call with a tag of " + std::to_string(tag.size()) + " bytes");
+  if (options_.serves && queue_.control_bytes() + queue_.data_bytes() > options_.max_unread) {
+    return breach("one more call, of a caller that does not read its answers");
+  }
   if (command == "ping") {
     if (!options_.serves && ++pongs_ > max_pongs) return breach("a flood of pings");
     Bytes& scratch = empty_scratch();

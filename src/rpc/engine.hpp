@@ -83,12 +83,12 @@ class Engine {
     bool serves = false;  ///< false: the other side has no verbs here, but ping
     std::size_t max_services = 1024;
     std::size_t max_abandoned = 1024;
-    std::size_t max_unsent = 4 * 1024 * 1024;  // bytes of calls that the other side does not read
+    std::size_t max_unsent = 4 * 1024 * 1024;   // bytes of calls that the other side does not read: no more are made
+    std::size_t max_unread = 64 * 1024 * 1024;  // (serves) bytes of answers that it does not read: no more are taken
     Duration keepalive = std::chrono::seconds(10);
     Duration patience = std::chrono::seconds(10);
   };
 
-  /// The options must outlive it.
   Engine(Options&& options, OutQueue& queue, Events& events) = delete;  // they must outlive it
   Engine(const Options& options, OutQueue& queue, Events& events) : options_(options), queue_(queue), events_(events) {
     if (options.serves) services_ = std::make_unique<Services>();

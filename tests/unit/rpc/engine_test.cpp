@@ -471,6 +471,26 @@ TEST_CASE("more credit than a stream can have ends the connection") {
   CHECK(side.feed({{"_command", "credit"}, {"bytes", "1"}, {"op", "1"}, {"stream", "in"}}) != "");
 }
 
+TEST_CASE("a caller that reads no answers can make a slave queue so much and no more") {
+  Engine::Options options = Side::slave();
+  options.max_unread = 10'000;
+  for (const char* command : {"ping", "no-such-operation"}) {
+    CAPTURE(command);
+    Side side(options);
+    std::size_t calls = 0;
+    std::string breach;
+    while (breach.empty() && calls < 10'000) {
+      breach = side.feed({{"_ask", std::to_string(++calls)}, {"_command", command}});
+      for (const auto& service : std::exchange(side.services, {})) {
+        side.engine.fail(*service, {Errc::unsupported, "no such operation", 0});
+      }
+    }
+    CHECK(breach.find("does not read") != std::string::npos);
+    CHECK(side.queue.control_bytes() + side.queue.data_bytes() < 11'000);
+    CHECK(calls > 100);
+  }
+}
+
 TEST_CASE("a flood of pings that nobody reads the answers of ends the connection") {
   Side side(Side::master());
   const Bytes ping = box({{"_ask", "p"}, {"_command", "ping"}});
