@@ -23,7 +23,9 @@ class LocalCommand {
     if (!pipe_) throw std::runtime_error(command);
   }
   std::size_t read(std::span<char> buffer) { return std::fread(buffer.data(), 1, buffer.size(), pipe_.get()); }
-  void write(remsh::BytesView bytes) { std::fwrite(bytes.data(), 1, bytes.size(), pipe_.get()); }
+  void write(remsh::BytesView bytes) {
+    if (std::fwrite(bytes.data(), 1, bytes.size(), pipe_.get()) < bytes.size()) throw std::runtime_error("tar is gone");
+  }
   void finish() {
     if (::pclose(pipe_.release()) != 0) throw std::runtime_error("tar failed here");
   }

@@ -1,5 +1,6 @@
 #include "master/admission.hpp"
 
+#include "base/misuse.hpp"
 #include "base/text.hpp"
 #include "os/random.hpp"
 
@@ -52,6 +53,7 @@ Admissions::Admissions(ListenerOptions options)
       runtime_(std::move(options.runtime)),
       options_(within_reason(std::move(options))) {
   assert(loop_);
+  options_.slave_collection.listener_comes();
 }
 
 void Admissions::log(LogLevel level, const std::string& peer, const std::string& message) const {
@@ -182,7 +184,9 @@ void Admissions::shut_down() {
   const Failure reason{Errc::connection_lost, "the master shuts down", 0};
   std::unique_lock lock(mutex_);
   if (!runtime_) return;
-  assert(!loop_->is_this_thread() && !runtime_->is_service_thread());
+  if (loop_->is_this_thread() || runtime_->is_service_thread()) {
+    misuse("a listener is destroyed in a slave class, setup(), on_disconnect() or a hook, which it would wait for");
+  }
   shutting_down_ = true;
   const auto under_way = under_way_;
   const auto group = group_;
@@ -209,6 +213,7 @@ void Admissions::shut_down() {
   changed_.wait(lock, [this] { return services_ == 0; });
   auto runtime = std::exchange(runtime_, nullptr);
   lock.unlock();
+  options_.slave_collection.listener_goes();
 }
 
 // --- Admission

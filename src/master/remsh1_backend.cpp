@@ -1,5 +1,6 @@
 #include "master/remsh1_backend.hpp"
 
+#include "base/misuse.hpp"
 #include "base/text.hpp"
 #include "os/random.hpp"
 #include "remsh1/error_text.hpp"
@@ -70,6 +71,9 @@ Failure exists(const Bytes& path, bool overwrite) {
 }
 
 bool is_exists(const Failure& failure) { return failure.os == EEXIST; }
+
+/// What an event that waits for its caller costs us: the smallest pieces are not the cheapest.
+std::size_t weight(const remsh1::MasterSession::Event& event) { return event.data.size() + 256; }
 
 }  // namespace
 
@@ -192,7 +196,7 @@ Result<Remsh1Backend::Event> Remsh1Backend::Turn::next() {
   if (!has_event) return *backend_.end_;
   Event event = std::move(backend_.events_.front());
   backend_.events_.pop_front();
-  backend_.queued_ -= event.data.size();
+  backend_.queued_ -= weight(event);
   backend_.rearm();
   return event;
 }
@@ -312,6 +316,9 @@ void Remsh1Backend::disconnect(const std::string& reason) {
 
 void Remsh1Backend::wait_until_left() {
   std::unique_lock lock(mutex_);
+  if (holder_ == Holder::caller && holding_ == std::this_thread::get_id()) {
+    misuse("a listener is destroyed in a callback of a call on one of its slaves, which it would wait for");
+  }
   left_.wait(lock, [this] { return is_buried_ && inside_ == 0; });
 }
 
@@ -438,7 +445,7 @@ void Remsh1Backend::take_in(const IoResult& result, BytesView bytes) {
 void Remsh1Backend::take(Event event) {
   if (event.reply) write(*event.reply);
   if (holder_ == Holder::caller) {
-    queued_ += event.data.size();
+    queued_ += weight(event);
     events_.push_back(std::move(event));
     happened_.notify_all();
     return;

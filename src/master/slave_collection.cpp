@@ -10,6 +10,7 @@
 // front of the queue to its end.
 #include <remsh/master/slave_collection.hpp>
 
+#include "base/misuse.hpp"
 #include "master/backend.hpp"
 #include "os/parking.hpp"
 
@@ -171,6 +172,7 @@ struct SlaveCollection::Impl {
     }
   };
 
+  std::atomic<int> listeners = 0;  // that fill it
   mutable std::mutex mutex;
   std::unordered_set<std::shared_ptr<Entry>, SameName, SameName> slaves;
   Entry* first = nullptr;  // in the order of arrival
@@ -480,7 +482,13 @@ void Lease::release() {
 
 SlaveCollection::SlaveCollection() : impl_(std::make_shared<Impl>()) {}
 
+void SlaveCollection::listener_comes() noexcept { ++impl_->listeners; }
+void SlaveCollection::listener_goes() noexcept { --impl_->listeners; }
+
 SlaveCollection::~SlaveCollection() {
+  if (impl_->listeners > 0) {
+    misuse("a SlaveCollection is destroyed before a listener that fills it: declare the collection first");
+  }
   // Here, and not where the last callback of a slave lets go of the rest.
   const auto dropped = [this] {
     const Impl::Lock lock(impl_->mutex);

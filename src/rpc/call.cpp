@@ -8,8 +8,20 @@
 
 namespace remsh::rpc {
 
+thread_local const Call* Call::innermost = nullptr;
+
+bool Call::is_under_way_here(const Peer& peer) noexcept {
+  for (const Call* call = innermost; call != nullptr; call = call->outer_) {
+    if (call->peer_.get() == &peer) return true;
+  }
+  return false;
+}
+
 Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const CallOptions& options)
-    : peer_(std::move(peer)), deadline_(options.deadline.at()), stop_(options.stop) {
+    : peer_(std::move(peer)),
+      outer_(std::exchange(innermost, this)),
+      deadline_(options.deadline.at()),
+      stop_(options.stop) {
   if (stop_.stop_possible()) on_stop_.emplace(stop_, [this] { stopped(); });
   Peer::Locked lock(*peer_);
   ++peer_->inside_;
@@ -42,6 +54,7 @@ Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, 
 }
 
 Call::~Call() {
+  innermost = outer_;
   on_stop_.reset();  // waits for a callback that runs, so not under the mutex
   Peer::Locked lock(*peer_);
   if (call_ != nullptr) {

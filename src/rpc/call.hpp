@@ -43,6 +43,9 @@ class Call {
 
   Event next(bool wants_room = false);
 
+  /// Whether this thread is within a call of that peer: in a callback, since it asks.
+  static bool is_under_way_here(const Peer& peer) noexcept;
+
   [[nodiscard]] const Chunk& chunk() const { return *chunk_; }
   [[nodiscard]] std::size_t room() const noexcept { return room_; }
   void send(Block block, std::size_t count);
@@ -54,7 +57,10 @@ class Call {
   Event fail(Failure failure);
   void stopped();
 
+  static thread_local const Call* innermost;
+
   const std::shared_ptr<Peer> peer_;
+  const Call* const outer_;  // of this thread, in a callback of which this one is made
   Waiter me_;
   OpenCall* call_ = nullptr;
   const TimePoint deadline_;

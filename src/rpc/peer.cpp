@@ -1,7 +1,9 @@
 #include "rpc/peer.hpp"
 
+#include "base/misuse.hpp"
 #include "base/text.hpp"
 #include "os/threads.hpp"
+#include "rpc/call.hpp"
 #include "rpc/service.hpp"
 
 #include <array>
@@ -137,6 +139,9 @@ std::optional<Engine::Goodbye> Peer::said_goodbye() const {
 }
 
 void Peer::wait_until_left() {
+  if (Call::is_under_way_here(*this)) {
+    misuse("a listener is destroyed in a callback of a call on one of its slaves, which it would wait for");
+  }
   std::vector<std::thread> servers;
   {
     std::unique_lock lock(mutex_);

@@ -142,6 +142,7 @@ void PeerService::send(StreamName stream, Block block, std::size_t count) {
   const std::lock_guard lock(peer_->mutex_);
   peer_->engine_.send_output(*state_, stream, std::move(block), count, std::nullopt);
   if (!std::exchange(promised_, true)) ++peer_->promised_;  // flush() follows
+  peer_->check();
 }
 
 void PeerService::flush() {

@@ -269,7 +269,8 @@ std::string to_string(const Address& address) {
   if (address.kind == Address::Kind::unix_socket) return "unix:" + address.path;
   const bool bare = address.host.find(':') == std::string::npos;
   const bool is_prefix = address.host == "tcp" || address.host == "unix";  // a host of that name
-  return (is_prefix ? "tcp:" : "") + (bare ? address.host : "[" + address.host + "]") + ":" + std::to_string(address.port);
+  return (is_prefix ? "tcp:" : "") + (bare ? address.host : "[" + address.host + "]") + ":" +
+         std::to_string(address.port);
 }
 
 Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int backlog) {

@@ -23,6 +23,7 @@ using SlaveFilter = std::function<bool(const Slave&)>;
 /// True where the first is the better choice. Empty: a random one of those that will do.
 using SlaveCompare = std::function<bool(const Slave&, const Slave&)>;
 
+class Admissions;
 class SlaveCollection;
 
 /// A slave that is ours alone, as far as get_slave() and reserve() of its collection go, until this object goes or the
@@ -114,7 +115,10 @@ class REMSH_API SlaveCollection {
   bool wait_for_slaves(std::size_t count, Deadline deadline, const std::stop_token& stop = {}) const;
 
  private:
+  friend class Admissions;
   friend class Lease;
+  void listener_comes() noexcept;
+  void listener_goes() noexcept;
   struct Impl;
   std::shared_ptr<Impl> impl_;
 };

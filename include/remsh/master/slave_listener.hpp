@@ -72,8 +72,9 @@ class REMSH_API SlaveListener {
   SlaveListener(const SlaveListener&) = delete;
   SlaveListener& operator=(const SlaveListener&) = delete;
 
-  /// Stops; disconnects its slaves, waits until all callers have left their operations and its threads have ended.
-  /// Never in a callback or setup(). Slave objects may outlive it.
+  /// Stops; disconnects its slaves, waits until all callers have left their operations, what runs of the slave class,
+  /// setup() and on_disconnect() has returned, and its threads have ended. Never within one of these: that ends the
+  /// program with a word about it. Slave objects may outlive it.
   virtual ~SlaveListener();
 
   [[nodiscard]] SlaveCollection& slave_collection() const noexcept;
