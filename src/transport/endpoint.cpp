@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -152,8 +153,21 @@ struct Temporary {
   ~Temporary() { ::unlink(path.c_str()); }
 };
 
-/// Makes room at `path` where what is there is a socket that nobody listens to. Two who do this at once do not remove
-/// each other's: what was taken away by mistake is put back.
+/// Held by who replaces a stale socket: between its look and its rename nobody else may put a living one there. It is a
+/// lock on the directory, so nothing is left behind. Anybody who can read the directory can hold it, too; therefore it
+/// is waited for no longer than honest ones need it.
+UniqueFd lock_directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  UniqueFd lock(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  for (int i = 0; lock && i < 1000 && ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; ++i) {
+    ::poll(nullptr, 0, 1);
+  }
+  return lock;
+}
+
+/// Makes room at `path` where what is there is a socket that nobody listens to. What was taken away by mistake is put
+/// back.
 Result<void> clear_stale(const std::string& path) {
   const std::string what = "unix:" + path;
   struct stat found {};
@@ -309,11 +323,13 @@ Result<UnixListening> listen_unix(const std::string& path, int backlog) {
       ::listen(socket.get(), backlog) != 0 || ::lstat(temporary.path.c_str(), &made) != 0) {
     return failure(errno, what);
   }
+  UniqueFd lock;
   for (int tries = 0; tries < 8; ++tries) {
     if (::link(temporary.path.c_str(), path.c_str()) == 0) {
       return UnixListening{std::move(socket), SocketFile{path, made.st_dev, made.st_ino}};
     }
     if (errno != EEXIST) return failure(errno, what);
+    if (!lock) lock = lock_directory_of(path);
     if (auto cleared = clear_stale(path); !cleared) return std::move(cleared).failure();
   }
   return failure(EADDRINUSE, what);  // somebody is always faster

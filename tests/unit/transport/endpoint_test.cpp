@@ -259,7 +259,7 @@ TEST_CASE("what is not a socket is never replaced by one") {
 TEST_CASE("of many who replace a stale unix socket at once, one listens and nobody else believes to") {
   const TempDir dir;
   const std::string path = dir / "s";
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 50; ++round) {
     static_cast<void>(listen_unix(path, 8));  // stale from here on
     std::vector<std::future<Result<UnixListening>>> tries;
     for (int i = 0; i < 4; ++i) {
