@@ -1,6 +1,8 @@
 // Making any bytes fit to be shown: in messages, in logs, on terminals.
 #include "base/text.hpp"
 
+#include <cstddef>
+
 namespace remsh {
 
 namespace {
@@ -8,6 +10,32 @@ namespace {
 bool is_control(char c) noexcept {
   const auto byte = static_cast<unsigned char>(c);
   return byte < 0x20 || byte == 0x7F;
+}
+
+/// A character of a text that should be UTF-8: how many bytes it has, and whether a terminal or a reader of lines takes
+/// it for itself and nothing else. Bytes that are no UTF-8 are characters of their own, and harmful.
+struct Character {
+  std::size_t size = 1;
+  bool is_harmless = false;
+};
+
+Character first_character(BytesView text) {
+  const auto byte = [&text](std::size_t at) { return static_cast<unsigned char>(text[at]); };
+  const unsigned first = byte(0);
+  if (first < 0x80) return {1, !is_control(text[0])};
+  const std::size_t size = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  if (first < 0xC2 || first > 0xF4 || text.size() < size) return {};
+  unsigned code = first & (0x7FU >> size);
+  for (std::size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xC0U) != 0x80) return {};
+    code = code << 6U | (byte(i) & 0x3FU);
+  }
+  const bool is_shortest = size == 2 || (size == 3 && code >= 0x800) || (size == 4 && code >= 0x10000);
+  if (!is_shortest || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return {};
+  const bool is_eight_bit_control = code < 0xA0;
+  const bool breaks_lines = code == 0x2028 || code == 0x2029;
+  const bool turns_text_around = (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+  return {size, !is_eight_bit_control && !breaks_lines && !turns_text_around};
 }
 
 void append_hex(std::string& to, char c) {
@@ -38,11 +66,14 @@ std::string escaped(BytesView bytes) {
 std::string without_controls(BytesView text) {
   std::string out;
   out.reserve(text.size());
-  for (const char c : text) {
-    if (is_control(c)) {
-      append_hex(out, c);
+  while (!text.empty()) {
+    const Character character = first_character(text);
+    const BytesView bytes = text.substr(0, character.size);
+    text.remove_prefix(bytes.size());
+    if (character.is_harmless) {
+      out += bytes;
     } else {
-      out += c;
+      for (const char c : bytes) append_hex(out, c);
     }
   }
   return out;

@@ -10,7 +10,8 @@ namespace remsh {
 /// Printable ASCII as it is, a backslash doubled, every other byte as \xNN: says exactly which bytes they were.
 std::string escaped(BytesView bytes);
 
-/// Control bytes as \xNN, everything else as it is: for sentences, which may be in any language.
+/// For sentences, which may be in any language: as they are, but for bytes that are no UTF-8 and characters that do
+/// something (controls, line separators, those that turn the direction of writing), which become \xNN.
 std::string without_controls(BytesView text);
 
 }  // namespace remsh
