@@ -119,8 +119,14 @@ class BoxView {
 
   /// A box of its own, with copies of all bytes.
   [[nodiscard]] Box copy() const {
+    std::vector<Field> sorted;  // a box is filled in the order of its keys, or each would move the others
+    if (!ascending_) {
+      sorted = fields_;
+      std::sort(sorted.begin(), sorted.end(), [](const Field& a, const Field& b) { return a.key < b.key; });
+    }
     Box box;
-    for (const Field& field : fields_) box.set(Bytes(field.key), Bytes(field.value));
+    box.reserve(fields_.size());
+    for (const Field& field : ascending_ ? fields_ : sorted) box.set(Bytes(field.key), Bytes(field.value));
     return box;
   }
 
