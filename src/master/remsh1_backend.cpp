@@ -486,7 +486,7 @@ Result<Bytes> Remsh1Backend::set_cwd(const std::optional<Bytes>& path, const Cal
   const auto answer = turn.ask("set_cwd", path ? Box{{"cwd", *path}} : Box());
   if (!answer) return answer.failure();
   const auto cwd = answer->get("cwd");
-  if (!cwd) return bad_answer("set_cwd", "it has no key 'cwd'");
+  if (!cwd || cwd->find('\0') != BytesView::npos) return bad_answer("set_cwd", "it has no path under 'cwd'");
   return Bytes(*cwd);
 }
 

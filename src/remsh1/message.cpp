@@ -106,7 +106,7 @@ Result<ReturnCode> ReturnCode::from_text(BytesView text) {
   int value = 0;
   const char* const end = text.data() + text.size();
   const auto [at, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || at != end || value < -1024) {
+  if (error != std::errc() || at != end || value < -127 || value > 255) {
     return breach("the result of a command is '" + escaped(text.substr(0, 32)) + "', which is no number of its kind");
   }
   if (value < 0) return ReturnCode{std::nullopt, -value};

@@ -371,12 +371,16 @@ void Remsh1Server::on_ready(std::uint32_t number, Ready directions) {
   if (number != armings_ || armed_for_ == Ready::none || relayed_.expired()) return;
   armed_for_ = Ready::none;
   const std::size_t before = read_ahead_.size();
-  if (has(directions, Ready::read) && before < read_size) {
+  if (has(directions, Ready::read)) {
     // The first byte may be a goodbye, and the end behind it: so it is not left at one read.
     read_ahead_.resize(read_size);
     const IoResult result = transport_->read_some(std::span(read_ahead_).subspan(before), Duration::zero());
     read_ahead_.resize(before + result.bytes);
     if (result.status == IoResult::Status::end || result.status == IoResult::Status::failed) end_of_stream(result);
+    // Calls ahead of their turn wait; so many that the end behind them would not be seen are none.
+    if (!over_ && read_ahead_.size() == read_size) {
+      end(Reason::protocol, "the master sent " + std::to_string(read_size) + " bytes while a command ran");
+    }
   }
   go_on();
 }
@@ -392,8 +396,7 @@ void Remsh1Server::go_on() {
 
 void Remsh1Server::arm() {
   if (over_) return;
-  const Ready wanted =
-      (read_ahead_.size() < read_size ? Ready::read : Ready::none) | (queue_.empty() ? Ready::none : Ready::write);
+  const Ready wanted = Ready::read | (queue_.empty() ? Ready::none : Ready::write);
   if (wanted == armed_for_) return;
   armed_for_ = wanted;
   transport_->arm(options_.loop->watcher(), wanted, Loop::token(slot_, ++armings_));

@@ -130,7 +130,7 @@ TEST_CASE("a return code is that of Python, where a signal counts below zero") {
   CHECK(*ReturnCode::from_text("-9") == ReturnCode{{}, 9});
   CHECK(ReturnCode{3, {}}.to_text() == "3");
   CHECK(ReturnCode{{}, 15}.to_text() == "-15");
-  for (const char* const wrong : {"", " 1", "1 ", "+1", "x", "-", "99999999999", "-99999"}) {
+  for (const char* const wrong : {"", " 1", "1 ", "+1", "x", "-", "99999999999", "-99999", "256", "-128"}) {
     CHECK_FALSE(ReturnCode::from_text(wrong));
   }
 }

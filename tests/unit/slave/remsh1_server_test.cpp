@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -237,6 +238,23 @@ TEST_CASE("a master that goes ends the command, and the server when that is over
     const ServeResult result = session.result.get();
     CHECK(result.registered);
     CHECK((result.reason == Reason::ended || result.reason == Reason::lost));
+  });
+}
+
+TEST_CASE("a master that sends so much ahead that its end would not be seen ends the command and the connection") {
+  over_each_transport([](const auto& transports) {
+    Session session(transports(), {{"execute", [&](const Served& call) {
+                                      std::make_shared<Endless>(call, session.loop.operator->())->start();
+                                    }}});
+    session.execute();
+    CHECK(session.master.read() == session.answer());
+    const Bytes ahead = encode(Box{{"_ask", "7"}, {"_command", "stat"}, {"pathname", Bytes(60'000, 'x')}});
+    try {
+      session.master.write(ahead);
+      session.master.write(ahead);
+    } catch (const std::runtime_error&) {  // it does not wait for all of it
+    }
+    CHECK(session.result.get().reason == Reason::protocol);
   });
 }
 
