@@ -29,6 +29,9 @@ constexpr std::size_t envelope = 512;  // what rpc adds at most: _command, _ask,
 constexpr std::size_t envelope_fields = 8;
 constexpr std::uint32_t permission_bits = 0777;
 
+/// What a slave may say of a file that it gives us: not that others of this host may change it.
+constexpr std::uint32_t fetched_permission_bits = 0755;
+
 /// Bytes for a sentence: escaped, and with the middle left out where they are long.
 std::string shown(BytesView bytes) {
   constexpr std::size_t head = 48;
@@ -471,7 +474,7 @@ TransferResult Slave::fetch(const Bytes& from, const Sink& sink, const TransferO
   const FetchedFile fetched = request.value_of(backend_->fetch(from, size, counted, patience(options)), options.stop);
 
   if (file) {
-    const std::uint32_t mode = options.mode.value_or(fetched.mode.value_or(0644) & permission_bits);
+    const std::uint32_t mode = options.mode.value_or(fetched.mode.value_or(0644) & fetched_permission_bits);
     const Result<void> committed = file->commit(static_cast<mode_t>(mode));
     if (!committed.ok()) request.fail_locally(committed.failure(), *path);
   } else if (auto* const* bytes = std::get_if<Bytes*>(&sink.what())) {

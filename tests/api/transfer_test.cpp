@@ -62,6 +62,10 @@ TEST_CASE("local files are sent and fetched with their permissions") {
     CHECK(std::filesystem::status(here / "back").permissions() == std::filesystem::perms(0710));
     slave.send(here / "source", "other", {.mode = 0600});
     CHECK(slave.stat("other")->mode == 0600);
+    slave.send(Source::memory("x"), "open", {.mode = 0777});
+    slave.fetch("open", here / "mine");  // a slave does not decide that others may write here
+    CHECK(std::filesystem::status(here / "mine").permissions() == std::filesystem::perms(0755));
+    std::filesystem::remove(here / "mine");
     CHECK(here.count() == 2);
   });
 }

@@ -64,9 +64,11 @@ class Sink {
 
 /// Options of send() and fetch().
 struct TransferOptions {
-  bool overwrite = false;                  ///< true: what is at the destination is replaced, atomically
-  std::optional<std::uint32_t> mode = {};  ///< permission bits of the new file; none: those of the source, else 0644
-  std::uint64_t max_bytes = UINT64_MAX;    ///< (fetch) more than this ends the call with too_large
+  bool overwrite = false;  ///< true: what is at the destination is replaced, atomically
+  /// Permission bits of the new file. None: those of the source, else 0644; of a fetched one without those by which
+  /// group and others could write.
+  std::optional<std::uint32_t> mode = {};
+  std::uint64_t max_bytes = UINT64_MAX;  ///< (fetch) more than this ends the call with too_large
   ProgressCallback progress = {};
   Deadline deadline = {};
   std::stop_token stop = {};
