@@ -172,22 +172,27 @@ TEST_CASE("a copy that its caller leaves half-way stops, and leaves what was the
     slave.mkdir("to");
     slave.send(Source::memory("old"), "to/old");
     std::ofstream(farm.basedir() + "/huge").close();
-    REQUIRE(::truncate((farm.basedir() + "/huge").c_str(), 1'000'000'000'000) == 0);
     const std::string to = farm.basedir() + "/to";
 
-    std::stop_source stop;
-    std::jthread stopper([&] {
-      CHECK(eventually([&] { return entries_of(to) == 2; }));
-      stop.request_stop();
-    });
-    const auto cancelled = thrown_by<Cancelled>([&] { slave.copy("huge", "to/new", {.stop = stop.get_token()}); });
-    stopper.join();
-    REQUIRE(cancelled);
+    std::optional<Cancelled> cancelled;
+    off_t size = 1 << 30;
+    for (; !cancelled; size *= 2) {  // until there was so much to copy that it was still at it
+      REQUIRE(size < off_t{1} << 35);
+      slave.remove("to/new");
+      REQUIRE(::truncate((farm.basedir() + "/huge").c_str(), size) == 0);
+      std::stop_source stop;
+      const std::jthread stopper([&] {
+        CHECK(eventually([&] { return entries_of(to) == 2; }));
+        stop.request_stop();
+      });
+      cancelled = thrown_by<Cancelled>([&] { slave.copy("huge", "to/new", {.stop = stop.get_token()}); });
+    }
     CHECK(cancelled->slave() == "worker");
     CHECK(cancelled->operation() == "copy 'huge' to 'to/new'");
     CHECK(slave.stat("to/old"));  // it serves the next call
     CHECK(eventually([&] { return entries_of(to) == 1; }));
 
+    REQUIRE(::truncate((farm.basedir() + "/huge").c_str(), off_t{1} << 35) == 0);
     const auto timeout =
         thrown_by<Timeout>([&] { slave.copy("huge", "to/old", {.overwrite = true, .deadline = 50ms}); });
     REQUIRE(timeout);
@@ -207,7 +212,8 @@ TEST_CASE("a remove that its caller leaves half-way stops there") {
     for (const bool by_deadline : {false, true}) {
       CAPTURE(by_deadline);
       std::optional<Error> left;
-      for (; !left; files *= 2) {  // until there was so much to remove that it was still at it
+      std::size_t before = 0;            // so many were left
+      for (; before == 0; files *= 2) {  // until there was so much to remove that it was still at it
         REQUIRE(files < 65'000);
         slave.mkdir("tree");
         for (std::size_t i = 0; i < files; ++i) {
@@ -215,25 +221,24 @@ TEST_CASE("a remove that its caller leaves half-way stops there") {
         }
         if (by_deadline) {
           left = thrown_by<Timeout>([&] { slave.remove("tree", {.deadline = 2ms}); });
-          continue;
+        } else {
+          std::stop_source stop;
+          const RemovalWatch watch(tree);
+          const std::jthread stopper([&] {
+            CHECK(watch.wait_for_first());
+            stop.request_stop();
+          });
+          left = thrown_by<Cancelled>([&] { slave.remove("tree", {.stop = stop.get_token()}); });
         }
-        std::stop_source stop;
-        const RemovalWatch watch(tree);
-        const std::jthread stopper([&] {
-          CHECK(watch.wait_for_first());
-          stop.request_stop();
-        });
-        left = thrown_by<Cancelled>([&] { slave.remove("tree", {.stop = stop.get_token()}); });
+        if (!left) continue;
+        CHECK(slave.stat("."));  // it serves the next call
+        CHECK(eventually([&] {
+          const std::size_t now = entries_of(tree);
+          return std::exchange(before, now) == now;
+        }));
       }
       CHECK(left->slave() == "worker");
       CHECK(left->operation() == "remove 'tree'");
-      CHECK(slave.stat("."));  // it serves the next call
-      std::size_t before = 0;
-      CHECK(eventually([&] {
-        const std::size_t now = entries_of(tree);
-        return std::exchange(before, now) == now;
-      }));
-      CHECK(before > 0);
       slave.remove("tree");
       CHECK_FALSE(slave.stat("tree"));
     }
