@@ -689,7 +689,7 @@ TEST_CASE("however threads race, a slave is one's alone and nobody waits in vain
         } else if (pick == 1) {
           std::stop_source stop;
           stop.request_stop();
-          CHECK_THROWS_AS(slaves.reserve(block, {}, {}, stop.get_token()), Cancelled);
+          CHECK_THROWS_AS(static_cast<void>(slaves.reserve(block, {}, {}, stop.get_token())), Cancelled);
         } else if (pick == 2) {
           static_cast<void>(slaves.snapshot());
           slaves.wait_for_change(slaves.version(), 1ms);
