@@ -14,6 +14,7 @@ skip() { echo "skipped: $*"; exit 77; }
 export CCACHE_NOHASHDIR=1
 
 dir=$(mktemp -d)
+export CCACHE_BASEDIR="$dir"
 trap 'rm -rf "$dir"' EXIT
 
 # Installs into the temporary directory, and lets remsh.pc know of it.
