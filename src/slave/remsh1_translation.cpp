@@ -86,7 +86,7 @@ bool is_success(const remsh1::Call& call, const Failure& failure) {
 }
 
 Bytes error_text(const remsh1::Call& call, const Failure& failure, const std::function<bool(const Bytes&)>& exists) {
-  const Bytes plain = failure.os == 0 ? failure.message : std::generic_category().message(failure.os);
+  Bytes plain = failure.os == 0 ? failure.message : std::generic_category().message(failure.os);
   const bool is_taken = failure.os == EEXIST || failure.os == EISDIR;
   if (call.command == "execute" && failure.os != 0) {
     return "OSError(" + std::to_string(failure.os) + ", " + quoted(plain) + ")";

@@ -25,11 +25,11 @@ class Source {
  public:
   /// A local file, by a string, a literal or a std::filesystem::path.
   template <std::convertible_to<std::string> Path>
-  Source(Path&& path) : what_(std::in_place_index<0>, std::forward<Path>(path)) {}
+  Source(Path path) : what_(std::in_place_index<0>, std::move(path)) {}
 
   /// What a callback gives.
   template <std::convertible_to<InputCallback> Callback>
-  Source(Callback&& callback) : what_(std::in_place_index<2>, std::forward<Callback>(callback)) {}
+  Source(Callback callback) : what_(std::in_place_index<2>, std::move(callback)) {}
 
   /// These very bytes; they must live until the call returns.
   static Source memory(BytesView bytes) { return Source(bytes, 0); }
@@ -46,11 +46,11 @@ class Sink {
  public:
   /// A local file, which appears under its name only when it is complete.
   template <std::convertible_to<std::string> Path>
-  Sink(Path&& path) : what_(std::in_place_index<0>, std::forward<Path>(path)) {}
+  Sink(Path path) : what_(std::in_place_index<0>, std::move(path)) {}
 
   /// Given to a callback, piece by piece.
   template <std::convertible_to<OutputCallback> Callback>
-  Sink(Callback&& callback) : what_(std::in_place_index<2>, std::forward<Callback>(callback)) {}
+  Sink(Callback callback) : what_(std::in_place_index<2>, std::move(callback)) {}
 
   /// A string that must live until the call returns; what it held is replaced.
   static Sink memory(Bytes& bytes) { return Sink(&bytes, 0); }
