@@ -1,0 +1,43 @@
+// SHA-256 and HMAC-SHA256: the one door to libcrypto.
+//
+// Both throw std::runtime_error where libcrypto itself does not work (no memory, a broken configuration), never because
+// of the bytes. Who makes a key id (auth/derive.hpp) before there are connections has seen that it does.
+#pragma once
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/base/secret.hpp>
+
+#include <cstddef>
+#include <memory>
+
+namespace remsh::auth {
+
+/// The size of a hash and of a MAC.
+inline constexpr std::size_t digest_size = 32;
+static_assert(digest_size == Secret::size, "what a MAC is, a key can be made of");
+
+/// The hash of bytes that come one after the other. One thread at a time.
+class Sha256 {
+ public:
+  Sha256();
+  Sha256(Sha256&&) noexcept = default;
+  Sha256& operator=(Sha256&&) noexcept = default;
+  ~Sha256() = default;
+
+  void update(BytesView bytes);
+
+  /// The hash of all bytes so far; more may follow.
+  [[nodiscard]] Bytes digest() const;
+
+ private:
+  struct Free {
+    void operator()(void* context) const noexcept;
+  };
+  std::unique_ptr<void, Free> context_;
+};
+
+/// HMAC-SHA256. A Secret, as it is one until it is sent, and as a MAC that came is compared with it in constant time:
+/// Secret::from_bytes(came) == hmac(key, data).
+[[nodiscard]] Secret hmac(BytesView key, BytesView data);
+
+}  // namespace remsh::auth
