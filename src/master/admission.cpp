@@ -102,9 +102,9 @@ std::shared_ptr<Remsh2Group> Admissions::group() {
   const auto weak = weak_from_this();
   group_ = std::make_shared<Remsh2Group>(loop_, options, run_farewell(),
                                          [weak](const Remsh2Backend& backend, const Failure& failure) {
-                                           const auto self = weak.lock();
-                                           if (self && backend.was_open())
+                                           if (const auto self = weak.lock()) {
                                              self->log_end(std::string(backend.name()), failure);
+                                           }
                                          });
   return group_;
 }

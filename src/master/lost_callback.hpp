@@ -1,6 +1,8 @@
 // LostCallback: who is told that the connection of a worker has ended.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -28,48 +30,60 @@ class LostCallback {
 
  private:
   friend class LostCallbacks;
-  std::unique_ptr<LostCallback> next_;
+  LostCallback* before_ = nullptr;  // in the list
 };
 
-/// Callbacks in the order they came; a pointer while there are none. One thread at a time.
+/// Those who are to be told of the end of one connection, in the order they came. A pointer, as a master has many.
+/// Thread-safe.
 class LostCallbacks {
  public:
   LostCallbacks() = default;
-  LostCallbacks(LostCallbacks&&) noexcept = default;
-  LostCallbacks& operator=(LostCallbacks&&) noexcept = default;
-  ~LostCallbacks() {
-    while (first_) first_ = std::move(first_->next_);  // not one inside the other
-  }
+  LostCallbacks(const LostCallbacks&) = delete;
+  LostCallbacks& operator=(const LostCallbacks&) = delete;
+  ~LostCallbacks() { take(nullptr); }
 
-  [[nodiscard]] bool empty() const noexcept { return !first_; }
-
+  /// Where the end has been told already, this one is told at once, in this thread.
   void add(std::unique_ptr<LostCallback> callback) {
-    auto* place = &first_;
-    while (*place) place = &(*place)->next_;
-    *place = std::move(callback);
+    LostCallback* last = last_.load();
+    while (last != &told_) {
+      callback->before_ = last;
+      if (last_.compare_exchange_weak(last, callback.get())) {
+        static_cast<void>(callback.release());  // the list's
+        return;
+      }
+    }
+    Leftovers leftovers;
+    callback->note(leftovers);
+    callback->run();
   }
 
-  /// Tells them all: note() now, and run() by a function that `run_service` is given, with what was dropped.
-  void tell(const std::function<void(std::function<void()>)>& run_service) && {
-    if (!first_) return;
+  /// Tells them all, once: note() now, and run() by a function that `run_service` is given, with what was dropped.
+  void tell(const std::function<void(std::function<void()>)>& run_service) {
     struct Rest {
-      LostCallbacks callbacks;
+      Owned callbacks;
       Leftovers leftovers;
     };
-    auto rest = std::make_shared<Rest>(Rest{std::move(*this), {}});
-    rest->callbacks.for_each([&rest](LostCallback& callback) { callback.note(rest->leftovers); });
-    run_service([rest = std::move(rest)] { rest->callbacks.for_each([](LostCallback& callback) { callback.run(); }); });
+    auto rest = std::make_shared<Rest>(Rest{take(&told_), {}});
+    if (rest->callbacks.empty()) return;
+    for (const auto& callback : rest->callbacks) callback->note(rest->leftovers);
+    run_service([rest = std::move(rest)] {
+      for (const auto& callback : rest->callbacks) callback->run();
+    });
   }
 
  private:
-  template <class Function>
-  void for_each(const Function& function) const {
-    for (LostCallback* callback = first_.get(); callback != nullptr; callback = callback->next_.get()) {
-      function(*callback);
-    }
+  using Owned = std::vector<std::unique_ptr<LostCallback>>;
+
+  Owned take(LostCallback* mark) {
+    Owned all;
+    LostCallback* last = last_.exchange(mark);
+    for (; last != nullptr && last != &told_; last = last->before_) all.emplace_back(last);
+    std::reverse(all.begin(), all.end());
+    return all;
   }
 
-  std::unique_ptr<LostCallback> first_;
+  inline static LostCallback told_;  // stands in the place of the last one when the end has been told
+  std::atomic<LostCallback*> last_ = nullptr;
 };
 
 }  // namespace remsh

@@ -262,7 +262,7 @@ Remsh1Backend::~Remsh1Backend() {
     transport_->disarm_for_good(loop_->watcher());
     loop_->remove(slot_);
   }
-  std::move(on_lost_).tell(run_service_);
+  on_lost_.tell(run_service_);
 }
 
 void Remsh1Backend::open(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop,
@@ -281,14 +281,13 @@ void Remsh1Backend::open(std::unique_ptr<Transport> transport, std::shared_ptr<L
 }
 
 void Remsh1Backend::fail(Failure failure) {
-  auto callbacks = [&] {
+  {
     const std::lock_guard lock(mutex_);
     assert(!transport_);
     if (!end_) end_ = std::move(failure);
     is_buried_ = true;
-    return std::move(on_lost_);
-  }();
-  std::move(callbacks).tell(run_service_);
+  }
+  on_lost_.tell(run_service_);
 }
 
 std::optional<Failure> Remsh1Backend::lost() const {
@@ -296,18 +295,7 @@ std::optional<Failure> Remsh1Backend::lost() const {
   return end_;
 }
 
-void Remsh1Backend::on_lost(std::unique_ptr<LostCallback> callback) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!is_buried_) {
-      on_lost_.add(std::move(callback));
-      return;
-    }
-  }
-  LostCallbacks late;
-  late.add(std::move(callback));
-  std::move(late).tell([](const std::function<void()>& function) { function(); });
-}
+void Remsh1Backend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.add(std::move(callback)); }
 
 void Remsh1Backend::disconnect(const std::string& reason) {
   const std::lock_guard lock(mutex_);
@@ -342,7 +330,7 @@ void Remsh1Backend::declare_end(Failure failure) {
 /// The last thing, on the loop.
 void Remsh1Backend::bury() {
   std::unique_ptr<Transport> transport;
-  auto callbacks = [&] {
+  {
     const std::lock_guard lock(mutex_);
     transport_->disarm_for_good(loop_->watcher());
     loop_->remove(slot_);
@@ -351,11 +339,10 @@ void Remsh1Backend::bury() {
     written_ = 0;
     is_buried_ = true;
     left_.notify_all();
-    return std::move(on_lost_);
-  }();
+  }
   transport.reset();
   if (on_end_) std::exchange(on_end_, nullptr)(*end_);  // which does not change any more
-  std::move(callbacks).tell(run_service_);
+  on_lost_.tell(run_service_);
 }
 
 void Remsh1Backend::on_ready(std::uint32_t number, Ready directions) {

@@ -22,39 +22,27 @@ Failure bad_answer(BytesView command, const Failure& failure) {
 Remsh2Group::Remsh2Group(std::shared_ptr<Loop> loop, const rpc::Engine::Options& options,
                          std::function<void(std::function<void()>)> run_service,
                          std::function<void(const Remsh2Backend&, const Failure&)> on_end)
-    : PeerGroup(std::move(loop), {.engine = options}),
-      run_service_(std::move(run_service)),
-      on_end_(std::move(on_end)) {}
+    : PeerGroup(std::move(loop), {.engine = options,
+                                  .on_end =
+                                      [on_end = std::move(on_end)](rpc::Peer& peer) {
+                                        auto& backend = static_cast<Remsh2Backend&>(peer);
+                                        on_end(backend, *backend.ended());
+                                        backend.tell_lost();
+                                      }}),
+      run_service_(std::move(run_service)) {}
 
 Remsh2Backend::~Remsh2Backend() {
-  // The last handle went before the end of the connection was declared: who waits for that is told all the same.
-  std::move(on_lost_).tell(backends().run_service_);
+  tell_lost();  // the last handle went before the end of the connection was declared
 }
 
-void Remsh2Backend::on_end() {
-  auto callbacks = [this] {
-    const auto lock = hold();
-    is_told_ = true;
-    return std::move(on_lost_);
-  }();
-  if (backends().on_end_) backends().on_end_(*this, ended().value_or(Failure{}));
-  std::move(callbacks).tell(backends().run_service_);
+void Remsh2Backend::fail(Failure failure) {
+  Peer::fail(std::move(failure));
+  tell_lost();
 }
 
 std::optional<Failure> Remsh2Backend::lost() const { return closed(); }
 
-void Remsh2Backend::on_lost(std::unique_ptr<LostCallback> callback) {
-  {
-    const auto lock = hold();
-    if (!is_told_) {
-      on_lost_.add(std::move(callback));
-      return;
-    }
-  }
-  LostCallbacks late;
-  late.add(std::move(callback));
-  std::move(late).tell([](const std::function<void()>& function) { function(); });
-}
+void Remsh2Backend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.add(std::move(callback)); }
 
 void Remsh2Backend::disconnect(const std::string& reason) { close(reason); }
 

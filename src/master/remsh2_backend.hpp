@@ -18,7 +18,8 @@ class Remsh2Backend;
 /// What the backends of one listener have in common.
 class Remsh2Group final : public rpc::PeerGroup {
  public:
-  /// `run_service` runs a function on a thread that may block, or drops it. `on_end` is told on the loop.
+  /// `run_service` runs a function on a thread that may block, or drops it. `on_end` is called on the loop when a
+  /// connection has ended.
   Remsh2Group(std::shared_ptr<Loop> loop, const rpc::Engine::Options& options,
               std::function<void(std::function<void()>)> run_service,
               std::function<void(const Remsh2Backend&, const Failure&)> on_end);
@@ -26,7 +27,6 @@ class Remsh2Group final : public rpc::PeerGroup {
  private:
   friend class Remsh2Backend;
   const std::function<void(std::function<void()>)> run_service_;
-  const std::function<void(const Remsh2Backend&, const Failure&)> on_end_;
 };
 
 /// A Backend that is a Peer: one object, as a master has many. Made before its connection is open, so that the slave
@@ -56,8 +56,12 @@ class Remsh2Backend final : public Backend, public rpc::Peer {
   [[nodiscard]] std::optional<Failure> lost() const override;
   void on_lost(std::unique_ptr<LostCallback> callback) override;
 
+  /// In place of open(): there will never be a connection.
+  void fail(Failure failure);
+
  private:
-  void on_end() override;
+  friend class Remsh2Group;
+  void tell_lost() { on_lost_.tell(backends().run_service_); }
   [[nodiscard]] const Remsh2Group& backends() const noexcept { return static_cast<const Remsh2Group&>(group()); }
   Result<Box> run(BytesView command, const Box& arguments, rpc::Call::Kind kind, const ExecuteStreams& streams,
                   const std::function<void(std::uint64_t)>& total, const CallOptions& options);
@@ -65,9 +69,7 @@ class Remsh2Backend final : public Backend, public rpc::Peer {
   template <class Reply>
   Result<Reply> run(BytesView command, const Box& arguments, rpc::Call::Kind kind, const CallOptions& options);
 
-  // Under the peer's mutex.
   LostCallbacks on_lost_;
-  bool is_told_ = false;  // of the end
 };
 
 }  // namespace remsh

@@ -84,7 +84,6 @@ void Peer::fail(Failure failure) {
   if (ended_) return;
   ended_ = true;
   end_ = std::make_unique<Failure>(std::move(failure));
-  loop().post([self = shared_from_this()] { self->on_end(); });
 }
 
 Peer::~Peer() {
@@ -103,20 +102,6 @@ void Peer::close(const std::string& reason, std::optional<std::uint64_t> retry) 
   engine_.goodbye(reason, retry);
   flush(lock);  // who writes last shuts down; the reader sees it, and declares the end
   settle();
-}
-
-void Peer::abort(Failure failure) {
-  Locked lock(*this);
-  if (ended_ || closing_) return;
-  closing_ = true;
-  end_ = std::make_unique<Failure>(std::move(failure));
-  if (transport_) transport_->shutdown();
-  settle();
-}
-
-bool Peer::was_open() const {
-  const std::lock_guard lock(mutex_);
-  return has_slot_;
 }
 
 std::optional<Failure> Peer::ended() const {
@@ -173,11 +158,8 @@ void Peer::declare_end(Failure failure) {
     wake(waiter);
   }
   if (serving_) serving_->ready.clear();
-  loop().post([self = shared_from_this()] { self->on_end(); });
-}
-
-void Peer::on_end() {
-  if (group_->options().on_end) group_->options().on_end(*this);
+  if (!group_->options().on_end) return;
+  loop().post([self = shared_from_this()] { self->group_->options().on_end(*self); });
 }
 
 void Peer::tell_left() {

@@ -59,12 +59,6 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   /// Says goodbye and ends the connection; calls fail with this reason. Returns at once.
   void close(const std::string& reason, std::optional<std::uint64_t> retry = {});
 
-  /// Ends the connection without a word.
-  void abort(Failure failure);
-
-  /// Whether there ever was a connection.
-  [[nodiscard]] bool was_open() const;
-
   /// Why the connection ended; nothing while it is there.
   [[nodiscard]] std::optional<Failure> ended() const;
 
@@ -83,12 +77,6 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
 
  protected:
   [[nodiscard]] PeerGroup& group() const noexcept { return *group_; }
-
-  /// The mutex, for state of a derived class; not to be held while anything here is called.
-  [[nodiscard]] std::unique_lock<std::mutex> hold() const { return std::unique_lock(mutex_); }
-
-  /// The connection has ended; once, on the loop.
-  virtual void on_end();
 
  private:
   friend class Call;

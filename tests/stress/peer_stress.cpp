@@ -148,6 +148,7 @@ struct Slot {
   std::mutex mutex;
   std::shared_ptr<Peer> master;
   std::shared_ptr<Peer> slave;
+  std::shared_ptr<Transport> line;  // the slave's, to be cut
 };
 
 class Run {
@@ -206,26 +207,29 @@ class Run {
                                     {"swallow", swallow}});
     serves.threads = 1 + random() % 16;
     if (one_in(random, 2)) serves.engine.keepalive = options.engine.keepalive = 1ms;
-    auto slave = Peer::start(std::move(transports.second), loop_, serves);
+    std::shared_ptr<Transport> line = std::move(transports.second);
+    auto slave = Peer::start(std::make_unique<CountingTransport>(line, counts_), loop_, serves);
     auto master = Peer::start(std::move(transports.first), loop_, options);
     const std::lock_guard lock(slot.mutex);
     slot.slave = std::move(slave);
     slot.master = std::move(master);
+    slot.line = std::move(line);
   }
 
   void close(Slot& slot, Random& random) {
     std::shared_ptr<Peer> master;
     std::shared_ptr<Peer> slave;
+    std::shared_ptr<Transport> line;
     {
       const std::lock_guard lock(slot.mutex);
+      line = std::exchange(slot.line, nullptr);
       master = std::exchange(slot.master, nullptr);
       slave = std::exchange(slot.slave, nullptr);
     }
-    switch (random() % 4) {
+    switch (random() % 3) {
       case 0: master->close("replaced", 1); break;
-      case 1: master->abort({Errc::cancelled, "aborted", 0}); break;
-      case 2: slave->close("replaced"); break;
-      default: slave->abort({Errc::cancelled, "aborted", 0});
+      case 1: slave->close("replaced"); break;
+      default: line->shutdown();
     }
     if (one_in(random, 2)) {
       master->close("at last");
@@ -392,6 +396,7 @@ class Run {
 
   const unsigned seed_;
   const TimePoint until_;
+  TransportCounts counts_;  // of no interest
   OwnedLoop loop_;
   Keeper keeper_;
   std::array<Slot, 3> slots_;

@@ -86,11 +86,7 @@ class FakeBackend : public Backend {
       lost_ = std::move(failure);
     }
     if (between) between();
-    tell([this] {
-      const std::lock_guard lock(mutex_);
-      is_told_ = true;
-      return std::move(on_lost_);
-    }());
+    on_lost_.tell([](const std::function<void()>& function) { function(); });
   }
 
   [[nodiscard]] std::optional<Failure> lost() const override {
@@ -98,28 +94,12 @@ class FakeBackend : public Backend {
     return lost_;
   }
 
-  void on_lost(std::unique_ptr<LostCallback> callback) override {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!is_told_) {
-        on_lost_.add(std::move(callback));
-        return;
-      }
-    }
-    LostCallbacks late;
-    late.add(std::move(callback));
-    tell(std::move(late));
-  }
+  void on_lost(std::unique_ptr<LostCallback> callback) override { on_lost_.add(std::move(callback)); }
 
  private:
-  static void tell(LostCallbacks callbacks) {
-    std::move(callbacks).tell([](const std::function<void()>& function) { function(); });
-  }
-
   mutable std::mutex mutex_;
   std::optional<Failure> lost_;
   LostCallbacks on_lost_;
-  bool is_told_ = false;
 };
 
 /// A slave with a worker of functions.

@@ -47,10 +47,11 @@ struct TransportCounts {
   std::atomic<int> loop_reads{0};  // made by the loop's thread
 };
 
-/// Another transport, whose calls are counted; write_hook runs before each write. Thread-safe as that one is.
+/// Another transport, which a test may keep to cut it off, and whose calls are counted; write_hook runs before each
+/// write. Thread-safe as that one is.
 class CountingTransport final : public Transport {
  public:
-  CountingTransport(std::unique_ptr<Transport> inner, TransportCounts& counts, const Loop* loop = nullptr,
+  CountingTransport(std::shared_ptr<Transport> inner, TransportCounts& counts, const Loop* loop = nullptr,
                     std::function<void()> write_hook = {})
       : inner_(std::move(inner)), counts_(counts), loop_(loop), write_hook_(std::move(write_hook)) {}
 
@@ -74,7 +75,7 @@ class CountingTransport final : public Transport {
   [[nodiscard]] std::string description() const override { return inner_->description(); }
 
  private:
-  const std::unique_ptr<Transport> inner_;
+  const std::shared_ptr<Transport> inner_;
   TransportCounts& counts_;
   const Loop* const loop_;
   const std::function<void()> write_hook_;

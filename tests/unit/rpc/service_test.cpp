@@ -280,15 +280,19 @@ TEST_CASE("a relay of a caller who leaves, or of a connection that ends, is told
     for (const bool ends : {false, true}) {
       Relay::gone = 0;
       std::promise<void> started;
-      PeerPair pair(transports(), Handlers{{"echo", echo}, {"relay", [&](const Served& served) {
-                                                              std::make_shared<Relay>(served, 1'000'000)->start();
-                                                              started.set_value();
-                                                            }}});
+      TransportCounts counts;
+      auto [ours, theirs] = transports();
+      const std::shared_ptr<Transport> line = std::move(theirs);
+      PeerPair pair({std::move(ours), std::make_unique<CountingTransport>(line, counts)},
+                    Handlers{{"echo", echo}, {"relay", [&](const Served& served) {
+                                                std::make_shared<Relay>(served, 1'000'000)->start();
+                                                started.set_value();
+                                              }}});
       {
         Call made(pair.master, "relay", {}, Kind::streaming, {});
         REQUIRE(made.next() == Event::chunk);
         started.get_future().wait();
-        if (ends) pair.slave->abort({Errc::connection_lost, "", 0});
+        if (ends) line->shutdown();
       }
       while (Relay::gone == 0) std::this_thread::yield();
     }
