@@ -1,17 +1,13 @@
 #include "master/admission.hpp"
 
-#include "base/misuse.hpp"
 #include "base/text.hpp"
 #include "os/random.hpp"
 
-#include <algorithm>
 #include <array>
-#include <cassert>
+#include <chrono>
 #include <exception>
-#include <future>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 namespace remsh {
 
@@ -31,192 +27,9 @@ auth::MasterHandshake::Options handshake_options() {
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
-/// Times that the clock can add up, and that make sense.
-ListenerOptions within_reason(ListenerOptions options) {
-  using std::chrono::milliseconds;
-  constexpr milliseconds day = std::chrono::hours(24);
-  options.keepalive = std::clamp(options.keepalive, milliseconds(10), milliseconds(auth::max_keepalive));
-  for (milliseconds* time : {&options.keepalive_patience, &options.handshake_timeout, &options.arbitration_timeout}) {
-    *time = std::clamp(*time, milliseconds(10), day);
-  }
-  return options;
-}
-
 std::string quoted(const std::string& name) { return "'" + name + "'"; }
 
 }  // namespace
-
-// --- Admissions
-
-Admissions::Admissions(ListenerOptions options)
-    : loop_(options.runtime ? options.runtime->loop() : nullptr),
-      runtime_(std::move(options.runtime)),
-      options_(within_reason(std::move(options))) {
-  assert(loop_);
-  options_.slave_collection.listener_comes();
-}
-
-void Admissions::log(LogLevel level, const std::string& peer, const std::string& message) const {
-  if (!options_.log) return;
-  try {
-    options_.log(LogRecord{level, "listener", without_controls(peer), without_controls(message)});
-  } catch (...) {  // a hook that throws must not end the io thread
-  }
-}
-
-void Admissions::cannot_accept(int error) const {
-  log(LogLevel::error, "",
-      "cannot take connections: " + std::generic_category().message(error) + "; slaves will try again");
-}
-
-void Admissions::admit(std::unique_ptr<Transport> connection, Done done) {
-  const std::string address = connection->description();
-  std::optional<Failure> refused;
-  std::shared_ptr<Admission> admission;
-  {
-    const std::lock_guard lock(mutex_);
-    if (shutting_down_) {
-      refused = Failure{Errc::connection_lost, "the listener is shutting down", 0};
-    } else if (under_way_.size() >= options_.max_handshakes) {
-      refused = Failure{Errc::busy, std::to_string(under_way_.size()) + " others are registering already", 0};
-    } else {
-      connection = traced(std::move(connection), options_.trace);
-      admission = std::make_shared<Admission>(shared_from_this(), std::move(connection), std::move(done));
-      under_way_.insert(admission);
-    }
-  }
-  if (refused) {
-    log(LogLevel::warning, address, "not let in: " + refused->message);
-    if (done) done(std::move(*refused));  // NOLINT(bugprone-use-after-move): moved only where nobody was refused
-    return;
-  }
-  loop_->post([admission] { admission->begin(); });
-}
-
-std::shared_ptr<Remsh2Group> Admissions::group() {
-  const std::lock_guard lock(mutex_);
-  if (group_) return group_;
-  rpc::Engine::Options options;
-  options.keepalive = options_.keepalive;
-  options.patience = options_.keepalive_patience;
-  const auto weak = weak_from_this();
-  group_ = std::make_shared<Remsh2Group>(loop_, options, run_farewell(),
-                                         [weak](const Remsh2Backend& backend, const Failure& failure) {
-                                           if (const auto self = weak.lock()) {
-                                             self->log_end(std::string(backend.name()), failure);
-                                           }
-                                         });
-  return group_;
-}
-
-std::function<void(std::function<void()>)> Admissions::run_farewell() {
-  return [weak = weak_from_this()](std::function<void()> function) {
-    if (const auto self = weak.lock()) self->run_service(&Runtime::farewells, std::move(function));
-  };
-}
-
-void Admissions::log_end(const std::string& name, const Failure& failure) const {
-  const bool is_breach = failure.code == Errc::protocol_error;
-  log(is_breach ? LogLevel::warning : LogLevel::info, name, "disconnected: " + failure.message);
-}
-
-bool Admissions::add(const std::shared_ptr<Remsh1Backend>& original) {
-  const std::lock_guard lock(mutex_);
-  std::erase_if(originals_, [](const auto& entry) { return entry.expired(); });
-  originals_.push_back(original);
-  return !shutting_down_;
-}
-
-std::vector<std::shared_ptr<Remsh1Backend>> Admissions::originals() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<std::shared_ptr<Remsh1Backend>> all;
-  for (const auto& entry : originals_) {
-    if (auto original = entry.lock()) all.push_back(std::move(original));
-  }
-  return all;
-}
-
-void Admissions::run_service(ServiceThreads& (Runtime::*kind)() noexcept, std::function<void()> function) {
-  const std::lock_guard lock(mutex_);
-  if (!runtime_) return;
-  ++services_;
-  ((*runtime_).*kind)().post([self = shared_from_this(), function = std::move(function)]() mutable {
-    function();
-    function = nullptr;
-    const std::lock_guard inner(self->mutex_);
-    --self->services_;
-    self->changed_.notify_all();
-  });
-}
-
-bool Admissions::claim(const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  return claimed_.insert(name).second;
-}
-
-void Admissions::release(const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  claimed_.erase(name);
-}
-
-void Admissions::ended(const std::shared_ptr<Admission>& admission) {
-  const std::lock_guard lock(mutex_);
-  under_way_.erase(admission);
-  changed_.notify_all();
-}
-
-void Admissions::accepted(const std::shared_ptr<Slave>& slave) {
-  const std::lock_guard lock(mutex_);
-  last_accepted_ = slave;
-}
-
-bool Admissions::is_shutting_down() const {
-  const std::lock_guard lock(mutex_);
-  return shutting_down_;
-}
-
-std::shared_ptr<Slave> Admissions::last_accepted() const {
-  const std::lock_guard lock(mutex_);
-  return last_accepted_.lock();
-}
-
-void Admissions::shut_down() {
-  const Failure reason{Errc::connection_lost, "the master shuts down", 0};
-  std::unique_lock lock(mutex_);
-  if (!runtime_) return;
-  if (loop_->is_this_thread() || runtime_->is_service_thread()) {
-    misuse("a listener is destroyed in a slave class, setup(), on_disconnect() or a hook, which it would wait for");
-  }
-  shutting_down_ = true;
-  const auto under_way = under_way_;
-  const auto group = group_;
-  lock.unlock();
-  const auto peers = [&group] { return group ? group->all() : std::vector<std::shared_ptr<rpc::Peer>>(); };
-  for (const auto& admission : under_way) loop_->post([admission, reason] { admission->abort(reason); });
-  for (const auto& peer : peers()) peer->close(reason.message);
-  for (const auto& original : originals()) original->disconnect(reason.message);
-  lock.lock();
-  changed_.wait(lock, [this] { return under_way_.empty(); });
-  lock.unlock();
-  for (const auto& peer : peers()) {  // also those that came to be meanwhile
-    peer->close(reason.message);
-    peer->wait_until_left();
-  }
-  for (const auto& original : originals()) {
-    original->disconnect(reason.message);
-    original->wait_until_left();
-  }
-  std::promise<void> loop_is_through;  // and so has told all backends
-  loop_->post([&loop_is_through] { loop_is_through.set_value(); });
-  loop_is_through.get_future().wait();
-  lock.lock();
-  changed_.wait(lock, [this] { return services_ == 0; });
-  auto runtime = std::exchange(runtime_, nullptr);
-  lock.unlock();
-  options_.slave_collection.listener_goes();
-}
-
-// --- Admission
 
 Admission::Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transport> transport, Admissions::Done done)
     : owner_(std::move(owner)),
@@ -279,7 +92,7 @@ void Admission::act(AnyHandshake::Step step) {
       state_ = State::considering;
       registration_ = handshake_.registration();
       name_ = registration_.name;
-      owner_->run_service(&Runtime::admissions, [self = shared_from_this()] { self->consider(); });
+      owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] { self->consider(); });
       return;
     case Action::fail:
       state_ = State::failing;
@@ -287,14 +100,7 @@ void Admission::act(AnyHandshake::Step step) {
       verdict_ = std::move(step.failure);
       set_timer(auth::failure_delay, &Admission::send_failure);
       return;
-    case Action::close:
-      if (state_ == State::considering) {
-        is_gone_ = true;
-        gone_ = std::move(step.failure);  // welcome() comes, and sees it
-      } else {
-        abort(std::move(step.failure));
-      }
-      return;
+    case Action::close: abort(std::move(step.failure)); return;
   }
 }
 
@@ -324,7 +130,7 @@ void Admission::abort(Failure failure) {
   if (state_ == State::over) return;
   if (state_ == State::considering) {
     is_gone_ = true;
-    gone_ = std::move(failure);
+    gone_ = std::move(failure);  // welcome() or refuse_now() comes, and sees it
     return;
   }
   if (state_ == State::admitted) return;  // its peer is closed
@@ -378,9 +184,10 @@ void Admission::consider() {
     refuse(Refusal::name_in_use, "a slave with the name " + quoted(name_) + " is connected", name_retry);
     return;
   }
-  make_backend();
+  backend_ = owner_->make_backend(handshake_.is_original());
   SlaveInit init(SlaveInfo{registration_.name, registration_.hostname, registration_.system, registration_.software,
-                           registration_.basedir, registration_.features, address_, original_ ? "remsh 1" : "remsh 2"},
+                           registration_.basedir, registration_.features, address_,
+                           handshake_.is_original() ? "remsh 1" : "remsh 2"},
                  backend_);
   try {
     const SlaveFactory& factory = owner_->options().slave_class;
@@ -397,16 +204,6 @@ void Admission::consider() {
     return;
   }
   owner_->loop()->post([self = shared_from_this()] { self->welcome(); });
-}
-
-void Admission::make_backend() {
-  if (handshake_.is_original()) {
-    original_ = std::make_shared<Remsh1Backend>(owner_->run_farewell());
-    backend_ = original_;
-  } else {
-    remsh2_ = std::make_shared<Remsh2Backend>(owner_->group());
-    backend_ = remsh2_;
-  }
 }
 
 void Admission::refuse(Refusal refusal, std::string reason, std::optional<std::chrono::milliseconds> retry) {
@@ -432,39 +229,17 @@ void Admission::welcome() {
   }
   if (gone_) {
     let_go();
-    fail(*gone_);
-    owner_->run_service(&Runtime::admissions,
-                        [self = shared_from_this()] { self->finish(std::move(*self->gone_)); });  // with its slave
+    backend_->fail(*gone_);
+    owner_->run_on(&Runtime::admission_threads,
+                   [self = shared_from_this()] { self->finish(std::move(*self->gone_)); });  // with its slave
     return;
   }
   state_ = State::admitted;
   transport_->disarm_for_good(owner_->loop()->watcher());
   owner_->loop()->remove(slot_);
   has_slot_ = false;
-  open();
-  owner_->run_service(&Runtime::admissions, [self = shared_from_this()] { self->set_up(); });
-}
-
-void Admission::open() {
-  if (!original_) {
-    remsh2_->open(std::move(transport_));
-    if (owner_->is_shutting_down()) remsh2_->close("the master shuts down");
-    return;
-  }
-  const bool stays = owner_->add(original_);
-  original_->open(std::move(transport_), owner_->loop(),
-                  [owner = std::weak_ptr(owner_), name = name_](const Failure& failure) {
-                    if (const auto admissions = owner.lock()) admissions->log_end(name, failure);
-                  });
-  if (!stays) original_->disconnect("the master shuts down");
-}
-
-void Admission::fail(const Failure& failure) {
-  if (original_) {
-    original_->fail(failure);
-  } else {
-    remsh2_->fail(failure);
-  }
+  owner_->open(backend_, std::move(transport_));
+  owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] { self->set_up(); });
 }
 
 // --- and on a service thread
@@ -509,8 +284,6 @@ void Admission::finish(Result<std::shared_ptr<Slave>> result) {
   }
   slave_.reset();
   backend_.reset();
-  remsh2_.reset();
-  original_.reset();
   if (done_) std::exchange(done_, nullptr)(std::move(result));
   owner_->ended(shared_from_this());
 }

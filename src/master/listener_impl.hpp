@@ -1,7 +1,7 @@
 // SlaveListener::Impl: what the listeners of this library reach of their base.
 #pragma once
 
-#include "master/admission.hpp"
+#include "master/admissions.hpp"
 
 #include <remsh/master/slave_listener.hpp>
 

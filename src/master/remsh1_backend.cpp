@@ -262,13 +262,10 @@ Remsh1Backend::~Remsh1Backend() {
     transport_->disarm_for_good(loop_->watcher());
     loop_->remove(slot_);
   }
-  on_lost_.tell(run_service_);
+  on_lost_.tell(owner_.run_service);
 }
 
-void Remsh1Backend::open(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop,
-                         std::function<void(const Failure&)> on_end) {
-  loop_ = std::move(loop);
-  on_end_ = std::move(on_end);
+void Remsh1Backend::open(std::unique_ptr<Transport> transport) {
   slot_ = loop_->add(weak_from_this());
   const std::lock_guard lock(mutex_);
   transport_ = std::move(transport);
@@ -287,7 +284,7 @@ void Remsh1Backend::fail(Failure failure) {
     if (!end_) end_ = std::move(failure);
     is_buried_ = true;
   }
-  on_lost_.tell(run_service_);
+  on_lost_.tell(owner_.run_service);
 }
 
 std::optional<Failure> Remsh1Backend::lost() const {
@@ -341,8 +338,8 @@ void Remsh1Backend::bury() {
     left_.notify_all();
   }
   transport.reset();
-  if (on_end_) std::exchange(on_end_, nullptr)(*end_);  // which does not change any more
-  on_lost_.tell(run_service_);
+  owner_.on_end(*this, *end_);  // which does not change any more
+  on_lost_.tell(owner_.run_service);
 }
 
 void Remsh1Backend::on_ready(std::uint32_t number, Ready directions) {

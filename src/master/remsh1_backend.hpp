@@ -1,7 +1,7 @@
 // Remsh1Backend: drives an original slave, which speaks remsh 1.
 #pragma once
 
-#include "master/backend.hpp"
+#include "master/admitted_backend.hpp"
 #include "remsh1/master_session.hpp"
 #include "transport/loop.hpp"
 
@@ -21,33 +21,22 @@
 
 namespace remsh {
 
-/// A Backend over one connection to a slave that does one thing at a time: operations take turns, in their order. Made
-/// before its connection is open, as the other one: until open() every operation fails with connection_lost.
-/// Thread-safe. docs/remsh1.md says what it cannot do, which it refuses before anything is sent.
+/// An AdmittedBackend for a slave that does one thing at a time: operations take turns, in their order. Thread-safe.
+/// docs/remsh1.md says what it cannot do, which it refuses before anything is sent.
 ///
 /// The io thread reads, always, so that the end of an idle slave is seen; who has the turn waits for what it finds. All
 /// write, each what fits without waiting, and the io thread the rest. Who leaves in the middle of its turn leaves it to
 /// the io thread, which brings it to its end: it hears the slave out, and undoes what was left half done.
-class Remsh1Backend final : public Backend, public Watched, public std::enable_shared_from_this<Remsh1Backend> {
+class Remsh1Backend final : public AdmittedBackend, public Watched, public std::enable_shared_from_this<Remsh1Backend> {
  public:
-  /// `run_service` runs a function on a thread that may block.
-  explicit Remsh1Backend(std::function<void(std::function<void()>)> run_service)
-      : run_service_(std::move(run_service)) {}
+  Remsh1Backend(std::shared_ptr<Loop> loop, Owner owner) : loop_(std::move(loop)), owner_(std::move(owner)) {}
   Remsh1Backend(const Remsh1Backend&) = delete;
   Remsh1Backend& operator=(const Remsh1Backend&) = delete;
   ~Remsh1Backend() override;
 
-  /// The slave has been told that it is registered. Once; before anybody is to use it. `on_end` is called on the loop,
-  /// once, when the connection has ended.
-  void open(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop,
-            std::function<void(const Failure&)> on_end);
-
-  /// The connection never came to be open.
-  void fail(Failure failure);
-
-  /// Waits until the connection has ended and all callers have left. After open() and disconnect(); never on the loop
-  /// or in a callback.
-  void wait_until_left();
+  void open(std::unique_ptr<Transport> transport) override;
+  void fail(Failure failure) override;
+  void wait_until_left() override;
 
   Result<Bytes> set_cwd(const std::optional<Bytes>& path, const CallOptions& options) override;
   Result<std::map<Bytes, Bytes>> getenv(const CallOptions& options) override;
@@ -106,10 +95,9 @@ class Remsh1Backend final : public Backend, public Watched, public std::enable_s
   static Result<std::optional<FileInfo>> look(Turn& turn, const Bytes& path);
   static Result<void> change_mode(Turn& turn, const Bytes& path, std::uint32_t mode);
 
-  const std::function<void(std::function<void()>)> run_service_;
-  std::shared_ptr<Loop> loop_;  // this and the next two are written once, by open()
-  std::function<void(const Failure&)> on_end_;
-  std::uint32_t slot_ = 0;
+  const std::shared_ptr<Loop> loop_;
+  const Owner owner_;
+  std::uint32_t slot_ = 0;  // written once, by open()
 
   mutable std::mutex mutex_;
   std::unique_ptr<Transport> transport_;  // from open() to bury(), both of them on the loop

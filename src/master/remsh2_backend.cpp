@@ -19,25 +19,23 @@ Failure bad_answer(BytesView command, const Failure& failure) {
 
 }  // namespace
 
-Remsh2Group::Remsh2Group(std::shared_ptr<Loop> loop, const rpc::Engine::Options& options,
-                         std::function<void(std::function<void()>)> run_service,
-                         std::function<void(const Remsh2Backend&, const Failure&)> on_end)
+Remsh2Group::Remsh2Group(std::shared_ptr<Loop> loop, const rpc::Engine::Options& options, AdmittedBackend::Owner owner)
     : PeerGroup(std::move(loop), {.engine = options,
                                   .on_end =
-                                      [on_end = std::move(on_end)](rpc::Peer& peer) {
+                                      [this](rpc::Peer& peer) {  // who keeps us
                                         auto& backend = static_cast<Remsh2Backend&>(peer);
-                                        on_end(backend, *backend.ended());
-                                        backend.tell_lost();
+                                        owner_.on_end(backend, *backend.ended());
+                                        backend.on_lost_.tell(owner_.run_service);
                                       }}),
-      run_service_(std::move(run_service)) {}
+      owner_(std::move(owner)) {}
 
 Remsh2Backend::~Remsh2Backend() {
-  tell_lost();  // the last handle went before the end of the connection was declared
+  on_lost_.tell(owner().run_service);  // the last handle went before the end of the connection was declared
 }
 
 void Remsh2Backend::fail(Failure failure) {
   Peer::fail(std::move(failure));
-  tell_lost();
+  on_lost_.tell(owner().run_service);
 }
 
 std::optional<Failure> Remsh2Backend::lost() const { return closed(); }

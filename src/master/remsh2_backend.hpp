@@ -1,7 +1,7 @@
 // Remsh2Backend: drives a slave that speaks our own protocol.
 #pragma once
 
-#include "master/backend.hpp"
+#include "master/admitted_backend.hpp"
 #include "rpc/call.hpp"
 #include "rpc/peer.hpp"
 
@@ -13,25 +13,18 @@
 
 namespace remsh {
 
-class Remsh2Backend;
-
 /// What the backends of one listener have in common.
 class Remsh2Group final : public rpc::PeerGroup {
  public:
-  /// `run_service` runs a function on a thread that may block, or drops it. `on_end` is called on the loop when a
-  /// connection has ended.
-  Remsh2Group(std::shared_ptr<Loop> loop, const rpc::Engine::Options& options,
-              std::function<void(std::function<void()>)> run_service,
-              std::function<void(const Remsh2Backend&, const Failure&)> on_end);
+  Remsh2Group(std::shared_ptr<Loop> loop, const rpc::Engine::Options& options, AdmittedBackend::Owner owner);
 
  private:
   friend class Remsh2Backend;
-  const std::function<void(std::function<void()>)> run_service_;
+  const AdmittedBackend::Owner owner_;
 };
 
-/// A Backend that is a Peer: one object, as a master has many. Made before its connection is open, so that the slave
-/// class can decide whether it wants it: until open() every operation fails with connection_lost. Thread-safe.
-class Remsh2Backend final : public Backend, public rpc::Peer {
+/// An AdmittedBackend that is a Peer: one object, as a master has many. Thread-safe.
+class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
  public:
   explicit Remsh2Backend(std::shared_ptr<Remsh2Group> group) : Peer(std::move(group)) {}
   ~Remsh2Backend() override;
@@ -55,14 +48,15 @@ class Remsh2Backend final : public Backend, public rpc::Peer {
   void disconnect(const std::string& reason) override;
   [[nodiscard]] std::optional<Failure> lost() const override;
   void on_lost(std::unique_ptr<LostCallback> callback) override;
-
-  /// In place of open(): there will never be a connection.
-  void fail(Failure failure);
+  void open(std::unique_ptr<Transport> transport) override { Peer::open(std::move(transport)); }
+  void fail(Failure failure) override;
+  void wait_until_left() override { Peer::wait_until_left(); }
 
  private:
   friend class Remsh2Group;
-  void tell_lost() { on_lost_.tell(backends().run_service_); }
-  [[nodiscard]] const Remsh2Group& backends() const noexcept { return static_cast<const Remsh2Group&>(group()); }
+  [[nodiscard]] const AdmittedBackend::Owner& owner() const noexcept {
+    return static_cast<const Remsh2Group&>(group()).owner_;
+  }
   Result<Box> run(BytesView command, const Box& arguments, rpc::Call::Kind kind, const ExecuteStreams& streams,
                   const std::function<void(std::uint64_t)>& total, const CallOptions& options);
   Result<Box> run(BytesView command, const Box& arguments, rpc::Call::Kind kind, const CallOptions& options);

@@ -25,20 +25,22 @@ class Runtime {
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
   ~Runtime() {
-    admissions_.stop();  // what they began may still need the loop
-    farewells_.stop();
+    admission_threads_.stop();  // what they began may still need the loop
+    farewell_threads_.stop();
     loop_->stop();
   }
 
   [[nodiscard]] const std::shared_ptr<Loop>& loop() const noexcept { return loop_; }
 
   /// For what an admission does that may block: at most one function of each at a time.
-  [[nodiscard]] ServiceThreads& admissions() noexcept { return admissions_; }
+  [[nodiscard]] ServiceThreads& admission_threads() noexcept { return admission_threads_; }
 
   /// For what is done when a slave's connection has ended.
-  [[nodiscard]] ServiceThreads& farewells() noexcept { return farewells_; }
+  [[nodiscard]] ServiceThreads& farewell_threads() noexcept { return farewell_threads_; }
 
-  [[nodiscard]] bool is_service_thread() const { return admissions_.is_this_thread() || farewells_.is_this_thread(); }
+  [[nodiscard]] bool is_service_thread() const {
+    return admission_threads_.is_this_thread() || farewell_threads_.is_this_thread();
+  }
 
  private:
   [[nodiscard]] ServiceThreads::Later later() const {
@@ -48,8 +50,8 @@ class Runtime {
   }
 
   const std::shared_ptr<Loop> loop_;
-  ServiceThreads admissions_{{.most = std::numeric_limits<std::size_t>::max()}, later()};
-  ServiceThreads farewells_{{.most = 256}, later()};
+  ServiceThreads admission_threads_{{.most = std::numeric_limits<std::size_t>::max()}, later()};
+  ServiceThreads farewell_threads_{{.most = 256}, later()};
 };
 
 }  // namespace remsh

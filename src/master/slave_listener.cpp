@@ -1,7 +1,7 @@
 #include <remsh/master/slave_listener.hpp>
 
 #include "base/throw_failure.hpp"
-#include "master/admission.hpp"
+#include "master/admissions.hpp"
 #include "master/listener_impl.hpp"
 #include "master/runtime.hpp"
 

@@ -29,7 +29,7 @@ class ServiceThreads {
   static constexpr Duration patience = std::chrono::milliseconds(2);
 
   struct Options {
-    std::size_t most = 32;  // threads; where all of them are blocked, further functions wait
+    std::size_t most;  // threads; where all of them are blocked, further functions wait
     Duration idle_time = std::chrono::seconds(10);
   };
 

@@ -22,16 +22,6 @@ Duration period_of(const Engine::Options& options) {
 PeerGroup::PeerGroup(std::shared_ptr<Loop> loop, Options options)
     : loop_(std::move(loop)), options_(std::move(options)), period_(period_of(options_.engine)) {}
 
-std::vector<std::shared_ptr<Peer>> PeerGroup::all() const {
-  std::vector<std::shared_ptr<Peer>> found;
-  const std::lock_guard lock(mutex_);
-  found.reserve(peers_.size());
-  for (const auto& weak : peers_) {
-    if (auto peer = weak.lock()) found.push_back(std::move(peer));
-  }
-  return found;
-}
-
 void PeerGroup::add(std::weak_ptr<Peer> peer) {
   const std::lock_guard lock(mutex_);
   peers_.push_back(std::move(peer));

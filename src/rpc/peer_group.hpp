@@ -36,9 +36,6 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
   [[nodiscard]] const Options& options() const noexcept { return options_; }
   [[nodiscard]] const std::shared_ptr<Loop>& loop() const noexcept { return loop_; }
 
-  /// Those that somebody holds, ended or not.
-  [[nodiscard]] std::vector<std::shared_ptr<Peer>> all() const;
-
  private:
   friend class Peer;
   void add(std::weak_ptr<Peer> peer);

@@ -51,6 +51,13 @@ class Told final : public LostCallback {
   const std::function<void()> function_;
 };
 
+/// A backend whose connection is yet to come, and what its end is told to.
+std::shared_ptr<Remsh1Backend> unopened(const std::shared_ptr<Loop>& loop, std::promise<Failure>& ended) {
+  return std::make_shared<Remsh1Backend>(
+      loop, AdmittedBackend::Owner{[](const std::function<void()>& function) { function(); },
+                                   [&ended](const Backend&, const Failure& failure) { ended.set_value(failure); }});
+}
+
 /// A backend and, at the other end, what the test reads and says as its slave. One thread at a time, but for `backend`.
 struct Pair {
   explicit Pair(std::size_t capacity = 256 * 1024) {
@@ -58,7 +65,7 @@ struct Pair {
     raw = theirs.get();
     slave.emplace(std::move(theirs));
     backend->on_lost(std::make_unique<Told>([this] { lost.set_value(); }));
-    backend->open(std::move(ours), loop, [this](const Failure& failure) { ended.set_value(failure); });
+    backend->open(std::move(ours));
   }
   Pair(const Pair&) = delete;
   Pair& operator=(const Pair&) = delete;
@@ -112,14 +119,13 @@ struct Pair {
     }
   }
 
+  std::promise<Failure> ended;
   std::shared_ptr<Loop> loop = Loop::start();
-  std::shared_ptr<Remsh1Backend> backend =
-      std::make_shared<Remsh1Backend>([](const std::function<void()>& function) { function(); });
+  std::shared_ptr<Remsh1Backend> backend = unopened(loop, ended);
   Transport* raw = nullptr;
   std::optional<Connection> slave;
   int said = 0;
   std::promise<void> lost;
-  std::promise<Failure> ended;
 };
 
 Failure end_of(Pair& pair) {
@@ -702,12 +708,12 @@ TEST_CASE("what remsh 1 cannot do is refused, and nothing sent") {
 
 TEST_CASE("before it is registered a slave can do nothing, and may be told to go already") {
   auto loop = Loop::start();
-  const auto backend = std::make_shared<Remsh1Backend>([](const std::function<void()>& function) { function(); });
+  std::promise<Failure> ended;
+  const auto backend = unopened(loop, ended);
   CHECK(backend->ping(forever).failure().code == Errc::connection_lost);
   auto [ours, theirs] = memory_pair();
   backend->disconnect("not wanted");
-  std::promise<Failure> ended;
-  backend->open(std::move(ours), loop, [&](const Failure& failure) { ended.set_value(failure); });
+  backend->open(std::move(ours));
   auto future = ended.get_future();
   CHECK(got(future).message == "not wanted");
   backend->wait_until_left();
@@ -717,7 +723,8 @@ TEST_CASE("before it is registered a slave can do nothing, and may be told to go
 TEST_CASE("who waits for the end of a slave that never came to be one is told all the same") {
   bool told = false;
   {
-    const auto backend = std::make_shared<Remsh1Backend>([](const std::function<void()>& function) { function(); });
+    std::promise<Failure> ended;
+    const auto backend = unopened(nullptr, ended);
     backend->on_lost(std::make_unique<Told>([&] { told = true; }));
     SUBCASE("when it ends") { backend->fail({Errc::refused, "no", 0}); }
     SUBCASE("when it is dropped") {}

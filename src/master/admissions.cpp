@@ -1,0 +1,204 @@
+#include "master/admissions.hpp"
+
+#include "base/misuse.hpp"
+#include "base/text.hpp"
+#include "master/admission.hpp"
+#include "master/remsh1_backend.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <future>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace remsh {
+
+namespace {
+
+/// Times that the clock can add up, and that make sense.
+ListenerOptions within_reason(ListenerOptions options) {
+  using std::chrono::milliseconds;
+  constexpr milliseconds day = std::chrono::hours(24);
+  options.keepalive = std::clamp(options.keepalive, milliseconds(10), milliseconds(auth::max_keepalive));
+  for (milliseconds* time : {&options.keepalive_patience, &options.handshake_timeout, &options.arbitration_timeout}) {
+    *time = std::clamp(*time, milliseconds(10), day);
+  }
+  return options;
+}
+
+/// What slaves are told that are connected, or would be.
+constexpr const char* going = "the master shuts down";
+
+}  // namespace
+
+Admissions::Admissions(ListenerOptions options)
+    : loop_(options.runtime ? options.runtime->loop() : nullptr),
+      runtime_(std::move(options.runtime)),
+      options_(within_reason(std::move(options))) {
+  assert(loop_);
+  options_.slave_collection.listener_comes();
+}
+
+void Admissions::log(LogLevel level, const std::string& peer, const std::string& message) const {
+  if (!options_.log) return;
+  try {
+    options_.log(LogRecord{level, "listener", without_controls(peer), without_controls(message)});
+  } catch (...) {  // a hook that throws must not end the io thread
+  }
+}
+
+void Admissions::cannot_accept(int error) const {
+  log(LogLevel::error, "",
+      "cannot take connections: " + std::generic_category().message(error) + "; slaves will try again");
+}
+
+void Admissions::admit(std::unique_ptr<Transport> connection, Done done) {
+  const std::string address = connection->description();
+  std::optional<Failure> refused;
+  std::shared_ptr<Admission> admission;
+  {
+    const std::lock_guard lock(mutex_);
+    if (shutting_down_) {
+      refused = Failure{Errc::connection_lost, "the listener is shutting down", 0};
+    } else if (under_way_.size() >= options_.max_handshakes) {
+      refused = Failure{Errc::busy, std::to_string(under_way_.size()) + " others are registering already", 0};
+    } else {
+      connection = traced(std::move(connection), options_.trace);
+      admission = std::make_shared<Admission>(shared_from_this(), std::move(connection), std::move(done));
+      under_way_.insert(admission);
+    }
+  }
+  if (refused) {
+    log(LogLevel::warning, address, "not let in: " + refused->message);
+    if (done) done(std::move(*refused));  // NOLINT(bugprone-use-after-move): moved only where nobody was refused
+    return;
+  }
+  loop_->post([admission] { admission->begin(); });
+}
+
+AdmittedBackend::Owner Admissions::owner() {
+  const auto weak = weak_from_this();
+  return {[weak](std::function<void()> function) {
+            if (const auto self = weak.lock()) self->run_on(&Runtime::farewell_threads, std::move(function));
+          },
+          [weak](const Backend& backend, const Failure& failure) {
+            if (const auto self = weak.lock()) self->backend_ended(backend, failure);
+          }};
+}
+
+std::shared_ptr<AdmittedBackend> Admissions::make_backend(bool is_original) {
+  if (is_original) return std::make_shared<Remsh1Backend>(loop_, owner());
+  const std::lock_guard lock(mutex_);
+  if (!group_) {
+    rpc::Engine::Options options;
+    options.keepalive = options_.keepalive;
+    options.patience = options_.keepalive_patience;
+    group_ = std::make_shared<Remsh2Group>(loop_, options, owner());
+  }
+  return std::make_shared<Remsh2Backend>(group_);
+}
+
+void Admissions::open(const std::shared_ptr<AdmittedBackend>& backend, std::unique_ptr<Transport> transport) {
+  const bool stays = [&] {
+    const std::lock_guard lock(mutex_);
+    backends_.push_back(backend);
+    return !shutting_down_;
+  }();
+  backend->open(std::move(transport));
+  if (!stays) backend->disconnect(going);
+}
+
+void Admissions::backend_ended(const Backend& backend, const Failure& failure) {
+  const bool is_breach = failure.code == Errc::protocol_error;
+  log(is_breach ? LogLevel::warning : LogLevel::info, std::string(backend.name()), "disconnected: " + failure.message);
+  const std::lock_guard lock(mutex_);
+  if (++ended_ < backends_.size() / 2) return;  // now and then, so that each costs little
+  std::erase_if(backends_, [](const auto& entry) { return entry.expired(); });
+  ended_ = 0;
+}
+
+std::vector<std::shared_ptr<AdmittedBackend>> Admissions::backends() const {
+  std::vector<std::shared_ptr<AdmittedBackend>> all;
+  const std::lock_guard lock(mutex_);
+  for (const auto& entry : backends_) {
+    if (auto backend = entry.lock()) all.push_back(std::move(backend));
+  }
+  return all;
+}
+
+void Admissions::run_on(ServiceThreads& (Runtime::*threads)() noexcept, std::function<void()> function) {
+  const std::lock_guard lock(mutex_);
+  if (!runtime_) return;
+  ++services_;
+  ((*runtime_).*threads)().post([self = shared_from_this(), function = std::move(function)]() mutable {
+    function();
+    function = nullptr;
+    const std::lock_guard inner(self->mutex_);
+    --self->services_;
+    self->changed_.notify_all();
+  });
+}
+
+bool Admissions::claim(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  return claimed_.insert(name).second;
+}
+
+void Admissions::release(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  claimed_.erase(name);
+}
+
+void Admissions::ended(const std::shared_ptr<Admission>& admission) {
+  const std::lock_guard lock(mutex_);
+  under_way_.erase(admission);
+  changed_.notify_all();
+}
+
+void Admissions::accepted(const std::shared_ptr<Slave>& slave) {
+  const std::lock_guard lock(mutex_);
+  last_accepted_ = slave;
+}
+
+bool Admissions::is_shutting_down() const {
+  const std::lock_guard lock(mutex_);
+  return shutting_down_;
+}
+
+std::shared_ptr<Slave> Admissions::last_accepted() const {
+  const std::lock_guard lock(mutex_);
+  return last_accepted_.lock();
+}
+
+void Admissions::shut_down() {
+  std::unique_lock lock(mutex_);
+  if (!runtime_) return;
+  if (loop_->is_this_thread() || runtime_->is_service_thread()) {
+    misuse("a listener is destroyed in a slave class, setup(), on_disconnect() or a hook, which it would wait for");
+  }
+  shutting_down_ = true;
+  const auto under_way = under_way_;
+  lock.unlock();
+  for (const auto& admission : under_way)
+    loop_->post([admission] { admission->abort({Errc::connection_lost, going, 0}); });
+  for (const auto& backend : backends()) backend->disconnect(going);
+  lock.lock();
+  changed_.wait(lock, [this] { return under_way_.empty(); });
+  lock.unlock();
+  for (const auto& backend : backends()) {  // also those that came to be meanwhile
+    backend->disconnect(going);
+    backend->wait_until_left();
+  }
+  std::promise<void> loop_is_through;  // and so has told all backends
+  loop_->post([&loop_is_through] { loop_is_through.set_value(); });
+  loop_is_through.get_future().wait();
+  lock.lock();
+  changed_.wait(lock, [this] { return services_ == 0; });
+  auto runtime = std::exchange(runtime_, nullptr);
+  lock.unlock();
+  options_.slave_collection.listener_goes();
+}
+
+}  // namespace remsh

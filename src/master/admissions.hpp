@@ -1,0 +1,88 @@
+// Admissions: what the connections of one listener share.
+#pragma once
+
+#include "base/result.hpp"
+#include "master/admitted_backend.hpp"
+#include "master/remsh2_backend.hpp"
+#include "master/runtime.hpp"
+
+#include <remsh/master/slave_listener.hpp>
+
+#include <condition_variable>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace remsh {
+
+class Admission;
+
+/// What the connections of one listener share: its options, who is on the way, which back ends there are. Thread-safe.
+/// May outlive the listener for as long as a slave does, but does nothing after shut_down().
+class Admissions : public std::enable_shared_from_this<Admissions> {
+ public:
+  using Done = std::function<void(Result<std::shared_ptr<Slave>>)>;
+
+  explicit Admissions(ListenerOptions options);
+
+  // For the listener.
+
+  /// Begins with a connection; `done` is told how it ended, on the loop or a service thread.
+  void admit(std::unique_ptr<Transport> connection, Done done);
+
+  /// Ends all that is under way and all connections, and waits until nothing of it runs.
+  void shut_down();
+
+  [[nodiscard]] std::shared_ptr<Slave> last_accepted() const;
+  void cannot_accept(int error) const;
+
+  // For both.
+
+  [[nodiscard]] const ListenerOptions& options() const noexcept { return options_; }
+  [[nodiscard]] const std::shared_ptr<Loop>& loop() const noexcept { return loop_; }
+  void log(LogLevel level, const std::string& peer, const std::string& message) const;
+
+  // For each admission.
+
+  /// Runs a function on a service thread of one kind; shut_down() waits for it.
+  void run_on(ServiceThreads& (Runtime::*threads)() noexcept, std::function<void()> function);
+
+  /// False where another one of this name is on its way to the collection.
+  bool claim(const std::string& name);
+  void release(const std::string& name);
+
+  [[nodiscard]] std::shared_ptr<AdmittedBackend> make_backend(bool is_original);
+
+  /// Opens a back end, which is ended at once where we are shutting down.
+  void open(const std::shared_ptr<AdmittedBackend>& backend, std::unique_ptr<Transport> transport);
+
+  void accepted(const std::shared_ptr<Slave>& slave);
+  void ended(const std::shared_ptr<Admission>& admission);
+  [[nodiscard]] bool is_shutting_down() const;
+
+ private:
+  [[nodiscard]] AdmittedBackend::Owner owner();
+  void backend_ended(const Backend& backend, const Failure& failure);
+  [[nodiscard]] std::vector<std::shared_ptr<AdmittedBackend>> backends() const;
+
+  const std::shared_ptr<Loop> loop_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::shared_ptr<Runtime> runtime_;  // let go by shut_down(): it must not end with us, on a thread of its own
+  const ListenerOptions options_;     // but for the runtime
+  bool shutting_down_ = false;
+  unsigned services_ = 0;  // functions on service threads
+  std::set<std::shared_ptr<Admission>> under_way_;
+  std::set<std::string> claimed_;                         // names of those between their prove and the collection
+  std::shared_ptr<Remsh2Group> group_;                    // of all the slaves but the original ones
+  std::vector<std::weak_ptr<AdmittedBackend>> backends_;  // that were opened
+  std::size_t ended_ = 0;                                 // of them, since those that are gone were taken out
+  std::weak_ptr<Slave> last_accepted_;
+};
+
+}  // namespace remsh

@@ -1,0 +1,38 @@
+// AdmittedBackend: a Backend as admission makes it, before its connection is open.
+#pragma once
+
+#include "master/backend.hpp"
+
+#include <remsh/transport/transport.hpp>
+
+#include <functional>
+#include <memory>
+
+namespace remsh {
+
+/// A Backend over a connection that comes later, so that the slave class can decide whether it wants it: until open()
+/// every operation fails with connection_lost. Thread-safe.
+class AdmittedBackend : public Backend {
+ public:
+  /// What it asks of who admits it, which it may outlive.
+  struct Owner {
+    /// Runs a function on a thread that may block, or drops it.
+    std::function<void(std::function<void()>)> run_service;
+
+    /// Called on the loop, once, when a connection that was open has ended.
+    std::function<void(const Backend&, const Failure&)> on_end;
+  };
+
+  /// Takes over the connection of a worker that has been told that it is registered. Once; disconnect() may have come
+  /// before, and takes effect then.
+  virtual void open(std::unique_ptr<Transport> transport) = 0;
+
+  /// In place of open(): there will never be a connection.
+  virtual void fail(Failure failure) = 0;
+
+  /// Waits until the connection has ended and all callers have left. After open() and disconnect(); never on the loop
+  /// or in a callback.
+  virtual void wait_until_left() = 0;
+};
+
+}  // namespace remsh
