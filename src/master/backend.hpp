@@ -12,6 +12,7 @@
 #include <remsh/operations/filesystem.hpp>
 #include <remsh/operations/transfer.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -53,6 +54,10 @@ class Backend {
   [[nodiscard]] SlaveInfo info() const { return info_.unpack(); }
   [[nodiscard]] std::string_view name() const noexcept { return info_.name(); }
 
+  /// Whether a collection has still to ask by on_lost() for the end to be told to it. It is not to end before its
+  /// callback does, so that no other takes its address.
+  bool has_to_ask(const void* collection) noexcept { return told_.exchange(collection) != collection; }
+
   virtual Result<Bytes> set_cwd(const std::optional<Bytes>& path, const CallOptions& options) = 0;
   virtual Result<std::map<Bytes, Bytes>> getenv(const CallOptions& options) = 0;
   virtual Result<std::map<Bytes, Bytes>> read_info(const CallOptions& options) = 0;
@@ -88,6 +93,7 @@ class Backend {
 
  private:
   PackedInfo info_;
+  std::atomic<const void*> told_ = nullptr;  // the last collection that asked
 };
 
 }  // namespace remsh

@@ -54,7 +54,6 @@ struct Entry : std::enable_shared_from_this<Entry> {
   std::atomic<Tick> tick = 0;          // when it became free last
   std::unique_ptr<std::string> owner;  // where it is reserved, and by somebody with a name
   std::atomic<bool> free = false;      // it is in and not reserved
-  bool has_come = false;
   bool gone = false;
   bool reserved = false;
 };
@@ -186,19 +185,17 @@ struct SlaveCollection::Impl {
   std::uint64_t version = 0;
   std::atomic<std::uint64_t> seed = std::random_device{}();
 
-  /// False where it has been removed already, or is in as another entry.
+  /// False where the slave is in as another entry.
   bool add(const std::shared_ptr<Entry>& entry) {
     // Made here, so that nothing can fail half-way, and not under the lock.
     EntriesByTick made{entry.get()};
     std::shared_ptr<const Entries> dropped;
     const Lock lock(mutex);
-    if (entry->gone) return false;
     const auto [at, is_new] = slaves.insert(entry);
     if (!is_new) {
       if ((*at)->slave == entry->slave) return false;
       throw Error(Errc::in_use, entry->slave->name(), "add_slave", "another slave of this name is in the collection");
     }
-    entry->has_come = true;
     entry->previous = last;
     (last != nullptr ? last->next : first) = entry.get();
     last = entry.get();
@@ -208,10 +205,10 @@ struct SlaveCollection::Impl {
     return true;
   }
 
-  /// False where it was not in; then it never will be. `dropped` may hold the last reference to slaves.
+  /// False where it has been removed already. `dropped` may hold the last reference to slaves.
   bool remove(const std::shared_ptr<Entry>& entry, std::shared_ptr<const Entries>& dropped) {
     const Lock lock(mutex);
-    if (std::exchange(entry->gone, true) || !entry->has_come) return false;
+    if (std::exchange(entry->gone, true)) return false;
     (entry->reserved ? reserved : free).erase(entry.get());
     entry->free.store(false, std::memory_order_relaxed);
     entry->reserved = false;
@@ -229,24 +226,34 @@ struct SlaveCollection::Impl {
     return remove(entry, dropped);
   }
 
+  /// The entry of a slave that is in.
+  std::shared_ptr<Entry> entry_of(const Slave& slave) const {
+    const Lock lock(mutex);
+    const auto at = slaves.find(slave.backend_->name());
+    return at != slaves.end() && (*at)->slave.get() == &slave ? *at : nullptr;
+  }
+
   /// Takes a slave out when its connection has ended. On the io thread: what a user's callback does elsewhere cannot
-  /// keep lost slaves in.
+  /// keep lost slaves in. Weak, as neither is to keep the other.
   class Departure final : public LostCallback {
    public:
-    Departure(std::weak_ptr<Impl> collection, std::weak_ptr<Entry> entry)
-        : collection_(std::move(collection)), entry_(std::move(entry)) {}
+    Departure(std::weak_ptr<Impl> collection, std::weak_ptr<Slave> slave)
+        : collection_(std::move(collection)), slave_(std::move(slave)) {}
 
     void note(Leftovers& leftovers) noexcept override {
-      auto entry = entry_.lock();
+      const auto collection = collection_.lock();
+      auto slave = slave_.lock();
       std::shared_ptr<const Entries> dropped;
-      if (const auto collection = collection_.lock(); collection && entry) collection->remove(entry, dropped);
+      auto entry = collection && slave ? collection->entry_of(*slave) : nullptr;
+      if (entry) collection->remove(entry, dropped);
       leftovers.push_back(std::move(dropped));
       leftovers.push_back(std::move(entry));
+      leftovers.push_back(std::move(slave));
     }
 
    private:
     const std::weak_ptr<Impl> collection_;
-    const std::weak_ptr<Entry> entry_;
+    const std::weak_ptr<Slave> slave_;
   };
 
   void release(Entry& entry) noexcept {
@@ -506,21 +513,19 @@ bool SlaveCollection::add_slave(std::shared_ptr<Slave> slave) {
     if (!same->is_connected()) remove_slave(*same);  // the notice of its end is on its way
   }
   const auto entry = std::make_shared<Entry>(slave);
-  // Before it is in, so that it is never in without: called at once where the connection has ended meanwhile. Weak, as
-  // neither is to keep the other.
-  slave->backend_->on_lost(std::make_unique<Impl::Departure>(impl_, entry));
-  return impl_->add(entry);
+  // Once, however often it is put back; before it is in, so that it is never in without.
+  if (slave->backend_->has_to_ask(impl_.get())) {
+    slave->backend_->on_lost(std::make_unique<Impl::Departure>(impl_, slave));
+  }
+  if (!impl_->add(entry)) return false;
+  if (slave->is_connected()) return true;
+  impl_->remove(entry);  // the notice of its end may have come before
+  return false;
 }
 
 bool SlaveCollection::remove_slave(const Slave& slave) {
-  std::shared_ptr<Entry> entry;
-  {
-    const Impl::Lock lock(impl_->mutex);
-    const auto at = impl_->slaves.find(slave.backend_->name());
-    if (at == impl_->slaves.end() || (*at)->slave.get() != &slave) return false;
-    entry = *at;
-  }
-  return impl_->remove(entry);
+  const auto entry = impl_->entry_of(slave);
+  return entry && impl_->remove(entry);
 }
 
 std::shared_ptr<Slave> SlaveCollection::get_slave(Deadline deadline, const SlaveFilter& filter,

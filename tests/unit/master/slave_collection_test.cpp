@@ -147,6 +147,31 @@ TEST_CASE("a slave is added once, and another of its name not at all") {
   CHECK(slaves.find("a") == other.slave);
 }
 
+TEST_CASE("a collection asks once to be told of the end of a slave, however often that is put back") {
+  struct AskedBackend : FakeBackend {
+    void on_lost(std::unique_ptr<LostCallback> callback) override {
+      ++asked;
+      FakeBackend::on_lost(std::move(callback));
+    }
+    int asked = 0;
+  };
+  const auto backend = std::make_shared<AskedBackend>();
+  const auto slave = std::make_shared<Slave>(SlaveInit({.name = "a"}, backend));
+  SlaveCollection slaves;
+  for (int i = 0; i < 3; ++i) {
+    CHECK(slaves.add_slave(slave));
+    CHECK(slaves.remove_slave(*slave));
+  }
+  CHECK(slaves.add_slave(slave));
+  SlaveCollection others;
+  CHECK(others.add_slave(slave));
+  CHECK(backend->asked == 2);
+  backend->lose({});
+  CHECK(slaves.size() == 0);
+  CHECK(others.size() == 0);
+  CHECK_FALSE(slaves.add_slave(slave));
+}
+
 TEST_CASE("a slave leaves when its connection ends, and a lost one is not let in") {
   SlaveCollection slaves;
   const FakeSlave a("a");
