@@ -23,7 +23,7 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
  public:
   struct Options {
     Engine::Options engine = {};
-    std::function<void(const std::shared_ptr<ServedCall>&)> serve = {};  // runs on a server thread; with engine.serves
+    std::function<void(const std::shared_ptr<ServedCall>&)> serve = {};  // on a server thread, must not throw
     unsigned threads = 64;                                               // server threads of each peer, at most
     std::function<void(Peer&)> on_end = {};  // once for each, on the loop, when its connection has ended
   };

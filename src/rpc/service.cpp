@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
-#include <system_error>
 #include <utility>
 
 namespace remsh::rpc {
@@ -31,15 +29,7 @@ PeerService::~PeerService() {
 
 void PeerService::run(const std::function<void(const std::shared_ptr<ServedCall>&)>& serve) {
   running = this;
-  try {
-    serve(shared_from_this());
-  } catch (const std::system_error& error) {
-    fail({Errc::os_error, error.what(), error.code().value()});
-  } catch (const std::exception& error) {
-    fail({Errc::remote_failure, error.what(), 0});
-  } catch (...) {
-    fail({Errc::remote_failure, "the operation threw something", 0});
-  }
+  serve(shared_from_this());
   running = nullptr;
 }
 

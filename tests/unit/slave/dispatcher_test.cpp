@@ -54,6 +54,10 @@ TEST_CASE("what a handler throws is the failure of its call") {
   dispatcher.add("stream", [](const auto&) { throw std::ios_base::failure("torn"); });
   dispatcher.add("other", [](const auto&) { throw std::runtime_error("it broke"); });
   dispatcher.add("odd", [](const auto&) { throw 7; });
+  dispatcher.add("late", [](const auto& call) {
+    call->answer({{"a", "b"}});
+    throw std::runtime_error("too late");
+  });
 
   CHECK(failure_of(dispatcher, "system").code == Errc::os_error);
   CHECK(failure_of(dispatcher, "system").os == ENOSPC);
@@ -62,4 +66,8 @@ TEST_CASE("what a handler throws is the failure of its call") {
   CHECK(failure_of(dispatcher, "other").code == Errc::remote_failure);
   CHECK(failure_of(dispatcher, "other").message == "it broke");
   CHECK(failure_of(dispatcher, "odd").code == Errc::remote_failure);
+
+  const auto late = std::make_shared<FakeServedCall>("late");
+  dispatcher.dispatch(late);
+  CHECK(late->outcome().value() == Box{{"a", "b"}});
 }
