@@ -112,9 +112,10 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
 
  private:
   void conclude(Result<Box> outcome) {
+    std::function<void()> callback;  // goes after the outcome is set: with the last reference it would fail the call
     if (server_->options_.loop->is_this_thread()) {
-      callback_ = nullptr;
-      server_->end_relay(*this);
+      callback.swap(callback_);
+      server_->end_relay(*this);  // before the outcome, which gives the connection to the thread of run()
     }
     const std::lock_guard lock(server_->mutex_);
     if (outcome_) return;
