@@ -2,6 +2,7 @@
 
 #include "base/misuse.hpp"
 #include "base/text.hpp"
+#include "master/remsh1_turn.hpp"
 #include "os/random.hpp"
 #include "remsh1/error_text.hpp"
 #include "remsh1/message.hpp"
@@ -26,20 +27,8 @@ namespace {
 /// More output than this for a caller that is slow to take it, and we stop reading.
 constexpr std::size_t max_queued = std::size_t{1024} * 1024;
 
-/// More than this that the slave has not taken, and who sends has to wait.
-constexpr std::size_t max_unwritten = std::size_t{256} * 1024;
-
-/// How long the slave has to take the rest of a file whose sender has left.
-constexpr std::chrono::seconds settle_limit{30};
-
 /// What a new file is on the slave without our doing, its umask being the usual one.
 constexpr std::uint32_t usual_mode = 0644;
-
-Failure lost_because(std::string what, int error = 0) { return {Errc::connection_lost, std::move(what), error}; }
-
-Failure unsupported(const std::string& what) {
-  return {Errc::unsupported, "the slave speaks remsh 1, which " + what, 0};
-}
 
 Failure bad_answer(BytesView command, const std::string& why) {
   return {Errc::protocol_error, "the answer to " + Bytes(command) + " makes no sense: " + why, 0};
@@ -49,7 +38,7 @@ Failure bad_answer(BytesView command, const std::string& why) {
 Result<void> check(std::initializer_list<BytesView> values) {
   const auto fits = [](BytesView value) { return value.size() <= remsh1::max_data; };
   if (std::all_of(values.begin(), values.end(), fits)) return {};
-  return unsupported("has no values of over " + std::to_string(remsh1::max_data) + " bytes");
+  return remsh1::unsupported("has no values of over " + std::to_string(remsh1::max_data) + " bytes");
 }
 
 /// A new name beside a path, of a file that is to get that path once it is complete.
@@ -67,192 +56,12 @@ Bytes temporary_beside(const Bytes& path) {
 Failure exists(const Bytes& path, bool overwrite) {
   const std::string what = "'" + escaped(path) + "' already exists";
   if (!overwrite) return {Errc::os_error, what, EEXIST};
-  return unsupported("cannot replace anything in one step, and " + what + ": remove it first");
+  return remsh1::unsupported("cannot replace anything in one step, and " + what + ": remove it first");
 }
 
 bool is_exists(const Failure& failure) { return failure.os == EEXIST; }
 
-/// What an event that waits for its caller costs us: the smallest pieces are not the cheapest.
-std::size_t weight(const remsh1::MasterSession::Event& event) { return event.data.size() + 256; }
-
 }  // namespace
-
-/// The sole right to speak with the slave, and the call that is under way in it. One thread at a time; its end gives
-/// the right on, at once or once the slave has been heard out.
-class Remsh1Backend::Turn {
- public:
-  Turn(Remsh1Backend& backend, const CallOptions& options) : backend_(backend), options_(options) {
-    const std::lock_guard lock(backend_.mutex_);
-    ++backend_.inside_;
-  }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-  ~Turn();
-
-  /// Waits for the turn.
-  Result<void> take();
-
-  /// True where take() failed because of others, who have the turn still.
-  [[nodiscard]] bool was_outwaited() const noexcept { return outwaited_; }
-
-  /// Makes a call and waits for its answer.
-  Result<Box> ask(const Bytes& command, const Box& arguments);
-
-  /// Waits for what comes next of a call that goes on after its answer.
-  Result<Event> next();
-
-  /// Sends the next piece of a file; waits for room.
-  Result<void> feed(BytesView bytes);
-
-  /// Ends the file and waits for the answer.
-  Result<Box> finish();
-
-  /// To be called at the end of the turn, in this order, whatever happens until then.
-  void at_end(Bytes command, Box arguments, bool is_vital);
-  void forget_last_calls();
-
-  /// The command that is called next may be left alone: it ends by itself, soon.
-  void let_it_end() noexcept { is_brief_ = true; }
-
- private:
-  template <class Condition>
-  bool wait(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed, Condition condition) const;
-  [[nodiscard]] bool is_impatient() const { return options_.stop.stop_requested() || options_.deadline.has_passed(); }
-  [[nodiscard]] Failure impatience() const;
-  Result<Box> answer();
-
-  Remsh1Backend& backend_;
-  const CallOptions& options_;
-  bool has_turn_ = false;
-  bool outwaited_ = false;
-  bool is_brief_ = false;
-};
-
-// --- Turn
-
-template <class Condition>
-bool Remsh1Backend::Turn::wait(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed,
-                               Condition condition) const {
-  if (options_.deadline.is_never()) return changed.wait(lock, options_.stop, condition);
-  if (condition() || options_.deadline.has_passed()) return condition();
-  return changed.wait_until(lock, options_.stop, options_.deadline.at(), condition);
-}
-
-Failure Remsh1Backend::Turn::impatience() const {
-  if (options_.stop.stop_requested()) return {Errc::cancelled, "cancelled by the caller", 0};
-  return {Errc::timeout, "the caller's deadline passed", 0};
-}
-
-Result<void> Remsh1Backend::Turn::take() {
-  std::unique_lock lock(backend_.mutex_);
-  if (!backend_.transport_ && !backend_.end_) return lost_because("the slave is not registered yet");
-  if (backend_.holder_ == Holder::caller && backend_.holding_ == std::this_thread::get_id()) {
-    return unsupported("does one thing at a time, and this is asked in a callback of another");
-  }
-  backend_.waiting_.push_back(this);
-  has_turn_ = wait(lock, backend_.turn_changed_, [this] {
-    return backend_.end_ || (backend_.holder_ == Holder::nobody && backend_.waiting_.front() == this);
-  });
-  std::erase(backend_.waiting_, this);
-  if (!has_turn_) {
-    backend_.turn_changed_.notify_all();  // it may be the next one's now
-    outwaited_ = true;
-    return impatience();
-  }
-  if (backend_.end_) {
-    has_turn_ = false;
-    return *backend_.end_;
-  }
-  backend_.holder_ = Holder::caller;
-  backend_.holding_ = std::this_thread::get_id();
-  ++backend_.turns_;
-  return {};
-}
-
-Result<Box> Remsh1Backend::Turn::ask(const Bytes& command, const Box& arguments) {
-  {
-    const std::lock_guard lock(backend_.mutex_);
-    if (backend_.end_) return *backend_.end_;
-    if (is_impatient()) return impatience();  // while nothing has been done yet
-    backend_.write(backend_.session_.begin(command, arguments));
-  }
-  return answer();
-}
-
-Result<Box> Remsh1Backend::Turn::answer() {
-  auto event = next();
-  if (!event) return std::move(event).failure();
-  if (event->kind == Event::Kind::failed) return remsh1::failure_of(event->text);
-  assert(event->kind == Event::Kind::answered);  // the session lets nothing else come
-  return std::move(event->results);
-}
-
-Result<Remsh1Backend::Event> Remsh1Backend::Turn::next() {
-  std::unique_lock lock(backend_.mutex_);
-  wait(lock, backend_.happened_, [this] { return !backend_.events_.empty() || backend_.end_; });
-  // Endless output must not keep anybody who wants to leave; but what is over is over.
-  const bool has_event = !backend_.events_.empty();
-  if (is_impatient() && !(has_event && backend_.session_.is_idle()) && !backend_.end_) return impatience();
-  if (!has_event) return *backend_.end_;
-  Event event = std::move(backend_.events_.front());
-  backend_.events_.pop_front();
-  backend_.queued_ -= weight(event);
-  backend_.rearm();
-  return event;
-}
-
-Result<void> Remsh1Backend::Turn::feed(BytesView bytes) {
-  std::unique_lock lock(backend_.mutex_);
-  wait(lock, backend_.happened_, [this] { return backend_.unwritten() < max_unwritten || backend_.end_; });
-  if (backend_.end_) return *backend_.end_;
-  if (is_impatient()) return impatience();
-  backend_.write(backend_.session_.data(bytes));
-  return {};
-}
-
-Result<Box> Remsh1Backend::Turn::finish() {
-  {
-    const std::lock_guard lock(backend_.mutex_);
-    if (backend_.end_) return *backend_.end_;
-    backend_.write(backend_.session_.finish());
-  }
-  return answer();
-}
-
-void Remsh1Backend::Turn::at_end(Bytes command, Box arguments, bool is_vital) {
-  const std::lock_guard lock(backend_.mutex_);
-  backend_.last_calls_.push_back({std::move(command), std::move(arguments), is_vital});
-}
-
-void Remsh1Backend::Turn::forget_last_calls() {
-  const std::lock_guard lock(backend_.mutex_);
-  backend_.last_calls_.clear();
-}
-
-Remsh1Backend::Turn::~Turn() {
-  const std::lock_guard lock(backend_.mutex_);
-  if (has_turn_) {
-    backend_.events_.clear();
-    backend_.queued_ = 0;
-    backend_.holder_ = Holder::io_thread;
-    backend_.is_vital_ = false;
-    if (backend_.session_.is_executing() && !is_brief_) {
-      backend_.declare_end(lost_because("its caller has left a command, and remsh 1 has no other way to stop it"));
-    } else if (backend_.session_.is_sending()) {
-      const TimePoint limit = std::chrono::steady_clock::now() + settle_limit;
-      backend_.loop_->at(limit, [weak = backend_.weak_from_this(), turn = backend_.turns_] {
-        const auto self = weak.lock();
-        if (!self) return;
-        const std::lock_guard inner(self->mutex_);
-        if (self->turns_ != turn || self->holder_ != Holder::io_thread) return;
-        self->declare_end(lost_because("it does not take the rest of a file whose sender has left"));
-      });
-    }
-    backend_.settle();
-    backend_.rearm();
-  }
-  if (--backend_.inside_ == 0) backend_.left_.notify_all();
-}
 
 // --- the connection
 
@@ -296,7 +105,7 @@ void Remsh1Backend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.a
 
 void Remsh1Backend::disconnect(const std::string& reason) {
   const std::lock_guard lock(mutex_);
-  declare_end(lost_because(reason));
+  declare_end(remsh1::lost_because(reason));
 }
 
 void Remsh1Backend::wait_until_left() {
@@ -386,29 +195,29 @@ void Remsh1Backend::flush() {
       written_ += result.bytes;
     } else {
       // What the slave said before it went may still be read: the end is found there.
-      write_failed_ = lost_because("write: " + std::generic_category().message(result.error), result.error);
+      write_failed_ = remsh1::lost_because("write: " + std::generic_category().message(result.error), result.error);
       transport_->shutdown();
     }
   }
   if (write_failed_ || unwritten() == 0) {
     out_ = Bytes();
     written_ = 0;
-  } else if (written_ > max_unwritten) {
+  } else if (written_ > remsh1::max_unwritten) {
     out_.erase(0, written_);
     written_ = 0;
   }
-  if (unwritten() < max_unwritten) happened_.notify_all();
+  if (unwritten() < remsh1::max_unwritten) happened_.notify_all();
 }
 
 void Remsh1Backend::take_in(const IoResult& result, BytesView bytes) {
   switch (result.status) {
     case IoResult::Status::would_block: return;
     case IoResult::Status::failed:
-      return declare_end(
-          write_failed_.value_or(lost_because("read: " + std::generic_category().message(result.error), result.error)));
+      return declare_end(write_failed_.value_or(
+          remsh1::lost_because("read: " + std::generic_category().message(result.error), result.error)));
     case IoResult::Status::end:
       return declare_end(write_failed_.value_or(
-          lost_because(decoder_.is_inside_box() ? "cut inside a box" : "closed by the other side")));
+          remsh1::lost_because(decoder_.is_inside_box() ? "cut inside a box" : "closed by the other side")));
     case IoResult::Status::ok: break;
   }
   decoder_.feed(bytes);
@@ -429,13 +238,13 @@ void Remsh1Backend::take_in(const IoResult& result, BytesView bytes) {
 void Remsh1Backend::take(Event event) {
   if (event.reply) write(*event.reply);
   if (holder_ == Holder::caller) {
-    queued_ += weight(event);
+    queued_ += remsh1::weight(event);
     events_.push_back(std::move(event));
     happened_.notify_all();
     return;
   }
   if (event.kind == Event::Kind::failed && is_vital_) {
-    return declare_end(lost_because("it cannot go back to its directory: " + without_controls(event.text)));
+    return declare_end(remsh1::lost_because("it cannot go back to its directory: " + without_controls(event.text)));
   }
   settle();
 }
@@ -487,11 +296,11 @@ Result<std::map<Bytes, Bytes>> Remsh1Backend::getenv(const CallOptions& options)
 }
 
 Result<std::map<Bytes, Bytes>> Remsh1Backend::read_info(const CallOptions& /*options*/) {
-  return unsupported("knows no directory 'info'");
+  return remsh1::unsupported("knows no directory 'info'");
 }
 
 Result<void> Remsh1Backend::mkdir(const Bytes& path, std::optional<std::uint32_t> mode, const CallOptions& options) {
-  if (mode) return unsupported("makes directories with the mode that the slave's umask gives them");
+  if (mode) return remsh1::unsupported("makes directories with the mode that the slave's umask gives them");
   if (auto fits = check({path}); !fits) return fits;
   Turn turn(*this, options);
   if (auto taken = turn.take(); !taken) return taken;
@@ -531,7 +340,7 @@ Result<void> Remsh1Backend::copy(const Bytes& from, const Bytes& to, bool overwr
 }
 
 Result<std::optional<FileInfo>> Remsh1Backend::stat(const Bytes& path, bool follow, const CallOptions& options) {
-  if (!follow) return unsupported("always follows symbolic links");
+  if (!follow) return remsh1::unsupported("always follows symbolic links");
   if (auto fits = check({path}); !fits) return std::move(fits).failure();
   Turn turn(*this, options);
   if (auto taken = turn.take(); !taken) return std::move(taken).failure();
@@ -553,13 +362,13 @@ Result<std::optional<FileInfo>> Remsh1Backend::look(Turn& turn, const Bytes& pat
 Result<ExecuteResult> Remsh1Backend::execute(const ExecuteRequest& request, const ExecuteStreams& streams,
                                              const CallOptions& options) {
   const ExecuteOptions& wanted = *request.options;
-  if (streams.input) return unsupported("gives commands no input: send() a file and let a shell read it");
+  if (streams.input) return remsh1::unsupported("gives commands no input: send() a file and let a shell read it");
   if (!wanted.env.empty() || wanted.clear_env) {
-    return unsupported("cannot change a command's environment: let the program env do it");
+    return remsh1::unsupported("cannot change a command's environment: let the program env do it");
   }
-  if (wanted.merge_stderr) return unsupported("cannot merge outputs: let a shell do it, with 2>&1");
+  if (wanted.merge_stderr) return remsh1::unsupported("cannot merge outputs: let a shell do it, with 2>&1");
   if (wanted.timeout.count() != 0) {
-    return unsupported("cannot limit a command's time: use a deadline, which ends the connection");
+    return remsh1::unsupported("cannot limit a command's time: use a deadline, which ends the connection");
   }
   const Bytes args = remsh1::join_args(request.args);
   if (auto fits = check({args, wanted.cwd}); !fits) return std::move(fits).failure();
@@ -654,7 +463,7 @@ Result<FetchedFile> Remsh1Backend::fetch(const Bytes& path, const std::function<
 }
 
 Result<Box> Remsh1Backend::call(const std::string& /*name*/, const Box& /*arguments*/, const CallOptions& /*options*/) {
-  return unsupported("has no operations of your own");
+  return remsh1::unsupported("has no operations of your own");
 }
 
 Result<void> Remsh1Backend::ping(const CallOptions& options) {

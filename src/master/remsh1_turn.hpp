@@ -1,0 +1,81 @@
+// Remsh1Backend::Turn: the sole right to speak with the slave.
+#pragma once
+
+#include "master/remsh1_backend.hpp"
+
+#include <condition_variable>
+#include <cstddef>
+#include <mutex>
+#include <string>
+#include <utility>
+
+namespace remsh {
+
+namespace remsh1 {
+
+/// More than this that the slave has not taken, and who sends has to wait.
+inline constexpr std::size_t max_unwritten = std::size_t{256} * 1024;
+
+/// What an event that waits for its caller costs us: the smallest pieces are not the cheapest.
+inline std::size_t weight(const remsh1::MasterSession::Event& event) { return event.data.size() + 256; }
+
+inline Failure lost_because(std::string what, int error = 0) { return {Errc::connection_lost, std::move(what), error}; }
+
+inline Failure unsupported(const std::string& what) {
+  return {Errc::unsupported, "the slave speaks remsh 1, which " + what, 0};
+}
+
+}  // namespace remsh1
+
+/// The sole right to speak with the slave, and the call that is under way in it. One thread at a time; its end gives
+/// the right on, at once or once the slave has been heard out.
+class Remsh1Backend::Turn {
+ public:
+  Turn(Remsh1Backend& backend, const CallOptions& options) : backend_(backend), options_(options) {
+    const std::lock_guard lock(backend_.mutex_);
+    ++backend_.inside_;
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn();
+
+  /// Waits for the turn.
+  Result<void> take();
+
+  /// True where take() failed because of others, who have the turn still.
+  [[nodiscard]] bool was_outwaited() const noexcept { return outwaited_; }
+
+  /// Makes a call and waits for its answer.
+  Result<Box> ask(const Bytes& command, const Box& arguments);
+
+  /// Waits for what comes next of a call that goes on after its answer.
+  Result<Event> next();
+
+  /// Sends the next piece of a file; waits for room.
+  Result<void> feed(BytesView bytes);
+
+  /// Ends the file and waits for the answer.
+  Result<Box> finish();
+
+  /// To be called at the end of the turn, in this order, whatever happens until then.
+  void at_end(Bytes command, Box arguments, bool is_vital);
+  void forget_last_calls();
+
+  /// The command that is called next may be left alone: it ends by itself, soon.
+  void let_it_end() noexcept { is_brief_ = true; }
+
+ private:
+  template <class Condition>
+  bool wait(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed, Condition condition) const;
+  [[nodiscard]] bool is_impatient() const { return options_.stop.stop_requested() || options_.deadline.has_passed(); }
+  [[nodiscard]] Failure impatience() const;
+  Result<Box> answer();
+
+  Remsh1Backend& backend_;
+  const CallOptions& options_;
+  bool has_turn_ = false;
+  bool outwaited_ = false;
+  bool is_brief_ = false;
+};
+
+}  // namespace remsh
