@@ -1,6 +1,7 @@
 // MasterHandshake and SlaveHandshake: docs/protocol.md section 4.
 #include "auth/handshake.hpp"
 
+#include "auth/derive.hpp"
 #include "base/decimal.hpp"
 #include "base/text.hpp"
 
@@ -19,6 +20,11 @@ constexpr BytesView hello_tag = "1";
 constexpr BytesView prove_tag = "2";
 constexpr BytesView failure_code = "AUTH";
 constexpr BytesView failure_description = "authentication failed";
+
+/// A later version's resuming. They mean something only with the feature `resume`, which is never in force here.
+constexpr std::array reserved_keys{BytesView("attempt"), BytesView("received"), BytesView("resume_mac"),
+                                   BytesView("session"), BytesView("window")};
+constexpr BytesView resume_feature = "resume";
 
 constexpr std::size_t max_fields = 32;
 constexpr std::size_t max_prove = 3072;
@@ -65,6 +71,8 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_alphanumeric(char c) { return is_lower(c) || is_digit(c) || (c >= 'A' && c <= 'Z'); }
 
 bool is_nonce(BytesView text) { return text.size() == nonce_size; }
+bool is_mac(BytesView text) { return text.size() == digest_size; }
+bool is_one(BytesView text) { return text == "1"; }
 bool is_number(BytesView text) { return from_decimal(text).has_value(); }
 bool is_kid(BytesView text) {
   return text.size() == 8 &&
@@ -106,6 +114,34 @@ void sort_features(std::vector<std::string>& features) {
   features.erase(std::unique(features.begin(), features.end()), features.end());
   assert(join(features).size() <= max_features);
 }
+
+/// What a MAC covers of a box: all but the envelope of AMP and the MACs.
+template <class AnyBox>
+Bytes body(const AnyBox& box) {
+  Bytes text;
+  BoxWriter writer(text);
+  for (const auto& [key, value] : box) {
+    if (key.front() != '_' && key != "mac" && key != "resume_mac") writer.field(key, value);
+  }
+  writer.end();
+  return text;
+}
+
+/// The hash of a handshake's boxes, of which none has come yet.
+Sha256 new_transcript(BytesView binding) {
+  Sha256 transcript;
+  transcript.update(binding.empty() ? Bytes(binding_size, '\0') : binding);
+  return transcript;
+}
+
+/// The hash of these boxes and one more.
+Bytes hash_with(const Sha256& transcript, BytesView body) {
+  Sha256 longer = transcript;
+  longer.update(body);
+  return longer.digest();
+}
+
+bool is_binding(BytesView bytes) { return bytes.empty() || bytes.size() == binding_size; }
 
 Bytes failure_box(BytesView tag) {
   return encode(Box{{"_error", tag}, {"_error_code", failure_code}, {"_error_description", failure_description}});
@@ -181,11 +217,21 @@ Result<void> BoxReader::check_form(const BoxView& box, std::initializer_list<Byt
   return {};
 }
 
+Result<void> BoxReader::check_reserved(const BoxView& box) const {
+  for (const BytesView key : reserved_keys) {
+    if (box.has(key)) return broken("sent " + quoted(key) + ", and the feature 'resume' is not in force");
+  }
+  return {};
+}
+
 template <class Predicate>
 Result<BytesView> BoxReader::require(const BoxView& box, BytesView key, Predicate good) const {
   const auto value = box.get(key);
   if (!value) return broken("sent a box without " + quoted(key));
-  if (!good(*value)) return broken("sent a malformed " + quoted(key) + ": " + quoted(*value));
+  if (!good(*value)) {
+    const bool is_shown = key != "mac" && key != "nonce";
+    return broken("sent a malformed " + quoted(key) + (is_shown ? ": " + quoted(*value) : ""));
+  }
   return *value;
 }
 
@@ -199,7 +245,8 @@ Failure BoxReader::at_end() const {
 }
 
 MasterHandshake::MasterHandshake(Options options) : options_(std::move(options)) {
-  assert(is_nonce(options_.nonce));
+  assert(is_nonce(options_.nonce) && is_binding(options_.binding));
+  assert(!options_.keys || (options_.keys->find && options_.keys->has_any));
   sort_features(options_.features);
   reader_.expect(max_box, "while hello was awaited");
 }
@@ -229,6 +276,7 @@ MasterHandshake::Step MasterHandshake::feed(BytesView bytes) {
 Failure MasterHandshake::at_end() const { return reader_.at_end(); }
 
 Bytes MasterHandshake::open(std::chrono::milliseconds keepalive) {
+  assert(!is_enrolment_);
   const auto within = std::clamp(keepalive, std::chrono::milliseconds(1), max_keepalive);
   return answer_prove(Box{{"keepalive", to_decimal(static_cast<std::uint64_t>(within.count()))}});
 }
@@ -274,9 +322,12 @@ Result<Bytes> MasterHandshake::answer_hello(const BoxView& box) {
   if (box.has("kid")) {
     const auto kid = reader_.require(box, "kid", is_kid);
     if (!kid.ok()) return kid.failure();
-    return Failure{Errc::auth_failed, quoted(*name) + " has the key " + quoted(*kid) + ", and there are no keys here"};
-  }
-  if (!options_.keyless_allowed) {
+    if (!options_.keys) {
+      return Failure{Errc::auth_failed,
+                     quoted(*name) + " has the key " + quoted(*kid) + ", and there are no keys here"};
+    }
+    registration_.kid = *kid;
+  } else if (!options_.keyless_allowed) {
     return Failure{Errc::auth_failed, quoted(*name) + " has no key, which is not allowed here"};
   }
   const auto spoken = *parse_list(*versions, is_number);
@@ -288,21 +339,71 @@ Result<Bytes> MasterHandshake::answer_hello(const BoxView& box) {
   const auto offered = *parse_features(*features);
   std::set_intersection(offered.begin(), offered.end(), options_.features.begin(), options_.features.end(),
                         std::back_inserter(registration_.features));
-  return encode(Box{
-      {"_answer", tag_}, {"features", join(registration_.features)}, {"nonce", options_.nonce}, {"version", version}});
+  if (registration_.kid.empty()) std::erase(registration_.features, resume_feature);
+  const Box challenge{
+      {"_answer", tag_}, {"features", join(registration_.features)}, {"nonce", options_.nonce}, {"version", version}};
+  if (!registration_.kid.empty()) {
+    transcript_ = new_transcript(options_.binding);
+    transcript_->update(body(box) + body(challenge));
+  }
+  return encode(challenge);
 }
 
 Result<void> MasterHandshake::take_prove(const BoxView& box) {
   if (auto taken = take_call(box, "prove"); !taken.ok()) return taken;
+  if (auto free = reader_.check_reserved(box); !free.ok()) return free;
   for (const auto& [key, member, max] : registration_fields) {
     const auto value = box.get(key);
     if (!value) continue;
     if (value->size() > max) return reader_.broken("sent a " + quoted(key) + " over " + to_decimal(max) + " bytes");
     registration_.*member = *value;
   }
-  if (box.has("mac")) {
-    return Failure{Errc::auth_failed, quoted(registration_.name) + " proves a key that it did not name"};
+  return registration_.kid.empty() ? check_keyless(box) : check_proof(box);
+}
+
+Result<void> MasterHandshake::check_keyless(const BoxView& box) {
+  for (const BytesView key : {"mac", "enrol"}) {
+    if (box.has(key)) return reader_.broken("sent " + quoted(key) + " without the id of a key");
   }
+  const std::string who = quoted(registration_.name);
+  if (!options_.psk_identity.empty()) {
+    return Failure{Errc::auth_failed, who + " names no key, but TLS has proven " + quoted(options_.psk_identity)};
+  }
+  if (options_.keys && options_.keys->has_any(registration_.name)) {
+    return Failure{Errc::auth_failed, who + " names no key, but there is one for this name"};
+  }
+  return {};
+}
+
+/// Does the same work whatever is wrong, so that nobody learns from the time which names there are.
+Result<void> MasterHandshake::check_proof(const BoxView& box) {
+  const auto mac = reader_.require(box, "mac", is_mac);
+  if (!mac.ok()) return mac.failure();
+  is_enrolment_ = box.has("enrol");
+  if (is_enrolment_) {
+    if (const auto enrol = reader_.require(box, "enrol", is_one); !enrol.ok()) return enrol.failure();
+  }
+  transcript_->update(body(box));
+
+  const std::string& name = registration_.name;
+  KeyAnswer answer = options_.keys->find(name, registration_.kid);
+  if (!options_.psk_identity.empty() && options_.psk_identity != name + ':' + registration_.kid) {
+    answer = {.reason = "TLS has proven " + quoted(options_.psk_identity)};
+  }
+  const Secret key = answer.key.value_or(options_.keys->decoy);
+  const bool is_proven = Secret::from_bytes(*mac) == hmac(derive(key, "slave").bytes(), transcript_->digest());
+  const auto fail = [&](const std::string& why) {
+    return Failure{Errc::auth_failed, quoted(name) + " with the key " + quoted(registration_.kid) + ": " + why};
+  };
+  if (!answer.key) return fail(answer.reason);
+  if (!is_proven) {
+    return fail("its proof is wrong: it knows only the key's id, or something between changes bytes or ends TLS");
+  }
+  if (is_enrolment_ && !answer.is_invitation) return fail("it asks to enrol with what is no invitation");
+  if (!is_enrolment_ && answer.is_invitation) return fail("it uses an invitation as a key");
+  if (is_enrolment_ && !options_.enrolment_allowed) return fail("it asks to enrol where there is no TLS");
+  key_ = key;
+  labels_ = std::move(answer.labels);
   return {};
 }
 
@@ -315,12 +416,29 @@ MasterHandshake::Step MasterHandshake::give_up(Failure failure) {
 Bytes MasterHandshake::answer_prove(Box welcome) {
   assert(state_ == State::registered);
   state_ = State::over;
+  Bytes bytes = signed_welcome(std::move(welcome));
+  key_.reset();
+  return bytes;
+}
+
+Bytes MasterHandshake::signed_welcome(Box welcome) const {
   welcome.set("_answer", tag_);
+  if (key_) {
+    const Secret mac = hmac(derive(*key_, "master").bytes(), hash_with(*transcript_, body(welcome)));
+    welcome.set("mac", Bytes(mac.bytes()));
+  }
   return encode(welcome);
+}
+
+MasterHandshake::Enrolment MasterHandshake::enrol() const {
+  assert(state_ == State::registered && is_enrolment_);
+  return {.welcome = signed_welcome({}),
+          .key = hmac(derive(*key_, "enrol").bytes(), hash_with(*transcript_, body(Box())))};
 }
 
 SlaveHandshake::SlaveHandshake(Options options) : options_(std::move(options)) {
   assert(is_nonce(options_.nonce) && is_slave_name(options_.registration.name));
+  assert(is_binding(options_.binding) && (options_.key || !options_.enrols));
   sort_features(options_.registration.features);
 }
 
@@ -328,12 +446,18 @@ Bytes SlaveHandshake::start() {
   assert(state_ == State::connected);
   state_ = State::challenge;
   reader_.expect(max_box, "while the challenge was awaited");
-  return encode(Box{{"_ask", hello_tag},
-                    {"_command", "hello"},
-                    {"features", join(options_.registration.features)},
-                    {"name", options_.registration.name},
-                    {"nonce", options_.nonce},
-                    {"versions", version}});
+  Box hello{{"_ask", hello_tag},
+            {"_command", "hello"},
+            {"features", join(options_.registration.features)},
+            {"name", options_.registration.name},
+            {"nonce", options_.nonce},
+            {"versions", version}};
+  if (options_.key) {
+    hello.set("kid", kid(*options_.key));
+    transcript_ = new_transcript(options_.binding);
+    transcript_->update(body(hello));
+  }
+  return encode(hello);
 }
 
 SlaveHandshake::Step SlaveHandshake::feed(BytesView bytes) {
@@ -375,7 +499,11 @@ Result<void> SlaveHandshake::check_answer(const BoxView& box, BytesView tag) con
     return reader_.broken("sent the error " + quoted(*box.get("_error_code")) + " " +
                           quoted(*box.get("_error_description")));
   }
-  return Failure{Errc::auth_failed, "the master answered 'authentication failed': its log says why"};
+  if (!options_.key) {
+    return Failure{Errc::auth_failed, "the master answered 'authentication failed': its log says why"};
+  }
+  return Failure{Errc::auth_failed, "the master refused the key " + kid(*options_.key) + " of " +
+                                        options_.registration.name + ": its log says why"};
 }
 
 Result<Bytes> SlaveHandshake::answer_challenge(const BoxView& box) {
@@ -399,12 +527,42 @@ Result<Bytes> SlaveHandshake::answer_challenge(const BoxView& box) {
     const std::string& value = options_.registration.*member;
     if (!value.empty() && value.size() <= max) prove.set(Bytes(key), value);
   }
+  if (options_.enrols) prove.set("enrol", "1");
+  if (options_.key) {
+    transcript_->update(body(box) + body(prove));
+    prove.set("mac", Bytes(hmac(derive(*options_.key, "slave").bytes(), transcript_->digest()).bytes()));
+  }
   return encode(prove);
+}
+
+/// The master is who it should be, and all that was said before is what it heard.
+Result<void> SlaveHandshake::check_proof(const BoxView& box) {
+  if (!options_.key) {
+    if (box.has("mac")) return reader_.broken("proves a key that was not asked for");
+    return {};
+  }
+  if (!box.has("mac")) {
+    return Failure{Errc::auth_failed, "the master proves nothing: it is not ours, or something between took it away"};
+  }
+  const auto mac = reader_.require(box, "mac", is_mac);
+  if (!mac.ok()) return mac.failure();
+  transcript_->update(body(box));
+  if (Secret::from_bytes(*mac) != hmac(derive(*options_.key, "master").bytes(), transcript_->digest())) {
+    return Failure{Errc::auth_failed, "not our master, or something between ends TLS"};
+  }
+  return {};
 }
 
 Result<SlaveHandshake::Step> SlaveHandshake::take_welcome(const BoxView& box) {
   if (const auto checked = check_answer(box, prove_tag); !checked.ok()) return checked.failure();
-  if (box.has("mac")) return reader_.broken("proves a key that was not asked for");
+  if (const auto proven = check_proof(box); !proven.ok()) return proven.failure();
+  if (const auto free = reader_.check_reserved(box); !free.ok()) return free.failure();
+  if (!box.has("refused") && options_.enrols) {
+    if (box.has("keepalive")) return reader_.broken("opened where we asked to enrol");
+    if (!reader_.rest().empty()) return reader_.broken("went on behind the welcome of an enrolment");
+    return Step{.action = Step::Action::enrolled,
+                .new_key = hmac(derive(*options_.key, "enrol").bytes(), transcript_->digest())};
+  }
   if (!box.has("refused")) {
     const auto keepalive = reader_.require(box, "keepalive", [](BytesView text) {
       const auto number = from_decimal(text);

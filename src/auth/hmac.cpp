@@ -27,6 +27,10 @@ Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
   expect(context_ != nullptr && EVP_DigestInit_ex(context_of(context_), EVP_sha256(), nullptr) == 1);
 }
 
+Sha256::Sha256(const Sha256& other) : context_(EVP_MD_CTX_new()) {
+  expect(context_ != nullptr && EVP_MD_CTX_copy_ex(context_of(context_), context_of(other.context_)) == 1);
+}
+
 void Sha256::Free::operator()(void* context) const noexcept { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context)); }
 
 void Sha256::update(BytesView bytes) {
@@ -34,10 +38,9 @@ void Sha256::update(BytesView bytes) {
 }
 
 Bytes Sha256::digest() const {
-  const Sha256 copy;
+  const Sha256 copy = *this;
   std::array<unsigned char, digest_size> digest{};
-  expect(EVP_MD_CTX_copy_ex(context_of(copy.context_), context_of(context_)) == 1 &&
-         EVP_DigestFinal_ex(context_of(copy.context_), digest.data(), nullptr) == 1);
+  expect(EVP_DigestFinal_ex(context_of(copy.context_), digest.data(), nullptr) == 1);
   return {digest.begin(), digest.end()};
 }
 

@@ -20,7 +20,9 @@ static_assert(digest_size == Secret::size, "what a MAC is, a key can be made of"
 class Sha256 {
  public:
   Sha256();
+  Sha256(const Sha256& other);  ///< goes on from the same bytes
   Sha256(Sha256&&) noexcept = default;
+  Sha256& operator=(const Sha256&) = delete;
   Sha256& operator=(Sha256&&) noexcept = default;
   ~Sha256() = default;
 

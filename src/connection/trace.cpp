@@ -16,7 +16,8 @@ constexpr std::size_t longest_shown = 120;
 /// What is not for a log: content that may be anything's secret, and proofs.
 bool is_hidden(BytesView key) {
   key = key.substr(0, key.find('~'));  // a long value's continuation is no less secret
-  return key == "data" || key == "env" || key == "mac" || key == "nonce" || key == "files" || key.starts_with("env_");
+  return key == "data" || key == "env" || key == "mac" || key == "resume_mac" || key == "nonce" || key == "files" ||
+         key.starts_with("env_");
 }
 
 bool is_plain(BytesView text) {
