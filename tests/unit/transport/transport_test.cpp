@@ -70,7 +70,7 @@ void fill(Transport& transport) {
 }
 
 /// Whether what was filled stays so until somebody reads: TCP goes on moving bytes to the other side for a while.
-bool stays_full(const Transport& transport) { return transport.description() != "tcp"; }
+bool stays_full(const Transport& transport) { return !transport.description().ends_with("tcp"); }
 
 }  // namespace
 

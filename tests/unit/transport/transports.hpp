@@ -2,6 +2,7 @@
 #pragma once
 
 #include "os/unique_fd.hpp"
+#include "support/tls.hpp"
 #include "transport/endpoint.hpp"
 
 #include <remsh/transport/descriptors.hpp>
@@ -100,6 +101,11 @@ inline TransportPair make_sockets_as_pipes() {
 
 inline TransportPair make_memory() { return memory_pair(); }
 
+inline TransportPair make_tls_tcp() { return with_tls(make_tcp()); }
+inline TransportPair make_tls_unix() { return with_tls(make_unix()); }
+inline TransportPair make_tls_pipes() { return with_tls(make_pipes()); }
+inline TransportPair make_tls_memory() { return with_tls(make_memory()); }
+
 inline std::vector<TransportKind> transport_kinds() {
   return {{"tcp", make_tcp},
           {"unix", make_unix},
@@ -107,7 +113,11 @@ inline std::vector<TransportKind> transport_kinds() {
           {"pipes", make_pipes},
           {"borrowed pipes", make_borrowed_pipes},
           {"sockets as pipes", make_sockets_as_pipes},
-          {"memory", make_memory}};
+          {"memory", make_memory},
+          {"tls over tcp", make_tls_tcp},
+          {"tls over unix", make_tls_unix},
+          {"tls over pipes", make_tls_pipes},
+          {"tls over memory", make_tls_memory}};
 }
 
 /// Runs a test body on a new pair of each kind.

@@ -1,0 +1,99 @@
+// TlsTransport: TLS 1.3 over another transport.
+#pragma once
+
+#include "base/result.hpp"
+#include "transport/tls_engine.hpp"
+
+#include <remsh/base/deadline.hpp>
+#include <remsh/transport/transport.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+namespace remsh {
+
+/// A transport whose bytes cross another one encrypted. Thread-safe as that one is, once the handshake is over; before,
+/// one thread at a time, and it can only be stepped, waited for, armed and shut down.
+///
+///     TlsTransport transport(std::move(socket), context);
+///     if (auto done = transport.handshake(10s); !done) return std::move(done).failure();
+///
+/// One mutex guards the engine. It is held while ciphertext is written, which never blocks, and never while it is read.
+class TlsTransport final : public Transport {
+ public:
+  /// How much ciphertext is read from an other side that TLS has not proven to be anybody.
+  static constexpr std::size_t default_unproven_bytes = 16 * 1024;
+
+  TlsTransport(std::unique_ptr<Transport> inner, std::shared_ptr<const TlsContext> context,
+               std::size_t unproven_bytes = default_unproven_bytes);
+  ~TlsTransport() override;  ///< says that nothing more comes, if that can be said at once
+
+  enum class Step : std::uint8_t { want_read, want_write, done };
+
+  /// Goes on with the handshake as far as that is possible without waiting: then wait for, or arm, what it wants. After
+  /// a failure the transport is only good for destruction.
+  Result<Step> step();
+
+  /// Steps until it is done.
+  Result<void> handshake(Deadline deadline, const std::stop_token& stop = {});
+
+  /// After the handshake: who proved to have the key; empty where a certificate was used instead.
+  [[nodiscard]] const std::string& identity() const { return engine_->identity(); }
+
+  /// The other side has proven who it is by other means: it may send as much as it likes. A client's server, and who
+  /// has a key, are proven by the handshake.
+  void set_proven();
+
+  /// Why the stream broke, in more words than an errno value has; nothing where it did not.
+  [[nodiscard]] std::optional<Failure> failure() const;
+
+  IoResult read_some(std::span<char> buffer, Duration wait) override;
+
+  /// Where the transport below does not take all of the ciphertext, the last byte that is in it does not count as
+  /// written. The caller comes again with it; then it does, as soon as the ciphertext has gone.
+  IoResult write_some(std::span<const std::string_view> buffers) override;
+  Ready wait(Ready directions, Duration wait) override;
+  void arm(Watcher& watcher, Ready directions, std::uint64_t token) override;
+  void disarm_for_good(Watcher& watcher) noexcept override;
+  void shutdown() noexcept override;
+  [[nodiscard]] std::string channel_binding() const override;
+  [[nodiscard]] bool is_inherited() const override { return inner_->is_inherited(); }
+  [[nodiscard]] std::string description() const override { return "tls over " + inner_->description(); }
+
+ private:
+  static constexpr std::size_t most_read = 64 * 1024;
+  static constexpr std::size_t most_written = 64 * 1024;
+
+  // All of these under the mutex.
+  [[nodiscard]] std::size_t readable_now(std::size_t wanted) const noexcept;
+  [[nodiscard]] bool has_something() const noexcept;
+  IoResult decrypt(BytesView ciphertext, std::span<char> buffer);
+  bool encrypt(std::span<const std::string_view>& buffers, std::size_t& done, std::size_t size);
+  bool flush() noexcept;
+  void say_end() noexcept;
+  IoResult over(IoResult result) noexcept { return *(over_ = result); }
+
+  const std::unique_ptr<Transport> inner_;
+  const std::shared_ptr<const TlsContext> context_;
+  const std::size_t unproven_bytes_;
+
+  mutable std::mutex mutex_;
+  std::optional<TlsEngine> engine_;  // of a server: made when something came
+  Bytes left_;                       // ciphertext that was read, and whose plaintext found no room
+  std::optional<IoResult> over_;     // what reading gives from now on
+  std::size_t unproven_ = 0;         // bytes read before the other side was proven
+  int write_error_ = 0;
+  bool open_ = false;
+  bool proven_ = false;
+  bool held_ = false;  // one byte that was encrypted does not count as written yet
+  bool shut_ = false;
+};
+
+}  // namespace remsh
