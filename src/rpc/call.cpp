@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 #include <variant>
@@ -18,13 +19,10 @@ bool Call::is_under_way_here(const Peer& peer) noexcept {
 }
 
 Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const CallOptions& options)
-    : peer_(std::move(peer)),
-      outer_(std::exchange(innermost, this)),
-      deadline_(options.deadline.at()),
-      stop_(options.stop) {
+    : peer_(std::move(peer)), deadline_(options.deadline.at()), stop_(options.stop) {
   if (stop_.stop_possible()) on_stop_.emplace(stop_, [this] { stopped(); });
   Peer::Locked lock(*peer_);
-  ++peer_->inside_;
+  enter();
   if (peer_->end_ && (peer_->ended_ || peer_->closing_)) {
     failure_ = *peer_->end_;
     return;
@@ -54,17 +52,54 @@ Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, 
 }
 
 Call::~Call() {
-  innermost = outer_;
   on_stop_.reset();  // waits for a callback that runs, so not under the mutex
+  if (timer_) peer_->loop().cancel(*timer_);
   Peer::Locked lock(*peer_);
+  const auto dropped = enter();
   if (call_ != nullptr) {
     if (chunk_) peer_->engine_.consumed(*call_, *chunk_);
     peer_->engine_.leave(*call_);
     peer_->flush(lock);
+    call_ = nullptr;
   }
+  leave({});
+  lock.unlock();  // before the last of `dropped` goes, which may be anybody's
+}
+
+/// From here on this thread drives it. Gives back who was to be told, to be dropped without the mutex.
+std::function<void()> Call::enter() {
+  if (is_inside_) return {};
+  is_inside_ = true;
+  outer_ = std::exchange(innermost, this);
+  ++peer_->inside_;
+  if (me_.parked) {
+    peer_->unlink(me_);
+    me_.parked = me_.woken = me_.is_polled = false;
+  }
+  return std::exchange(me_.wake, nullptr);
+}
+
+/// Nobody drives it any more. What is still open is looked after by the io thread.
+void Call::leave(std::function<void()> wake) {
+  is_inside_ = false;
+  innermost = outer_;
   --peer_->inside_;
+  if (call_ != nullptr && !failure_ && call_->state == OpenCall::State::open) {
+    me_.is_polled = true;
+    me_.wake = std::move(wake);
+    peer_->park(me_);
+    look_at_deadline();
+  }
   peer_->settle();
   if (peer_->ended_ && peer_->inside_ == 0) peer_->tell_left();
+}
+
+/// Nobody looks at the clock for a suspended call but the loop.
+void Call::look_at_deadline() {
+  if (timer_ || deadline_ == TimePoint::max()) return;
+  timer_ = peer_->loop().at(deadline_, [weak = peer_->weak_from_this(), id = call_->id] {
+    if (const auto peer = weak.lock()) peer->wake_call(id);
+  });
 }
 
 void Call::stopped() {
@@ -78,20 +113,19 @@ Call::Event Call::fail(Failure failure) {
   return Event::failed;
 }
 
-Call::Event Call::next(bool wants_room) {
-  if (failure_) return Event::failed;
-  Peer::Locked lock(*peer_);
-  if (chunk_) {
-    peer_->engine_.consumed(*call_, *chunk_);
-    chunk_.reset();
-    peer_->flush(lock);
-  }
-  const auto room = [this, wants_room] {
-    return wants_room && call_->state == OpenCall::State::open ? peer_->room(call_->streams->in.room()) : 0;
-  };
-  const auto has_work = [&] { return call_->has_chunk() || call_->state == OpenCall::State::settled || room() > 0; };
-  me_.wants_room = wants_room;
-  peer_->wait_for(lock, me_, deadline_, has_work);
+void Call::use_up_chunk(Peer::Locked& lock) {
+  if (!chunk_) return;
+  peer_->engine_.consumed(*call_, *chunk_);
+  chunk_.reset();
+  peer_->flush(lock);
+}
+
+std::size_t Call::room_now(bool wants_room) const {
+  return wants_room && call_->state == OpenCall::State::open ? peer_->room(call_->streams->in.room()) : 0;
+}
+
+/// What there is to be done, under the mutex; nothing: the call is open, and its caller patient.
+std::optional<Call::Event> Call::take(bool wants_room) {
   const bool is_open = call_->state == OpenCall::State::open;
   if (is_open && me_.stopped) return fail({Errc::cancelled, "cancelled by the caller", 0});
   if (is_open && deadline_ != TimePoint::max() && std::chrono::steady_clock::now() >= deadline_) {
@@ -102,11 +136,53 @@ Call::Event Call::next(bool wants_room) {
     return Event::chunk;
   }
   if (is_open) {
-    room_ = room();
-    return Event::room;
+    room_ = room_now(wants_room);
+    return room_ > 0 ? std::optional(Event::room) : std::nullopt;
   }
   if (auto* failure = std::get_if<Failure>(&call_->outcome)) return fail(std::move(*failure));
   return Event::answered;
+}
+
+/// Whether its driver has nothing to do any more, now or for good.
+bool Call::is_last(std::optional<Event> event) noexcept { return event != Event::chunk && event != Event::room; }
+
+std::optional<Call::Event> Call::next_until(bool wants_room, TimePoint until) {
+  if (failure_) return Event::failed;
+  std::function<void()> dropped;
+  Peer::Locked lock(*peer_);
+  dropped = enter();
+  use_up_chunk(lock);
+  const auto has_work = [&] {
+    return call_->has_chunk() || call_->state == OpenCall::State::settled || room_now(wants_room) > 0;
+  };
+  me_.wants_room = wants_room;
+  peer_->wait_for(lock, me_, std::min(deadline_, until), has_work);
+  auto event = take(wants_room);
+  if (is_last(event)) leave({});
+  return event;
+}
+
+std::optional<Call::Event> Call::poll(bool wants_room, std::function<void()> wake) {
+  if (failure_) return Event::failed;
+  std::function<void()> dropped;
+  Peer::Locked lock(*peer_);
+  dropped = enter();
+  use_up_chunk(lock);
+  me_.wants_room = wants_room;
+  auto event = take(wants_room);
+  if (!event) {
+    leave(std::move(wake));
+  } else if (is_last(event)) {
+    leave({});
+  } else {
+    peer_->settle();
+  }
+  return event;
+}
+
+void Call::suspend() {
+  Peer::Locked lock(*peer_);
+  if (is_inside_) leave({});
 }
 
 void Call::send(Block block, std::size_t count) {

@@ -26,6 +26,9 @@ namespace remsh::rpc {
 ///
 /// Between two calls of next() no role and no lock is held, so user code may run there. Destroyed before it is settled,
 /// the call is left: cancelled, and settled quietly. One thread at a time.
+///
+/// A caller that does not want to wait suspends it, and polls it when it is told that something has happened: the io
+/// thread reads for it meanwhile. A suspended call keeps nobody from ending the connection.
 class Call {
  public:
   enum class Kind : std::uint8_t { plain, streaming };
@@ -41,7 +44,18 @@ class Call {
   Call& operator=(const Call&) = delete;
   ~Call();
 
-  Event next(bool wants_room = false);
+  /// Waits for what is to be done next.
+  Event next(bool wants_room = false) { return *next_until(wants_room, TimePoint::max()); }
+
+  /// As next(), but only until then: nothing, and suspended, where nothing has happened.
+  std::optional<Event> next_until(bool wants_room, TimePoint until);
+
+  /// What is to be done now. Nothing, and suspended, where there is nothing: then `wake` is called once, when it is
+  /// worth to look again, by any thread: it must not block, throw or call the peer.
+  std::optional<Event> poll(bool wants_room, std::function<void()> wake);
+
+  /// Nobody is inside until the next of the three above.
+  void suspend();
 
   /// Whether this thread is within a call of that peer: in a callback, since it asks.
   static bool is_under_way_here(const Peer& peer) noexcept;
@@ -57,10 +71,20 @@ class Call {
   Event fail(Failure failure);
   void stopped();
 
+  // Under the mutex.
+  std::function<void()> enter();
+  void leave(std::function<void()> wake);
+  void look_at_deadline();
+  void use_up_chunk(Peer::Locked& lock);
+  [[nodiscard]] std::size_t room_now(bool wants_room) const;
+  std::optional<Event> take(bool wants_room);
+  static bool is_last(std::optional<Event> event) noexcept;
+
   static thread_local const Call* innermost;
 
   const std::shared_ptr<Peer> peer_;
-  const Call* const outer_;  // of this thread, in a callback of which this one is made
+  const Call* outer_ = nullptr;  // of this thread, in a callback of which this one is driven
+  bool is_inside_ = false;
   Waiter me_;
   OpenCall* call_ = nullptr;
   const TimePoint deadline_;
@@ -68,6 +92,7 @@ class Call {
   std::optional<Chunk> chunk_;
   std::optional<Failure> failure_;
   std::size_t room_ = 0;
+  std::optional<Loop::TimerId> timer_;  // of the deadline, once it was suspended
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 };
 

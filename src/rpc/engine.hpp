@@ -109,6 +109,11 @@ class Engine {
   void send_input(OpenCall& call, Block block, std::size_t count);
   void end_input(OpenCall& call);
 
+  /// Null where it is not known any more.
+  [[nodiscard]] OpenCall* find_call(std::uint64_t id) {
+    const auto found = find(id);
+    return found == calls_.end() ? nullptr : found->get();
+  }
   [[nodiscard]] std::size_t open_calls() const noexcept { return calls_.size(); }
   [[nodiscard]] std::size_t abandoned_calls() const noexcept { return abandoned_; }
 

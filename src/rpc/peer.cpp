@@ -34,12 +34,15 @@ TimePoint now() { return std::chrono::steady_clock::now(); }
 void Peer::Locked::unlock() {
   peer_.check();
   held_ = false;
-  if (!peer_.serving_ || peer_.serving_->notes.empty()) {
+  const bool has_notes = peer_.serving_ && !peer_.serving_->notes.empty();
+  if (!has_notes && peer_.wakes_.empty()) {
     peer_.mutex_.unlock();
     return;
   }
-  const auto notes = std::exchange(peer_.serving_->notes, {});
+  const auto wakes = std::exchange(peer_.wakes_, {});
+  const auto notes = has_notes ? std::exchange(peer_.serving_->notes, {}) : decltype(peer_.serving_->notes)();
   peer_.mutex_.unlock();
+  for (const auto& wake : wakes) wake();
   for (const auto& service : notes) service->tell();
 }
 
@@ -197,7 +200,7 @@ void Peer::settle() {
   if (reader_ == nullptr && heir_ == nullptr && !has(armed_, Ready::read) && !is_resting()) {
     const TimePoint at = parked_ != nullptr ? now() : TimePoint();
     for (Waiter* waiter = parked_; waiter != nullptr; waiter = waiter->next) {
-      if (!waiter->woken && at < waiter->young_until) {
+      if (!waiter->woken && !waiter->is_polled && at < waiter->young_until) {
         heir_ = waiter;
         break;
       }
@@ -249,7 +252,18 @@ void Peer::unlink(Waiter& waiter) {
 void Peer::wake(Waiter& waiter) {
   if (!waiter.parked || waiter.woken) return;
   waiter.woken = true;
-  waiter.parking.unpark();
+  if (!waiter.is_polled) {
+    waiter.parking.unpark();
+  } else if (waiter.wake) {
+    wakes_.push_back(std::exchange(waiter.wake, nullptr));
+  }
+}
+
+/// The deadline of a suspended call has come, if it is still there.
+void Peer::wake_call(std::uint64_t id) {
+  Locked lock(*this);
+  const OpenCall* const call = engine_.find_call(id);
+  if (call != nullptr && call->state != OpenCall::State::abandoned) wake(*static_cast<Waiter*>(call->owner));
 }
 
 void Peer::wake_for_room() {

@@ -19,6 +19,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -122,6 +123,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   void park(Waiter& waiter);
   void unlink(Waiter& waiter);
   void wake(Waiter& waiter);
+  void wake_call(std::uint64_t id);
   void wake_for_room();
   void declare_end(Failure failure);
   void write_failed(int error);
@@ -155,7 +157,8 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   // Roles and the watch.
   const Waiter* reader_ = nullptr;
   Waiter* heir_ = nullptr;
-  Waiter* parked_ = nullptr;  // list
+  Waiter* parked_ = nullptr;                  // list
+  std::vector<std::function<void()>> wakes_;  // of polled waiters, to be called after the unlock
   std::uint32_t slot_ = 0;
   std::uint32_t number_ = 0;    // of the last arming
   std::uint32_t promised_ = 0;  // callers between append and write

@@ -1,4 +1,4 @@
-// Waiter: one thread that waits for something of a peer.
+// Waiter: one who waits for something of a peer.
 #pragma once
 
 #include "os/parking.hpp"
@@ -7,15 +7,18 @@
 
 #include <remsh/base/deadline.hpp>
 
+#include <functional>
+
 namespace remsh::rpc {
 
-/// One thread that waits for something of a peer, and reads for all while it does. Lives on that thread's stack; its
-/// members belong to the peer's mutex.
+/// One who waits for something of a peer: a thread, which reads for all while it does; or nobody's thread, and then
+/// somebody is told that it is worth to look again. Its members belong to the peer's mutex.
 struct Waiter {
   Parking parking;
   bool parked = false;
   bool woken = false;       // has a permit that it has not seen yet
   bool stopped = false;     // by its stop_token
+  bool is_polled = false;   // no thread: is told instead of woken, and never leads
   bool wants_room = false;  // waits (also) until it may send
   TimePoint young_until{};  // may lead until then
   ReadBuffer buffer;
@@ -23,6 +26,7 @@ struct Waiter {
   Waiter* previous = nullptr;  // in the list of the parked
   Waiter* next = nullptr;
   bool is_server = false;  // drains the ready queue
+  std::function<void()> wake;  // of a polled one: called once, without the mutex
 };
 
 /// Whether there is something to do for a waiter; asked under the mutex. Refers to the callable, does not own it.

@@ -12,10 +12,12 @@
 
 #include <atomic>
 #include <cerrno>
+#include <condition_variable>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -97,6 +99,34 @@ class OwnedLoop {
 
 using Served = std::shared_ptr<rpc::ServedCall>;
 using Handlers = std::map<std::string, std::function<void(const Served&)>, std::less<>>;
+
+/// An operation that never ends by itself; knows how many are inside and waits for that.
+class Hanging {
+ public:
+  void operator()(const Served& served) {
+    served->on_change([this] {
+      const std::lock_guard lock(mutex_);
+      changed_.notify_all();
+    });
+    std::unique_lock lock(mutex_);
+    ++inside_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return served->cancelled(); });
+    --inside_;
+    changed_.notify_all();
+    lock.unlock();
+    served->fail({Errc::cancelled, "as you wish", 0});
+  }
+  void wait_for(int inside) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return inside_ == inside; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int inside_ = 0;
+};
 
 /// Options of a peer that serves: by name, and what is not there is unsupported.
 inline rpc::Peer::Options serving(Handlers handlers) {

@@ -51,34 +51,6 @@ Bytes numbers_text(int numbers) {
   return text;
 }
 
-/// An operation that never ends by itself; knows how many are inside and waits for that.
-class Hanging {
- public:
-  void operator()(const Served& served) {
-    served->on_change([this] {
-      const std::lock_guard lock(mutex_);
-      changed_.notify_all();
-    });
-    std::unique_lock lock(mutex_);
-    ++inside_;
-    changed_.notify_all();
-    changed_.wait(lock, [&] { return served->cancelled(); });
-    --inside_;
-    changed_.notify_all();
-    lock.unlock();
-    served->fail({Errc::cancelled, "as you wish", 0});
-  }
-  void wait_for(int inside) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return inside_ == inside; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int inside_ = 0;
-};
-
 CallOptions until(Duration from_now) {
   CallOptions options;
   options.deadline = Deadline(from_now);

@@ -1,0 +1,214 @@
+// Call without a waiting thread: suspended, it is read for by the io thread; polled, it says what is to be done.
+#include "rpc/call.hpp"
+
+#include "support/peer_pair.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <future>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace remsh;
+using namespace remsh::test;
+using namespace std::chrono_literals;
+using rpc::Call;
+using rpc::StreamName;
+using Event = Call::Event;
+using Kind = Call::Kind;
+
+namespace {
+
+void echo(const Served& served) { served->answer(served->arguments()); }
+
+/// Gives back its input.
+void cat(const Served& served) {
+  for (;;) {
+    const auto piece = served->read();
+    if (!piece) return;
+    if (piece->empty()) break;
+    if (!served->write(StreamName::out, block_of(*piece), piece->size())) return;
+  }
+  served->answer({});
+}
+
+/// One who is woken once, and waited for.
+class Alarm {
+ public:
+  std::function<void()> waker() {
+    return [state = state_] { state->set_value(); };  // throws where it is the second time
+  }
+  void wait() { state_->get_future().wait(); }
+  [[nodiscard]] bool has_rung() { return state_->get_future().wait_for(0s) == std::future_status::ready; }
+
+ private:
+  std::shared_ptr<std::promise<void>> state_ = std::make_shared<std::promise<void>>();
+};
+
+/// Polls, whenever it is woken, until there is something to do.
+Event poll_until_event(Call& call, bool wants_room = false) {
+  for (;;) {
+    Alarm alarm;
+    if (const auto event = call.poll(wants_room, alarm.waker())) return *event;
+    alarm.wait();
+  }
+}
+
+std::unique_ptr<Call> suspended(const std::shared_ptr<rpc::Peer>& peer, BytesView command, const Box& arguments = {},
+                                const CallOptions& options = {}, Kind kind = Kind::plain) {
+  auto call = std::make_unique<Call>(peer, command, arguments, kind, options);
+  call->suspend();
+  return call;
+}
+
+}  // namespace
+
+TEST_CASE("suspended calls are answered without a thread that waits, and wake who polls them") {
+  over_each_transport([](const auto& transports) {
+    PeerPair pair(transports(), Handlers{{"echo", echo}});
+    std::vector<std::unique_ptr<Call>> calls;
+    for (int i = 0; i < 100; ++i) calls.push_back(suspended(pair.master, "echo", {{"i", std::to_string(i)}}));
+    for (int i = 0; i < 100; ++i) {
+      Call& call = *calls[static_cast<std::size_t>(i)];
+      REQUIRE(poll_until_event(call) == Event::answered);
+      CHECK(call.answer().get("i") == std::to_string(i));
+    }
+  });
+}
+
+TEST_CASE("streams of a polled call flow both ways, whole and in order") {
+  over_each_transport([](const auto& transports) {
+    PeerPair pair(transports(), Handlers{{"cat", cat}});
+    Bytes input;
+    while (input.size() < 1'500'000) input += std::to_string(input.size()) + ' ';
+    BytesView rest = input;
+    Bytes output;
+    const auto call = suspended(pair.master, "cat", {}, {}, Kind::streaming);
+    bool feeds = true;
+    for (;;) {
+      const Event event = poll_until_event(*call, feeds);
+      if (event == Event::chunk) {
+        output += call->chunk().bytes();
+      } else if (event == Event::room) {
+        const BytesView piece = rest.substr(0, call->room());
+        rest.remove_prefix(piece.size());
+        if (piece.empty()) {
+          feeds = false;
+          call->end_input();
+        } else {
+          call->send(block_of(piece), piece.size());
+        }
+      } else {
+        REQUIRE(event == Event::answered);
+        break;
+      }
+    }
+    CHECK((output == input));
+  });
+}
+
+TEST_CASE("a polled call can be waited for, and a call that was waited for be polled") {
+  over_each_transport([](const auto& transports) {
+    Hanging hanging;
+    PeerPair pair(transports(), Handlers{{"echo", echo}, {"hang", [&](const Served& served) { hanging(served); }}});
+    Call call(pair.master, "hang", {}, Kind::streaming, {});
+    CHECK_FALSE(call.next_until(false, std::chrono::steady_clock::now() + 3ms));
+    Alarm first;
+    CHECK_FALSE(call.poll(false, first.waker()));
+    CHECK_FALSE(call.next_until(false, std::chrono::steady_clock::now() + 15ms));
+    Alarm second;
+    CHECK_FALSE(call.poll(false, second.waker()));
+    pair.master->close("enough");
+    second.wait();
+    CHECK_FALSE(first.has_rung());  // it was replaced
+    CHECK(call.poll(false, {}) == Event::failed);
+    CHECK(call.failure().message == "enough");
+  });
+}
+
+TEST_CASE("the deadline of a suspended call wakes who polls it") {
+  over_each_transport([](const auto& transports) {
+    Hanging hanging;
+    PeerPair pair(transports(), Handlers{{"hang", [&](const Served& served) { hanging(served); }}});
+    const TimePoint deadline = std::chrono::steady_clock::now() + 20ms;
+    auto call = suspended(pair.master, "hang", {}, {.deadline = deadline}, Kind::streaming);
+    REQUIRE(poll_until_event(*call) == Event::failed);
+    CHECK(std::chrono::steady_clock::now() >= deadline);
+    CHECK(call->failure().code == Errc::timeout);
+    call.reset();
+    hanging.wait_for(0);
+  });
+}
+
+TEST_CASE("a stop wakes who polls, in the thread that stops") {
+  over_each_transport([](const auto& transports) {
+    Hanging hanging;
+    PeerPair pair(transports(), Handlers{{"hang", [&](const Served& served) { hanging(served); }}});
+    std::stop_source stop;
+    auto call = suspended(pair.master, "hang", {}, {.stop = stop.get_token()}, Kind::streaming);
+    hanging.wait_for(1);
+    std::thread::id woken;
+    CHECK_FALSE(call->poll(false, [&] { woken = std::this_thread::get_id(); }));
+    stop.request_stop();
+    CHECK(woken == std::this_thread::get_id());
+    CHECK(call->poll(false, {}) == Event::failed);
+    CHECK(call->failure().code == Errc::cancelled);
+    call.reset();
+    hanging.wait_for(0);
+  });
+}
+
+TEST_CASE("a suspended call that is dropped is cancelled, and wakes nobody any more") {
+  over_each_transport([](const auto& transports) {
+    Hanging hanging;
+    PeerPair pair(transports(), Handlers{{"echo", echo}, {"hang", [&](const Served& served) { hanging(served); }}});
+    Alarm alarm;
+    auto call = suspended(pair.master, "hang", {}, {.deadline = Deadline(1h)}, Kind::streaming);
+    CHECK_FALSE(call->poll(false, alarm.waker()));
+    call.reset();
+    hanging.wait_for(0);
+    CHECK(::remsh::test::call(pair.master, "echo").ok());
+    CHECK_FALSE(alarm.has_rung());
+  });
+}
+
+TEST_CASE("suspended calls do not keep a peer from being left, and fail afterwards") {
+  over_each_transport([](const auto& transports) {
+    Hanging hanging;
+    std::vector<std::unique_ptr<Call>> calls;
+    {
+      PeerPair pair(transports(), Handlers{{"echo", echo}, {"hang", [&](const Served& served) { hanging(served); }}});
+      calls.push_back(suspended(pair.master, "hang", {}, {.deadline = Deadline(1h)}, Kind::streaming));
+      calls.push_back(suspended(pair.master, "echo"));
+      REQUIRE(poll_until_event(*calls.back()) == Event::answered);
+      hanging.wait_for(1);
+    }
+    CHECK(calls.front()->poll(false, {}) == Event::failed);
+    CHECK(calls.front()->failure().code == Errc::connection_lost);
+    CHECK(calls.back()->answer() == Box());
+  });
+}
+
+TEST_CASE("who waits leads for the suspended ones too") {
+  over_each_transport([](const auto& transports) {
+    Hanging hanging;
+    PeerPair pair(transports(), Handlers{{"echo", echo}, {"hang", [&](const Served& served) { hanging(served); }}});
+    std::vector<std::unique_ptr<Call>> calls;
+    std::vector<std::unique_ptr<Alarm>> alarms;
+    for (int i = 0; i < 20; ++i) {
+      calls.push_back(suspended(pair.master, "echo"));
+      alarms.push_back(std::make_unique<Alarm>());
+      if (calls.back()->poll(false, alarms.back()->waker())) alarms.pop_back();
+      REQUIRE(::remsh::test::call(pair.master, "echo").ok());
+    }
+    for (const auto& alarm : alarms) alarm->wait();
+    for (const auto& call : calls) CHECK(call->poll(false, {}) == Event::answered);
+  });
+}
