@@ -8,6 +8,7 @@
 #include <remsh/base/call_options.hpp>
 #include <remsh/base/deadline.hpp>
 #include <remsh/connection/box.hpp>
+#include <remsh/master/work.hpp>
 #include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
 #include <remsh/operations/transfer.hpp>
@@ -31,19 +32,26 @@ struct ExecuteRequest {
   const ExecuteOptions* options = nullptr;  // cwd, environment, timeouts, what to do with the streams
 };
 
-/// What runs between a command and its caller: the backend calls these in the calling thread, holding nothing.
+/// What runs between a command and its caller: the backend calls these in the thread that drives it, holding nothing.
 struct ExecuteStreams {
   InputCallback input;  // empty: none
   OutputCallback out;   // empty: not wanted
   OutputCallback err;
 };
 
+/// Told how long a fetched file will be.
+using SizeCallback = std::function<void(std::uint64_t)>;
+
 /// What a fetched file is, as far as the worker tells it.
 struct FetchedFile {
   std::optional<std::uint32_t> mode;
 };
 
-/// One worker, as a Slave drives it. Thread-safe; operations run at the same time. Each blocks until it is done or its
+/// An operation that was started. What it was given by reference must live as long as it does.
+template <class T>
+using Started = std::unique_ptr<WorkOf<Result<T>>>;
+
+/// One worker, as a Slave drives it. Thread-safe; operations run at the same time. Each is over when it is done or its
 /// CallOptions end it. User code (callbacks) may throw through any of them.
 class Backend {
  public:
@@ -58,28 +66,30 @@ class Backend {
   /// callback does, so that no other takes its address.
   bool has_to_ask(const void* collection) noexcept { return told_.exchange(collection) != collection; }
 
-  virtual Result<Bytes> set_cwd(const std::optional<Bytes>& path, const CallOptions& options) = 0;
-  virtual Result<std::map<Bytes, Bytes>> getenv(const CallOptions& options) = 0;
-  virtual Result<std::map<Bytes, Bytes>> read_info(const CallOptions& options) = 0;
-  virtual Result<void> mkdir(const Bytes& path, std::optional<std::uint32_t> mode, const CallOptions& options) = 0;
-  virtual Result<void> remove(const Bytes& path, const CallOptions& options) = 0;
-  virtual Result<void> rename(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) = 0;
-  virtual Result<void> copy(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) = 0;
-  virtual Result<std::optional<FileInfo>> stat(const Bytes& path, bool follow, const CallOptions& options) = 0;
-  virtual Result<ExecuteResult> execute(const ExecuteRequest& request, const ExecuteStreams& streams,
-                                        const CallOptions& options) = 0;
+  virtual Started<Bytes> start_set_cwd(const std::optional<Bytes>& path, const CallOptions& options) = 0;
+  virtual Started<std::map<Bytes, Bytes>> start_getenv(const CallOptions& options) = 0;
+  virtual Started<std::map<Bytes, Bytes>> start_read_info(const CallOptions& options) = 0;
+  virtual Started<void> start_mkdir(const Bytes& path, std::optional<std::uint32_t> mode,
+                                    const CallOptions& options) = 0;
+  virtual Started<void> start_remove(const Bytes& path, const CallOptions& options) = 0;
+  virtual Started<void> start_rename(const Bytes& from, const Bytes& to, bool overwrite,
+                                     const CallOptions& options) = 0;
+  virtual Started<void> start_copy(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) = 0;
+  virtual Started<std::optional<FileInfo>> start_stat(const Bytes& path, bool follow, const CallOptions& options) = 0;
+  virtual Started<ExecuteResult> start_execute(const ExecuteRequest& request, const ExecuteStreams& streams,
+                                               const CallOptions& options) = 0;
 
   /// Writes a file of what `input` gives. The worker makes it appear only when it is complete.
-  virtual Result<void> send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
-                            const CallOptions& options) = 0;
+  virtual Started<void> start_send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
+                                   const CallOptions& options) = 0;
 
   /// Reads a file: `size` is told first, where it is known, then `output` gets its bytes in order.
-  virtual Result<FetchedFile> fetch(const Bytes& path, const std::function<void(std::uint64_t)>& size,
-                                    const OutputCallback& output, const CallOptions& options) = 0;
+  virtual Started<FetchedFile> start_fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,
+                                           const CallOptions& options) = 0;
 
   /// An operation that the owner of the slave has registered there.
-  virtual Result<Box> call(const std::string& name, const Box& arguments, const CallOptions& options) = 0;
-  virtual Result<void> ping(const CallOptions& options) = 0;
+  virtual Started<Box> start_call(const std::string& name, const Box& arguments, const CallOptions& options) = 0;
+  virtual Started<void> start_ping(const CallOptions& options) = 0;
 
   /// Ends the connection; the reason is told to the worker where its protocol can. Returns at once.
   virtual void disconnect(const std::string& reason) = 0;

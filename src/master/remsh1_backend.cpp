@@ -2,6 +2,7 @@
 
 #include "base/misuse.hpp"
 #include "base/text.hpp"
+#include "master/errand.hpp"
 #include "master/remsh1_turn.hpp"
 #include "os/random.hpp"
 #include "remsh1/error_text.hpp"
@@ -110,7 +111,7 @@ void Remsh1Backend::disconnect(const std::string& reason) {
 
 void Remsh1Backend::wait_until_left() {
   std::unique_lock lock(mutex_);
-  if (holder_ == Holder::caller && holding_ == std::this_thread::get_id()) {
+  if (holder_ == Holder::caller && holding_ == Errand::acting_for()) {
     misuse("a listener is destroyed in a callback of a call on one of its slaves, which it would wait for");
   }
   left_.wait(lock, [this] { return is_buried_ && inside_ == 0; });
@@ -447,8 +448,8 @@ Result<void> Remsh1Backend::change_mode(Turn& turn, const Bytes& path, std::uint
   }
 }
 
-Result<FetchedFile> Remsh1Backend::fetch(const Bytes& path, const std::function<void(std::uint64_t)>& /*size*/,
-                                         const OutputCallback& output, const CallOptions& options) {
+Result<FetchedFile> Remsh1Backend::fetch(const Bytes& path, const SizeCallback& /*size*/, const OutputCallback& output,
+                                         const CallOptions& options) {
   if (auto fits = check({path}); !fits) return std::move(fits).failure();
   Turn turn(*this, options);
   if (auto taken = turn.take(); !taken) return std::move(taken).failure();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "master/admitted_backend.hpp"
+#include "master/blocking_backend.hpp"
 #include "remsh1/master_session.hpp"
 #include "transport/loop.hpp"
 
@@ -27,7 +28,9 @@ namespace remsh {
 /// The io thread reads, always, so that the end of an idle slave is seen; who has the turn waits for what it finds. All
 /// write, each what fits without waiting, and the io thread the rest. Who leaves in the middle of its turn leaves it to
 /// the io thread, which brings it to its end: it hears the slave out, and undoes what was left half done.
-class Remsh1Backend final : public AdmittedBackend, public Watched, public std::enable_shared_from_this<Remsh1Backend> {
+class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
+                            public Watched,
+                            public std::enable_shared_from_this<Remsh1Backend> {
  public:
   Remsh1Backend(std::shared_ptr<Loop> loop, Owner owner) : loop_(std::move(loop)), owner_(std::move(owner)) {}
   Remsh1Backend(const Remsh1Backend&) = delete;
@@ -50,8 +53,8 @@ class Remsh1Backend final : public AdmittedBackend, public Watched, public std::
                                 const CallOptions& options) override;
   Result<void> send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
                     const CallOptions& options) override;
-  Result<FetchedFile> fetch(const Bytes& path, const std::function<void(std::uint64_t)>& size,
-                            const OutputCallback& output, const CallOptions& options) override;
+  Result<FetchedFile> fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,
+                            const CallOptions& options) override;
   Result<Box> call(const std::string& name, const Box& arguments, const CallOptions& options) override;
 
   /// Waits for its turn; where that does not come before the deadline, the slave is busy, which is no sign of death.

@@ -1,5 +1,6 @@
 #include "master/remsh1_turn.hpp"
 
+#include "master/errand.hpp"
 #include "remsh1/error_text.hpp"
 
 #include <cassert>
@@ -32,7 +33,7 @@ Failure Remsh1Backend::Turn::impatience() const {
 Result<void> Remsh1Backend::Turn::take() {
   std::unique_lock lock(backend_.mutex_);
   if (!backend_.transport_ && !backend_.end_) return remsh1::lost_because("the slave is not registered yet");
-  if (backend_.holder_ == Holder::caller && backend_.holding_ == std::this_thread::get_id()) {
+  if (backend_.holder_ == Holder::caller && backend_.holding_ == Errand::acting_for()) {
     return remsh1::unsupported("does one thing at a time, and this is asked in a callback of another");
   }
   backend_.waiting_.push_back(this);
@@ -50,7 +51,7 @@ Result<void> Remsh1Backend::Turn::take() {
     return *backend_.end_;
   }
   backend_.holder_ = Holder::caller;
-  backend_.holding_ = std::this_thread::get_id();
+  backend_.holding_ = Errand::acting_for();
   ++backend_.turns_;
   return {};
 }

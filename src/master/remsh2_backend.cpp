@@ -1,8 +1,9 @@
 #include "master/remsh2_backend.hpp"
 
+#include "master/driven_call.hpp"
 #include "operations/schema.hpp"
 
-#include <algorithm>
+#include <cstdint>
 #include <utility>
 
 namespace remsh {
@@ -44,102 +45,108 @@ void Remsh2Backend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.a
 
 void Remsh2Backend::disconnect(const std::string& reason) { close(reason); }
 
-/// Every operation: drives one call to its end. Holds nothing while it runs the caller's functions.
-Result<Box> Remsh2Backend::run(BytesView command, const Box& arguments, Kind kind, const ExecuteStreams& streams,
-                               const std::function<void(std::uint64_t)>& total, const CallOptions& options) {
-  rpc::Call call(shared_from_this(), command, arguments, kind, options);
-  bool feeds = streams.input != nullptr;
-  for (;;) {
-    switch (call.next(feeds)) {
-      case rpc::Call::Event::chunk: {
-        const rpc::Chunk& chunk = call.chunk();
-        if (chunk.total && total) total(*chunk.total);
-        const OutputCallback& output = chunk.stream == rpc::StreamName::err ? streams.err : streams.out;
-        if (output) output(chunk.bytes());
-        break;
-      }
-      case rpc::Call::Event::room: {
-        Block piece;
-        const auto buffer = piece.payload().first(call.room());
-        const std::size_t count = std::min(streams.input(buffer), buffer.size());
-        if (count == 0) {
-          feeds = false;
-          call.end_input();
-        } else {
-          call.send(std::move(piece), count);
-        }
-        break;
-      }
-      case rpc::Call::Event::answered: return std::move(call.answer());
-      case rpc::Call::Event::failed: return std::move(call.failure());
-    }
-  }
-}
-
-Result<Box> Remsh2Backend::run(BytesView command, const Box& arguments, Kind kind, const CallOptions& options) {
-  static const ExecuteStreams no_streams;
-  return run(command, arguments, kind, no_streams, nullptr, options);
-}
-
-template <class Reply>
-Result<Reply> Remsh2Backend::run(BytesView command, const Box& arguments, Kind kind, const CallOptions& options) {
-  auto answer = run(command, arguments, kind, options);
-  if (!answer) return std::move(answer).failure();
-  auto reply = Reply::from_box(*answer);
-  if (!reply) return bad_answer(command, reply.failure());
-  return reply;
-}
-
 namespace {
-/// An answer whose results say nothing.
-struct Done {
-  static Result<Done> from_box(const Box&) { return Done{}; }
+
+/// One operation: a call, and what its answer means.
+template <class T, class Convert>
+class Remsh2Work final : public WorkOf<Result<T>> {
+ public:
+  Remsh2Work(std::shared_ptr<rpc::Peer> peer, BytesView command, const Box& arguments, Kind kind,
+             const DrivenCall::Ends& ends, const CallOptions& options, Convert convert)
+      : command_(command),
+        convert_(std::move(convert)),
+        call_(std::move(peer), command, arguments, kind, ends, options) {}
+
+  void suspend() override { call_.suspend(); }
+  bool poll(const Waker& wake) override { return call_.poll(wake); }
+  bool wait_until(TimePoint until) override { return call_.wait_until(until); }
+
+  Result<T> take() override {
+    auto answer = call_.outcome();
+    if (!answer) return std::move(answer).failure();
+    auto result = convert_(*answer, call_.received());
+    if (!result) return bad_answer(command_, result.failure());
+    return result;
+  }
+
+ private:
+  const BytesView command_;  // a literal, or the caller's
+  const Convert convert_;
+  DrivenCall call_;
 };
-Result<void> done(const Result<Done>& result) { return result ? Result<void>() : Result<void>(result.failure()); }
+
+template <class T, class Convert>
+Started<T> begin(std::shared_ptr<rpc::Peer> peer, BytesView command, const Box& arguments, Kind kind,
+                 const CallOptions& options, Convert convert, const DrivenCall::Ends& ends = {}) {
+  return std::make_unique<Remsh2Work<T, Convert>>(std::move(peer), command, arguments, kind, ends, options,
+                                                  std::move(convert));
+}
+
+/// Of an answer whose results say nothing.
+Result<void> nothing(const Box& /*answer*/, std::uint64_t /*received*/) { return {}; }
+
 }  // namespace
 
-Result<Bytes> Remsh2Backend::set_cwd(const std::optional<Bytes>& path, const CallOptions& options) {
-  auto reply = run<SetCwdReply>("set_cwd", SetCwdRequest{path}.to_box(), Kind::plain, options);
-  if (!reply) return std::move(reply).failure();
-  return std::move(reply->path);
+Started<Bytes> Remsh2Backend::start_set_cwd(const std::optional<Bytes>& path, const CallOptions& options) {
+  return begin<Bytes>(shared_from_this(), "set_cwd", SetCwdRequest{path}.to_box(), Kind::plain, options,
+                      [](const Box& answer, std::uint64_t) -> Result<Bytes> {
+                        auto reply = SetCwdReply::from_box(answer);
+                        if (!reply) return std::move(reply).failure();
+                        return std::move(reply->path);
+                      });
 }
 
-Result<std::map<Bytes, Bytes>> Remsh2Backend::getenv(const CallOptions& options) {
-  auto reply = run<GetenvReply>("getenv", {}, Kind::plain, options);
-  if (!reply) return std::move(reply).failure();
-  return std::move(reply->env);
+Started<std::map<Bytes, Bytes>> Remsh2Backend::start_getenv(const CallOptions& options) {
+  return begin<std::map<Bytes, Bytes>>(shared_from_this(), "getenv", {}, Kind::plain, options,
+                                       [](const Box& answer, std::uint64_t) -> Result<std::map<Bytes, Bytes>> {
+                                         auto reply = GetenvReply::from_box(answer);
+                                         if (!reply) return std::move(reply).failure();
+                                         return std::move(reply->env);
+                                       });
 }
 
-Result<std::map<Bytes, Bytes>> Remsh2Backend::read_info(const CallOptions& options) {
-  auto reply = run<InfoReply>("info", {}, Kind::plain, options);
-  if (!reply) return std::move(reply).failure();
-  return std::move(reply->files);
+Started<std::map<Bytes, Bytes>> Remsh2Backend::start_read_info(const CallOptions& options) {
+  return begin<std::map<Bytes, Bytes>>(shared_from_this(), "info", {}, Kind::plain, options,
+                                       [](const Box& answer, std::uint64_t) -> Result<std::map<Bytes, Bytes>> {
+                                         auto reply = InfoReply::from_box(answer);
+                                         if (!reply) return std::move(reply).failure();
+                                         return std::move(reply->files);
+                                       });
 }
 
-Result<void> Remsh2Backend::mkdir(const Bytes& path, std::optional<std::uint32_t> mode, const CallOptions& options) {
-  return done(run<Done>("mkdir", MkdirRequest{path, mode}.to_box(), Kind::plain, options));
+Started<void> Remsh2Backend::start_mkdir(const Bytes& path, std::optional<std::uint32_t> mode,
+                                         const CallOptions& options) {
+  return begin<void>(shared_from_this(), "mkdir", MkdirRequest{path, mode}.to_box(), Kind::plain, options, nothing);
 }
 
-Result<void> Remsh2Backend::remove(const Bytes& path, const CallOptions& options) {
-  return done(run<Done>("remove", RemoveRequest{path}.to_box(), Kind::streaming, options));
+Started<void> Remsh2Backend::start_remove(const Bytes& path, const CallOptions& options) {
+  return begin<void>(shared_from_this(), "remove", RemoveRequest{path}.to_box(), Kind::streaming, options, nothing);
 }
 
-Result<void> Remsh2Backend::rename(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) {
-  return done(run<Done>("rename", TwoPathsRequest{from, to, overwrite}.to_box(), Kind::plain, options));
+Started<void> Remsh2Backend::start_rename(const Bytes& from, const Bytes& to, bool overwrite,
+                                          const CallOptions& options) {
+  return begin<void>(shared_from_this(), "rename", TwoPathsRequest{from, to, overwrite}.to_box(), Kind::plain, options,
+                     nothing);
 }
 
-Result<void> Remsh2Backend::copy(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) {
-  return done(run<Done>("copy", TwoPathsRequest{from, to, overwrite}.to_box(), Kind::streaming, options));
+Started<void> Remsh2Backend::start_copy(const Bytes& from, const Bytes& to, bool overwrite,
+                                        const CallOptions& options) {
+  return begin<void>(shared_from_this(), "copy", TwoPathsRequest{from, to, overwrite}.to_box(), Kind::streaming,
+                     options, nothing);
 }
 
-Result<std::optional<FileInfo>> Remsh2Backend::stat(const Bytes& path, bool follow, const CallOptions& options) {
-  auto reply = run<StatReply>("stat", StatRequest{path, !follow}.to_box(), Kind::plain, options);
-  if (!reply) return std::move(reply).failure();
-  return reply->info;
+Started<std::optional<FileInfo>> Remsh2Backend::start_stat(const Bytes& path, bool follow, const CallOptions& options) {
+  return begin<std::optional<FileInfo>>(shared_from_this(), "stat", StatRequest{path, !follow}.to_box(), Kind::plain,
+                                        options,
+                                        [](const Box& answer, std::uint64_t) -> Result<std::optional<FileInfo>> {
+                                          auto reply = StatReply::from_box(answer);
+                                          if (!reply) return std::move(reply).failure();
+                                          return reply->info;
+                                        });
 }
 
-Result<ExecuteResult> Remsh2Backend::execute(const ExecuteRequest& request, const ExecuteStreams& streams,
-                                             const CallOptions& options) {
+Started<ExecuteResult> Remsh2Backend::start_execute(const ExecuteRequest& request, const ExecuteStreams& streams,
+                                                    const CallOptions& options) {
   const ExecuteOptions& wanted = *request.options;
   ExecuteCommand command;
   command.args = request.args;
@@ -157,51 +164,49 @@ Result<ExecuteResult> Remsh2Backend::execute(const ExecuteRequest& request, cons
   command.in = streams.input != nullptr;
   command.out = streams.out ? OutputMode::stream : OutputMode::discard;
   command.err = wanted.merge_stderr ? OutputMode::merge : streams.err ? OutputMode::stream : OutputMode::discard;
-  auto answer = run("execute", command.to_box(), Kind::streaming, streams, nullptr, options);
-  if (!answer) return std::move(answer).failure();
-  const auto reply = ExecuteReply::from_box(*answer);
-  if (!reply) return bad_answer("execute", reply.failure());
-  ExecuteResult result;
-  result.exit_code = reply->exit_code;
-  result.signal = reply->signal;
-  result.timed_out = reply->timed_out;
-  result.left_background = reply->background;
-  return result;
+  return begin<ExecuteResult>(shared_from_this(), "execute", command.to_box(), Kind::streaming, options,
+                              [](const Box& answer, std::uint64_t) -> Result<ExecuteResult> {
+                                auto reply = ExecuteReply::from_box(answer);
+                                if (!reply) return std::move(reply).failure();
+                                ExecuteResult result;
+                                result.exit_code = reply->exit_code;
+                                result.signal = reply->signal;
+                                result.timed_out = reply->timed_out;
+                                result.left_background = reply->background;
+                                return result;
+                              },
+                              {&streams.input, &streams.out, &streams.err, nullptr});
 }
 
-Result<void> Remsh2Backend::send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
-                                 const CallOptions& options) {
-  auto answer = run("send", SendRequest{path, overwrite, mode}.to_box(), Kind::streaming,
-                    ExecuteStreams{input, nullptr, nullptr}, nullptr, options);
-  if (!answer) return std::move(answer).failure();
-  return {};
+Started<void> Remsh2Backend::start_send(const Bytes& path, const InputCallback& input, bool overwrite,
+                                        std::uint32_t mode, const CallOptions& options) {
+  return begin<void>(shared_from_this(), "send", SendRequest{path, overwrite, mode}.to_box(), Kind::streaming, options,
+                     nothing, {.input = &input});
 }
 
-Result<FetchedFile> Remsh2Backend::fetch(const Bytes& path, const std::function<void(std::uint64_t)>& size,
-                                         const OutputCallback& output, const CallOptions& options) {
-  std::uint64_t received = 0;
-  const OutputCallback counted = [&](BytesView bytes) {
-    received += bytes.size();
-    output(bytes);
-  };
-  auto answer = run("fetch", FetchRequest{path}.to_box(), Kind::streaming, ExecuteStreams{nullptr, counted, nullptr},
-                    size, options);
-  if (!answer) return std::move(answer).failure();
-  const auto reply = FetchReply::from_box(*answer);
-  if (!reply) return bad_answer("fetch", reply.failure());
-  if (reply->bytes != received) {
-    return bad_answer("fetch", {Errc::protocol_error,
-                                std::to_string(received) + " bytes came, it says " + std::to_string(reply->bytes), 0});
-  }
-  return FetchedFile{reply->mode};
+Started<FetchedFile> Remsh2Backend::start_fetch(const Bytes& path, const SizeCallback& size,
+                                                const OutputCallback& output, const CallOptions& options) {
+  return begin<FetchedFile>(
+      shared_from_this(), "fetch", FetchRequest{path}.to_box(), Kind::streaming, options,
+      [](const Box& answer, std::uint64_t received) -> Result<FetchedFile> {
+        auto reply = FetchReply::from_box(answer);
+        if (!reply) return std::move(reply).failure();
+        if (reply->bytes != received) {
+          return Failure{Errc::protocol_error,
+                         std::to_string(received) + " bytes came, it says " + std::to_string(reply->bytes), 0};
+        }
+        return FetchedFile{reply->mode};
+      },
+      {.out = &output, .size = &size});
 }
 
-Result<Box> Remsh2Backend::call(const std::string& name, const Box& arguments, const CallOptions& options) {
-  return run(name, arguments, Kind::streaming, options);
+Started<Box> Remsh2Backend::start_call(const std::string& name, const Box& arguments, const CallOptions& options) {
+  return begin<Box>(shared_from_this(), name, arguments, Kind::streaming, options,
+                    [](Box& answer, std::uint64_t) { return Result<Box>(std::move(answer)); });
 }
 
-Result<void> Remsh2Backend::ping(const CallOptions& options) {
-  return done(run<Done>("ping", {}, Kind::plain, options));
+Started<void> Remsh2Backend::start_ping(const CallOptions& options) {
+  return begin<void>(shared_from_this(), "ping", {}, Kind::plain, options, nothing);
 }
 
 }  // namespace remsh

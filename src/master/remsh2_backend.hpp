@@ -29,22 +29,22 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
   explicit Remsh2Backend(std::shared_ptr<Remsh2Group> group) : Peer(std::move(group)) {}
   ~Remsh2Backend() override;
 
-  Result<Bytes> set_cwd(const std::optional<Bytes>& path, const CallOptions& options) override;
-  Result<std::map<Bytes, Bytes>> getenv(const CallOptions& options) override;
-  Result<std::map<Bytes, Bytes>> read_info(const CallOptions& options) override;
-  Result<void> mkdir(const Bytes& path, std::optional<std::uint32_t> mode, const CallOptions& options) override;
-  Result<void> remove(const Bytes& path, const CallOptions& options) override;
-  Result<void> rename(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) override;
-  Result<void> copy(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) override;
-  Result<std::optional<FileInfo>> stat(const Bytes& path, bool follow, const CallOptions& options) override;
-  Result<ExecuteResult> execute(const ExecuteRequest& request, const ExecuteStreams& streams,
-                                const CallOptions& options) override;
-  Result<void> send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
-                    const CallOptions& options) override;
-  Result<FetchedFile> fetch(const Bytes& path, const std::function<void(std::uint64_t)>& size,
-                            const OutputCallback& output, const CallOptions& options) override;
-  Result<Box> call(const std::string& name, const Box& arguments, const CallOptions& options) override;
-  Result<void> ping(const CallOptions& options) override;
+  Started<Bytes> start_set_cwd(const std::optional<Bytes>& path, const CallOptions& options) override;
+  Started<std::map<Bytes, Bytes>> start_getenv(const CallOptions& options) override;
+  Started<std::map<Bytes, Bytes>> start_read_info(const CallOptions& options) override;
+  Started<void> start_mkdir(const Bytes& path, std::optional<std::uint32_t> mode, const CallOptions& options) override;
+  Started<void> start_remove(const Bytes& path, const CallOptions& options) override;
+  Started<void> start_rename(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) override;
+  Started<void> start_copy(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) override;
+  Started<std::optional<FileInfo>> start_stat(const Bytes& path, bool follow, const CallOptions& options) override;
+  Started<ExecuteResult> start_execute(const ExecuteRequest& request, const ExecuteStreams& streams,
+                                       const CallOptions& options) override;
+  Started<void> start_send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
+                           const CallOptions& options) override;
+  Started<FetchedFile> start_fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,
+                                   const CallOptions& options) override;
+  Started<Box> start_call(const std::string& name, const Box& arguments, const CallOptions& options) override;
+  Started<void> start_ping(const CallOptions& options) override;
   void disconnect(const std::string& reason) override;
   [[nodiscard]] std::optional<Failure> lost() const override;
   void on_lost(std::unique_ptr<LostCallback> callback) override;
@@ -57,11 +57,6 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
   [[nodiscard]] const AdmittedBackend::Owner& owner() const noexcept {
     return static_cast<const Remsh2Group&>(group()).owner_;
   }
-  Result<Box> run(BytesView command, const Box& arguments, rpc::Call::Kind kind, const ExecuteStreams& streams,
-                  const std::function<void(std::uint64_t)>& total, const CallOptions& options);
-  Result<Box> run(BytesView command, const Box& arguments, rpc::Call::Kind kind, const CallOptions& options);
-  template <class Reply>
-  Result<Reply> run(BytesView command, const Box& arguments, rpc::Call::Kind kind, const CallOptions& options);
 
   LostCallbacks on_lost_;
 };

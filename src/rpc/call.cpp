@@ -162,7 +162,7 @@ std::optional<Call::Event> Call::next_until(bool wants_room, TimePoint until) {
   return event;
 }
 
-std::optional<Call::Event> Call::poll(bool wants_room, std::function<void()> wake) {
+std::optional<Call::Event> Call::poll(bool wants_room, const std::function<void()>& wake) {
   if (failure_) return Event::failed;
   std::function<void()> dropped;
   Peer::Locked lock(*peer_);
@@ -171,7 +171,7 @@ std::optional<Call::Event> Call::poll(bool wants_room, std::function<void()> wak
   me_.wants_room = wants_room;
   auto event = take(wants_room);
   if (!event) {
-    leave(std::move(wake));
+    leave(wake);
   } else if (is_last(event)) {
     leave({});
   } else {

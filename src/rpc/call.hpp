@@ -52,7 +52,7 @@ class Call {
 
   /// What is to be done now. Nothing, and suspended, where there is nothing: then `wake` is called once, when it is
   /// worth to look again, by any thread: it must not block, throw or call the peer.
-  std::optional<Event> poll(bool wants_room, std::function<void()> wake);
+  std::optional<Event> poll(bool wants_room, const std::function<void()>& wake);
 
   /// Nobody is inside until the next of the three above.
   void suspend();

@@ -25,7 +25,7 @@ struct Waiter {
   const OpenCall* call = nullptr;
   Waiter* previous = nullptr;  // in the list of the parked
   Waiter* next = nullptr;
-  bool is_server = false;  // drains the ready queue
+  bool is_server = false;      // drains the ready queue
   std::function<void()> wake;  // of a polled one: called once, without the mutex
 };
 

@@ -1,7 +1,7 @@
 // FakeBackend: a worker made of functions, for tests of what is above it.
 #pragma once
 
-#include "master/backend.hpp"
+#include "master/blocking_backend.hpp"
 
 #include <remsh/master/slave.hpp>
 
@@ -17,7 +17,7 @@ namespace remsh::test {
 
 /// Each operation is a function that a test may set before it is called; unset, it succeeds and does nothing.
 /// The connection is there until lose() or disconnect(). Thread-safe, as far as the functions are.
-class FakeBackend : public Backend {
+class FakeBackend : public BlockingBackend<> {
  public:
   std::function<Result<Bytes>(const std::optional<Bytes>&, const CallOptions&)> do_set_cwd;
   std::function<Result<std::map<Bytes, Bytes>>(const CallOptions&)> do_getenv;
@@ -29,8 +29,7 @@ class FakeBackend : public Backend {
   std::function<Result<std::optional<FileInfo>>(const Bytes&, bool, const CallOptions&)> do_stat;
   std::function<Result<ExecuteResult>(const ExecuteRequest&, const ExecuteStreams&, const CallOptions&)> do_execute;
   std::function<Result<void>(const Bytes&, const InputCallback&, bool, std::uint32_t, const CallOptions&)> do_send;
-  std::function<Result<FetchedFile>(const Bytes&, const std::function<void(std::uint64_t)>&, const OutputCallback&,
-                                    const CallOptions&)>
+  std::function<Result<FetchedFile>(const Bytes&, const SizeCallback&, const OutputCallback&, const CallOptions&)>
       do_fetch;
   std::function<Result<Box>(const std::string&, const Box&, const CallOptions&)> do_call;
   std::function<Result<void>(const CallOptions&)> do_ping;
@@ -67,8 +66,8 @@ class FakeBackend : public Backend {
                     const CallOptions& options) override {
     return do_send ? do_send(path, input, overwrite, mode, options) : Result<void>();
   }
-  Result<FetchedFile> fetch(const Bytes& path, const std::function<void(std::uint64_t)>& size,
-                            const OutputCallback& output, const CallOptions& options) override {
+  Result<FetchedFile> fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,
+                            const CallOptions& options) override {
     return do_fetch ? do_fetch(path, size, output, options) : Result(FetchedFile());
   }
   Result<Box> call(const std::string& name, const Box& arguments, const CallOptions& options) override {

@@ -6,6 +6,7 @@
 #include <remsh/base/error.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/connection/box.hpp>
+#include <remsh/master/pending.hpp>
 #include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
 #include <remsh/operations/transfer.hpp>
@@ -118,6 +119,24 @@ class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
 
   /// One round trip; how long it took.
   std::chrono::nanoseconds ping(const CallOptions& options = {});
+
+  // The same operations, started and not waited for: see Pending. Bad arguments throw at once; all else comes out of
+  // Pending::wait(). What a Source, a Sink or an option refers to must live until the operation is over.
+
+  Pending<Bytes> start_set_cwd(CallOptions options = {});
+  Pending<Bytes> start_set_cwd(Bytes path, CallOptions options = {});
+  Pending<std::map<Bytes, Bytes>> start_getenv(CallOptions options = {});
+  Pending<std::map<Bytes, Bytes>> start_read_info(CallOptions options = {});
+  Pending<void> start_mkdir(Bytes path, CallOptions options = {});
+  Pending<void> start_remove(Bytes path, CallOptions options = {});
+  Pending<void> start_rename(Bytes from, Bytes to, PathOptions options = {});
+  Pending<void> start_copy(Bytes from, Bytes to, PathOptions options = {});
+  Pending<std::optional<FileInfo>> start_stat(Bytes path, StatOptions options = {});
+  Pending<ExecuteResult> start_execute(std::vector<Bytes> args, ExecuteOptions options = {});
+  Pending<TransferResult> start_send(Source source, Bytes to, TransferOptions options = {});
+  Pending<TransferResult> start_fetch(Bytes from, Sink sink, TransferOptions options = {});
+  Pending<Box> start_call(std::string operation, Box arguments = {}, CallOptions options = {});
+  Pending<std::chrono::nanoseconds> start_ping(CallOptions options = {});
 
   /// Ends the connection and returns at once; calls in progress throw ConnectionLost. The slave is told the reason,
   /// and will come back by itself if it was started to do so.

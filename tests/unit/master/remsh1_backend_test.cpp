@@ -672,7 +672,7 @@ TEST_CASE("what is no box ends the connection") {
 
 TEST_CASE("what remsh 1 cannot do is refused, and nothing sent") {
   Pair pair;
-  Backend& backend = *pair.backend;
+  BlockingBackend<AdmittedBackend>& backend = *pair.backend;
   const Bytes too_long(70'000, 'x');
   std::vector<Failure> failures;
   failures.push_back(backend.read_info(forever).failure());

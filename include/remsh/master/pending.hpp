@@ -1,0 +1,109 @@
+// Pending<T>: an operation that was started, and that nobody waits for yet.
+#pragma once
+
+#include <remsh/base/deadline.hpp>
+#include <remsh/base/error.hpp>
+#include <remsh/master/completion_queue.hpp>
+#include <remsh/master/work.hpp>
+
+#include <exception>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace remsh {
+
+/// The work of a Pending.
+template <class T>
+class PendingWork : public WorkOf<T> {
+ public:
+  /// Ends it, where it is not over: its outcome is that it was cancelled.
+  virtual void cancel() = 0;
+};
+
+/// An operation that was started; costs no thread. Its outcome is waited for, or told by a CompletionQueue.
+///
+///     auto build = first->start_execute({"make"});
+///     auto tests = second->start_execute({"make", "check"});
+///     if (build.wait().ok() && tests.wait().ok()) ...
+///
+/// It is under way from the start; its callbacks (output, input, progress) run in the thread that waits, polls or
+/// drains the queue, and until then the slave goes on only as far as its credit allows. Destroyed before it is over, it
+/// is cancelled. It keeps its slave's handle. Moved, not copied; one thread at a time: who wants to cancel it from
+/// another gives it a stop_token.
+template <class T>
+class [[nodiscard]] Pending {
+ public:
+  explicit Pending(std::unique_ptr<PendingWork<T>> work) : work_(std::move(work)) {}
+
+  /// Waits until it is over, and gives what the blocking form of the operation would, or throws. Once.
+  T wait() {
+    wait_until(block);
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    if (!work_) throw Error(Errc::invalid_argument, "", "wait", "the outcome of this operation was taken before");
+    const auto work = std::move(work_);
+    return work->take();
+  }
+
+  /// Waits until it is over: then wait() gives the outcome at once. False: not before the deadline; it goes on.
+  bool wait_until(Deadline deadline) {
+    return advance([&] { return work_->wait_until(deadline.at()); });
+  }
+
+  /// Does what there is to do without waiting. True: it is over. False: `wake` will be called, by any thread: it must
+  /// not block, throw or call the library. For event loops; see CompletionQueue and remsh/asio.hpp.
+  bool poll(const Waker& wake) {
+    return advance([&] { return work_->poll(wake); });
+  }
+
+  /// Whether it was seen to be over: wait() will not wait.
+  [[nodiscard]] bool is_done() const noexcept { return done_; }
+
+  /// Ends it where it is not over: wait() then throws Cancelled, and the slave is told to stop.
+  void cancel() {
+    if (done_ || !work_) return;
+    work_->cancel();
+    done_ = true;
+  }
+
+  /// Hands it to a queue. When it is over the handler gets it back, in a thread that drains the queue:
+  ///
+  ///     slave->start_execute({"make"}).then(queue, [](auto build) { print(build.wait()); });
+  template <class Handler>
+  requires std::is_invocable_v<Handler&, Pending>
+  void then(CompletionQueue& queue, Handler handler) && {
+    queue.add(std::make_unique<Then<Handler>>(std::move(*this), std::move(handler)));
+  }
+
+ private:
+  template <class Handler>
+  class Then final : public CompletionQueue::Entry {
+   public:
+    Then(Pending pending, Handler handler) : pending_(std::move(pending)), handler_(std::move(handler)) {}
+    bool poll(const Waker& wake) override { return pending_.poll(wake); }
+    void complete() override { handler_(std::move(pending_)); }
+
+   private:
+    Pending pending_;
+    Handler handler_;
+  };
+
+  template <class Step>
+  bool advance(Step step) {
+    if (done_ || !work_) return true;
+    try {
+      done_ = step();
+    } catch (...) {  // of a callback
+      error_ = std::current_exception();
+      work_.reset();
+      done_ = true;
+    }
+    return done_;
+  }
+
+  std::unique_ptr<PendingWork<T>> work_;
+  std::exception_ptr error_;
+  bool done_ = false;
+};
+
+}  // namespace remsh

@@ -1,0 +1,168 @@
+#include "master/blocking_backend.hpp"
+
+#include "master/admitted_backend.hpp"
+#include "master/errand.hpp"
+
+#include <cstddef>
+#include <span>
+#include <system_error>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+/// An errand with a result.
+template <class T>
+class ErrandFor final : public WorkOf<Result<T>> {
+ public:
+  using Body = std::function<Result<T>(Errand&, const CallOptions&)>;
+
+  ErrandFor(const CallOptions& options, Body body)
+      : body_(std::move(body)),
+        errand_(options, [this](Errand& errand, const CallOptions& patience) { result_ = body_(errand, patience); }) {}
+
+  void suspend() override {
+    try {
+      errand_.suspend();
+    } catch (const std::system_error& error) {
+      result_ = Failure{Errc::local_os_error, std::string("no thread for it: ") + error.what(), error.code().value()};
+      has_no_thread_ = true;
+    }
+  }
+  bool poll(const Waker& wake) override { return has_no_thread_ || errand_.poll(wake); }
+  bool wait_until(TimePoint until) override { return has_no_thread_ || errand_.wait_until(until); }
+  Result<T> take() override { return std::move(*result_); }
+
+ private:
+  const Body body_;
+  std::optional<Result<T>> result_;
+  bool has_no_thread_ = false;
+  Errand errand_;  // the last: its end waits for the body
+};
+
+template <class T>
+Started<T> begin(const CallOptions& options, typename ErrandFor<T>::Body body) {
+  return std::make_unique<ErrandFor<T>>(options, std::move(body));
+}
+
+// Callbacks, as the body of an errand calls them.
+
+InputCallback passed(Errand& errand, const InputCallback& input) {
+  if (!input) return {};
+  return [&](std::span<char> buffer) {
+    std::size_t size = 0;
+    errand.pass([&] { size = input(buffer); });
+    return size;
+  };
+}
+
+OutputCallback passed(Errand& errand, const OutputCallback& output) {
+  if (!output) return {};
+  return [&](BytesView bytes) { errand.pass([&] { output(bytes); }); };
+}
+
+SizeCallback passed(Errand& errand, const SizeCallback& size) {
+  if (!size) return {};
+  return [&](std::uint64_t bytes) { errand.pass([&] { size(bytes); }); };
+}
+
+}  // namespace
+
+template <class Base>
+Started<Bytes> BlockingBackend<Base>::start_set_cwd(const std::optional<Bytes>& path, const CallOptions& options) {
+  return begin<Bytes>(options,
+                      [this, &path](Errand&, const CallOptions& patience) { return this->set_cwd(path, patience); });
+}
+
+template <class Base>
+Started<std::map<Bytes, Bytes>> BlockingBackend<Base>::start_getenv(const CallOptions& options) {
+  return begin<std::map<Bytes, Bytes>>(options,
+                                       [this](Errand&, const CallOptions& patience) { return this->getenv(patience); });
+}
+
+template <class Base>
+Started<std::map<Bytes, Bytes>> BlockingBackend<Base>::start_read_info(const CallOptions& options) {
+  return begin<std::map<Bytes, Bytes>>(
+      options, [this](Errand&, const CallOptions& patience) { return this->read_info(patience); });
+}
+
+template <class Base>
+Started<void> BlockingBackend<Base>::start_mkdir(const Bytes& path, std::optional<std::uint32_t> mode,
+                                                 const CallOptions& options) {
+  return begin<void>(
+      options, [this, &path, mode](Errand&, const CallOptions& patience) { return this->mkdir(path, mode, patience); });
+}
+
+template <class Base>
+Started<void> BlockingBackend<Base>::start_remove(const Bytes& path, const CallOptions& options) {
+  return begin<void>(options,
+                     [this, &path](Errand&, const CallOptions& patience) { return this->remove(path, patience); });
+}
+
+template <class Base>
+Started<void> BlockingBackend<Base>::start_rename(const Bytes& from, const Bytes& to, bool overwrite,
+                                                  const CallOptions& options) {
+  return begin<void>(options, [this, &from, &to, overwrite](Errand&, const CallOptions& patience) {
+    return this->rename(from, to, overwrite, patience);
+  });
+}
+
+template <class Base>
+Started<void> BlockingBackend<Base>::start_copy(const Bytes& from, const Bytes& to, bool overwrite,
+                                                const CallOptions& options) {
+  return begin<void>(options, [this, &from, &to, overwrite](Errand&, const CallOptions& patience) {
+    return this->copy(from, to, overwrite, patience);
+  });
+}
+
+template <class Base>
+Started<std::optional<FileInfo>> BlockingBackend<Base>::start_stat(const Bytes& path, bool follow,
+                                                                   const CallOptions& options) {
+  return begin<std::optional<FileInfo>>(options, [this, &path, follow](Errand&, const CallOptions& patience) {
+    return this->stat(path, follow, patience);
+  });
+}
+
+template <class Base>
+Started<Box> BlockingBackend<Base>::start_call(const std::string& name, const Box& arguments,
+                                               const CallOptions& options) {
+  return begin<Box>(options, [this, &name, &arguments](Errand&, const CallOptions& patience) {
+    return this->call(name, arguments, patience);
+  });
+}
+
+template <class Base>
+Started<void> BlockingBackend<Base>::start_ping(const CallOptions& options) {
+  return begin<void>(options, [this](Errand&, const CallOptions& patience) { return this->ping(patience); });
+}
+
+template <class Base>
+Started<ExecuteResult> BlockingBackend<Base>::start_execute(const ExecuteRequest& request,
+                                                            const ExecuteStreams& streams, const CallOptions& options) {
+  return begin<ExecuteResult>(options, [this, &request, &streams](Errand& errand, const CallOptions& patience) {
+    const ExecuteStreams ours{passed(errand, streams.input), passed(errand, streams.out), passed(errand, streams.err)};
+    return this->execute(request, ours, patience);
+  });
+}
+
+template <class Base>
+Started<void> BlockingBackend<Base>::start_send(const Bytes& path, const InputCallback& input, bool overwrite,
+                                                std::uint32_t mode, const CallOptions& options) {
+  return begin<void>(options, [this, &path, &input, overwrite, mode](Errand& errand, const CallOptions& patience) {
+    return this->send(path, passed(errand, input), overwrite, mode, patience);
+  });
+}
+
+template <class Base>
+Started<FetchedFile> BlockingBackend<Base>::start_fetch(const Bytes& path, const SizeCallback& size,
+                                                        const OutputCallback& output, const CallOptions& options) {
+  return begin<FetchedFile>(options, [this, &path, &size, &output](Errand& errand, const CallOptions& patience) {
+    return this->fetch(path, passed(errand, size), passed(errand, output), patience);
+  });
+}
+
+template class BlockingBackend<Backend>;
+template class BlockingBackend<AdmittedBackend>;
+
+}  // namespace remsh

@@ -1,0 +1,161 @@
+#include <remsh/master/completion_queue.hpp>
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <unordered_set>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+/// An entry, and where it stands.
+struct Place {
+  std::unique_ptr<CompletionQueue::Entry> entry;
+  bool is_ready = false;    // in the list of those, or to be put there when it is left
+  bool is_running = false;  // a thread is in it
+};
+
+}  // namespace
+
+struct CompletionQueue::State : std::enable_shared_from_this<State> {
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  std::unordered_set<std::shared_ptr<Place>> places;
+  std::deque<std::shared_ptr<Place>> ready;
+  std::function<void()> on_ready;
+
+  /// It is worth to look at one.
+  void wake(const std::shared_ptr<Place>& place) {
+    {
+      const std::lock_guard lock(mutex);
+      if (std::exchange(place->is_ready, true) || place->is_running || !places.contains(place)) return;
+      if (!put(place)) return;
+    }
+    if (on_ready) on_ready();
+  }
+
+  /// Under the mutex. True: the first.
+  bool put(const std::shared_ptr<Place>& place) {
+    ready.push_back(place);
+    changed.notify_one();
+    return ready.size() == 1;
+  }
+
+  /// Does one piece, outside the mutex.
+  void run(const std::shared_ptr<Place>& place) {
+    const bool is_over = place->entry->poll([weak = weak_from_this(), weak_place = std::weak_ptr(place)] {
+      const auto self = weak.lock();
+      const auto woken = weak_place.lock();
+      if (self && woken) self->wake(woken);
+    });
+    if (is_over) {
+      const Leave leave{*this, place};
+      place->entry->complete();
+      return;
+    }
+    bool is_first = false;
+    {
+      const std::lock_guard lock(mutex);
+      place->is_running = false;
+      if (place->is_ready) is_first = put(place);
+    }
+    if (is_first && on_ready) on_ready();
+  }
+
+  /// Whatever a handler throws, its operation is over.
+  struct Leave {
+    State& state;
+    const std::shared_ptr<Place>& place;
+    ~Leave() {
+      const std::lock_guard lock(state.mutex);
+      state.places.erase(place);
+      if (state.places.empty()) state.changed.notify_all();  // who runs until nothing is left
+    }
+  };
+
+  /// The next to be looked at; null where there is none.
+  std::shared_ptr<Place> next() {
+    if (ready.empty()) return nullptr;
+    auto place = std::move(ready.front());
+    ready.pop_front();
+    place->is_ready = false;
+    place->is_running = true;
+    return place;
+  }
+};
+
+CompletionQueue::CompletionQueue() : state_(std::make_shared<State>()) {}
+
+CompletionQueue::~CompletionQueue() {
+  decltype(state_->places) places;
+  {
+    const std::lock_guard lock(state_->mutex);
+    places.swap(state_->places);
+    state_->ready.clear();
+  }
+  places.clear();  // without the mutex: that which is cancelled may wake others
+}
+
+void CompletionQueue::add(std::unique_ptr<Entry> entry) {
+  auto place = std::make_shared<Place>();
+  place->entry = std::move(entry);
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->places.insert(place);
+  }
+  state_->wake(place);
+}
+
+void CompletionQueue::run() {
+  while (run_one()) {
+  }
+}
+
+bool CompletionQueue::run_one(Deadline deadline) {
+  std::unique_lock lock(state_->mutex);
+  const auto is_settled = [this] { return !state_->ready.empty() || state_->places.empty(); };
+  if (deadline.is_never()) {
+    state_->changed.wait(lock, is_settled);
+  } else {
+    state_->changed.wait_until(lock, deadline.at(), is_settled);
+  }
+  const auto place = state_->next();
+  if (!place) return false;
+  lock.unlock();
+  state_->run(place);
+  return true;
+}
+
+void CompletionQueue::poll() {
+  // One look at each that is ready, so that the host's loop gets its turn; what is left, it is told of again.
+  struct TellOfRest {
+    State& state;
+    ~TellOfRest() {
+      {
+        const std::lock_guard lock(state.mutex);
+        if (state.ready.empty()) return;
+      }
+      if (state.on_ready) state.on_ready();
+    }
+  };
+  const TellOfRest tell_of_rest{*state_};
+  std::unique_lock lock(state_->mutex);
+  for (std::size_t left = state_->ready.size(); left > 0; --left) {
+    const auto place = state_->next();
+    if (!place) return;
+    lock.unlock();
+    state_->run(place);
+    lock.lock();
+  }
+}
+
+std::size_t CompletionQueue::size() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->places.size();
+}
+
+void CompletionQueue::on_ready(std::function<void()> callback) { state_->on_ready = std::move(callback); }
+
+}  // namespace remsh

@@ -1,0 +1,68 @@
+#include "master/driven_call.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+/// So many pieces, and another operation of the same thread gets its turn.
+constexpr int burst = 16;
+
+}  // namespace
+
+bool DrivenCall::poll(const Waker& wake) {
+  for (int i = 0; i < burst; ++i) {
+    const auto event = call_.poll(feeds_, wake);
+    if (!event) return false;
+    if (do_next(*event)) return true;
+  }
+  call_.suspend();
+  wake();
+  return false;
+}
+
+bool DrivenCall::wait_until(TimePoint until) {
+  for (;;) {
+    const auto event = call_.next_until(feeds_, until);
+    if (!event) return false;
+    if (do_next(*event)) return true;
+  }
+}
+
+Result<Box> DrivenCall::outcome() {
+  if (failed_) return std::move(call_.failure());
+  return std::move(call_.answer());
+}
+
+/// True: it is over.
+bool DrivenCall::do_next(rpc::Call::Event event) {
+  switch (event) {
+    case rpc::Call::Event::chunk: take_chunk(); return false;
+    case rpc::Call::Event::room: feed(); return false;
+    case rpc::Call::Event::answered: return true;
+    case rpc::Call::Event::failed: failed_ = true; return true;
+  }
+  return true;
+}
+
+void DrivenCall::take_chunk() {
+  const rpc::Chunk& chunk = call_.chunk();
+  if (chunk.total && ends_.size != nullptr && *ends_.size) (*ends_.size)(*chunk.total);
+  const bool is_err = chunk.stream == rpc::StreamName::err;
+  if (!is_err) received_ += chunk.bytes().size();
+  const OutputCallback* const output = is_err ? ends_.err : ends_.out;
+  if (output != nullptr && *output) (*output)(chunk.bytes());
+}
+
+void DrivenCall::feed() {
+  Block piece;
+  const auto buffer = piece.payload().first(call_.room());
+  const std::size_t count = std::min((*ends_.input)(buffer), buffer.size());
+  if (count > 0) return call_.send(std::move(piece), count);
+  feeds_ = false;
+  call_.end_input();
+}
+
+}  // namespace remsh

@@ -1,0 +1,120 @@
+#include "master/errand.hpp"
+
+#include "os/threads.hpp"
+
+#include <chrono>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+thread_local std::thread::id acted_for;
+
+/// Unwinds a body whose driver has gone.
+struct Left {};
+
+}  // namespace
+
+Errand::Errand(const CallOptions& patience, std::function<void(Errand&, const CallOptions&)> body)
+    : body_(std::move(body)), patience_(patience) {}
+
+Errand::~Errand() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    is_left_ = true;
+    changed_.notify_all();
+  }
+  stop_.request_stop();
+  thread_.join();
+}
+
+std::thread::id Errand::acting_for() noexcept {
+  return acted_for == std::thread::id() ? std::this_thread::get_id() : acted_for;
+}
+
+void Errand::suspend() {
+  if (patience_.stop.stop_possible()) on_stop_.emplace(patience_.stop, [this] { stop_.request_stop(); });
+  patience_.stop = stop_.get_token();
+  thread_ = start_thread("remsh-errand", [this] {
+    std::exception_ptr thrown;
+    try {
+      body_(*this, patience_);
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    std::unique_lock lock(mutex_);
+    thrown_ = std::move(thrown);
+    is_over_ = true;
+    tell(lock);
+  });
+}
+
+/// The driver has something to do.
+void Errand::tell(std::unique_lock<std::mutex>& lock) {
+  const Waker wake = std::exchange(wake_, nullptr);
+  changed_.notify_all();
+  lock.unlock();
+  if (wake) wake();
+}
+
+void Errand::pass(const std::function<void()>& callback) {
+  if (!thread_.joinable()) return callback();  // the driver's own thread
+  std::unique_lock lock(mutex_);
+  callback_ = &callback;
+  tell(lock);
+  lock.lock();
+  changed_.wait(lock, [this] { return callback_ == nullptr || is_left_; });
+  if (callback_ != nullptr) throw Left();
+  if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
+}
+
+/// Runs the callback that waits, or sees that all is over.
+bool Errand::serve(std::unique_lock<std::mutex>& lock) {
+  while (callback_ != nullptr) {
+    lock.unlock();
+    std::exception_ptr thrown;
+    const auto before = std::exchange(acted_for, thread_.get_id());
+    try {
+      (*callback_)();
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    acted_for = before;
+    lock.lock();
+    thrown_ = std::move(thrown);
+    callback_ = nullptr;
+    changed_.notify_all();
+    if (thrown_) changed_.wait(lock, [this] { return is_over_ || callback_ != nullptr; });  // it unwinds
+  }
+  if (is_over_ && thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
+  return is_over_;
+}
+
+bool Errand::poll(const Waker& wake) {
+  std::unique_lock lock(mutex_);
+  if (serve(lock)) return true;
+  wake_ = wake;
+  return false;
+}
+
+bool Errand::wait_until(TimePoint until) {
+  if (!thread_.joinable()) {
+    body_(*this, patience_);
+    return true;
+  }
+  std::unique_lock lock(mutex_);
+  wake_ = nullptr;
+  while (!serve(lock)) {
+    const auto is_due = [this] { return callback_ != nullptr || is_over_; };
+    if (until == TimePoint::max()) {
+      changed_.wait(lock, is_due);
+    } else if (!changed_.wait_until(lock, until, is_due)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace remsh

@@ -1,0 +1,169 @@
+#include "master/request.hpp"
+
+#include "base/text.hpp"
+#include "base/throw_failure.hpp"
+
+#include <algorithm>
+#include <array>
+#include <system_error>
+
+namespace remsh {
+
+namespace {
+
+constexpr std::size_t max_request = std::size_t{1024} * 1024;  // a box, docs/protocol.md section 9
+constexpr std::size_t max_fields = 1024;
+constexpr std::size_t envelope = 512;  // what rpc adds at most: _command, _ask, op, flags, lengths
+constexpr std::size_t envelope_fields = 8;
+
+/// Bytes for a sentence: escaped, and with the middle left out where they are long.
+std::string shown(BytesView bytes) {
+  constexpr std::size_t head = 48;
+  constexpr std::size_t tail = 32;
+  if (bytes.size() <= head + tail) return "'" + escaped(bytes) + "'";
+  return "'" + escaped(bytes.substr(0, head)) + "..." + escaped(bytes.substr(bytes.size() - tail)) + "'";
+}
+
+template <class Exception>
+[[noreturn]] void raise(const Failure& failure, std::string slave, std::string operation) {
+  const std::error_code os = failure.os != 0 ? std::error_code(failure.os, std::generic_category()) : std::error_code();
+  throw Exception(failure.code, std::move(slave), std::move(operation), failure.message, os);
+}
+
+}  // namespace
+
+void Request::check(std::string_view key, BytesView value) {
+  if (value.empty()) refuse(Errc::invalid_argument, "the " + std::string(key) + " is empty");
+  check_text(key, value);
+}
+
+void Request::check_text(std::string_view key, BytesView value) {
+  if (value.find('\0') != BytesView::npos) {
+    refuse(Errc::invalid_argument, "the " + std::string(key) + " contains a zero byte");
+  }
+  count(key.size(), value.size());
+}
+
+void Request::check_mode(std::optional<std::uint32_t> mode) const {
+  if (mode && *mode > 07777) refuse(Errc::invalid_argument, "a mode has at most the bits 07777");
+}
+
+/// Counts a value of the request, as it will be cut into fields; refuses what cannot be sent.
+void Request::count(std::size_t key, std::size_t value) {
+  const std::size_t parts = value / Box::max_value + 1;
+  fields_ += parts;
+  if (value < max_request) bytes_ += value + parts * (4 + key + sizeof("~0000"));
+  if (value >= max_request || envelope + bytes_ > max_request || envelope_fields + fields_ > max_fields) {
+    refuse(Errc::too_large,
+           "the arguments do not fit into one call, which takes 1 MiB in 1,024 values of 64 KiB: pass long data in a "
+           "file, with send()");
+  }
+}
+
+void Request::check_execute(const std::vector<Bytes>& args, const ExecuteOptions& options) {
+  const auto exclude = [this](bool both, const char* what) {
+    if (both) refuse(Errc::invalid_argument, std::string(what) + " exclude each other");
+  };
+  exclude(options.discard_stdout && options.stdout_cb, "discard_stdout and stdout_cb");
+  exclude(options.discard_stderr && options.stderr_cb, "discard_stderr and stderr_cb");
+  exclude(options.merge_stderr && options.stderr_cb, "merge_stderr and stderr_cb");
+  exclude(options.merge_stderr && options.discard_stderr, "merge_stderr and discard_stderr");
+  if (options.timeout.count() < 0) refuse(Errc::invalid_argument, "the timeout is negative");
+  if (options.kill_after.count() < 0) refuse(Errc::invalid_argument, "kill_after is negative");
+
+  if (args.empty()) refuse(Errc::invalid_argument, "the command has no arguments, not even a program");
+  if (args.front().empty()) refuse(Errc::invalid_argument, "the name of the program is empty");
+  std::size_t list = 0;
+  for (const Bytes& arg : args) {
+    if (arg.find('\0') != Bytes::npos) refuse(Errc::invalid_argument, "an argument contains a zero byte");
+    list += arg.size() + 1;
+  }
+  count(sizeof("args"), list);
+
+  list = 0;
+  for (const auto& [name, value] : options.env) {
+    if (name.empty() || name.find('=') != Bytes::npos || name.find('\0') != Bytes::npos) {
+      refuse(Errc::invalid_argument,
+             shown(name) + " cannot be the name of an environment variable: empty, or with '=' or a zero byte");
+    }
+    if (value && value->find('\0') != Bytes::npos) {
+      refuse(Errc::invalid_argument, "the environment variable " + shown(name) + " contains a zero byte");
+    }
+    list += name.size() + 2 + (value ? value->size() : 0);
+  }
+  count(sizeof("unset"), list);
+  check_text("cwd", options.cwd);
+}
+
+/// docs/protocol.md section 7, the last row.
+void Request::check_call(const std::string& name, const Box& arguments) {
+  constexpr std::array<std::string_view, 19> ours{"cancel", "copy",    "credit", "data",    "end",   "execute", "fetch",
+                                                  "getenv", "goodbye", "hello",  "info",    "mkdir", "ping",    "prove",
+                                                  "remove", "rename",  "send",   "set_cwd", "stat"};
+  const auto is_word = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  if (name.empty() || name.size() > 64 || !is_word(name.front()) ||
+      !std::all_of(name.begin(), name.end(), [&](char c) { return is_word(c) || c == '_' || c == '-'; })) {
+    refuse(Errc::invalid_argument,
+           shown(name) + " cannot be the name of an operation, which is [a-z0-9][a-z0-9_-]{0,63}");
+  }
+  if (std::find(ours.begin(), ours.end(), name) != ours.end()) {
+    refuse(Errc::invalid_argument, "'" + name + "' is a word of the protocol itself, not an operation of yours");
+  }
+  for (const auto& [key, value] : arguments) {
+    if (key.starts_with('_') || key == "op" || key.find('~') != Bytes::npos) {
+      refuse(Errc::invalid_argument,
+             "the key " + shown(key) + " cannot be an argument: it begins with '_', contains '~' or is 'op'");
+    }
+    if (value.size() > Box::max_value && key.size() + sizeof("0000") > Box::max_key) {
+      refuse(Errc::invalid_argument, "the key " + shown(key) + " is too long for a value of over 65535 bytes");
+    }
+    count(key.size(), value.size());
+  }
+}
+
+void Request::fail(const Failure& failure, const std::stop_token& stop) const {
+  switch (failure.code) {
+    case Errc::timeout:
+    case Errc::connection_lost:
+    case Errc::auth_failed:
+    case Errc::protocol_error:
+    case Errc::local_os_error: throw_failure(failure, slave(), operation());
+    case Errc::cancelled:
+      // Without our own stop it was the slave that stopped it, for a reason that it gives.
+      if (stop.stop_requested()) throw_failure(failure, slave(), operation());
+      break;
+    case Errc::os_error:
+    case Errc::invalid_argument:
+    case Errc::too_large:
+    case Errc::unsupported:
+    case Errc::busy:
+    case Errc::remote_failure:
+    case Errc::refused:
+    case Errc::in_use: break;
+  }
+  raise<RemoteError>(failure, slave(), operation());
+}
+
+void Request::fail_cancelled() const {
+  throw_failure({Errc::cancelled, "cancelled by the caller", 0}, slave(), operation());
+}
+
+void Request::fail_locally(const Failure& failure, BytesView file) const {
+  Failure local = failure;
+  if (local.code == Errc::os_error) local.code = Errc::local_os_error;
+  local.message = "the local file " + shown(file) + ": " + failure.message;
+  raise<Error>(local, slave(), operation());
+}
+
+void Request::refuse(Errc code, std::string reason) const {
+  raise<Error>(Failure{code, std::move(reason)}, slave(), operation());
+}
+
+std::string Request::operation() const {
+  std::string text(verb_);
+  if (!first_.empty()) text += " " + shown(first_);
+  if (!second_.empty()) text += " to " + shown(second_);
+  return text;
+}
+
+}  // namespace remsh

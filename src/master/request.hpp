@@ -1,0 +1,72 @@
+// Request: what a caller asks of a slave: checked, told in a sentence, and thrown for.
+#pragma once
+
+#include "base/result.hpp"
+#include "master/backend.hpp"
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/connection/box.hpp>
+#include <remsh/operations/execute.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace remsh {
+
+/// One operation that a caller asks for: knows how to call it in a sentence, checks its arguments before anything is
+/// sent, and decides which exception a Failure becomes. Costs nothing until something goes wrong. One thread at a time.
+class Request {
+ public:
+  /// `first` and `second` are its most telling arguments; they and the backend must outlive it.
+  Request(const Backend& slave, std::string_view verb, BytesView first = {}, BytesView second = {})
+      : slave_(slave), verb_(verb), first_(first), second_(second) {}
+
+  /// A path, or another argument that must not be empty or contain a zero byte.
+  void check(std::string_view key, BytesView value);
+
+  /// An argument that must not contain a zero byte.
+  void check_text(std::string_view key, BytesView value);
+
+  void check_mode(std::optional<std::uint32_t> mode) const;
+  void check_execute(const std::vector<Bytes>& args, const ExecuteOptions& options);
+  void check_call(const std::string& name, const Box& arguments);
+
+  template <class T>
+  T value_of(Result<T> result, const std::stop_token& stop) const {
+    if (!result.ok()) fail(result.failure(), stop);
+    if constexpr (!std::is_void_v<T>) return std::move(result).value();
+  }
+
+  /// Throws what the slave or the connection has said.
+  [[noreturn]] void fail(const Failure& failure, const std::stop_token& stop) const;
+
+  /// Throws that the caller has cancelled it.
+  [[noreturn]] void fail_cancelled() const;
+
+  /// Throws what our own system has said of a file of ours.
+  [[noreturn]] void fail_locally(const Failure& failure, BytesView file) const;
+
+  /// Throws a reason of our own.
+  [[noreturn]] void refuse(Errc code, std::string reason) const;
+
+ private:
+  void count(std::size_t key, std::size_t value);
+  [[nodiscard]] std::string slave() const { return std::string(slave_.name()); }
+  [[nodiscard]] std::string operation() const;
+
+  const Backend& slave_;
+  std::string_view verb_;
+  BytesView first_;
+  BytesView second_;
+  std::size_t bytes_ = 0;   // of the arguments, as they will be sent
+  std::size_t fields_ = 0;  // and how many
+};
+
+}  // namespace remsh

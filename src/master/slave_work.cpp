@@ -1,0 +1,184 @@
+#include "master/slave_work.hpp"
+
+#include <fcntl.h>
+
+#include <cstring>
+#include <span>
+#include <variant>
+
+namespace remsh {
+
+namespace {
+
+constexpr std::uint32_t permission_bits = 0777;
+
+/// What a slave may say of a file that it gives us: not that others of this host may change it.
+constexpr std::uint32_t fetched_permission_bits = 0755;
+
+/// Gives bytes that live somewhere else, piece by piece.
+InputCallback input_from(BytesView bytes) {
+  return [bytes](std::span<char> buffer) mutable {
+    const std::size_t size = std::min(buffer.size(), bytes.size());
+    if (size > 0) std::memcpy(buffer.data(), bytes.data(), size);
+    bytes.remove_prefix(size);
+    return size;
+  };
+}
+
+/// A user's callback, held to what it was asked.
+InputCallback input_from(const InputCallback& callback, const Request& request) {
+  return [&callback, &request](std::span<char> buffer) {
+    const std::size_t size = callback(buffer);
+    if (size > buffer.size()) {
+      request.refuse(Errc::invalid_argument, "the input callback says that it gave more than there was room for");
+    }
+    return size;
+  };
+}
+
+}  // namespace
+
+// --- execute
+
+ExecuteWork::ExecuteWork(Backend& slave, const std::vector<Bytes>& args, const ExecuteOptions& options)
+    : SlaveWork(Request(slave, "execute", args.empty() ? BytesView() : BytesView(args.front())), options),
+      options_(options),
+      command_{args, &options} {
+  request_.check_execute(args, options);
+  if (const auto* bytes = std::get_if<Bytes>(&options.in)) {
+    streams_.input = input_from(*bytes);
+  } else if (const auto* callback = std::get_if<InputCallback>(&options.in); callback != nullptr && *callback) {
+    streams_.input = input_from(*callback, request_);
+  }
+  streams_.out = output_to(options.stdout_cb, options.discard_stdout, "stdout", out_);
+  streams_.err = output_to(options.stderr_cb, options.discard_stderr || options.merge_stderr, "stderr", err_);
+  started_ = slave.start_execute(command_, streams_, patience_);
+}
+
+/// What is done with one of the outputs: to a callback, into a string, or nothing.
+OutputCallback ExecuteWork::output_to(const OutputCallback& callback, bool discard, std::string_view stream,
+                                      Bytes& captured) {
+  if (discard) return {};
+  if (callback) return [&callback](BytesView bytes) { callback(bytes); };
+  return [this, &captured, stream](BytesView bytes) {
+    const std::size_t limit = options_.capture_limit;
+    if (bytes.size() > limit - captured.size()) {
+      request_.refuse(Errc::too_large, "more than " + std::to_string(limit) + " bytes of " + std::string(stream) +
+                                           ": raise capture_limit, or take it with " + std::string(stream) + "_cb");
+    }
+    captured.append(bytes);
+  };
+}
+
+ExecuteResult ExecuteWork::finish(Result<ExecuteResult> answer) {
+  ExecuteResult result = value_of(std::move(answer));
+  result.out = std::move(out_);
+  result.err = std::move(err_);
+  return result;
+}
+
+// --- send
+
+SendWork::SendWork(Backend& slave, const Source& source, const Bytes& to, const TransferOptions& options)
+    : SlaveWork(
+          Request(slave, "send",
+                  std::holds_alternative<std::string>(source.what()) ? BytesView(std::get<std::string>(source.what()))
+                                                                     : BytesView(),
+                  to),
+          options),
+      progress_(options.progress),
+      input_((request_.check("destination path", to), request_.check_mode(options.mode), input_of(source))),
+      counted_([this](std::span<char> buffer) {
+        const std::size_t size = input_(buffer);
+        progress_.advance(size);
+        return size;
+      }) {
+  started_ = slave.start_send(to, counted_, options.overwrite, options.mode.value_or(mode_), patience_);
+}
+
+InputCallback SendWork::input_of(const Source& source) {
+  if (const auto* path = std::get_if<std::string>(&source.what())) {
+    request_.check("source path", *path);
+    Result<OpenFile> opened = open_file(AT_FDCWD, *path);
+    if (!opened.ok()) request_.fail_locally(opened.failure(), *path);
+    file_ = std::move(opened).value();
+    progress_.set_total(file_.size);
+    mode_ = static_cast<std::uint32_t>(file_.mode) & permission_bits;
+    return [this, path](std::span<char> buffer) {
+      const Result<std::size_t> size = read_file(file_.fd.get(), buffer);
+      if (!size.ok()) request_.fail_locally(size.failure(), *path);
+      return size.value();
+    };
+  }
+  if (const auto* bytes = std::get_if<BytesView>(&source.what())) {
+    progress_.set_total(bytes->size());
+    return input_from(*bytes);
+  }
+  const auto& callback = std::get<InputCallback>(source.what());
+  if (!callback) request_.refuse(Errc::invalid_argument, "the source is an empty callback");
+  return input_from(callback, request_);
+}
+
+TransferResult SendWork::finish(Result<void> answer) {
+  value_of(std::move(answer));
+  progress_.finish();
+  return {progress_.done()};
+}
+
+// --- fetch
+
+FetchWork::FetchWork(Backend& slave, const Bytes& from, const Sink& sink, const TransferOptions& options)
+    : SlaveWork(Request(slave, "fetch", from), options),
+      sink_(sink),
+      options_(options),
+      progress_(options.progress),
+      write_((request_.check("path", from), request_.check_mode(options.mode), output_to(sink))),
+      size_([this](std::uint64_t total) {
+        require(total <= options_.max_bytes);
+        progress_.set_total(total);
+      }),
+      counted_([this](BytesView bytes) {
+        require(bytes.size() <= options_.max_bytes - progress_.done());
+        write_(bytes);
+        progress_.advance(bytes.size());
+      }) {
+  started_ = slave.start_fetch(from, size_, counted_, patience_);
+}
+
+OutputCallback FetchWork::output_to(const Sink& sink) {
+  if (const auto* path = std::get_if<std::string>(&sink.what())) {
+    request_.check("destination path", *path);
+    Result<NewFile> created = NewFile::create(AT_FDCWD, *path, options_.overwrite);
+    if (!created.ok()) request_.fail_locally(created.failure(), *path);
+    file_ = std::move(created).value();
+    return [this, path](BytesView bytes) {
+      const Result<void> written = file_->write(bytes);
+      if (!written.ok()) request_.fail_locally(written.failure(), *path);
+    };
+  }
+  if (std::holds_alternative<Bytes*>(sink.what())) return [this](BytesView bytes) { memory_.append(bytes); };
+  const auto& callback = std::get<OutputCallback>(sink.what());
+  if (!callback) request_.refuse(Errc::invalid_argument, "the sink is an empty callback");
+  return [&callback](BytesView bytes) { callback(bytes); };
+}
+
+void FetchWork::require(bool fits) const {
+  if (fits) return;
+  request_.refuse(Errc::too_large,
+                  "the file has more than the " + std::to_string(options_.max_bytes) + " bytes that max_bytes allows");
+}
+
+TransferResult FetchWork::finish(Result<FetchedFile> answer) {
+  const FetchedFile fetched = value_of(std::move(answer));
+  if (file_) {
+    const std::uint32_t mode = options_.mode.value_or(fetched.mode.value_or(0644) & fetched_permission_bits);
+    const Result<void> committed = file_->commit(static_cast<mode_t>(mode));
+    if (!committed.ok()) request_.fail_locally(committed.failure(), std::get<std::string>(sink_.what()));
+  } else if (auto* const* bytes = std::get_if<Bytes*>(&sink_.what())) {
+    **bytes = std::move(memory_);
+  }
+  progress_.finish();
+  return {progress_.done()};
+}
+
+}  // namespace remsh
