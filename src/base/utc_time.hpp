@@ -1,0 +1,17 @@
+// Moments as text, in UTC: "2027-01-31T00:00:00Z".
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace remsh {
+
+/// Takes that one form, for moments that exist, of the years 1970 to 2200.
+std::optional<std::chrono::system_clock::time_point> parse_utc_time(std::string_view text);
+
+/// In that form; parts of a second are left out.
+std::string to_utc_text(std::chrono::system_clock::time_point moment);
+
+}  // namespace remsh
