@@ -1,6 +1,7 @@
 // Everything for a program that manages slaves.
 #pragma once
 
+#include <remsh/auth/key_ring.hpp>
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/error.hpp>

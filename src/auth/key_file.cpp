@@ -1,0 +1,323 @@
+#include "auth/key_file.hpp"
+
+#include "base/text.hpp"
+#include "os/file.hpp"
+#include "os/unique_fd.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace remsh::auth {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::string_view first_line =
+    "# Keys of slaves, one on each line: NAME KEY [option...]. Whoever reads this file can be any of them.\n";
+
+std::string quoted(const std::string& path) { return "'" + escaped(path) + "'"; }
+
+Failure unsafe(std::string what) { return {Errc::invalid_argument, std::move(what), 0}; }
+
+Failure system_failure(int error, const std::string& path) {
+  return {Errc::local_os_error, quoted(path) + ": " + std::generic_category().message(error), error};
+}
+
+/// Failures of os/file.hpp name what was tried, but not the file.
+Failure with_path(const Failure& failure, const std::string& path) {
+  return {Errc::local_os_error, quoted(path) + ": " + failure.message, failure.os};
+}
+
+std::string octal(mode_t mode) {
+  std::array<char, 16> text{};
+  std::snprintf(text.data(), text.size(), "%04o", static_cast<unsigned>(mode & 07777U));
+  return text.data();
+}
+
+bool is_ours(const struct stat& what) noexcept { return what.st_uid == ::geteuid() || what.st_uid == 0; }
+
+FileStamp stamp_of(const struct stat& what) noexcept {
+#if defined(__APPLE__)
+  const timespec& modified = what.st_mtimespec;
+  const timespec& changed = what.st_ctimespec;
+#else
+  const timespec& modified = what.st_mtim;
+  const timespec& changed = what.st_ctim;
+#endif
+  constexpr std::int64_t second = 1'000'000'000;
+  return {what.st_dev, what.st_ino, what.st_size, modified.tv_sec * second + modified.tv_nsec,
+          changed.tv_sec * second + changed.tv_nsec};
+}
+
+/// Whoever can write to a directory can put another file in the place of ours, unless it is sticky: then only who owns
+/// the file or the directory can.
+Result<void> check_directory(int directory, const std::string& path) {
+  struct stat what {};
+  if (::fstat(directory, &what) != 0) return system_failure(errno, path);
+  if (!is_ours(what)) {
+    return unsafe("the directory of " + quoted(path) + " belongs to user " + std::to_string(what.st_uid) +
+                  ", who can replace the file: keep it in a directory of your own");
+  }
+  if ((what.st_mode & 022U) != 0 && (what.st_mode & S_ISVTX) == 0) {
+    return unsafe("others can write to the directory of " + quoted(path) + " (mode " + octal(what.st_mode) +
+                  ") and replace the file: chmod go-w that directory");
+  }
+  return {};
+}
+
+Result<void> check_file(const struct stat& what, const std::string& path) {
+  if (!S_ISREG(what.st_mode)) return unsafe(quoted(path) + " is no regular file: give a file of keys");
+  if (!is_ours(what)) {
+    return unsafe(quoted(path) + " belongs to user " + std::to_string(what.st_uid) + ", neither to the user of this " +
+                  "program nor to root: chown " + std::to_string(::geteuid()) + " " + quoted(path));
+  }
+  if ((what.st_mode & 077U) != 0) {
+    return unsafe("others than its owner can get at the keys in " + quoted(path) + " (mode " + octal(what.st_mode) +
+                  "): chmod 600 " + quoted(path) + ", and make new keys if somebody may have read it");
+  }
+  if (what.st_size > static_cast<off_t>(max_key_file)) {
+    return unsafe(quoted(path) + " has more than 4 MiB: give a file of keys");
+  }
+  return {};
+}
+
+/// A key file that is as safe as it should be, and where it is.
+struct SafeFile {
+  OpenParent parent;
+  UniqueFd fd;
+  struct stat what {};
+};
+
+Result<OpenParent> safe_parent(const std::string& path) {
+  auto parent = open_parent(AT_FDCWD, path);
+  if (!parent) return with_path(parent.failure(), path);
+  if (parent->slash || parent->name.empty() || parent->name == "." || parent->name == "..") {
+    return unsafe(quoted(path) + " is a directory: give a file of keys");
+  }
+  if (auto checked = check_directory(parent->directory.get(), path); !checked) return std::move(checked).failure();
+  return parent;
+}
+
+Result<SafeFile> open_safely(const std::string& path) {
+  auto parent = safe_parent(path);
+  if (!parent) return std::move(parent).failure();
+  SafeFile file;
+  file.parent = *std::move(parent);
+  // Not blocking: a fifo would, and is to be seen for what it is.
+  constexpr int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  file.fd.reset(::openat(file.parent.directory.get(), file.parent.name.c_str(), flags));
+  if (!file.fd) {
+    const int error = errno;
+    struct stat link {};
+    if (::fstatat(file.parent.directory.get(), file.parent.name.c_str(), &link, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISLNK(link.st_mode)) {
+      return unsafe(quoted(path) + " is a symbolic link: give the file that it leads to");
+    }
+    if (error == ENOENT) {
+      Failure missing = system_failure(error, path);
+      missing.message += ": 'remsh-slave keygen add NAME' makes keys";
+      return missing;
+    }
+    if (error == ENXIO) return unsafe(quoted(path) + " is no regular file: give a file of keys");
+    return system_failure(error, path);
+  }
+  if (::fstat(file.fd.get(), &file.what) != 0) return system_failure(errno, path);
+  if (auto checked = check_file(file.what, path); !checked) return std::move(checked).failure();
+  return file;
+}
+
+Result<SecretText> read_text(const SafeFile& file, const std::string& path) {
+  const auto size = static_cast<std::size_t>(file.what.st_size);
+  SecretText text;
+  while (text.view().size() <= size) {  // one more would be seen, and the text never moves
+    auto count = read_file(file.fd.get(), text.grow(size + 1 - text.view().size()));
+    if (!count) return with_path(count.failure(), path);
+    if (*count == 0) break;
+    text.added(*count);
+  }
+  struct stat after {};
+  if (::fstat(file.fd.get(), &after) != 0) return system_failure(errno, path);
+  if (stamp_of(after) != stamp_of(file.what)) {
+    return Failure{Errc::busy, quoted(path) + " changes while it is read: try again", 0};
+  }
+  return text;
+}
+
+std::vector<KeyLine> keys_of(const std::vector<KeyRow>& rows) {
+  std::vector<KeyLine> lines;
+  for (const KeyRow& row : rows) {
+    if (row.key) lines.push_back(*row.key);
+  }
+  return lines;
+}
+
+/// The lock is on the file itself, which goes when it is replaced: who waited for it looks again under the name.
+Result<SafeFile> open_locked(const std::string& path) {
+  constexpr milliseconds patience(5000);
+  constexpr milliseconds between(20);
+  for (milliseconds waited(0);; waited += between) {
+    auto file = open_safely(path);
+    if (!file) return file;
+    if (::flock(file->fd.get(), LOCK_EX | LOCK_NB) == 0) {
+      struct stat there {};
+      const bool is_there =
+          ::fstatat(file->parent.directory.get(), file->parent.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+          there.st_dev == file->what.st_dev && there.st_ino == file->what.st_ino;
+      // Written in place meanwhile, its size is another one.
+      if (is_there && ::fstat(file->fd.get(), &file->what) == 0) return file;
+    } else if (errno != EWOULDBLOCK && errno != EINTR) {
+      return system_failure(errno, path);
+    }
+    if (waited >= patience) {
+      return Failure{Errc::busy, quoted(path) + " is locked by another process: try again when that has ended", 0};
+    }
+    std::this_thread::sleep_for(between);
+  }
+}
+
+/// A file in the place of another, or of none, for good.
+Result<void> write_durably(const OpenParent& parent, std::string_view text, mode_t mode, bool overwrite,
+                           const std::string& path) {
+  const auto failed = [&path](Failure failure) {
+    failure = with_path(failure, path);
+    if (failure.os == EEXIST) failure.code = Errc::in_use;
+    return failure;
+  };
+  auto file = NewFile::create(parent.directory.get(), parent.name, overwrite);
+  if (!file) return failed(file.failure());
+  if (auto written = file->write(text); !written) return failed(written.failure());
+  if (::fsync(file->descriptor()) != 0) return system_failure(errno, path);
+  if (auto committed = file->commit(mode); !committed) return failed(committed.failure());
+  const UniqueFd directory(::openat(parent.directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return system_failure(errno, path);
+  // Some file systems have no such thing for directories.
+  if (::fsync(directory.get()) != 0 && errno != EINVAL && errno != ENOTSUP) return system_failure(errno, path);
+  return {};
+}
+
+/// Removes invitations that nobody can take up any more, as far as new keys need their place: those that are taken up
+/// now come last, as they tell who comes with them again that they are used.
+void make_room(KeyFileChange& change, const std::vector<KeyLine>& lines, WallTime now) {
+  for (const KeyLine& added : change.added) {
+    const auto is_of_name = [&added](const KeyLine& line) { return line.name == added.name; };
+    auto wanted = std::count_if(change.added.begin(), change.added.end(), is_of_name);
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      if (is_of_name(lines[i]) && !change.removed.contains(i)) ++wanted;
+    }
+    const auto remove = [&](auto&& is_spent) {
+      for (std::size_t i = 0; i < lines.size() && wanted > static_cast<std::ptrdiff_t>(max_keys_of_name); ++i) {
+        if (is_of_name(lines[i]) && is_spent(i) && change.removed.insert(i).second) --wanted;
+      }
+    };
+    remove([&](std::size_t i) {
+      return lines[i].terms.is_invitation && (lines[i].used || *lines[i].terms.expires <= now);
+    });
+    remove([&](std::size_t i) { return change.used.contains(i); });
+  }
+}
+
+SecretText changed_text(const std::vector<KeyRow>& rows, const KeyFileChange& change, WallTime now) {
+  SecretText text;
+  std::size_t number = 0;
+  for (const KeyRow& row : rows) {
+    if (!row.key) {
+      text += row.text;
+      continue;
+    }
+    const std::size_t key = number++;
+    if (change.removed.contains(key)) continue;
+    if (change.used.contains(key)) {
+      KeyLine used = *row.key;
+      used.used = now;
+      write_key_line(text, used);
+    } else {
+      text += row.text;
+    }
+  }
+  for (const KeyLine& line : change.added) write_key_line(text, line);
+  return text;
+}
+
+}  // namespace
+
+Result<FileStamp> key_file_stamp(const std::string& path) {
+  struct stat what {};
+  if (::lstat(path.c_str(), &what) != 0) return system_failure(errno, path);
+  return stamp_of(what);
+}
+
+Result<KeyFileContent> read_key_file(const std::string& path) {
+  auto file = open_safely(path);
+  if (!file) return std::move(file).failure();
+  auto text = read_text(*file, path);
+  if (!text) return std::move(text).failure();
+  auto rows = parse_key_file(text->view(), path);
+  if (!rows) return std::move(rows).failure();
+  return KeyFileContent{keys_of(*rows), stamp_of(file->what)};
+}
+
+Result<KeyLine> read_own_key(const std::string& path) {
+  auto file = open_safely(path);
+  if (!file) return std::move(file).failure();
+  auto text = read_text(*file, path);
+  if (!text) return std::move(text).failure();
+  return parse_own_key(text->view(), path);
+}
+
+Result<void> write_own_key(const std::string& path, const std::string& name, const Secret& key, bool overwrite) {
+  auto line = make_key_line(name, key);
+  if (!line) return std::move(line).failure();
+  auto parent = safe_parent(path);
+  if (!parent) return std::move(parent).failure();
+  SecretText text;
+  write_key_line(text, *line);
+  return write_durably(*parent, text.view(), 0600, overwrite, path);
+}
+
+void remove_own_key(const std::string& path) noexcept { ::unlink(path.c_str()); }
+
+Result<void> change_key_file(const std::string& path, bool may_create, WallTime now, const KeyFileEditor& editor) {
+  for (;;) {
+    auto file = open_locked(path);
+    const bool is_new = !file && file.failure().os == ENOENT && may_create;
+    if (!file && !is_new) return std::move(file).failure();
+    SecretText text;
+    if (is_new) {
+      text += first_line;
+    } else {
+      auto read = read_text(*file, path);
+      if (!read) return std::move(read).failure();
+      text = *std::move(read);
+    }
+    auto rows = parse_key_file(text.view(), path);
+    if (!rows) return std::move(rows).failure();
+    const std::vector<KeyLine> lines = keys_of(*rows);
+    auto change = editor(lines);
+    if (!change) return std::move(change).failure();
+    make_room(*change, lines, now);
+    const SecretText changed = changed_text(*rows, *change, now);
+    if (auto parsed = parse_key_file(changed.view(), path); !parsed) return std::move(parsed).failure();
+    if (changed.view().size() > max_key_file) return unsafe(quoted(path) + " is full: it may have 4 MiB");
+
+    if (!is_new) return write_durably(file->parent, changed.view(), file->what.st_mode & 0700U, true, path);
+    auto parent = safe_parent(path);
+    if (!parent) return std::move(parent).failure();
+    auto written = write_durably(*parent, changed.view(), 0600, false, path);
+    if (written || written.failure().code != Errc::in_use) return written;
+    // Somebody else made it first: change that one.
+  }
+}
+
+}  // namespace remsh::auth

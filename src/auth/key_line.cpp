@@ -1,0 +1,237 @@
+#include "auth/key_line.hpp"
+
+#include "auth/derive.hpp"
+#include "auth/handshake.hpp"
+#include "base/text.hpp"
+#include "base/utc_time.hpp"
+#include "base/wipe.hpp"
+#include "transport/network.hpp"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+namespace remsh::auth {
+
+namespace {
+
+constexpr std::string_view label_prefix = "label.";
+constexpr std::size_t max_label = 256;
+
+Failure wrong(std::string what) { return {Errc::invalid_argument, std::move(what), 0}; }
+
+/// A word for a sentence, where it has only such characters that no part of a key looks like it.
+std::string shown(std::string_view word, std::string_view characters) {
+  constexpr std::size_t longest = 50;
+  const bool is_harmless =
+      !word.empty() && word.size() <= longest && word.find_first_not_of(characters) == std::string_view::npos;
+  return is_harmless ? "'" + std::string(word) + "'" : "(not shown, as it may be a part of a key)";
+}
+
+constexpr std::string_view of_options = "abcdefghijklmnopqrstuvwxyz._-";
+constexpr std::string_view of_networks = "0123456789abcdefABCDEF.:/";
+
+/// Takes a word and the spaces around it away.
+std::string_view take_word(std::string_view& text) {
+  constexpr std::string_view spaces = " \t";
+  text.remove_prefix(std::min(text.find_first_not_of(spaces), text.size()));
+  const std::string_view word = text.substr(0, text.find_first_of(spaces));
+  text.remove_prefix(word.size());
+  text.remove_prefix(std::min(text.find_first_not_of(spaces), text.size()));
+  return word;
+}
+
+bool is_label_value(std::string_view value) {
+  return !value.empty() && value.size() <= max_label && value.find(' ') == std::string_view::npos &&
+         without_controls(value) == value;
+}
+
+Result<void> check_terms(const KeyTerms& terms) {
+  if (terms.networks.size() > max_key_networks) return wrong("a key has at most 64 networks");
+  for (const std::string& network : terms.networks) {
+    if (!Network::parse(network)) {
+      return wrong("the network " + shown(network, of_networks) +
+                   " is none: give an address, or the first of a range with its prefix, as 10.0.0.0/8 or fd00::/8");
+    }
+  }
+  if (terms.expires && parse_utc_time(to_utc_text(*terms.expires)) == std::nullopt) {
+    return wrong("a key expires between the years 1970 and 2200");
+  }
+  if (terms.labels.size() > max_key_labels) return wrong("a key has at most 32 labels");
+  for (const auto& [key, value] : terms.labels) {
+    if (!is_slave_name(key)) return wrong("the name of a label is 1 to 64 of A-Z a-z 0-9 . _ -");
+    if (!is_label_value(value)) return wrong("the value of a label is 1 to 256 bytes of UTF-8 without spaces");
+  }
+  if (terms.is_invitation && !terms.expires) return wrong("an invitation needs a time when it expires");
+  return {};
+}
+
+Result<void> take_option(std::string_view word, KeyLine& line) {
+  const std::size_t equals = word.find('=');
+  const std::string_view option = word.substr(0, equals);
+  const bool has_value = equals != std::string_view::npos;
+  const std::string_view value = has_value ? word.substr(equals + 1) : std::string_view();
+  const auto twice = [&] { return wrong("the option " + shown(option, of_options) + " is given twice"); };
+  const auto take_time = [&](std::optional<WallTime>& into) -> Result<void> {
+    if (into) return twice();
+    into = parse_utc_time(value);
+    if (into) return {};
+    return wrong("the option '" + std::string(option) + "' wants a time in UTC, as 2027-01-31T00:00:00Z");
+  };
+  if (option == "invite" && !has_value) {
+    if (line.terms.is_invitation) return twice();
+    line.terms.is_invitation = true;
+  } else if (option == "expires") {
+    return take_time(line.terms.expires);
+  } else if (option == "used") {
+    return take_time(line.used);
+  } else if (option == "networks") {
+    if (!line.terms.networks.empty()) return twice();
+    for (std::size_t at = 0; at <= value.size();) {
+      const std::size_t end = std::min(value.find(',', at), value.size());
+      line.terms.networks.emplace_back(value.substr(at, end - at));
+      at = end + 1;
+    }
+  } else if (option.starts_with(label_prefix) && has_value) {
+    const std::string_view key = option.substr(label_prefix.size());
+    if (!line.terms.labels.emplace(key, value).second) return wrong("a label is given twice");
+  } else {
+    return wrong("unknown option " + shown(option, of_options) +
+                 ": there are networks=, expires=, label.KEY=, invite and used=");
+  }
+  return {};
+}
+
+/// Beside each key the number of its line; sorted so that equal keys are neighbours.
+using KeyOrder = std::vector<std::pair<BytesView, std::size_t>>;
+
+Result<void> check_together(const std::vector<KeyRow>& rows, const std::string& file) {
+  const auto at = [&file](std::size_t row) { return file + ":" + std::to_string(row + 1) + ": "; };
+  KeyOrder order;
+  std::map<std::string_view, std::vector<std::size_t>> of_name;
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    if (!rows[row].key) continue;
+    const KeyLine& line = *rows[row].key;
+    order.emplace_back(line.key.bytes(), row);
+    std::vector<std::size_t>& others = of_name[line.name];
+    if (others.size() == max_keys_of_name) {
+      return wrong(at(row) + "'" + line.name + "' has more than four keys: remove one");
+    }
+    for (const std::size_t other : others) {
+      if (rows[other].key->kid == line.kid && rows[other].key->key != line.key) {
+        return wrong(at(row) + "two keys of '" + line.name + "' have the same key id " + line.kid +
+                     ", by chance: make another");
+      }
+    }
+    others.push_back(row);
+  }
+  std::sort(order.begin(), order.end());
+  const auto same =
+      std::adjacent_find(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first == b.first; });
+  if (same == order.end()) return {};
+  const std::size_t first = same->second;
+  const std::size_t second = std::next(same)->second;
+  return wrong(at(second) + "the key " + rows[second].key->kid + " is in line " + std::to_string(first + 1) +
+               " already: each slave has a key of its own, so remove the line or make another key");
+}
+
+}  // namespace
+
+Result<KeyLine> make_key_line(std::string name, const Secret& key, KeyTerms terms) {
+  if (!is_slave_name(name))
+    return wrong("the name of a slave is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or a digit");
+  if (auto checked = check_terms(terms); !checked) return std::move(checked).failure();
+  return KeyLine{std::move(name), key, std::move(terms), std::nullopt, kid(key)};
+}
+
+Result<std::optional<KeyLine>> parse_key_line(std::string_view text) {
+  if (text.ends_with('\r')) text.remove_suffix(1);
+  if (text.size() > max_key_line) return wrong("the line is too long");
+  const std::string_view name = take_word(text);
+  if (name.empty() || name.front() == '#') return std::optional<KeyLine>();
+  if (!is_slave_name(name)) {
+    return wrong(
+        "the first word is no name of a slave, which is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or a "
+        "digit");
+  }
+  const std::string_view word = take_word(text);
+  const std::optional<Secret> key = Secret::from_base64(word);
+  if (!key) {
+    return wrong(
+        "the second word is no key, which is 32 random bytes in base64, 44 characters: "
+        "'remsh-slave keygen add NAME' makes one");
+  }
+  KeyLine line{std::string(name), *key, {}, {}, {}};
+  while (!text.empty()) {
+    if (auto taken = take_option(take_word(text), line); !taken) return std::move(taken).failure();
+  }
+  if (line.used && !line.terms.is_invitation) return wrong("the option 'used' is for invitations");
+  if (auto checked = check_terms(line.terms); !checked) return std::move(checked).failure();
+  line.kid = kid(line.key);
+  return std::optional<KeyLine>(std::move(line));
+}
+
+void write_key_line(SecretText& to, const KeyLine& line) {
+  to += line.name;
+  to += " ";
+  std::string key = line.key.to_base64();
+  to += key;
+  wipe(key);
+  to += key_options(line);
+  to += "\n";
+}
+
+std::string key_options(const KeyLine& line) {
+  std::string text;
+  for (const std::string& network : line.terms.networks) text += (text.empty() ? " networks=" : ",") + network;
+  if (line.terms.expires) text += " expires=" + to_utc_text(*line.terms.expires);
+  if (line.terms.is_invitation) text += " invite";
+  if (line.used) text += " used=" + to_utc_text(*line.used);
+  for (const auto& [key, value] : line.terms.labels) text.append(" ").append(label_prefix) += key + "=" + value;
+  return text;
+}
+
+Result<std::vector<KeyRow>> parse_key_file(std::string_view text, std::string_view path) {
+  const std::string file = escaped(path);
+  // Both are how a file looks while somebody writes it in place.
+  if (text.empty()) {
+    return wrong(file +
+                 ": the file is empty: 'remsh-slave keygen add NAME' adds a key; where no slave is to get in, "
+                 "leave a comment in it, a line that begins with #");
+  }
+  std::vector<KeyRow> rows;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::string where = file + ":" + std::to_string(rows.size() + 1) + ": ";
+    const std::size_t end = text.find('\n', at);
+    if (end == std::string_view::npos) return wrong(where + "the last line has no end: add a newline");
+    auto line = parse_key_line(text.substr(at, end - at));
+    if (!line) return wrong(where + line.failure().message);
+    rows.push_back({text.substr(at, end + 1 - at), *std::move(line)});
+    at = end + 1;
+  }
+  if (auto checked = check_together(rows, file); !checked) return std::move(checked).failure();
+  return rows;
+}
+
+Result<KeyLine> parse_own_key(std::string_view text, std::string_view path) {
+  const std::string file = escaped(path);
+  std::optional<KeyLine> own;
+  std::size_t number = 1;
+  for (std::size_t at = 0; at < text.size(); ++number) {
+    const std::string where = file + ":" + std::to_string(number) + ": ";
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    auto line = parse_key_line(text.substr(at, end - at));
+    if (!line) return wrong(where + line.failure().message);
+    at = end + 1;
+    if (!*line) continue;
+    if (own) return wrong(where + "a slave has one key: leave one line `NAME KEY`");
+    own = *std::move(line);
+    if (own->terms != KeyTerms()) {
+      return wrong(where + "options are for the master's key file: leave `NAME KEY` here");
+    }
+  }
+  if (!own) return wrong(file + ": no key is in it: it is to have one line, `NAME KEY`");
+  return *std::move(own);
+}
+
+}  // namespace remsh::auth

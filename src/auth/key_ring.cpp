@@ -1,0 +1,77 @@
+#include <remsh/auth/key_ring.hpp>
+
+#include "auth/key_store.hpp"
+#include "base/throw_failure.hpp"
+#include "base/wipe.hpp"
+#include "os/random.hpp"
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+namespace remsh {
+
+Secret make_key() {
+  std::array<char, Secret::size> bytes{};
+  random_bytes(bytes);
+  Secret key = *Secret::from_bytes({bytes.data(), bytes.size()});
+  wipe(bytes);
+  return key;
+}
+
+KeyRegistration::KeyRegistration(std::weak_ptr<auth::KeyStore> store, std::uint64_t number) noexcept
+    : store_(std::move(store)), number_(number) {}
+
+KeyRegistration::KeyRegistration(KeyRegistration&& other) noexcept
+    : store_(std::move(other.store_)), number_(std::exchange(other.number_, 0)) {}
+
+KeyRegistration& KeyRegistration::operator=(KeyRegistration&& other) noexcept {
+  if (this != &other) {
+    drop();
+    store_ = std::move(other.store_);
+    number_ = std::exchange(other.number_, 0);
+  }
+  return *this;
+}
+
+KeyRegistration::~KeyRegistration() { drop(); }
+
+void KeyRegistration::drop() noexcept {
+  const std::uint64_t number = std::exchange(number_, 0);
+  if (const auto store = store_.lock(); store != nullptr && number != 0) store->drop(number);
+  store_.reset();
+}
+
+void KeyRegistration::change(const Secret* key, const KeyTerms* terms) {
+  Result<void> changed = Failure{Errc::invalid_argument, "the registration has ended, or its key ring has", 0};
+  if (const auto store = store_.lock()) changed = store->change(number_, key, terms);
+  if (!changed) throw_failure(changed.failure(), {}, "update a key");
+}
+
+void KeyRegistration::update(const Secret& key) { change(&key, nullptr); }
+void KeyRegistration::update(const KeyTerms& terms) { change(nullptr, &terms); }
+void KeyRegistration::update(const Secret& key, const KeyTerms& terms) { change(&key, &terms); }
+
+KeyRing::KeyRing() : store_(std::make_shared<auth::KeyStore>()) {}
+
+KeyRing::KeyRing(std::shared_ptr<auth::KeyStore> store) noexcept : store_(std::move(store)) {}
+
+KeyRegistration KeyRing::register_slave(std::string name, const Secret& key, KeyTerms terms) {
+  auto number = store_->add(std::move(name), key, std::move(terms));
+  if (!number) throw_failure(number.failure(), {}, "register a key");
+  return {store_, *number};
+}
+
+namespace {
+
+std::shared_ptr<auth::KeyStore> opened(std::string path) {
+  auto store = std::make_shared<auth::KeyStore>(std::move(path));
+  if (auto read = store->open(std::chrono::system_clock::now()); !read) throw_failure(read.failure(), {}, "read keys");
+  return store;
+}
+
+}  // namespace
+
+KeyFile::KeyFile(std::string path) : KeyRing(opened(std::move(path))) {}
+
+}  // namespace remsh

@@ -1,0 +1,372 @@
+#include "auth/key_store.hpp"
+
+#include "base/text.hpp"
+#include "base/utc_time.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <set>
+#include <utility>
+
+namespace remsh::auth {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A file that was written so shortly before may not be complete yet, where it is written in place.
+constexpr std::chrono::nanoseconds writing_time = 100ms;
+
+/// For so long the clock of a file system may stand still: two changes within it can have one stamp.
+constexpr std::chrono::nanoseconds settling_time = 2s;
+
+/// Since a moment in nanoseconds of 1970; below zero where it is to come.
+std::chrono::nanoseconds age(std::int64_t moment, WallTime now) {
+  return now.time_since_epoch() - std::chrono::nanoseconds(moment);
+}
+
+Failure invalid(std::string why) { return {Errc::invalid_argument, std::move(why), 0}; }
+
+/// The line that takes the place of an invitation.
+KeyLine enrolled_line(const KeyLine& token, KeyLine line) {
+  line.terms = {token.terms.networks, std::nullopt, token.terms.labels, false};
+  return line;
+}
+
+}  // namespace
+
+KeyStore::Entry KeyStore::entry_of(KeyLine line, std::uint64_t number) {
+  Entry entry{std::move(line), {}, number};
+  for (const std::string& network : entry.line.terms.networks) {
+    if (auto parsed = Network::parse(network)) entry.networks.push_back(*parsed);
+  }
+  return entry;
+}
+
+KeyStore::Table KeyStore::table_of(std::vector<KeyLine> lines) {
+  Table table;
+  for (KeyLine& line : lines) {
+    std::vector<Entry>& entries = table[line.name];
+    entries.push_back(entry_of(std::move(line)));
+  }
+  return table;
+}
+
+const KeyStore::Entry* KeyStore::find_in(const Table& table, std::string_view name, std::string_view kid) {
+  const auto entries = table.find(name);
+  if (entries == table.end()) return nullptr;
+  const auto found = std::find_if(entries->second.begin(), entries->second.end(),
+                                  [kid](const Entry& entry) { return entry.line.kid == kid; });
+  return found == entries->second.end() ? nullptr : &*found;
+}
+
+const KeyStore::Entry* KeyStore::find_anywhere(std::string_view name, std::string_view kid) const {
+  const Entry* entry = find_in(of_file_, name, kid);
+  return entry != nullptr ? entry : find_in(of_calls_, name, kid);
+}
+
+/// Empty where it counts.
+std::string KeyStore::why_not(const Entry& entry, const std::optional<IpAddress>& from, WallTime now) {
+  const KeyTerms& terms = entry.line.terms;
+  if (entry.line.used) return "token used, at " + to_utc_text(*entry.line.used);
+  if (terms.expires && *terms.expires <= now) return "line expired, at " + to_utc_text(*terms.expires);
+  const bool is_within = from && std::any_of(entry.networks.begin(), entry.networks.end(),
+                                             [&from](const Network& network) { return network.contains(*from); });
+  if (!terms.networks.empty() && !is_within) return "network not allowed";
+  return {};
+}
+
+std::string KeyStore::unknown(std::string_view name, std::string_view kid) const {
+  std::string kids;
+  for (const Table* table : {&of_file_, &of_calls_}) {
+    const auto entries = table->find(name);
+    if (entries == table->end()) continue;
+    for (const Entry& entry : entries->second) kids += (kids.empty() ? "" : " ") + entry.line.kid;
+  }
+  if (kids.empty()) return "unknown name";
+  constexpr std::size_t shown = 16;  // of what a peer may claim
+  return "unknown kid " + escaped(kid.substr(0, shown)) + " (the name has: " + kids + ")";
+}
+
+KeyStore::Found KeyStore::find(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
+                               WallTime now) const {
+  const std::scoped_lock lock(mutex_);
+  Found found;
+  const Entry* const entry = find_anywhere(name, kid);
+  found.reason = entry == nullptr ? unknown(name, kid) : why_not(*entry, from, now);
+  if (!found.reason.empty()) return found;
+  found.key = entry->line.key;
+  found.is_invitation = entry->line.terms.is_invitation;
+  found.labels = entry->line.terms.labels;
+  return found;
+}
+
+bool KeyStore::counts(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
+                      WallTime now) const {
+  const std::scoped_lock lock(mutex_);
+  const Entry* const entry = find_anywhere(name, kid);
+  return entry != nullptr && !entry->line.terms.is_invitation && why_not(*entry, from, now).empty();
+}
+
+bool KeyStore::has(std::string_view name) const {
+  const std::scoped_lock lock(mutex_);
+  return of_file_.contains(name) || of_calls_.contains(name);
+}
+
+std::uint64_t KeyStore::generation() const {
+  const std::scoped_lock lock(mutex_);
+  return generation_;
+}
+
+std::optional<WallTime> KeyStore::next_expiry(WallTime now) const {
+  const std::scoped_lock lock(mutex_);
+  std::optional<WallTime> next;
+  for (const Table* table : {&of_file_, &of_calls_}) {
+    for (const auto& [name, entries] : *table) {
+      for (const Entry& entry : entries) {
+        const auto& expires = entry.line.terms.expires;
+        if (expires && *expires > now && (!next || *expires < *next)) next = expires;
+      }
+    }
+  }
+  return next;
+}
+
+// Calls.
+
+/// Whether an entry may be there beside those of a table, of which an older form of it may be one.
+Result<void> KeyStore::check_beside(const Entry& entry, const Table& table, std::string_view where) {
+  for (const auto& [name, others] : table) {
+    for (const Entry& other : others) {
+      const bool is_itself = entry.number != 0 && other.number == entry.number;
+      if (is_itself || other.line.kid != entry.line.kid) continue;
+      if (other.line.key != entry.line.key && name != entry.line.name) continue;
+      std::string what = "the key " + entry.line.kid + " is " + std::string(where);
+      return Failure{Errc::in_use, what + " for '" + name + "': each slave has a key of its own, so make another", 0};
+    }
+  }
+  return {};
+}
+
+Result<void> KeyStore::check_new(const Entry& entry) const {
+  if (auto checked = check_beside(entry, of_file_, "in the key file already,"); !checked) return checked;
+  return check_beside(entry, of_calls_, "registered already,");
+}
+
+Result<std::uint64_t> KeyStore::add(std::string name, const Secret& key, KeyTerms terms) {
+  auto line = make_key_line(std::move(name), key, std::move(terms));
+  if (!line) return std::move(line).failure();
+  const std::scoped_lock lock(mutex_);
+  Entry entry = entry_of(*std::move(line), last_number_ + 1);
+  if (auto checked = check_new(entry); !checked) return std::move(checked).failure();
+  const auto others = of_calls_.find(entry.line.name);
+  if (others != of_calls_.end() && others->second.size() >= max_keys_of_name) {
+    return invalid("'" + entry.line.name + "' has four keys already: drop one");
+  }
+  std::vector<Entry>& entries = of_calls_[entry.line.name];
+  entries.push_back(std::move(entry));
+  ++generation_;
+  return ++last_number_;
+}
+
+KeyStore::Entry* KeyStore::registered(std::uint64_t number) {
+  for (auto& [name, entries] : of_calls_) {
+    for (Entry& entry : entries) {
+      if (entry.number == number) return &entry;
+    }
+  }
+  return nullptr;
+}
+
+Result<void> KeyStore::change(std::uint64_t number, const Secret* key, const KeyTerms* terms) {
+  const std::scoped_lock lock(mutex_);
+  Entry* const old = number != 0 ? registered(number) : nullptr;
+  if (old == nullptr) return invalid("the registration of the key has ended: register it again");
+  auto line =
+      make_key_line(old->line.name, key != nullptr ? *key : old->line.key, terms != nullptr ? *terms : old->line.terms);
+  if (!line) return std::move(line).failure();
+  if (line->key == old->line.key) line->used = old->line.used;
+  if (!line->terms.is_invitation) line->used.reset();
+  Entry entry = entry_of(*std::move(line), number);
+  if (auto checked = check_new(entry); !checked) return checked;
+  if (entry == *old) return {};
+  *old = std::move(entry);
+  ++generation_;
+  return {};
+}
+
+void KeyStore::drop(std::uint64_t number) noexcept {
+  const std::scoped_lock lock(mutex_);
+  for (auto at = of_calls_.begin(); at != of_calls_.end(); ++at) {
+    if (std::erase_if(at->second, [number](const Entry& entry) { return entry.number == number; }) == 0) continue;
+    if (at->second.empty()) of_calls_.erase(at);
+    ++generation_;
+    return;
+  }
+}
+
+// The file.
+
+void KeyStore::tell(LogLevel level, std::string message) { news_.push_back({level, "keys", {}, std::move(message)}); }
+
+Result<void> KeyStore::open(WallTime now) {
+  constexpr int attempts = 10;  // it may be written in place at this very moment
+  auto content = read_key_file(path_);
+  for (int i = 1; i < attempts && !content && content.failure().code == Errc::busy; ++i) content = read_key_file(path_);
+  if (!content) return std::move(content).failure();
+  Table table = table_of(content->lines);
+  const std::scoped_lock lock(mutex_);
+  take_over(content, std::move(table), ++looks_, now);
+  news_.clear();  // who opens it knows
+  return {};
+}
+
+std::vector<LogRecord> KeyStore::refresh(WallTime now) {
+  if (path_.empty()) return {};
+  look(now, false);
+  const std::scoped_lock lock(mutex_);
+  return std::exchange(news_, {});
+}
+
+void KeyStore::look(WallTime now, bool at_once) {
+  std::unique_lock lock(mutex_);
+  const std::uint64_t number = ++looks_;
+  const FileStamp known = stamp_;
+  const bool is_sure = is_settled_ && problem_.empty();
+  lock.unlock();
+
+  const auto stamp = key_file_stamp(path_);
+  const bool is_same = stamp && *stamp == known;
+  if (is_same && is_sure && !at_once) return;
+  if (stamp && !is_same && !at_once) {
+    const auto old = age(stamp->modified, now);
+    if (old >= 0ns && old < writing_time) return;  // the next look sees the whole of it
+  }
+  const auto content = read_key_file(path_);
+  if (!content && content.failure().code == Errc::busy) return;  // the same
+  Table table = content ? table_of(content->lines) : Table();
+  lock.lock();
+  take_over(content, std::move(table), number, now);
+}
+
+std::string KeyStore::conflict_with_calls(const Table& table) const {
+  std::set<std::string_view> kids;
+  for (const auto& [name, entries] : table) {
+    for (const Entry& entry : entries) kids.insert(entry.line.kid);
+  }
+  for (const auto& [name, entries] : of_calls_) {
+    for (const Entry& entry : entries) {
+      if (!kids.contains(entry.line.kid)) continue;
+      if (auto checked = check_beside(entry, table, "registered by a call, and in the key file"); !checked) {
+        return checked.failure().message;
+      }
+    }
+  }
+  return {};
+}
+
+void KeyStore::take_over(const Result<KeyFileContent>& content, Table table, std::uint64_t look, WallTime now) {
+  if (look < last_look_) return;
+  last_look_ = look;
+  std::string problem = content ? conflict_with_calls(table) : content.failure().message;
+  if (!problem.empty()) {
+    if (problem != problem_) tell(LogLevel::warning, problem + "; until then the keys are those that were read before");
+    problem_ = std::move(problem);
+    return;
+  }
+  stamp_ = content->stamp;
+  const auto youngest = age(std::max(stamp_.modified, stamp_.changed), now);
+  is_settled_ = youngest >= settling_time;
+  const bool was_bad = !std::exchange(problem_, {}).empty();
+  if (table == of_file_) {
+    if (was_bad) tell(LogLevel::info, "'" + escaped(path_) + "' is good again, and has the same keys");
+    return;
+  }
+
+  const auto count_missing = [](const Table& from, const Table& in) {
+    std::size_t count = 0;
+    for (const auto& [name, entries] : from) {
+      for (const Entry& entry : entries) {
+        const Entry* const other = find_in(in, name, entry.line.kid);
+        if (other == nullptr || other->line.key != entry.line.key) ++count;
+      }
+    }
+    return count;
+  };
+  tell(LogLevel::info, "'" + escaped(path_) + "' was read again: " + std::to_string(content->lines.size()) +
+                           " keys, of these new: " + std::to_string(count_missing(table, of_file_)) +
+                           "; gone: " + std::to_string(count_missing(of_file_, table)));
+  of_file_.swap(table);
+  ++generation_;
+}
+
+// Enrolment.
+
+Result<void> KeyStore::check_token(const KeyLine& token, WallTime now) {
+  Failure failure{Errc::auth_failed, {}, 0};
+  if (!token.terms.is_invitation) failure.message = "a key used as a token";
+  if (token.used) failure.message = "token used, at " + to_utc_text(*token.used);
+  if (token.terms.expires && *token.terms.expires <= now) {
+    failure.message = "line expired, at " + to_utc_text(*token.terms.expires);
+  }
+  if (!failure.message.empty()) return failure;
+  return {};
+}
+
+KeyStore::Entry* KeyStore::token_of_calls(std::string_view name, std::string_view kid) {
+  return const_cast<Entry*>(find_in(of_calls_, name, kid));  // the table is ours to change
+}
+
+Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_view token_kid, const Secret& new_key,
+                                           WallTime now) {
+  auto fresh = make_key_line(std::string(name), new_key);
+  if (!fresh) return std::move(fresh).failure();
+  bool is_of_call = false;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (Entry* const token = token_of_calls(name, token_kid)) {
+      if (auto checked = check_token(token->line, now); !checked) return std::move(checked).failure();
+      fresh = enrolled_line(token->line, *std::move(fresh));
+      if (path_.empty()) {
+        Entry entry = entry_of(*fresh);
+        if (auto checked = check_new(entry); !checked) return std::move(checked).failure();
+        token->line.used = now;
+        of_calls_[entry.line.name].push_back(std::move(entry));  // not `token` any more
+        ++generation_;
+        return Enrolled{fresh->kid, "in memory only: it ends with this program"};
+      }
+      token->line.used = now;  // taken; given back where the new key cannot be stored
+      is_of_call = true;
+      ++generation_;
+    } else if (path_.empty()) {
+      return Failure{Errc::auth_failed, unknown(name, token_kid), 0};
+    }
+  }
+  const auto changed =
+      change_key_file(path_, false, now, [&](const std::vector<KeyLine>& lines) -> Result<KeyFileChange> {
+        KeyFileChange change;
+        if (!is_of_call) {
+          const auto token = std::find_if(lines.begin(), lines.end(), [&](const KeyLine& line) {
+            return line.name == name && line.kid == token_kid;
+          });
+          if (token == lines.end()) return Failure{Errc::auth_failed, "the token is not in the key file any more", 0};
+          if (auto checked = check_token(*token, now); !checked) return std::move(checked).failure();
+          fresh = enrolled_line(*token, *std::move(fresh));
+          change.used.insert(static_cast<std::size_t>(token - lines.begin()));
+        }
+        change.added.push_back(*fresh);
+        return change;
+      });
+  if (!changed) {
+    const std::scoped_lock lock(mutex_);
+    Entry* const token = is_of_call ? token_of_calls(name, token_kid) : nullptr;
+    if (token != nullptr && token->line.used == now) token->line.used.reset();
+    ++generation_;
+    return changed.failure();
+  }
+  look(now, true);  // the slave comes back at once
+  return Enrolled{fresh->kid, "stored in '" + escaped(path_) + "'"};
+}
+
+}  // namespace remsh::auth

@@ -1,0 +1,125 @@
+// KeyStore: what a KeyRing has, as the library asks for it.
+#pragma once
+
+#include "auth/key_file.hpp"
+#include "auth/key_line.hpp"
+#include "base/result.hpp"
+#include "transport/network.hpp"
+
+#include <remsh/auth/key_ring.hpp>
+#include <remsh/base/log.hpp>
+#include <remsh/base/secret.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace remsh::auth {
+
+/// The keys of a ring, from its file and from calls.
+///
+/// Thread-safe. What asks never blocks; refresh() and enrol() read and write the file. A listener calls refresh() twice
+/// a second; when generation() has changed or next_expiry() has passed, it asks counts() for each live connection, and
+/// closes those whose key does not.
+class KeyStore {
+ public:
+  KeyStore() = default;
+
+  /// One that follows a file, once open() has read it.
+  explicit KeyStore(std::string path) : path_(std::move(path)) {}
+
+  /// The first look at the file, which must be good.
+  Result<void> open(WallTime now);
+
+  /// What a claimed key is.
+  struct Found {
+    std::optional<Secret> key;  ///< nothing: it does not count
+    bool is_invitation = false;
+    std::map<std::string, std::string> labels = {};
+    std::string reason = {};  ///< why it does not, for the log
+  };
+  [[nodiscard]] Found find(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
+                           WallTime now) const;
+
+  /// Whether a slave that has proven this key may stay.
+  [[nodiscard]] bool counts(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
+                            WallTime now) const;
+
+  /// Whether there is any key of that name, be it expired or used: no slave without a key may then have the name.
+  [[nodiscard]] bool has(std::string_view name) const;
+
+  /// Another one whenever anything has changed.
+  [[nodiscard]] std::uint64_t generation() const;
+
+  /// When the next key expires after `now`.
+  [[nodiscard]] std::optional<WallTime> next_expiry(WallTime now) const;
+
+  /// Looks whether the file has changed, which costs one call of the system where it has not, and takes it over. Gives
+  /// what is to be told to a log: each thing once.
+  std::vector<LogRecord> refresh(WallTime now);
+
+  struct Enrolled {
+    std::string kid;    ///< of the new key
+    std::string where;  ///< for the log: "stored in 'slaves.keys'"
+  };
+
+  /// Takes an invitation up: in one step, which is on the disk when it returns, the token is used and the new key is
+  /// there, with its networks and labels. auth_failed: the token does not count (any more).
+  Result<Enrolled> enrol(std::string_view name, std::string_view token_kid, const Secret& new_key, WallTime now);
+
+  // For KeyRegistration.
+
+  Result<std::uint64_t> add(std::string name, const Secret& key, KeyTerms terms);
+  Result<void> change(std::uint64_t number, const Secret* key, const KeyTerms* terms);
+  void drop(std::uint64_t number) noexcept;
+
+ private:
+  struct Entry {
+    KeyLine line;
+    std::vector<Network> networks = {};
+    std::uint64_t number = 0;  // of its registration
+
+    friend bool operator==(const Entry&, const Entry&) = default;
+  };
+  using Table = std::map<std::string, std::vector<Entry>, std::less<>>;
+
+  static Entry entry_of(KeyLine line, std::uint64_t number = 0);
+  static Table table_of(std::vector<KeyLine> lines);
+  static const Entry* find_in(const Table& table, std::string_view name, std::string_view kid);
+  static std::string why_not(const Entry& entry, const std::optional<IpAddress>& from, WallTime now);
+  static Result<void> check_token(const KeyLine& token, WallTime now);
+  static Result<void> check_beside(const Entry& entry, const Table& table, std::string_view where);
+  [[nodiscard]] Result<void> check_new(const Entry& entry) const;
+  [[nodiscard]] const Entry* find_anywhere(std::string_view name, std::string_view kid) const;
+  [[nodiscard]] std::string unknown(std::string_view name, std::string_view kid) const;
+  [[nodiscard]] std::string conflict_with_calls(const Table& table) const;
+  Entry* registered(std::uint64_t number);
+  Entry* token_of_calls(std::string_view name, std::string_view kid);
+  void look(WallTime now, bool at_once);
+  void take_over(const Result<KeyFileContent>& content, Table table, std::uint64_t look, WallTime now);
+  void tell(LogLevel level, std::string message);
+
+  const std::string path_ = {};
+
+  mutable std::mutex mutex_;  // of all below; the functions above that are not static want it held, but for look()
+  Table of_file_;
+  Table of_calls_;  // also keys that were enrolled where there is no file
+  std::uint64_t generation_ = 1;
+  std::uint64_t last_number_ = 0;
+
+  // Looks at the file, which are not made under the mutex: the one that began last tells how it is.
+  std::uint64_t looks_ = 0;
+  std::uint64_t last_look_ = 0;
+  FileStamp stamp_;
+  bool is_settled_ = false;  // whatever is written to the file from now on changes its stamp
+  std::string problem_;      // of the last look; empty: none
+  std::vector<LogRecord> news_;
+};
+
+}  // namespace remsh::auth

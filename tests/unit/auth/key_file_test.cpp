@@ -1,0 +1,374 @@
+// Tests of key files on the disk.
+#include "auth/key_file.hpp"
+
+#include "base/utc_time.hpp"
+#include "support/child_process.hpp"
+#include "support/temp_dir.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+using namespace remsh;
+using namespace remsh::auth;
+using remsh::test::drop_privileges;
+using remsh::test::run_in_child;
+using remsh::test::TempDir;
+using remsh::test::unless_skipped;
+
+namespace {
+
+const WallTime now = *parse_utc_time("2026-11-21T08:00:00Z");
+
+Secret secret(char fill) { return *Secret::from_bytes(std::string(Secret::size, fill)); }
+std::string line_of(const std::string& name, char fill) { return name + " " + secret(fill).to_base64() + "\n"; }
+KeyLine key_of(const std::string& name, char fill, const KeyTerms& terms = {}) {
+  return *make_key_line(name, secret(fill), terms);
+}
+
+/// A directory with a good key file. One thread at a time.
+class Keys : public TempDir {
+ public:
+  explicit Keys(const std::string& text = "# ours\n" + line_of("w1", '1')) { put(text); }
+
+  void put(const std::string& text) const {
+    write("slaves.keys", text);
+    ::chmod(file().c_str(), 0600);
+  }
+  [[nodiscard]] std::string file() const { return *this / "slaves.keys"; }
+  [[nodiscard]] std::string text() const { return read("slaves.keys"); }
+
+  /// Why it is not read; empty where it is.
+  [[nodiscard]] std::string refusal() const {
+    const auto content = read_key_file(file());
+    if (content) return {};
+    // Whatever is wrong, no key is shown.
+    CHECK(content.failure().message.find(secret('1').to_base64().substr(0, 12)) == std::string::npos);
+    return content.failure().message;
+  }
+};
+
+bool has(const std::string& text, std::string_view words) { return text.find(words) != std::string::npos; }
+
+KeyFileEditor adding(const KeyLine& line) {
+  return [line](const std::vector<KeyLine>&) -> Result<KeyFileChange> { return KeyFileChange{{}, {}, {line}}; };
+}
+
+mode_t mode_of(const std::string& path) {
+  struct stat what {};
+  return ::lstat(path.c_str(), &what) == 0 ? what.st_mode & 07777U : 0;
+}
+
+}  // namespace
+
+TEST_CASE("a key file that only its owner can get at is read") {
+  const Keys keys;
+  const auto content = read_key_file(keys.file());
+  REQUIRE(content.ok());
+  REQUIRE(content->lines.size() == 1);
+  CHECK(content->lines[0] == key_of("w1", '1'));
+  CHECK(*key_file_stamp(keys.file()) == content->stamp);
+  ::chmod(keys.file().c_str(), 0400);
+  CHECK(keys.refusal().empty());
+}
+
+TEST_CASE("a key file that others can read or write is refused, with the command that mends it") {
+  const Keys keys;
+  for (const mode_t mode : {0640U, 0620U, 0604U, 0602U, 0610U, 0644U, 0666U}) {
+    CAPTURE(mode);
+    ::chmod(keys.file().c_str(), mode);
+    CHECK(has(keys.refusal(), "chmod 600 '" + keys.file() + "'"));
+  }
+}
+
+TEST_CASE("a key file of somebody else is refused") {
+  const Keys keys;
+  if (::geteuid() == 0) {
+    REQUIRE(::chown(keys.file().c_str(), 65534, 65534) == 0);
+    CHECK(has(keys.refusal(), "belongs to user 65534"));
+    CHECK(has(keys.refusal(), "chown 0 '"));
+  } else {
+    MESSAGE("not checked here: only root can give a file away");
+  }
+}
+
+TEST_CASE("a key file that is a symbolic link is refused, also one that leads nowhere") {
+  const Keys keys;
+  const std::string link = keys / "link";
+  REQUIRE(::symlink("slaves.keys", link.c_str()) == 0);
+  const auto content = read_key_file(link);
+  REQUIRE_FALSE(content.ok());
+  CHECK(has(content.failure().message, "is a symbolic link: give the file"));
+  const std::string lost = keys / "lost";
+  REQUIRE(::symlink("nowhere", lost.c_str()) == 0);
+  CHECK(has(read_key_file(lost).failure().message, "is a symbolic link"));
+}
+
+TEST_CASE("what is no regular file is refused, and is not waited for") {
+  const TempDir dir;
+  const std::string fifo = dir / "fifo";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  CHECK(has(read_key_file(fifo).failure().message, "is no regular file"));
+  REQUIRE(::mkdir((dir / "dir").c_str(), 0700) == 0);
+  CHECK(has(read_key_file(dir / "dir").failure().message, "is no regular file"));
+  CHECK(has(read_key_file(dir / "dir/").failure().message, "is a directory"));
+  const std::string path = dir / "socket";
+  const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), std::min(path.size(), sizeof address.sun_path - 1));
+  REQUIRE(::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  CHECK(has(read_key_file(path).failure().message, "is no regular file"));
+  ::close(socket);
+}
+
+TEST_CASE("a key file that is not there says how to make one") {
+  const TempDir dir;
+  const auto content = read_key_file(dir / "slaves.keys");
+  REQUIRE_FALSE(content.ok());
+  CHECK(content.failure().os == ENOENT);
+  CHECK(has(content.failure().message, "'remsh-slave keygen add NAME"));
+}
+
+TEST_CASE("a key file in a directory where others can replace it is refused") {
+  const Keys keys;
+  for (const mode_t mode : {0770U, 0707U, 0777U}) {
+    CAPTURE(mode);
+    ::chmod(keys.path().c_str(), mode);
+    CHECK(has(keys.refusal(), "others can write to the directory"));
+    CHECK(has(keys.refusal(), "chmod go-w"));
+  }
+  // In a sticky one only the owner of the file, or of the directory, can.
+  ::chmod(keys.path().c_str(), 01777);
+  CHECK(keys.refusal().empty());
+  ::chmod(keys.path().c_str(), 0755);
+  CHECK(keys.refusal().empty());
+}
+
+TEST_CASE("a key file in a directory of somebody else is refused") {
+  const Keys keys;
+  if (::geteuid() == 0) {
+    REQUIRE(::chown(keys.path().c_str(), 65534, 65534) == 0);
+    CHECK(has(keys.refusal(), "belongs to user 65534, who can replace the file"));
+    REQUIRE(::chown(keys.path().c_str(), 0, 0) == 0);
+  } else {
+    MESSAGE("not checked here: only root can give a directory away");
+  }
+}
+
+TEST_CASE("a key file of root's that this user may not read says so") {
+  const Keys keys;
+  CHECK(unless_skipped(run_in_child([&] {
+          if (::geteuid() != 0 || ::chmod(keys.path().c_str(), 0755) != 0 || !drop_privileges()) {
+            return remsh::test::skipped;
+          }
+          const auto content = read_key_file(keys.file());
+          return !content && has(content.failure().message, "Permission denied") ? 0 : 1;
+        })) == 0);
+}
+
+TEST_CASE("a key file that is too large is refused before it is read") {
+  const Keys keys;
+  REQUIRE(::truncate(keys.file().c_str(), static_cast<off_t>(max_key_file) + 1) == 0);
+  CHECK(has(keys.refusal(), "more than 4 MiB"));
+}
+
+TEST_CASE("what is wrong within a key file is told with file and line") {
+  const Keys keys("# ours\n" + line_of("w1", '1') + line_of("w2", '1'));
+  CHECK(has(keys.refusal(), "slaves.keys:3: the key "));
+}
+
+TEST_CASE("a missing key file is made for its owner alone, where it may be made") {
+  const TempDir dir;
+  const std::string file = dir / "slaves.keys";
+  CHECK_FALSE(change_key_file(file, false, now, adding(key_of("w1", '1'))).ok());
+  CHECK(dir.count() == 0);
+  const auto old = ::umask(0);
+  CHECK(change_key_file(file, true, now, adding(key_of("w1", '1'))).ok());
+  ::umask(old);
+  CHECK(mode_of(file) == 0600);
+  CHECK(dir.count() == 1);
+  const auto content = read_key_file(file);
+  REQUIRE(content.ok());
+  CHECK(content->lines == std::vector<KeyLine>{key_of("w1", '1')});
+  CHECK(dir.read("slaves.keys").starts_with("# "));
+}
+
+TEST_CASE("a change keeps comments, order, spelling and the mode, and leaves nothing beside the file") {
+  const Keys keys("# ours\n\n" + line_of("w2", '2') + "# of the lab\n" + line_of("  w1 ", '1') + line_of("w3", '3'));
+  ::chmod(keys.file().c_str(), 0400);
+  CHECK(change_key_file(keys.file(), false, now, [](const std::vector<KeyLine>& lines) -> Result<KeyFileChange> {
+          CHECK(lines.size() == 3);
+          return KeyFileChange{{2}, {}, {key_of("w4", '4')}};
+        }).ok());
+  CHECK(keys.text() ==
+        "# ours\n\n" + line_of("w2", '2') + "# of the lab\n" + line_of("  w1 ", '1') + line_of("w4", '4'));
+  CHECK(mode_of(keys.file()) == 0400);
+  CHECK(keys.count() == 1);
+}
+
+TEST_CASE("a change that does not go leaves the file as it was") {
+  const Keys keys;
+  const std::string before = keys.text();
+  SUBCASE("the editor does not want it") {
+    const auto changed =
+        change_key_file(keys.file(), true, now, [](const std::vector<KeyLine>&) -> Result<KeyFileChange> {
+          return Failure{Errc::auth_failed, "no", 0};
+        });
+    REQUIRE_FALSE(changed.ok());
+    CHECK(changed.failure().message == "no");
+  }
+  SUBCASE("the key is there already") {
+    CHECK(has(change_key_file(keys.file(), true, now, adding(key_of("w2", '1'))).failure().message, "already"));
+  }
+  SUBCASE("the name has four") {
+    for (const char fill : {'2', '3', '4'}) {
+      CHECK(change_key_file(keys.file(), true, now, adding(key_of("w1", fill))).ok());
+    }
+    const std::string four = keys.text();
+    CHECK(has(change_key_file(keys.file(), true, now, adding(key_of("w1", '5'))).failure().message, "more than four"));
+    CHECK(keys.text() == four);
+    keys.put(before);
+  }
+  SUBCASE("the file is not safe") {
+    ::chmod(keys.file().c_str(), 0644);
+    CHECK(has(change_key_file(keys.file(), true, now, adding(key_of("w2", '2'))).failure().message, "chmod 600"));
+  }
+  SUBCASE("the file is bad") {
+    keys.put("w1 x\n");
+    CHECK_FALSE(change_key_file(keys.file(), true, now, adding(key_of("w2", '2'))).ok());
+    CHECK(keys.text() == "w1 x\n");
+    keys.put(before);
+  }
+  CHECK(keys.text() == before);
+  CHECK(keys.count() == 1);
+}
+
+TEST_CASE("invitations that are used or expired make room for a new key, as far as it is needed") {
+  const KeyTerms later{{}, now + std::chrono::hours(1), {}, true};
+  const KeyTerms expired{{}, now, {}, true};
+  KeyLine used = key_of("w1", '3', later);
+  used.used = now;
+  SecretText text;
+  for (const KeyLine& line : {key_of("w1", '1'), key_of("w1", '2', expired), used, key_of("w1", '4', later)}) {
+    write_key_line(text, line);
+  }
+  const Keys keys{std::string(text.view())};
+  REQUIRE(change_key_file(keys.file(), false, now, adding(key_of("w1", '5'))).ok());
+  auto content = read_key_file(keys.file());
+  REQUIRE(content.ok());
+  CHECK(content->lines == std::vector<KeyLine>{key_of("w1", '1'), used, key_of("w1", '4', later), key_of("w1", '5')});
+  REQUIRE(change_key_file(keys.file(), false, now, adding(key_of("w1", '6'))).ok());
+  CHECK_FALSE(change_key_file(keys.file(), false, now, adding(key_of("w1", '7'))).ok());
+
+  // One that is taken up now gives its own place, if there is no other.
+  REQUIRE(change_key_file(keys.file(), false, now, [](const std::vector<KeyLine>&) -> Result<KeyFileChange> {
+            return KeyFileChange{{}, {1}, {key_of("w1", '7')}};
+          }).ok());
+  content = read_key_file(keys.file());
+  REQUIRE(content.ok());
+  CHECK(content->lines ==
+        std::vector<KeyLine>{key_of("w1", '1'), key_of("w1", '5'), key_of("w1", '6'), key_of("w1", '7')});
+}
+
+TEST_CASE("processes that change a file at once lose nothing of each other, also where it is not there yet") {
+  const TempDir dir;
+  const std::string file = dir / "slaves.keys";
+  constexpr int processes = 4;
+  constexpr int each = 8;
+  std::vector<pid_t> children;
+  for (int process = 0; process < processes; ++process) {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      int failures = 0;
+      for (int i = 0; i < each; ++i) {
+        const auto fill = static_cast<char>('A' + process * each + i);
+        if (!change_key_file(file, true, now, adding(key_of("w" + std::to_string(fill), fill)))) ++failures;
+      }
+      ::_exit(failures);
+    }
+    children.push_back(child);
+  }
+  for (const pid_t child : children) {
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    CHECK(status == 0);
+  }
+  const auto content = read_key_file(file);
+  REQUIRE(content.ok());
+  CHECK(content->lines.size() == processes * each);
+  CHECK(dir.count() == 1);
+}
+
+TEST_CASE("who reads while a file is replaced sees the old one or the new one") {
+  const Keys keys;
+  std::atomic<bool> done = false;
+  std::atomic<int> bad = 0;
+  std::thread reader([&] {
+    while (!done) {
+      const auto content = read_key_file(keys.file());
+      const bool is_either = content && (content->lines.size() == 1 || content->lines.size() == 2);
+      // That the old one just lost its name is seen as a change of it.
+      if (!is_either && !(!content && content.failure().code == Errc::busy)) ++bad;
+    }
+  });
+  for (int i = 0; i < 50; ++i) {
+    CHECK(change_key_file(keys.file(), false, now, [](const std::vector<KeyLine>& lines) -> Result<KeyFileChange> {
+            if (lines.size() == 2) return KeyFileChange{{1}, {}, {}};
+            return KeyFileChange{{}, {}, {key_of("w2", '2')}};
+          }).ok());
+  }
+  done = true;
+  reader.join();
+  CHECK(bad == 0);
+}
+
+TEST_CASE("who waits for the lock of a file that was replaced meanwhile changes the new one") {
+  const Keys keys;
+  const int held = ::open(keys.file().c_str(), O_RDONLY | O_CLOEXEC);
+  REQUIRE(::flock(held, LOCK_EX) == 0);
+  Result<void> changed = Failure{};
+  std::thread other([&] { changed = change_key_file(keys.file(), false, now, adding(key_of("w3", '3'))); });
+  // As who holds the lock does it: a new file in its place, and then the lock goes with the old one.
+  keys.write("new", line_of("w1", '1') + line_of("w2", '2'));
+  ::chmod((keys / "new").c_str(), 0600);
+  REQUIRE(::rename((keys / "new").c_str(), keys.file().c_str()) == 0);
+  ::close(held);
+  other.join();
+  CHECK(changed.ok());
+  CHECK(keys.text() == line_of("w1", '1') + line_of("w2", '2') + line_of("w3", '3'));
+}
+
+TEST_CASE("a slave's own key is written for its owner alone, and read again") {
+  const TempDir dir;
+  const std::string file = dir / "w1.key";
+  REQUIRE(write_own_key(file, "w1", secret('1'), false).ok());
+  CHECK(mode_of(file) == 0600);
+  CHECK(dir.read("w1.key") == line_of("w1", '1'));
+  const auto again = write_own_key(file, "w1", secret('2'), false);
+  REQUIRE_FALSE(again.ok());
+  CHECK(again.failure().code == Errc::in_use);
+  CHECK(dir.read("w1.key") == line_of("w1", '1'));
+  REQUIRE(write_own_key(file, "w1", secret('2'), true).ok());
+  const auto own = read_own_key(file);
+  REQUIRE(own.ok());
+  CHECK(own->key == secret('2'));
+  CHECK(dir.count() == 1);
+
+  ::chmod(file.c_str(), 0640);
+  CHECK(has(read_own_key(file).failure().message, "chmod 600"));
+  ::chmod(dir.path().c_str(), 0777);
+  CHECK_FALSE(write_own_key(dir / "w2.key", "w2", secret('2'), false).ok());
+  CHECK(dir.count() == 1);
+}
