@@ -3,6 +3,7 @@
 
 #include "rpc/call.hpp"
 #include "rpc/peer.hpp"
+#include "support/tls.hpp"
 #include "transport/loop.hpp"
 
 #include <remsh/transport/descriptors.hpp>
@@ -40,6 +41,8 @@ inline void over_each_transport(const std::function<void(const std::function<Tra
   test([] { return memory_pair(); });
   test([] { return memory_pair(1000); });  // most boxes and writes are cut
   test(socket_pair);
+  test([] { return with_tls(socket_pair()); });
+  test([] { return with_tls(memory_pair(1000)); });
 }
 
 /// What a transport was asked for. Thread-safe.
