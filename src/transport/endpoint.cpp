@@ -238,8 +238,8 @@ Result<UniqueFd> connect_one(int family, int protocol, const sockaddr* address, 
 
 }  // namespace
 
-Result<Address> parse_address(std::string_view text) {
-  constexpr std::string_view forms = "; HOST:PORT, [ADDRESS]:PORT or unix:PATH is wanted";
+Result<Address> parse_address(std::string_view text, AddressUse use) {
+  constexpr std::string_view forms = "; tcp:HOST:PORT, tls:HOST:PORT or unix:PATH is wanted, with [ADDRESS] for IPv6";
   const auto bad = [&](const std::string& why) { return malformed(text, why + std::string(forms)); };
   if (text.empty()) return bad("is empty");
   Address address;
@@ -251,7 +251,8 @@ Result<Address> parse_address(std::string_view text) {
     address.path = rest;
     return address;
   }
-  if (rest.starts_with("tcp:")) rest.remove_prefix(4);
+  if (rest.starts_with("tls:")) address.kind = Address::Kind::tls;
+  if (rest.starts_with("tcp:") || rest.starts_with("tls:")) rest.remove_prefix(4);
   std::string_view port;
   if (rest.starts_with('[')) {
     const std::size_t close = rest.find(']');
@@ -263,18 +264,26 @@ Result<Address> parse_address(std::string_view text) {
   } else {
     const std::size_t colon = rest.find(':');
     if (colon == std::string_view::npos) return bad("has no port");
-    if (rest.find(':', colon + 1) != std::string_view::npos) {
+    const std::string_view first = rest.substr(0, colon);
+    const std::string_view behind = rest.substr(colon + 1);
+    if (behind.find(':') != std::string_view::npos) {
+      const bool is_word = !first.empty() && first.find_first_not_of("abcdefghijklmnopqrstuvwxyz+") == first.npos;
+      if (is_word && rest == text && first.size() > 1) {
+        return bad("begins with '" + std::string(first) + ":', which is none of tcp:, tls: and unix:");
+      }
       return bad("has more than one colon, and is not an IPv6 address in brackets");
     }
-    address.host = rest.substr(0, colon);
-    port = rest.substr(colon + 1);
+    address.host = first;
+    port = behind;
   }
   if (address.host.empty()) return bad("has no host");
   if (address.host.find('\0') != std::string::npos) return bad("has a zero byte in its host");
   if (address.host.find_first_of("[]") != std::string::npos) return bad("has a bracket in its host");
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
-  if (error != std::errc() || end != port.data() + port.size() || address.port == 0) {
-    return bad("has the port '" + escaped(port) + "', which is not a number from 1 to 65535");
+  const int lowest = use == AddressUse::listen ? 0 : 1;
+  if (error != std::errc() || end != port.data() + port.size() || address.port < lowest) {
+    return bad("has the port '" + escaped(port) + "', which is not a number from " + std::to_string(lowest) +
+               " to 65535");
   }
   return address;
 }
@@ -282,9 +291,9 @@ Result<Address> parse_address(std::string_view text) {
 std::string to_string(const Address& address) {
   if (address.kind == Address::Kind::unix_socket) return "unix:" + address.path;
   const bool bare = address.host.find(':') == std::string::npos;
-  const bool is_prefix = address.host == "tcp" || address.host == "unix";  // a host of that name
-  return (is_prefix ? "tcp:" : "") + (bare ? address.host : "[" + address.host + "]") + ":" +
-         std::to_string(address.port);
+  const bool is_prefix = address.host == "tcp" || address.host == "tls" || address.host == "unix";  // a host's name
+  const char* const prefix = address.kind == Address::Kind::tls ? "tls:" : is_prefix ? "tcp:" : "";
+  return prefix + (bare ? address.host : "[" + address.host + "]") + ":" + std::to_string(address.port);
 }
 
 Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int backlog) {
@@ -344,6 +353,7 @@ void remove_socket_file(const SocketFile& file) noexcept {
 
 Result<UniqueFd> connect_to(const Address& address, Deadline deadline, const std::stop_token& stop) {
   const std::string what = to_string(address);
+  if (address.kind == Address::Kind::tls) return malformed(what, "is one of TLS, and cannot be used without");
   if (address.kind == Address::Kind::unix_socket) {
     if (const std::string fault = path_fault(address.path); !fault.empty()) return malformed(what, fault);
     const SocketAddress name = unix_address(address.path);

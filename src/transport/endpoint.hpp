@@ -18,22 +18,27 @@
 
 namespace remsh {
 
-/// Where to connect to.
+/// Where to connect to, or to listen.
 struct Address {
-  enum class Kind : std::uint8_t { tcp, unix_socket };
+  enum class Kind : std::uint8_t { tcp, unix_socket, tls };
   Kind kind = Kind::tcp;
-  std::string host = {};  ///< of tcp: a name or a number
+  std::string host = {};  ///< of tcp and tls: a name or a number
   std::uint16_t port = 0;
   std::string path = {};  ///< of a unix socket
 
   friend bool operator==(const Address&, const Address&) = default;
 };
 
-/// Takes "HOST:PORT", "[::1]:PORT", either with "tcp:" before it, and "unix:PATH". The message says which part is
-/// wrong.
-Result<Address> parse_address(std::string_view text);
+enum class AddressUse : std::uint8_t {
+  connect,
+  listen,  ///< the port may be 0: the system picks one
+};
 
-/// As parse_address() takes it: "127.0.0.1:9876", "[::1]:9876", "unix:/run/farm.sock".
+/// Takes "tcp:HOST:PORT", "tls:HOST:PORT" (HOST: a name, a number, or "[::1]"), "unix:PATH", and "HOST:PORT", which is
+/// tcp. The message says which part is wrong.
+Result<Address> parse_address(std::string_view text, AddressUse use = AddressUse::connect);
+
+/// As parse_address() takes it: "127.0.0.1:9876", "tls:[::1]:9876", "unix:/run/farm.sock".
 std::string to_string(const Address& address);
 
 /// A socket that listens, non-blocking. `port` 0: the system picks one, see local_port(). A taken one is in_use.
@@ -59,7 +64,7 @@ Result<UnixListening> listen_unix(const std::string& path, int backlog);
 void remove_socket_file(const SocketFile& file) noexcept;
 
 /// Connects; all addresses of a host name are tried. Blocks: until the deadline (timeout) or a stop (cancelled), the
-/// look-up of a name excepted. The socket is in blocking mode.
+/// look-up of a name excepted. The socket is in blocking mode. An address of TLS is refused: see connect_tls().
 Result<UniqueFd> connect_to(const Address& address, Deadline deadline, const std::stop_token& stop = {});
 
 /// A connection, or an errno value: EAGAIN where none waits. Connections that are gone already are passed over.

@@ -1,8 +1,11 @@
 // TLS 1.3 over another transport.
 #include "transport/tls_transport.hpp"
 
+#include "transport/fd_transport.hpp"
+
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -129,6 +132,20 @@ std::optional<Failure> TlsTransport::failure() const {
 std::string TlsTransport::channel_binding() const {
   const std::lock_guard lock(mutex_);
   return engine_ ? engine_->exporter() : Bytes();
+}
+
+Result<std::unique_ptr<TlsTransport>> connect_tls(const Address& address, std::shared_ptr<const TlsContext> context,
+                                                  Deadline deadline, const std::stop_token& stop) {
+  assert(address.kind == Address::Kind::tls);
+  auto socket = connect_to({Address::Kind::tcp, address.host, address.port, {}}, deadline, stop);
+  if (!socket) return std::move(socket).failure();
+  std::string description = describe_peer(socket->get());
+  auto transport = std::make_unique<TlsTransport>(
+      std::make_unique<SocketTransport>(std::move(*socket), std::move(description), false), std::move(context));
+  if (auto done = transport->handshake(deadline, stop); !done) {
+    return Failure{done.failure().code, to_string(address) + ": " + done.failure().message, done.failure().os};
+  }
+  return transport;
 }
 
 // Reading.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "transport/endpoint.hpp"
 #include "transport/tls_engine.hpp"
 
 #include <remsh/base/deadline.hpp>
@@ -95,5 +96,9 @@ class TlsTransport final : public Transport {
   bool held_ = false;  // one byte that was encrypted does not count as written yet
   bool shut_ = false;
 };
+
+/// Connects to an address of kind tls and shakes hands, all before the deadline.
+Result<std::unique_ptr<TlsTransport>> connect_tls(const Address& address, std::shared_ptr<const TlsContext> context,
+                                                  Deadline deadline, const std::stop_token& stop = {});
 
 }  // namespace remsh

@@ -91,18 +91,40 @@ TEST_CASE("addresses are taken in all their forms") {
   check_parsed("[::1]:9876", {Address::Kind::tcp, "::1", 9876, {}}, "[::1]:9876");
   check_parsed("tcp:[fe80::1%eth0]:1", {Address::Kind::tcp, "fe80::1%eth0", 1, {}}, "[fe80::1%eth0]:1");
   check_parsed("unix:/run/a:b.sock", unix_at("/run/a:b.sock"), "unix:/run/a:b.sock");
+  check_parsed("tls:farm.example:9876", {Address::Kind::tls, "farm.example", 9876, {}}, "tls:farm.example:9876");
+  check_parsed("tls:[::1]:9876", {Address::Kind::tls, "::1", 9876, {}}, "tls:[::1]:9876");
   check_parsed("unix:relative", unix_at("relative"), "unix:relative");
 }
 
 TEST_CASE("a host with the name of a prefix can be written and read again") {
   check_parsed("tcp:tcp:80", {Address::Kind::tcp, "tcp", 80, {}}, "tcp:tcp:80");
+  check_parsed("tcp:tls:80", {Address::Kind::tcp, "tls", 80, {}}, "tcp:tls:80");
+  check_parsed("tls:tls:80", {Address::Kind::tls, "tls", 80, {}}, "tls:tls:80");
   check_parsed("[unix]:80", {Address::Kind::tcp, "unix", 80, {}}, "tcp:unix:80");
+}
+
+TEST_CASE("the port of an address to listen on may be left to the system") {
+  const auto parsed = parse_address("tcp:[::1]:0", AddressUse::listen);
+  REQUIRE(parsed.ok());
+  CHECK(*parsed == Address{Address::Kind::tcp, "::1", 0, {}});
+  CHECK(parse_address("tls:0.0.0.0:0", AddressUse::listen).ok());
+  CHECK_FALSE(parse_address("tcp:[::1]:0").ok());
+  CHECK_FALSE(parse_address("tcp:[::1]:65536", AddressUse::listen).ok());
+}
+
+TEST_CASE("nobody speaks in the clear to an address of TLS") {
+  const auto connected = connect_to({Address::Kind::tls, "127.0.0.1", 1, {}}, 60s);
+  REQUIRE_FALSE(connected.ok());
+  CHECK(connected.failure().code == Errc::invalid_argument);
 }
 
 TEST_CASE("an address that is wrong is refused with the place that is") {
   check_refused("", "is empty");
   check_refused("localhost", "has no port");
   check_refused("tcp:localhost", "has no port");
+  check_refused("tls:localhost", "has no port");
+  check_refused("ssl:localhost:80", "begins with 'ssl:'");
+  check_refused("tls:tls:localhost:80", "more than one colon");
   check_refused(":80", "has no host");
   check_refused("[]:80", "has no host");
   check_refused("[::1]", "no port behind the ']'");

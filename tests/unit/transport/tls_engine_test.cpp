@@ -419,11 +419,10 @@ TEST_CASE("a client that knows the CA checks the name of the certificate, and th
     std::string name;
     std::string why;  // empty: it is accepted
   };
-  for (const Case& it :
-       {Case{host, ca, "farm.example", ""}, Case{number, ca, "127.0.0.1", ""}, Case{host, host, "farm.example", ""},
-        Case{host, ca, "other.example", "ostname mismatch"}, Case{host, ca, "127.0.0.1", "mismatch"},
-        Case{number, ca, "farm.example", "mismatch"}, Case{host, other_ca, "farm.example", "signature"},
-        Case{old, ca, "farm.example", "expired"}}) {
+  for (const Case& it : {Case{host, ca, "farm.example", ""}, Case{number, ca, "127.0.0.1", ""},
+                         Case{host, host, "farm.example", ""}, Case{host, ca, "other.example", "ostname mismatch"},
+                         Case{host, ca, "127.0.0.1", "mismatch"}, Case{number, ca, "farm.example", "mismatch"},
+                         Case{host, other_ca, "farm.example", "signature"}, Case{old, ca, "farm.example", "expired"}}) {
     CAPTURE(it.name);
     CAPTURE(it.why);
     const TlsIdentity identity{it.shown.certificate, it.shown.key};

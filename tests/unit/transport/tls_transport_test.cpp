@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -190,6 +191,28 @@ TEST_CASE("a handshake with a deadline: it succeeds, is late, is stopped, or fai
   const auto left = left_alone.handshake(60s);
   REQUIRE_FALSE(left.ok());
   CHECK(left.failure().code == Errc::connection_lost);
+}
+
+TEST_CASE("to connect to an address of TLS is to shake hands, too") {
+  const UniqueFd listening = std::move(*listen_tcp("127.0.0.1", 0, 8));
+  const Address address{Address::Kind::tls, "127.0.0.1", local_port(listening.get()), {}};
+  auto peer = std::async(std::launch::async, [&] {
+    std::array<pollfd, 1> polled{pollfd{listening.get(), POLLIN, 0}};
+    ::poll(polled.data(), polled.size(), 60000);
+    auto server = std::make_unique<TlsTransport>(socket_transport(accept_one(listening.get()).socket.release(), "tcp"),
+                                                 server_context());
+    return server->handshake(60s).ok() ? std::move(server) : nullptr;
+  });
+  const auto client = connect_tls(address, client_context(), 60s);
+  REQUIRE(client.ok());
+  CHECK((*client)->description() == "tls over tcp 127.0.0.1:" + std::to_string(address.port));
+  const auto server = peer.get();
+  REQUIRE(server);
+  CHECK(server->channel_binding() == (*client)->channel_binding());
+  const auto late = connect_tls(address, client_context(), 20ms);  // in the queue of who does not accept
+  REQUIRE_FALSE(late.ok());
+  CHECK(late.failure().code == Errc::timeout);
+  CHECK(late.failure().message.find(to_string(address) + ": no TLS handshake in time") == 0);
 }
 
 TEST_CASE("a handshake can be ended by a shutdown from another thread") {
