@@ -114,6 +114,8 @@ std::optional<Box> Connection::read_box(Deadline deadline) {
 
 void Connection::close() noexcept { impl_->transport->shutdown(); }
 
+std::string Connection::channel_binding() const { return impl_->transport->channel_binding(); }
+
 std::string Connection::description() const { return impl_->transport->description(); }
 
 }  // namespace remsh

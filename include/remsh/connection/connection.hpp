@@ -37,6 +37,9 @@ class REMSH_API Connection {
   /// Ends both directions; a reader in another thread sees the end.
   void close() noexcept;
 
+  /// The transport's: what binds a proof of identity to this very channel; empty where nothing does.
+  [[nodiscard]] std::string channel_binding() const;
+
   [[nodiscard]] std::string description() const;
 
  private:

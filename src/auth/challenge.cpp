@@ -1,0 +1,139 @@
+#include "auth/derive.hpp"
+#include "auth/handshake.hpp"
+#include "base/text.hpp"
+#include "base/throw_failure.hpp"
+#include "os/random.hpp"
+
+#include <remsh/auth/challenge.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+namespace remsh {
+namespace {
+
+using auth::MasterHandshake;
+using auth::SlaveHandshake;
+
+Bytes new_nonce() {
+  Bytes nonce(auth::nonce_size, '\0');
+  random_bytes(nonce);
+  return nonce;
+}
+
+Secret new_decoy() { return *Secret::from_bytes(new_nonce()); }
+
+/// What the proofs are bound to. Throws for what cannot be proven at all, before anything is sent.
+Bytes checked_binding(const Connection& connection, std::string_view name, const char* operation) {
+  if (!auth::is_slave_name(name)) {
+    throw Error(Errc::invalid_argument, "", operation, "'" + escaped(name) + "' is no name that a slave can have");
+  }
+  Bytes binding = connection.channel_binding();
+  if (!binding.empty() && binding.size() != auth::binding_size) {
+    throw Error(Errc::invalid_argument, "", operation,
+                "the channel binding of the transport has " + std::to_string(binding.size()) + " bytes, not " +
+                    std::to_string(auth::binding_size));
+  }
+  return binding;
+}
+
+/// The keys of a master that knows one slave.
+std::shared_ptr<const auth::MasterKeys> one_key(std::string_view name, const Secret& secret) {
+  const auto find = [name = std::string(name), secret, kid = auth::kid(secret)](BytesView its_name,
+                                                                                BytesView its_kid) -> auth::KeyAnswer {
+    if (its_name != name) return {.reason = "the name should be '" + name + "'"};
+    if (its_kid != kid) return {.reason = "the key should be '" + kid + "'"};
+    return {.key = secret};
+  };
+  return std::make_shared<auth::MasterKeys>(
+      auth::MasterKeys{.decoy = new_decoy(), .find = find, .has_any = [](BytesView) { return true; }});
+}
+
+/// Sends what a handshake has made.
+void send(Connection& connection, BytesView bytes, Deadline deadline) {
+  BoxDecoder decoder;
+  decoder.feed(bytes);
+  if (decoder.next()) connection.send_box(decoder.box().copy(), deadline);
+}
+
+/// Goes one step on with the next box.
+template <class Handshake>
+typename Handshake::Step next_step(Connection& connection, Handshake& handshake, const char* operation,
+                                   Deadline deadline) {
+  const auto box = connection.read_box(deadline);
+  if (!box) throw_failure(handshake.at_end(), "", operation);
+  return handshake.feed(encode(*box));
+}
+
+/// Runs one side, and closes the connection where it fails.
+template <class Side>
+void prove(Connection& connection, const char* operation, const Side& side) {
+  try {
+    if (std::optional<Failure> failure = side()) {
+      failure->message += "; closed the connection to " + connection.description();
+      throw_failure(*failure, "", operation);
+    }
+  } catch (...) {
+    connection.close();
+    throw;
+  }
+}
+
+}  // namespace
+
+void deliver_challenge(Connection& connection, std::string_view name, const Secret& secret, Deadline deadline) {
+  constexpr const char* operation = "deliver a challenge";
+  MasterHandshake handshake({.nonce = new_nonce(),
+                             .keyless_allowed = false,
+                             .keys = one_key(name, secret),
+                             .binding = checked_binding(connection, name, operation)});
+  prove(connection, operation, [&]() -> std::optional<Failure> {
+    for (;;) {
+      using Action = MasterHandshake::Step::Action;
+      MasterHandshake::Step step = next_step(connection, handshake, operation, deadline);
+      switch (step.action) {
+        case Action::read: break;
+        case Action::send: send(connection, step.bytes, deadline); break;
+        case Action::registered:
+          send(connection, handshake.open(auth::max_keepalive), deadline);  // nobody pings here
+          return std::nullopt;
+        case Action::fail:
+          std::this_thread::sleep_for(auth::failure_delay);
+          try {
+            send(connection, step.bytes, no_wait);
+          } catch (const Error&) {  // it has left
+          }
+          return std::move(step.failure);
+        case Action::close: return std::move(step.failure);
+      }
+    }
+  });
+}
+
+void answer_challenge(Connection& connection, std::string_view name, const Secret& secret, Deadline deadline) {
+  constexpr const char* operation = "answer a challenge";
+  SlaveHandshake handshake({.registration = {.name = std::string(name)},
+                            .nonce = new_nonce(),
+                            .key = secret,
+                            .binding = checked_binding(connection, name, operation)});
+  prove(connection, operation, [&]() -> std::optional<Failure> {
+    send(connection, handshake.start(), deadline);
+    for (;;) {
+      using Action = SlaveHandshake::Step::Action;
+      SlaveHandshake::Step step = next_step(connection, handshake, operation, deadline);
+      switch (step.action) {
+        case Action::read: break;
+        case Action::send: send(connection, step.bytes, deadline); break;
+        case Action::open: return std::nullopt;
+        case Action::enrolled:
+        case Action::refused:
+        case Action::failed: return std::move(step.failure);
+      }
+    }
+  });
+}
+
+}  // namespace remsh
