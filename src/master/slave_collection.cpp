@@ -226,34 +226,32 @@ struct SlaveCollection::Impl {
     return remove(entry, dropped);
   }
 
-  /// The entry of a slave that is in.
-  std::shared_ptr<Entry> entry_of(const Slave& slave) const {
+  /// The entry of the slave of this back end, where it is in.
+  std::shared_ptr<Entry> entry_of(const Backend& backend) const {
     const Lock lock(mutex);
-    const auto at = slaves.find(slave.backend_->name());
-    return at != slaves.end() && (*at)->slave.get() == &slave ? *at : nullptr;
+    const auto at = slaves.find(backend.name());
+    return at != slaves.end() && (*at)->slave->backend_.get() == &backend ? *at : nullptr;
   }
 
   /// Takes a slave out when its connection has ended. On the io thread: what a user's callback does elsewhere cannot
-  /// keep lost slaves in. Weak, as neither is to keep the other.
+  /// keep lost slaves in. Keeps neither, and a slave that is not in not even for as long as it runs.
   class Departure final : public LostCallback {
    public:
-    Departure(std::weak_ptr<Impl> collection, std::weak_ptr<Slave> slave)
-        : collection_(std::move(collection)), slave_(std::move(slave)) {}
+    Departure(std::weak_ptr<Impl> collection, const Backend& backend)
+        : collection_(std::move(collection)), backend_(backend) {}
 
     void note(Leftovers& leftovers) noexcept override {
       const auto collection = collection_.lock();
-      auto slave = slave_.lock();
       std::shared_ptr<const Entries> dropped;
-      auto entry = collection && slave ? collection->entry_of(*slave) : nullptr;
+      auto entry = collection ? collection->entry_of(backend_) : nullptr;
       if (entry) collection->remove(entry, dropped);
       leftovers.push_back(std::move(dropped));
       leftovers.push_back(std::move(entry));
-      leftovers.push_back(std::move(slave));
     }
 
    private:
     const std::weak_ptr<Impl> collection_;
-    const std::weak_ptr<Slave> slave_;
+    const Backend& backend_;  // whose end is noted
   };
 
   void release(Entry& entry) noexcept {
@@ -515,7 +513,7 @@ bool SlaveCollection::add_slave(std::shared_ptr<Slave> slave) {
   const auto entry = std::make_shared<Entry>(slave);
   // Once, however often it is put back; before it is in, so that it is never in without.
   if (slave->backend_->has_to_ask(impl_.get())) {
-    slave->backend_->on_lost(std::make_unique<Impl::Departure>(impl_, slave));
+    slave->backend_->on_lost(std::make_unique<Impl::Departure>(impl_, *slave->backend_));
   }
   if (!impl_->add(entry)) return false;
   if (slave->is_connected()) return true;
@@ -524,7 +522,7 @@ bool SlaveCollection::add_slave(std::shared_ptr<Slave> slave) {
 }
 
 bool SlaveCollection::remove_slave(const Slave& slave) {
-  const auto entry = impl_->entry_of(slave);
+  const auto entry = impl_->entry_of(*slave.backend_);
   return entry && impl_->remove(entry);
 }
 

@@ -172,6 +172,21 @@ TEST_CASE("a collection asks once to be told of the end of a slave, however ofte
   CHECK_FALSE(slaves.add_slave(slave));
 }
 
+TEST_CASE("a slave that was taken out again is not kept by the notice of its end") {
+  FakeSlave one("a");
+  SlaveCollection slaves;
+  CHECK(slaves.add_slave(one.slave));
+  CHECK(slaves.remove_slave(*one.slave));
+  const std::weak_ptr<Slave> seen = one.slave;
+  bool is_gone = false;
+  one->on_disconnect([&] {
+    one.slave.reset();
+    is_gone = seen.expired();
+  });
+  one.backend->lose({});
+  CHECK(is_gone);
+}
+
 TEST_CASE("a slave leaves when its connection ends, and a lost one is not let in") {
   SlaveCollection slaves;
   const FakeSlave a("a");
