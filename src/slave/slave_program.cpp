@@ -2,6 +2,7 @@
 
 #include "base/embedded_mark.hpp"
 #include "os/unique_fd.hpp"
+#include "slave/keygen_program.hpp"
 
 #include <remsh/base/error.hpp>
 #include <remsh/transport/descriptors.hpp>
@@ -45,6 +46,7 @@ enum ExitCode {
 constexpr const char* usage =
     "usage: remsh-slave --master ADDRESS [options]\n"
     "       remsh-slave --stdio [options]\n"
+    "       remsh-slave keygen ...        makes keys for slaves: 'remsh-slave keygen --help'\n"
     "\n"
     "Connects to a master, registers, and does what it is told until it is stopped.\n"
     "\n"
@@ -204,6 +206,7 @@ class StopOnSignal {
 }  // namespace
 
 int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
+  if (argc > 1 && std::string_view(argv[1]) == "keygen") return run_keygen_program(argc - 1, argv + 1);
   Arguments arguments;
   if (const auto code = parse(argc, argv, arguments)) return *code;
 #ifdef __linux__

@@ -1,0 +1,76 @@
+// Program: remsh-slave, as a process that a test starts and waits for.
+#pragma once
+
+#include "support/temp_dir.hpp"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+extern char** environ;
+
+namespace remsh::test {
+
+/// remsh-slave, found on the PATH, its output kept in files; its standard output goes elsewhere where that is told. One
+/// thread at a time.
+class Program {
+ public:
+  explicit Program(std::vector<std::string> args, const std::string& out = {}) {
+    args.insert(args.begin(), "remsh-slave");
+    std::vector<char*> argv;
+    for (std::string& arg : args) argv.push_back(arg.data());
+    argv.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    ::posix_spawn_file_actions_init(&actions);
+    const int flags = O_WRONLY | O_CREAT | O_TRUNC;
+    ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    ::posix_spawn_file_actions_addopen(&actions, 1, (out.empty() ? files_ / "out" : out).c_str(), flags, 0600);
+    ::posix_spawn_file_actions_addopen(&actions, 2, (files_ / "err").c_str(), flags, 0600);
+    // As a shell starts it, also where these tests themselves run under nohup or in the background.
+    sigset_t usual;
+    ::sigemptyset(&usual);
+    for (const int signal : {SIGHUP, SIGINT, SIGTERM}) ::sigaddset(&usual, signal);
+    posix_spawnattr_t attributes;
+    ::posix_spawnattr_init(&attributes);
+    ::posix_spawnattr_setsigdefault(&attributes, &usual);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    const int error = ::posix_spawnp(&pid_, "remsh-slave", &actions, &attributes, argv.data(), environ);
+    ::posix_spawnattr_destroy(&attributes);
+    ::posix_spawn_file_actions_destroy(&actions);
+    if (error != 0) throw std::system_error(error, std::generic_category(), "remsh-slave, which must be on the PATH");
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+  ~Program() {
+    if (pid_ < 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+
+  /// Waits for its end; the exit code, or minus the signal.
+  int wait() {
+    int status = 0;
+    if (::waitpid(std::exchange(pid_, -1), &status, 0) < 0) return -1000;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+
+  [[nodiscard]] std::string out() const { return files_.read("out"); }
+  [[nodiscard]] std::string err() const { return files_.read("err"); }
+
+ private:
+  const TempDir files_;
+  pid_t pid_ = -1;
+};
+
+}  // namespace remsh::test
