@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -89,10 +90,10 @@ class BoxReader {
 
 /// What a master's keys have for a name and a kid.
 struct KeyAnswer {
-  std::optional<Secret> key = {};               ///< none: nobody gets in, and `reason` says why
-  bool is_invitation = false;                   ///< good for one enrolment, and for nothing else
-  std::vector<std::string> labels = {};         ///< what the owner wrote to it
-  std::string reason = "there is no such key";  ///< for the log: "unknown name", "it has expired"
+  std::optional<Secret> key = {};                  ///< none: nobody gets in, and `reason` says why
+  bool is_invitation = false;                      ///< good for one enrolment, and for nothing else
+  std::map<std::string, std::string> labels = {};  ///< what the owner wrote to it
+  std::string reason = "there is no such key";     ///< for the log: "unknown name", "it has expired"
 };
 
 /// The keys of a master, as one connection sees them: what the peer's address rules out is not there. Asked by the
@@ -154,7 +155,7 @@ class MasterHandshake {
   [[nodiscard]] bool is_enrolment() const noexcept { return is_enrolment_; }
 
   /// What the owner wrote to the key that it proved.
-  [[nodiscard]] const std::vector<std::string>& labels() const noexcept { return labels_; }
+  [[nodiscard]] const std::map<std::string, std::string>& labels() const noexcept { return labels_; }
 
   /// The new key, and the welcome that tells the slave to take it. Store the key and use the invitation up, durably and
   /// in one step, before the welcome is sent, and then close; where that fails, send what refuse() gives instead.
@@ -184,7 +185,7 @@ class MasterHandshake {
   Bytes tag_;  // of the call that is answered next
   Registration registration_;
   bool is_enrolment_ = false;
-  std::vector<std::string> labels_;
+  std::map<std::string, std::string> labels_;
   std::optional<Secret> key_;         // proven
   std::optional<Sha256> transcript_;  // of the boxes so far; none without a key
 };

@@ -89,10 +89,10 @@ std::string KeyStore::unknown(std::string_view name, std::string_view kid) const
   return "unknown kid " + escaped(kid.substr(0, shown)) + " (the name has: " + kids + ")";
 }
 
-KeyStore::Found KeyStore::find(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
-                               WallTime now) const {
+KeyAnswer KeyStore::find(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
+                         WallTime now) const {
   const std::scoped_lock lock(mutex_);
-  Found found;
+  KeyAnswer found;
   const Entry* const entry = find_anywhere(name, kid);
   found.reason = entry == nullptr ? unknown(name, kid) : why_not(*entry, from, now);
   if (!found.reason.empty()) return found;

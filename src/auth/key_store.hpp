@@ -1,6 +1,7 @@
 // KeyStore: what a KeyRing has, as the library asks for it.
 #pragma once
 
+#include "auth/handshake.hpp"
 #include "auth/key_file.hpp"
 #include "auth/key_line.hpp"
 #include "base/result.hpp"
@@ -37,15 +38,9 @@ class KeyStore {
   /// The first look at the file, which must be good.
   Result<void> open(WallTime now);
 
-  /// What a claimed key is.
-  struct Found {
-    std::optional<Secret> key;  ///< nothing: it does not count
-    bool is_invitation = false;
-    std::map<std::string, std::string> labels = {};
-    std::string reason = {};  ///< why it does not, for the log
-  };
-  [[nodiscard]] Found find(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
-                           WallTime now) const;
+  /// What a claimed key is, or why it does not count.
+  [[nodiscard]] KeyAnswer find(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
+                               WallTime now) const;
 
   /// Whether a slave that has proven this key may stay.
   [[nodiscard]] bool counts(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,

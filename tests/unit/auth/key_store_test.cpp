@@ -54,7 +54,7 @@ class Followed {
 };
 
 std::string reason(const KeyRing& ring, const std::string& name, const std::string& kid, WallTime at = now) {
-  const KeyStore::Found found = ring.store()->find(name, kid, loopback, at);
+  const KeyAnswer found = ring.store()->find(name, kid, loopback, at);
   CHECK(found.key.has_value() == found.reason.empty());
   return found.reason;
 }

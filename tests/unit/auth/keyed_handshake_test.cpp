@@ -59,7 +59,7 @@ std::shared_ptr<const MasterKeys> keys() {
   const auto find = [](BytesView name, BytesView id) -> KeyAnswer {
     if (name != "worker1" && name != "worker2") return {.reason = "unknown name"};
     const Secret& own = name == "worker1" ? worker_key : other_key;
-    if (id == kid(own)) return {.key = own, .labels = {"fast"}};
+    if (id == kid(own)) return {.key = own, .labels = {{"rack", "b7"}}};
     if (name == "worker1" && id == kid(invitation)) return {.key = invitation, .is_invitation = true};
     return {.reason = "unknown kid (it has: " + kid(own) + ")"};
   };
@@ -200,7 +200,7 @@ TEST_CASE("the master registers what was proven") {
   Registration expected = worker;
   expected.kid = "4962dc04";
   CHECK((master.registration() == expected));
-  CHECK(master.labels() == std::vector<std::string>{"fast"});
+  CHECK(master.labels() == std::map<std::string, std::string>{{"rack", "b7"}});
   CHECK_FALSE(master.is_enrolment());
 }
 
