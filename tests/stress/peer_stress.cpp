@@ -196,7 +196,7 @@ class Run {
     switch (random() % 6) {
       case 0: transports = memory_pair(); break;
       case 1: transports = memory_pair(1 + random() % 5000); break;
-      case 2: transports = with_tls(memory_pair(1 + random() % 5000)); break;
+      case 2: transports = with_tls(memory_pair(1 + random() % 5000), {.records_per_key = 1 + random() % 50}); break;
       case 3: transports = with_tls(socket_pair()); break;
       default: transports = socket_pair();
     }

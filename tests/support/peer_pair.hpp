@@ -42,7 +42,7 @@ inline void over_each_transport(const std::function<void(const std::function<Tra
   test([] { return memory_pair(1000); });  // most boxes and writes are cut
   test(socket_pair);
   test([] { return with_tls(socket_pair()); });
-  test([] { return with_tls(memory_pair(1000)); });
+  test([] { return with_tls(memory_pair(1000), {.records_per_key = 3}); });
 }
 
 /// What a transport was asked for. Thread-safe.

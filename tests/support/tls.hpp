@@ -126,8 +126,8 @@ inline std::pair<std::unique_ptr<TlsTransport>, std::unique_ptr<TlsTransport>> t
 
 /// The same, as transports like all others.
 inline std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> with_tls(
-    std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> pair) {
-  return tls_over(std::move(pair.first), std::move(pair.second));
+    std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> pair, const TlsTuning& tuning = {}) {
+  return tls_over(std::move(pair.first), std::move(pair.second), tuning);
 }
 
 }  // namespace remsh::test
