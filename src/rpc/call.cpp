@@ -82,6 +82,7 @@ std::function<void()> Call::enter() {
 /// Nobody drives it any more. What is still open is looked after by the io thread.
 void Call::leave(std::function<void()> wake) {
   is_inside_ = false;
+  was_suspended_ = true;
   innermost = outer_;
   --peer_->inside_;
   if (call_ != nullptr && !failure_ && call_->state == OpenCall::State::open) {
@@ -143,7 +144,8 @@ std::optional<Call::Event> Call::take(bool wants_room) {
   return Event::answered;
 }
 
-/// Whether its driver has nothing to do any more, now or for good.
+/// Whether its driver has nothing to do any more, now or for good. (One who only waits is still within the call then: it
+/// drops it at once. One who polls may keep it.)
 bool Call::is_last(std::optional<Event> event) noexcept { return event != Event::chunk && event != Event::room; }
 
 std::optional<Call::Event> Call::next_until(bool wants_room, TimePoint until) {
@@ -158,7 +160,7 @@ std::optional<Call::Event> Call::next_until(bool wants_room, TimePoint until) {
   me_.wants_room = wants_room;
   peer_->wait_for(lock, me_, std::min(deadline_, until), has_work);
   auto event = take(wants_room);
-  if (is_last(event)) leave({});
+  if (!event || (was_suspended_ && is_last(event))) leave({});
   return event;
 }
 

@@ -85,6 +85,7 @@ class Call {
   const std::shared_ptr<Peer> peer_;
   const Call* outer_ = nullptr;  // of this thread, in a callback of which this one is driven
   bool is_inside_ = false;
+  bool was_suspended_ = false;
   Waiter me_;
   OpenCall* call_ = nullptr;
   const TimePoint deadline_;
