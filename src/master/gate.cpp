@@ -1,0 +1,163 @@
+#include "master/gate.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+constexpr std::array<std::uint8_t, 12> mapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};  // IPv4 within IPv6
+constexpr std::size_t network_part = 8;  // bytes of an IPv6 address that one site shares: it has the rest to choose
+
+bool is_ipv4(const IpAddress& address) { return std::equal(mapped.begin(), mapped.end(), address.bytes.begin()); }
+
+bool is_loopback(const IpAddress& address) {
+  if (is_ipv4(address)) return address.bytes[mapped.size()] == 127;
+  IpAddress one;
+  one.bytes.back() = 1;
+  return address == one;
+}
+
+GateOptions within_reason(GateOptions options) {
+  for (std::size_t* most : {&options.max_handshakes, &options.max_per_address, &options.max_per_user,
+                            &options.max_penalties, &options.max_log_sources}) {
+    *most = std::max(*most, std::size_t{1});
+  }
+  constexpr std::chrono::milliseconds year = std::chrono::hours(24 * 365);  // which the clock can add up
+  for (std::chrono::milliseconds* time :
+       {&options.first_penalty, &options.longest_penalty, &options.penalty_memory, &options.log_interval}) {
+    *time = std::clamp(*time, std::chrono::milliseconds(0), year);
+  }
+  options.longest_penalty = std::max(options.longest_penalty, options.first_penalty);
+  return options;
+}
+
+std::string others(std::size_t count) { return std::to_string(count) + (count == 1 ? " other" : " others"); }
+
+}  // namespace
+
+Gate::Gate(GateOptions options) : options_(within_reason(std::move(options))) {}
+
+Gate::Key Gate::key_of(const Source& source) {
+  Key key;
+  if (const auto* address = std::get_if<IpAddress>(&source)) {
+    key.bytes = address->bytes;
+    if (!is_ipv4(*address)) std::fill(key.bytes.begin() + network_part, key.bytes.end(), std::uint8_t{0});
+  } else if (const auto* user = std::get_if<uid_t>(&source)) {
+    for (std::size_t i = 0; i < sizeof *user; ++i) key.bytes[i] = static_cast<std::uint8_t>(*user >> (8 * i));
+    key.is_user = true;
+  }
+  return key;
+}
+
+bool Gate::is_exempt(const Source& source) const {
+  const auto* address = std::get_if<IpAddress>(&source);
+  return address && (is_loopback(*address) ||
+                     std::any_of(options_.exempt.begin(), options_.exempt.end(),
+                                 [address](const Network& network) { return network.contains(*address); }));
+}
+
+/// Why a source is not let in, whatever room there is.
+std::optional<std::string> Gate::refusal(const Source& source, const Key& key, TimePoint now) {
+  if (is_exempt(source)) return std::nullopt;
+  if (const Penalty* penalty = penalties_.find(key); penalty && now < penalty->until) {
+    const auto left = std::chrono::ceil<std::chrono::seconds>(penalty->until - now);
+    return "a proof from its address was wrong; none is listened to for " + std::to_string(left.count()) + " s";
+  }
+  const auto crowd = crowds_.find(key);
+  const std::size_t count = crowd == crowds_.end() ? 0 : crowd->second.size();
+  if (count < (key.is_user ? options_.max_per_user : options_.max_per_address)) return std::nullopt;
+  return others(count) + " of its " + (key.is_user ? "user" : "address") + " are registering already";
+}
+
+Gate::Verdict Gate::begin(const Source& source, TimePoint now) {
+  if (std::holds_alternative<std::monostate>(source)) return {};
+  const Key key = key_of(source);
+  if (auto reason = refusal(source, key, now)) return {.refused = std::move(*reason)};
+  std::optional<Id> gives_way;
+  if (places_.size() >= options_.max_handshakes) {
+    if (ranks_.empty()) return {.refused = others(places_.size()) + " are registering already"};
+    // The newcomer counts for its source: who would then have most, be it its own, makes room.
+    const auto own = crowds_.find(key);
+    const bool is_own = own != crowds_.end() && own->second.size() + 1 > ranks_.begin()->count;
+    gives_way = is_own ? *own->second.begin() : ranks_.begin()->oldest;
+    end(*gives_way);
+  }
+  const Id id = ++last_id_;
+  places_.emplace(id, Place{key});
+  join(key, id);
+  return {.id = id, .gives_way = gives_way};
+}
+
+void Gate::proven(Id id) {
+  const auto place = places_.find(id);
+  if (place == places_.end()) return;
+  penalties_.erase(place->second.key);
+  if (std::exchange(place->second.gives_way, false)) leave(place->second.key, id);
+}
+
+void Gate::end(Id id) {
+  const auto place = places_.find(id);
+  if (place == places_.end()) return;
+  if (place->second.gives_way) leave(place->second.key, id);
+  places_.erase(place);
+}
+
+void Gate::join(const Key& key, Id id) {
+  std::set<Id>& crowd = crowds_[key];
+  if (!crowd.empty()) ranks_.erase({crowd.size(), *crowd.begin()});
+  crowd.insert(crowd.end(), id);
+  ranks_.insert({crowd.size(), *crowd.begin()});
+}
+
+void Gate::leave(const Key& key, Id id) {
+  const auto found = crowds_.find(key);
+  std::set<Id>& crowd = found->second;
+  ranks_.erase({crowd.size(), *crowd.begin()});
+  crowd.erase(id);
+  if (crowd.empty()) {
+    crowds_.erase(found);
+  } else {
+    ranks_.insert({crowd.size(), *crowd.begin()});
+  }
+}
+
+bool Gate::is_forgotten(const Penalty& penalty, TimePoint now) const {
+  return now >= penalty.until + options_.penalty_memory;
+}
+
+/// Only for addresses that a limit is for: processes of one host, or of one user, must not shut each other out.
+void Gate::failed(const Source& source, TimePoint now) {
+  if (!std::holds_alternative<IpAddress>(source) || is_exempt(source)) return;
+  while (penalties_.oldest() && is_forgotten(*penalties_.oldest(), now)) penalties_.drop_oldest();
+  const Key key = key_of(source);
+  if (!penalties_.find(key) && penalties_.size() >= options_.max_penalties) penalties_.drop_oldest();
+  Penalty& penalty = penalties_.touch(key);
+  const bool is_first = penalty.length == Duration::zero() || is_forgotten(penalty, now);
+  penalty.length = is_first ? options_.first_penalty : std::min<Duration>(penalty.length * 2, options_.longest_penalty);
+  penalty.until = now + penalty.length;
+}
+
+Gate::Telling Gate::tell(const Source& source, TimePoint now) {
+  if (std::holds_alternative<std::monostate>(source)) return {};
+  const Key key = key_of(source);
+  const auto is_recent = [&](const Told& told) { return now < told.at + options_.log_interval; };
+  if (Told* told = told_.find(key); told && is_recent(*told)) {
+    ++told->untold;
+    return {.aloud = false};
+  } else if (!told && told_.size() >= options_.max_log_sources) {
+    if (is_recent(*told_.oldest())) {
+      ++untold_of_others_;
+      return {.aloud = false};
+    }
+    untold_of_others_ += told_.oldest()->untold;
+    told_.drop_oldest();
+  }
+  Told& told = told_.touch(key);
+  told.at = now;
+  return {
+      .aloud = true, .untold = std::exchange(told.untold, 0), .untold_of_others = std::exchange(untold_of_others_, 0)};
+}
+
+}  // namespace remsh
