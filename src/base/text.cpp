@@ -17,12 +17,13 @@ bool is_control(char c) noexcept {
 struct Character {
   std::size_t size = 1;
   bool is_harmless = false;
+  bool is_utf8 = false;
 };
 
-Character first_character(BytesView text) {
+Character first_character(BytesView text) noexcept {
   const auto byte = [&text](std::size_t at) { return static_cast<unsigned char>(text[at]); };
   const unsigned first = byte(0);
-  if (first < 0x80) return {1, !is_control(text[0])};
+  if (first < 0x80) return {1, !is_control(text[0]), true};
   const std::size_t size = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
   if (first < 0xC2 || first > 0xF4 || text.size() < size) return {};
   unsigned code = first & (0x7FU >> size);
@@ -35,7 +36,7 @@ Character first_character(BytesView text) {
   const bool is_eight_bit_control = code < 0xA0;
   const bool breaks_lines = code == 0x2028 || code == 0x2029;
   const bool turns_text_around = (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
-  return {size, !is_eight_bit_control && !breaks_lines && !turns_text_around};
+  return {size, !is_eight_bit_control && !breaks_lines && !turns_text_around, true};
 }
 
 void append_hex(std::string& to, char c) {
@@ -77,6 +78,12 @@ std::string without_controls(BytesView text) {
     }
   }
   return out;
+}
+
+std::size_t utf8_size(BytesView text) noexcept {
+  if (text.empty()) return 0;
+  const Character character = first_character(text);
+  return character.is_utf8 ? character.size : 0;
 }
 
 }  // namespace remsh

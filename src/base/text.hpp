@@ -3,6 +3,7 @@
 
 #include <remsh/base/bytes.hpp>
 
+#include <cstddef>
 #include <string>
 
 namespace remsh {
@@ -13,5 +14,8 @@ std::string escaped(BytesView bytes);
 /// For sentences, which may be in any language: as they are, but for bytes that are no UTF-8 and characters that do
 /// something (controls, line separators, those that turn the direction of writing), which become \xNN.
 std::string without_controls(BytesView text);
+
+/// The bytes of the character that a text begins with, by UTF-8; 0 where it begins with none.
+std::size_t utf8_size(BytesView text) noexcept;
 
 }  // namespace remsh

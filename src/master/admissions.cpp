@@ -85,7 +85,8 @@ AdmittedBackend::Owner Admissions::owner() {
           },
           [weak](const Backend& backend, const Failure& failure) {
             if (const auto self = weak.lock()) self->backend_ended(backend, failure);
-          }};
+          },
+          options_.audit};
 }
 
 std::shared_ptr<AdmittedBackend> Admissions::make_backend(bool is_original) {

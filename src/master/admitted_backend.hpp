@@ -21,7 +21,14 @@ class AdmittedBackend : public Backend {
 
     /// Called on the loop, once, when a connection that was open has ended.
     std::function<void(const Backend&, const Failure&)> on_end;
+
+    AuditHook audit = {};
   };
+
+  [[nodiscard]] const AuditHook* audit() const noexcept final {
+    const AuditHook& hook = owner().audit;
+    return hook ? &hook : nullptr;
+  }
 
   /// Takes over the connection of a worker that has been told that it is registered. Once; disconnect() may have come
   /// before, and takes effect then.
@@ -33,6 +40,9 @@ class AdmittedBackend : public Backend {
   /// Waits until the connection has ended and all callers have left. After open() and disconnect(); never on the loop
   /// or in a callback.
   virtual void wait_until_left() = 0;
+
+ private:
+  [[nodiscard]] virtual const Owner& owner() const noexcept = 0;
 };
 
 }  // namespace remsh

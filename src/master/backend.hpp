@@ -8,6 +8,7 @@
 #include <remsh/base/call_options.hpp>
 #include <remsh/base/deadline.hpp>
 #include <remsh/connection/box.hpp>
+#include <remsh/master/audit.hpp>
 #include <remsh/master/work.hpp>
 #include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
@@ -65,6 +66,9 @@ class Backend {
   /// Whether a collection has still to ask by on_lost() for the end to be told to it. It is not to end before its
   /// callback does, so that no other takes its address.
   bool has_to_ask(const void* collection) noexcept { return told_.exchange(collection) != collection; }
+
+  /// Who is to be told of its operations; null: nobody. Lives as long as the backend.
+  [[nodiscard]] virtual const AuditHook* audit() const noexcept { return nullptr; }
 
   virtual Started<Bytes> start_set_cwd(const std::optional<Bytes>& path, const CallOptions& options) = 0;
   virtual Started<std::map<Bytes, Bytes>> start_getenv(const CallOptions& options) = 0;

@@ -143,10 +143,11 @@ void CompletionQueue::poll() {
   const TellOfRest tell_of_rest{*state_};
   std::unique_lock lock(state_->mutex);
   for (std::size_t left = state_->ready.size(); left > 0; --left) {
-    const auto place = state_->next();
+    auto place = state_->next();
     if (!place) return;
     lock.unlock();
     state_->run(place);
+    place.reset();  // without the mutex: a handler may have left its operation in it, which ends then
     lock.lock();
   }
 }

@@ -27,6 +27,7 @@ ListenerOptions base_options(const Options& options) {
   if constexpr (requires { options.max_handshakes; }) base.max_handshakes = options.max_handshakes;
   base.log = options.log;
   base.trace = options.trace;
+  base.audit = options.audit;
   base.runtime = options.runtime;
   return base;
 }

@@ -94,6 +94,7 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
   void declare_end(Failure failure);
   [[nodiscard]] std::size_t unwritten() const noexcept { return out_.size() - written_; }
 
+  [[nodiscard]] const Owner& owner() const noexcept override { return owner_; }
   void bury();
   static Result<std::optional<FileInfo>> look(Turn& turn, const Bytes& path);
   static Result<void> change_mode(Turn& turn, const Bytes& path, std::uint32_t mode);

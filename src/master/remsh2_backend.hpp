@@ -54,7 +54,7 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
 
  private:
   friend class Remsh2Group;
-  [[nodiscard]] const AdmittedBackend::Owner& owner() const noexcept {
+  [[nodiscard]] const AdmittedBackend::Owner& owner() const noexcept override {
     return static_cast<const Remsh2Group&>(group()).owner_;
   }
 

@@ -56,6 +56,11 @@ class Request {
   /// Throws a reason of our own.
   [[noreturn]] void refuse(Errc code, std::string reason) const;
 
+  [[nodiscard]] const Backend& backend() const noexcept { return slave_; }
+  [[nodiscard]] std::string_view verb() const noexcept { return verb_; }
+  [[nodiscard]] BytesView first() const noexcept { return first_; }
+  [[nodiscard]] BytesView second() const noexcept { return second_; }
+
  private:
   void count(std::size_t key, std::size_t value);
   [[nodiscard]] std::string slave() const { return std::string(slave_.name()); }

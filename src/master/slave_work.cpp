@@ -52,7 +52,8 @@ ExecuteWork::ExecuteWork(Backend& slave, const std::vector<Bytes>& args, const E
   }
   streams_.out = output_to(options.stdout_cb, options.discard_stdout, "stdout", out_);
   streams_.err = output_to(options.stderr_cb, options.discard_stderr || options.merge_stderr, "stderr", err_);
-  started_ = slave.start_execute(command_, streams_, patience_);
+  if (trail_) trail_->set_command(args, options);
+  begin(slave.start_execute(command_, streams_, patience_));
 }
 
 /// What is done with one of the outputs: to a callback, into a string, or nothing.
@@ -91,9 +92,11 @@ SendWork::SendWork(Backend& slave, const Source& source, const Bytes& to, const 
       counted_([this](std::span<char> buffer) {
         const std::size_t size = input_(buffer);
         progress_.advance(size);
+        if (trail_) trail_->set_bytes(progress_.done());
         return size;
       }) {
-  started_ = slave.start_send(to, counted_, options.overwrite, options.mode.value_or(mode_), patience_);
+  if (trail_) trail_->set_bytes(0);
+  begin(slave.start_send(to, counted_, options.overwrite, options.mode.value_or(mode_), patience_));
 }
 
 InputCallback SendWork::input_of(const Source& source) {
@@ -141,8 +144,11 @@ FetchWork::FetchWork(Backend& slave, const Bytes& from, const Sink& sink, const 
         require(bytes.size() <= options_.max_bytes - progress_.done());
         write_(bytes);
         progress_.advance(bytes.size());
+        if (trail_) trail_->set_bytes(progress_.done());
       }) {
-  started_ = slave.start_fetch(from, size_, counted_, patience_);
+  if (trail_) trail_->set_bytes(0);
+  if (const auto* path = std::get_if<std::string>(&sink.what()); trail_ && path) trail_->add_argument(*path);
+  begin(slave.start_fetch(from, size_, counted_, patience_));
 }
 
 OutputCallback FetchWork::output_to(const Sink& sink) {

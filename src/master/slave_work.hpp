@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "master/audit_trail.hpp"
 #include "master/backend.hpp"
 #include "master/request.hpp"
 #include "os/file.hpp"
@@ -16,9 +17,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -28,15 +31,31 @@ namespace remsh {
 template <class T, class Answer = T>
 class SlaveWork : public WorkOf<T> {
  public:
+  ~SlaveWork() override { cancel(); }
+
   void suspend() final { started_->suspend(); }
-  bool poll(const Waker& wake) final { return started_->poll(wake); }
-  bool wait_until(TimePoint until) final { return started_->wait_until(until); }
+  bool poll(const Waker& wake) final {
+    return drive([&] { return started_->poll(wake); });
+  }
+  bool wait_until(TimePoint until) final {
+    return drive([&] { return started_->wait_until(until); });
+  }
   T take() final {
     if (!started_) request_.fail_cancelled();
-    return finish(started_->take());
+    if (!trail_) return finish(started_->take());
+    const auto trail = std::move(trail_);  // tells when it goes
+    return trail->watch([&] {
+      auto answer = started_->take();
+      trail->answered(answer);
+      return finish(std::move(answer));
+    });
   }
 
-  void cancel() { started_.reset(); }
+  void cancel() {
+    if (trail_) trail_->left(started_);
+    started_.reset();
+    trail_.reset();
+  }
 
   /// The blocking form: starts, waits and gives the outcome.
   T run() {
@@ -47,7 +66,17 @@ class SlaveWork : public WorkOf<T> {
  protected:
   template <class Options>
   SlaveWork(Request request, const Options& options)
-      : request_(request), patience_{.deadline = options.deadline, .stop = options.stop} {}
+      : request_(request), patience_{.deadline = options.deadline, .stop = options.stop} {
+    if (const AuditHook* const hook = request_.backend().audit()) {
+      trail_ = std::make_unique<AuditTrail>(*hook, request_, options.tag);
+    }
+  }
+
+  /// To be called by the constructors of those below, when they have checked what is asked.
+  void begin(Started<Answer> started) {
+    started_ = std::move(started);
+    if (trail_) trail_->begin();
+  }
 
   /// What becomes of the answer.
   virtual T finish(Result<Answer> answer) = 0;
@@ -56,7 +85,15 @@ class SlaveWork : public WorkOf<T> {
 
   Request request_;
   const CallOptions patience_;
-  Started<Answer> started_;  // set by the constructors of those below, when they have checked what is asked
+  std::unique_ptr<AuditTrail> trail_;  // null where nobody is to be told
+
+ private:
+  template <class Step>
+  bool drive(Step step) {
+    return trail_ ? trail_->drive(step) : step();
+  }
+
+  Started<Answer> started_;
 };
 
 /// Those whose outcome is what the backend gives.
@@ -72,21 +109,21 @@ class SetCwdWork final : public PlainWork<Bytes> {
   SetCwdWork(Backend& slave, const std::optional<Bytes>& path, const CallOptions& options)
       : PlainWork(Request(slave, "set_cwd", path ? BytesView(*path) : BytesView()), options) {
     if (path) request_.check_text("path", *path);
-    started_ = slave.start_set_cwd(path, patience_);
+    begin(slave.start_set_cwd(path, patience_));
   }
 };
 
 class GetenvWork final : public PlainWork<std::map<Bytes, Bytes>> {
  public:
   GetenvWork(Backend& slave, const CallOptions& options) : PlainWork(Request(slave, "getenv"), options) {
-    started_ = slave.start_getenv(patience_);
+    begin(slave.start_getenv(patience_));
   }
 };
 
 class ReadInfoWork final : public PlainWork<std::map<Bytes, Bytes>> {
  public:
   ReadInfoWork(Backend& slave, const CallOptions& options) : PlainWork(Request(slave, "read_info"), options) {
-    started_ = slave.start_read_info(patience_);
+    begin(slave.start_read_info(patience_));
   }
 };
 
@@ -95,7 +132,7 @@ class MkdirWork final : public PlainWork<void> {
   MkdirWork(Backend& slave, const Bytes& path, const CallOptions& options)
       : PlainWork(Request(slave, "mkdir", path), options) {
     request_.check("path", path);
-    started_ = slave.start_mkdir(path, std::nullopt, patience_);
+    begin(slave.start_mkdir(path, std::nullopt, patience_));
   }
 };
 
@@ -104,7 +141,7 @@ class RemoveWork final : public PlainWork<void> {
   RemoveWork(Backend& slave, const Bytes& path, const CallOptions& options)
       : PlainWork(Request(slave, "remove", path), options) {
     request_.check("path", path);
-    started_ = slave.start_remove(path, patience_);
+    begin(slave.start_remove(path, patience_));
   }
 };
 
@@ -114,7 +151,7 @@ class RenameWork final : public PlainWork<void> {
       : PlainWork(Request(slave, "rename", from, to), options) {
     request_.check("source path", from);
     request_.check("destination path", to);
-    started_ = slave.start_rename(from, to, options.overwrite, patience_);
+    begin(slave.start_rename(from, to, options.overwrite, patience_));
   }
 };
 
@@ -124,7 +161,7 @@ class CopyWork final : public PlainWork<void> {
       : PlainWork(Request(slave, "copy", from, to), options) {
     request_.check("source path", from);
     request_.check("destination path", to);
-    started_ = slave.start_copy(from, to, options.overwrite, patience_);
+    begin(slave.start_copy(from, to, options.overwrite, patience_));
   }
 };
 
@@ -133,7 +170,7 @@ class StatWork final : public PlainWork<std::optional<FileInfo>> {
   StatWork(Backend& slave, const Bytes& path, const StatOptions& options)
       : PlainWork(Request(slave, "stat", path), options) {
     request_.check("path", path);
-    started_ = slave.start_stat(path, options.follow, patience_);
+    begin(slave.start_stat(path, options.follow, patience_));
   }
 };
 
@@ -142,14 +179,14 @@ class CallWork final : public PlainWork<Box> {
   CallWork(Backend& slave, const std::string& operation, const Box& arguments, const CallOptions& options)
       : PlainWork(Request(slave, "call", operation), options) {
     request_.check_call(operation, arguments);
-    started_ = slave.start_call(operation, arguments, patience_);
+    begin(slave.start_call(operation, arguments, patience_));
   }
 };
 
 class PingWork final : public SlaveWork<std::chrono::nanoseconds, void> {
  public:
   PingWork(Backend& slave, const CallOptions& options) : SlaveWork(Request(slave, "ping"), options) {
-    started_ = slave.start_ping(patience_);
+    begin(slave.start_ping(patience_));
   }
 
  private:

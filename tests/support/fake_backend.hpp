@@ -33,6 +33,9 @@ class FakeBackend : public BlockingBackend<> {
       do_fetch;
   std::function<Result<Box>(const std::string&, const Box&, const CallOptions&)> do_call;
   std::function<Result<void>(const CallOptions&)> do_ping;
+  AuditHook audit_hook;
+
+  [[nodiscard]] const AuditHook* audit() const noexcept override { return audit_hook ? &audit_hook : nullptr; }
 
   Result<Bytes> set_cwd(const std::optional<Bytes>& path, const CallOptions& options) override {
     return do_set_cwd ? do_set_cwd(path, options) : Result<Bytes>(path.value_or("/base"));

@@ -228,6 +228,7 @@ struct FarmOptions {
   std::chrono::milliseconds handshake_timeout{60000};
   std::chrono::milliseconds kill_after{10000};
   std::shared_ptr<Runtime> runtime = {};
+  AuditHook audit = {};
 };
 
 /// A master and its slaves over one kind of transport. One thread at a time.
@@ -308,6 +309,7 @@ class Farm {
     options.arbitration_timeout = options_.arbitration_timeout;
     options.handshake_timeout = options_.handshake_timeout;
     options.runtime = options_.runtime;
+    options.audit = options_.audit;
     options.log = log.hook();
     listener = std::make_unique<Listener>(std::move(options));
   }

@@ -4,6 +4,7 @@
 #include <remsh/base/deadline.hpp>
 
 #include <stop_token>
+#include <string>
 
 namespace remsh {
 
@@ -11,6 +12,7 @@ namespace remsh {
 struct CallOptions {
   Deadline deadline = {};
   std::stop_token stop = {};
+  std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
 };
 
 }  // namespace remsh

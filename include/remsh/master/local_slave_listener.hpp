@@ -26,6 +26,7 @@ struct LocalListenerOptions {
 
   LogHook log = {};
   TraceHook trace = {};
+  AuditHook audit = {};
   std::shared_ptr<Runtime> runtime = {};
 };
 

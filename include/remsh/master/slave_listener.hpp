@@ -5,6 +5,7 @@
 #include <remsh/base/export.hpp>
 #include <remsh/base/log.hpp>
 #include <remsh/connection/trace.hpp>
+#include <remsh/master/audit.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_collection.hpp>
 #include <remsh/transport/transport.hpp>
@@ -61,6 +62,7 @@ struct ListenerOptions {
 
   LogHook log = {};
   TraceHook trace = {};  ///< told of every box of every connection
+  AuditHook audit = {};  ///< told of every operation of every slave, at its end
   std::shared_ptr<Runtime> runtime = {};
 };
 

@@ -29,6 +29,7 @@ struct TcpListenerOptions {
 
   LogHook log = {};
   TraceHook trace = {};
+  AuditHook audit = {};
   std::shared_ptr<Runtime> runtime = {};
 };
 

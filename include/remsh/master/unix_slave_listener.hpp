@@ -20,6 +20,7 @@ struct UnixListenerOptions {
 
   LogHook log = {};
   TraceHook trace = {};
+  AuditHook audit = {};
   std::shared_ptr<Runtime> runtime = {};
 };
 

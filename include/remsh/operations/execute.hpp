@@ -46,8 +46,11 @@ struct ExecuteOptions {
   std::chrono::milliseconds timeout{0};        ///< how long the command may run, enforced by the slave; 0: no limit
   std::chrono::milliseconds kill_after{2000};  ///< from SIGTERM to SIGKILL when it is interrupted
 
+  bool hide_args = false;  ///< an AuditHook is told the program alone, for arguments that hold secrets
+
   Deadline deadline = {};  ///< how long the caller waits
   std::stop_token stop = {};
+  std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
 };
 
 /// How a command ended, and what it said where that was captured.

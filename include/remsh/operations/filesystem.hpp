@@ -55,6 +55,7 @@ struct StatOptions {
   bool follow = true;  ///< false: of a symbolic link itself
   Deadline deadline = {};
   std::stop_token stop = {};
+  std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
 };
 
 /// Options of rename() and copy().
@@ -62,6 +63,7 @@ struct PathOptions {
   bool overwrite = false;  ///< true: what is at the destination is replaced, atomically
   Deadline deadline = {};
   std::stop_token stop = {};
+  std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
 };
 
 }  // namespace remsh

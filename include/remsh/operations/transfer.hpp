@@ -72,6 +72,7 @@ struct TransferOptions {
   ProgressCallback progress = {};
   Deadline deadline = {};
   std::stop_token stop = {};
+  std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
 };
 
 /// What a transfer moved.

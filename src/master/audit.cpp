@@ -1,0 +1,76 @@
+#include <remsh/master/audit.hpp>
+
+#include "base/text.hpp"
+#include "base/utc_time.hpp"
+
+#include <string_view>
+
+namespace remsh {
+
+namespace {
+
+std::string quoted(BytesView bytes) {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string out = "\"";
+  while (!bytes.empty()) {
+    const std::size_t size = utf8_size(bytes);
+    const auto first = static_cast<unsigned char>(bytes.front());
+    if (size == 0) {
+      out += "\\ufffd";
+    } else if (first < 0x20 || first == 0x7F) {
+      out += "\\u00";
+      out += digits[first >> 4U];
+      out += digits[first & 0xFU];
+    } else {
+      if (first == '"' || first == '\\') out += '\\';
+      out += bytes.substr(0, size);
+    }
+    bytes.remove_prefix(size == 0 ? 1 : size);
+  }
+  return out + '"';
+}
+
+/// With six digits behind the point.
+std::string in_micros(std::chrono::microseconds time) {
+  const std::string micros = std::to_string(time.count() % 1'000'000);
+  return std::to_string(time.count() / 1'000'000) + '.' + std::string(6 - micros.size(), '0') + micros;
+}
+
+std::string to_text(std::chrono::system_clock::time_point moment) {
+  const auto second = std::chrono::floor<std::chrono::seconds>(moment);
+  std::string text = to_utc_text(second);
+  text.pop_back();  // the Z
+  return text + in_micros(std::chrono::floor<std::chrono::microseconds>(moment - second)).substr(1) + 'Z';
+}
+
+}  // namespace
+
+std::string to_json_line(const AuditRecord& record) {
+  std::string line = "{\"start\":\"" + to_text(record.start) + "\",\"seconds\":" +
+                     in_micros(std::chrono::duration_cast<std::chrono::microseconds>(record.duration));
+  const auto add = [&line](std::string_view key, const std::string& value) {
+    line.append(",\"").append(key).append("\":").append(value);
+  };
+  const auto add_text = [&add](std::string_view key, BytesView text) {
+    if (!text.empty()) add(key, quoted(text));
+  };
+  add_text("slave", record.slave);
+  add_text("operation", record.operation);
+  if (!record.arguments.empty()) {
+    std::string list;
+    for (const Bytes& argument : record.arguments) list += (list.empty() ? "[" : ",") + quoted(argument);
+    add("arguments", list + "]");
+  }
+  add_text("cwd", record.cwd);
+  add_text("tag", record.tag);
+  add_text("end", record.error ? to_string(*record.error) : "done");
+  if (record.os) add("errno", std::to_string(record.os.value()));
+  add_text("message", record.message);
+  if (record.exit_code) add("exit_code", std::to_string(*record.exit_code));
+  if (record.signal) add("signal", std::to_string(*record.signal));
+  if (record.timed_out) add("timed_out", "true");
+  if (record.bytes) add("bytes", std::to_string(*record.bytes));
+  return line + "}";
+}
+
+}  // namespace remsh
