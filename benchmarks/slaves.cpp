@@ -57,7 +57,7 @@ Slaves::Started Slaves::start(const std::string& address, const std::string& nam
   const std::string basedir = directory_ + "/" + name;
   std::vector<char*> argv;
   for (const char* arg : {"bench", slave_mark, bytes.c_str(), "--master", address.c_str(), "--once", "--quiet",
-                          "--name", name.c_str(), "--basedir", basedir.c_str()}) {
+                          "--keyless", "--name", name.c_str(), "--basedir", basedir.c_str()}) {
     argv.push_back(const_cast<char*>(arg));
   }
   argv.push_back(nullptr);

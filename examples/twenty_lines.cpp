@@ -5,7 +5,7 @@ int main() try {
   remsh::SlaveCollection slaves;
   remsh::TcpSlaveListener listener({.slave_collection = slaves});
   listener.start();
-  std::cout << "now start a slave:  remsh-slave --master " << listener.address() << std::endl;
+  std::cout << "now start a slave:  remsh-slave --keyless --master " << listener.address() << std::endl;
 
   auto slave = slaves.get_slave(remsh::block, [](const remsh::Slave& s) { return s.info().system == "linux"; });
   slave->mkdir("project");

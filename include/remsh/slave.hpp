@@ -5,5 +5,6 @@
 #include <remsh/base/error.hpp>
 #include <remsh/base/log.hpp>
 #include <remsh/slave/embedded.hpp>
+#include <remsh/slave/enrol.hpp>
 #include <remsh/slave/slave_server.hpp>
 #include <remsh/version.hpp>

@@ -276,6 +276,16 @@ Result<KeyLine> read_own_key(const std::string& path) {
   return parse_own_key(text->view(), path);
 }
 
+Result<void> check_new_own_key(const std::string& path) {
+  auto parent = safe_parent(path);
+  if (!parent) return std::move(parent).failure();
+  const auto file = NewFile::create(parent->directory.get(), parent->name, false);
+  if (file) return {};
+  Failure failure = with_path(file.failure(), path);
+  if (failure.os == EEXIST) failure.code = Errc::in_use;
+  return failure;
+}
+
 Result<void> write_own_key(const std::string& path, const std::string& name, const Secret& key, bool overwrite) {
   auto line = make_key_line(name, key);
   if (!line) return std::move(line).failure();

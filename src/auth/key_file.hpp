@@ -46,6 +46,9 @@ Result<KeyFileContent> read_key_file(const std::string& path);
 /// The one key of a slave, from a file that is as safe.
 Result<KeyLine> read_own_key(const std::string& path);
 
+/// Whether write_own_key() can make a new file there: `in_use` where there is one. Leaves nothing behind.
+Result<void> check_new_own_key(const std::string& path);
+
 /// Writes that file with mode 0600; an old one is replaced in one step, or is in_use.
 Result<void> write_own_key(const std::string& path, const std::string& name, const Secret& key, bool overwrite);
 

@@ -7,6 +7,7 @@
 #include "base/secret_text.hpp"
 #include "base/text.hpp"
 #include "base/utc_time.hpp"
+#include "slave/exit_code.hpp"
 
 #include <remsh/auth/key_ring.hpp>
 
@@ -32,8 +33,6 @@ namespace {
 using auth::KeyFileChange;
 using auth::KeyLine;
 using auth::WallTime;
-
-enum ExitCode { exit_ok = 0, exit_usage = 64, exit_failed = 70 };
 
 constexpr const char* usage =
     "usage: remsh-slave keygen add NAME [options]\n"
@@ -65,7 +64,7 @@ int complain(const std::string& what) {
 
 int fail(const std::string& what) {
   std::fprintf(stderr, "remsh-slave keygen: %s\n", what.c_str());
-  return exit_failed;
+  return exit_software;
 }
 
 void say(const std::string& what) { std::fprintf(stderr, "%s\n", what.c_str()); }

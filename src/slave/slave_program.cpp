@@ -1,7 +1,11 @@
 #include <remsh/slave/embedded.hpp>
 
+#include "auth/key_file.hpp"
 #include "base/embedded_mark.hpp"
+#include "base/text.hpp"
 #include "os/unique_fd.hpp"
+#include "slave/enrol_program.hpp"
+#include "slave/exit_code.hpp"
 #include "slave/keygen_program.hpp"
 
 #include <remsh/base/error.hpp>
@@ -32,29 +36,24 @@ namespace remsh {
 
 namespace {
 
-/// Stable: scripts and service managers decide by them.
-enum ExitCode {
-  exit_ok = 0,
-  exit_usage = 64,
-  exit_unreachable = 69,
-  exit_software = 70,
-  exit_lost = 75,
-  exit_protocol = 76,
-  exit_refused = 77
-};
-
 constexpr const char* usage =
     "usage: remsh-slave --master ADDRESS [options]\n"
     "       remsh-slave --stdio [options]\n"
+    "       remsh-slave enrol ...         gets a key for an invitation: 'remsh-slave enrol --help'\n"
     "       remsh-slave keygen ...        makes keys for slaves: 'remsh-slave keygen --help'\n"
     "\n"
     "Connects to a master, registers, and does what it is told until it is stopped.\n"
     "\n"
-    "  --master ADDRESS   HOST:PORT, [::1]:PORT or unix:PATH; connects again whenever it is lost\n"
+    "  --master ADDRESS   tls:HOST:PORT, tcp:HOST:PORT or unix:PATH; connects again whenever it is lost\n"
+    "  --key FILE         its line, NAME KEY: proves the name to the master, and the master to us\n"
+    "  --ca FILE          with tls: the master also shows a certificate by one of these CAs\n"
+    "  --server-name NAME the name in that certificate (default: the host of the address)\n"
+    "  --keyless          over TCP on the loopback no key is needed: all users of this host are trusted\n"
+    "  --insecure         plain TCP beyond the loopback, with a key: who is on the way can read and take over\n"
     "  --stdio            speak over standard input and output instead; ends with them\n"
     "  --once             connect once, and end with that connection\n"
     "  --basedir DIR      where relative paths begin; made if missing (default: the current directory)\n"
-    "  --name NAME        1 to 64 of A-Z a-z 0-9 . _ - (default: the host's name)\n"
+    "  --name NAME        1 to 64 of A-Z a-z 0-9 . _ - (default: that of the key, or the host's name)\n"
     "  --protocol 1|2     1: serve a master of the original remsh, of 2009 (default: 2)\n"
     "  --verbose          log more\n"
     "  --trace            also log every box that is sent or received; docs/embedding.md says how it looks\n"
@@ -69,6 +68,10 @@ struct Arguments {
   std::string master;
   std::string basedir;
   std::string name;
+  std::string key;
+  TlsTrust tls;
+  bool keyless = false;
+  bool insecure = false;
   bool stdio = false;
   bool once = false;
   unsigned protocol = 2;
@@ -122,6 +125,16 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
       if (!take(arguments.basedir)) return complain(needs);
     } else if (option == "--name") {
       if (!take(arguments.name)) return complain(needs);
+    } else if (option == "--key") {
+      if (!take(arguments.key)) return complain(needs);
+    } else if (option == "--ca") {
+      if (!take(arguments.tls.ca)) return complain(needs);
+    } else if (option == "--server-name") {
+      if (!take(arguments.tls.server_name)) return complain(needs);
+    } else if (option == "--keyless") {
+      arguments.keyless = true;
+    } else if (option == "--insecure") {
+      arguments.insecure = true;
     } else if (option == "--protocol") {
       std::string protocol;
       if (!take(protocol)) return complain(needs);
@@ -143,6 +156,11 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
     if (value) return complain("the option " + std::string(option) + " takes no value");
   }
   if (arguments.stdio == !arguments.master.empty()) return complain("give either --master ADDRESS or --stdio");
+  const bool speaks_of_access = !arguments.key.empty() || !arguments.tls.ca.empty() ||
+                                !arguments.tls.server_name.empty() || arguments.keyless || arguments.insecure;
+  if (arguments.stdio && speaks_of_access) {
+    return complain("--stdio serves who started it: it takes no --key, --ca, --server-name, --keyless and --insecure");
+  }
   return std::nullopt;
 }
 
@@ -207,6 +225,7 @@ class StopOnSignal {
 
 int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
   if (argc > 1 && std::string_view(argv[1]) == "keygen") return run_keygen_program(argc - 1, argv + 1);
+  if (argc > 1 && std::string_view(argv[1]) == "enrol") return run_enrol_program(argc - 1, argv + 1);
   Arguments arguments;
   if (const auto code = parse(argc, argv, arguments)) return *code;
 #ifdef __linux__
@@ -215,6 +234,22 @@ int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
   try {
     SlaveOptions options;
     options.name = arguments.name;
+    if (!arguments.key.empty()) {
+      auto own = auth::read_own_key(arguments.key);
+      if (!own) {
+        say(LogLevel::error, own.failure().message);
+        return exit_software;
+      }
+      if (!arguments.name.empty() && arguments.name != own->name) {
+        return complain("the key in '" + escaped(arguments.key) + "' is that of '" + own->name +
+                        "', and --name says '" + escaped(arguments.name) + "'");
+      }
+      options.name = own->name;
+      options.key = std::move(own->key);
+    }
+    options.tls = arguments.tls;
+    options.keyless = arguments.keyless;
+    options.insecure = arguments.insecure;
     options.basedir = arguments.basedir;
     options.software = std::string("remsh-slave ") + version;
     options.protocol = arguments.protocol;

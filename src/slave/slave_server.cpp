@@ -3,12 +3,12 @@
 #include "auth/handshake.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
-#include "os/random.hpp"
 #include "rpc/peer.hpp"
 #include "slave/back_off.hpp"
 #include "slave/dispatcher.hpp"
 #include "slave/execute.hpp"
 #include "slave/filesystem.hpp"
+#include "slave/master_contact.hpp"
 #include "slave/remsh1_server.hpp"
 #include "slave/transfer.hpp"
 #include "slave/workplace.hpp"
@@ -17,15 +17,9 @@
 
 #include <remsh/base/error.hpp>
 #include <remsh/connection/trace.hpp>
-#include <remsh/transport/descriptors.hpp>
-#include <remsh/version.hpp>
-
-#include <sys/utsname.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -40,35 +34,10 @@ namespace {
 
 using Reason = ServeResult::Reason;
 
-/// From the connection to the master's welcome: docs/protocol.md section 4.
-constexpr std::chrono::seconds handshake_limit{20};
 constexpr std::chrono::seconds connect_limit{20};
 
-TimePoint now() { return std::chrono::steady_clock::now(); }
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
-
-/// Something that may be a slave's name, made of what may be none.
-std::string name_from(std::string text) {
-  const auto is_plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
-  for (char& c : text) {
-    if (!is_plain(c) && c != '.' && c != '_' && c != '-') c = '-';
-  }
-  text.erase(text.begin(), std::find_if(text.begin(), text.end(), is_plain));
-  text = text.substr(0, 64);
-  return text.empty() ? "slave" : text;
-}
-
-std::string system_name() {
-  utsname names{};
-  if (::uname(&names) != 0) return "";
-  std::string name = names.sysname;
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  return name;
-}
+/// From the connection to the master's welcome: docs/protocol.md section 4.
+constexpr std::chrono::seconds handshake_limit{20};
 
 class UserOperation final : public OperationContext {
  public:
@@ -91,8 +60,6 @@ struct SlaveServer::Impl {
   ServeResult serve(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace);
   ServeResult serve_remsh1(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace);
   ServeResult connect_and_serve(const Address& address);
-  Result<auth::SlaveHandshake::Step> shake_hands(Transport& transport, const Workplace& workplace);
-  Result<void> write_all(Transport& transport, std::string_view bytes, TimePoint until) const;
   Dispatcher make_dispatcher(const std::shared_ptr<Workplace>& workplace, const std::shared_ptr<CommandSet>& commands);
   void log(LogLevel level, const std::string& peer, const std::string& message) const {
     if (options.log) options.log(LogRecord{level, "slave", without_controls(peer), without_controls(message)});
@@ -100,6 +67,7 @@ struct SlaveServer::Impl {
   static ServeResult over(Reason reason, std::string message, bool registered = false) {
     return {reason, std::move(message), registered, {}};
   }
+  static ServeResult over_by(const Failure& failure, Reason otherwise);
   [[nodiscard]] bool is_stopped() const { return stop.stop_requested(); }
 
   const SlaveOptions options;
@@ -111,60 +79,15 @@ struct SlaveServer::Impl {
   unsigned serving = 0;
 };
 
-Result<void> SlaveServer::Impl::write_all(Transport& transport, std::string_view bytes, TimePoint until) const {
-  while (!bytes.empty()) {
-    const IoResult result = transport.write_some({&bytes, 1});
-    if (result.status == IoResult::Status::ok) {
-      bytes.remove_prefix(result.bytes);
-    } else if (result.status == IoResult::Status::failed) {
-      return Failure{Errc::connection_lost, std::generic_category().message(result.error), result.error};
-    } else if (now() >= until || is_stopped()) {
-      return Failure{Errc::timeout, "the master does not read", 0};
-    } else {
-      transport.wait(Ready::write, Transport::slice);
-    }
-  }
-  return {};
-}
-
-/// The handshake, on this thread.
-Result<auth::SlaveHandshake::Step> SlaveServer::Impl::shake_hands(Transport& transport, const Workplace& workplace) {
-  using Action = auth::SlaveHandshake::Step::Action;
-  auth::SlaveHandshake::Options handshake_options;
-  Registration& registration = handshake_options.registration;
-  const std::string host = host_name();
-  registration.name = options.name.empty() ? name_from(host) : options.name;
-  registration.hostname = host;
-  registration.system = system_name();
-  registration.software = options.software.empty() ? std::string("remsh ") + version : options.software;
-  registration.basedir = workplace.base().path();
-  handshake_options.nonce.resize(auth::nonce_size);
-  random_bytes(handshake_options.nonce);
-  auth::SlaveHandshake handshake(std::move(handshake_options));
-  const TimePoint until = now() + handshake_limit;
-  Bytes bytes = handshake.start();
-  for (;;) {
-    if (auto written = write_all(transport, bytes, until); !written) return std::move(written).failure();
-    bytes.clear();
-    std::array<char, 4096> buffer{};
-    const IoResult result = transport.read_some(buffer, Transport::slice);
-    switch (result.status) {
-      case IoResult::Status::ok: break;
-      case IoResult::Status::would_block:
-        if (is_stopped()) return Failure{Errc::cancelled, "stopped", 0};
-        if (now() < until) continue;
-        return Failure{Errc::timeout,
-                       "no welcome from the master within " + std::to_string(handshake_limit.count()) + " s", 0};
-      case IoResult::Status::end: return handshake.at_end();
-      case IoResult::Status::failed:
-        return Failure{Errc::connection_lost, std::generic_category().message(result.error), result.error};
-    }
-    auto step = handshake.feed(BytesView(buffer.data(), result.bytes));
-    if (step.action == Action::send) {
-      bytes = std::move(step.bytes);
-    } else if (step.action != Action::read) {
-      return step;
-    }
+/// What it means that it was not let in. Throws where the options are the cause.
+ServeResult SlaveServer::Impl::over_by(const Failure& failure, Reason otherwise) {
+  switch (failure.code) {
+    case Errc::invalid_argument: throw_failure(failure, "", "connect to a master");
+    case Errc::refused:
+    case Errc::auth_failed: return over(Reason::refused, failure.message);
+    case Errc::protocol_error: return over(Reason::protocol, failure.message);
+    case Errc::connection_lost: return over(Reason::lost, failure.message);
+    default: return over(otherwise, failure.message);
   }
 }
 
@@ -196,20 +119,15 @@ ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport,
   transport = traced(std::move(transport), options.trace);
   const std::string master = transport->description();
   if (options.protocol == 1) return serve_remsh1(std::move(transport), workplace);
-  auto step = shake_hands(*transport, *workplace);
-  if (!step) {
-    const Failure& failure = step.failure();
-    if (is_stopped()) return over(Reason::stopped, "stopped");
-    return over(failure.code == Errc::protocol_error ? Reason::protocol : Reason::lost, failure.message);
-  }
-  if (step->action == Action::refused) {
-    ServeResult result = over(Reason::refused, step->failure.message);
+  auth::SlaveHandshake::Options handshake;
+  handshake.registration = registration_of(options, workplace->base().path());
+  handshake.key = options.key;
+  auto step = shake_hands(*transport, std::move(handshake), Deadline(handshake_limit), stop.get_token());
+  if (!step) return is_stopped() ? over(Reason::stopped, "stopped") : over_by(step.failure(), Reason::lost);
+  if (step->action != Action::open) {
+    ServeResult result = over_by(step->failure, Reason::refused);
     result.retry = step->retry.value_or(std::chrono::milliseconds(0));
     return result;
-  }
-  if (step->action == Action::failed) {
-    const bool is_breach = step->failure.code == Errc::protocol_error;
-    return over(is_breach ? Reason::protocol : Reason::refused, step->failure.message);
   }
   log(LogLevel::info, master, "registered");
 
@@ -257,7 +175,7 @@ ServeResult SlaveServer::Impl::serve_remsh1(std::unique_ptr<Transport> transport
   Remsh1Server::Options server_options;
   server_options.loop = loop;
   server_options.workplace = workplace;
-  server_options.hostname = options.name.empty() ? host_name() : options.name;
+  server_options.hostname = options.name.empty() ? registration_of(options, {}).hostname : options.name;
   server_options.serve = [&dispatcher](const std::shared_ptr<rpc::ServedCall>& call) { dispatcher.dispatch(call); };
   server_options.on_registered = [this, &master] { log(LogLevel::info, master, "registered, by remsh 1"); };
   const auto server = std::make_shared<Remsh1Server>(std::move(transport), std::move(server_options));
@@ -274,18 +192,10 @@ ServeResult SlaveServer::Impl::serve_remsh1(std::unique_ptr<Transport> transport
 ServeResult SlaveServer::Impl::connect_and_serve(const Address& address) {
   auto workplace = open_workplace();  // where there is none, nobody need be bothered
   log(LogLevel::debug, to_string(address), "connecting");
-  auto socket = connect_to(address, Deadline(connect_limit), stop.get_token());
-  if (!socket) {
-    if (is_stopped()) return over(Reason::stopped, "stopped");
-    return over(Reason::unreachable, socket.failure().message);
-  }
-  if (!is_to_this_host(socket->get())) {
-    throw Error(
-        Errc::invalid_argument, "", "connect to '" + to_string(address) + "'",
-        "this slave has no key, so it serves masters on the loopback alone: reach others through an ssh tunnel");
-  }
-  if (options.protocol == 1) set_tcp_options(socket->get(), true, {});  // it has no ping of its own
-  return serve(socket_transport(socket->release(), to_string(address)), workplace);
+  auto reached = reach_master(address, options, Deadline(connect_limit), stop.get_token());
+  if (!reached)
+    return is_stopped() ? over(Reason::stopped, "stopped") : over_by(reached.failure(), Reason::unreachable);
+  return serve(std::move(*reached), workplace);
 }
 
 SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {

@@ -78,7 +78,7 @@ TEST_CASE("a listener tells its address, and takes slaves from start() to stop()
     CHECK(farm.listener->address().empty());
     farm.listener->stop();
 
-    SlaveServer late({.name = "late", .basedir = farm.basedir("late")});
+    SlaveServer late({.name = "late", .basedir = farm.basedir("late"), .keyless = true});
     CHECK(late.run_once(address).reason == Reason::unreachable);
     CHECK(slave->execute({"echo", "still here"}).out == "still here\n");
 
@@ -374,7 +374,8 @@ TEST_CASE("of a hundred mute peers no more stay than allowed, and who comes when
   const TempDir dir;
   const auto serve = [&](const std::string& name) {
     return std::make_unique<SlaveThread>(
-        SlaveOptions{.name = name, .basedir = dir / name, .back_off_min = 1ms, .back_off_max = 10ms},
+        SlaveOptions{
+            .name = name, .basedir = dir / name, .keyless = true, .back_off_min = 1ms, .back_off_max = 10ms},
         [address = listener.address()](SlaveServer& server) { return server.run(address); });
   };
   const auto early_server = serve("early");

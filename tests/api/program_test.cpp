@@ -2,9 +2,12 @@
 #include "support/program.hpp"
 #include "support/slaves.hpp"
 
+#include <remsh/auth/key_ring.hpp>
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <filesystem>
@@ -141,6 +144,13 @@ TEST_CASE("what makes no sense on the command line ends with 64 and words") {
            {{"--master", "localhost:99999"}, "99999"},
            {{"--master", "unix:"}, "unix"},
            {{"--master", "localhost:1", "--name", "no spaces"}, "no spaces"},
+           {{"--master", "localhost:1"}, "--keyless"},
+           {{"--master", "tls:localhost:1"}, "--key FILE"},
+           {{"--master", "tls:localhost:1", "--keyless"}, "--key FILE"},
+           {{"--master", "localhost:1", "--keyless", "--insecure"}, "have a key"},
+           {{"--master", "localhost:1", "--keyless", "--ca", "ca.pem"}, "tls:HOST:PORT"},
+           {{"--stdio", "--keyless"}, "--stdio serves who started it"},
+           {{"--stdio", "--key", "w1.key"}, "--stdio serves who started it"},
        }) {
     const auto& args = example.first;
     const auto& words = example.second;
@@ -153,11 +163,35 @@ TEST_CASE("what makes no sense on the command line ends with 64 and words") {
   }
 }
 
+TEST_CASE("a key file that others can read, or that is none, ends with 70 and words") {
+  const TempDir dir;
+  const std::string file = dir / "w1.key";
+  const std::string key = make_key().to_base64();
+  dir.write("w1.key", "w1 " + key + "\n");
+  ::chmod(file.c_str(), 0640);
+  Program open_to_others({"--master", "tls:localhost:1", "--key", file});
+  CHECK(open_to_others.wait() == 70);
+  CHECK(has(open_to_others.err(), "chmod 600 '" + file + "'"));
+  ::chmod(file.c_str(), 0600);
+  Program not_there({"--master", "tls:localhost:1", "--key", dir / "none"});
+  CHECK(not_there.wait() == 70);
+  CHECK(has(not_there.err(), "No such file"));
+
+  Program another_name({"--master", "tls:localhost:1", "--key", file, "--name", "w2"});
+  CHECK(another_name.wait() == 64);
+  CHECK(has(another_name.err(), "'w1'"));
+  Program key_in_place_of_file({"--master", "tls:localhost:1", "--key=" + key});
+  CHECK(key_in_place_of_file.wait() == 70);
+  Program both({"--master", "tls:localhost:1", "--key", file, "--keyless"});
+  CHECK(both.wait() == 64);
+  CHECK(has(both.err(), "one of the two"));
+}
+
 TEST_CASE("a base directory that cannot be used ends with 70 and words") {
   const TempDir dir;
   dir.write("file", "");
   Farm farm(Over::tcp);
-  Program program({"--once", "--master", farm.listener->address(), "--basedir", dir / "file/below"});
+  Program program({"--once", "--keyless", "--master", farm.listener->address(), "--basedir", dir / "file/below"});
   CHECK(program.wait() == 70);
   CHECK(has(program.err(), "file/below"));
 }
@@ -171,7 +205,8 @@ TEST_CASE("a base directory that cannot be used is found out before a master is 
 
 TEST_CASE("--trace also logs every box") {
   Farm farm(Over::tcp);
-  Program program({"--trace", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
+  Program program({"--trace", "--keyless", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name",
+                   "worker"});
   const auto slave = farm.slaves.get_slave(ample);
   REQUIRE(slave);
   CHECK(slave->execute({"echo", "live"}).ok());
@@ -190,7 +225,7 @@ TEST_CASE("a master that is not there ends --once with 69") {
     Farm farm(Over::tcp);
     address = farm.listener->address();
   }
-  Program program({"--once", "--master", address});
+  Program program({"--once", "--keyless", "--master", address});
   CHECK(program.wait() == 69);
   CHECK(has(program.err(), "refused"));
   Program local({"--once", "--master", "unix:/no/such/socket"});
@@ -200,7 +235,7 @@ TEST_CASE("a master that is not there ends --once with 69") {
 
 TEST_CASE("a master that speaks something else ends --once with 76") {
   const FakeMaster http("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-  Program program({"--once", "--master", http.address()});
+  Program program({"--once", "--keyless", "--master", http.address()});
   CHECK(program.wait() == 76);
   CHECK(has(program.err(), "HTTP"));
 }
@@ -208,14 +243,15 @@ TEST_CASE("a master that speaks something else ends --once with 76") {
 TEST_CASE("a master that does not want it ends --once with 77 and its reason") {
   Farm farm(Over::tcp,
             {.slave_class = [](SlaveInit) -> std::shared_ptr<Slave> { throw SlaveRefused("come back on Monday"); }});
-  Program program({"--once", "--master", farm.listener->address(), "--name", "worker"});
+  Program program({"--once", "--keyless", "--master", farm.listener->address(), "--name", "worker"});
   CHECK(program.wait() == 77);
   CHECK(has(program.err(), "come back on Monday"));
 }
 
 TEST_CASE("a master that ends it ends --once with 0, one that vanishes with 75") {
   Farm farm(Over::tcp);
-  Program program({"--once", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
+  Program program({"--once", "--keyless", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name",
+                   "worker"});
   const auto slave = farm.slaves.get_slave(ample);
   REQUIRE(slave);
   CHECK(has(slave->info().software, "remsh-slave"));
@@ -224,7 +260,7 @@ TEST_CASE("a master that ends it ends --once with 0, one that vanishes with 75")
   CHECK(has(program.err(), "that was all"));
 
   const FakeMaster closes("");
-  Program lost({"--once", "--master", closes.address()});
+  Program lost({"--once", "--keyless", "--master", closes.address()});
   CHECK(lost.wait() == 75);
 }
 
@@ -239,7 +275,10 @@ TEST_CASE("it comes back when the master does") {
     TcpSlaveListener listener({.slave_collection = slaves, .port = port});
     listener.start();
     port = listener.port();
-    if (!program) program.emplace(std::vector<std::string>{"--master", listener.address(), "--basedir", dir / "base"});
+    if (!program) {
+      program.emplace(
+          std::vector<std::string>{"--keyless", "--master", listener.address(), "--basedir", dir / "base"});
+    }
     const auto slave = slaves.get_slave(ample);
     REQUIRE(slave);
     CHECK(slave->execute({"true"}).ok());
@@ -252,7 +291,8 @@ TEST_CASE("SIGTERM ends it with 0, and what it runs with it") {
   Farm farm(Over::unix_socket);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
     CAPTURE(signal);
-    Program program({"--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
+    Program program(
+        {"--keyless", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
     const auto slave = farm.slaves.get_slave(ample);
     REQUIRE(slave);
     const Lifeline lifeline;
@@ -271,7 +311,7 @@ TEST_CASE("SIGTERM ends it with 0, and what it runs with it") {
 
 TEST_CASE("SIGTERM also ends it while it waits for a master") {
   const FakeMaster closes("");
-  Program program({"--master", closes.address()});
+  Program program({"--keyless", "--master", closes.address()});
   CHECK(eventually([&] { return has(program.err(), "connecting again"); }));
   REQUIRE(::kill(program.pid(), SIGTERM) == 0);
   CHECK(program.wait() == 0);
@@ -293,7 +333,8 @@ TEST_CASE("a connected slave has no socket that listens") {
     CAPTURE(to_string(over));
     Farm farm(over);
     REQUIRE(count_listening(::getpid()) == 1);  // the master's, so it would be seen
-    Program program({"--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
+    Program program(
+        {"--keyless", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
     const auto slave = farm.slaves.get_slave(ample);
     REQUIRE(slave);
     std::size_t during = 1;

@@ -298,7 +298,7 @@ TEST_CASE("slaves of both generations come to one listener") {
   Originals master;
   OriginalSlave process("old", master.port());
   TempDir dir;
-  SlaveThread today({.name = "new", .basedir = dir.path()},
+  SlaveThread today({.name = "new", .basedir = dir.path(), .keyless = true},
                     [address = master.listener.address()](SlaveServer& server) { return server.run(address); });
   CHECK(master.wait_for("old")->info().protocol == "remsh 1");
   CHECK(master.wait_for("new")->info().protocol == "remsh 2");

@@ -251,6 +251,7 @@ class Run {
       const Place place = places[random() % std::size(places)];
       const std::string name = "w" + std::to_string(random() % 6);
       SlaveOptions options{.name = name, .basedir = dir_ / name, .back_off_min = 1ms, .back_off_max = 20ms};
+      options.keyless = true;
       options.threads = 1 + static_cast<unsigned>(random() % 8);
       const auto server = std::make_shared<SlaveServer>(std::move(options));
       server->add_operation("echo", [](OperationContext& context) { return context.arguments(); });

@@ -317,6 +317,7 @@ class Farm {
   [[nodiscard]] SlaveOptions slave_options(const std::string& name) const {
     SlaveOptions options{.name = name, .basedir = basedir(name)};
     options.keepalive_patience = options_.keepalive_patience;
+    options.keyless = true;
     options.protocol = over_ == Over::remsh1 ? 1 : 2;
     options.log = log.hook();
     return options;

@@ -4,13 +4,16 @@
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/base/log.hpp>
+#include <remsh/base/secret.hpp>
 #include <remsh/connection/box.hpp>
 #include <remsh/connection/trace.hpp>
+#include <remsh/transport/tls.hpp>
 #include <remsh/transport/transport.hpp>
 
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace remsh {
@@ -20,6 +23,23 @@ struct SlaveOptions {
   std::string name = {};      ///< 1 to 64 of [A-Za-z0-9._-], begins with a letter or digit; empty: the host's name
   std::string basedir = {};   ///< where relative paths begin; made where it is missing; empty: the current directory
   std::string software = {};  ///< empty: "remsh VERSION"
+
+  /// Proves the name to the master, and by the same key the master proves that it is the right one: no other is served,
+  /// over whatever it comes. Without, a slave serves who holds the other end of a serve()d transport, or listens at a
+  /// unix socket as our own user or root.
+  std::optional<Secret> key = {};
+
+  /// A `ca`: over TLS the master is known by a certificate of the server_name (empty: the host of the address), and the
+  /// slave by its key as ever. Without, the key does both.
+  TlsTrust tls = {};
+
+  /// Serves a master on the loopback over plain TCP without a key: any user of this host may take its place.
+  bool keyless = false;
+
+  /// Serves a master beyond the loopback over plain TCP, by the key: who is on the way can read all of it, and do to
+  /// this slave what the master can. It is said in the log.
+  bool insecure = false;
+
   std::chrono::milliseconds back_off_min{500};  ///< run(): the first pause before it connects again, at most
   std::chrono::milliseconds back_off_max{60000};
   std::chrono::milliseconds keepalive_patience{10000};  ///< how long a master that should be heard may be silent
@@ -36,7 +56,7 @@ struct ServeResult {
     ended,        ///< the master ended it: said goodbye, or closed
     lost,         ///< it was cut, or the master fell silent
     unreachable,  ///< it never came to be
-    refused,      ///< the master does not want this slave, and said why
+    refused,      ///< the master does not want this slave, and said why; or one does not take the other's proof
     protocol,     ///< the master does not speak our protocol
   };
   Reason reason = Reason::ended;
@@ -64,8 +84,8 @@ using Operation = std::function<Box(OperationContext&)>;
 
 /// Serves masters' operations on this machine. Thread-safe; add_operation() before it serves.
 ///
-///     remsh::SlaveServer server({.name = "worker1", .basedir = "/srv/worker1"});
-///     server.run("127.0.0.1:9876");   // until stop()
+///     remsh::SlaveServer server({.name = "worker1", .basedir = "/srv/worker1", .key = key});
+///     server.run("tls:farm.example.org:9876");   // until stop()
 class REMSH_API SlaveServer {
  public:
   explicit SlaveServer(SlaveOptions options);
@@ -77,9 +97,10 @@ class REMSH_API SlaveServer {
   /// not yet taken.
   void add_operation(std::string name, Operation operation);
 
-  /// Connects to "HOST:PORT", "[::1]:PORT" or "unix:PATH" and serves until that ends; then connects again, after a
-  /// pause that grows (full jitter), until stop(). Blocks. Throws Error where the address cannot be one. Without keys,
-  /// TCP is for the loopback alone: a master elsewhere is refused.
+  /// Connects to "tls:HOST:PORT", "HOST:PORT", "[::1]:PORT" or "unix:PATH" and serves until that ends; then connects
+  /// again, after a pause that grows (full jitter), until stop(). Blocks. A master that cannot be proven, or does not
+  /// take our proof, is tried again in the same way, and never with less. Throws Error where the address cannot be one,
+  /// or the options do not allow for it: then the message says what to do.
   ServeResult run(const std::string& address);
 
   /// The same, but once.

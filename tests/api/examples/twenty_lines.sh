@@ -20,7 +20,7 @@ read -r line <&3
 echo "$line"
 address=${line##*--master }
 
-"$slave" --master "$address" --once --basedir "$dir/slave" --name newcomer >slave.log 2>&1 &
+"$slave" --keyless --master "$address" --once --basedir "$dir/slave" --name newcomer >slave.log 2>&1 &
 slave_pid=$!
 pids="$master_pid $slave_pid"
 cat <&3

@@ -353,7 +353,10 @@ TEST_CASE("who waits for the lock of a file that was replaced meanwhile changes 
 TEST_CASE("a slave's own key is written for its owner alone, and read again") {
   const TempDir dir;
   const std::string file = dir / "w1.key";
+  CHECK(check_new_own_key(file).ok());
+  CHECK(dir.count() == 0);
   REQUIRE(write_own_key(file, "w1", secret('1'), false).ok());
+  CHECK(check_new_own_key(file).failure().code == Errc::in_use);
   CHECK(mode_of(file) == 0600);
   CHECK(dir.read("w1.key") == line_of("w1", '1'));
   const auto again = write_own_key(file, "w1", secret('2'), false);
@@ -369,6 +372,7 @@ TEST_CASE("a slave's own key is written for its owner alone, and read again") {
   ::chmod(file.c_str(), 0640);
   CHECK(has(read_own_key(file).failure().message, "chmod 600"));
   ::chmod(dir.path().c_str(), 0777);
+  CHECK_FALSE(check_new_own_key(dir / "w2.key").ok());
   CHECK_FALSE(write_own_key(dir / "w2.key", "w2", secret('2'), false).ok());
   CHECK(dir.count() == 1);
 }

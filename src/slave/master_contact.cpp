@@ -1,0 +1,214 @@
+#include "slave/master_contact.hpp"
+
+#include "auth/derive.hpp"
+#include "base/text.hpp"
+#include "os/random.hpp"
+#include "transport/fd_transport.hpp"
+#include "transport/tls_transport.hpp"
+
+#include <remsh/version.hpp>
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+using Kind = Address::Kind;
+
+bool has_passed(Deadline deadline) { return deadline.has_passed(std::chrono::steady_clock::now()); }
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
+/// Something that may be a slave's name, made of what may be none.
+std::string name_from(std::string text) {
+  const auto is_plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  for (char& c : text) {
+    if (!is_plain(c) && c != '.' && c != '_' && c != '-') c = '-';
+  }
+  text.erase(text.begin(), std::find_if(text.begin(), text.end(), is_plain));
+  text = text.substr(0, 64);
+  return text.empty() ? "slave" : text;
+}
+
+std::string name_of(const SlaveOptions& options) {
+  return options.name.empty() ? name_from(host_name()) : options.name;
+}
+
+std::string system_name() {
+  utsname names{};
+  if (::uname(&names) != 0) return "";
+  std::string name = names.sysname;
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return name;
+}
+
+Failure wrong(std::string why) { return {Errc::invalid_argument, std::move(why), 0}; }
+
+/// What can be told of the options before anybody is connected to.
+Result<void> check_options(const Address& address, const SlaveOptions& options) {
+  const bool has_ca = !options.tls.ca.empty();
+  if (options.protocol == 1 && (options.key || has_ca || address.kind == Kind::tls)) {
+    return wrong("masters of remsh 1 know neither keys nor TLS");
+  }
+  if (options.key && options.keyless) return wrong("a slave that has a key is not keyless: say one of the two");
+  if (options.insecure && !options.key) return wrong("'insecure' is for slaves that have a key (--key FILE)");
+  if (!has_ca && !options.tls.server_name.empty()) {
+    return wrong("a server's name says nothing without a CA that vouches for it (--ca FILE)");
+  }
+  if (has_ca && address.kind != Kind::tls) return wrong("a CA is for an address of TLS: tls:HOST:PORT");
+  if (options.key) return {};
+  if (address.kind == Kind::tls) return wrong("over TLS a slave needs its key (--key FILE)");
+  if (address.kind == Kind::tcp && !options.keyless && options.protocol != 1) {
+    return wrong(
+        "over TCP anybody could be the master of a slave without a key: give it one (--key FILE), or say that it needs "
+        "none on the loopback, where all users of this host are trusted (--keyless)");
+  }
+  return {};
+}
+
+/// What can be told of who listens there, before anything is said.
+Result<void> check_listener(int socket, const Address& address, const SlaveOptions& options) {
+  if (address.kind == Kind::unix_socket) {
+    if (options.key) return {};
+    const auto user = peer_of_unix(socket);
+    if (!user) return user.failure();
+    if (*user == ::geteuid() || *user == 0) return {};
+    return Failure{Errc::auth_failed,
+                   to_string(address) + ": user " + std::to_string(*user) +
+                       " listens there, whom only a key proves to be our master (--key FILE)",
+                   0};
+  }
+  if (is_to_this_host(socket) || options.insecure) return {};
+  if (options.key) {
+    return wrong(
+        "beyond the loopback plain TCP protects nothing of what is done, whatever was proven before: use tls:HOST:PORT,"
+        " or say that it may be so (--insecure)");
+  }
+  return wrong("this slave has no key, so it serves masters on the loopback alone: give it one (--key FILE)");
+}
+
+Result<std::shared_ptr<const TlsContext>> tls_context(const Address& address, const SlaveOptions& options) {
+  if (options.tls.ca.empty()) {
+    return TlsContext::client(name_of(options) + ':' + auth::kid(*options.key), auth::derive(*options.key, "tls"));
+  }
+  TlsTrust trust = options.tls;
+  if (trust.server_name.empty()) trust.server_name = address.host;
+  auto context = TlsContext::client(trust);
+  if (!context) return wrong(context.failure().message);  // also where a file is not there: it was named wrongly
+  return context;
+}
+
+Result<void> write_all(Transport& transport, std::string_view bytes, Deadline deadline, const std::stop_token& stop) {
+  while (!bytes.empty()) {
+    const IoResult result = transport.write_some({&bytes, 1});
+    if (result.status == IoResult::Status::ok) {
+      bytes.remove_prefix(result.bytes);
+    } else if (result.status == IoResult::Status::failed) {
+      return Failure{Errc::connection_lost, std::generic_category().message(result.error), result.error};
+    } else if (has_passed(deadline) || stop.stop_requested()) {
+      return Failure{Errc::timeout, "the master does not read", 0};
+    } else {
+      transport.wait(Ready::write, Transport::slice);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Transport>> reach_master(const Address& address, const SlaveOptions& options, Deadline deadline,
+                                                const std::stop_token& stop) {
+  if (auto checked = check_options(address, options); !checked) return std::move(checked).failure();
+  if (address.kind == Kind::tls) {
+    auto context = tls_context(address, options);
+    if (!context) return std::move(context).failure();
+    auto connected = connect_tls(address, std::move(*context), deadline, stop);
+    if (!connected) {
+      Failure failure = std::move(connected).failure();
+      if (failure.code == Errc::auth_failed && options.tls.ca.empty()) {
+        failure.message += "; ours is the key " + auth::kid(*options.key) + " of " + name_of(options);
+      }
+      return failure;
+    }
+    return std::unique_ptr<Transport>(std::move(*connected));
+  }
+  auto socket = connect_to(address, deadline, stop);
+  if (!socket) return std::move(socket).failure();
+  if (auto checked = check_listener(socket->get(), address, options); !checked) return std::move(checked).failure();
+  if (!is_to_this_host(socket->get()) && options.log) {
+    options.log(LogRecord{LogLevel::warning, "slave", to_string(address),
+                          "plain TCP beyond this host, as 'insecure' allows: who is on the way can read all, and take "
+                          "the master's place"});
+  }
+  if (options.protocol == 1) set_tcp_options(socket->get(), true, {});  // it has no ping of its own
+  return std::unique_ptr<Transport>(std::make_unique<SocketTransport>(std::move(*socket), to_string(address), false));
+}
+
+Registration registration_of(const SlaveOptions& options, Bytes basedir) {
+  Registration registration;
+  registration.name = name_of(options);
+  registration.hostname = host_name();
+  registration.system = system_name();
+  registration.software = options.software.empty() ? std::string("remsh ") + version : options.software;
+  registration.basedir = std::move(basedir);
+  return registration;
+}
+
+Result<auth::SlaveHandshake::Step> shake_hands(Transport& transport, auth::SlaveHandshake::Options options,
+                                               Deadline deadline, const std::stop_token& stop) {
+  using Action = auth::SlaveHandshake::Step::Action;
+  options.nonce.resize(auth::nonce_size);
+  random_bytes(options.nonce);
+  options.binding = transport.channel_binding();
+  if (!options.binding.empty() && options.binding.size() != auth::binding_size) {
+    return wrong("the channel binding of " + transport.description() + " is not 32 bytes");  // a user's own transport
+  }
+  const bool is_over_tls = !options.binding.empty();
+  auth::SlaveHandshake handshake(std::move(options));
+  Bytes bytes = handshake.start();
+  bool is_answered = false;
+  for (;;) {
+    if (auto written = write_all(transport, bytes, deadline, stop); !written) return std::move(written).failure();
+    bytes.clear();
+    std::array<char, 4096> buffer{};
+    const IoResult result = transport.read_some(buffer, Transport::slice);
+    switch (result.status) {
+      case IoResult::Status::ok: is_answered = true; break;
+      case IoResult::Status::would_block:
+        if (stop.stop_requested()) return Failure{Errc::cancelled, "stopped", 0};
+        if (!has_passed(deadline)) continue;
+        return Failure{Errc::timeout, "no welcome from the master in time", 0};
+      case IoResult::Status::end: {
+        Failure failure = handshake.at_end();
+        if (!is_answered && !is_over_tls && !transport.is_inherited()) {
+          failure.message += ": it may want TLS (tls:HOST:PORT), or have no room now";
+        }
+        return failure;
+      }
+      case IoResult::Status::failed:
+        return Failure{Errc::connection_lost, std::generic_category().message(result.error), result.error};
+    }
+    auto step = handshake.feed(BytesView(buffer.data(), result.bytes));
+    if (step.action == Action::send) {
+      bytes = std::move(step.bytes);
+    } else if (step.action != Action::read) {
+      return step;
+    }
+  }
+}
+
+}  // namespace remsh
