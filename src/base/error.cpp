@@ -59,7 +59,9 @@ Error::Error(Errc code, std::string slave, std::string operation, std::string me
       slave_(std::move(slave)),
       operation_(std::move(operation)),
       message_(std::move(message)),
-      os_(os) {}
+      os_(os) {
+  message_ = without_controls(message_);
+}
 
 // Defined here so that each class has one home for its type information: hosts catch them across libraries.
 Error::~Error() = default;

@@ -189,6 +189,7 @@ void Peer::arm(Ready directions) {
 /// Makes both invariants true; called before every unlock of a thread that does not go on to lead.
 void Peer::settle() {
   if (ended_) {
+    decoder_.reset();  // half a box would stay for as long as somebody holds the slave
     if (reader_ == nullptr && !writing_) {
       transport_.reset();  // the last owner closes the descriptor
       tell_left();

@@ -1,5 +1,7 @@
 #include "master/gate.hpp"
 
+#include "support/memory_in_use.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -9,18 +11,6 @@
 #include <random>
 #include <string>
 #include <vector>
-
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#if !defined(__has_feature)
-#define REMSH_CAN_COUNT 1
-#elif !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
-#define REMSH_CAN_COUNT 1
-#endif
-#endif
-
-#ifdef REMSH_CAN_COUNT
-#include <malloc.h>
-#endif
 
 namespace remsh {
 namespace {
@@ -204,14 +194,13 @@ TEST_CASE("the table of penalties is bounded, the oldest one goes, and those tha
   constexpr std::uint32_t most = 65536;
   Gate gate({});
 #ifdef REMSH_CAN_COUNT
-  const auto bytes = [] { return ::mallinfo2().uordblks; };
-  const std::size_t before = bytes();
+  const std::size_t before = test::bytes_in_use();
 #endif
   for (std::uint32_t i = 0; i < most; ++i) gate.failed(host(i), start + i * 1us);
   CHECK(gate.penalties() == most);
   gate.failed(host(0), start + 1s);  // again, so that it is the newest
 #ifdef REMSH_CAN_COUNT
-  const std::size_t taken = bytes() - before;
+  const std::size_t taken = test::bytes_in_use() - before;
   MESSAGE("bytes of a full table of penalties: ", taken);
   CHECK(taken <= 12 * 1024 * 1024);
 #endif
@@ -224,7 +213,7 @@ TEST_CASE("the table of penalties is bounded, the oldest one goes, and those tha
   for (std::uint32_t i = 0; i < 200000; ++i) gate.failed(host(i + 100000), start + 2s);
   CHECK(gate.penalties() == most);
 #ifdef REMSH_CAN_COUNT
-  CHECK(bytes() - before <= taken + 4096);
+  CHECK(test::bytes_in_use() - before <= taken + 4096);
 #endif
   gate.failed(host(1), start + 1h);
   CHECK(gate.penalties() == 1);

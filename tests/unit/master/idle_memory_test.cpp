@@ -1,3 +1,4 @@
+#include "support/memory_in_use.hpp"
 #include "support/registered_socket.hpp"
 
 #include <doctest/doctest.h>
@@ -15,26 +16,8 @@
 #include <string>
 #include <vector>
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#if !defined(__has_feature)
-#define REMSH_CAN_COUNT 1
-#elif !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
-#define REMSH_CAN_COUNT 1
-#endif
-#endif
-
 #ifdef REMSH_CAN_COUNT
-#include <malloc.h>
-
 namespace remsh {
-namespace {
-
-std::size_t bytes_in_use() {
-  const auto info = ::mallinfo2();
-  return info.uordblks + info.hblkhd;
-}
-
-}  // namespace
 
 TEST_CASE("an idle slave costs its master little memory") {
   constexpr std::size_t count = 200;  // twice as many, with two sockets each, are within the usual limit of 1024
@@ -43,7 +26,7 @@ TEST_CASE("an idle slave costs its master little memory") {
   std::vector<int> others;
   std::size_t before = 0;
   for (std::size_t i = 0; i < 2 * count; ++i) {
-    if (i == count) before = bytes_in_use();  // threads, tables and caches are there by now
+    if (i == count) before = test::bytes_in_use();  // threads, tables and caches are there by now
     std::array<int, 2> pair{};
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
     others.push_back(pair[1]);
@@ -53,7 +36,7 @@ TEST_CASE("an idle slave costs its master little memory") {
     test::register_on(pair[1], "worker-" + std::to_string(i));
     REQUIRE(slave.get());
   }
-  const std::size_t each = (bytes_in_use() - before) / count;
+  const std::size_t each = (test::bytes_in_use() - before) / count;
   MESSAGE("bytes of an idle slave: ", each);
   CHECK(each <= 1024);
   for (const int socket : others) ::close(socket);

@@ -1,0 +1,25 @@
+// How much of the heap is in use: REMSH_CAN_COUNT is defined where that can be told, so not under sanitizers.
+#pragma once
+
+#include <cstddef>
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(__has_feature)
+#define REMSH_CAN_COUNT 1
+#elif !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+#define REMSH_CAN_COUNT 1
+#endif
+#endif
+
+#ifdef REMSH_CAN_COUNT
+#include <malloc.h>
+
+namespace remsh::test {
+
+inline std::size_t bytes_in_use() {
+  const auto info = ::mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+}  // namespace remsh::test
+#endif
