@@ -32,7 +32,7 @@ std::optional<int> run_as_slave(int argc, char** argv) {
 
 Slaves::Slaves(const std::string& directory)
     : directory_(directory),
-      tcp_({.slave_collection = collection_}),
+      tcp_({.slave_collection = collection_, .keyless = true}),
       unix_({.slave_collection = collection_, .path = directory + "/socket"}) {
   tcp_.start();
   unix_.start();

@@ -3,7 +3,7 @@
 
 int main() try {
   remsh::SlaveCollection slaves;
-  remsh::TcpSlaveListener listener({.slave_collection = slaves});
+  remsh::TcpSlaveListener listener({.slave_collection = slaves, .keyless = true});
   listener.start();
   std::cout << "now start a slave:  remsh-slave --keyless --master " << listener.address() << std::endl;
 

@@ -66,11 +66,18 @@ const KeyStore::Entry* KeyStore::find_anywhere(std::string_view name, std::strin
   return entry != nullptr ? entry : find_in(of_calls_, name, kid);
 }
 
-/// Empty where it counts.
-std::string KeyStore::why_not(const Entry& entry, const std::optional<IpAddress>& from, WallTime now) {
+/// Empty where its time is not over.
+std::string KeyStore::why_over(const Entry& entry, WallTime now) {
   const KeyTerms& terms = entry.line.terms;
   if (entry.line.used) return "token used, at " + to_utc_text(*entry.line.used);
   if (terms.expires && *terms.expires <= now) return "line expired, at " + to_utc_text(*terms.expires);
+  return {};
+}
+
+/// Empty where it counts.
+std::string KeyStore::why_not(const Entry& entry, const std::optional<IpAddress>& from, WallTime now) {
+  if (auto over = why_over(entry, now); !over.empty()) return over;
+  const KeyTerms& terms = entry.line.terms;
   const bool is_within = from && std::any_of(entry.networks.begin(), entry.networks.end(),
                                              [&from](const Network& network) { return network.contains(*from); });
   if (!terms.networks.empty() && !is_within) return "network not allowed";
@@ -100,6 +107,13 @@ KeyAnswer KeyStore::find(std::string_view name, std::string_view kid, const std:
   found.is_invitation = entry->line.terms.is_invitation;
   found.labels = entry->line.terms.labels;
   return found;
+}
+
+std::optional<Secret> KeyStore::claimed(std::string_view name, std::string_view kid, WallTime now) const {
+  const std::scoped_lock lock(mutex_);
+  const Entry* const entry = find_anywhere(name, kid);
+  if (entry == nullptr || !why_over(*entry, now).empty()) return std::nullopt;
+  return entry->line.key;
 }
 
 bool KeyStore::counts(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,

@@ -42,6 +42,9 @@ class KeyStore {
   [[nodiscard]] KeyAnswer find(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
                                WallTime now) const;
 
+  /// The key that TLS is to use for one who claims it, wherever that one is: find() is asked behind it.
+  [[nodiscard]] std::optional<Secret> claimed(std::string_view name, std::string_view kid, WallTime now) const;
+
   /// Whether a slave that has proven this key may stay.
   [[nodiscard]] bool counts(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
                             WallTime now) const;
@@ -87,6 +90,7 @@ class KeyStore {
   static Entry entry_of(KeyLine line, std::uint64_t number = 0);
   static Table table_of(std::vector<KeyLine> lines);
   static const Entry* find_in(const Table& table, std::string_view name, std::string_view kid);
+  static std::string why_over(const Entry& entry, WallTime now);
   static std::string why_not(const Entry& entry, const std::optional<IpAddress>& from, WallTime now);
   static Result<void> check_token(const KeyLine& token, WallTime now);
   static Result<void> check_beside(const Entry& entry, const Table& table, std::string_view where);

@@ -18,32 +18,61 @@ using auth::Refusal;
 /// When a slave whose name is taken may try again.
 constexpr std::chrono::milliseconds name_retry{2000};
 
-auth::MasterHandshake::Options handshake_options() {
-  auth::MasterHandshake::Options options;
-  options.nonce.resize(auth::nonce_size);
-  random_bytes(options.nonce);
-  return options;
-}
-
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
 std::string quoted(const std::string& name) { return "'" + name + "'"; }
 
 }  // namespace
 
-Admission::Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transport> transport, Admissions::Done done)
+Admission::Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transport> connection, const Entrance& entrance,
+                     Admissions::Done done)
     : owner_(std::move(owner)),
-      address_(transport->description()),
-      transport_(std::move(transport)),
-      done_(std::move(done)),
-      handshake_(handshake_options(), owner_->options().remsh1) {}
+      address_(connection->description()),
+      keyless_(entrance.keyless),
+      done_(std::move(done)) {
+  if (entrance.tls) {
+    auto tls = std::make_unique<TlsTransport>(std::move(connection), entrance.tls->context());
+    tls_ = tls.get();
+    connection = std::move(tls);
+  }
+  transport_ = traced(std::move(connection), owner_->options().trace);
+}
 
 void Admission::begin() {
   if (state_ == State::over) return;
   slot_ = owner_->loop()->add(shared_from_this());
   has_slot_ = true;
   set_timer(owner_->options().handshake_timeout, &Admission::too_late);
+  if (tls_ == nullptr) shake_hands();
   arm();
+}
+
+/// TLS first: each time that something came, a service thread goes on with it, as its arithmetic is long for the loop.
+void Admission::secure() {
+  auto step = tls_->step();
+  owner_->loop()->post([self = shared_from_this(), step = std::move(step)] { self->secured(step); });
+}
+
+void Admission::secured(const Result<TlsTransport::Step>& step) {
+  state_ = State::waiting;
+  if (gone_) return abort(*gone_);
+  if (!step) return abort(step.failure());
+  if (*step == TlsTransport::Step::done) shake_hands();
+  const Ready wanted = *step == TlsTransport::Step::want_write ? Ready::write : Ready::read;
+  transport_->arm(owner_->loop()->watcher(), wanted, Loop::token(slot_, ++number_));
+}
+
+void Admission::shake_hands() {
+  state_ = State::handshake;
+  auth::MasterHandshake::Options options;
+  options.nonce.resize(auth::nonce_size);
+  random_bytes(options.nonce);
+  options.keyless_allowed = keyless_;
+  if (owner_->keys() != nullptr) options.keys = owner_->keys()->as_seen_from(ip_address_of(address_));
+  options.binding = transport_->channel_binding();
+  if (tls_ != nullptr) options.psk_identity = tls_->identity();
+  options.enrolment_allowed = tls_ != nullptr;
+  handshake_.emplace(std::move(options), owner_->options().remsh1);
 }
 
 void Admission::arm() {
@@ -60,6 +89,11 @@ void Admission::set_timer(Duration wait, void (Admission::*expired)()) {
 
 void Admission::on_ready(std::uint32_t number, Ready directions) {
   if (number != number_ || !transport_ || state_ == State::over) return;
+  if (state_ == State::waiting) {
+    state_ = State::securing;
+    owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] { self->secure(); });
+    return;
+  }
   if (has(directions, Ready::write)) write({});
   if (has(directions, Ready::read) && state_ != State::over) read();
   if (transport_ && state_ != State::over && state_ != State::failing && !gone_) arm();
@@ -71,11 +105,11 @@ void Admission::read() {
   if (result.status == IoResult::Status::would_block) return;
   AnyHandshake::Step step;
   if (result.status == IoResult::Status::ok) {
-    step = handshake_.feed(BytesView(buffer.data(), result.bytes));
+    step = handshake_->feed(BytesView(buffer.data(), result.bytes));
   } else {
     step.action = AnyHandshake::Step::Action::close;
     step.failure = result.status == IoResult::Status::end
-                       ? handshake_.at_end()
+                       ? handshake_->at_end()
                        : Failure{Errc::connection_lost, std::generic_category().message(result.error), result.error};
   }
   act(std::move(step));
@@ -90,8 +124,14 @@ void Admission::act(AnyHandshake::Step step) {
       if (timer_) owner_->loop()->cancel(*timer_);
       timer_.reset();
       state_ = State::considering;
-      registration_ = handshake_.registration();
+      registration_ = handshake_->registration();
       name_ = registration_.name;
+      if (tls_ != nullptr) tls_->set_proven();
+      if (handshake_->is_enrolment()) {
+        enrolment_ = handshake_->enrol();
+        owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] { self->enrol(); });
+        return;
+      }
       owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] { self->consider(); });
       return;
     case Action::fail:
@@ -128,9 +168,9 @@ void Admission::send_failure() {
 /// Lets the connection go, not yet a slave's. What a service thread still does with it comes to nothing.
 void Admission::abort(Failure failure) {
   if (state_ == State::over) return;
-  if (state_ == State::considering) {
+  if (state_ == State::considering || state_ == State::securing) {
     is_gone_ = true;
-    gone_ = std::move(failure);  // welcome() or refuse_now() comes, and sees it
+    gone_ = std::move(failure);  // welcome(), refuse_now(), enrolled() or secured() comes, and sees it
     return;
   }
   if (state_ == State::admitted) return;  // its peer is closed
@@ -184,10 +224,18 @@ void Admission::consider() {
     refuse(Refusal::name_in_use, "a slave with the name " + quoted(name_) + " is connected", name_retry);
     return;
   }
-  backend_ = owner_->make_backend(handshake_.is_original());
-  SlaveInit init(SlaveInfo{registration_.name, registration_.hostname, registration_.system, registration_.software,
-                           registration_.basedir, registration_.features, address_,
-                           handshake_.is_original() ? "remsh 1" : "remsh 2"},
+  const bool is_original = handshake_->is_original();
+  backend_ = owner_->make_backend(is_original);
+  SlaveInit init({.name = registration_.name,
+                  .hostname = registration_.hostname,
+                  .system = registration_.system,
+                  .software = registration_.software,
+                  .basedir = registration_.basedir,
+                  .features = registration_.features,
+                  .address = address_,
+                  .protocol = is_original ? "remsh 1" : "remsh 2",
+                  .kid = registration_.kid,
+                  .labels = handshake_->labels()},
                  backend_);
   try {
     const SlaveFactory& factory = owner_->options().slave_class;
@@ -206,6 +254,17 @@ void Admission::consider() {
   owner_->loop()->post([self = shared_from_this()] { self->welcome(); });
 }
 
+/// Who came with an invitation gets a key of its own, which is on the disk before it is told so.
+void Admission::enrol() {
+  auto stored = owner_->keys()->enrol(registration_, enrolment_->key);
+  if (!stored) {
+    owner_->log(LogLevel::error, name_, "cannot enrol: " + stored.failure().message);
+    refuse(Refusal::rejected, "the master could not store the key: its log says why");
+    return;
+  }
+  owner_->loop()->post([self = shared_from_this(), enrolled = std::move(*stored)] { self->enrolled(enrolled); });
+}
+
 void Admission::refuse(Refusal refusal, std::string reason, std::optional<std::chrono::milliseconds> retry) {
   refused_ = Refused{refusal, std::move(reason), retry};
   owner_->loop()->post([self = shared_from_this()] { self->refuse_now(); });
@@ -218,13 +277,21 @@ void Admission::refuse_now() {
   verdict_ = Failure{code, refused_->reason, 0};
   if (gone_) verdict_ = *gone_;
   state_ = State::failing;
-  if (!gone_) write(handshake_.refuse(refused_->refusal, refused_->reason, refused_->retry));
+  if (!gone_) write(handshake_->refuse(refused_->refusal, refused_->reason, refused_->retry));
   if (state_ != State::over) abort(std::move(*verdict_));
+}
+
+void Admission::enrolled(const auth::KeyStore::Enrolled& enrolled) {
+  owner_->log(LogLevel::info, name_, "enrolled from " + address_ + ": key " + enrolled.kid + ", " + enrolled.where);
+  state_ = State::failing;
+  if (!gone_) write(enrolment_->welcome);
+  enrolment_.reset();
+  if (state_ != State::over) abort({Errc::refused, "it has enrolled, and is to come with its own key", 0});
 }
 
 void Admission::welcome() {
   if (!gone_) {
-    write(handshake_.open(owner_->options().keepalive));
+    write(handshake_->open(owner_->options().keepalive));
     if (!gone_ && !unwritten_.empty()) gone_ = Failure{Errc::connection_lost, "it does not read", 0};
   }
   if (gone_) {

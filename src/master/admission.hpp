@@ -7,6 +7,7 @@
 #include "master/admitted_backend.hpp"
 #include "master/any_handshake.hpp"
 #include "transport/loop.hpp"
+#include "transport/tls_transport.hpp"
 
 #include <remsh/auth/registration.hpp>
 #include <remsh/master/slave.hpp>
@@ -23,10 +24,11 @@ namespace remsh {
 /// One connection, from its first byte to the collection. The handshake is stepped on the loop, and costs no thread;
 /// the user's slave class and setup() run on a service thread.
 ///
-///     handshake (loop) → consider (service) → welcome (loop) → set_up (service) → done
+///     [secure (service) →] handshake (loop) → consider (service) → welcome (loop) → set_up (service) → done
 class Admission final : public Watched, public std::enable_shared_from_this<Admission> {
  public:
-  Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transport> transport, Admissions::Done done);
+  Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transport> connection, const Entrance& entrance,
+            Admissions::Done done);
   ~Admission() { let_go(); }
 
   // On the loop.
@@ -36,6 +38,8 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
 
  private:
   enum class State : std::uint8_t {
+    waiting,      // for what TLS needs next
+    securing,     // a service thread steps TLS; the loop sees no more than that the time is over
     handshake,    // bytes go to and from the handshake, within its time
     failing,      // it is told why not, and then let go
     considering,  // a service thread has it; the loop sees no more than that it goes
@@ -44,6 +48,8 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   };
 
   // On the loop.
+  void secured(const Result<TlsTransport::Step>& step);
+  void shake_hands();
   void read();
   void act(AnyHandshake::Step step);
   void write(const Bytes& bytes);
@@ -53,10 +59,13 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   void send_failure();
   void welcome();
   void refuse_now();
+  void enrolled(const auth::KeyStore::Enrolled& enrolled);
   void let_go();
 
   // On a service thread.
+  void secure();
   void consider();
+  void enrol();
   [[nodiscard]] bool is_name_free();
   void set_up();
   void refuse(auth::Refusal refusal, std::string reason, std::optional<std::chrono::milliseconds> retry = {});
@@ -65,10 +74,12 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
 
   const std::shared_ptr<Admissions> owner_;
   const std::string address_;
+  const bool keyless_;
+  TlsTransport* tls_ = nullptr;  // within transport_, where there is TLS
   std::unique_ptr<Transport> transport_;
   Admissions::Done done_;
-  AnyHandshake handshake_;
-  State state_ = State::handshake;
+  std::optional<AnyHandshake> handshake_;
+  State state_ = State::waiting;
   std::uint32_t slot_ = 0;
   bool has_slot_ = false;
   std::uint32_t number_ = 0;
@@ -86,6 +97,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   Bytes farewell_;
   std::optional<Failure> verdict_;
   std::optional<Refused> refused_;
+  std::optional<auth::MasterHandshake::Enrolment> enrolment_;
 
   bool has_claim_ = false;
   Registration registration_;

@@ -35,6 +35,7 @@ constexpr const char* going = "the master shuts down";
 
 Admissions::Admissions(ListenerOptions options)
     : loop_(options.runtime ? options.runtime->loop() : nullptr),
+      keys_(options.keys ? std::make_unique<KeyWatch>(options.keys->store()) : nullptr),
       runtime_(std::move(options.runtime)),
       options_(within_reason(std::move(options))) {
   assert(loop_);
@@ -54,7 +55,7 @@ void Admissions::cannot_accept(int error) const {
       "cannot take connections: " + std::generic_category().message(error) + "; slaves will try again");
 }
 
-void Admissions::admit(std::unique_ptr<Transport> connection, Done done) {
+void Admissions::admit(std::unique_ptr<Transport> connection, const Entrance& entrance, Done done) {
   const std::string address = connection->description();
   std::optional<Failure> refused;
   std::shared_ptr<Admission> admission;
@@ -65,8 +66,7 @@ void Admissions::admit(std::unique_ptr<Transport> connection, Done done) {
     } else if (under_way_.size() >= options_.max_handshakes) {
       refused = Failure{Errc::busy, std::to_string(under_way_.size()) + " others are registering already", 0};
     } else {
-      connection = traced(std::move(connection), options_.trace);
-      admission = std::make_shared<Admission>(shared_from_this(), std::move(connection), std::move(done));
+      admission = std::make_shared<Admission>(shared_from_this(), std::move(connection), entrance, std::move(done));
       under_way_.insert(admission);
     }
   }
@@ -109,6 +109,33 @@ void Admissions::open(const std::shared_ptr<AdmittedBackend>& backend, std::uniq
   }();
   backend->open(std::move(transport));
   if (!stays) backend->disconnect(going);
+  end_without_key(*backend);  // which may have ended since it was proven, before anybody knew of this slave
+}
+
+void Admissions::start() {
+  if (keys_) look_at_keys_later();
+}
+
+void Admissions::look_at_keys_later() {
+  loop_->at(std::chrono::steady_clock::now() + KeyWatch::period, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (self) self->run_on(&Runtime::farewell_threads, [self] { self->look_at_keys(); });
+  });
+}
+
+void Admissions::look_at_keys() {
+  const KeyWatch::Look look = keys_->look();
+  for (const LogRecord& record : look.news) log(record.level, record.peer, record.message);
+  if (look.is_changed) {
+    for (const auto& backend : backends()) end_without_key(*backend);
+  }
+  look_at_keys_later();
+}
+
+void Admissions::end_without_key(AdmittedBackend& backend) const {
+  if (!keys_ || backend.lost() || keys_->counts(backend.info())) return;
+  log(LogLevel::warning, std::string(backend.name()), "its key does not count any more");
+  backend.disconnect("its key does not count any more");
 }
 
 void Admissions::backend_ended(const Backend& backend, const Failure& failure) {

@@ -3,6 +3,8 @@
 
 #include "base/result.hpp"
 #include "master/admitted_backend.hpp"
+#include "master/entrance.hpp"
+#include "master/key_watch.hpp"
 #include "master/remsh2_backend.hpp"
 #include "master/runtime.hpp"
 
@@ -31,8 +33,11 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
 
   // For the listener.
 
-  /// Begins with a connection; `done` is told how it ended, on the loop or a service thread.
-  void admit(std::unique_ptr<Transport> connection, Done done);
+  /// Looks after its keys from now on.
+  void start();
+
+  /// Begins with a connection; `done`, which may be empty, is told how it ended, on the loop or a service thread.
+  void admit(std::unique_ptr<Transport> connection, const Entrance& entrance, Done done = {});
 
   /// Ends all that is under way and all connections, and waits until nothing of it runs.
   void shut_down();
@@ -55,6 +60,9 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   bool claim(const std::string& name);
   void release(const std::string& name);
 
+  /// Null where slaves have no keys.
+  [[nodiscard]] KeyWatch* keys() const noexcept { return keys_.get(); }
+
   [[nodiscard]] std::shared_ptr<AdmittedBackend> make_backend(bool is_original);
 
   /// Opens a back end, which is ended at once where we are shutting down.
@@ -68,8 +76,12 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   [[nodiscard]] AdmittedBackend::Owner owner();
   void backend_ended(const Backend& backend, const Failure& failure);
   [[nodiscard]] std::vector<std::shared_ptr<AdmittedBackend>> backends() const;
+  void look_at_keys_later();
+  void look_at_keys();
+  void end_without_key(AdmittedBackend& backend) const;
 
   const std::shared_ptr<Loop> loop_;
+  const std::unique_ptr<KeyWatch> keys_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

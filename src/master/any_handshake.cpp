@@ -51,6 +51,9 @@ AnyHandshake::Step AnyHandshake::take_original() {
     return fail(Errc::refused, "its host has the name '" + escaped(BytesView(its.hostname).substr(0, 256)) +
                                    "', which no slave can have: [A-Za-z0-9][A-Za-z0-9._-]{0,63}");
   }
+  if (keys_ && keys_->has_any(its.hostname)) {
+    return fail(Errc::auth_failed, "it claims the name " + its.hostname + ", which has a key, and proves nothing");
+  }
   registration_.name = its.hostname;
   registration_.hostname = its.hostname;
   return {.action = Action::registered};

@@ -10,7 +10,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace remsh {
@@ -23,7 +26,7 @@ class AnyHandshake {
   using Step = auth::MasterHandshake::Step;
 
   AnyHandshake(auth::MasterHandshake::Options options, bool takes_originals)
-      : handshake_(std::move(options)), takes_originals_(takes_originals) {}
+      : keys_(options.keys), handshake_(std::move(options)), takes_originals_(takes_originals) {}
 
   Step feed(BytesView bytes);
   [[nodiscard]] Failure at_end() const;
@@ -33,6 +36,11 @@ class AnyHandshake {
   Bytes open(std::chrono::milliseconds keepalive);
   Bytes refuse(auth::Refusal refusal, std::string_view reason, std::optional<std::chrono::milliseconds> retry = {});
 
+  // Of the others, once registered.
+  [[nodiscard]] bool is_enrolment() const noexcept { return !is_original() && handshake_.is_enrolment(); }
+  [[nodiscard]] auth::MasterHandshake::Enrolment enrol() { return handshake_.enrol(); }
+  [[nodiscard]] const std::map<std::string, std::string>& labels() const noexcept { return handshake_.labels(); }
+
   /// It is a slave of the original remsh. Certain once it is registered.
   [[nodiscard]] bool is_original() const noexcept { return speaker_ == Speaker::original; }
 
@@ -41,6 +49,7 @@ class AnyHandshake {
 
   Step take_original();
 
+  const std::shared_ptr<const auth::MasterKeys> keys_;
   remsh1::Greeting greeting_;
   Speaker speaker_ = Speaker::unknown;
   auth::MasterHandshake handshake_;

@@ -10,6 +10,12 @@
 namespace remsh {
 
 struct SlaveListener::Impl {
+  /// For connections of which nothing is known but what they say of themselves.
+  void admit(std::unique_ptr<Transport> connection, Admissions::Done done = {}) const {
+    const bool keyless = admissions->options().keyless || connection->is_inherited();
+    admissions->admit(std::move(connection), {.keyless = keyless}, std::move(done));
+  }
+
   std::shared_ptr<Admissions> admissions;
 };
 
@@ -20,6 +26,8 @@ ListenerOptions base_options(const Options& options) {
   ListenerOptions base{.slave_collection = options.slave_collection};
   base.slave_class = options.slave_class;
   if constexpr (requires { options.remsh1; }) base.remsh1 = options.remsh1;
+  if constexpr (requires { options.keys; }) base.keys = options.keys;
+  if constexpr (requires { options.keyless; }) base.keyless = options.keyless;
   base.keepalive = options.keepalive;
   base.keepalive_patience = options.keepalive_patience;
   base.handshake_timeout = options.handshake_timeout;

@@ -45,8 +45,8 @@ std::string_view take_text(const char*& at) {
 /// In the order of the block; the name is first.
 template <class Info>
 auto fields(Info& info) {
-  return std::array{&info.name,    &info.hostname, &info.system,  &info.software,
-                    &info.basedir, &info.address,  &info.protocol};
+  return std::array{&info.name,    &info.hostname, &info.system,   &info.software,
+                    &info.basedir, &info.address,  &info.protocol, &info.kid};
 }
 
 }  // namespace
@@ -56,6 +56,8 @@ PackedInfo::PackedInfo(const SlaveInfo& info) {
   std::size_t size = number_size(info.features.size());
   for (const std::string* field : fields(info)) size += size_of(*field);
   for (const std::string& feature : info.features) size += size_of(feature);
+  size += number_size(info.labels.size());
+  for (const auto& [key, value] : info.labels) size += size_of(key) + size_of(value);
   block_ = std::make_unique_for_overwrite<char[]>(size);
   char* at = block_.get();
   const auto put = [&at](const std::string& text) {
@@ -65,6 +67,11 @@ PackedInfo::PackedInfo(const SlaveInfo& info) {
   for (const std::string* field : fields(info)) put(*field);
   at = put_number(at, info.features.size());
   for (const std::string& feature : info.features) put(feature);
+  at = put_number(at, info.labels.size());
+  for (const auto& [key, value] : info.labels) {
+    put(key);
+    put(value);
+  }
 }
 
 std::string_view PackedInfo::name() const noexcept {
@@ -80,6 +87,10 @@ SlaveInfo PackedInfo::unpack() const {
   for (std::string* field : fields(info)) *field = take_text(at);
   info.features.resize(take_number(at));
   for (std::string& feature : info.features) feature = take_text(at);
+  for (std::size_t labels = take_number(at); labels > 0; --labels) {
+    const std::string_view key = take_text(at);
+    info.labels.emplace(key, take_text(at));
+  }
   return info;
 }
 

@@ -19,7 +19,8 @@ class PackedInfo {
   [[nodiscard]] SlaveInfo unpack() const;
 
  private:
-  std::unique_ptr<char[]> block_;  // fields, each behind its length; the features come last, behind their number
+  std::unique_ptr<char[]>
+      block_;  // fields, each behind its length; then the features, and the labels, behind their number
 };
 
 }  // namespace remsh

@@ -17,6 +17,7 @@ std::shared_ptr<Runtime> make_runtime() { return std::make_shared<Runtime>(); }
 SlaveListener::SlaveListener(ListenerOptions options) {
   if (!options.runtime) options.runtime = make_runtime();
   impl_ = std::make_unique<Impl>(Impl{std::make_shared<Admissions>(std::move(options))});
+  impl_->admissions->start();
 }
 
 SlaveListener::~SlaveListener() { shut_down(); }
@@ -31,15 +32,13 @@ const SlaveFactory& SlaveListener::slave_class() const noexcept { return impl_->
 
 std::shared_ptr<Slave> SlaveListener::last_accepted() const { return impl_->admissions->last_accepted(); }
 
-void SlaveListener::admit(std::unique_ptr<Transport> connection) {
-  impl_->admissions->admit(std::move(connection), nullptr);
-}
+void SlaveListener::admit(std::unique_ptr<Transport> connection) { impl_->admit(std::move(connection)); }
 
 std::shared_ptr<Slave> SlaveListener::handle_new_connection(std::unique_ptr<Transport> connection) {
   std::promise<Result<std::shared_ptr<Slave>>> promise;
   auto future = promise.get_future();
-  impl_->admissions->admit(std::move(connection),
-                           [&promise](Result<std::shared_ptr<Slave>> result) { promise.set_value(std::move(result)); });
+  impl_->admit(std::move(connection),
+               [&promise](Result<std::shared_ptr<Slave>> result) { promise.set_value(std::move(result)); });
   auto result = future.get();
   if (!result) throw_failure(result.failure(), "", "register");
   return std::move(*result);

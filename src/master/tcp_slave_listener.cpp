@@ -27,11 +27,45 @@ bool is_loopback(const std::string& host) {
   return host == "::1";
 }
 
+Address wanted_address(const TcpListenerOptions& options) {
+  if (options.address.empty()) {
+    return {.kind = options.keys ? Address::Kind::tls : Address::Kind::tcp, .host = options.host, .port = options.port};
+  }
+  auto address = parse_address(options.address, AddressUse::listen);
+  if (address && address->kind == Address::Kind::unix_socket) {
+    address = Failure{Errc::invalid_argument, "for a unix socket there is UnixSlaveListener", 0};
+  }
+  if (!address) throw_failure(address.failure(), "", "listen on '" + escaped(options.address) + "'");
+  return *address;
+}
+
+/// Refuses what nobody could use, and what nobody should.
+void check(const TcpListenerOptions& options, const Address& address) {
+  const auto refuse = [&address](const char* why) {
+    throw Error(Errc::invalid_argument, "", "listen on '" + escaped(to_string(address)) + "'", why);
+  };
+  const bool is_plain = address.kind == Address::Kind::tcp;
+  const bool is_local = is_loopback(address.host);
+  if (!options.keys && !options.keyless && !options.remsh1) {
+    refuse("no slave could come in: give it `keys`, or say `keyless`, on the loopback");
+  }
+  if (options.keyless && !is_local) {
+    refuse("without keys everybody could come in: `keyless` is for the loopback alone (127.0.0.1 or ::1)");
+  }
+  if (!is_plain && !options.keys) refuse("TLS needs the `keys` of the slaves");
+  if (is_plain && options.certificate) refuse("a certificate is for an address of TLS: tls:HOST:PORT");
+  if (is_plain && !is_local && !options.insecure) {
+    refuse(
+        "plain TCP is for the loopback alone (127.0.0.1 or ::1): with `keys`, write tls:HOST:PORT, or say `insecure`");
+  }
+}
+
 }  // namespace
 
 struct TcpSlaveListener::Tcp {
-  std::string host;
-  std::uint16_t wanted_port = 0;
+  Address wanted;
+  Entrance entrance;
+  std::shared_ptr<TlsServer> tls;  // of the entrance
   int backlog = 0;
   bool tcp_keepalive = true;
   std::chrono::milliseconds user_timeout{0};
@@ -43,13 +77,15 @@ struct TcpSlaveListener::Tcp {
 
 TcpSlaveListener::TcpSlaveListener(TcpListenerOptions options)
     : SlaveListener(base_options(options)), tcp_(std::make_unique<Tcp>()) {
-  if (!is_loopback(options.host)) {
-    throw Error(Errc::invalid_argument, "", "listen on '" + escaped(options.host) + "'",
-                "slaves have no keys yet, so TCP is for the loopback alone (127.0.0.1 or ::1): let slaves of other "
-                "hosts come through an ssh tunnel");
+  tcp_->wanted = wanted_address(options);
+  check(options, tcp_->wanted);
+  tcp_->entrance.keyless = options.keyless;
+  if (tcp_->wanted.kind == Address::Kind::tls) {
+    auto tls = TlsServer::create(KeyWatch::for_tls(options.keys->store()), options.certificate);
+    if (!tls) throw_failure(tls.failure(), "", "listen on " + to_string(tcp_->wanted));
+    tcp_->tls = std::move(*tls);
+    tcp_->entrance.tls = tcp_->tls;
   }
-  tcp_->host = options.host;
-  tcp_->wanted_port = options.port;
   tcp_->backlog = options.backlog;
   tcp_->tcp_keepalive = options.tcp_keepalive;
   tcp_->user_timeout = options.tcp_user_timeout;
@@ -63,7 +99,7 @@ TcpSlaveListener::~TcpSlaveListener() {
 void TcpSlaveListener::start() {
   std::unique_lock lock(tcp_->mutex);
   if (tcp_->acceptor) return;
-  auto socket = listen_tcp(tcp_->host, tcp_->wanted_port, tcp_->backlog);
+  auto socket = listen_tcp(tcp_->wanted.host, tcp_->wanted.port, tcp_->backlog);
   if (!socket) throw_failure(socket.failure(), "", "listen");
   tcp_->port = local_port(socket->get());
   const std::shared_ptr<Admissions>& admissions = impl().admissions;
@@ -72,13 +108,23 @@ void TcpSlaveListener::start() {
       [this](UniqueFd connection) {
         set_tcp_options(connection.get(), tcp_->tcp_keepalive, tcp_->user_timeout);
         std::string description = describe_peer(connection.get());
-        admit(socket_transport(connection.release(), std::move(description)));
+        impl().admissions->admit(socket_transport(connection.release(), std::move(description)), tcp_->entrance);
       },
       [this](int error) { impl().admissions->cannot_accept(error); });
   lock.unlock();  // the hook may ask for our address
-  admissions->log(
-      LogLevel::info, "",
-      "listens on " + address() + ", on the loopback only: slaves have no keys, so every local user can register");
+  std::string text = "listens on " + address();
+  if (tcp_->entrance.keyless) text += ": slaves need no key, so every local user can register";
+  admissions->log(LogLevel::info, "", text);
+  if (tcp_->wanted.kind == Address::Kind::tcp && !is_loopback(tcp_->wanted.host)) {
+    admissions->log(LogLevel::warning, "",
+                    address() + " is plain TCP, as `insecure` allows: whoever is on the way can take over a slave");
+  }
+}
+
+void TcpSlaveListener::reload_certificate() {
+  if (!tcp_->tls) return;
+  auto reloaded = tcp_->tls->reload();
+  if (!reloaded) throw_failure(reloaded.failure(), "", "reload the certificate");
 }
 
 void TcpSlaveListener::stop() {
@@ -93,8 +139,9 @@ void TcpSlaveListener::stop() {
 std::string TcpSlaveListener::address() const {
   const std::lock_guard lock(tcp_->mutex);
   if (!tcp_->acceptor) return {};
-  const bool is_ipv6 = tcp_->host.find(':') != std::string::npos;
-  return (is_ipv6 ? "[" + tcp_->host + "]" : tcp_->host) + ":" + std::to_string(tcp_->port);
+  Address address = tcp_->wanted;
+  address.port = tcp_->port;
+  return to_string(address);
 }
 
 std::uint16_t TcpSlaveListener::port() const {

@@ -54,7 +54,7 @@ void UnixSlaveListener::start() {
           return;
         }
         std::string description = describe_peer(connection.get());
-        admit(socket_transport(connection.release(), std::move(description)));
+        impl().admissions->admit(socket_transport(connection.release(), std::move(description)), {.keyless = true});
       },
       [this](int error) { impl().admissions->cannot_accept(error); });
   lock.unlock();  // the hook may ask for our address

@@ -91,14 +91,14 @@ TEST_CASE("a listener tells its address, and takes slaves from start() to stop()
 
 TEST_CASE("a port that is taken, and one that is not on the loopback, are refused") {
   Farm farm(Over::tcp);
-  TcpSlaveListener second({.slave_collection = farm.slaves, .port = farm.port()});
+  TcpSlaveListener second({.slave_collection = farm.slaves, .port = farm.port(), .keyless = true});
   const auto taken = thrown_by<Error>([&] { second.start(); });
   REQUIRE(taken);
   CHECK(taken->code() == Errc::in_use);
   CHECK(std::string(taken->what()).find(std::to_string(farm.port())) != std::string::npos);
   for (const char* host : {"0.0.0.0", "192.0.2.1", "::", "example.com", "127.example.com", ""}) {
     const auto refused =
-        thrown_by<Error>([&] { TcpSlaveListener open({.slave_collection = farm.slaves, .host = host}); });
+        thrown_by<Error>([&] { TcpSlaveListener open({.slave_collection = farm.slaves, .host = host, .keyless = true}); });
     REQUIRE(refused);
     CHECK(refused->code() == Errc::invalid_argument);
     CHECK(refused->message().find("loopback") != std::string::npos);
@@ -107,7 +107,7 @@ TEST_CASE("a port that is taken, and one that is not on the loopback, are refuse
 
 TEST_CASE("a TCP listener says where it listens, and that everybody there can register") {
   Farm farm(Over::tcp);
-  CHECK(farm.log.wait_for("listens on " + farm.listener->address() + ", on the loopback only: slaves have no keys"));
+  CHECK(farm.log.wait_for("listens on " + farm.listener->address() + ": slaves need no key, so every local user can register"));
 }
 
 TEST_CASE("the sockets of TCP slaves keep alive and give up as the listener's options say") {
@@ -116,7 +116,7 @@ TEST_CASE("the sockets of TCP slaves keep alive and give up as the listener's op
     CAPTURE(keepalive);
     SlaveCollection slaves;
     TcpSlaveListener listener(
-        {.slave_collection = slaves, .tcp_keepalive = keepalive, .tcp_user_timeout = user_timeout});
+        {.slave_collection = slaves, .keyless = true, .tcp_keepalive = keepalive, .tcp_user_timeout = user_timeout});
     listener.start();
     const auto slave = register_by_hand(socket_transport(connect_to_port(listener.port()), "a test"), "worker");
     const std::vector<int> sockets = accepted_at(listener.port());
@@ -367,6 +367,7 @@ TEST_CASE("of a hundred mute peers no more stay than allowed, and who comes when
   SlaveCollection slaves;
   const Log log;
   TcpSlaveListener listener({.slave_collection = slaves,
+                             .keyless = true,
                              .handshake_timeout = ample,
                              .max_handshakes = allowed,
                              .log = log.hook()});

@@ -272,7 +272,7 @@ TEST_CASE("it comes back when the master does") {
   for (int round = 0; round < 2; ++round) {
     CAPTURE(round);
     SlaveCollection slaves;
-    TcpSlaveListener listener({.slave_collection = slaves, .port = port});
+    TcpSlaveListener listener({.slave_collection = slaves, .port = port, .keyless = true});
     listener.start();
     port = listener.port();
     if (!program) {

@@ -69,7 +69,7 @@ struct Originals {
   SlaveCollection slaves;
   Log log;
   TcpSlaveListener listener{
-      {.slave_collection = slaves, .remsh1 = true, .arbitration_timeout = 100ms, .log = log.hook()}};
+      {.slave_collection = slaves, .keyless = true, .remsh1 = true, .arbitration_timeout = 100ms, .log = log.hook()}};
 
   Originals() { listener.start(); }
 
@@ -268,7 +268,7 @@ TEST_CASE("an original slave that dies is lost, and its callers are told") {
 TEST_CASE("an original slave is refused where nobody said that it is wanted, and the log says what to do") {
   SlaveCollection slaves;
   Log log;
-  TcpSlaveListener listener({.slave_collection = slaves, .log = log.hook()});
+  TcpSlaveListener listener({.slave_collection = slaves, .keyless = true, .log = log.hook()});
   listener.start();
   OriginalSlave process("w1", std::to_string(listener.port()));
   CHECK(process.exit_code() == 1);

@@ -213,7 +213,7 @@ class Run {
     Random random(seed_ + 1000 + opened_++);
     std::shared_ptr<SlaveListener> made;
     switch (place) {
-      case Place::tcp: made = make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves_}, random); break;
+      case Place::tcp: made = make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves_, .keyless = true}, random); break;
       case Place::unix_socket:
         made = make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves_, .path = dir_ / "s"}, random);
         break;

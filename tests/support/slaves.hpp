@@ -290,7 +290,7 @@ class Farm {
         break;
       }
       case Over::tcp:
-      case Over::twisted: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves}); break;
+      case Over::twisted: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .keyless = true}); break;
       case Over::remsh1: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .remsh1 = true}); break;
       case Over::unix_socket:
         make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves, .path = dir / "socket"});

@@ -35,6 +35,10 @@ struct SlaveInfo {
   std::vector<std::string> features = {};
   std::string address = {};   ///< where it called from: "tcp 127.0.0.1:40112"
   std::string protocol = {};  ///< "remsh 2"
+
+  // What the master knows, whatever the slave says.
+  std::string kid = {};                            ///< which key it has proven; empty: none
+  std::map<std::string, std::string> labels = {};  ///< that go with this key
 };
 
 /// What a Slave is constructed from; a listener hands it to the slave class, which passes it on.

@@ -1,6 +1,7 @@
 // SlaveListener: admission, the same for every listener.
 #pragma once
 
+#include <remsh/auth/key_ring.hpp>
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/base/log.hpp>
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -49,6 +51,13 @@ REMSH_API std::shared_ptr<Runtime> make_runtime();
 struct ListenerOptions {
   SlaveCollection& slave_collection;
   SlaveFactory slave_class = {};  ///< empty: makes remsh::Slave
+
+  /// The keys that slaves may prove: a KeyFile, or a KeyRing that is filled by calls. None: no slave can come by a key.
+  std::optional<KeyRing> keys = {};
+
+  /// Let slaves in that prove nothing, under any name that has no key. Those for whom the operating system vouches are
+  /// let in anyway: on an inherited descriptor, or a unix socket of our own user.
+  bool keyless = false;
 
   /// Take slaves of the original remsh too, which speak remsh 1: docs/remsh1.md says what they cannot do.
   bool remsh1 = false;

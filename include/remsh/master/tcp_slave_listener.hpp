@@ -2,6 +2,7 @@
 #pragma once
 
 #include <remsh/master/slave_listener.hpp>
+#include <remsh/transport/tls.hpp>
 
 #include <cstdint>
 
@@ -11,10 +12,26 @@ struct TcpListenerOptions {
   SlaveCollection& slave_collection;
   SlaveFactory slave_class = {};
 
-  /// Loopback only, for as long as slaves have no keys: every local user can connect. "127.0.0.1" or "::1".
+  /// "tls:0.0.0.0:9876" or "tcp:127.0.0.1:9876", as slaves take it. Empty: made of host and port, with TLS where there
+  /// are keys.
+  std::string address = {};
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;  ///< 0: the system picks one, see address()
   int backlog = 4096;
+
+  /// The keys that slaves may prove: a KeyFile, or a KeyRing that is filled by calls. By TLS, a slave's key encrypts
+  /// what it says as well: nothing else is needed.
+  std::optional<KeyRing> keys = {};
+
+  /// Under TLS: a certificate, for slaves that want to see one. They need their keys as well.
+  std::optional<TlsIdentity> certificate = {};
+
+  /// Let slaves in that prove nothing: on the loopback only, where every local user can then connect.
+  bool keyless = false;
+
+  /// Without TLS beyond the loopback, where whoever is on the way can take over a connection after the proof. Slaves
+  /// must be told the same.
+  bool insecure = false;
 
   bool remsh1 = false;  ///< take slaves of the original remsh too: docs/remsh1.md says what they cannot do
 
@@ -36,7 +53,8 @@ struct TcpListenerOptions {
 /// Slaves that call in over TCP. The port is not opened before start().
 ///
 ///     remsh::SlaveCollection slaves;
-///     remsh::TcpSlaveListener listener({.slave_collection = slaves, .port = 9876});
+///     remsh::TcpSlaveListener listener({.slave_collection = slaves, .port = 9876,
+///                                       .keys = remsh::KeyFile("slaves.keys")});
 ///     listener.start();
 class REMSH_API TcpSlaveListener final : public SlaveListener {
  public:
@@ -46,7 +64,11 @@ class REMSH_API TcpSlaveListener final : public SlaveListener {
   void start() override;
   void stop() override;
 
-  /// "127.0.0.1:9876", the port resolved.
+  /// Reads the files of the certificate again, for connections that come from now on. Throws Error where they are no
+  /// good; then all stays as it was.
+  void reload_certificate();
+
+  /// "tls:127.0.0.1:9876", or "127.0.0.1:9876" without TLS, the port resolved.
   [[nodiscard]] std::string address() const override;
   [[nodiscard]] std::uint16_t port() const;
 

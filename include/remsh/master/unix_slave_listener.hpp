@@ -8,6 +8,7 @@ namespace remsh {
 struct UnixListenerOptions {
   SlaveCollection& slave_collection;
   SlaveFactory slave_class = {};
+  std::optional<KeyRing> keys = {};  ///< for slaves that have one all the same; others need none here
 
   std::string path;  ///< made with mode 0600; a stale one is replaced, one that is in use is not
   int backlog = 4096;

@@ -10,7 +10,7 @@ int main() {
   using namespace std::chrono_literals;
   try {
     remsh::SlaveCollection slaves;
-    remsh::TcpSlaveListener listener({.slave_collection = slaves});
+    remsh::TcpSlaveListener listener({.slave_collection = slaves, .keyless = true});
     listener.start();
     std::cout << "remsh " << remsh::version << " listens on " << listener.address() << '\n';
     const bool open = listener.port() != 0;

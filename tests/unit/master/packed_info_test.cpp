@@ -16,7 +16,9 @@ TEST_CASE("what a slave told of itself comes out of the block as it went in") {
                        .basedir = Bytes("/srv/\0\xff\n", 8),
                        .features = {"", "one", std::string(300, 'f')},
                        .address = "tcp 127.0.0.1:40112",
-                       .protocol = "remsh 2"};
+                       .protocol = "remsh 2",
+                       .kid = "0123abcd",
+                       .labels = {{"rack", "7"}, {"zone", std::string(200, 'z')}}};
   const PackedInfo packed(info);
   CHECK(packed.name() == "worker-1");
   const SlaveInfo unpacked = packed.unpack();
@@ -28,6 +30,8 @@ TEST_CASE("what a slave told of itself comes out of the block as it went in") {
   CHECK(unpacked.features == info.features);
   CHECK(unpacked.address == info.address);
   CHECK(unpacked.protocol == info.protocol);
+  CHECK(unpacked.kid == info.kid);
+  CHECK(unpacked.labels == info.labels);
 }
 
 }  // namespace remsh

@@ -1,0 +1,16 @@
+// Entrance: how connections come in at one door of a listener.
+#pragma once
+
+#include "transport/tls_engine.hpp"
+
+#include <memory>
+
+namespace remsh {
+
+/// How connections come in at one door of a listener.
+struct Entrance {
+  bool keyless = false;                       ///< who proves nothing is let in, under a name that has no key
+  std::shared_ptr<const TlsServer> tls = {};  ///< null: plain
+};
+
+}  // namespace remsh

@@ -1,0 +1,53 @@
+#include "master/key_watch.hpp"
+
+#include <chrono>
+#include <string_view>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+auth::WallTime wall_time() { return std::chrono::system_clock::now(); }
+
+}  // namespace
+
+std::shared_ptr<const auth::MasterKeys> KeyWatch::as_seen_from(const std::optional<IpAddress>& address) const {
+  return std::make_shared<auth::MasterKeys>(auth::MasterKeys{
+      .decoy = decoy_,
+      .find = [store = store_, address](BytesView name,
+                                        BytesView kid) { return store->find(name, kid, address, wall_time()); },
+      .has_any = [store = store_](BytesView name) { return store->has(name); },
+  });
+}
+
+FindTlsKey KeyWatch::for_tls(std::shared_ptr<auth::KeyStore> store) {
+  return [store = std::move(store)](std::string_view identity) -> std::optional<Secret> {
+    const std::size_t colon = identity.rfind(':');
+    if (colon == std::string_view::npos) return std::nullopt;
+    const auto key = store->claimed(identity.substr(0, colon), identity.substr(colon + 1), wall_time());
+    return key ? std::optional(auth::derive(*key, "tls")) : std::nullopt;
+  };
+}
+
+bool KeyWatch::counts(const SlaveInfo& slave) const {
+  return slave.kid.empty() || store_->counts(slave.name, slave.kid, ip_address_of(slave.address), wall_time());
+}
+
+KeyWatch::Look KeyWatch::look() {
+  const auth::WallTime now = wall_time();
+  Look look{store_->refresh(now)};
+  const std::uint64_t generation = store_->generation();
+  look.is_changed = generation != generation_ || (next_expiry_ && *next_expiry_ <= now);
+  if (look.is_changed) {
+    generation_ = generation;
+    next_expiry_ = store_->next_expiry(now);
+  }
+  return look;
+}
+
+Result<auth::KeyStore::Enrolled> KeyWatch::enrol(const Registration& slave, const Secret& key) {
+  return store_->enrol(slave.name, slave.kid, key, wall_time());
+}
+
+}  // namespace remsh

@@ -1,0 +1,365 @@
+// Slaves with keys at real listeners: who gets in, and for how long.
+#include "auth/derive.hpp"
+#include "auth/handshake.hpp"
+#include "support/temp_dir.hpp"
+#include "transport/endpoint.hpp"
+#include "transport/tls_transport.hpp"
+
+#include <remsh/base/error.hpp>
+#include <remsh/master/slave_collection.hpp>
+#include <remsh/master/tcp_slave_listener.hpp>
+#include <remsh/master/unix_slave_listener.hpp>
+#include <remsh/transport/descriptors.hpp>
+
+#include <doctest/doctest.h>
+
+#include <sys/stat.h>
+
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <fstream>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace remsh {
+namespace {
+
+using namespace std::chrono_literals;
+using Action = auth::SlaveHandshake::Step::Action;
+
+constexpr std::chrono::seconds ample{60};
+
+/// What a listener said.
+class Lines {
+ public:
+  LogHook hook() {
+    return [this](const LogRecord& record) {
+      const std::lock_guard lock(mutex_);
+      lines_ += record.peer + ": " + record.message + "\n";
+      changed_.notify_all();
+    };
+  }
+  bool wait_for(const std::string& words) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, ample, [&] { return lines_.find(words) != std::string::npos; });
+  }
+  std::string text() {
+    const std::lock_guard lock(mutex_);
+    return lines_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string lines_;
+};
+
+/// A slave that shakes hands, and then only sees the connection end.
+class Stranger {
+ public:
+  Stranger(const std::string& address, const std::string& name, const std::optional<Secret>& key, bool enrols = false) {
+    const auto parsed = parse_address(address);
+    REQUIRE(parsed.ok());
+    auth::SlaveHandshake::Options options;
+    options.registration.name = name;
+    options.nonce = Bytes(auth::nonce_size, 'n');
+    options.key = key;
+    options.enrols = enrols;
+    if (parsed->kind == Address::Kind::tls) {
+      auto context = TlsContext::client(name + ":" + auth::kid(*key), auth::derive(*key, "tls"));
+      REQUIRE(context.ok());
+      auto tls = connect_tls(*parsed, *context, ample);
+      if (!tls) {
+        tls_failure_ = tls.failure();
+        return;
+      }
+      transport_ = std::move(*tls);
+    } else {
+      auto socket = connect_to(*parsed, ample);
+      REQUIRE(socket.ok());
+      transport_ = socket_transport(socket->release(), "a listener");
+    }
+    options.binding = transport_->channel_binding();
+    auth::SlaveHandshake handshake(std::move(options));
+    step_.bytes = handshake.start();
+    step_.action = Action::send;
+    while (step_.action == Action::send || step_.action == Action::read) {
+      if (step_.action == Action::send) write(step_.bytes);
+      const Bytes bytes = read();
+      said_ += bytes;
+      if (bytes.empty()) {
+        step_.action = Action::failed;
+        step_.failure = handshake.at_end();
+      } else {
+        step_ = handshake.feed(bytes);
+      }
+    }
+  }
+
+  [[nodiscard]] bool is_in() const { return !tls_failure_ && step_.action == Action::open; }
+  [[nodiscard]] const auth::SlaveHandshake::Step& step() const { return step_; }
+  [[nodiscard]] const std::optional<Failure>& tls_failure() const { return tls_failure_; }
+  [[nodiscard]] const Bytes& said() const { return said_; }  // by the master
+
+  /// Reads until the master closes; gives what it said.
+  Bytes wait_for_end() {
+    Bytes all;
+    for (;;) {
+      const Bytes more = read();
+      if (more.empty()) return all;
+      all += more;
+    }
+  }
+
+ private:
+  void write(BytesView bytes) {
+    while (!bytes.empty()) {
+      const std::string_view one[] = {bytes};
+      const IoResult result = transport_->write_some(one);
+      if (result.status == IoResult::Status::failed) return;
+      bytes.remove_prefix(result.bytes);
+      if (result.bytes == 0) transport_->wait(Ready::write, ample);
+    }
+  }
+  Bytes read() {
+    std::array<char, 4096> buffer{};
+    for (;;) {
+      const IoResult result = transport_->read_some(buffer, Transport::slice);
+      if (result.status == IoResult::Status::would_block) continue;
+      return Bytes(buffer.data(), result.bytes);
+    }
+  }
+
+  std::unique_ptr<Transport> transport_;
+  auth::SlaveHandshake::Step step_;
+  std::optional<Failure> tls_failure_;
+  Bytes said_;
+};
+
+struct Master {
+  explicit Master(const std::string& address, std::optional<KeyRing> ring, std::optional<TlsIdentity> certificate = {})
+      : listener({.slave_collection = slaves,
+                  .address = address,
+                  .keys = std::move(ring),
+                  .certificate = std::move(certificate),
+                  .log = lines.hook()}) {
+    listener.start();
+  }
+  std::shared_ptr<Slave> slave(const std::string& name) {
+    return slaves.get_slave(ample, [&name](const Slave& candidate) { return candidate.name() == name; });
+  }
+  Lines lines;
+  SlaveCollection slaves;
+  TcpSlaveListener listener;
+};
+
+const std::vector<std::string> both_kinds{"tcp:127.0.0.1:0", "tls:127.0.0.1:0", "tcp:[::1]:0"};
+
+std::string refusal_of(const TcpListenerOptions& options) {
+  try {
+    const TcpSlaveListener listener(options);
+  } catch (const Error& error) {
+    CHECK(error.code() == Errc::invalid_argument);
+    return error.what();
+  }
+  return "nothing";
+}
+
+}  // namespace
+
+TEST_CASE("a slave that proves its key is in, and the master knows by which, and what belongs to it") {
+  for (const std::string& address : both_kinds) {
+    CAPTURE(address);
+    KeyRing ring;
+    const Secret key = make_key();
+    const auto registered = ring.register_slave("w1", key, {.labels = {{"rack", "7"}}});
+    Master master(address, ring);
+    const Stranger slave(master.listener.address(), "w1", key);
+    REQUIRE(slave.is_in());
+    const auto handle = master.slave("w1");
+    REQUIRE(handle);
+    CHECK(handle->info().kid == auth::kid(key));
+    CHECK(handle->info().labels == std::map<std::string, std::string>{{"rack", "7"}});
+  }
+}
+
+TEST_CASE("whoever does not, is told the same, whatever was wrong; the log knows more") {
+  KeyRing ring;
+  const Secret key = make_key();
+  const Secret other = make_key();
+  const auto w1 = ring.register_slave("w1", key);
+  const auto w2 = ring.register_slave("w2", other, {.networks = {"10.0.0.0/8"}});
+  Master master("tcp:127.0.0.1:0", ring);
+  const std::string address = master.listener.address();
+  const Stranger wrong(address, "w1", other);
+  const Stranger unknown(address, "w9", key);
+  const Stranger elsewhere(address, "w2", other);
+  const Stranger keyless(address, "w3", std::nullopt);
+  for (const Stranger* stranger : {&wrong, &unknown, &elsewhere}) {
+    CHECK_FALSE(stranger->is_in());
+    CHECK(stranger->said().size() == wrong.said().size());
+    CHECK(stranger->said().ends_with(wrong.said().substr(wrong.said().size() - 60)));
+  }
+  CHECK_FALSE(keyless.is_in());
+  CHECK(master.lines.wait_for("unknown kid " + auth::kid(other) + " (the name has: " + auth::kid(key) + ")"));
+  CHECK(master.lines.wait_for("unknown name"));
+  CHECK(master.lines.wait_for("network not allowed"));
+  CHECK(master.slaves.size() == 0);
+  CHECK(Stranger(address, "w1", key).is_in());
+}
+
+TEST_CASE("under TLS a wrong key and an unknown name get the same alert") {
+  KeyRing ring;
+  const Secret key = make_key();
+  const auto w1 = ring.register_slave("w1", key);
+  Master master("tls:127.0.0.1:0", ring);
+  const Stranger unknown(master.listener.address(), "w9", key);
+  const Stranger wrong(master.listener.address(), "w1", make_key());
+  REQUIRE(unknown.tls_failure());
+  REQUIRE(wrong.tls_failure());
+  CHECK(unknown.tls_failure()->message.size() > 0);
+  CHECK(Stranger(master.listener.address(), "w1", key).is_in());
+}
+
+TEST_CASE("a network that a key does not come from is no way in under TLS either") {
+  KeyRing ring;
+  const Secret key = make_key();
+  const auto w1 = ring.register_slave("w1", key, {.networks = {"10.0.0.0/8"}});
+  Master master("tls:127.0.0.1:0", ring);
+  CHECK_FALSE(Stranger(master.listener.address(), "w1", key).is_in());
+  CHECK(master.lines.wait_for("network not allowed"));
+}
+
+TEST_CASE("a key that is dropped, replaced or expires ends what came in by it, and nothing else") {
+  for (const std::string& address : both_kinds) {
+    CAPTURE(address);
+    KeyRing ring;
+    const Secret key = make_key();
+    const Secret other = make_key();
+    auto w1 = ring.register_slave("w1", key);
+    auto w2 = ring.register_slave("w2", make_key());
+    auto w3 = ring.register_slave("w3", other);
+    Master master(address, ring);
+    Stranger first(master.listener.address(), "w1", key);
+    const Stranger third(master.listener.address(), "w3", other);
+    REQUIRE(first.is_in());
+    REQUIRE(master.slave("w1"));
+    const auto stays = master.slave("w3");
+    REQUIRE(stays);
+    w2.update(make_key());  // of nobody who is here
+    w1.update(make_key());
+    CHECK(first.wait_for_end().find("its key does not count any more") != Bytes::npos);
+    CHECK_FALSE(Stranger(master.listener.address(), "w1", key).is_in());
+    CHECK(stays->is_connected());
+    std::promise<void> gone;
+    stays->on_disconnect([&gone] { gone.set_value(); });
+    w3.update({.expires = std::chrono::system_clock::now() - 1s});
+    REQUIRE(gone.get_future().wait_for(ample) == std::future_status::ready);
+    CHECK(stays->lost_reason() == "its key does not count any more");
+  }
+}
+
+TEST_CASE("a key file is followed: lines that come and go count within a second, and others are left in peace") {
+  const test::TempDir dir;
+  const std::string file = dir / "slaves.keys";
+  const Secret key = make_key();
+  const Secret other = make_key();
+  const auto write = [&](const std::string& content) {
+    const std::string part = dir / "part";
+    std::ofstream(part) << content;
+    REQUIRE(::chmod(part.c_str(), 0600) == 0);
+    REQUIRE(std::rename(part.c_str(), file.c_str()) == 0);
+  };
+  const std::string line = "w1 " + std::string(key.to_base64()) + "\n";
+  write(line);
+  Master master("tcp:127.0.0.1:0", KeyFile(file));
+  Stranger first(master.listener.address(), "w1", key);
+  REQUIRE(first.is_in());
+  const auto handle = master.slave("w1");
+  write(line + "w2 " + std::string(other.to_base64()) + "\n");
+  while (!Stranger(master.listener.address(), "w2", other).is_in()) {
+  }
+  CHECK(handle->is_connected());
+  write("w2 " + std::string(other.to_base64()) + "\n");
+  first.wait_for_end();
+  CHECK(handle->lost_reason() == "its key does not count any more");
+  CHECK(master.lines.text().find(std::string(key.to_base64())) == std::string::npos);
+}
+
+TEST_CASE("an invitation gives a slave a key of its own, once, and only under TLS") {
+  KeyRing ring;
+  const Secret token = make_key();
+  const KeyTerms terms{.expires = std::chrono::system_clock::now() + 1h, .is_invitation = true};
+  const auto invited = ring.register_slave("w1", token, terms);
+  Master master("tls:127.0.0.1:0", ring);
+  Master plain("tcp:127.0.0.1:0", ring);
+  CHECK_FALSE(Stranger(plain.listener.address(), "w1", token, true).step().action == Action::enrolled);
+  CHECK_FALSE(Stranger(master.listener.address(), "w1", token).is_in());  // a token is no key
+  const Stranger enrolled(master.listener.address(), "w1", token, true);
+  REQUIRE(enrolled.step().action == Action::enrolled);
+  REQUIRE(enrolled.step().new_key);
+  CHECK(master.lines.wait_for("enrolled from"));
+  CHECK(master.slaves.size() == 0);
+  const Stranger slave(master.listener.address(), "w1", enrolled.step().new_key);
+  CHECK(slave.is_in());
+  const Stranger again(master.listener.address(), "w1", token, true);
+  CHECK(again.tls_failure());
+}
+
+TEST_CASE("on a unix socket a slave needs no key, but no name that has one is given to it") {
+  const test::TempDir dir;
+  KeyRing ring;
+  const Secret key = make_key();
+  const auto w1 = ring.register_slave("w1", key);
+  Lines lines;
+  SlaveCollection slaves;
+  UnixSlaveListener listener({.slave_collection = slaves, .keys = ring, .path = dir / "socket", .log = lines.hook()});
+  listener.start();
+  CHECK(Stranger(listener.address(), "w2", std::nullopt).is_in());
+  CHECK_FALSE(Stranger(listener.address(), "w1", std::nullopt).is_in());
+  CHECK(Stranger(listener.address(), "w1", key).is_in());
+}
+
+TEST_CASE("a TCP listener that nobody could use, or nobody should, is refused with what to do") {
+  SlaveCollection slaves;
+  KeyRing ring;
+  CHECK(refusal_of({.slave_collection = slaves}).find("give it `keys`, or say `keyless`") != std::string::npos);
+  CHECK(refusal_of({.slave_collection = slaves, .host = "0.0.0.0", .keyless = true}).find("for the loopback alone") !=
+        std::string::npos);
+  CHECK(refusal_of({.slave_collection = slaves, .address = "tcp:0.0.0.0:0", .keys = ring}).find("tls:HOST:PORT") !=
+        std::string::npos);
+  CHECK(refusal_of({.slave_collection = slaves, .address = "tls:127.0.0.1:0", .keyless = true})
+            .find("TLS needs the `keys`") != std::string::npos);
+  CHECK(refusal_of({.slave_collection = slaves, .address = "unix:/x", .keys = ring}).find("UnixSlaveListener") !=
+        std::string::npos);
+  CHECK(refusal_of({.slave_collection = slaves, .address = "tls:127.0.0.1", .keys = ring}) != "nothing");
+  CHECK(refusal_of({.slave_collection = slaves, .address = "tcp:0.0.0.0:0", .keys = ring, .insecure = true}) ==
+        "nothing");
+  const TcpSlaveListener by_default({.slave_collection = slaves, .keys = ring});
+  TcpSlaveListener started({.slave_collection = slaves, .keys = ring});
+  started.start();
+  CHECK(started.address() == "tls:127.0.0.1:" + std::to_string(started.port()));
+}
+
+TEST_CASE("who connects and says nothing, under TLS as well, is let go in time") {
+  KeyRing ring;
+  const auto w1 = ring.register_slave("w1", make_key());
+  SlaveCollection slaves;
+  Lines lines;
+  TcpSlaveListener listener({.slave_collection = slaves, .keys = ring, .handshake_timeout = 50ms, .log = lines.hook()});
+  listener.start();
+  const auto address = parse_address("tcp:127.0.0.1:" + std::to_string(listener.port()));
+  auto socket = connect_to(*address, ample);
+  REQUIRE(socket.ok());
+  CHECK(lines.wait_for("did not register within 50 ms"));
+}
+
+}  // namespace remsh
