@@ -25,10 +25,12 @@ std::string quoted(const std::string& name) { return "'" + name + "'"; }
 }  // namespace
 
 Admission::Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transport> connection, const Entrance& entrance,
-                     Admissions::Done done)
+                     Origin origin, Gate::Id place, Admissions::Done done)
     : owner_(std::move(owner)),
       address_(connection->description()),
       keyless_(entrance.keyless),
+      origin_(std::move(origin)),
+      place_(place),
       done_(std::move(done)) {
   if (entrance.tls) {
     auto tls = std::make_unique<TlsTransport>(std::move(connection), entrance.tls->context());
@@ -56,7 +58,10 @@ void Admission::secure() {
 void Admission::secured(const Result<TlsTransport::Step>& step) {
   state_ = State::waiting;
   if (gone_) return abort(*gone_);
-  if (!step) return abort(step.failure());
+  if (!step) {
+    if (step.failure().code == Errc::auth_failed) owner_->proved_wrong(*this);
+    return abort(step.failure());
+  }
   if (*step == TlsTransport::Step::done) shake_hands();
   const Ready wanted = *step == TlsTransport::Step::want_write ? Ready::write : Ready::read;
   transport_->arm(owner_->loop()->watcher(), wanted, Loop::token(slot_, ++number_));
@@ -126,6 +131,7 @@ void Admission::act(AnyHandshake::Step step) {
       state_ = State::considering;
       registration_ = handshake_->registration();
       name_ = registration_.name;
+      owner_->proven(*this);
       if (tls_ != nullptr) tls_->set_proven();
       if (handshake_->is_enrolment()) {
         enrolment_ = handshake_->enrol();
@@ -136,6 +142,7 @@ void Admission::act(AnyHandshake::Step step) {
       return;
     case Action::fail:
       state_ = State::failing;
+      if (step.failure.code == Errc::auth_failed) owner_->proved_wrong(*this);
       farewell_ = std::move(step.bytes);
       verdict_ = std::move(step.failure);
       set_timer(auth::failure_delay, &Admission::send_failure);
@@ -347,7 +354,7 @@ void Admission::finish(Result<std::shared_ptr<Slave>> result) {
   if (has_claim_) owner_->release(name_);
   if (!result) {
     const std::string who = name_.empty() ? address_ : name_ + " (" + address_ + ")";
-    owner_->log(LogLevel::warning, who, "not let in: " + without_controls(result.failure().message));
+    owner_->log_stranger(origin_, who, "not let in: " + without_controls(result.failure().message));
   }
   slave_.reset();
   backend_.reset();

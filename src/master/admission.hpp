@@ -28,8 +28,11 @@ namespace remsh {
 class Admission final : public Watched, public std::enable_shared_from_this<Admission> {
  public:
   Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transport> connection, const Entrance& entrance,
-            Admissions::Done done);
+            Origin origin, Gate::Id place, Admissions::Done done);
   ~Admission() { let_go(); }
+
+  [[nodiscard]] const Origin& origin() const noexcept { return origin_; }
+  [[nodiscard]] Gate::Id place() const noexcept { return place_; }
 
   // On the loop.
   void begin();
@@ -75,6 +78,8 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   const std::shared_ptr<Admissions> owner_;
   const std::string address_;
   const bool keyless_;
+  const Origin origin_;
+  const Gate::Id place_;
   TlsTransport* tls_ = nullptr;  // within transport_, where there is TLS
   std::unique_ptr<Transport> transport_;
   Admissions::Done done_;

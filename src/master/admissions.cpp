@@ -28,6 +28,31 @@ ListenerOptions within_reason(ListenerOptions options) {
   return options;
 }
 
+GateOptions gate_options(const ListenerOptions& options) {
+  const StrangerLimits& limits = options.strangers;
+  GateOptions gate;
+  gate.max_handshakes = options.max_handshakes;
+  gate.max_per_address = limits.per_address;
+  gate.max_per_user = limits.per_user;
+  gate.first_penalty = limits.first_penalty;
+  gate.longest_penalty = limits.longest_penalty;
+  for (const std::string& text : limits.shared_addresses) {
+    const auto network = Network::parse(text);
+    if (!network) {
+      throw Error(Errc::invalid_argument, "", "make a listener",
+                  "shared_addresses: '" + escaped(text) + "' is no network: write 192.0.2.7, or 10.0.0.0/8");
+    }
+    gate.exempt.push_back(*network);
+  }
+  return gate;
+}
+
+Origin origin_of(const std::string& address, const Entrance& entrance) {
+  if (entrance.user) return *entrance.user;
+  if (const auto ip = ip_address_of(address)) return *ip;
+  return {};
+}
+
 /// What slaves are told that are connected, or would be.
 constexpr const char* going = "the master shuts down";
 
@@ -37,7 +62,8 @@ Admissions::Admissions(ListenerOptions options)
     : loop_(options.runtime ? options.runtime->loop() : nullptr),
       keys_(options.keys ? std::make_unique<KeyWatch>(options.keys->store()) : nullptr),
       runtime_(std::move(options.runtime)),
-      options_(within_reason(std::move(options))) {
+      options_(within_reason(std::move(options))),
+      gate_(gate_options(options_)) {
   assert(loop_);
   options_.slave_collection.listener_comes();
 }
@@ -57,25 +83,62 @@ void Admissions::cannot_accept(int error) const {
 
 void Admissions::admit(std::unique_ptr<Transport> connection, const Entrance& entrance, Done done) {
   const std::string address = connection->description();
+  const Origin origin = origin_of(address, entrance);
   std::optional<Failure> refused;
   std::shared_ptr<Admission> admission;
+  std::shared_ptr<Admission> gives_way;
   {
     const std::lock_guard lock(mutex_);
+    Gate::Verdict verdict;
     if (shutting_down_) {
       refused = Failure{Errc::connection_lost, "the listener is shutting down", 0};
-    } else if (under_way_.size() >= options_.max_handshakes) {
-      refused = Failure{Errc::busy, std::to_string(under_way_.size()) + " others are registering already", 0};
+    } else if (verdict = gate_.begin(origin, std::chrono::steady_clock::now()); !verdict.refused.empty()) {
+      refused = Failure{Errc::busy, std::move(verdict.refused), 0};
     } else {
-      admission = std::make_shared<Admission>(shared_from_this(), std::move(connection), entrance, std::move(done));
+      admission = std::make_shared<Admission>(shared_from_this(), std::move(connection), entrance, origin, verdict.id,
+                                              std::move(done));
       under_way_.insert(admission);
+    }
+    if (verdict.gives_way) {
+      const auto found = std::find_if(under_way_.begin(), under_way_.end(),
+                                      [&verdict](const auto& other) { return other->place() == *verdict.gives_way; });
+      if (found != under_way_.end()) gives_way = *found;
     }
   }
   if (refused) {
-    log(LogLevel::warning, address, "not let in: " + refused->message);
+    log_stranger(origin, address, "not let in: " + refused->message);
     if (done) done(std::move(*refused));  // NOLINT(bugprone-use-after-move): moved only where nobody was refused
     return;
   }
+  if (gives_way) {
+    loop_->post([gives_way] {
+      gives_way->abort({Errc::busy, "it gives way: too many are registering, and most of them from there", 0});
+    });
+  }
   loop_->post([admission] { admission->begin(); });
+}
+
+void Admissions::log_stranger(const Origin& origin, const std::string& who, std::string message) {
+  const Gate::Telling telling = [&] {
+    const std::lock_guard lock(mutex_);
+    return gate_.tell(origin, std::chrono::steady_clock::now());
+  }();
+  if (!telling.aloud) return;
+  if (telling.untold > 0) message += " (and " + std::to_string(telling.untold) + " more from there, not told)";
+  if (telling.untold_of_others > 0) {
+    message += " (and " + std::to_string(telling.untold_of_others) + " from elsewhere, not told)";
+  }
+  log(LogLevel::warning, who, message);
+}
+
+void Admissions::proven(const Admission& admission) {
+  const std::lock_guard lock(mutex_);
+  gate_.proven(admission.place());
+}
+
+void Admissions::proved_wrong(const Admission& admission) {
+  const std::lock_guard lock(mutex_);
+  gate_.failed(admission.origin(), std::chrono::steady_clock::now());
 }
 
 AdmittedBackend::Owner Admissions::owner() {
@@ -182,6 +245,7 @@ void Admissions::release(const std::string& name) {
 void Admissions::ended(const std::shared_ptr<Admission>& admission) {
   const std::lock_guard lock(mutex_);
   under_way_.erase(admission);
+  gate_.end(admission->place());
   changed_.notify_all();
 }
 

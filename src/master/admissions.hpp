@@ -4,6 +4,7 @@
 #include "base/result.hpp"
 #include "master/admitted_backend.hpp"
 #include "master/entrance.hpp"
+#include "master/gate.hpp"
 #include "master/key_watch.hpp"
 #include "master/remsh2_backend.hpp"
 #include "master/runtime.hpp"
@@ -68,8 +69,14 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   /// Opens a back end, which is ended at once where we are shutting down.
   void open(const std::shared_ptr<AdmittedBackend>& backend, std::unique_ptr<Transport> transport);
 
-  void accepted(const std::shared_ptr<Slave>& slave);
+  // What an admission comes to, for the limits.
+
+  void proven(const Admission& admission);  ///< or needs no proof
+  void proved_wrong(const Admission& admission);
+  void log_stranger(const Origin& origin, const std::string& who, std::string message);
   void ended(const std::shared_ptr<Admission>& admission);
+
+  void accepted(const std::shared_ptr<Slave>& slave);
   [[nodiscard]] bool is_shutting_down() const;
 
  private:
@@ -89,6 +96,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   const ListenerOptions options_;     // but for the runtime
   bool shutting_down_ = false;
   unsigned services_ = 0;  // functions on service threads
+  Gate gate_;
   std::set<std::shared_ptr<Admission>> under_way_;
   std::set<std::string> claimed_;                         // names of those between their prove and the collection
   std::shared_ptr<Remsh2Group> group_;                    // of all the slaves but the original ones

@@ -3,7 +3,10 @@
 
 #include "transport/tls_engine.hpp"
 
+#include <sys/types.h>
+
 #include <memory>
+#include <optional>
 
 namespace remsh {
 
@@ -11,6 +14,7 @@ namespace remsh {
 struct Entrance {
   bool keyless = false;                       ///< who proves nothing is let in, under a name that has no key
   std::shared_ptr<const TlsServer> tls = {};  ///< null: plain
+  std::optional<uid_t> user = {};             ///< who is on the other side, where the system says so
 };
 
 }  // namespace remsh

@@ -39,7 +39,7 @@ std::string others(std::size_t count) { return std::to_string(count) + (count ==
 
 Gate::Gate(GateOptions options) : options_(within_reason(std::move(options))) {}
 
-Gate::Key Gate::key_of(const Source& source) {
+Gate::Key Gate::key_of(const Origin& source) {
   Key key;
   if (const auto* address = std::get_if<IpAddress>(&source)) {
     key.bytes = address->bytes;
@@ -51,7 +51,7 @@ Gate::Key Gate::key_of(const Source& source) {
   return key;
 }
 
-bool Gate::is_exempt(const Source& source) const {
+bool Gate::is_exempt(const Origin& source) const {
   const auto* address = std::get_if<IpAddress>(&source);
   return address && (is_loopback(*address) ||
                      std::any_of(options_.exempt.begin(), options_.exempt.end(),
@@ -59,7 +59,7 @@ bool Gate::is_exempt(const Source& source) const {
 }
 
 /// Why a source is not let in, whatever room there is.
-std::optional<std::string> Gate::refusal(const Source& source, const Key& key, TimePoint now) {
+std::optional<std::string> Gate::refusal(const Origin& source, const Key& key, TimePoint now) {
   if (is_exempt(source)) return std::nullopt;
   if (const Penalty* penalty = penalties_.find(key); penalty && now < penalty->until) {
     const auto left = std::chrono::ceil<std::chrono::seconds>(penalty->until - now);
@@ -71,7 +71,7 @@ std::optional<std::string> Gate::refusal(const Source& source, const Key& key, T
   return others(count) + " of its " + (key.is_user ? "user" : "address") + " are registering already";
 }
 
-Gate::Verdict Gate::begin(const Source& source, TimePoint now) {
+Gate::Verdict Gate::begin(const Origin& source, TimePoint now) {
   if (std::holds_alternative<std::monostate>(source)) return {};
   const Key key = key_of(source);
   if (auto reason = refusal(source, key, now)) return {.refused = std::move(*reason)};
@@ -128,7 +128,7 @@ bool Gate::is_forgotten(const Penalty& penalty, TimePoint now) const {
 }
 
 /// Only for addresses that a limit is for: processes of one host, or of one user, must not shut each other out.
-void Gate::failed(const Source& source, TimePoint now) {
+void Gate::failed(const Origin& source, TimePoint now) {
   if (!std::holds_alternative<IpAddress>(source) || is_exempt(source)) return;
   while (penalties_.oldest() && is_forgotten(*penalties_.oldest(), now)) penalties_.drop_oldest();
   const Key key = key_of(source);
@@ -139,11 +139,15 @@ void Gate::failed(const Source& source, TimePoint now) {
   penalty.until = now + penalty.length;
 }
 
-Gate::Telling Gate::tell(const Source& source, TimePoint now) {
+Gate::Telling Gate::tell(const Origin& source, TimePoint now) {
   if (std::holds_alternative<std::monostate>(source)) return {};
   const Key key = key_of(source);
   const auto is_recent = [&](const Told& told) { return now < told.at + options_.log_interval; };
   if (Told* told = told_.find(key); told && is_recent(*told)) {
+    if (is_exempt(source) && told->lines < options_.max_log_lines) {
+      ++told->lines;
+      return {};
+    }
     ++told->untold;
     return {.aloud = false};
   } else if (!told && told_.size() >= options_.max_log_sources) {
@@ -156,6 +160,7 @@ Gate::Telling Gate::tell(const Source& source, TimePoint now) {
   }
   Told& told = told_.touch(key);
   told.at = now;
+  told.lines = 1;
   return {
       .aloud = true, .untold = std::exchange(told.untold, 0), .untold_of_others = std::exchange(untold_of_others_, 0)};
 }

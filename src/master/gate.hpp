@@ -35,6 +35,7 @@ struct GateOptions {
   std::size_t max_penalties = 65536;
 
   std::chrono::milliseconds log_interval{10000};  ///< each source is told of once in this time
+  std::size_t max_log_lines = 256;                ///< in this time, of one that has no limits
   std::size_t max_log_sources = 256;              ///< in this time; what further ones do is only counted
 
   /// Many slaves may share an address of these, as behind NAT: no limit of its own, no penalties. So has the loopback.
@@ -43,7 +44,7 @@ struct GateOptions {
 
 /// Whose a connection is: of an address, of a user of this host, or of somebody who was let in by other means, such as
 /// an inherited descriptor: those have no limits.
-using Source = std::variant<std::monostate, IpAddress, uid_t>;
+using Origin = std::variant<std::monostate, IpAddress, uid_t>;
 
 /// The limits before somebody has proven anything; no I/O, and no clock of its own. One thread at a time.
 ///
@@ -72,7 +73,7 @@ class Gate {
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
-  Verdict begin(const Source& source, TimePoint now);
+  Verdict begin(const Origin& source, TimePoint now);
 
   /// It has proven who it is, or need not: it keeps its place, does not give way any more, and a penalty of its source
   /// is forgotten.
@@ -82,10 +83,10 @@ class Gate {
   void end(Id id);
 
   /// Somebody of this source gave a wrong proof.
-  void failed(const Source& source, TimePoint now);
+  void failed(const Origin& source, TimePoint now);
 
   /// Asked before something about a source is logged.
-  Telling tell(const Source& source, TimePoint now);
+  Telling tell(const Origin& source, TimePoint now);
 
   [[nodiscard]] std::size_t size() const noexcept { return places_.size(); }
   [[nodiscard]] std::size_t penalties() const noexcept { return penalties_.size(); }
@@ -140,6 +141,7 @@ class Gate {
   };
   struct Told {
     TimePoint at = {};
+    std::size_t lines = 0;  // since then
     std::size_t untold = 0;
   };
 
@@ -157,9 +159,9 @@ class Gate {
     bool gives_way = true;
   };
 
-  [[nodiscard]] static Key key_of(const Source& source);
-  [[nodiscard]] bool is_exempt(const Source& source) const;
-  [[nodiscard]] std::optional<std::string> refusal(const Source& source, const Key& key, TimePoint now);
+  [[nodiscard]] static Key key_of(const Origin& source);
+  [[nodiscard]] bool is_exempt(const Origin& source) const;
+  [[nodiscard]] std::optional<std::string> refusal(const Origin& source, const Key& key, TimePoint now);
   [[nodiscard]] bool is_forgotten(const Penalty& penalty, TimePoint now) const;
   void join(const Key& key, Id id);
   void leave(const Key& key, Id id);

@@ -32,7 +32,10 @@ ListenerOptions base_options(const Options& options) {
   base.keepalive_patience = options.keepalive_patience;
   base.handshake_timeout = options.handshake_timeout;
   base.arbitration_timeout = options.arbitration_timeout;
-  if constexpr (requires { options.max_handshakes; }) base.max_handshakes = options.max_handshakes;
+  if constexpr (requires { options.max_handshakes; }) {
+    base.max_handshakes = options.max_handshakes;
+    base.strangers = options.strangers;
+  }
   base.log = options.log;
   base.trace = options.trace;
   base.audit = options.audit;

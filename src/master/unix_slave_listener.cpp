@@ -54,7 +54,8 @@ void UnixSlaveListener::start() {
           return;
         }
         std::string description = describe_peer(connection.get());
-        impl().admissions->admit(socket_transport(connection.release(), std::move(description)), {.keyless = true});
+        impl().admissions->admit(socket_transport(connection.release(), std::move(description)),
+                                 {.keyless = true, .user = *uid});
       },
       [this](int error) { impl().admissions->cannot_accept(error); });
   lock.unlock();  // the hook may ask for our address

@@ -393,7 +393,7 @@ TEST_CASE("of a hundred mute peers no more stay than allowed, and who comes when
   };
   CHECK(eventually([&] { return closed() >= mute.size() - allowed; }));
   CHECK(closed() <= mute.size() - allowed + 1);  // the early one gives its place back a moment after it is found
-  CHECK(log.wait_for(" others are registering already"));
+  CHECK(log.wait_for("it gives way: too many are registering"));
   CHECK(early->execute({"true"}).ok());
 
   for (const int socket : mute) ::close(socket);

@@ -9,6 +9,7 @@
 #include <remsh/master/audit.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_collection.hpp>
+#include <remsh/master/stranger_limits.hpp>
 #include <remsh/transport/transport.hpp>
 
 #include <chrono>
@@ -66,8 +67,10 @@ struct ListenerOptions {
   std::chrono::milliseconds keepalive_patience{10000};  ///< how much longer until it is taken for dead
   std::chrono::milliseconds handshake_timeout{10000};   ///< from connect to registered, whatever bytes come
   std::chrono::milliseconds arbitration_timeout{
-      5000};                         ///< how long an old slave has to answer when its name comes again
-  std::size_t max_handshakes = 256;  ///< connections that have not registered; more are closed
+      5000};  ///< how long an old slave has to answer when its name comes again
+  std::size_t max_handshakes =
+      256;  ///< connections that have not registered; with one more the oldest gives way, of whom has most
+  StrangerLimits strangers = {};
 
   LogHook log = {};
   TraceHook trace = {};  ///< told of every box of every connection

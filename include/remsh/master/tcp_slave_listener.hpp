@@ -43,6 +43,7 @@ struct TcpListenerOptions {
   std::chrono::milliseconds handshake_timeout{10000};
   std::chrono::milliseconds arbitration_timeout{5000};
   std::size_t max_handshakes = 256;
+  StrangerLimits strangers = {};
 
   LogHook log = {};
   TraceHook trace = {};

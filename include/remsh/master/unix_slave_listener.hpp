@@ -18,6 +18,7 @@ struct UnixListenerOptions {
   std::chrono::milliseconds handshake_timeout{10000};
   std::chrono::milliseconds arbitration_timeout{5000};
   std::size_t max_handshakes = 256;
+  StrangerLimits strangers = {};
 
   LogHook log = {};
   TraceHook trace = {};

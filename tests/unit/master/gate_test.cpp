@@ -31,12 +31,12 @@ IpAddress host(std::uint32_t number) {
                  std::to_string(number & 0xFFU));
 }
 
-bool lets_in(Gate& gate, const Source& source, TimePoint now = start) {
+bool lets_in(Gate& gate, const Origin& source, TimePoint now = start) {
   return gate.begin(source, now).refused.empty();
 }
 
 /// How many of so many that come from a source are let in.
-int let_in(Gate& gate, const Source& source, int count) {
+int let_in(Gate& gate, const Origin& source, int count) {
   int in = 0;
   for (int i = 0; i < count; ++i) in += lets_in(gate, source) ? 1 : 0;
   return in;
