@@ -145,6 +145,7 @@ class Prey {
   explicit Prey(PreyOptions options = {})
       : listener({.slave_collection = slaves,
                   .slave_class = std::move(options.slave_class),
+                  .keyless = true,
                   .handshake_timeout = options.handshake_timeout,
                   .max_handshakes = options.max_handshakes,
                   .log = [this](const LogRecord& record) { keep(record); }}) {
