@@ -3,9 +3,9 @@
 
 int main() try {
   remsh::SlaveCollection slaves;
-  remsh::TcpSlaveListener listener({.slave_collection = slaves, .keyless = true});
+  remsh::TcpSlaveListener listener({.slave_collection = slaves, .keys = remsh::KeyFile("slaves.keys")});
   listener.start();
-  std::cout << "now start a slave:  remsh-slave --keyless --master " << listener.address() << std::endl;
+  std::cout << "now start a slave:  remsh-slave --key worker1.key --master " << listener.address() << std::endl;
 
   auto slave = slaves.get_slave(remsh::block, [](const remsh::Slave& s) { return s.info().system == "linux"; });
   slave->mkdir("project");

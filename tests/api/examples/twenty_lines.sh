@@ -12,6 +12,7 @@ trap 'rm -rf "$dir"; [ -z "$pids" ] || kill $pids 2>/dev/null || true' EXIT
 cd "$dir"
 mkfifo said
 
+"$slave" keygen add newcomer --slave-file newcomer.key
 "$master" >said &
 master_pid=$!
 pids=$master_pid
@@ -20,7 +21,7 @@ read -r line <&3
 echo "$line"
 address=${line##*--master }
 
-"$slave" --keyless --master "$address" --once --basedir "$dir/slave" --name newcomer >slave.log 2>&1 &
+"$slave" --key newcomer.key --master "$address" --once --basedir "$dir/slave" >slave.log 2>&1 &
 slave_pid=$!
 pids="$master_pid $slave_pid"
 cat <&3
