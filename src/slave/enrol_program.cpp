@@ -8,6 +8,7 @@
 #include "slave/exit_code.hpp"
 
 #include <remsh/base/error.hpp>
+#include <remsh/base/secret.hpp>
 #include <remsh/slave/enrol.hpp>
 
 #include <unistd.h>
@@ -116,6 +117,8 @@ ExitCode exit_code(const Error& error) {
 int run(int argc, char** argv) {
   Arguments arguments;
   if (const auto code = parse(argc, argv, arguments)) return *code;
+  if (Secret::from_base64(arguments.key))
+    return complain("--key takes a file, and the token comes from standard input");
   // First, as the token is gone when it is seen too late that there is no place for the key.
   if (auto room = auth::check_new_own_key(arguments.key); !room) {
     return fail(exit_software, room.failure().code == Errc::in_use

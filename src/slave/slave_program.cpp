@@ -9,6 +9,7 @@
 #include "slave/keygen_program.hpp"
 
 #include <remsh/base/error.hpp>
+#include <remsh/base/secret.hpp>
 #include <remsh/transport/descriptors.hpp>
 #include <remsh/version.hpp>
 
@@ -234,6 +235,7 @@ int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
   try {
     SlaveOptions options;
     options.name = arguments.name;
+    if (Secret::from_base64(arguments.key)) return complain("--key takes the file that the key is in, not the key");
     if (!arguments.key.empty()) {
       auto own = auth::read_own_key(arguments.key);
       if (!own) {

@@ -20,11 +20,11 @@ extern char** environ;
 
 namespace remsh::test {
 
-/// remsh-slave, found on the PATH, its output kept in files; its standard output goes elsewhere where that is told. One
-/// thread at a time.
+/// remsh-slave, found on the PATH, its output kept in files; its standard output goes elsewhere, and its standard input
+/// comes from somewhere, where that is told. One thread at a time.
 class Program {
  public:
-  explicit Program(std::vector<std::string> args, const std::string& out = {}) {
+  explicit Program(std::vector<std::string> args, const std::string& out = {}, const std::string& in = "/dev/null") {
     args.insert(args.begin(), "remsh-slave");
     std::vector<char*> argv;
     for (std::string& arg : args) argv.push_back(arg.data());
@@ -32,7 +32,7 @@ class Program {
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     const int flags = O_WRONLY | O_CREAT | O_TRUNC;
-    ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    ::posix_spawn_file_actions_addopen(&actions, 0, in.c_str(), O_RDONLY, 0);
     ::posix_spawn_file_actions_addopen(&actions, 1, (out.empty() ? files_ / "out" : out).c_str(), flags, 0600);
     ::posix_spawn_file_actions_addopen(&actions, 2, (files_ / "err").c_str(), flags, 0600);
     // As a shell starts it, also where these tests themselves run under nohup or in the background.

@@ -1,0 +1,208 @@
+// Slaves and masters that prove themselves by keys, over TCP and TLS.
+#include "support/slaves.hpp"
+
+#include <doctest/doctest.h>
+#include <remsh/auth/key_ring.hpp>
+#include <remsh/connection/connection.hpp>
+#include <remsh/slave/enrol.hpp>
+
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace remsh::test {
+
+namespace {
+
+using namespace std::chrono_literals;
+using Reason = ServeResult::Reason;
+
+bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
+
+/// A master on the loopback that asks for keys. One thread at a time.
+class KeyedMaster {
+ public:
+  explicit KeyedMaster(const std::string& address = "tls:127.0.0.1:0", bool keyless = false) {
+    TcpListenerOptions options{.slave_collection = slaves, .address = address};
+    options.keys = keys;
+    options.keyless = keyless;
+    options.log = log.hook();
+    listener.emplace(std::move(options));
+    listener->start();
+  }
+
+  /// The other kind of its address.
+  [[nodiscard]] std::string with_other_transport() const {
+    const std::string address = listener->address();
+    return address.starts_with("tls:") ? address.substr(4) : "tls:" + address;
+  }
+
+  [[nodiscard]] SlaveOptions options(std::optional<Secret> key, const std::string& name = "w1") const {
+    SlaveOptions options{.name = name, .basedir = dir / name, .key = std::move(key)};
+    options.back_off_min = 1ms;
+    options.back_off_max = 10ms;
+    options.log = log.hook();
+    return options;
+  }
+
+  /// How it goes for a slave that comes once, and is not let in.
+  [[nodiscard]] ServeResult come(std::optional<Secret> key, const std::string& name = "w1") const {
+    SlaveServer server(options(std::move(key), name));
+    return server.run_once(listener->address());
+  }
+
+  const TempDir dir;
+  const Log log;
+  KeyRing keys;
+  SlaveCollection slaves;
+  std::optional<TcpSlaveListener> listener;
+};
+
+/// Plays a master that has no keys, and lets in whoever comes.
+std::unique_ptr<Connection> welcome_by_hand(std::unique_ptr<Transport> transport, bool with_mac) {
+  auto connection = std::make_unique<Connection>(std::move(transport));
+  REQUIRE(connection->read_box(ample));
+  connection->send_box({{"_answer", "1"}, {"features", ""}, {"nonce", Bytes(32, 'm')}, {"version", "2"}});
+  const auto prove = connection->read_box(ample);
+  REQUIRE(prove);
+  CHECK(prove->has("mac"));
+  Box welcome{{"_answer", "2"}, {"keepalive", "10000"}};
+  if (with_mac) welcome.set("mac", Bytes(32, 'm'));
+  connection->send_box(welcome);
+  return connection;
+}
+
+}  // namespace
+
+TEST_CASE("a slave that has the key comes in over TCP and over TLS, and works") {
+  for (const char* address : {"tcp:127.0.0.1:0", "tls:127.0.0.1:0"}) {
+    CAPTURE(address);
+    KeyedMaster master(address);
+    const Secret key = make_key();
+    const auto registered = master.keys.register_slave("w1", key);
+    SlaveThread thread(master.options(key),
+                       [&](SlaveServer& server) { return server.run_once(master.listener->address()); });
+    const auto slave = master.slaves.get_slave(ample);
+    REQUIRE(slave);
+    CHECK(slave->name() == "w1");
+    CHECK_FALSE(slave->info().kid.empty());
+    CHECK(slave->execute({"cat"}, {.in = Bytes(1'000'000, 'x')}).out.size() == 1'000'000);
+    slave->disconnect("that was all");
+    CHECK(thread.result().reason == Reason::ended);
+  }
+}
+
+TEST_CASE("a slave with a wrong key, an unknown name or none at all is refused, and the master's log says why") {
+  for (const char* address : {"tcp:127.0.0.1:0", "tls:127.0.0.1:0"}) {
+    CAPTURE(address);
+    KeyedMaster master(address);
+    const Secret key = make_key();
+    const auto registered = master.keys.register_slave("w1", key);
+    ServeResult result = master.come(make_key());
+    CHECK(result.reason == Reason::refused);
+    CHECK(has(result.message, "key"));
+    CHECK(has(result.message, "of w1"));
+    CHECK_FALSE(result.registered);
+    result = master.come(key, "w2");
+    CHECK(result.reason == Reason::refused);
+    CHECK(has(result.message, "of w2"));
+    CHECK(master.log.wait_for("w2"));
+    CHECK(master.slaves.size() == 0);
+  }
+}
+
+TEST_CASE("a slave without a key is let in where the listener says so, and never with the name of a key") {
+  for (const bool is_allowed : {false, true}) {
+    CAPTURE(is_allowed);
+    KeyedMaster master("tcp:127.0.0.1:0", is_allowed);
+    const auto registered = master.keys.register_slave("w1", make_key());
+    SlaveOptions options = master.options(std::nullopt);
+    options.keyless = true;
+    SlaveServer of_a_key(options);
+    CHECK(of_a_key.run_once(master.listener->address()).reason == Reason::refused);
+
+    options.name = "w2";
+    SlaveThread other(options, [&](SlaveServer& server) { return server.run_once(master.listener->address()); });
+    if (is_allowed) {
+      CHECK(master.slaves.get_slave(ample));
+    } else {
+      CHECK(other.result().reason == Reason::refused);
+    }
+  }
+}
+
+TEST_CASE("a slave whose key is not known tries on with it, and comes in when it is") {
+  for (const char* address : {"tcp:127.0.0.1:0", "tls:127.0.0.1:0"}) {
+    CAPTURE(address);
+    KeyedMaster master(address);
+    const Secret key = make_key();
+    SlaveThread thread(master.options(key),
+                       [&](SlaveServer& server) { return server.run(master.listener->address()); });
+    CHECK(master.log.wait_for("of w1"));
+    CHECK(master.log.wait_for("; connecting again in "));
+    const auto registered = master.keys.register_slave("w1", key);
+    const auto slave = master.slaves.get_slave(ample);
+    REQUIRE(slave);
+    CHECK_FALSE(slave->info().kid.empty());
+  }
+}
+
+TEST_CASE("where one side alone has TLS nobody comes in, and both logs say that it is about TLS") {
+  for (const char* address : {"tcp:127.0.0.1:0", "tls:127.0.0.1:0"}) {
+    CAPTURE(address);
+    KeyedMaster master(address);
+    const Secret key = make_key();
+    const auto registered = master.keys.register_slave("w1", key);
+    SlaveServer server(master.options(key));
+    const ServeResult result = server.run_once(master.with_other_transport());
+    CHECK_FALSE(result.registered);
+    CHECK(has(result.message, "TLS"));
+    CHECK(master.log.wait_for("TLS"));
+  }
+}
+
+TEST_CASE("a slave with a key serves no master that does not prove it, on whatever it comes") {
+  for (const bool with_mac : {false, true}) {
+    CAPTURE(with_mac);
+    const TempDir dir;
+    auto [ours, theirs] = memory_pair();
+    SlaveThread slave({.name = "w1", .basedir = dir / "w1", .key = make_key()},
+                      [shared = std::make_shared<std::unique_ptr<Transport>>(std::move(theirs))](SlaveServer& server) {
+                        return server.serve(std::move(*shared));
+                      });
+    const auto connection = welcome_by_hand(std::move(ours), with_mac);
+    const ServeResult result = slave.result();
+    CHECK(result.reason == Reason::refused);
+    CHECK_FALSE(result.registered);
+    CHECK(has(result.message, with_mac ? "not our master" : "proves nothing"));
+  }
+}
+
+TEST_CASE("an invitation is changed for a key once, by which the slave then comes") {
+  KeyedMaster master;
+  const TempDir dir;
+  const Secret token = make_key();
+  {
+    std::ofstream file(dir / "slaves.keys");
+    file << "w1 " << token.to_base64() << " invite expires=2100-01-01T00:00:00Z\n";
+  }
+  ::chmod((dir / "slaves.keys").c_str(), 0600);
+  KeyFile keys(dir / "slaves.keys");
+  TcpListenerOptions options{.slave_collection = master.slaves, .address = "tls:127.0.0.1:0"};
+  options.keys = keys;
+  options.log = master.log.hook();
+  TcpSlaveListener listener(std::move(options));
+  listener.start();
+
+  const Secret key = enrol(listener.address(), "w1", token, {}, ample);
+  CHECK_THROWS_AS(enrol(listener.address(), "w1", token, {}, ample), AuthError);
+  SlaveThread thread(master.options(key), [&](SlaveServer& server) { return server.run_once(listener.address()); });
+  const auto slave = master.slaves.get_slave(ample);
+  REQUIRE(slave);
+  CHECK(slave->execute({"true"}).ok());
+}
+
+}  // namespace remsh::test
