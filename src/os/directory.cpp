@@ -33,23 +33,18 @@ Bytes path_of(int descriptor) {
 
 }  // namespace
 
-Result<Directory> Directory::open(int at, const Bytes& path) {
+Result<Directory> Directory::open(At at, const Bytes& path) {
   constexpr BytesView what = "open";
   if (auto checked = check_path(path, what); !checked) return std::move(checked).failure();
-#if defined(O_PATH)
-  constexpr int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;  // it need not be readable to be worked in
-#else
-  constexpr int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-#endif
-  UniqueFd fd(::openat(at, path.c_str(), flags));
-  if (!fd) return os_failure(errno, what);
+  UniqueFd fd = open_at(at, path, open_to_resolve);  // it need not be readable to be worked in
+  if (!fd) return path_failure(at, errno, what);
 
   // Refused where chdir would be: nothing can be done in a directory that may not be searched.
   struct stat status {};
   if (::fstatat(fd.get(), ".", &status, 0) != 0) return os_failure(errno, what);
 
   Bytes absolute = path_of(fd.get());
-  if (absolute.empty() && (at == AT_FDCWD || path.front() == '/')) {
+  if (absolute.empty() && !at.is_confined() && (at.descriptor == AT_FDCWD || path.front() == '/')) {
     const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
     if (real) absolute = real.get();
   }

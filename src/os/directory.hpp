@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "os/at.hpp"
 #include "os/unique_fd.hpp"
 
 #include <remsh/base/bytes.hpp>
@@ -11,8 +12,7 @@ namespace remsh {
 /// An open directory and its absolute path. Thread-safe: it does not change.
 class Directory {
  public:
-  /// Opens `path`, relative to the directory of the descriptor `at` (or AT_FDCWD).
-  static Result<Directory> open(int at, const Bytes& path);
+  static Result<Directory> open(At at, const Bytes& path);
 
   [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
 

@@ -19,15 +19,6 @@ namespace remsh {
 
 namespace {
 
-// To resolve names against a directory nobody needs to be allowed to read it.
-#if defined(O_PATH)
-constexpr int open_to_resolve = O_PATH | O_DIRECTORY | O_CLOEXEC;
-#elif defined(O_SEARCH)
-constexpr int open_to_resolve = O_SEARCH | O_DIRECTORY | O_CLOEXEC;
-#else
-constexpr int open_to_resolve = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-#endif
-
 // So many random names in use is not chance: somebody answers EEXIST to everything.
 constexpr int name_attempts = 100;
 
@@ -94,29 +85,26 @@ Failure os_failure(int error, BytesView what) {
   return {Errc::os_error, message + std::generic_category().message(error), error};
 }
 
+Failure path_failure(At at, int error, BytesView what) {
+  if (!at.is_confined() || error != EXDEV) return os_failure(error, what);
+  return {Errc::os_error, Bytes(what) + ": The policy of this slave forbids paths that lead out of its root", EPERM};
+}
+
 Result<void> check_path(const Bytes& path, BytesView what) {
   if (path.find('\0') != Bytes::npos) return os_failure(EINVAL, what);
   return {};
 }
 
-Result<OpenParent> open_parent(int at, const Bytes& path, BytesView what) {
+Result<OpenParent> open_parent(At at, const Bytes& path, BytesView what) {
   if (auto checked = check_path(path, what); !checked) return std::move(checked).failure();
   if (path.empty()) return os_failure(ENOENT, what);
-  const std::size_t last = path.find_last_not_of('/');
-  OpenParent parent;
-  parent.slash = path.back() == '/';
-  Bytes directory = "/";
-  if (last != Bytes::npos) {
-    const std::size_t slash = path.rfind('/', last);
-    parent.name = path.substr(slash + 1, last - slash);  // npos + 1 is 0
-    directory = slash == Bytes::npos ? "." : path.substr(0, slash + 1);
-  }
-  parent.directory.reset(::openat(at, directory.c_str(), open_to_resolve));
-  if (!parent.directory) return os_failure(errno, what);
+  SplitPath split(path);
+  OpenParent parent{open_at(at, split.directory, open_to_resolve), std::move(split.name), split.slash};
+  if (!parent.directory) return path_failure(at, errno, what);
   return parent;
 }
 
-Result<OpenFile> open_file(int at, const Bytes& path) {
+Result<OpenFile> open_file(At at, const Bytes& path) {
   constexpr BytesView what = "open";
   if (auto checked = check_path(path, what); !checked) return std::move(checked).failure();
 
@@ -130,12 +118,12 @@ Result<OpenFile> open_file(int at, const Bytes& path) {
   const auto refuse = [&](int error) {
     return error == EISDIR ? os_failure(EISDIR, what) : Failure{Errc::os_error, "open: Not a regular file", error};
   };
-  if (::fstatat(at, path.c_str(), &status, 0) != 0) return os_failure(errno, what);
+  if (const int error = stat_at(at, path, status, true)) return path_failure(at, error, what);
   if (const int error = refused()) return refuse(error);
 
   OpenFile file;
-  file.fd.reset(::openat(at, path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  if (!file.fd) return os_failure(errno, what);
+  file.fd = open_at(at, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (!file.fd) return path_failure(at, errno, what);
   if (::fstat(file.fd.get(), &status) != 0) return os_failure(errno, what);
   if (const int error = refused()) return refuse(error);
   file.size = static_cast<std::uint64_t>(status.st_size);
@@ -186,7 +174,7 @@ void NewFile::drop() noexcept {
   temporary_.clear();
 }
 
-Result<NewFile> NewFile::create(int at, const Bytes& path, bool overwrite) {
+Result<NewFile> NewFile::create(At at, const Bytes& path, bool overwrite) {
   constexpr BytesView what = "create";
   auto parent = open_parent(at, path, what);
   if (!parent) return std::move(parent).failure();
@@ -240,10 +228,37 @@ Result<void> NewFile::commit(mode_t mode) {
   return {};
 }
 
-Result<void> rename_path(int at_from, const Bytes& from, int at_to, const Bytes& to, bool overwrite) {
+namespace {
+
+/// Resolves both paths first, so that what is renamed are names in directories that are held open.
+Result<void> rename_confined(At at_from, const Bytes& from, At at_to, const Bytes& to, bool overwrite) {
+  constexpr BytesView what = "rename";
+  const auto source = open_parent(at_from, from, what);
+  if (!source) return source.failure();
+  const auto target = open_parent(at_to, to, what);
+  if (!target) return target.failure();
+  for (const Bytes& name : {source->name, target->name}) {
+    if (name.empty() || name == "." || name == "..") return os_failure(EBUSY, what);
+  }
+  if (source->slash || target->slash) {  // then only a directory is meant, and a link to one is none
+    struct stat status {};
+    if (::fstatat(source->directory.get(), source->name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      return os_failure(errno, what);
+    }
+    if (!S_ISDIR(status.st_mode)) return os_failure(ENOTDIR, what);
+  }
+  const int error = rename_at(source->directory.get(), source->name.c_str(), target->directory.get(),
+                              target->name.c_str(), overwrite);
+  return error == 0 ? Result<void>() : os_failure(error, what);
+}
+
+}  // namespace
+
+Result<void> rename_path(At at_from, const Bytes& from, At at_to, const Bytes& to, bool overwrite) {
   if (auto checked = check_path(from, "rename"); !checked) return checked;
   if (auto checked = check_path(to, "rename"); !checked) return checked;
-  if (const int error = rename_at(at_from, from.c_str(), at_to, to.c_str(), overwrite)) {
+  if (at_from.is_confined() || at_to.is_confined()) return rename_confined(at_from, from, at_to, to, overwrite);
+  if (const int error = rename_at(at_from.descriptor, from.c_str(), at_to.descriptor, to.c_str(), overwrite)) {
     return os_failure(error, "rename");
   }
   return {};

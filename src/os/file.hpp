@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "os/at.hpp"
 #include "os/unique_fd.hpp"
 
 #include <remsh/base/bytes.hpp>
@@ -17,6 +18,10 @@ namespace remsh {
 /// A failure of the operating system, with its sentence: "open: No such file or directory".
 Failure os_failure(int error, BytesView what = {});
 
+/// The same of something that was done to a path there: where that leads out of where it must stay (EXDEV) it is EPERM,
+/// with a sentence about it.
+Failure path_failure(At at, int error, BytesView what);
+
 /// Refuses (EINVAL) what the system would cut short: a path with a zero byte in it.
 Result<void> check_path(const Bytes& path, BytesView what = {});
 
@@ -27,7 +32,7 @@ struct OpenParent {
   Bytes name;          ///< without a slash; empty for the root, "." and ".." as they are
   bool slash = false;  ///< one or more followed it, so it can only be a directory
 };
-Result<OpenParent> open_parent(int at, const Bytes& path, BytesView what = {});
+Result<OpenParent> open_parent(At at, const Bytes& path, BytesView what = {});
 
 /// A regular file opened for reading, and what it is.
 struct OpenFile {
@@ -37,7 +42,7 @@ struct OpenFile {
 };
 
 /// Opens a regular file for reading; a directory is EISDIR, a fifo or device is refused without blocking on it.
-Result<OpenFile> open_file(int at, const Bytes& path);
+Result<OpenFile> open_file(At at, const Bytes& path);
 
 /// Reads up to the size of the buffer; 0 at the end.
 Result<std::size_t> read_file(int descriptor, std::span<char> buffer);
@@ -52,7 +57,7 @@ class NewFile {
   /// Refuses an existing destination with EEXIST unless `overwrite`, a directory there always (then EISDIR); this is
   /// looked at now, to fail early, and again by commit(), which nothing can slip past. With `overwrite` a symbolic link
   /// is itself replaced, not what it leads to.
-  static Result<NewFile> create(int at, const Bytes& path, bool overwrite);
+  static Result<NewFile> create(At at, const Bytes& path, bool overwrite);
 
   NewFile(NewFile&& other) noexcept;
   NewFile& operator=(NewFile&& other) noexcept;
@@ -84,6 +89,6 @@ class NewFile {
 ///
 /// Where the file system can neither rename without replacing nor link (for a directory: the former), a destination
 /// that somebody else makes in the very moment is replaced, where the system allows it.
-Result<void> rename_path(int at_from, const Bytes& from, int at_to, const Bytes& to, bool overwrite);
+Result<void> rename_path(At at_from, const Bytes& from, At at_to, const Bytes& to, bool overwrite);
 
 }  // namespace remsh

@@ -26,9 +26,9 @@ struct DirCloser {
 };
 using Dir = std::unique_ptr<DIR, DirCloser>;
 
-bool is_directory(int at, const char* path) {
+bool is_directory(At at, const Bytes& path) {
   struct stat what {};
-  return ::fstatat(at, path, &what, 0) == 0 && S_ISDIR(what.st_mode);
+  return stat_at(at, path, what, true) == 0 && S_ISDIR(what.st_mode);
 }
 
 /// The removal of one tree. One thread at a time.
@@ -198,34 +198,39 @@ class Removal {
 
 }  // namespace
 
-Result<void> make_directories(int at, const Bytes& path, std::optional<mode_t> mode) {
+Result<void> make_directories(At at, const Bytes& path, std::optional<mode_t> mode) {
   constexpr BytesView what = "mkdir";
   constexpr mode_t all = 0777;
   if (auto checked = check_path(path, what); !checked) return checked;
   Bytes last = path;
   while (last.size() > 1 && last.back() == '/') last.pop_back();
 
-  const auto make = [at](const Bytes& name, mode_t rights) {
-    return ::mkdirat(at, name.c_str(), rights) == 0 ? 0 : errno;
-  };
-  int error = make(last, mode.value_or(all));  // most often no parent is missing
+  // Where it is confined it will be opened to get its mode.
+  const mode_t first_mode = at.is_confined() && mode ? *mode | S_IRWXU : mode.value_or(all);
+  int error = mkdir_at(at, last, first_mode);  // most often no parent is missing
   if (error == ENOENT) {
     for (std::size_t slash = last.find('/', 1); slash != Bytes::npos; slash = last.find('/', slash + 1)) {
       const Bytes parent = last.substr(0, slash);
-      const int refused = make(parent, all);
-      if (refused != 0 && refused != EEXIST && !is_directory(at, parent.c_str())) return os_failure(refused, what);
+      const int refused = mkdir_at(at, parent, all);
+      if (refused != 0 && refused != EEXIST && !is_directory(at, parent)) return path_failure(at, refused, what);
     }
-    error = make(last, mode.value_or(all));
+    error = mkdir_at(at, last, first_mode);
   }
-  if (error == EEXIST && is_directory(at, last.c_str())) return {};
-  if (error != 0) return os_failure(error, what);
+  if (error == EEXIST && is_directory(at, last)) return {};
+  if (error != 0) return path_failure(at, error, what);
 
   // The umask has taken some of the mode away.
-  if (mode && ::fchmodat(at, last.c_str(), *mode & 07777, 0) != 0) return os_failure(errno, "chmod");
+  if (!mode) return {};
+  if (at.is_confined()) {
+    const UniqueFd made = open_at(at, last, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (!made || ::fchmod(made.get(), *mode & 07777) != 0) return path_failure(at, errno, "chmod");
+  } else if (::fchmodat(at.descriptor, last.c_str(), *mode & 07777, 0) != 0) {
+    return os_failure(errno, "chmod");
+  }
   return {};
 }
 
-Result<void> remove_tree(int at, const Bytes& path, const std::function<bool()>& cancelled) {
+Result<void> remove_tree(At at, const Bytes& path, const std::function<bool()>& cancelled) {
   constexpr BytesView what = "remove";
   if (path.empty()) return os_failure(EINVAL, what);
   auto parent = open_parent(at, path, what);

@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 
+#include <cerrno>
 #include <exception>
 #include <system_error>
 
@@ -19,6 +20,14 @@ Failure as_failure(const std::system_error& error) {
 }
 
 }  // namespace
+
+void Dispatcher::allow_only(const std::function<bool(const std::string&)>& is_allowed) {
+  for (auto& [name, handler] : handlers_) {
+    if (is_allowed(name)) continue;
+    handler = [failure = Failure{Errc::os_error, "The policy of this slave does not allow '" + name + "'", EPERM}](
+                  const std::shared_ptr<rpc::ServedCall>& call) { call->fail(failure); };
+  }
+}
 
 void Dispatcher::dispatch(const std::shared_ptr<rpc::ServedCall>& call) const {
   const auto handler = handlers_.find(call->command());

@@ -20,6 +20,9 @@ class Dispatcher {
   /// False where the name is taken.
   bool add(std::string name, Handler handler) { return handlers_.emplace(std::move(name), std::move(handler)).second; }
 
+  /// Calls of the others are failed: the slave's policy does not allow them.
+  void allow_only(const std::function<bool(const std::string&)>& is_allowed);
+
   /// Has the call done; one of an unknown name is failed with unsupported.
   void dispatch(const std::shared_ptr<rpc::ServedCall>& call) const;
 

@@ -566,9 +566,11 @@ void CommandSet::execute(const std::shared_ptr<rpc::ServedCall>& call, const Wor
   const std::shared_ptr<const Directory> current = workplace.current();
   std::optional<Directory> chosen;
   if (!request->cwd.empty()) {
-    Result<Directory> directory = Directory::open(current->descriptor(), request->cwd);
+    Result<Directory> directory = workplace.open_directory(request->cwd);
     if (!directory) {
-      return call->fail(os_failure(directory.failure().os, "cwd '" + escaped(request->cwd) + "'"));
+      Failure failure = directory.failure();
+      failure.message = "cwd '" + escaped(request->cwd) + "': " + failure.message;
+      return call->fail(std::move(failure));
     }
     chosen.emplace(std::move(*directory));
   }

@@ -29,6 +29,7 @@ namespace remsh {
 namespace {
 
 using namespace operations;
+using Place = Workplace::Place;
 using rpc::ServedCall;
 
 constexpr std::size_t max_info_file = 64 * 1024;
@@ -52,10 +53,10 @@ std::map<Bytes, Bytes> environment() {
 }
 
 // Reads a file of the information directory; false for what is no such file.
-Result<bool> read_info_file(int directory, const Bytes& name, Bytes& content) {
+Result<bool> read_info_file(At at, const Bytes& path, Bytes& content) {
   struct stat status {};
-  if (::fstatat(directory, name.c_str(), &status, 0) != 0 || !S_ISREG(status.st_mode)) return false;
-  auto file = open_file(directory, name);
+  if (stat_at(at, path, status, true) != 0 || !S_ISREG(status.st_mode)) return false;
+  auto file = open_file(at, path);
   if (!file) {
     if (file.failure().os == ENOENT) return false;  // removed meanwhile
     return std::move(file).failure();
@@ -72,10 +73,12 @@ Result<bool> read_info_file(int directory, const Bytes& name, Bytes& content) {
   return size <= max_info_file && content.find('\0') == Bytes::npos;
 }
 
-Result<Box> read_info(const Directory& base) {
+Result<Box> read_info(const Workplace& workplace) {
   InfoReply reply;
-  UniqueFd fd(::openat(base.descriptor(), "info", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return errno == ENOENT ? Result<Box>(reply.to_box()) : os_failure(errno, "info");
+  const auto where = workplace.place_in_base("info");
+  if (!where) return where.failure();
+  UniqueFd fd = open_at(where->at, where->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (!fd) return errno == ENOENT ? Result<Box>(reply.to_box()) : path_failure(where->at, errno, "info");
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(fd.get()), ::closedir);
   if (!directory) return os_failure(errno, "info");
   static_cast<void>(fd.release());
@@ -88,7 +91,7 @@ Result<Box> read_info(const Directory& base) {
     if (entry == nullptr) return reply.to_box();
     Bytes name = entry->d_name;
     Bytes content;
-    const auto read = read_info_file(::dirfd(directory.get()), name, content);
+    const auto read = read_info_file(where->at, where->path + "/" + name, content);
     if (!read) {
       Failure failure = read.failure();
       failure.message = "info/" + escaped(name) + ": " + failure.message;
@@ -112,17 +115,16 @@ bool copy_in_kernel([[maybe_unused]] int from, [[maybe_unused]] int to, [[maybe_
   return true;
 }
 
-Result<Box> copy(const TwoPathsRequest& request, const Directory& at, const ServedCall& call) {
-  auto source = open_file(at.descriptor(), request.from);
+Result<Box> copy(const Place& source_place, const Place& target_place, bool overwrite, const ServedCall& call) {
+  auto source = open_file(source_place.at, source_place.path);
   if (!source) return std::move(source).failure();
-  auto target = NewFile::create(at.descriptor(), request.to, request.overwrite);
+  auto target = NewFile::create(target_place.at, target_place.path, overwrite);
   if (!target) return std::move(target).failure();
 
   struct stat from {};
   struct stat to {};
-  if (::fstat(source->fd.get(), &from) == 0 &&
-      ::fstatat(at.descriptor(), request.to.c_str(), &to, AT_SYMLINK_NOFOLLOW) == 0 && from.st_dev == to.st_dev &&
-      from.st_ino == to.st_ino) {
+  if (::fstat(source->fd.get(), &from) == 0 && stat_at(target_place.at, target_place.path, to, false) == 0 &&
+      from.st_dev == to.st_dev && from.st_ino == to.st_ino) {
     return Failure{Errc::os_error, "copy: Both are the same file", EINVAL};
   }
 
@@ -165,12 +167,12 @@ std::chrono::sys_time<std::chrono::nanoseconds> mtime_of(const struct stat& stat
                                                          std::chrono::nanoseconds(time.tv_nsec));
 }
 
-Result<Box> stat(const StatRequest& request, const Directory& at) {
-  if (auto checked = check_path(request.path, "stat"); !checked) return std::move(checked).failure();
+Result<Box> stat(const Place& place, bool follow) {
+  if (auto checked = check_path(place.path, "stat"); !checked) return std::move(checked).failure();
   struct stat status {};
-  if (::fstatat(at.descriptor(), request.path.c_str(), &status, request.nofollow ? AT_SYMLINK_NOFOLLOW : 0) != 0) {
-    if (errno == ENOENT) return StatReply().to_box();
-    return os_failure(errno);
+  if (const int error = stat_at(place.at, place.path, status, follow)) {
+    if (error == ENOENT) return StatReply().to_box();
+    return path_failure(place.at, error, "stat");
   }
   FileInfo info;
   info.type = type_of(status.st_mode);
@@ -183,8 +185,6 @@ Result<Box> stat(const StatRequest& request, const Directory& at) {
 }  // namespace
 
 void add_filesystem(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace) {
-  const auto here = [workplace] { return workplace->current(); };
-
   dispatcher.add("set_cwd", typed_handler<SetCwdRequest>([workplace](const auto& request, auto&) -> Result<Box> {
                    auto path = workplace->set_current(request.path);
                    if (!path) return std::move(path).failure();
@@ -194,26 +194,39 @@ void add_filesystem(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace
     call->answer(reply.to_box());
   });
   dispatcher.add("info", [workplace](const std::shared_ptr<ServedCall>& call) {
-    auto box = read_info(workplace->base());
+    auto box = read_info(*workplace);
     if (!box) return call->fail(std::move(box).failure());
     call->answer(std::move(*box));
   });
-  dispatcher.add("mkdir", typed_handler<MkdirRequest>([here](const auto& request, auto&) {
-                   return answer_of(make_directories(here()->descriptor(), request.path, request.mode));
+  dispatcher.add("mkdir", typed_handler<MkdirRequest>([workplace](const auto& request, auto&) -> Result<Box> {
+                   const auto place = workplace->place(request.path);
+                   if (!place) return place.failure();
+                   return answer_of(make_directories(place->at, place->path, request.mode));
                  }));
-  dispatcher.add(
-      "remove", typed_handler<RemoveRequest>([here](const auto& request, auto& call) {
-        return answer_of(remove_tree(here()->descriptor(), request.path, [&call] { return call.cancelled(); }));
-      }));
-  dispatcher.add(
-      "rename", typed_handler<TwoPathsRequest>([here](const auto& request, auto&) {
-        const auto at = here();
-        return answer_of(rename_path(at->descriptor(), request.from, at->descriptor(), request.to, request.overwrite));
-      }));
-  dispatcher.add("copy", typed_handler<TwoPathsRequest>(
-                             [here](const auto& request, auto& call) { return copy(request, *here(), call); }));
-  dispatcher.add("stat",
-                 typed_handler<StatRequest>([here](const auto& request, auto&) { return stat(request, *here()); }));
+  dispatcher.add("remove", typed_handler<RemoveRequest>([workplace](const auto& request, auto& call) -> Result<Box> {
+                   const auto place = workplace->place(request.path);
+                   if (!place) return place.failure();
+                   return answer_of(remove_tree(place->at, place->path, [&call] { return call.cancelled(); }));
+                 }));
+  dispatcher.add("rename", typed_handler<TwoPathsRequest>([workplace](const auto& request, auto&) -> Result<Box> {
+                   const auto from = workplace->place(request.from);
+                   if (!from) return from.failure();
+                   const auto to = workplace->place(request.to);
+                   if (!to) return to.failure();
+                   return answer_of(rename_path(from->at, from->path, to->at, to->path, request.overwrite));
+                 }));
+  dispatcher.add("copy", typed_handler<TwoPathsRequest>([workplace](const auto& request, auto& call) -> Result<Box> {
+                   const auto from = workplace->place(request.from);
+                   if (!from) return from.failure();
+                   const auto to = workplace->place(request.to);
+                   if (!to) return to.failure();
+                   return copy(*from, *to, request.overwrite, call);
+                 }));
+  dispatcher.add("stat", typed_handler<StatRequest>([workplace](const auto& request, auto&) -> Result<Box> {
+                   const auto place = workplace->place(request.path);
+                   if (!place) return place.failure();
+                   return stat(*place, !request.nofollow);
+                 }));
 }
 
 }  // namespace remsh

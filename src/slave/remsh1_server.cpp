@@ -323,8 +323,9 @@ void Remsh1Server::answer_fetch(const Turn& turn) {
 
 Bytes Remsh1Server::text_of(const Turn& turn, const Failure& failure) const {
   return error_text(turn.call(), failure, [this](const Bytes& path) {
+    const auto place = options_.workplace->place(path);
     struct stat status {};
-    return ::fstatat(options_.workplace->current()->descriptor(), path.c_str(), &status, 0) == 0;
+    return place && stat_at(place->at, place->path, status, true) == 0;
   });
 }
 

@@ -32,6 +32,7 @@
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace remsh {
 
@@ -54,6 +55,10 @@ constexpr const char* usage =
     "  --stdio            speak over standard input and output instead; ends with them\n"
     "  --once             connect once, and end with that connection\n"
     "  --basedir DIR      where relative paths begin; made if missing (default: the current directory)\n"
+    "  --root DIR         let no path of the master's lead out of this directory (commands are not held by it)\n"
+    "  --allow WORDS      do these operations alone: set_cwd,getenv,info,mkdir,remove,rename,copy,stat,execute,\n"
+    "                     send,fetch, and those that this program has added\n"
+    "  --no-execute       run no commands\n"
     "  --name NAME        1 to 64 of A-Z a-z 0-9 . _ - (default: that of the key, or the host's name)\n"
     "  --protocol 1|2     1: serve a master of the original remsh, of 2009 (default: 2)\n"
     "  --verbose          log more\n"
@@ -73,6 +78,7 @@ struct Arguments {
   TlsTrust tls;
   bool keyless = false;
   bool insecure = false;
+  SlavePolicy policy;
   bool stdio = false;
   bool once = false;
   unsigned protocol = 2;
@@ -94,6 +100,18 @@ void say(LogLevel level, const std::string& text) {
   const std::string_view word = to_string(level);
   std::fprintf(stderr, "%s remsh-slave[%ld] %.*s: %s\n", stamp, static_cast<long>(::getpid()),
                static_cast<int>(word.size()), word.data(), text.c_str());
+}
+
+std::vector<std::string> words_of(const std::string& list) {
+  std::vector<std::string> words(1);
+  for (const char c : list) {
+    if (c == ',') {
+      words.emplace_back();
+    } else {
+      words.back() += c;
+    }
+  }
+  return words;
 }
 
 /// The exit code, where the arguments are such that the program ends here.
@@ -124,6 +142,14 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
       if (!take(arguments.master)) return complain(needs);
     } else if (option == "--basedir") {
       if (!take(arguments.basedir)) return complain(needs);
+    } else if (option == "--root") {
+      if (!take(arguments.policy.root)) return complain(needs);
+    } else if (option == "--allow") {
+      std::string words;
+      if (!take(words)) return complain(needs);
+      arguments.policy.allow = words_of(words);
+    } else if (option == "--no-execute") {
+      arguments.policy.no_execute = true;
     } else if (option == "--name") {
       if (!take(arguments.name)) return complain(needs);
     } else if (option == "--key") {
@@ -253,6 +279,7 @@ int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
     options.keyless = arguments.keyless;
     options.insecure = arguments.insecure;
     options.basedir = arguments.basedir;
+    options.policy = arguments.policy;
     options.software = std::string("remsh-slave ") + version;
     options.protocol = arguments.protocol;
     options.log = [&arguments](const LogRecord& record) {

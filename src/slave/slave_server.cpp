@@ -25,6 +25,7 @@
 #include <mutex>
 #include <random>
 #include <stop_token>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -38,6 +39,10 @@ constexpr std::chrono::seconds connect_limit{20};
 
 /// From the connection to the master's welcome: docs/protocol.md section 4.
 constexpr std::chrono::seconds handshake_limit{20};
+
+/// What every slave can, and the policy may allow.
+constexpr std::array<std::string_view, 11> own_operations{"set_cwd", "getenv", "info",    "mkdir", "remove", "rename",
+                                                          "copy",    "stat",   "execute", "send",  "fetch"};
 
 class UserOperation final : public OperationContext {
  public:
@@ -56,6 +61,7 @@ class UserOperation final : public OperationContext {
 struct SlaveServer::Impl {
   explicit Impl(SlaveOptions given) : options(std::move(given)) {}
 
+  [[nodiscard]] bool is_allowed(const std::string& operation) const;
   [[nodiscard]] std::shared_ptr<Workplace> open_workplace() const;
   ServeResult serve(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace);
   ServeResult serve_remsh1(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace);
@@ -103,12 +109,27 @@ Dispatcher SlaveServer::Impl::make_dispatcher(const std::shared_ptr<Workplace>& 
       call->answer(run(context));
     });
   }
+  dispatcher.allow_only([this](const std::string& operation) { return is_allowed(operation); });
   return dispatcher;
 }
 
+bool SlaveServer::Impl::is_allowed(const std::string& operation) const {
+  const auto& allow = options.policy.allow;
+  if (options.policy.no_execute && operation == "execute") return false;
+  return !allow || std::find(allow->begin(), allow->end(), operation) != allow->end();
+}
+
 std::shared_ptr<Workplace> SlaveServer::Impl::open_workplace() const {
-  const std::string basedir = options.basedir.empty() ? "." : options.basedir;
-  auto workplace = Workplace::open(basedir);
+  for (const std::string& word : options.policy.allow.value_or(std::vector<std::string>())) {
+    if (std::find(own_operations.begin(), own_operations.end(), word) == own_operations.end() && word != "ping" &&
+        !operations.contains(word)) {
+      throw Error(Errc::invalid_argument, "", "serve",
+                  "the policy allows '" + escaped(word) + "', which is no operation of this slave");
+    }
+  }
+  const std::string& root = options.policy.root;
+  const std::string basedir = options.basedir.empty() && root.empty() ? "." : options.basedir;
+  auto workplace = Workplace::open(basedir, root);
   if (!workplace) throw_failure(workplace.failure(), "", "open the base directory '" + escaped(basedir) + "'");
   return std::move(*workplace);
 }

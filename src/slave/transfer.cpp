@@ -12,8 +12,10 @@ namespace remsh {
 
 namespace {
 
-Result<Box> receive(const operations::SendRequest& request, const Directory& at, rpc::ServedCall& call) {
-  auto file = NewFile::create(at.descriptor(), request.path, request.overwrite);
+Result<Box> receive(const operations::SendRequest& request, const Workplace& workplace, rpc::ServedCall& call) {
+  const auto place = workplace.place(request.path);
+  if (!place) return place.failure();
+  auto file = NewFile::create(place->at, place->path, request.overwrite);
   if (!file) return std::move(file).failure();
   for (;;) {
     const auto piece = call.read();
@@ -26,8 +28,10 @@ Result<Box> receive(const operations::SendRequest& request, const Directory& at,
   return operations::SendReply{file->size()}.to_box();
 }
 
-Result<Box> deliver(const operations::FetchRequest& request, const Directory& at, rpc::ServedCall& call) {
-  auto file = open_file(at.descriptor(), request.path);
+Result<Box> deliver(const operations::FetchRequest& request, const Workplace& workplace, rpc::ServedCall& call) {
+  const auto place = workplace.place(request.path);
+  if (!place) return place.failure();
+  auto file = open_file(place->at, place->path);
   if (!file) return std::move(file).failure();
   if (file->size > 0) call.announce_total(file->size);
   operations::FetchReply reply;
@@ -48,10 +52,10 @@ Result<Box> deliver(const operations::FetchRequest& request, const Directory& at
 
 void add_transfer(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace) {
   dispatcher.add("send", typed_handler<operations::SendRequest>([workplace](const auto& request, auto& call) {
-                   return receive(request, *workplace->current(), call);
+                   return receive(request, *workplace, call);
                  }));
   dispatcher.add("fetch", typed_handler<operations::FetchRequest>([workplace](const auto& request, auto& call) {
-                   return deliver(request, *workplace->current(), call);
+                   return deliver(request, *workplace, call);
                  }));
 }
 

@@ -1,19 +1,56 @@
-// Workplace: where a session's relative paths begin.
+// Workplace: where a session's relative paths begin, and beyond what no path leads.
 #include "slave/workplace.hpp"
 
+#include "os/file.hpp"
 #include "os/tree.hpp"
 
 #include <fcntl.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace remsh {
 
-Result<std::shared_ptr<Workplace>> Workplace::open(const Bytes& basedir) {
-  if (auto made = make_directories(AT_FDCWD, basedir); !made) return std::move(made).failure();
-  auto base = Directory::open(AT_FDCWD, basedir);
+namespace {
+
+/// What follows a directory's path in an absolute one, relative to it; nothing where it is not beneath.
+std::optional<Bytes> rest_beneath(BytesView directory, BytesView path) {
+  if (directory == "/") directory = {};
+  if (!path.starts_with(directory)) return std::nullopt;
+  path.remove_prefix(directory.size());
+  if (!path.empty() && path.front() != '/') return std::nullopt;
+  while (path.starts_with('/')) path.remove_prefix(1);
+  return path.empty() ? "." : Bytes(path);
+}
+
+Failure leads_out(const Directory& root, At::Reach reach) {
+  return path_failure({root.descriptor(), reach}, EXDEV, "open");
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Workplace>> Workplace::open(const Bytes& basedir, const Bytes& root, At::Reach reach) {
+  std::shared_ptr<const Directory> jail;
+  At at = AT_FDCWD;
+  Bytes path = basedir;
+  if (!root.empty()) {
+    if (auto made = make_directories(AT_FDCWD, root); !made) return std::move(made).failure();
+    auto opened = Directory::open(AT_FDCWD, root);
+    if (!opened) return std::move(opened).failure();
+    jail = std::make_shared<const Directory>(std::move(*opened));
+    at = {jail->descriptor(), reach};
+    if (path.empty()) path = ".";
+    if (path.starts_with('/')) {
+      auto rest = rest_beneath(jail->path(), path);
+      if (!rest) return leads_out(*jail, reach);
+      path = std::move(*rest);
+    }
+  }
+  if (auto made = make_directories(at, path); !made) return std::move(made).failure();
+  auto base = Directory::open(at, path);
   if (!base) return std::move(base).failure();
-  return std::shared_ptr<Workplace>(new Workplace(std::make_shared<const Directory>(std::move(*base))));
+  return std::shared_ptr<Workplace>(
+      new Workplace(std::move(jail), reach, std::make_shared<const Directory>(std::move(*base))));
 }
 
 std::shared_ptr<const Directory> Workplace::current() const {
@@ -25,14 +62,35 @@ Result<Bytes> Workplace::set_current(const std::optional<Bytes>& path) {
   std::shared_ptr<const Directory> wanted = path ? current() : base_;
   if (path && path->empty()) return wanted->path();
   if (path) {
-    auto opened = Directory::open(wanted->descriptor(), *path);
+    auto opened = open_directory(*path);
     if (!opened) return std::move(opened).failure();
+    // Seen by its path alone, so it must have one that is beneath, now.
+    if (root_ && !rest_beneath(root_->path(), opened->path())) return leads_out(*root_, reach_);
     wanted = std::make_shared<const Directory>(std::move(*opened));
   }
   Bytes absolute = wanted->path();
   const std::lock_guard lock(mutex_);
   current_.swap(wanted);  // the one before is closed after the lock is gone
   return absolute;
+}
+
+Result<Directory> Workplace::open_directory(const Bytes& path) const {
+  const auto where = place(path);
+  if (!where) return where.failure();
+  return Directory::open(where->at, where->path);
+}
+
+Result<Workplace::Place> Workplace::place_from(const std::shared_ptr<const Directory>& from, const Bytes& path) const {
+  if (!root_) return Place{from, from->descriptor(), path};
+  const At at{root_->descriptor(), reach_};
+  if (path.empty()) return Place{root_, at, path};  // which is nowhere
+  // From the root on, so that `..` may lead up to it. The directory's own path is no link's: it was asked of the
+  // system.
+  const bool is_absolute = path.starts_with('/');
+  auto rest = rest_beneath(root_->path(), is_absolute ? path : from->path());
+  if (!rest) return leads_out(*root_, reach_);
+  if (is_absolute || *rest == ".") return Place{root_, at, is_absolute ? std::move(*rest) : path};
+  return Place{root_, at, std::move(*rest) + "/" + path};
 }
 
 }  // namespace remsh

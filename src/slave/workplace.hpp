@@ -1,7 +1,8 @@
-// Workplace: where a session's relative paths begin.
+// Workplace: where a session's relative paths begin, and beyond what no path leads.
 #pragma once
 
 #include "base/result.hpp"
+#include "os/at.hpp"
 #include "os/directory.hpp"
 
 #include <memory>
@@ -10,11 +11,21 @@
 
 namespace remsh {
 
-/// The base directory of a slave and the current one of a session. Thread-safe; the process's own never changes.
+/// The base directory of a slave and the current one of a session; with a root, all paths of its master stay beneath
+/// that. Thread-safe; the process's own never changes.
 class Workplace {
  public:
-  /// Makes the base directory where it is missing.
-  static Result<std::shared_ptr<Workplace>> open(const Bytes& basedir);
+  /// A path of the master's, as the functions of `os` take it; keeps open what it begins in.
+  struct Place {
+    std::shared_ptr<const Directory> directory;
+    At at;
+    Bytes path;
+  };
+
+  /// Makes the directories where they are missing. With a root the base directory is beneath it: relative to it, or
+  /// absolute; empty: the root itself.
+  static Result<std::shared_ptr<Workplace>> open(const Bytes& basedir, const Bytes& root = {},
+                                                 At::Reach reach = At::Reach::beneath);
 
   [[nodiscard]] const Directory& base() const noexcept { return *base_; }
 
@@ -24,8 +35,23 @@ class Workplace {
   /// Nothing: back to the base directory; empty: no change. Gives the absolute path.
   Result<Bytes> set_current(const std::optional<Bytes>& path);
 
+  /// A path, relative to the session's directory. With a root an absolute one has to begin with it, as it was opened;
+  /// whether what follows leads out is seen where it is used.
+  [[nodiscard]] Result<Place> place(const Bytes& path) const { return place_from(current(), path); }
+
+  /// A path, relative to the base directory.
+  [[nodiscard]] Result<Place> place_in_base(const Bytes& path) const { return place_from(base_, path); }
+
+  /// A directory, relative to the session's.
+  [[nodiscard]] Result<Directory> open_directory(const Bytes& path) const;
+
  private:
-  explicit Workplace(std::shared_ptr<const Directory> base) : base_(base), current_(std::move(base)) {}
+  Workplace(std::shared_ptr<const Directory> root, At::Reach reach, std::shared_ptr<const Directory> base)
+      : root_(std::move(root)), reach_(reach), base_(base), current_(std::move(base)) {}
+  [[nodiscard]] Result<Place> place_from(const std::shared_ptr<const Directory>& from, const Bytes& path) const;
+
+  const std::shared_ptr<const Directory> root_;  // null: none
+  const At::Reach reach_;
   const std::shared_ptr<const Directory> base_;
   mutable std::mutex mutex_;
   std::shared_ptr<const Directory> current_;

@@ -151,6 +151,10 @@ TEST_CASE("what makes no sense on the command line ends with 64 and words") {
            {{"--master", "localhost:1", "--keyless", "--ca", "ca.pem"}, "tls:HOST:PORT"},
            {{"--stdio", "--keyless"}, "--stdio serves who started it"},
            {{"--stdio", "--key", "w1.key"}, "--stdio serves who started it"},
+           {{"--master", "localhost:1", "--keyless", "--allow", "stat,exeute"}, "exeute"},
+           {{"--master", "localhost:1", "--keyless", "--allow", "stat,"}, "no operation"},
+           {{"--stdio", "--root", ""}, "needs a value"},
+           {{"--stdio", "--no-execute=1"}, "takes no value"},
        }) {
     const auto& args = example.first;
     const auto& words = example.second;
@@ -327,6 +331,24 @@ TEST_CASE("the program is what a local listener starts by itself, over its stand
         "stdin of the command, not of the slave");
   CHECK(slave->execute({"cat"}).out.empty());
   CHECK(local.kill_slave(slave));
+}
+
+TEST_CASE("an operator says on the command line what a slave does not do") {
+  const TempDir dir;
+  SlaveCollection slaves;
+  LocalSlaveListener local(
+      {.slave_collection = slaves,
+       .command = {"remsh-slave", "--root", dir / "root", "--allow=set_cwd,stat,execute", "--no-execute"}});
+  const auto slave = local.start_slave("base", "worker");
+  CHECK(slave->set_cwd() == std::filesystem::canonical(dir / "root/base").string());
+  CHECK_FALSE(slave->stat("file"));
+  const auto forbids = [](const auto& function) {
+    const auto error = thrown_by<RemoteError>(function);
+    return error && error->os() == std::errc::operation_not_permitted;
+  };
+  CHECK(forbids([&] { slave->stat("/etc/passwd"); }));
+  CHECK(forbids([&] { slave->mkdir("d"); }));
+  CHECK(forbids([&] { slave->execute({"true"}); }));
 }
 
 TEST_CASE("a connected slave has no socket that listens") {

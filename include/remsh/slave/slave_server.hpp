@@ -15,13 +15,29 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace remsh {
 
+/// What a slave does for its master, whoever that is: docs/security.md says what it guards against and what not. What
+/// it forbids is answered with RemoteError, whose os() is std::errc::operation_not_permitted.
+struct SlavePolicy {
+  /// No path of a file operation leads out of this directory, by whatever links; made where it is missing. It does not
+  /// hold for what commands and operations of your own do by themselves. Empty: none.
+  std::string root = {};
+
+  /// The operations of docs/protocol.md section 7, and of your own, that it does; none: all. `ping` always.
+  std::optional<std::vector<std::string>> allow = {};
+  bool no_execute = false;  ///< no commands, whatever `allow` says
+};
+
 /// How a slave presents itself and behaves. Every member has a default.
 struct SlaveOptions {
-  std::string name = {};      ///< 1 to 64 of [A-Za-z0-9._-], begins with a letter or digit; empty: the host's name
-  std::string basedir = {};   ///< where relative paths begin; made where it is missing; empty: the current directory
+  std::string name = {};  ///< 1 to 64 of [A-Za-z0-9._-], begins with a letter or digit; empty: the host's name
+  /// Where relative paths begin; made where it is missing. Empty: the current directory, or the policy's root, beneath
+  /// which it has to be, and where it begins if it is relative.
+  std::string basedir = {};
+  SlavePolicy policy = {};
   std::string software = {};  ///< empty: "remsh VERSION"
 
   /// Proves the name to the master, and by the same key the master proves that it is the right one: no other is served,

@@ -1,0 +1,286 @@
+// The policy of a slave, against a master that wants out.
+#include "operations/schema.hpp"
+#include "slave/execute.hpp"
+#include "slave/filesystem.hpp"
+#include "slave/transfer.hpp"
+#include "support/fake_served_call.hpp"
+#include "support/temp_dir.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <thread>
+
+using namespace remsh;
+using namespace remsh::operations;
+using remsh::test::FakeServedCall;
+using remsh::test::TempDir;
+using Reach = At::Reach;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr Reach confined[] = {Reach::beneath, Reach::beneath_by_walking};
+
+/// A slave whose root is `root`, and whose base directory is `root/base`; around it is what must stay as it is.
+struct Jail {
+  TempDir dir;
+  std::shared_ptr<Workplace> workplace;
+  std::shared_ptr<Loop> loop = Loop::start();
+  std::shared_ptr<CommandSet> commands = std::make_shared<CommandSet>(loop);
+  Dispatcher dispatcher;
+
+  explicit Jail(Reach reach) : workplace(*Workplace::open("base", dir / "root", reach)) {
+    fs::create_directories(dir / "outside/dir");
+    dir.write("outside/secret", "outside");
+    dir.write("root/base/file", "inside");
+    fs::create_directory_symlink("../../outside", dir / "root/base/link");
+    fs::create_directory_symlink(dir / "outside", dir / "root/base/absolute");
+    fs::create_symlink("../../outside/secret", dir / "root/base/secret");
+    add_filesystem(dispatcher, workplace);
+    add_transfer(dispatcher, workplace);
+    add_execute(dispatcher, workplace, commands);
+  }
+  Jail(const Jail&) = delete;
+  Jail& operator=(const Jail&) = delete;
+  ~Jail() {
+    commands->stop();
+    loop->stop();
+  }
+
+  std::shared_ptr<FakeServedCall> start(const std::string& name, const Box& arguments) {
+    const auto call = std::make_shared<FakeServedCall>(name, arguments);
+    if (name == "send") {
+      call->feed("new");
+      call->end_input();
+    }
+    dispatcher.dispatch(call);
+    return call;
+  }
+
+  int error(const std::string& name, const Box& arguments) {
+    const auto result = start(name, arguments)->outcome();
+    return result ? 0 : result.failure().os;
+  }
+
+  bool forbids(const std::string& name, const Box& arguments) {
+    const auto result = start(name, arguments)->outcome();
+    return !result && result.failure().os == EPERM && result.failure().code == Errc::os_error &&
+           result.failure().message.find("policy") != std::string::npos;
+  }
+
+  /// Nothing has come to what is outside, nor gone from it.
+  [[nodiscard]] bool is_untouched() const {
+    std::set<std::string> names;
+    for (const auto& entry : fs::recursive_directory_iterator(dir.path())) {
+      const std::string name = fs::relative(entry.path(), dir.path()).string();
+      if (!name.starts_with("root")) names.insert(name);
+    }
+    struct stat status {};
+    return names == std::set<std::string>{"outside", "outside/dir", "outside/secret"} &&
+           ::stat((dir / "outside/dir").c_str(), &status) == 0 && (status.st_mode & S_IRWXU) == S_IRWXU &&
+           dir.read("outside/secret") == "outside";
+  }
+};
+
+Box two_paths(const Bytes& from, const Bytes& to) { return TwoPathsRequest{from, to, true}.to_box(); }
+
+Box command_in(const Bytes& cwd) {
+  ExecuteCommand command;
+  command.args = {"true"};
+  command.cwd = cwd;
+  return command.to_box();
+}
+
+}  // namespace
+
+TEST_CASE("no operation of a master gets out of the root") {
+  for (const Reach reach : confined) {
+    CAPTURE(reach == Reach::beneath);
+    Jail jail(reach);
+    const std::string outside = jail.dir / "outside";
+    for (const std::string& way :
+         {std::string("../../outside"), std::string("link"), std::string("absolute"), outside, std::string("../.."),
+          std::string("./../base/../../outside"), std::string("link/../outside"), jail.dir / "root/../outside",
+          jail.dir / "root/base/link"}) {
+      CAPTURE(way);
+      const Bytes secret = way + "/secret";
+      const Bytes fresh = way + "/new";
+      CHECK(jail.forbids("stat", StatRequest{secret}.to_box()));
+      CHECK(jail.forbids("stat", StatRequest{secret, true}.to_box()));
+      CHECK(jail.forbids("fetch", FetchRequest{secret}.to_box()));
+      CHECK(jail.forbids("send", SendRequest{fresh}.to_box()));
+      CHECK(jail.forbids("send", SendRequest{secret, true}.to_box()));
+      CHECK(jail.forbids("mkdir", MkdirRequest{fresh, {}}.to_box()));
+      CHECK(jail.forbids("mkdir", MkdirRequest{fresh + "/a/b", 0700}.to_box()));
+      CHECK(jail.forbids("remove", RemoveRequest{secret}.to_box()));
+      CHECK(jail.forbids("remove", RemoveRequest{way + "/dir"}.to_box()));
+      CHECK(jail.forbids("rename", two_paths(secret, "stolen")));
+      CHECK(jail.forbids("rename", two_paths("file", fresh)));
+      CHECK(jail.forbids("rename", two_paths("file", secret)));
+      CHECK(jail.forbids("copy", two_paths(secret, "stolen")));
+      CHECK(jail.forbids("copy", two_paths("file", fresh)));
+      CHECK(jail.forbids("copy", two_paths("file", secret)));
+      CHECK(jail.forbids("set_cwd", SetCwdRequest{way}.to_box()));
+      CHECK(jail.forbids("execute", command_in(way)));
+    }
+    CHECK(jail.forbids("fetch", FetchRequest{"secret"}.to_box()));
+    CHECK(jail.forbids("copy", two_paths("secret", "stolen")));
+    CHECK(jail.forbids("stat", StatRequest{"secret"}.to_box()));
+    CHECK(jail.is_untouched());
+    CHECK(jail.dir.read("root/base/file") == "inside");
+    CHECK_FALSE(jail.dir.has("root/base/stolen"));
+  }
+}
+
+TEST_CASE("what is done to the name of a link is done to the link") {
+  for (const Reach reach : confined) {
+    Jail jail(reach);
+    CHECK(jail.error("remove", RemoveRequest{"link"}.to_box()) == 0);
+    CHECK(jail.error("remove", RemoveRequest{"absolute/"}.to_box()) == ENOTDIR);
+    CHECK(jail.error("rename", two_paths("absolute/", "other")) == ENOTDIR);
+    CHECK(jail.error("rename", two_paths("absolute", "other")) == 0);
+    CHECK(jail.error("send", SendRequest{"secret", true}.to_box()) == 0);
+    CHECK(jail.dir.read("root/base/secret") == "new");
+    CHECK(jail.error("mkdir", MkdirRequest{"other", {}}.to_box()) == EEXIST);
+    fs::create_directories(jail.dir / "root/base/tree/deep");
+    fs::create_directory_symlink(jail.dir / "outside", jail.dir / "root/base/tree/deep/link");
+    CHECK(jail.error("remove", RemoveRequest{"tree"}.to_box()) == 0);
+    CHECK(jail.is_untouched());
+  }
+}
+
+TEST_CASE("beneath the root all is as it is without one") {
+  for (const Reach reach : confined) {
+    CAPTURE(reach == Reach::beneath);
+    Jail jail(reach);
+    const Bytes root = fs::canonical(jail.dir / "root").string();
+    CHECK(*jail.workplace->set_current("") == root + "/base");
+    CHECK(jail.error("mkdir", MkdirRequest{"a/b/c", 0705}.to_box()) == 0);
+    CHECK((fs::status(jail.dir / "root/base/a/b/c").permissions() & fs::perms::mask) == fs::perms(0705));
+    CHECK(jail.error("mkdir", MkdirRequest{"a/b", {}}.to_box()) == 0);
+    CHECK(jail.error("mkdir", MkdirRequest{"file/x", {}}.to_box()) == ENOTDIR);
+    CHECK(jail.error("send", SendRequest{"../top"}.to_box()) == 0);
+    CHECK(jail.dir.read("root/top") == "new");
+    CHECK(jail.error("send", SendRequest{"../top"}.to_box()) == EEXIST);
+    CHECK(jail.error("copy", two_paths("a/../../top", "a/b/copy")) == 0);
+    CHECK(jail.dir.read("root/base/a/b/copy") == "new");
+    CHECK(jail.error("copy", two_paths("file", "file")) == EINVAL);
+    CHECK(jail.error("rename", two_paths("a/b/", "d/")) == 0);
+    CHECK(jail.error("rename", two_paths("file", "a/")) == ENOTDIR);
+    CHECK(jail.error("rename", two_paths("missing", "x")) == ENOENT);
+    CHECK(jail.error("rename", two_paths("a/..", "x")) == EBUSY);
+    CHECK(jail.error("rename", TwoPathsRequest{"file", "d/copy", false}.to_box()) == EEXIST);
+    CHECK(jail.error("remove", RemoveRequest{"a/b/missing"}.to_box()) == 0);
+    CHECK(jail.error("remove", RemoveRequest{root}.to_box()) == EINVAL);
+    fs::create_directory_symlink("d", jail.dir / "root/base/in");
+    CHECK(jail.start("fetch", FetchRequest{"in/copy"}.to_box())->outcome());
+    CHECK(jail.start("fetch", FetchRequest{root + "//base/d/copy"}.to_box())->outcome());
+    CHECK(jail.error("fetch", FetchRequest{"d"}.to_box()) == EISDIR);
+    CHECK(jail.error("stat", StatRequest{""}.to_box()) == jail.error("stat", StatRequest{"missing"}.to_box()));
+    CHECK(jail.error("execute", command_in("d")) == 0);
+    CHECK(jail.error("execute", command_in("missing")) == ENOENT);
+
+    CHECK(*jail.workplace->set_current("in") == root + "/base/d");
+    CHECK(jail.start("fetch", FetchRequest{"copy"}.to_box())->outcome());
+    CHECK(*jail.workplace->set_current("../..") == root);
+    CHECK(jail.workplace->set_current("..").failure().os == EPERM);
+    CHECK(jail.start("fetch", FetchRequest{"top"}.to_box())->outcome());
+    CHECK(*jail.workplace->set_current(root + "/base") == root + "/base");
+    CHECK(*jail.workplace->set_current(std::nullopt) == root + "/base");
+    CHECK(jail.is_untouched());
+  }
+}
+
+TEST_CASE("what the operator says of a slave is read beneath the root alone") {
+  for (const Reach reach : confined) {
+    Jail jail(reach);
+    fs::create_directory(jail.dir / "root/base/info");
+    jail.dir.write("root/base/info/kind", "arm64");
+    fs::create_symlink("../file", jail.dir / "root/base/info/linked");
+    fs::create_symlink("../../../outside/secret", jail.dir / "root/base/info/stolen");
+    auto reply = InfoReply::from_box(*jail.start("info", {})->outcome());
+    CHECK(reply->files == std::map<Bytes, Bytes>{{"kind", "arm64"}, {"linked", "inside"}});
+    fs::remove_all(jail.dir / "root/base/info");
+    fs::create_directory_symlink("../../outside", jail.dir / "root/base/info");
+    CHECK(jail.forbids("info", {}));
+  }
+}
+
+TEST_CASE("a base directory is beneath the root, or there is no slave") {
+  for (const Reach reach : confined) {
+    const TempDir dir;
+    const std::string root = dir / "root";
+    const Bytes real = fs::canonical(dir.path()).string() + "/root";
+    CHECK((*Workplace::open("", root, reach))->base().path() == real);
+    CHECK((*Workplace::open("a/b", root, reach))->base().path() == real + "/a/b");
+    CHECK((*Workplace::open(real + "/c", root, reach))->base().path() == real + "/c");
+    CHECK(Workplace::open(dir / "other", root, reach).failure().os == EPERM);
+    CHECK(Workplace::open(real + "x", root, reach).failure().os == EPERM);
+    CHECK(Workplace::open("../other", root, reach).failure().os == EPERM);
+    // As a master may have left it for the slave's next start.
+    fs::create_directory_symlink("../..", dir / "root/a/out");
+    CHECK(Workplace::open("a/out", root, reach).failure().os == EEXIST);
+    CHECK(Workplace::open("a/out/made", root, reach).failure().os == EPERM);
+    CHECK(dir.count() == 1);
+    CHECK((*Workplace::open("", "/", reach))->set_current(dir.path()).value() == fs::canonical(dir.path()).string());
+  }
+}
+
+TEST_CASE("a master that swaps directories for links meanwhile gets nowhere") {
+  for (const Reach reach : confined) {
+    CAPTURE(reach == Reach::beneath);
+    Jail jail(reach);
+    const std::string base = jail.dir / "root/base/";
+    fs::create_directories(base + "d/dir");
+    jail.dir.write("root/base/d/secret", "inside");
+    std::atomic<bool> done = false;
+    std::thread swapper([&] {
+      const auto swap = [&base](const char* from, const char* to) {
+        ::rename((base + from).c_str(), (base + to).c_str());
+      };
+      while (!done) swap("d", "aside"), swap("link", "d"), swap("d", "link"), swap("aside", "d");
+    });
+    for (int i = 0; i < 60; ++i) {
+      const Bytes number = std::to_string(i);
+      const auto fetched = jail.start("fetch", FetchRequest{"d/secret"}.to_box());
+      static_cast<void>(fetched->outcome());
+      CHECK(fetched->sent(rpc::StreamName::out).find("outside") == Bytes::npos);
+      jail.error("copy", two_paths("d/secret", "copied" + number));
+      CHECK(jail.dir.read("root/base/copied" + number).find("outside") == std::string::npos);
+      jail.error("send", SendRequest{"d/new" + number}.to_box());
+      jail.error("mkdir", MkdirRequest{"d/made" + number + "/deep", 0}.to_box());
+      jail.error("mkdir", MkdirRequest{"d/m" + number, 0}.to_box());
+      jail.error("copy", two_paths("file", "d/copy"));
+      jail.error("rename", two_paths("copied" + number, "d/renamed"));
+      jail.error("rename", two_paths("d/secret", "d/secret"));
+      jail.error("remove", RemoveRequest{"d/dir"}.to_box());
+      static_cast<void>(jail.workplace->set_current("d"));
+      CHECK(jail.workplace->current()->path().find("outside") == Bytes::npos);
+      REQUIRE(jail.workplace->set_current(std::nullopt));
+    }
+    done = true;
+    swapper.join();
+    CHECK(jail.is_untouched());
+  }
+}
+
+TEST_CASE("an operation that the policy does not allow is answered so, and not done") {
+  Jail jail(Reach::beneath);
+  jail.dispatcher.allow_only([](const std::string& name) { return name == "stat"; });
+  CHECK(jail.error("stat", StatRequest{"file"}.to_box()) == 0);
+  for (const char* name :
+       {"set_cwd", "getenv", "info", "mkdir", "remove", "rename", "copy", "execute", "send", "fetch"}) {
+    CHECK(jail.forbids(name, Box{{"path", "file"}}));
+  }
+  CHECK(jail.start("remove", {})->outcome().failure().message == "The policy of this slave does not allow 'remove'");
+  CHECK(jail.start("unknown", {})->outcome().failure().code == Errc::unsupported);
+  CHECK(jail.dir.has("root/base/file"));
+}
