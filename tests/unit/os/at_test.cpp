@@ -109,7 +109,9 @@ TEST_CASE("a path that must stay beneath a directory does, and else is as any ot
   };
   for (const Reach reach : confined) {
     CAPTURE(reach == Reach::beneath);
-    for (const auto& [path, error] : cases) {
+    for (const Case& example : cases) {
+      const Bytes& path = example.path;
+      const int error = example.error;
       CAPTURE(path);
       CHECK(error_of(open_at(tree.at(reach), path, O_RDONLY | O_CLOEXEC)) == error);
       struct stat status {};
