@@ -23,6 +23,7 @@
 #include <functional>
 #include <future>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -39,18 +40,19 @@ namespace remsh::test {
 inline constexpr std::chrono::seconds ample{60};
 
 /// What runs between a master and its slaves. Slaves on Twisted, and those that speak remsh 1, call in over TCP.
-enum class Over { local_process, tcp, unix_socket, pipes, memory, twisted, remsh1 };
+enum class Over { local_process, tcp, tls, unix_socket, pipes, memory, twisted, remsh1 };
 
 /// All for our own slaves; or Twisted, where the test program is told to see how it does.
 inline const std::vector<Over> all_transports =
     TwistedSlaves::are_wanted()
         ? std::vector{Over::twisted}
-        : std::vector{Over::local_process, Over::tcp, Over::unix_socket, Over::pipes, Over::memory};
+        : std::vector{Over::local_process, Over::tcp, Over::tls, Over::unix_socket, Over::pipes, Over::memory};
 
 inline std::string to_string(Over over) {
   switch (over) {
     case Over::local_process: return "a local process";
     case Over::tcp: return "TCP";
+    case Over::tls: return "TLS";
     case Over::unix_socket: return "a unix socket";
     case Over::pipes: return "a pair of pipes";
     case Over::memory: return "memory";
@@ -243,7 +245,8 @@ class Farm {
   std::shared_ptr<Slave> start(const std::string& name = "worker") {
     const std::string basedir = this->basedir(name);
     if (auto* const local = dynamic_cast<LocalSlaveListener*>(listener.get())) return local->start_slave(basedir, name);
-    if (over_ == Over::tcp || over_ == Over::unix_socket || over_ == Over::twisted || over_ == Over::remsh1) {
+    if (over_ == Over::tcp || over_ == Over::tls || over_ == Over::unix_socket || over_ == Over::twisted ||
+        over_ == Over::remsh1) {
       if (over_ == Over::twisted) {
         static TwistedSlaves twisted;
         twisted.call_in(listener->address(), name, basedir);
@@ -290,7 +293,13 @@ class Farm {
         break;
       }
       case Over::tcp:
-      case Over::twisted: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .keyless = true}); break;
+      case Over::twisted:
+        make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .keyless = true});
+        break;
+      case Over::tls:
+        make<TcpSlaveListener>(
+            TcpListenerOptions{.slave_collection = slaves, .address = "tls:127.0.0.1:0", .keys = keys_});
+        break;
       case Over::remsh1: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .remsh1 = true}); break;
       case Over::unix_socket:
         make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves, .path = dir / "socket"});
@@ -314,10 +323,24 @@ class Farm {
     listener = std::make_unique<Listener>(std::move(options));
   }
 
-  [[nodiscard]] SlaveOptions slave_options(const std::string& name) const {
+  /// The key of a slave of this name, which the master knows from now on.
+  const Secret& key_of(const std::string& name) {
+    auto& key = slaves_keys_[name];
+    if (!key) {
+      const Secret made = make_key();
+      key.emplace(made, keys_.register_slave(name, made));
+    }
+    return key->first;
+  }
+
+  [[nodiscard]] SlaveOptions slave_options(const std::string& name) {
     SlaveOptions options{.name = name, .basedir = basedir(name)};
     options.keepalive_patience = options_.keepalive_patience;
-    options.keyless = true;
+    if (over_ == Over::tls) {
+      options.key = key_of(name);
+    } else {
+      options.keyless = true;
+    }
     options.protocol = over_ == Over::remsh1 ? 1 : 2;
     options.log = log.hook();
     return options;
@@ -334,6 +357,8 @@ class Farm {
 
   const Over over_;
   const FarmOptions options_;
+  KeyRing keys_;
+  std::map<std::string, std::optional<std::pair<Secret, KeyRegistration>>> slaves_keys_;
   std::list<SlaveThread> servers_;  // gone before the listener is
 };
 
