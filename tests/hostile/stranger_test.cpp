@@ -107,6 +107,31 @@ TEST_CASE("in each state of the handshake one box is legal, and all else closes 
   CHECK(prey.is_unharmed());
 }
 
+TEST_CASE("a byte between prove and welcome closes") {
+  const Event go;
+  const Event considered;
+  Prey prey({.slave_class = [&](SlaveInit init) -> std::shared_ptr<Slave> {
+    if (init.info().name == "considered") {
+      considered.happened();
+      if (!go.wait()) throw std::runtime_error("nobody let it go");
+    }
+    return std::make_shared<Slave>(std::move(init));
+  }});
+  EvilSlave evil(prey.port());
+  evil.send(EvilSlave::hello("considered"));
+  REQUIRE(evil.read_box());
+  evil.send(EvilSlave::prove());
+  REQUIRE(considered.wait());
+  evil.send("x");
+  EvilSlave later(prey.port());  // whose bytes the same thread reads, behind that one
+  later.send(EvilSlave::hello("later"));
+  REQUIRE(later.read_box());
+  go.happened();
+  CHECK(evil.read_to_end() == 0);
+  CHECK(prey.slaves.find("considered") == nullptr);
+  CHECK(prey.is_unharmed());
+}
+
 TEST_CASE("M4: what is no name is nobody's, and nothing of it is made or shown") {
   Prey prey;
   for (const Bytes& name : {Bytes(), Bytes("."), Bytes(".."), Bytes("../honeypot"), Bytes("/etc/passwd"), Bytes("a/b"),
