@@ -144,8 +144,8 @@ std::optional<Call::Event> Call::take(bool wants_room) {
   return Event::answered;
 }
 
-/// Whether its driver has nothing to do any more, now or for good. (One who only waits is still within the call then: it
-/// drops it at once. One who polls may keep it.)
+/// Whether its driver has nothing to do any more, now or for good. (One who only waits is still within the call then:
+/// it drops it at once. One who polls may keep it.)
 bool Call::is_last(std::optional<Event> event) noexcept { return event != Event::chunk && event != Event::room; }
 
 std::optional<Call::Event> Call::next_until(bool wants_room, TimePoint until) {
