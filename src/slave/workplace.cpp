@@ -89,7 +89,7 @@ Result<Workplace::Place> Workplace::place_from(const std::shared_ptr<const Direc
   const bool is_absolute = path.starts_with('/');
   auto rest = rest_beneath(root_->path(), is_absolute ? path : from->path());
   if (!rest) return leads_out(*root_, reach_);
-  if (is_absolute || *rest == ".") return Place{root_, at, is_absolute ? std::move(*rest) : path};
+  if (is_absolute || *rest == ".") return Place{root_, at, is_absolute ? *rest : path};
   return Place{root_, at, std::move(*rest) + "/" + path};
 }
 
