@@ -37,6 +37,7 @@ std::thread::id Errand::acting_for() noexcept {
 void Errand::suspend() {
   if (patience_.stop.stop_possible()) on_stop_.emplace(patience_.stop, [this] { stop_.request_stop(); });
   patience_.stop = stop_.get_token();
+  has_thread_ = true;
   thread_ = start_thread("remsh-errand", [this] {
     std::exception_ptr thrown;
     try {
@@ -60,7 +61,7 @@ void Errand::tell(std::unique_lock<std::mutex>& lock) {
 }
 
 void Errand::pass(const std::function<void()>& callback) {
-  if (!thread_.joinable()) return callback();  // the driver's own thread
+  if (!has_thread_) return callback();  // it is the driver's own
   std::unique_lock lock(mutex_);
   callback_ = &callback;
   tell(lock);
@@ -100,7 +101,7 @@ bool Errand::poll(const Waker& wake) {
 }
 
 bool Errand::wait_until(TimePoint until) {
-  if (!thread_.joinable()) {
+  if (!has_thread_) {
     body_(*this, patience_);
     return true;
   }

@@ -52,7 +52,8 @@ class Errand {
   std::exception_ptr thrown_;                        // by the callback, then by the body
   bool is_left_ = false;                             // nobody will run a callback any more
   bool is_over_ = false;
-  std::thread thread_;
+  bool has_thread_ = false;  // known before the thread itself is
+  std::thread thread_;       // for who drives it
 };
 
 }  // namespace remsh
