@@ -216,7 +216,7 @@ TEST_CASE("to connect to an address of TLS is to shake hands, too") {
 }
 
 TEST_CASE("a handshake can be ended by a shutdown from another thread") {
-  auto [a, b] = test::socket_pair();
+  auto [a, b] = test::descriptor_pair();
   TlsTransport client(socket_transport(a.release(), "unix"), client_context());
   auto shaking = std::async(std::launch::async, [&] { return client.handshake(Deadline()); });
   client.shutdown();
@@ -281,7 +281,7 @@ TEST_CASE("a stream that is cut is broken, and one that is closed has ended") {
 }
 
 TEST_CASE("bytes that were changed on the way break the stream, and both sides see it") {
-  auto [a, b] = test::socket_pair();
+  auto [a, b] = test::descriptor_pair();
   const UniqueFd below(::fcntl(a.get(), F_DUPFD_CLOEXEC, 0));
   auto [client, server] = tls_over(socket_transport(a.release(), "unix"), socket_transport(b.release(), "unix"));
   const std::string_view forged("\x17\x03\x03\x00\x20 thirty-two bytes that nobody made", 37);
@@ -371,7 +371,7 @@ TEST_CASE("many small buffers share records, and large ones are cut") {
 }
 
 TEST_CASE("plaintext that found no room is told of at once, though nothing more comes") {
-  auto [a, b] = test::socket_pair();
+  auto [a, b] = test::descriptor_pair();
   auto [client, server] = tls_over(socket_transport(a.release(), "unix"), socket_transport(b.release(), "unix"));
   const auto loop = Loop::start();
   const auto recorder = std::make_shared<Recorder>();
@@ -396,7 +396,7 @@ TEST_CASE("plaintext that found no room is told of at once, though nothing more 
 }
 
 TEST_CASE("the end that came with the last bytes is told of, also by who is armed") {
-  auto [a, b] = test::socket_pair();
+  auto [a, b] = test::descriptor_pair();
   auto [client, server] = tls_over(socket_transport(a.release(), "unix"), socket_transport(b.release(), "unix"));
   REQUIRE(write(*client, "bye").bytes == 3);
   client->shutdown();
@@ -460,7 +460,7 @@ TEST_CASE("ciphertext that was not taken goes out with the next read, wait or ev
 TEST_CASE("keys are replaced under load in both directions") {
   TlsTuning tuning;
   tuning.records_per_key = 5;
-  auto [a, b] = test::socket_pair();
+  auto [a, b] = test::descriptor_pair();
   auto [client, server] =
       tls_over(socket_transport(a.release(), "unix"), socket_transport(b.release(), "unix"), tuning);
   const std::string text(3 * 1024 * 1024, 't');
@@ -483,7 +483,7 @@ TEST_CASE("keys are replaced under load in both directions") {
 }
 
 TEST_CASE("writing goes on while a reader waits") {
-  auto [a, b] = test::socket_pair();
+  auto [a, b] = test::descriptor_pair();
   auto [client, server] = tls_over(socket_transport(a.release(), "unix"), socket_transport(b.release(), "unix"));
   std::promise<void> begun;
   auto reader = std::async(std::launch::async, [&, &end = *client] {

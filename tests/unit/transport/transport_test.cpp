@@ -329,7 +329,7 @@ TEST_CASE("only what the system itself connects says that it is inherited") {
 }
 
 TEST_CASE("descriptors that a transport takes over are closed by exec, and with it") {
-  auto [a, b] = test::socket_pair();
+  auto [a, b] = test::descriptor_pair();
   auto [read_end, write_end] = test::pipe_ends();
   for (const UniqueFd* fd : {&a, &read_end, &write_end}) REQUIRE(::fcntl(fd->get(), F_SETFD, 0) == 0);
   const std::array<int, 3> numbers{a.get(), read_end.get(), write_end.get()};

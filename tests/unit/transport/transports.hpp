@@ -24,7 +24,7 @@ namespace remsh::test {
 
 using TransportPair = std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>>;
 
-inline std::pair<UniqueFd, UniqueFd> socket_pair() {
+inline std::pair<UniqueFd, UniqueFd> descriptor_pair() {
   int fds[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) throw std::runtime_error("socketpair");
   return {UniqueFd(fds[0]), UniqueFd(fds[1])};
@@ -60,13 +60,13 @@ inline TransportPair make_tcp() {
 }
 
 inline TransportPair make_unix() {
-  auto [a, b] = socket_pair();
+  auto [a, b] = descriptor_pair();
   return {socket_transport(a.release(), "unix", true), socket_transport(b.release(), "unix", true)};
 }
 
 /// A socket that somebody has made non-blocking.
 inline TransportPair make_non_blocking() {
-  auto [a, b] = socket_pair();
+  auto [a, b] = descriptor_pair();
   ::fcntl(a.get(), F_SETFL, O_NONBLOCK);
   ::fcntl(b.get(), F_SETFL, O_NONBLOCK);
   return {socket_transport(a.release(), "unix", true), socket_transport(b.release(), "unix", true)};
@@ -93,7 +93,7 @@ inline TransportPair make_borrowed_pipes() {
 
 /// A socket in place of two pipes, as stdio may be: one number, and two.
 inline TransportPair make_sockets_as_pipes() {
-  auto [a, b] = socket_pair();
+  auto [a, b] = descriptor_pair();
   const int other_b = ::fcntl(b.get(), F_DUPFD_CLOEXEC, 0);
   const int one_a = a.release();
   return {pipe_transport(one_a, one_a, "socket"), pipe_transport(b.release(), other_b, "socket")};
