@@ -1,5 +1,6 @@
 // Tests of TLS over memory, against itself and against OpenSSL set up in other ways.
 #include "transport/tls_engine.hpp"
+#include "support/memory_in_use.hpp"
 #include "support/temp_dir.hpp"
 #include "support/tls.hpp"
 
@@ -17,17 +18,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#if !defined(__has_feature)
-#define REMSH_CAN_COUNT 1
-#elif !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
-#define REMSH_CAN_COUNT 1
-#endif
-#endif
-#ifdef REMSH_CAN_COUNT
-#include <malloc.h>
-#endif
 
 using namespace remsh;
 using remsh::test::Certificate;
@@ -677,10 +667,6 @@ TEST_CASE("an idle connection costs little memory") {
     std::vector<std::unique_ptr<End>> servers;
     std::size_t clients_cost = 0;
     std::size_t servers_cost = 0;
-    const auto used = [] {
-      const auto info = ::mallinfo2();
-      return info.uordblks + info.hblkhd;
-    };
     for (std::size_t i = 0; i < 2 * count; ++i) {
       auto client = std::make_unique<End>(client_context);
       auto server = std::make_unique<End>(server_context);
@@ -694,12 +680,12 @@ TEST_CASE("an idle connection costs little memory") {
       clients.push_back(std::move(client));
       servers.push_back(std::move(server));
     }
-    std::size_t before = used();
+    std::size_t before = test::bytes_in_use();
     clients.resize(count);
-    clients_cost = before - used();
-    before = used();
+    clients_cost = before - test::bytes_in_use();
+    before = test::bytes_in_use();
     servers.resize(count);
-    servers_cost = before - used();
+    servers_cost = before - test::bytes_in_use();
     MESSAGE("bytes of an idle connection, ", std::string(by_key ? "by key" : "by certificate"), ": client ",
             clients_cost / count, ", server ", servers_cost / count);
     CHECK(clients_cost / count <= 24 * 1024);
