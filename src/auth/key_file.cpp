@@ -48,19 +48,6 @@ std::string octal(mode_t mode) {
 
 bool is_ours(const struct stat& what) noexcept { return what.st_uid == ::geteuid() || what.st_uid == 0; }
 
-FileStamp stamp_of(const struct stat& what) noexcept {
-#if defined(__APPLE__)
-  const timespec& modified = what.st_mtimespec;
-  const timespec& changed = what.st_ctimespec;
-#else
-  const timespec& modified = what.st_mtim;
-  const timespec& changed = what.st_ctim;
-#endif
-  constexpr std::int64_t second = 1'000'000'000;
-  return {what.st_dev, what.st_ino, what.st_size, modified.tv_sec * second + modified.tv_nsec,
-          changed.tv_sec * second + changed.tv_nsec};
-}
-
 /// Whoever can write to a directory can put another file in the place of ours, unless it is sticky: then only who owns
 /// the file or the directory can.
 Result<void> check_directory(int directory, const std::string& path) {

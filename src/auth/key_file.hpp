@@ -5,11 +5,9 @@
 
 #include "auth/key_line.hpp"
 #include "base/result.hpp"
-
-#include <sys/types.h>
+#include "os/file_stamp.hpp"
 
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <set>
 #include <string>
@@ -18,17 +16,6 @@
 namespace remsh::auth {
 
 inline constexpr std::size_t max_key_file = std::size_t{4} << 20U;
-
-/// By what a changed file is told from an unchanged one.
-struct FileStamp {
-  dev_t device = 0;
-  ino_t inode = 0;
-  off_t size = 0;
-  std::int64_t modified = 0;  ///< ns since 1970
-  std::int64_t changed = 0;   ///< ns since 1970, its mode and name too
-
-  friend bool operator==(const FileStamp&, const FileStamp&) = default;
-};
 
 /// Of what has that name now, not following a symbolic link.
 Result<FileStamp> key_file_stamp(const std::string& path);

@@ -13,19 +13,6 @@ namespace remsh::auth {
 
 namespace {
 
-using namespace std::chrono_literals;
-
-/// A file that was written so shortly before may not be complete yet, where it is written in place.
-constexpr std::chrono::nanoseconds writing_time = 100ms;
-
-/// For so long the clock of a file system may stand still: two changes within it can have one stamp.
-constexpr std::chrono::nanoseconds settling_time = 2s;
-
-/// Since a moment in nanoseconds of 1970; below zero where it is to come.
-std::chrono::nanoseconds age(std::int64_t moment, WallTime now) {
-  return now.time_since_epoch() - std::chrono::nanoseconds(moment);
-}
-
 Failure invalid(std::string why) { return {Errc::invalid_argument, std::move(why), 0}; }
 
 /// The line that takes the place of an invitation.
@@ -253,10 +240,7 @@ void KeyStore::look(WallTime now, bool at_once) {
   const auto stamp = key_file_stamp(path_);
   const bool is_same = stamp && *stamp == known;
   if (is_same && is_sure && !at_once) return;
-  if (stamp && !is_same && !at_once) {
-    const auto old = age(stamp->modified, now);
-    if (old >= 0ns && old < writing_time) return;  // the next look sees the whole of it
-  }
+  if (stamp && !is_same && !at_once && may_be_unfinished(*stamp, now)) return;  // the next look sees the whole of it
   const auto content = read_key_file(path_);
   if (!content && content.failure().code == Errc::busy) return;  // the same
   Table table = content ? table_of(content->lines) : Table();
@@ -290,8 +274,7 @@ void KeyStore::take_over(const Result<KeyFileContent>& content, Table table, std
     return;
   }
   stamp_ = content->stamp;
-  const auto youngest = age(std::max(stamp_.modified, stamp_.changed), now);
-  is_settled_ = youngest >= settling_time;
+  is_settled_ = is_settled(stamp_, now);
   const bool was_bad = !std::exchange(problem_, {}).empty();
   if (table == of_file_) {
     if (was_bad) tell(LogLevel::info, "'" + escaped(path_) + "' is good again, and has the same keys");

@@ -176,23 +176,36 @@ void Admissions::open(const std::shared_ptr<AdmittedBackend>& backend, std::uniq
 }
 
 void Admissions::start() {
-  if (keys_) look_at_keys_later();
+  if (keys_) look_later();
 }
 
-void Admissions::look_at_keys_later() {
+void Admissions::look_after(std::function<std::vector<LogRecord>()> look) {
+  assert(keys_);
+  const std::lock_guard lock(mutex_);
+  others_.push_back(std::move(look));
+}
+
+void Admissions::look_later() {
   loop_->at(std::chrono::steady_clock::now() + KeyWatch::period, [weak = weak_from_this()] {
     const auto self = weak.lock();
-    if (self) self->run_on(&Runtime::farewell_threads, [self] { self->look_at_keys(); });
+    if (self) self->run_on(&Runtime::farewell_threads, [self] { self->look(); });
   });
 }
 
-void Admissions::look_at_keys() {
+void Admissions::look() {
   const KeyWatch::Look look = keys_->look();
   for (const LogRecord& record : look.news) log(record.level, record.peer, record.message);
+  const auto others = [this] {
+    const std::lock_guard lock(mutex_);
+    return others_;
+  }();
+  for (const auto& look_at_other : others) {
+    for (const LogRecord& record : look_at_other()) log(record.level, record.peer, record.message);
+  }
   if (look.is_changed) {
     for (const auto& backend : backends()) end_without_key(*backend);
   }
-  look_at_keys_later();
+  look_later();
 }
 
 void Admissions::end_without_key(AdmittedBackend& backend) const {

@@ -37,6 +37,10 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   /// Looks after its keys from now on.
   void start();
 
+  /// Looks after something else besides, as often: a function that may block, and gives what is to be told to the log.
+  /// Only where there are keys.
+  void look_after(std::function<std::vector<LogRecord>()> look);
+
   /// Begins with a connection; `done`, which may be empty, is told how it ended, on the loop or a service thread.
   void admit(std::unique_ptr<Transport> connection, const Entrance& entrance, Done done = {});
 
@@ -83,8 +87,8 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   [[nodiscard]] AdmittedBackend::Owner owner();
   void backend_ended(const Backend& backend, const Failure& failure);
   [[nodiscard]] std::vector<std::shared_ptr<AdmittedBackend>> backends() const;
-  void look_at_keys_later();
-  void look_at_keys();
+  void look_later();
+  void look();
   void end_without_key(AdmittedBackend& backend) const;
 
   const std::shared_ptr<Loop> loop_;
@@ -95,7 +99,8 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   std::shared_ptr<Runtime> runtime_;  // let go by shut_down(): it must not end with us, on a thread of its own
   const ListenerOptions options_;     // but for the runtime
   bool shutting_down_ = false;
-  unsigned services_ = 0;  // functions on service threads
+  unsigned services_ = 0;                                        // functions on service threads
+  std::vector<std::function<std::vector<LogRecord>()>> others_;  // to look after besides the keys
   Gate gate_;
   std::set<std::shared_ptr<Admission>> under_way_;
   std::set<std::string> claimed_;                         // names of those between their prove and the collection

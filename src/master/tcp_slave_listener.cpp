@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
+#include "master/certificate_watch.hpp"
 #include "master/listener_impl.hpp"
 #include "transport/acceptor.hpp"
 #include "transport/endpoint.hpp"
@@ -12,6 +13,8 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <chrono>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -85,6 +88,12 @@ TcpSlaveListener::TcpSlaveListener(TcpListenerOptions options)
     if (!tls) throw_failure(tls.failure(), "", "listen on " + to_string(tcp_->wanted));
     tcp_->tls = std::move(*tls);
     tcp_->entrance.tls = tcp_->tls;
+    if (options.certificate) {
+      const auto watch = std::make_shared<CertificateWatch>(tcp_->tls, *options.certificate);
+      if (watch->has_files()) {
+        impl().admissions->look_after([watch] { return watch->look(std::chrono::system_clock::now()); });
+      }
+    }
   }
   tcp_->backlog = options.backlog;
   tcp_->tcp_keepalive = options.tcp_keepalive;

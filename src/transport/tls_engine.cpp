@@ -73,7 +73,7 @@ struct PemText {
 Result<PemText> pem(const std::string& where) {
   constexpr std::size_t max_size = 1024 * 1024;
   PemText result;
-  if (where.find("-----BEGIN") != std::string::npos) {
+  if (is_pem_text(where)) {
     result.text = where;
     return result;
   }
@@ -97,7 +97,7 @@ Result<PemText> pem(const std::string& where) {
 
 /// For messages: which text it was.
 std::string shown(const std::string& where) {
-  return where.find("-----BEGIN") != std::string::npos ? "the text given" : "file '" + escaped(where) + "'";
+  return is_pem_text(where) ? "the text given" : "file '" + escaped(where) + "'";
 }
 
 BioPtr reader_of(const PemText& text) {
@@ -111,7 +111,16 @@ CertificatePtr next_certificate(BIO* bio) {
   return CertificatePtr(PEM_read_bio_X509(bio, nullptr, no_passphrase, nullptr));
 }
 
-Result<void> use_identity(SSL_CTX* context, const TlsIdentity& identity) {
+/// Adds what a certificate is told from others by.
+void add_digest(Bytes& to, const X509* certificate) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  if (X509_digest(certificate, EVP_sha256(), digest.data(), &size) != 1) throw std::bad_alloc();
+  to.append(reinterpret_cast<const char*>(digest.data()), size);
+}
+
+/// Gives the digests of the certificates.
+Result<Bytes> use_identity(SSL_CTX* context, const TlsIdentity& identity) {
   auto chain = pem(identity.certificate);
   if (!chain) return std::move(chain).failure();
   const BioPtr bio = reader_of(*chain);
@@ -120,7 +129,12 @@ Result<void> use_identity(SSL_CTX* context, const TlsIdentity& identity) {
   if (SSL_CTX_use_certificate(context, own.get()) != 1) {
     return bad_option("the certificate in " + shown(identity.certificate) + " cannot be used: " + take_error());
   }
-  while (const CertificatePtr issuer = next_certificate(bio.get())) SSL_CTX_add1_chain_cert(context, issuer.get());
+  Bytes digests;
+  add_digest(digests, own.get());
+  while (const CertificatePtr issuer = next_certificate(bio.get())) {
+    SSL_CTX_add1_chain_cert(context, issuer.get());
+    add_digest(digests, issuer.get());
+  }
   ERR_clear_error();  // the end of the text
   const std::string& key_at = identity.key.empty() ? identity.certificate : identity.key;
   auto key_text = pem(key_at);
@@ -132,7 +146,7 @@ Result<void> use_identity(SSL_CTX* context, const TlsIdentity& identity) {
     return bad_option("the private key in " + shown(key_at) + " is not that of the certificate in " +
                       shown(identity.certificate) + ": " + take_error());
   }
-  return {};
+  return digests;
 }
 
 /// Gives whether the server's name is a number.
@@ -163,9 +177,12 @@ Result<bool> use_trust(SSL_CTX* context, const TlsTrust& trust) {
 
 }  // namespace
 
+bool is_pem_text(const std::string& where) noexcept { return where.find("-----BEGIN") != std::string::npos; }
+
 struct TlsContext::Impl {
   bool is_server = false;
   bool has_certificate = false;
+  Bytes certificate_digest;
   TlsTuning tuning;
   std::string identity;       // (client) of its key
   std::optional<Secret> key;  // (client) or (server) what stands in for the key of an unknown identity
@@ -315,6 +332,7 @@ TlsContext::TlsContext(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 TlsContext::~TlsContext() = default;
 
 bool TlsContext::is_server() const noexcept { return impl_->is_server; }
+const Bytes& TlsContext::certificate_digest() const noexcept { return impl_->certificate_digest; }
 
 Result<std::shared_ptr<const TlsContext>> TlsContext::client(std::string identity, const Secret& key,
                                                              const TlsTuning& tuning) {
@@ -355,7 +373,9 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::server(FindTlsKey find_key
                                  static_cast<unsigned>(name.size()));
   SSL_CTX_set_verify(impl.context.get(), SSL_VERIFY_NONE, nullptr);
   if (identity != nullptr) {
-    if (auto used = use_identity(impl.context.get(), *identity); !used) return std::move(used).failure();
+    auto used = use_identity(impl.context.get(), *identity);
+    if (!used) return std::move(used).failure();
+    impl.certificate_digest = *std::move(used);
     impl.has_certificate = true;
   }
   if (find_key) {
@@ -385,12 +405,13 @@ std::shared_ptr<const TlsContext> TlsServer::context() const {
   return context_;
 }
 
-Result<void> TlsServer::reload() {
+Result<bool> TlsServer::reload() {
   auto made = TlsContext::server(find_key_, identity_ ? &*identity_ : nullptr, tuning_);
   if (!made) return std::move(made).failure();
   const std::lock_guard lock(mutex_);
+  if (context_ && context_->certificate_digest() == (*made)->certificate_digest()) return false;
   context_ = std::move(*made);
-  return {};
+  return true;
 }
 
 // TlsEngine.

@@ -30,6 +30,9 @@ struct TlsTuning {
   std::uint64_t records_per_key = std::uint64_t{1} << 20U;
 };
 
+/// Whether a member of TlsIdentity or TlsTrust is the PEM text itself, and no path.
+bool is_pem_text(const std::string& where) noexcept;
+
 /// What all connections of one configuration share. Thread-safe.
 ///
 /// TLS 1.3 only, always with a Diffie-Hellman exchange, suites of SHA-256 only; no tickets, no resumption by TLS, no
@@ -57,6 +60,9 @@ class TlsContext {
 
   [[nodiscard]] bool is_server() const noexcept;
 
+  /// The same for the same certificates, of a server; empty where it has none.
+  [[nodiscard]] const Bytes& certificate_digest() const noexcept;
+
  private:
   friend class TlsEngine;
   struct Impl;
@@ -73,8 +79,9 @@ class TlsServer {
   /// For the next connection.
   [[nodiscard]] std::shared_ptr<const TlsContext> context() const;
 
-  /// Reads the files of the certificate again, for new connections. Where they are no good all stays as it was.
-  Result<void> reload();
+  /// Reads the files of the certificate again, for new connections, and gives whether it is another one. Where they are
+  /// no good all stays as it was.
+  Result<bool> reload();
 
  private:
   TlsServer(FindTlsKey find_key, std::optional<TlsIdentity> identity, const TlsTuning& tuning);

@@ -23,7 +23,9 @@ struct TcpListenerOptions {
   /// what it says as well: nothing else is needed.
   std::optional<KeyRing> keys = {};
 
-  /// Under TLS: a certificate, for slaves that want to see one. They need their keys as well.
+  /// Under TLS: a certificate, for slaves that want to see one. They need their keys as well. Where it names files they
+  /// are looked at twice a second: one that was renewed counts for new connections, and those that there are stay.
+  /// Files that do not fit together, or cannot be read, change nothing and are told to the log.
   std::optional<TlsIdentity> certificate = {};
 
   /// Let slaves in that prove nothing: on the loopback only, where every local user can then connect.
@@ -65,8 +67,8 @@ class REMSH_API TcpSlaveListener final : public SlaveListener {
   void start() override;
   void stop() override;
 
-  /// Reads the files of the certificate again, for connections that come from now on. Throws Error where they are no
-  /// good; then all stays as it was.
+  /// Reads the files of the certificate again now, for connections that come from now on, which otherwise is done
+  /// within a second. Throws Error where they are no good; then all stays as it was.
   void reload_certificate();
 
   /// "tls:127.0.0.1:9876", or "127.0.0.1:9876" without TLS, the port resolved.

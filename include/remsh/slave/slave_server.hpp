@@ -46,7 +46,7 @@ struct SlaveOptions {
   std::optional<Secret> key = {};
 
   /// A `ca`: over TLS the master is known by a certificate of the server_name (empty: the host of the address), and the
-  /// slave by its key as ever. Without, the key does both.
+  /// slave by its key as ever. A file of it is read for each connection. Without, the key does both.
   TlsTrust tls = {};
 
   /// Serves a master on the loopback over plain TCP without a key: any user of this host may take its place.

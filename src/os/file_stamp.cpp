@@ -1,0 +1,41 @@
+#include "os/file_stamp.hpp"
+
+#include <algorithm>
+
+namespace remsh {
+
+namespace {
+
+using namespace std::chrono_literals;
+using WallTime = std::chrono::system_clock::time_point;
+
+/// Since a moment in nanoseconds of 1970; below zero where it is to come.
+std::chrono::nanoseconds age(std::int64_t moment, WallTime now) noexcept {
+  return now.time_since_epoch() - std::chrono::nanoseconds(moment);
+}
+
+}  // namespace
+
+FileStamp stamp_of(const struct stat& what) noexcept {
+#if defined(__APPLE__)
+  const timespec& modified = what.st_mtimespec;
+  const timespec& changed = what.st_ctimespec;
+#else
+  const timespec& modified = what.st_mtim;
+  const timespec& changed = what.st_ctim;
+#endif
+  constexpr std::int64_t second = 1'000'000'000;
+  return {what.st_dev, what.st_ino, what.st_size, modified.tv_sec * second + modified.tv_nsec,
+          changed.tv_sec * second + changed.tv_nsec};
+}
+
+bool may_be_unfinished(const FileStamp& stamp, WallTime now) noexcept {
+  const auto old = age(stamp.modified, now);
+  return old >= 0ns && old < 100ms;
+}
+
+bool is_settled(const FileStamp& stamp, WallTime now) noexcept {
+  return age(std::max(stamp.modified, stamp.changed), now) >= 2s;
+}
+
+}  // namespace remsh
