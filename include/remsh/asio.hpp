@@ -55,13 +55,21 @@ class AsioWait : public std::enable_shared_from_this<AsioWait<T, Handler>> {
   }
 
  private:
+  /// Called by a thread of remsh's. The operation may be over, and its work_ gone, before that thread is out of post():
+  /// so the context has something to do for as long as it can be touched from here, the operation's end included.
+  struct Waker {
+    asio::executor_work_guard<Executor> work;
+    std::shared_ptr<AsioWait> operation;
+    void operator()() const { operation->step_soon(); }
+  };
+
   void step_soon() {
     asio::post(strand_, [self = this->shared_from_this()] { self->step(); });
   }
 
   void step() {
     if (is_over_) return;
-    if (pending_.poll([self = this->shared_from_this()] { self->step_soon(); })) finish();
+    if (pending_.poll(Waker{asio::make_work_guard(strand_.get_inner_executor()), this->shared_from_this()})) finish();
   }
 
   void cancel() {
