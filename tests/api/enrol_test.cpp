@@ -18,17 +18,8 @@ namespace {
 
 bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
-/// What a run of remsh-slave gave.
-struct Run {
-  int code = -1;
-  std::string out;
-  std::string err;
-};
-
 Run run(const std::vector<std::string>& args, const std::string& in = "/dev/null") {
-  Program program(args, {}, in);
-  const int code = program.wait();
-  return {code, program.out(), program.err()};
+  return Program(args, {}, in).finish();
 }
 
 /// A master over TLS whose key file is made by keygen, and what an operator has beside it. One thread at a time.

@@ -21,13 +21,6 @@ namespace {
 
 bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
-/// What a run of it gave.
-struct Run {
-  int code = -1;
-  std::string out;
-  std::string err;
-};
-
 /// A directory of a master's, with no key file yet. One thread at a time.
 class Master : public TempDir {
  public:
@@ -35,12 +28,7 @@ class Master : public TempDir {
   Run keygen(std::vector<std::string> args, const std::string& out = {}) const {
     args.insert(args.begin(), "keygen");
     args.push_back("--keys=" + file());
-    Program program(args, out);
-    Run run;
-    run.code = program.wait();
-    run.out = out.empty() ? program.out() : "";
-    run.err = program.err();
-    return run;
+    return Program(args, out).finish();
   }
 
   /// Adds a key and gives the slave's line.

@@ -20,6 +20,13 @@ extern char** environ;
 
 namespace remsh::test {
 
+/// What a run of remsh-slave gave.
+struct Run {
+  int code = -1;
+  std::string out;
+  std::string err;
+};
+
 /// remsh-slave, found on the PATH, its output kept in files; its standard output goes elsewhere, and its standard input
 /// comes from somewhere, where that is told. One thread at a time.
 class Program {
@@ -63,6 +70,12 @@ class Program {
     int status = 0;
     if (::waitpid(std::exchange(pid_, -1), &status, 0) < 0) return -1000;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+
+  /// Waits for its end; what it gave, without an output that went elsewhere.
+  Run finish() {
+    const int code = wait();
+    return {code, out(), err()};
   }
 
   [[nodiscard]] std::string out() const { return files_.read("out"); }
