@@ -221,6 +221,20 @@ class SlaveThread {
   std::thread thread_;
 };
 
+/// A listener at which slaves on Twisted call in, with what the test program is told that they have.
+inline TcpListenerOptions for_twisted_slaves(SlaveCollection& slaves, const KeyRing& keys) {
+  const std::string over = TwistedSlaves::over();
+  TcpListenerOptions options{.slave_collection = slaves};
+  options.address = over == "tls" ? "tls:127.0.0.1:0" : "tcp:127.0.0.1:0";
+  if (over == "keyless") {
+    options.keyless = true;
+  } else {
+    options.keys = keys;
+  }
+  if (over == "tls") options.certificate = TlsIdentity{.certificate = TwistedSlaves::certificate()};
+  return options;
+}
+
 /// How a Farm differs from the usual.
 struct FarmOptions {
   SlaveFactory slave_class = {};
@@ -249,7 +263,8 @@ class Farm {
         over_ == Over::remsh1) {
       if (over_ == Over::twisted) {
         static TwistedSlaves twisted;
-        twisted.call_in(listener->address(), name, basedir);
+        twisted.call_in(listener->address(), name, basedir,
+                        TwistedSlaves::over() == "keyless" ? "" : key_of(name).to_base64());
       } else {
         call_in(name);
       }
@@ -292,10 +307,8 @@ class Farm {
         make<LocalSlaveListener>(std::move(local));
         break;
       }
-      case Over::tcp:
-      case Over::twisted:
-        make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .keyless = true});
-        break;
+      case Over::tcp: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .keyless = true}); break;
+      case Over::twisted: make<TcpSlaveListener>(for_twisted_slaves(slaves, keys_)); break;
       case Over::tls:
         make<TcpSlaveListener>(
             TcpListenerOptions{.slave_collection = slaves, .address = "tls:127.0.0.1:0", .keys = keys_});

@@ -1,10 +1,16 @@
 #!/usr/bin/env python3
-# farm_slave: slaves on Twisted for the tests of the master; each line of standard input, MASTER NAME BASEDIR, is one.
+# farm_slave: slaves on Twisted for the tests of the master. Each line of standard input is one that calls in once,
+#
+#     MASTER NAME BASEDIR [KEY [KID [SERVER-NAME]]]
+#
+# KEY in base64, and `-` for a KID and a SERVER-NAME that are as they should be. Standard output tells when one is over:
+# its NAME and why. With TLS the master's certificate has to be the one in the environment.
 
+import base64
 import errno
 import os
 
-from slave import Slave, defer, failed, protocol, reactor, serve
+from slave import Key, Slave, defer, endpoint, failed, protocol, reactor, serve
 
 from twisted.internet import stdio
 from twisted.protocols import basic
@@ -47,8 +53,17 @@ class Orders(basic.LineReceiver):
     delimiter = b"\n"
 
     def lineReceived(self, line):
-        master, name, basedir = os.fsdecode(line).split(" ")
-        defer.ensureDeferred(serve(master, lambda: Slave(name.encode(), basedir, OPERATIONS)))
+        defer.ensureDeferred(self.call_in(*os.fsdecode(line).split(" ")))
+
+    async def call_in(self, master, name, basedir, key=None, kid="-", server_name="-"):
+        if key:
+            key = Key(base64.b64decode(key))
+            key.kid = key.kid if kid == "-" else kid.encode()
+        where = endpoint(
+            master, os.environ.get("REMSH_TEST_CERTIFICATE"), None if server_name == "-" else server_name
+        )
+        slave = await serve(where, lambda: Slave(name.encode(), basedir, OPERATIONS, key))
+        self.sendLine(f"{name} {slave.farewell if slave else 'does not reach its master'}".encode())
 
     def connectionLost(self, reason=protocol.connectionDone):
         reactor.callLater(0, reactor.stop)

@@ -1,8 +1,13 @@
 #!/usr/bin/env python3
 # master: a remsh 2 master made of stock Twisted AMP and docs/protocol.md, which puts a slave through all that is there.
 #
-#     master.py PROGRAM [ARGUMENT...]     starts it with --master, --name and --basedir, and prints what fails
+#     master.py PROGRAM [ARGUMENT...]     starts it with the options of remsh-slave, and prints what fails
+#
+# REMSH_TEST_TWISTED_OVER in the environment says what the slave has: keyless, key, or tls, which is a key and a
+# certificate of the master's. That is then in REMSH_TEST_CERTIFICATE, with its key.
 
+import base64
+import hmac
 import os
 import signal
 import sys
@@ -25,12 +30,16 @@ class Lost(CallFailed):
 
 
 class Master(Peer):
-    """One connection of a slave. `welcome` is what it is welcomed with."""
+    """One connection of a slave. `welcome` is what it is welcomed with; `keys` has those of slaves by name and key id,
+    or is None where slaves have none."""
 
-    def __init__(self, welcome, registered):
+    decoy = Key(os.urandom(32))  # in place of keys that are not there, so that these take as long
+
+    def __init__(self, keys, welcome, registered):
         super().__init__()
-        self.welcome, self.registered = welcome, registered
-        self.legal = "hello"
+        self.keys, self.welcome, self.registered = keys, welcome, registered
+        self.legal = {b"hello"}  # what it may call
+        self.outcome = None  # of the handshake
         self.last_op = 0
         self.pings = None  # who waits for one
 
@@ -41,35 +50,50 @@ class Master(Peer):
         self.too_late = reactor.callLater(10, self.transport.abortConnection)
 
     @Hello.responder
-    def on_hello(self, features, name, nonce, versions):
-        self.expect("hello", then="prove")
-        if b"2" not in versions.split(b" ") or len(nonce) != 32:
-            return task.deferLater(reactor, 0.1, self.refuse_stranger)
-        self.name, self.nonce = name.decode(), nonce
+    def on_hello(self, features, kid, name, nonce, versions):
+        self.legal = {b"prove"}
+        if b"2" not in versions.split(b" ") or (kid is None) != (self.keys is None):
+            return self.refuse_stranger()
+        self.name, self.kid = name, kid
         return {"features": b"", "nonce": os.urandom(32), "version": b"2"}
 
     @Prove.responder
     def on_prove(self, mac, **registration):
-        self.expect("prove", then="open")
-        if mac is not None:
-            return task.deferLater(reactor, 0.1, self.refuse_stranger)
+        self.legal = {}
+        if (mac is None) != (self.kid is None):
+            self.break_off("a proof without a key, or a key without a proof")
+        if mac is None:
+            return self.let_in(registration, None)
+        key = self.keys.get((self.name, self.kid), self.decoy)
+        is_right = hmac.compare_digest(mac, key.mac(b"slave", self.transcript()))
+        if key is self.decoy or not is_right:
+            return self.refuse_stranger()
+        return self.let_in(registration, key)
+
+    def let_in(self, registration, key):
         self.registration = registration
         self.too_late.cancel()
         reactor.callLater(0, self.after_welcome)  # when it has been sent
-        return self.welcome
-
-    def expect(self, state, then):
-        if self.legal != state:
-            self.break_off(f"out of turn: it should be {self.legal}")
-        self.legal = then
+        if not key:
+            return self.welcome
+        unsigned = Prove.makeResponse(self.welcome, self)
+        return {**self.welcome, "mac": key.mac(b"master", self.transcript(unsigned))}
 
     def refuse_stranger(self):
+        self.legal = {}
+        self.outcome = "failure"
+        return task.deferLater(reactor, 0.1, self.fail)
+
+    def fail(self):
         raise amp.RemoteAmpError(b"AUTH", "authentication failed", fatal=True)
 
     def after_welcome(self):
         if "refused" in self.welcome:
+            self.outcome = "refused"
             self.transport.loseConnection()
         else:
+            self.legal = {b"ping", b"data", b"credit", b"goodbye"}
+            self.outcome = "open"
             self.open(self.welcome["keepalive"])
             self.registered.callback(self)
 
@@ -82,13 +106,21 @@ class Master(Peer):
     # What a slave may send beside answers and stream boxes: nothing.
 
     def locateResponder(self, name):
-        allowed = {"open": (b"ping", b"data", b"credit", b"goodbye")}.get(self.legal, (self.legal.encode(),))
-        if name not in allowed:
-            self.break_off(f"a slave has no call {name!r} on its master")
+        if name not in self.legal:
+            self.break_off(f"a slave has no call {name!r} on its master, or not now")
         if name == b"ping" and self.pings:
             self.pings, waiting = None, self.pings
             waiting.callback(None)
-        return super().locateResponder(name)
+        responder = super().locateResponder(name)
+        if name in (b"hello", b"prove"):
+            return lambda box: responder(box).addErrback(self.not_answered)
+        return responder
+
+    def not_answered(self, failure):
+        """The handshake has one error. Of a box that is malformed Twisted makes others."""
+        if failure.check(amp.RemoteAmpError) and failure.value.errorCode == b"AUTH":
+            return failure
+        self.break_off("a box of the handshake is malformed")
 
     # Calls.
 
@@ -219,7 +251,7 @@ async def is_ended(slave):
 
 
 async def it_says_who_it_is(slave, base):
-    equal(slave.name, "worker")
+    equal(slave.name, b"worker")
     equal(slave.registration["basedir"], base)
     assert slave.registration["hostname"] and slave.registration["software"] and slave.registration["system"]
     equal(await slave.call(Ping), {})
@@ -506,21 +538,48 @@ CHECKS = [
 ]
 
 
+class Impostor(Master):
+    """Has no key. Lets everybody in, and wants something done in the same breath."""
+
+    @Prove.responder
+    def on_prove(self, **ignored):
+        def make_use_of_it():
+            self.callRemote(Mkdir, path=b"obeyed").addCallbacks(self.is_answered, self.is_left)
+
+        reactor.callLater(0, make_use_of_it)
+        return {"keepalive": 200, "mac": os.urandom(32)}
+
+    def is_answered(self, result):
+        self.outcome = "obeyed"
+
+    def is_left(self, failure):
+        self.outcome = "answered" if failure.check(amp.AmpError, CallFailed) else "left"
+
+
 class Listener(protocol.Factory):
-    """Welcomes every slave, after it has refused the first."""
+    """Has a slave first meet masters that it must not or may not work for, then welcomes it as often as it comes."""
 
     noisy = False
 
-    def __init__(self):
-        self.refused = False
+    def __init__(self, key):
         self.registered = defer.Deferred()
+        self.keys = key and {(b"worker", key.kid): key}
+        refusal = {"refused": b"draining", "reason": b"not yet", "retry": 1}
+        self.first = [("refused", Master(self.keys, refusal, None))]
+        if key:
+            others = {(b"worker", b"01234567"): key, (b"other", key.kid): key}
+            forged = {(b"worker", key.kid): Key(os.urandom(32))}
+            self.first = [
+                ("left", Impostor({}, None, None)),
+                ("failure", Master(others, None, None)),
+                ("failure", Master(forged, None, None)),
+                *self.first,
+            ]
+        self.not_met = iter(self.first)
 
     def buildProtocol(self, address):
-        if not self.refused:
-            self.refused = True
-            refusal = {"refused": b"draining", "reason": b"not yet", "retry": 1}
-            return Master(refusal, None)
-        return Master({"keepalive": 200}, self.registered)
+        outcome, master = next(self.not_met, (None, None))
+        return master or Master(self.keys, {"keepalive": 200}, self.registered)
 
     async def next_slave(self):
         slave = await self.registered
@@ -547,6 +606,10 @@ class Program(protocol.ProcessProtocol):
 async def run(listener, base):
     failed_checks = 0
     slave = await listener.next_slave()
+    for outcome, master in listener.first:
+        if master.outcome != outcome:
+            failed_checks += 1
+            print(f"FAIL a handshake should end with {outcome!r}, not {master.outcome!r}")
     for check in CHECKS:
         name = check.__name__.replace("_", " ")
         if not slave.is_open:
@@ -568,13 +631,37 @@ async def run(listener, base):
     return slave if slave.is_open else await listener.next_slave(), failed_checks
 
 
+def listening(over, directory):
+    """Where to listen, the key of the slave, if any, and what the program is told: addresses and files."""
+    if over == "keyless":
+        return endpoints.TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"), None, ["--name", "worker", "--keyless"]
+    secret = os.urandom(32)
+    key_file, ca_file = os.path.join(directory, "key"), os.path.join(directory, "ca")
+    with open(os.open(key_file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        file.write(f"worker {base64.b64encode(secret).decode()}\n")
+    if over == "key":
+        return endpoints.TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"), Key(secret), ["--key", key_file]
+    from twisted.internet import ssl  # here, as it is not there without pyOpenSSL
+
+    own = ssl.PrivateCertificate.loadPEM(os.environ["REMSH_TEST_CERTIFICATE"])
+    with open(ca_file, "wb") as file:
+        file.write(own.dumpPEM())
+    tls = ssl.CertificateOptions(
+        privateKey=own.privateKey.original, certificate=own.original, raiseMinimumTo=ssl.TLSVersion.TLSv1_3
+    )
+    where = endpoints.SSL4ServerEndpoint(reactor, 0, tls, interface="127.0.0.1")
+    return where, Key(secret), ["--key", key_file, "--ca", ca_file, "--server-name", "127.0.0.1"]
+
+
 async def main(_, program, *arguments):
+    over = os.environ.get("REMSH_TEST_TWISTED_OVER", "keyless")
     with tempfile.TemporaryDirectory() as directory:
         base = os.path.realpath(os.path.join(directory, "worker"))
-        listener = Listener()
-        port = await endpoints.TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(listener)
-        address = f"127.0.0.1:{port.getHost().port}"
-        argv = [program, *arguments, "--master", address, "--name", "worker", "--basedir", base]
+        where, key, options = listening(over, directory)
+        listener = Listener(key)
+        port = await where.listen(listener)
+        address = f"{'tls:' if over == 'tls' else ''}127.0.0.1:{port.getHost().port}"
+        argv = [program, *arguments, *options, "--master", address, "--basedir", base]
         process = Program()
         reactor.spawnProcess(process, program, argv, env=None)
         try:
@@ -586,6 +673,9 @@ async def main(_, program, *arguments):
                 print("FAIL it should say goodbye when it is told to end")
                 failed_checks += 1
             await process.ended.addTimeout(20, reactor)
+            if key and b"not our master" not in process.said:
+                print("FAIL it should say that a master did not prove its key")
+                failed_checks += 1
         finally:
             if not process.ended.called:
                 process.transport.signalProcess(signal.SIGKILL)

@@ -3,7 +3,10 @@
 # Stock Twisted does sections 1 and 2 of the document: boxes, calls, answers, errors. What is here is said in its own
 # words: values as subclasses of amp.Argument, boxes as subclasses of amp.Command, the rest as responders.
 
+import base64
 import errno
+import hashlib
+import hmac
 import re
 
 from twisted.internet import defer, reactor
@@ -50,6 +53,19 @@ class Number(Value):
 
     def toString(self, inObject):
         return b"%d" % inObject
+
+
+class Shaped(Value):
+    """Bytes of which a regular expression says how they look."""
+
+    def __init__(self, pattern, optional=False):
+        super().__init__(optional)
+        self.pattern = re.compile(pattern, re.DOTALL)
+
+    def fromString(self, inString):
+        if not self.pattern.fullmatch(inString):
+            raise failed("BAD_ARGUMENT", "a value is malformed")
+        return inString
 
 
 class Octal(Value):
@@ -137,21 +153,70 @@ class Command(amp.Command):
 # The handshake: section 4.
 
 
+SHORT_LIST = rb"([a-z0-9-]{1,32}( [a-z0-9-]{1,32})*)?"
+NONCE = MAC = rb".{32}"
+
+
 class Hello(Command):
     commandName = b"hello"
-    arguments = [(b"features", Value()), (b"name", Value()), (b"nonce", Value()), (b"versions", Value())]
-    response = [(b"features", Value()), (b"nonce", Value()), (b"version", Value())]
+    arguments = [
+        (b"features", Shaped(SHORT_LIST)),
+        (b"kid", Shaped(rb"[0-9a-f]{8}", optional=True)),
+        (b"name", Shaped(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")),
+        (b"nonce", Shaped(NONCE)),
+        (b"versions", Shaped(SHORT_LIST)),
+    ]
+    response = [(b"features", Shaped(SHORT_LIST)), (b"nonce", Shaped(NONCE)), (b"version", Shaped(rb"2"))]
 
 
 class Prove(Command):
     commandName = b"prove"
-    arguments = [(key, Value(optional=True)) for key in (b"basedir", b"hostname", b"software", b"system", b"mac")]
+    arguments = [
+        (b"basedir", Value(optional=True)),
+        (b"hostname", Value(optional=True)),
+        (b"mac", Shaped(MAC, optional=True)),
+        (b"software", Value(optional=True)),
+        (b"system", Value(optional=True)),
+    ]
     response = [
         (b"keepalive", Number(optional=True)),
+        (b"mac", Shaped(MAC, optional=True)),
         (b"reason", Value(optional=True)),
         (b"refused", Value(optional=True)),
         (b"retry", Number(optional=True)),
     ]
+
+
+class Key:
+    """What a slave and its master share. It proves nothing itself: keys for one use each are derived of it."""
+
+    def __init__(self, secret):
+        self.secret = secret
+        self.kid = self.derive(b"kid")[:4].hex().encode()
+
+    def derive(self, use):
+        return hmac.digest(self.secret, b"remsh/2 " + use, "sha256")
+
+    def mac(self, who, transcript):
+        """The proof of b"slave" or b"master"."""
+        return hmac.digest(self.derive(who), transcript, "sha256")
+
+
+def read_key(path):
+    """The name and the key in a slave's file."""
+    with open(path) as file:
+        name, key = file.read().split()
+    return name, Key(base64.b64decode(key))
+
+
+def body(box):
+    """What of a box is under the proofs: all but the envelope and the proofs themselves."""
+    return amp.Box({k: v for k, v in box.items() if k[:1] != b"_" and k not in (b"mac", b"resume_mac")}).serialize()
+
+
+def transcript(binding, bodies):
+    """T1 of three bodies, T2 of four."""
+    return hashlib.sha256(binding + b"".join(bodies)).digest()
 
 
 # Stream boxes, which nobody answers: sections 5 and 6.
@@ -368,6 +433,7 @@ class Peer(amp.AMP):
 
     def __init__(self):
         super().__init__()
+        self.bodies = []  # of the boxes of the handshake, in the order in which they passed
         self.operations = {}
         self.is_open = self.was_open = False  # since the welcome
         self.ended = defer.Deferred()
@@ -379,15 +445,21 @@ class Peer(amp.AMP):
 
     def ampBoxReceived(self, box):
         join(box)
+        self.note(box)
         super().ampBoxReceived(box)
 
     def sendBox(self, box):
         self.said = reactor.seconds()
+        self.note(box)
         super().sendBox(cut(box))
 
     def dataReceived(self, data):
         self.heard = reactor.seconds()
-        super().dataReceived(data)
+        try:
+            super().dataReceived(data)
+        except Exception as problem:  # it is also what becomes of an answer to nothing; with TLS, nobody else sees it
+            self.farewell = self.farewell or repr(problem)
+            self.transport.abortConnection()
 
     def connectionLost(self, reason):
         self.is_open = False
@@ -402,11 +474,24 @@ class Peer(amp.AMP):
         self.transport.abortConnection()
         raise ProtocolError(words)
 
+    # The proofs of section 4. Both sides note the same: hello, challenge, prove, welcome.
+
+    def note(self, box):
+        if not self.was_open:
+            self.bodies.append(body(box))
+
+    def transcript(self, next_box=None):
+        """Of what has been said, and of the box that will be next. With TLS, not before its own handshake is over."""
+        export = getattr(self.transport.getHandle(), "export_keying_material", None)
+        binding = export(b"EXPORTER-remsh-2", 32) if export else bytes(32)
+        return transcript(binding, self.bodies + [body(box) for box in [next_box] if box is not None])
+
     # Liveness and the end: section 5.
 
     def open(self, keepalive):
         """From now on calls are served and made. `keepalive` in milliseconds, as in the welcome."""
         self.is_open = self.was_open = True
+        self.bodies.clear()
         self.keepalive = keepalive / 1000
         self.is_pinging = False
         self.heard = self.said = reactor.seconds()

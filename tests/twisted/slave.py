@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 # slave: a remsh 2 slave made of stock Twisted AMP and docs/protocol.md. The model for slaves in other languages.
 #
-#     slave.py --master ADDRESS [--name NAME] [--basedir DIRECTORY]        ADDRESS: HOST:PORT or unix:PATH
+#     slave.py --master ADDRESS --key FILE [--ca FILE [--server-name NAME]] [--basedir DIRECTORY]
+#     slave.py --master ADDRESS --keyless [--name NAME] [--basedir DIRECTORY]
+#
+# ADDRESS is HOST:PORT, unix:PATH or tls:HOST:PORT. Twisted has no TLS by the key alone, so tls asks for a certificate,
+# and needs pyOpenSSL and service_identity. A key's FILE is one line, NAME KEY, as remsh-slave keygen writes it.
 #
 # Beside what the document leaves to each slave it does without a few things: it finds the descendants of a command by
 # their session, and so not those that have made one of their own; it renames without `overwrite` in two steps, between
@@ -10,6 +14,7 @@
 import argparse
 import collections
 import errno
+import hmac
 import os
 import random
 import signal
@@ -32,10 +37,10 @@ from remsh_amp import *  # noqa: F403: the vocabulary of the protocol
 class Slave(Peer):
     """One session on a master. `extra`: the owner's own operations, by name: function(slave, arguments, operation)."""
 
-    def __init__(self, name, basedir, extra=None):
+    def __init__(self, name, basedir, extra=None, key=None):
         super().__init__()
         os.makedirs(basedir, exist_ok=True)
-        self.name = name
+        self.name, self.key = name, key
         self.basedir = self.directory = os.path.realpath(os.fsencode(basedir))
         self.extra = extra or {}
         self.open_calls = 0
@@ -50,18 +55,26 @@ class Slave(Peer):
     @defer.inlineCallbacks
     def register(self):
         nonce = os.urandom(32)
-        challenge = yield self.callRemote(Hello, features=b"", name=self.name, nonce=nonce, versions=b"2")
-        if challenge["version"] != b"2" or challenge["features"] or len(challenge["nonce"]) != 32:
-            raise ProtocolError("the challenge is not one")
+        kid = self.key and self.key.kid
+        challenge = yield self.callRemote(Hello, features=b"", kid=kid, name=self.name, nonce=nonce, versions=b"2")
+        if challenge["features"]:
+            raise ProtocolError("the master chose what was not offered")
         if challenge["nonce"] == nonce:
             raise ProtocolError("the master has no nonce of its own")
-        welcome = yield self.callRemote(
-            Prove,
-            basedir=self.basedir[:1024],
-            hostname=socket.gethostname().encode()[:255],
-            software=b"remsh-twisted",
-            system=sys.platform.encode(),
-        )
+        prove = {
+            "basedir": self.basedir[:1024],
+            "hostname": socket.gethostname().encode()[:255],
+            "software": b"remsh-twisted",
+            "system": sys.platform.encode(),
+        }
+        if self.key:
+            prove["mac"] = self.key.mac(b"slave", self.transcript(Prove.makeArguments(prove, self)))
+        welcome = yield self.callRemote(Prove, **prove)
+        # Until this is verified, nothing that the master says counts, and it is not waited for: Twisted hands on the
+        # box behind this one when we are done here.
+        proof = self.key.mac(b"master", self.transcript()) if self.key else b""
+        if not hmac.compare_digest(welcome["mac"] or b"", proof):
+            raise ProtocolError("not our master: it does not prove that it has the key")
         if welcome["refused"] is not None:
             self.retry = welcome["retry"] and welcome["retry"] / 1000
             raise ProtocolError(f"refused: {(welcome['reason'] or b'').decode(errors='replace')}")
@@ -629,31 +642,42 @@ class RunningCommand:
 # The program.
 
 
-def endpoint(master):
+def endpoint(master, ca=None, server_name=None):
+    """Where a master is. `ca`: with TLS, a certificate in PEM by which that of the master must be."""
     if master.startswith("unix:"):
         return endpoints.UNIXClientEndpoint(reactor, master[len("unix:") :])
-    host, _, port = master.rpartition(":")
-    return endpoints.TCP4ClientEndpoint(reactor, host, int(port))
+    host, _, port = master.removeprefix("tls:").rpartition(":")
+    tcp = endpoints.TCP4ClientEndpoint(reactor, host, int(port))
+    if not master.startswith("tls:"):
+        return tcp
+    from twisted.internet import ssl  # here, as it is not there without pyOpenSSL
+
+    options = ssl.optionsForClientTLS(
+        server_name or host,
+        trustRoot=ssl.Certificate.loadPEM(ca),
+        extraCertificateOptions={"raiseMinimumTo": ssl.TLSVersion.TLSv1_3},
+    )
+    return endpoints.wrapClientTLS(options, tcp)
 
 
-async def serve(master, make_slave):
-    """One connection, until it is over. Returns the slave that it was, or None."""
+async def serve(where, make_slave):
+    """One connection to an endpoint, until it is over. Returns the slave that it was, or None."""
     try:
-        slave = await endpoint(master).connect(protocol.Factory.forProtocol(make_slave))
+        slave = await where.connect(protocol.Factory.forProtocol(make_slave))
     except error.ConnectError as problem:
-        print(f"slave: {master}: {problem}", file=sys.stderr)
+        print(f"slave: {problem}", file=sys.stderr)
         return None
     at_end = reactor.addSystemEventTrigger("before", "shutdown", slave.stop)
-    print(f"slave: {master}: {await slave.ended}", file=sys.stderr)
+    print(f"slave: {await slave.ended}", file=sys.stderr)
     if reactor.running:
         reactor.removeSystemEventTrigger(at_end)
     return slave
 
 
-async def serve_for_ever(master, make_slave):
+async def serve_for_ever(where, make_slave):
     pause = 0.5
     while True:
-        slave = await serve(master, make_slave)
+        slave = await serve(where, make_slave)
         pause = 0.5 if slave and slave.was_open else min(pause * 2, 60)
         wish = slave.retry if slave else None
         await task.deferLater(reactor, random.uniform(0, pause) if wish is None else wish)
@@ -662,12 +686,21 @@ async def serve_for_ever(master, make_slave):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--master", required=True)
-    parser.add_argument("--name", default=socket.gethostname())
+    parser.add_argument("--key")
+    parser.add_argument("--keyless", action="store_true")
+    parser.add_argument("--ca", type=argparse.FileType("rb"))
+    parser.add_argument("--server-name")
+    parser.add_argument("--name")
     parser.add_argument("--basedir", default=".")
     options = parser.parse_args()
-    defer.ensureDeferred(
-        serve_for_ever(options.master, lambda: Slave(options.name.encode(), options.basedir))
-    ).addErrback(lambda problem: problem.printTraceback())
+    if not options.key and not options.keyless and not options.master.startswith("unix:"):
+        parser.error("--key, or --keyless: then it obeys whoever has got hold of that port")
+    name, key = read_key(options.key) if options.key else (socket.gethostname(), None)
+    name = (options.name or name).encode()
+    where = endpoint(options.master, options.ca and options.ca.read(), options.server_name)
+    defer.ensureDeferred(serve_for_ever(where, lambda: Slave(name, options.basedir, key=key))).addErrback(
+        lambda problem: problem.printTraceback()
+    )
     reactor.run()
 
 
