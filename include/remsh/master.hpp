@@ -10,6 +10,7 @@
 #include <remsh/master/local_slave_listener.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_collection.hpp>
+#include <remsh/master/slave_launcher.hpp>
 #include <remsh/master/slave_listener.hpp>
 #include <remsh/master/tcp_slave_listener.hpp>
 #include <remsh/master/unix_slave_listener.hpp>

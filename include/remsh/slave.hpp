@@ -1,6 +1,7 @@
 // Everything for a program that is a slave, or has one in it.
 #pragma once
 
+#include <remsh/auth/slave_key.hpp>
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/error.hpp>
 #include <remsh/base/log.hpp>

@@ -2,10 +2,9 @@
 
 #include "auth/derive.hpp"
 #include "auth/key_file.hpp"
-#include "auth/key_line.hpp"
-#include "base/secret_text.hpp"
 #include "base/text.hpp"
 #include "slave/exit_code.hpp"
+#include "slave/key_input.hpp"
 
 #include <remsh/base/error.hpp>
 #include <remsh/base/secret.hpp>
@@ -13,15 +12,11 @@
 
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstddef>
 #include <cstdio>
 #include <exception>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 namespace remsh {
@@ -87,22 +82,6 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   return std::nullopt;
 }
 
-/// Not by stdio, whose buffer nobody wipes.
-Result<auth::KeyLine> read_token() {
-  constexpr std::size_t most = auth::max_key_line;
-  SecretText text;
-  while (text.view().size() <= most) {
-    const std::span<char> room = text.grow(1024);
-    const ssize_t count = ::read(STDIN_FILENO, room.data(), room.size());
-    if (count == 0) return auth::parse_own_key(text.view(), "standard input");
-    if (count < 0 && errno != EINTR) {
-      return Failure{Errc::local_os_error, "standard input: " + std::generic_category().message(errno), errno};
-    }
-    if (count > 0) text.added(static_cast<std::size_t>(count));
-  }
-  return Failure{Errc::invalid_argument, "standard input: there is more than a line NAME TOKEN", 0};
-}
-
 ExitCode exit_code(const Error& error) {
   switch (error.code()) {
     case Errc::invalid_argument: return exit_usage;
@@ -125,7 +104,7 @@ int run(int argc, char** argv) {
                                    ? "'" + escaped(arguments.key) + "' is there already: give a new file"
                                    : room.failure().message);
   }
-  const auto token = read_token();
+  const auto token = read_key_input(STDIN_FILENO, true);
   if (!token) return fail(exit_usage, token.failure().message);
   try {
     const Secret key = enrol(arguments.master, token->name, token->key, arguments.tls);

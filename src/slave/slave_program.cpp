@@ -1,19 +1,23 @@
 #include <remsh/slave/embedded.hpp>
 
-#include "auth/key_file.hpp"
 #include "base/embedded_mark.hpp"
 #include "base/text.hpp"
+#include "base/throw_failure.hpp"
+#include "os/threads.hpp"
 #include "os/unique_fd.hpp"
 #include "slave/enrol_program.hpp"
 #include "slave/exit_code.hpp"
+#include "slave/key_input.hpp"
 #include "slave/keygen_program.hpp"
 
+#include <remsh/auth/slave_key.hpp>
 #include <remsh/base/error.hpp>
 #include <remsh/base/secret.hpp>
 #include <remsh/transport/descriptors.hpp>
 #include <remsh/version.hpp>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -21,12 +25,14 @@
 #include <sys/prctl.h>
 #endif
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -47,12 +53,14 @@ constexpr const char* usage =
     "Connects to a master, registers, and does what it is told until it is stopped.\n"
     "\n"
     "  --master ADDRESS   tls:HOST:PORT, tcp:HOST:PORT or unix:PATH; connects again whenever it is lost\n"
-    "  --key FILE         its line, NAME KEY: proves the name to the master, and the master to us\n"
+    "  --key FILE         its line, NAME KEY: proves the name to the master, and the master to us;\n"
+    "                     -: that line comes by standard input\n"
     "  --ca FILE          with tls: the master also shows a certificate by one of these CAs\n"
     "  --server-name NAME the name in that certificate (default: the host of the address)\n"
     "  --keyless          over TCP on the loopback no key is needed: all users of this host are trusted\n"
     "  --insecure         plain TCP beyond the loopback, with a key: who is on the way can read and take over\n"
     "  --stdio            speak over standard input and output instead; ends with them\n"
+    "  --until-eof        end when standard input does: with who started this program, and holds its other end\n"
     "  --once             connect once, and end with that connection\n"
     "  --basedir DIR      where relative paths begin; made if missing (default: the current directory)\n"
     "  --root DIR         let no path of the master's lead out of this directory (commands are not held by it)\n"
@@ -80,6 +88,7 @@ struct Arguments {
   bool insecure = false;
   SlavePolicy policy;
   bool stdio = false;
+  bool until_eof = false;
   bool once = false;
   unsigned protocol = 2;
   LogLevel level = LogLevel::info;
@@ -169,6 +178,8 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
       arguments.protocol = protocol == "1" ? 1 : 2;
     } else if (option == "--stdio") {
       arguments.stdio = true;
+    } else if (option == "--until-eof") {
+      arguments.until_eof = true;
     } else if (option == "--once") {
       arguments.once = true;
     } else if (option == "--verbose") {
@@ -188,6 +199,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   if (arguments.stdio && speaks_of_access) {
     return complain("--stdio serves who started it: it takes no --key, --ca, --server-name, --keyless and --insecure");
   }
+  if (arguments.stdio && arguments.until_eof) return complain("--stdio ends with standard input anyway");
   return std::nullopt;
 }
 
@@ -203,13 +215,22 @@ int exit_code(const ServeResult& result) {
   return exit_software;
 }
 
-/// Standard input and output for the protocol alone: moved out of the way of everything that prints or reads.
-std::unique_ptr<Transport> take_stdio() {
+/// Standard input, moved out of the way of everything that reads.
+UniqueFd take_stdin() {
   UniqueFd in(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
-  UniqueFd out(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
   const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (!in || !out || !null || ::dup2(null.get(), STDIN_FILENO) < 0 || ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
-    throw std::system_error(errno, std::generic_category(), "standard input and output");
+  if (!in || !null || ::dup2(null.get(), STDIN_FILENO) < 0) {
+    throw std::system_error(errno, std::generic_category(), "standard input");
+  }
+  return in;
+}
+
+/// Standard input and output for the protocol alone.
+std::unique_ptr<Transport> take_stdio() {
+  UniqueFd in = take_stdin();
+  UniqueFd out(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
+  if (!out || ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+    throw std::system_error(errno, std::generic_category(), "standard output");
   }
   const int from = in.release();
   return pipe_transport(from, out.release(), "stdio");
@@ -248,6 +269,52 @@ class StopOnSignal {
   std::thread thread_;
 };
 
+/// The end of standard input stops the server; what comes by it is dropped.
+class StopAtEof {
+ public:
+  StopAtEof(SlaveServer& server, UniqueFd in) : in_(std::move(in)) {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
+    wake_.reset(ends[0]);
+    waker_.reset(ends[1]);
+    thread_ = start_thread("remsh-stdin", [this, &server] {
+      if (wait()) server.stop();
+    });
+  }
+  StopAtEof(const StopAtEof&) = delete;
+  StopAtEof& operator=(const StopAtEof&) = delete;
+  ~StopAtEof() {
+    waker_.reset();
+    thread_.join();
+  }
+
+ private:
+  /// True at the end of the input; false where nobody wants to know any more.
+  [[nodiscard]] bool wait() const {
+    for (;;) {
+      std::array<pollfd, 2> ready{{{in_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}}};
+      if (::poll(ready.data(), ready.size(), -1) < 0) continue;  // interrupted
+      if (ready[1].revents != 0) return false;
+      std::array<char, 1024> dropped{};
+      const ssize_t count = ::read(in_.get(), dropped.data(), dropped.size());
+      if (count == 0 || (count < 0 && errno != EINTR && errno != EAGAIN)) return true;
+    }
+  }
+
+  const UniqueFd in_;
+  UniqueFd wake_;
+  UniqueFd waker_;
+  std::thread thread_;
+};
+
+/// The key that --key names. Throws Error.
+SlaveKey take_key(const std::string& where, int input) {
+  if (where != "-") return read_slave_key(where);
+  auto line = read_key_input(input, false);
+  if (!line) throw_failure(line.failure(), "", "read a slave's key");
+  return {std::move(line->name), std::move(line->key)};
+}
+
 }  // namespace
 
 int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
@@ -262,19 +329,25 @@ int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
     SlaveOptions options;
     options.name = arguments.name;
     if (Secret::from_base64(arguments.key)) return complain("--key takes the file that the key is in, not the key");
+    UniqueFd input;
+    if (arguments.key == "-" || arguments.until_eof) input = take_stdin();
     if (!arguments.key.empty()) {
-      auto own = auth::read_own_key(arguments.key);
-      if (!own) {
-        say(LogLevel::error, own.failure().message);
+      std::optional<SlaveKey> own;
+      try {
+        own = take_key(arguments.key, input.get());
+      } catch (const Error& error) {
+        say(LogLevel::error, error.message());
         return exit_software;
       }
       if (!arguments.name.empty() && arguments.name != own->name) {
-        return complain("the key in '" + escaped(arguments.key) + "' is that of '" + own->name +
-                        "', and --name says '" + escaped(arguments.name) + "'");
+        const std::string where = arguments.key == "-" ? "on standard input" : "in '" + escaped(arguments.key) + "'";
+        return complain("the key " + where + " is that of '" + own->name + "', and --name says '" +
+                        escaped(arguments.name) + "'");
       }
       options.name = own->name;
       options.key = std::move(own->key);
     }
+    if (!arguments.until_eof) input.reset();
     options.tls = arguments.tls;
     options.keyless = arguments.keyless;
     options.insecure = arguments.insecure;
@@ -292,6 +365,8 @@ int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
     SlaveServer server(std::move(options));
     if (prepare) prepare(server);
     const StopOnSignal stop_on_signal(server);
+    std::optional<StopAtEof> stop_at_eof;
+    if (input) stop_at_eof.emplace(server, std::move(input));
     const ServeResult result = arguments.stdio  ? server.serve(take_stdio())
                                : arguments.once ? server.run_once(arguments.master)
                                                 : server.run(arguments.master);

@@ -124,6 +124,7 @@ class REMSH_API SlaveListener {
   [[nodiscard]] Impl& impl() const noexcept { return *impl_; }
 
  private:
+  friend class SlaveLauncher;  // its slaves' keys, and what is said of them, go through the listener
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,0 +1,75 @@
+// SlaveLauncher: starts slaves that connect back to a listener, each with a key of its own.
+#pragma once
+
+#include <remsh/base/deadline.hpp>
+#include <remsh/base/export.hpp>
+#include <remsh/master/slave.hpp>
+#include <remsh/master/slave_listener.hpp>
+
+#include <chrono>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace remsh {
+
+/// How long a launched slave may take to come where nothing else is said.
+inline constexpr std::chrono::seconds launch_limit{60};
+
+struct LauncherOptions {
+  /// To which they connect: it has `keys`, is started, and outlives the launcher.
+  SlaveListener& listener;
+
+  /// What to start: {"ssh", "HOST", "remsh-slave"}, for one. Added is "--master=ADDRESS --name=NAME --basedir=DIR
+  /// --key=-
+  /// --until-eof". Empty: "remsh-slave", found on the PATH.
+  std::vector<std::string> command = {};
+
+  /// Start this very program instead, whose main() begins with remsh::run_embedded_slave(argc, argv).
+  bool embedded = false;
+
+  /// The listener as slaves reach it: "tls:master.example.org:9876". Empty: its address(), which is good on this host.
+  std::string master = {};
+
+  std::chrono::milliseconds kill_after{10000};  ///< from telling a slave to end to SIGKILL for the program
+};
+
+/// Starts slaves that connect back to a listener. Each gets a new key by its standard input: it is an ordinary slave
+/// that comes again when its connection is lost, for as long as its process lives, and with that the key ends. The key
+/// is in no argument, environment, file or log. Thread-safe.
+///
+///     remsh::SlaveLauncher launcher({.listener = listener, .command = {"ssh", "worker1", "remsh-slave"},
+///                                    .master = "tls:master.example.org:9876"});
+///     auto slave = launcher.start_slave("/srv/worker1", "worker1");
+///
+/// What the program writes to standard output and error goes to the listener's log, line by line. Its standard input
+/// stays open until the launcher lets go: a slave that is told --until-eof ends with it, also where this program dies.
+class REMSH_API SlaveLauncher {
+ public:
+  explicit SlaveLauncher(LauncherOptions options);
+  SlaveLauncher(const SlaveLauncher&) = delete;
+  SlaveLauncher& operator=(const SlaveLauncher&) = delete;
+  ~SlaveLauncher();  ///< ends all slaves that it started, as kill_slave() does; not in a callback of the listener
+
+  /// Starts a slave in a directory (made where it is missing; empty: where the program begins) and gives it, once it is
+  /// set up and in the collection. The name: empty: "launched-N". When it has come and gone, and came again, it is in
+  /// the collection as another Slave.
+  ///
+  /// Throws Error: in_use where the name is, local_os_error where the program cannot be started; ConnectionLost where
+  /// it ended before, Timeout where it has not come by the deadline, Cancelled after a stop, with what it said last.
+  /// Then the program is ended, and its key.
+  std::shared_ptr<Slave> start_slave(const std::string& basedir, const std::string& name = {},
+                                     Deadline deadline = launch_limit, const std::stop_token& stop = {});
+
+  /// Ends a slave and whatever it is doing, and waits until its process is gone. Its key ends first, so that nobody can
+  /// take its place. Any Slave object of this process will do, also of a connection that is lost. False where the
+  /// process is not (any more) one of ours.
+  bool kill_slave(const std::shared_ptr<Slave>& slave);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace remsh
