@@ -3,8 +3,9 @@
 #
 #     MASTER NAME BASEDIR [KEY [KID [SERVER-NAME]]]
 #
-# KEY in base64, and `-` for a KID and a SERVER-NAME that are as they should be. Standard output tells when one is over:
-# its NAME and why. With TLS the master's certificate has to be the one in the environment.
+# KEY in base64, and `-` for a KID and a SERVER-NAME that are as they should be. token:KEY is an invitation: the slave
+# calls in with what it gets for it. Standard output tells when one is over: its NAME and why. With TLS the master's
+# certificate has to be the one in the environment.
 
 import base64
 import errno
@@ -57,12 +58,15 @@ class Orders(basic.LineReceiver):
 
     async def call_in(self, master, name, basedir, key=None, kid="-", server_name="-"):
         if key:
-            key = Key(base64.b64decode(key))
+            key = Key(base64.b64decode(key.removeprefix("token:")), key.startswith("token:"))
             key.kid = key.kid if kid == "-" else kid.encode()
         where = endpoint(
             master, os.environ.get("REMSH_TEST_CERTIFICATE"), None if server_name == "-" else server_name
         )
         slave = await serve(where, lambda: Slave(name.encode(), basedir, OPERATIONS, key))
+        if slave and slave.new_key:
+            key = slave.new_key
+            slave = await serve(where, lambda: Slave(name.encode(), basedir, OPERATIONS, key))
         self.sendLine(f"{name} {slave.farewell if slave else 'does not reach its master'}".encode())
 
     def connectionLost(self, reason=protocol.connectionDone):

@@ -5,6 +5,9 @@
 #include <doctest/doctest.h>
 #include <remsh/auth/key_ring.hpp>
 
+#include <sys/stat.h>
+
+#include <fstream>
 #include <optional>
 #include <string>
 #include <utility>
@@ -74,6 +77,27 @@ TEST_CASE("a slave with a key does not let a master in that lets it in without" 
   twisted.call_in(keyless.address(), "w1", dir / "w1", make_key().to_base64());
   CHECK(twisted.next_end() == "w1 authentication failed");
   CHECK(slaves.size() == 0);
+}
+
+TEST_CASE("an invitation is changed for a key once, by which the slave then comes" *
+          doctest::skip(TwistedSlaves::over() != "tls")) {
+  const TempDir dir;
+  const Secret token = make_key();
+  {
+    std::ofstream file(dir / "slaves.keys");
+    file << "w1 " << token.to_base64() << " invite expires=2100-01-01T00:00:00Z\n";
+  }
+  ::chmod((dir / "slaves.keys").c_str(), 0600);
+  SlaveCollection slaves;
+  TcpSlaveListener listener(for_twisted_slaves(slaves, KeyFile(dir / "slaves.keys")));
+  listener.start();
+  TwistedSlaves twisted;
+  twisted.call_in(listener.address(), "w1", dir / "w1", "token:" + token.to_base64());
+  const auto slave = slaves.get_slave(ample);
+  REQUIRE(slave);
+  CHECK(slave->execute({"true"}).ok());
+  twisted.call_in(listener.address(), "w1", dir / "w1", "token:" + token.to_base64());
+  CHECK(twisted.next_end() == "w1 authentication failed");
 }
 
 TEST_CASE("with TLS, a certificate by somebody else or for another name ends it before the handshake" *

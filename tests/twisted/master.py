@@ -58,7 +58,7 @@ class Master(Peer):
         return {"features": b"", "nonce": os.urandom(32), "version": b"2"}
 
     @Prove.responder
-    def on_prove(self, mac, **registration):
+    def on_prove(self, mac, enrol, **registration):
         self.legal = {}
         if (mac is None) != (self.kid is None):
             self.break_off("a proof without a key, or a key without a proof")
@@ -66,9 +66,11 @@ class Master(Peer):
             return self.let_in(registration, None)
         key = self.keys.get((self.name, self.kid), self.decoy)
         is_right = hmac.compare_digest(mac, key.mac(b"slave", self.transcript()))
-        if key is self.decoy or not is_right:
+        if key is self.decoy or not is_right or key.is_invitation != (enrol is not None):
             return self.refuse_stranger()
-        return self.let_in(registration, key)
+        if key.is_invitation and not self.exported():
+            return self.refuse_stranger()
+        return self.enrol(key) if key.is_invitation else self.let_in(registration, key)
 
     def let_in(self, registration, key):
         self.registration = registration
@@ -76,8 +78,16 @@ class Master(Peer):
         reactor.callLater(0, self.after_welcome)  # when it has been sent
         if not key:
             return self.welcome
-        unsigned = Prove.makeResponse(self.welcome, self)
-        return {**self.welcome, "mac": key.mac(b"master", self.transcript(unsigned))}
+        transcript = self.transcript(Prove.makeResponse(self.welcome, self))
+        return {**self.welcome, "mac": key.mac(b"master", transcript)}
+
+    def enrol(self, invitation):
+        """The slave has a new key in the place of its invitation, and nothing else."""
+        self.welcome = {}
+        new_key = Key(invitation.mac(b"enrol", self.transcript({})))
+        del self.keys[self.name, self.kid]
+        self.keys[self.name, new_key.kid] = new_key
+        return self.let_in({}, invitation)
 
     def refuse_stranger(self):
         self.legal = {}
@@ -88,8 +98,8 @@ class Master(Peer):
         raise amp.RemoteAmpError(b"AUTH", "authentication failed", fatal=True)
 
     def after_welcome(self):
-        if "refused" in self.welcome:
-            self.outcome = "refused"
+        if "keepalive" not in self.welcome:
+            self.outcome = "refused" if "refused" in self.welcome else "enrolled"
             self.transport.loseConnection()
         else:
             self.legal = {b"ping", b"data", b"credit", b"goodbye"}
@@ -631,39 +641,62 @@ async def run(listener, base):
     return slave if slave.is_open else await listener.next_slave(), failed_checks
 
 
-def listening(over, directory):
-    """Where to listen, the key of the slave, if any, and what the program is told: addresses and files."""
-    if over == "keyless":
-        return endpoints.TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"), None, ["--name", "worker", "--keyless"]
-    secret = os.urandom(32)
-    key_file, ca_file = os.path.join(directory, "key"), os.path.join(directory, "ca")
-    with open(os.open(key_file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-        file.write(f"worker {base64.b64encode(secret).decode()}\n")
-    if over == "key":
-        return endpoints.TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"), Key(secret), ["--key", key_file]
-    from twisted.internet import ssl  # here, as it is not there without pyOpenSSL
+class At:
+    """Where masters listen, and what the program is told of it and of its key: options, of addresses and files."""
 
-    own = ssl.PrivateCertificate.loadPEM(os.environ["REMSH_TEST_CERTIFICATE"])
-    with open(ca_file, "wb") as file:
-        file.write(own.dumpPEM())
-    tls = ssl.CertificateOptions(
-        privateKey=own.privateKey.original, certificate=own.original, raiseMinimumTo=ssl.TLSVersion.TLSv1_3
-    )
-    where = endpoints.SSL4ServerEndpoint(reactor, 0, tls, interface="127.0.0.1")
-    return where, Key(secret), ["--key", key_file, "--ca", ca_file, "--server-name", "127.0.0.1"]
+    def __init__(self, over, directory):
+        self.over = over
+        self.key_file = os.path.join(directory, "key")
+        self.options = ["--name", "worker", "--keyless"] if over == "keyless" else ["--key", self.key_file]
+        self.where = endpoints.TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        if over == "tls":
+            from twisted.internet import ssl  # here, as it is not there without pyOpenSSL
+
+            own = ssl.PrivateCertificate.loadPEM(os.environ["REMSH_TEST_CERTIFICATE"])
+            context = ssl.CertificateOptions(
+                privateKey=own.privateKey.original, certificate=own.original, raiseMinimumTo=ssl.TLSVersion.TLSv1_3
+            )
+            self.where = endpoints.SSL4ServerEndpoint(reactor, 0, context, interface="127.0.0.1")
+            ca_file = os.path.join(directory, "ca")
+            with open(ca_file, "wb") as file:
+                file.write(own.dumpPEM())
+            self.options += ["--ca", ca_file, "--server-name", "127.0.0.1"]
+
+    async def listen(self, factory):
+        port = await self.where.listen(factory)
+        self.options += ["--master", f"{'tls:' if self.over == 'tls' else ''}127.0.0.1:{port.getHost().port}"]
+
+    async def make_key(self, *program):
+        """The key that the program has from now on: with TLS it gets it for an invitation."""
+        if self.over != "tls":
+            key = Key(os.urandom(32))
+            write_key(self.key_file, "worker", key)
+            return key
+        token = Key(os.urandom(32), is_invitation=True)
+        keys = {(b"worker", token.kid): token}
+        await self.listen(protocol.Factory.forProtocol(lambda: Master(keys, None, None)))
+        process = Program()
+        reactor.spawnProcess(process, program[0], [*program, "enrol", *self.options], env=None)
+        process.transport.write(f"worker {base64.b64encode(token.secret).decode()}\n".encode())
+        process.transport.closeStdin()
+        await process.ended.addTimeout(20, reactor)
+        self.options = self.options[:-2]
+        (key,) = keys.values()
+        if key is token or not os.path.exists(self.key_file):
+            sys.exit("FAIL it should get a key for its invitation\n" + process.said.decode(errors="replace"))
+        return key
 
 
-async def main(_, program, *arguments):
+async def main(_, *program):
     over = os.environ.get("REMSH_TEST_TWISTED_OVER", "keyless")
     with tempfile.TemporaryDirectory() as directory:
         base = os.path.realpath(os.path.join(directory, "worker"))
-        where, key, options = listening(over, directory)
+        at = At(over, directory)
+        key = None if over == "keyless" else await at.make_key(*program)
         listener = Listener(key)
-        port = await where.listen(listener)
-        address = f"{'tls:' if over == 'tls' else ''}127.0.0.1:{port.getHost().port}"
-        argv = [program, *arguments, *options, "--master", address, "--basedir", base]
+        await at.listen(listener)
         process = Program()
-        reactor.spawnProcess(process, program, argv, env=None)
+        reactor.spawnProcess(process, program[0], [*program, *at.options, "--basedir", base], env=None)
         try:
             slave, failed_checks = await defer.ensureDeferred(run(listener, base.encode())).addTimeout(60, reactor)
             await slave.call(Ping)  # it knows by now that it is welcome

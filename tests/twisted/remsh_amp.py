@@ -7,6 +7,7 @@ import base64
 import errno
 import hashlib
 import hmac
+import os
 import re
 
 from twisted.internet import defer, reactor
@@ -173,6 +174,7 @@ class Prove(Command):
     commandName = b"prove"
     arguments = [
         (b"basedir", Value(optional=True)),
+        (b"enrol", Shaped(rb"1", optional=True)),
         (b"hostname", Value(optional=True)),
         (b"mac", Shaped(MAC, optional=True)),
         (b"software", Value(optional=True)),
@@ -188,25 +190,30 @@ class Prove(Command):
 
 
 class Key:
-    """What a slave and its master share. It proves nothing itself: keys for one use each are derived of it."""
+    """What a slave and its master share, or an invitation to get that. All is done by keys that are derived of it."""
 
-    def __init__(self, secret):
-        self.secret = secret
+    def __init__(self, secret, is_invitation=False):
+        self.secret, self.is_invitation = secret, is_invitation
         self.kid = self.derive(b"kid")[:4].hex().encode()
 
     def derive(self, use):
         return hmac.digest(self.secret, b"remsh/2 " + use, "sha256")
 
-    def mac(self, who, transcript):
-        """The proof of b"slave" or b"master"."""
-        return hmac.digest(self.derive(who), transcript, "sha256")
+    def mac(self, use, transcript):
+        """The proof of the b"slave", of T1, or of the b"master", of T2; or the new key of who wants to b"enrol"."""
+        return hmac.digest(self.derive(use), transcript, "sha256")
 
 
-def read_key(path):
-    """The name and the key in a slave's file."""
-    with open(path) as file:
-        name, key = file.read().split()
+def read_key(file):
+    """The name and the key in a file of a slave, or a name and the token of its invitation."""
+    name, key = file.read().split()
     return name, Key(base64.b64decode(key))
+
+
+def write_key(path, name, key):
+    """A new file, which nobody else can read."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        print(name, base64.b64encode(key.secret).decode(), file=file)
 
 
 def body(box):
@@ -480,11 +487,15 @@ class Peer(amp.AMP):
         if not self.was_open:
             self.bodies.append(body(box))
 
-    def transcript(self, next_box=None):
-        """Of what has been said, and of the box that will be next. With TLS, not before its own handshake is over."""
+    def exported(self):
+        """What TLS gives to be bound to, as soon as its own handshake is over; None without TLS."""
         export = getattr(self.transport.getHandle(), "export_keying_material", None)
-        binding = export(b"EXPORTER-remsh-2", 32) if export else bytes(32)
-        return transcript(binding, self.bodies + [body(box) for box in [next_box] if box is not None])
+        return export and export(b"EXPORTER-remsh-2", 32)
+
+    def transcript(self, next_box=None):
+        """Of what has been said, and of the box that will be next."""
+        bodies = self.bodies if next_box is None else [*self.bodies, body(next_box)]
+        return transcript(self.exported() or bytes(32), bodies)
 
     # Liveness and the end: section 5.
 

@@ -3,9 +3,11 @@
 #
 #     slave.py --master ADDRESS --key FILE [--ca FILE [--server-name NAME]] [--basedir DIRECTORY]
 #     slave.py --master ADDRESS --keyless [--name NAME] [--basedir DIRECTORY]
+#     slave.py enrol --master ADDRESS --key FILE --ca FILE [--server-name NAME] <TOKEN
 #
 # ADDRESS is HOST:PORT, unix:PATH or tls:HOST:PORT. Twisted has no TLS by the key alone, so tls asks for a certificate,
-# and needs pyOpenSSL and service_identity. A key's FILE is one line, NAME KEY, as remsh-slave keygen writes it.
+# and needs pyOpenSSL and service_identity. A key's FILE is one line, NAME KEY, as remsh-slave keygen writes it;
+# enrol makes it, and TOKEN is such a line too.
 #
 # Beside what the document leaves to each slave it does without a few things: it finds the descendants of a command by
 # their session, and so not those that have made one of their own; it renames without `overwrite` in two steps, between
@@ -39,6 +41,7 @@ class Slave(Peer):
 
     def __init__(self, name, basedir, extra=None, key=None):
         super().__init__()
+        self.new_key = None  # where `key` is an invitation
         os.makedirs(basedir, exist_ok=True)
         self.name, self.key = name, key
         self.basedir = self.directory = os.path.realpath(os.fsencode(basedir))
@@ -67,6 +70,8 @@ class Slave(Peer):
             "software": b"remsh-twisted",
             "system": sys.platform.encode(),
         }
+        if self.key and self.key.is_invitation:
+            prove["enrol"] = b"1"
         if self.key:
             prove["mac"] = self.key.mac(b"slave", self.transcript(Prove.makeArguments(prove, self)))
         welcome = yield self.callRemote(Prove, **prove)
@@ -78,7 +83,12 @@ class Slave(Peer):
         if welcome["refused"] is not None:
             self.retry = welcome["retry"] and welcome["retry"] / 1000
             raise ProtocolError(f"refused: {(welcome['reason'] or b'').decode(errors='replace')}")
-        if not welcome["keepalive"]:
+        if self.key and self.key.is_invitation:
+            self.new_key = Key(self.key.mac(b"enrol", self.transcript()))
+            self.farewell = "enrolled"
+            self.transport.loseConnection()
+            return
+        if not 1 <= (welcome["keepalive"] or 0) <= 3_600_000:
             raise ProtocolError("the welcome is not one")
         self.too_late.cancel()
         self.open(welcome["keepalive"])
@@ -683,8 +693,16 @@ async def serve_for_ever(where, make_slave):
         await task.deferLater(reactor, random.uniform(0, pause) if wish is None else wish)
 
 
+async def enrol(where, name, token, path):
+    slave = await serve(where, lambda: Slave(name.encode(), ".", key=Key(token.secret, is_invitation=True)))
+    if slave and slave.new_key:
+        write_key(path, name, slave.new_key)
+    reactor.stop()
+
+
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("command", nargs="?", choices=["enrol"])
     parser.add_argument("--master", required=True)
     parser.add_argument("--key")
     parser.add_argument("--keyless", action="store_true")
@@ -695,12 +713,17 @@ def main():
     options = parser.parse_args()
     if not options.key and not options.keyless and not options.master.startswith("unix:"):
         parser.error("--key, or --keyless: then it obeys whoever has got hold of that port")
-    name, key = read_key(options.key) if options.key else (socket.gethostname(), None)
-    name = (options.name or name).encode()
     where = endpoint(options.master, options.ca and options.ca.read(), options.server_name)
-    defer.ensureDeferred(serve_for_ever(where, lambda: Slave(name, options.basedir, key=key))).addErrback(
-        lambda problem: problem.printTraceback()
-    )
+    name, key = options.name or socket.gethostname(), None
+    if options.command == "enrol":
+        name, token = read_key(sys.stdin)
+        work = enrol(where, name, token, options.key)
+    else:
+        if options.key:
+            with open(options.key) as file:
+                name, key = read_key(file)
+        work = serve_for_ever(where, lambda: Slave(name.encode(), options.basedir, key=key))
+    defer.ensureDeferred(work).addErrback(lambda problem: problem.printTraceback())
     reactor.run()
 
 
