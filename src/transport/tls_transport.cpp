@@ -54,7 +54,7 @@ void skip(std::span<const std::string_view>& buffers, std::size_t& done, std::si
 
 TlsTransport::TlsTransport(std::unique_ptr<Transport> inner, std::shared_ptr<const TlsContext> context,
                            std::size_t unproven_bytes)
-    : inner_(std::move(inner)), context_(std::move(context)), unproven_bytes_(unproven_bytes) {
+    : inner_(std::move(inner)), context_(std::move(context)), unproven_bytes_(unproven_bytes), flight_(unproven_bytes) {
   if (!context_->is_server()) engine_.emplace(context_);
 }
 
@@ -66,14 +66,17 @@ Result<TlsTransport::Step> TlsTransport::step() {
   const std::lock_guard lock(mutex_);
   if (open_) return Step::done;
   std::array<char, 4096> buffer;
-  BytesView came;
   for (;;) {
+    BytesView whole = BytesView(left_).substr(0, flight_.whole());
+    if (!engine_ && !whole.empty()) engine_.emplace(context_);
     if (engine_) {
-      const TlsEngine::Status status = engine_->handshake(came);
+      const TlsEngine::Status status = engine_->handshake(whole);
+      const std::size_t taken = flight_.whole() - whole.size();
+      flight_.taken(taken);
+      left_ = left_.substr(taken);
       const bool is_written = flush();
       if (status == TlsEngine::Status::failed) return engine_->failure();
       if (!is_written) return lost(write_error_);
-      if (!came.empty()) left_ = came;
       if (!engine_->output().empty()) return Step::want_write;
       if (status == TlsEngine::Status::ok) {
         open_ = true;
@@ -98,9 +101,19 @@ Result<TlsTransport::Step> TlsTransport::step() {
       case IoResult::Status::ok: break;
     }
     unproven_ += result.bytes;
-    came = {buffer.data(), result.bytes};
-    if (!engine_) engine_.emplace(context_);
+    if (!keep({buffer.data(), result.bytes})) {
+      return Failure{Errc::protocol_error, "the other side begins a message of TLS that cannot be one", 0};
+    }
   }
+}
+
+/// Keeps what came in the handshake, in no more memory than it has bytes.
+bool TlsTransport::keep(BytesView ciphertext) {
+  Bytes all;
+  all.reserve(left_.size() + ciphertext.size());
+  all.append(left_).append(ciphertext);
+  left_ = std::move(all);
+  return flight_.look(left_);
 }
 
 Result<void> TlsTransport::handshake(Deadline deadline, const std::stop_token& stop) {

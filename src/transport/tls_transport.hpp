@@ -4,6 +4,7 @@
 #include "base/result.hpp"
 #include "transport/endpoint.hpp"
 #include "transport/tls_engine.hpp"
+#include "transport/tls_flight.hpp"
 
 #include <remsh/base/deadline.hpp>
 #include <remsh/transport/transport.hpp>
@@ -73,6 +74,7 @@ class TlsTransport final : public Transport {
   static constexpr std::size_t most_written = 64 * 1024;
 
   // All of these under the mutex.
+  bool keep(BytesView ciphertext);
   [[nodiscard]] std::size_t readable_now(std::size_t wanted) const noexcept;
   [[nodiscard]] bool has_something() const noexcept;
   IoResult decrypt(BytesView ciphertext, std::span<char> buffer);
@@ -86,8 +88,9 @@ class TlsTransport final : public Transport {
   const std::size_t unproven_bytes_;
 
   mutable std::mutex mutex_;
-  std::optional<TlsEngine> engine_;  // of a server: made when something came
-  Bytes left_;                       // ciphertext that was read, and whose plaintext found no room
+  std::optional<TlsEngine> engine_;  // of a server: made when a first message has come
+  TlsFlight flight_;                 // of the handshake
+  Bytes left_;                       // ciphertext that was read, and is not whole, or whose plaintext found no room
   std::optional<IoResult> over_;     // what reading gives from now on
   std::size_t unproven_ = 0;         // bytes read before the other side was proven
   int write_error_ = 0;

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -84,6 +85,15 @@ class EvilSlave {
     return decoder_.box().copy();
   }
 
+  /// What has come, whatever it is; nothing at the end. Not together with read_box().
+  [[nodiscard]] Bytes read_bytes() const {
+    pollfd ready{socket_, POLLIN, 0};
+    if (::poll(&ready, 1, std::chrono::milliseconds(ample).count()) != 1) throw std::runtime_error("it is silent");
+    Bytes bytes(4096, '\0');
+    bytes.resize(static_cast<std::size_t>(std::max(ssize_t{0}, ::recv(socket_, bytes.data(), bytes.size(), 0))));
+    return bytes;
+  }
+
   /// The next call of an operation that the master makes of us.
   Box read_call(BytesView command) {
     while (auto box = read_box()) {
@@ -137,17 +147,25 @@ class EvilSlave {
 /// How a master of a test differs from the usual.
 struct PreyOptions {
   SlaveFactory slave_class = {};
+  std::string address = {};          ///< empty: TCP of the loopback
+  std::optional<KeyRing> keys = {};  ///< then slaves have keys, also the honest one
+  std::optional<TlsIdentity> certificate = {};
+  bool keyless = true;
   std::chrono::milliseconds handshake_timeout = ample;
   std::size_t max_handshakes = 256;
 };
 
-/// A master over TCP with one honest slave, and beside them files that are nobody's to touch. One thread at a time.
+/// A master over TCP or TLS with one honest slave, and beside them files that are nobody's to touch. One thread at a
+/// time.
 class Prey {
  public:
   explicit Prey(PreyOptions options = {})
       : listener({.slave_collection = slaves,
                   .slave_class = std::move(options.slave_class),
-                  .keyless = true,
+                  .address = options.address,
+                  .keys = options.keys,
+                  .certificate = options.certificate,
+                  .keyless = options.keyless,
                   .handshake_timeout = options.handshake_timeout,
                   .max_handshakes = options.max_handshakes,
                   .log = [this](const LogRecord& record) { keep(record); }}) {
@@ -155,9 +173,13 @@ class Prey {
     std::filesystem::create_directory(dir / "honeypot");
     for (const char* name : {"key", "list"}) dir.write(std::string("honeypot/") + name, "nobody reads this");
     before_ = honeypot_content();
-    honest_ =
-        std::make_unique<SlaveThread>(SlaveOptions{.name = "honest", .basedir = dir / "honest", .keyless = true},
-                                      [this](SlaveServer& server) { return server.run_once(listener.address()); });
+    SlaveOptions honest_options{.name = "honest", .basedir = dir / "honest", .keyless = !options.keys};
+    if (options.keys) {
+      honest_options.key = make_key();
+      honest_key_ = options.keys->register_slave("honest", *honest_options.key);
+    }
+    honest_ = std::make_unique<SlaveThread>(
+        std::move(honest_options), [this](SlaveServer& server) { return server.run_once(listener.address()); });
     honest = find("honest");
   }
   ~Prey() { listener.stop(); }
@@ -219,6 +241,7 @@ class Prey {
   std::map<std::string, LogRecord> ends_;
   std::string text_;
   std::map<std::string, std::string> before_;
+  KeyRegistration honest_key_;
 
  public:
   TcpSlaveListener listener;
