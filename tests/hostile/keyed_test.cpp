@@ -318,7 +318,7 @@ TEST_CASE("G13: nobody between the two can make them agree on less") {
   Fortress fortress(Door::tcp);
   using Change = std::function<void(Box&)>;
   struct Way {
-    const char* words;
+    std::string words;
     Change from_slave;
     Change from_master;
     bool is_seen_by_slave_alone = false;
@@ -507,7 +507,7 @@ TEST_CASE("what is wrong with a key cannot be told from the answers") {
   at_each_door([](Fortress& fortress) {
     const Secret nobodys = make_key();
     struct Way {
-      const char* words;
+      std::string words;
       std::string name;
       Secret key;
       std::string kid = {};

@@ -1,6 +1,7 @@
 // Prey and EvilSlave: a master among others' work, and a peer that says whatever it likes.
 #pragma once
 
+#include "hostile/honeypot.hpp"
 #include "support/slaves.hpp"
 
 #include <doctest/doctest.h>
@@ -11,14 +12,12 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -170,9 +169,6 @@ class Prey {
                   .max_handshakes = options.max_handshakes,
                   .log = [this](const LogRecord& record) { keep(record); }}) {
     listener.start();
-    std::filesystem::create_directory(dir / "honeypot");
-    for (const char* name : {"key", "list"}) dir.write(std::string("honeypot/") + name, "nobody reads this");
-    before_ = honeypot_content();
     SlaveOptions honest_options{.name = "honest", .basedir = dir / "honest", .keyless = !options.keys};
     if (options.keys) {
       honest_options.key = make_key();
@@ -192,13 +188,13 @@ class Prey {
   }
 
   /// The same slave as ever does its work, and no file was touched.
-  [[nodiscard]] bool is_unharmed() { return is_at_work() && honeypot_content() == before_; }
+  [[nodiscard]] bool is_unharmed() { return is_at_work() && honeypot_.is_untouched(); }
   [[nodiscard]] bool is_at_work() {
     return honest->call("echo", {{"word", "still here"}}).get("word") == "still here" &&
            slaves.find("honest") == honest;
   }
 
-  [[nodiscard]] std::string honeypot(const std::string& name) const { return dir / ("honeypot/" + name); }
+  [[nodiscard]] std::string honeypot(const std::string& name) const { return honeypot_.path(name); }
   [[nodiscard]] std::uint16_t port() const { return listener.port(); }
 
   /// Waits until it was logged that a slave is gone. True: for a breach of the protocol.
@@ -217,6 +213,8 @@ class Prey {
   SlaveCollection slaves;
 
  private:
+  const Honeypot honeypot_{dir};
+
   void keep(const LogRecord& record) {
     const std::lock_guard lock(mutex_);
     text_ += record.peer + ": " + record.message + "\n";
@@ -224,23 +222,10 @@ class Prey {
     changed_.notify_all();
   }
 
-  [[nodiscard]] std::map<std::string, std::string> honeypot_content() const {
-    std::map<std::string, std::string> content;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(dir / "honeypot")) {
-      struct stat what {};
-      ::lstat(entry.path().c_str(), &what);
-      const std::string name = entry.path().filename();
-      content[name] = std::to_string(what.st_ino) + " " + std::to_string(what.st_mode) + " " +
-                      std::to_string(what.st_mtim.tv_nsec) + " " + dir.read("honeypot/" + name);
-    }
-    return content;
-  }
-
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, LogRecord> ends_;
   std::string text_;
-  std::map<std::string, std::string> before_;
   KeyRegistration honest_key_;
 
  public:

@@ -12,6 +12,7 @@
 #include <remsh/connection/box_codec.hpp>
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <atomic>
@@ -41,7 +42,9 @@ inline Bytes random_nonce() {
 /// Bytes on any transport. One thread at a time.
 class Wire {
  public:
-  explicit Wire(std::unique_ptr<Transport> transport) : transport_(std::move(transport)) {}
+  /// `socket`: what is below, for end_input().
+  explicit Wire(std::unique_ptr<Transport> transport, int socket = -1)
+      : transport_(std::move(transport)), socket_(socket) {}
 
   /// False where the connection is gone.
   bool send(BytesView bytes) {
@@ -77,6 +80,9 @@ class Wire {
     return std::exchange(came_, {});
   }
 
+  /// Says that nothing more comes.
+  void end_input() const { ::shutdown(socket_, SHUT_WR); }
+
   [[nodiscard]] Bytes binding() const { return transport_->channel_binding(); }
   void hang_up() { transport_.reset(); }
 
@@ -96,6 +102,7 @@ class Wire {
   }
 
   std::unique_ptr<Transport> transport_;
+  int socket_ = -1;
   Bytes came_;
 };
 
