@@ -173,4 +173,40 @@ TEST_CASE("G10: so do those that have got through TLS without a key") {
 }
 #endif
 
+TEST_CASE("G15: thousands of peers that stop in the middle do not keep an honest slave out") {
+  const auto wanted = static_cast<std::size_t>(std::stoul(setting("REMSH_HOSTILE_PEERS", "2000")));
+  constexpr std::size_t others = 1000;  // descriptors for all else
+  const std::size_t count = make_room(wanted + others) - others;
+  TlsPrey tls;
+  Prey plain;
+  const Bytes greeting = client_hello(TlsContext::client("w1:" + auth::kid(tls.key), auth::derive(tls.key, "tls")));
+  for (Prey* const prey : {&plain, &tls.prey}) {
+    const bool is_tls = prey != &plain;
+    CAPTURE(is_tls);
+    const Bytes hello = is_tls ? greeting : encode(EvilSlave::hello("evil"));
+    std::list<EvilSlave> evils;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::string from =
+          "127." + std::to_string(i % 8) + "." + std::to_string(i / 8 % 250) + "." + std::to_string(1 + i / 2000);
+      const std::array<Bytes, 4> said{"", hello, hello.substr(0, 1), hello.substr(0, hello.size() - 1)};
+      evils.emplace_back(prey->port(), from).send(said[i % said.size()]);
+    }
+    const auto before = std::chrono::steady_clock::now();
+    const SlaveThread second({.name = "w1",
+                              .basedir = prey->dir / "w1",
+                              .key = is_tls ? std::optional(tls.key) : std::nullopt,
+                              .keyless = !is_tls,
+                              .back_off_min = 1ms,
+                              .back_off_max = 50ms},
+                             [prey](SlaveServer& server) { return server.run(prey->listener.address()); });
+    const auto slave = prey->find("w1");
+    const auto took = std::chrono::steady_clock::now() - before;
+    MESSAGE("beside ", count,
+            " peers an honest slave took ms: ", std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
+    CHECK(took < (wanted > 2000 ? 2s : 20s));  // it needs milliseconds; the latter is for busy machines
+    CHECK(slave->call("echo", {{"word", "here"}}).get("word") == "here");
+    CHECK(prey->is_unharmed());
+  }
+}
+
 }  // namespace remsh::test

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -27,6 +29,21 @@
 #include <utility>
 
 namespace remsh::test {
+
+/// How many descriptors this process has open.
+inline std::size_t open_descriptors() {
+  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
+}
+
+/// Room for so many descriptors more, or how many there are.
+inline std::size_t make_room(std::size_t wanted) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const std::size_t used = open_descriptors() + 50;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, std::max<rlim_t>(limit.rlim_cur, used + wanted));
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  return std::min(wanted, static_cast<std::size_t>(limit.rlim_cur) - used);
+}
 
 /// Bytes on a socket. One thread at a time.
 class EvilSlave {
