@@ -37,8 +37,9 @@ int run(const Options& options) {
   const Scratch scratch(options.bytes * 3);
   LimitPeer tcp_limit(LimitPeer::Kind::tcp);  // before the library starts a thread
   LimitPeer unix_limit(LimitPeer::Kind::unix_socket);
+  LimitPeer tls_limit(LimitPeer::Kind::tls);
   Slaves slaves(scratch.path());
-  const Bench bench{options, scratch.path(), tcp_limit, unix_limit, slaves};
+  const Bench bench{options, scratch.path(), tcp_limit, unix_limit, tls_limit, slaves};
 
   std::vector<std::unique_ptr<Work>> works;
   if (options.works.contains("W1")) works.push_back(make_round_trips(bench));

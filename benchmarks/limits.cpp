@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,56 +41,16 @@ namespace {
 constexpr std::size_t file_buffer = 256 * 1024;
 constexpr std::size_t pipe_buffer = 64 * 1024;
 
-void write_all(int fd, const char* data, std::size_t size) {
-  while (size > 0) {
-    const ssize_t written = ::write(fd, data, size);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail("write");
-    data += written;
-    size -= static_cast<std::size_t>(written);
-  }
-}
-
-std::size_t read_some(int fd, char* data, std::size_t size) {
-  for (;;) {
-    const ssize_t got = ::read(fd, data, size);
-    if (got >= 0) return static_cast<std::size_t>(got);
-    if (errno != EINTR) fail("read");
-  }
-}
-
-/// False where the stream ends first.
-bool read_all(int fd, char* data, std::size_t size) {
-  while (size > 0) {
-    const std::size_t got = read_some(fd, data, size);
-    if (got == 0) return false;
-    data += got;
-    size -= got;
-  }
-  return true;
-}
-
-/// Everything, to the end of `from`; gives how many bytes.
-std::uint64_t pump(int from, int to, std::size_t buffer_size) {
-  std::vector<char> buffer(buffer_size);
-  std::uint64_t total = 0;
-  while (const std::size_t got = read_some(from, buffer.data(), buffer.size())) {
-    write_all(to, buffer.data(), got);
-    total += got;
-  }
-  return total;
-}
-
-UniqueFd open_source(const char* path) {
+BareLine open_source(const char* path) {
   UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC));
   if (!file) fail(path);
-  return file;
+  return BareLine(std::move(file));
 }
 
-UniqueFd open_destination(const char* path) {
+BareLine open_destination(const char* path) {
   UniqueFd file(::open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!file) fail(path);
-  return file;
+  return BareLine(std::move(file));
 }
 
 void set_no_delay(int socket) {
@@ -136,12 +95,12 @@ void reap(pid_t pid) {
 
 // What the child does.
 
-void answer_requests(int socket, std::size_t request_size, std::size_t answer_size, void (*act)()) {
+void answer_requests(BareLine& line, std::size_t request_size, std::size_t answer_size, void (*act)()) {
   std::vector<char> request(request_size);
   const std::vector<char> answer(answer_size, 'a');
-  while (read_all(socket, request.data(), request.size())) {
+  while (line.read_all(request.data(), request.size())) {
     if (act != nullptr) act();
-    write_all(socket, answer.data(), answer.size());
+    line.write_all(answer.data(), answer.size());
   }
 }
 
@@ -156,7 +115,7 @@ void run_true() {
   for (int open = 2; open > 0;) {
     if (::poll(ends, 2, -1) < 0 && errno != EINTR) fail("poll");
     for (pollfd& end : ends) {
-      if (end.fd < 0 || end.revents == 0 || read_some(end.fd, buffer, sizeof buffer) > 0) continue;
+      if (end.fd < 0 || end.revents == 0 || ::read(end.fd, buffer, sizeof buffer) > 0) continue;
       end.fd = -1;
       --open;
     }
@@ -164,19 +123,38 @@ void run_true() {
   reap(pid);
 }
 
-void relay_head(int socket, std::uint64_t bytes) {
+void relay_head(BareLine& line, std::uint64_t bytes) {
   Pipe out = make_pipe();
   const pid_t pid = spawn({"head", "-c", std::to_string(bytes).c_str(), "/dev/zero"}, out.in.get(), -1);
   out.in.reset();
-  pump(out.out.get(), socket, pipe_buffer);
+  BareLine output(std::move(out.out));
+  pump(output, line, pipe_buffer);
   reap(pid);
 }
 
 }  // namespace
 
-LimitPeer::LimitPeer(Kind kind) {
-  const int family = kind == Kind::tcp ? AF_INET : AF_UNIX;
-  if (kind == Kind::tcp) {
+void LimitPeer::do_as_told(BareLine& line, const Order& order) {
+  switch (order.work) {
+    case Order::Work::ping_pong: return answer_requests(line, order.request, order.answer, nullptr);
+    case Order::Work::spawn: return answer_requests(line, order.request, order.answer, run_true);
+    case Order::Work::receive: {
+      BareLine file = open_destination(order.path);
+      pump(line, file, file_buffer);
+      return line.write_all("k", 1);
+    }
+    case Order::Work::supply: {
+      BareLine file = open_source(order.path);
+      pump(file, line, file_buffer);
+      return line.end();
+    }
+    case Order::Work::relay: relay_head(line, order.bytes); return line.end();
+  }
+}
+
+LimitPeer::LimitPeer(Kind kind) : kind_(kind) {
+  const int family = kind == Kind::unix_socket ? AF_UNIX : AF_INET;
+  if (family == AF_INET) {
     auto& address = reinterpret_cast<sockaddr_in&>(address_);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address_size_ = sizeof address;
@@ -200,21 +178,14 @@ LimitPeer::LimitPeer(Kind kind) {
   if (::getppid() != parent) ::_exit(1);
   try {
     for (;;) {
-      const UniqueFd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      UniqueFd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (!socket) fail("accept");
-      if (kind == Kind::tcp) set_no_delay(socket.get());
+      if (family == AF_INET) set_no_delay(socket.get());
+      BareLine line = kind == Kind::tls ? BareLine::with_tls(std::move(socket), BareLine::Side::server)
+                                        : BareLine(std::move(socket));
       Order order;
-      if (!read_all(socket.get(), reinterpret_cast<char*>(&order), sizeof order)) continue;
-      switch (order.work) {
-        case Order::Work::ping_pong: answer_requests(socket.get(), order.request, order.answer, nullptr); break;
-        case Order::Work::spawn: answer_requests(socket.get(), order.request, order.answer, run_true); break;
-        case Order::Work::receive:
-          pump(socket.get(), open_destination(order.path).get(), file_buffer);
-          write_all(socket.get(), "k", 1);
-          break;
-        case Order::Work::supply: pump(open_source(order.path).get(), socket.get(), file_buffer); break;
-        case Order::Work::relay: relay_head(socket.get(), order.bytes); break;
-      }
+      if (!line.read_all(reinterpret_cast<char*>(&order), sizeof order)) continue;
+      do_as_told(line, order);
     }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench: the other side of a limit: %s\n", error.what());
@@ -227,23 +198,30 @@ LimitPeer::~LimitPeer() {
   reap(pid_);
 }
 
-UniqueFd LimitPeer::give(const Order& order) const {
+BareLine LimitPeer::connect() const {
   UniqueFd socket(::socket(address_.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address_), address_size_) != 0) {
     fail("connect");
   }
   if (address_.ss_family == AF_INET) set_no_delay(socket.get());
-  write_all(socket.get(), reinterpret_cast<const char*>(&order), sizeof order);
-  return socket;
+  if (kind_ == Kind::tls) return BareLine::with_tls(std::move(socket), BareLine::Side::client);
+  return BareLine(std::move(socket));
 }
 
-LimitPeer::PingPong::PingPong(UniqueFd fd, Bytes request, std::size_t answer)
-    : fd_(std::move(fd)), request_(std::move(request)), answer_(answer, '\0') {}
+BareLine LimitPeer::give(const Order& order) const {
+  BareLine line = connect();
+  line.write_all(reinterpret_cast<const char*>(&order), sizeof order);
+  return line;
+}
+
+LimitPeer::PingPong::PingPong(BareLine line, Bytes request, std::size_t answer)
+    : line_(std::move(line)), request_(std::move(request)), answer_(answer, '\0') {}
 
 void LimitPeer::PingPong::once() {
-  write_all(fd_.get(), request_.data(), request_.size());
-  if (!read_all(fd_.get(), answer_.data(), answer_.size()))
+  line_.write_all(request_.data(), request_.size());
+  if (!line_.read_all(answer_.data(), answer_.size())) {
     throw std::runtime_error("the other side of a limit is gone");
+  }
 }
 
 LimitPeer::PingPong LimitPeer::start_ping_pong(const Bytes& request, std::size_t answer) {
@@ -264,28 +242,34 @@ void put(char (&into)[size], const std::string& path) {
 
 }  // namespace
 
-void LimitPeer::send(const std::string& from, const std::string& to) {
+LimitPeer::Transfer::Transfer(BareLine line) : line_(std::move(line)) {}
+
+LimitPeer::Transfer LimitPeer::start_transfer() { return Transfer(connect()); }
+
+void LimitPeer::Transfer::send(const std::string& from, const std::string& to) {
   Order order{.work = Order::Work::receive};
   put(order.path, to);
-  const UniqueFd socket = give(order);
-  pump(open_source(from.c_str()).get(), socket.get(), file_buffer);
-  ::shutdown(socket.get(), SHUT_WR);
+  line_.write_all(reinterpret_cast<const char*>(&order), sizeof order);
+  BareLine file = open_source(from.c_str());
+  pump(file, line_, file_buffer);
+  line_.end();
   char done = 0;
-  if (!read_all(socket.get(), &done, 1)) throw std::runtime_error("the other side of a limit is gone");
+  if (!line_.read_all(&done, 1)) throw std::runtime_error("the other side of a limit is gone");
 }
 
-void LimitPeer::fetch(const std::string& from, const std::string& to) {
+void LimitPeer::Transfer::fetch(const std::string& from, const std::string& to) {
   Order order{.work = Order::Work::supply};
   put(order.path, from);
-  const UniqueFd socket = give(order);
-  pump(socket.get(), open_destination(to.c_str()).get(), file_buffer);
+  line_.write_all(reinterpret_cast<const char*>(&order), sizeof order);
+  BareLine file = open_destination(to.c_str());
+  pump(line_, file, file_buffer);
 }
 
 std::uint64_t LimitPeer::relay(std::uint64_t bytes) {
-  const UniqueFd socket = give({.work = Order::Work::relay, .bytes = bytes});
+  BareLine line = give({.work = Order::Work::relay, .bytes = bytes});
   std::vector<char> buffer(file_buffer);
   std::uint64_t total = 0;
-  while (const std::size_t got = read_some(socket.get(), buffer.data(), buffer.size())) total += got;
+  while (const std::size_t got = line.read_some(buffer.data(), buffer.size())) total += got;
   return total;
 }
 

@@ -1,7 +1,7 @@
 // LimitPeer: the bare limits, the same works done with nothing but system calls.
 #pragma once
 
-#include "os/unique_fd.hpp"
+#include "bare_line.hpp"
 
 #include <remsh/base/bytes.hpp>
 
@@ -22,7 +22,7 @@ namespace remsh::bench {
 ///     ping_pong.once();
 class LimitPeer {
  public:
-  enum class Kind : std::uint8_t { tcp, unix_socket };
+  enum class Kind : std::uint8_t { tcp, unix_socket, tls };
 
   explicit LimitPeer(Kind kind);
   LimitPeer(const LimitPeer&) = delete;
@@ -38,8 +38,8 @@ class LimitPeer {
 
    private:
     friend class LimitPeer;
-    PingPong(UniqueFd fd, Bytes request, std::size_t answer);
-    UniqueFd fd_;
+    PingPong(BareLine line, Bytes request, std::size_t answer);
+    BareLine line_;
     Bytes request_;
     Bytes answer_;
   };
@@ -49,19 +49,32 @@ class LimitPeer {
   /// reads them to their ends and waits.
   PingPong start_spawner(const Bytes& request, std::size_t answer);
 
-  /// A file to the child, which writes it; from the order to its word that it is done.
-  void send(const std::string& from, const std::string& to);
+  /// A file that is moved over a connection of its own, which is there already; from the order to the last byte.
+  class Transfer {
+   public:
+    /// A file to the child, which writes it, to its word that it is done.
+    void send(const std::string& from, const std::string& to);
 
-  /// A file of the child to one of ours.
-  void fetch(const std::string& from, const std::string& to);
+    /// A file of the child to one of ours.
+    void fetch(const std::string& from, const std::string& to);
+
+   private:
+    friend class LimitPeer;
+    explicit Transfer(BareLine line);
+    BareLine line_;
+  };
+  Transfer start_transfer();
 
   /// The child starts `head -c BYTES /dev/zero` and relays its output; gives how many bytes came.
   std::uint64_t relay(std::uint64_t bytes);
 
  private:
   struct Order;
-  UniqueFd give(const Order& order) const;
+  static void do_as_told(BareLine& line, const Order& order);  // in the child
+  [[nodiscard]] BareLine connect() const;
+  [[nodiscard]] BareLine give(const Order& order) const;
 
+  Kind kind_;
   sockaddr_storage address_{};
   socklen_t address_size_ = 0;
   pid_t pid_ = -1;

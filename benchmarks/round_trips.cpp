@@ -64,16 +64,17 @@ class RoundTrips final : public Work {
   explicit RoundTrips(const Bench& bench)
       : bench_(bench),
         tcp_{"tcp", bench.tcp_limit, bench.slaves.start_tcp("trips-tcp"), 1.25, 1.5},
-        unix_{"unix", bench.unix_limit, bench.slaves.start_unix("trips-unix"), 1.3, {}} {}
+        unix_{"unix", bench.unix_limit, bench.slaves.start_unix("trips-unix"), 1.3, {}},
+        tls_{"tls", bench.tls_limit, bench.slaves.start_tls("trips-tls"), 1.2, {}} {}
 
   void run_round(std::size_t round, Report& report) override {
-    for (Socket* socket : {&tcp_, &unix_}) {
+    for (Socket* socket : {&tcp_, &unix_, &tls_}) {
       for (const Placement& placement : placements_) run(*socket, placement, round, report);
     }
     place(::getpid(), placements_.back().caller);
   }
 
-  [[nodiscard]] std::size_t lines() const override { return 2 * 3 * placements_.size(); }
+  [[nodiscard]] std::size_t lines() const override { return 3 * 3 * placements_.size(); }
 
  private:
   struct Socket {
@@ -114,6 +115,7 @@ class RoundTrips final : public Work {
   const std::size_t answer_ = answer_bytes().size();
   Socket tcp_;
   Socket unix_;
+  Socket tls_;
 };
 
 }  // namespace

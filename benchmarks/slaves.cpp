@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <string_view>
 
@@ -33,9 +35,11 @@ std::optional<int> run_as_slave(int argc, char** argv) {
 Slaves::Slaves(const std::string& directory)
     : directory_(directory),
       tcp_({.slave_collection = collection_, .keyless = true}),
-      unix_({.slave_collection = collection_, .path = directory + "/socket"}) {
+      unix_({.slave_collection = collection_, .path = directory + "/socket"}),
+      tls_({.slave_collection = collection_, .address = "tls:127.0.0.1:0", .keys = keys_}) {
   tcp_.start();
   unix_.start();
+  tls_.start();
 }
 
 Slaves::~Slaves() {
@@ -47,17 +51,28 @@ Slaves::~Slaves() {
 }
 
 Slaves::Started Slaves::start_tcp(const std::string& name, std::size_t ballast) {
-  return start(tcp_.address(), name, ballast);
+  return start(tcp_.address(), name, "--keyless", ballast);
 }
 
-Slaves::Started Slaves::start_unix(const std::string& name) { return start(unix_.address(), name, 0); }
+Slaves::Started Slaves::start_unix(const std::string& name) { return start(unix_.address(), name, "--keyless", 0); }
 
-Slaves::Started Slaves::start(const std::string& address, const std::string& name, std::size_t ballast) {
+Slaves::Started Slaves::start_tls(const std::string& name) {
+  const Secret key = make_key();
+  registered_.push_back(keys_.register_slave(name, key));
+  const std::string path = directory_ + "/" + name + ".key";
+  std::ofstream file(path);
+  std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  if (!(file << name << ' ' << key.to_base64() << std::endl)) throw std::runtime_error("cannot write " + path);
+  return start(tls_.address(), name, "--key=" + path, 0);
+}
+
+Slaves::Started Slaves::start(const std::string& address, const std::string& name, const std::string& proof,
+                              std::size_t ballast) {
   const std::string bytes = std::to_string(ballast);
   const std::string basedir = directory_ + "/" + name;
   std::vector<char*> argv;
   for (const char* arg : {"bench", slave_mark, bytes.c_str(), "--master", address.c_str(), "--once", "--quiet",
-                          "--keyless", "--name", name.c_str(), "--basedir", basedir.c_str()}) {
+                          proof.c_str(), "--name", name.c_str(), "--basedir", basedir.c_str()}) {
     argv.push_back(const_cast<char*>(arg));
   }
   argv.push_back(nullptr);

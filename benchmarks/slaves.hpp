@@ -16,7 +16,7 @@ namespace remsh::bench {
 /// First thing in main(): where this process was started to be a slave it is one, and the exit code is given.
 std::optional<int> run_as_slave(int argc, char** argv);
 
-/// A master and the slaves that it started, over TCP and over a unix socket. One thread at a time.
+/// A master and the slaves that it started, over TCP, a unix socket, and TLS by a key each. One thread at a time.
 class Slaves {
  public:
   /// The socket and the slaves' directories are made in `directory`.
@@ -31,15 +31,19 @@ class Slaves {
   };
   Started start_tcp(const std::string& name, std::size_t ballast = 0);  ///< with so many bytes resident
   Started start_unix(const std::string& name);
+  Started start_tls(const std::string& name);
 
  private:
-  Started start(const std::string& address, const std::string& name, std::size_t ballast);
+  Started start(const std::string& address, const std::string& name, const std::string& proof, std::size_t ballast);
 
   std::string directory_;
   std::vector<pid_t> pids_;
   SlaveCollection collection_;
+  KeyRing keys_;
+  std::vector<KeyRegistration> registered_;
   TcpSlaveListener tcp_;
   UnixSlaveListener unix_;
+  TcpSlaveListener tls_;
 };
 
 }  // namespace remsh::bench

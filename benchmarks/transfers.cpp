@@ -20,7 +20,8 @@ class Transfers final : public Work {
       : bench_(bench),
         from_(bench.scratch + "/from"),
         to_(bench.scratch + "/to"),
-        ours_(bench.slaves.start_tcp("transfers")) {
+        tcp_{"", bench.tcp_limit, bench.slaves.start_tcp("transfers")},
+        tls_{" under TLS", bench.tls_limit, bench.slaves.start_tls("transfers-tls")} {
     const std::string piece(1 << 20, 'x');
     std::ofstream file(from_, std::ios::binary);
     for (std::uint64_t written = 0; written < bench.options.bytes; written += piece.size()) file << piece;
@@ -28,19 +29,36 @@ class Transfers final : public Work {
   }
 
   void run_round(std::size_t round, Report& report) override {
-    const auto sent = in_turns(
-        round, [&] { return once(limit_.pid(), [&] { limit_.send(from_, to_); }); },
-        [&] { return once(ours_.pid, [&] { ours_.slave->send(from_, to_); }); });
-    add("W3 send", sent, report);
-    const auto fetched = in_turns(
-        round, [&] { return once(limit_.pid(), [&] { limit_.fetch(from_, to_); }); },
-        [&] { return once(ours_.pid, [&] { ours_.slave->fetch(from_, to_); }); });
-    add("W3 fetch", fetched, report);
+    for (Road* road : {&tcp_, &tls_}) run(*road, round, report);
   }
 
-  [[nodiscard]] std::size_t lines() const override { return 4; }
+  [[nodiscard]] std::size_t lines() const override { return 2 * 4; }
 
  private:
+  struct Road {
+    std::string name;
+    LimitPeer& limit;
+    Slaves::Started ours;
+  };
+
+  void run(Road& road, std::size_t round, Report& report) {
+    const auto limit = [&](auto move) {
+      auto transfer = road.limit.start_transfer();  // connections of ours are there already, too
+      return once(road.limit.pid(), [&] { move(transfer); });
+    };
+    const auto ours = [&](auto move) { return once(road.ours.pid, [&] { move(*road.ours.slave); }); };
+    const auto send = [&](auto& peer) { peer.send(from_, to_); };
+    const auto fetch = [&](auto& peer) { peer.fetch(from_, to_); };
+    add("W3 send" + road.name,
+        in_turns(
+            round, [&] { return limit(send); }, [&] { return ours(send); }),
+        report);
+    add("W3 fetch" + road.name,
+        in_turns(
+            round, [&] { return limit(fetch); }, [&] { return ours(fetch); }),
+        report);
+  }
+
   template <class Move>
   Throughput once(pid_t peer, Move move) {
     std::filesystem::remove(to_);
@@ -56,10 +74,10 @@ class Transfers final : public Work {
   }
 
   const Bench& bench_;
-  LimitPeer& limit_ = bench_.tcp_limit;
   const std::string from_;
   const std::string to_;
-  Slaves::Started ours_;
+  Road tcp_;
+  Road tls_;
 };
 
 }  // namespace

@@ -31,6 +31,7 @@ struct Bench {
   const std::string& scratch;
   LimitPeer& tcp_limit;
   LimitPeer& unix_limit;
+  LimitPeer& tls_limit;
   Slaves& slaves;
 };
 

@@ -141,7 +141,7 @@ Bytes hash_with(const Sha256& transcript, BytesView body) {
   return longer.digest();
 }
 
-bool is_binding(BytesView bytes) { return bytes.empty() || bytes.size() == binding_size; }
+[[maybe_unused]] bool is_binding(BytesView bytes) { return bytes.empty() || bytes.size() == binding_size; }  // asserted
 
 Bytes failure_box(BytesView tag) {
   return encode(Box{{"_error", tag}, {"_error_code", failure_code}, {"_error_description", failure_description}});
