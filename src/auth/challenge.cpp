@@ -2,6 +2,7 @@
 #include "auth/handshake.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
+#include "connection/raw_connection.hpp"
 #include "os/random.hpp"
 
 #include <remsh/auth/challenge.hpp>
@@ -52,27 +53,21 @@ std::shared_ptr<const auth::MasterKeys> one_key(std::string_view name, const Sec
       auth::MasterKeys{.decoy = new_decoy(), .find = find, .has_any = [](BytesView) { return true; }});
 }
 
-/// Sends what a handshake has made.
-void send(Connection& connection, BytesView bytes, Deadline deadline) {
-  BoxDecoder decoder;
-  decoder.feed(bytes);
-  if (decoder.next()) connection.send_box(decoder.box().copy(), deadline);
-}
-
-/// Goes one step on with the next box.
+/// Goes one step on with what comes next.
 template <class Handshake>
-typename Handshake::Step next_step(Connection& connection, Handshake& handshake, const char* operation,
+typename Handshake::Step next_step(RawConnection& line, Handshake& handshake, const char* operation,
                                    Deadline deadline) {
-  const auto box = connection.read_box(deadline);
-  if (!box) throw_failure(handshake.at_end(), "", operation);
-  return handshake.feed(encode(*box));
+  const BytesView bytes = line.read(deadline);
+  if (bytes.empty()) throw_failure(handshake.at_end(), "", operation);
+  return handshake.feed(bytes);
 }
 
 /// Runs one side, and closes the connection where it fails.
 template <class Side>
 void prove(Connection& connection, const char* operation, const Side& side) {
   try {
-    if (std::optional<Failure> failure = side()) {
+    RawConnection line(connection, operation);
+    if (std::optional<Failure> failure = side(line)) {
       failure->message += "; closed the connection to " + connection.description();
       throw_failure(*failure, "", operation);
     }
@@ -90,20 +85,20 @@ void deliver_challenge(Connection& connection, std::string_view name, const Secr
                              .keyless_allowed = false,
                              .keys = one_key(name, secret),
                              .binding = checked_binding(connection, name, operation)});
-  prove(connection, operation, [&]() -> std::optional<Failure> {
+  prove(connection, operation, [&](RawConnection& line) -> std::optional<Failure> {
     for (;;) {
       using Action = MasterHandshake::Step::Action;
-      MasterHandshake::Step step = next_step(connection, handshake, operation, deadline);
+      MasterHandshake::Step step = next_step(line, handshake, operation, deadline);
       switch (step.action) {
         case Action::read: break;
-        case Action::send: send(connection, step.bytes, deadline); break;
+        case Action::send: line.write(step.bytes, deadline); break;
         case Action::registered:
-          send(connection, handshake.open(auth::max_keepalive), deadline);  // nobody pings here
+          line.write(handshake.open(auth::max_keepalive), deadline);  // nobody pings here
           return std::nullopt;
         case Action::fail:
           std::this_thread::sleep_for(auth::failure_delay);
           try {
-            send(connection, step.bytes, no_wait);
+            line.write(step.bytes, no_wait);
           } catch (const Error&) {  // it has left
           }
           return std::move(step.failure);
@@ -119,15 +114,15 @@ void answer_challenge(Connection& connection, std::string_view name, const Secre
                             .nonce = new_nonce(),
                             .key = secret,
                             .binding = checked_binding(connection, name, operation)});
-  prove(connection, operation, [&]() -> std::optional<Failure> {
-    send(connection, handshake.start(), deadline);
+  prove(connection, operation, [&](RawConnection& line) -> std::optional<Failure> {
+    line.write(handshake.start(), deadline);
     for (;;) {
       using Action = SlaveHandshake::Step::Action;
-      SlaveHandshake::Step step = next_step(connection, handshake, operation, deadline);
+      SlaveHandshake::Step step = next_step(line, handshake, operation, deadline);
       switch (step.action) {
         case Action::read: break;
-        case Action::send: send(connection, step.bytes, deadline); break;
-        case Action::open: return std::nullopt;
+        case Action::send: line.write(step.bytes, deadline); break;
+        case Action::open: line.give_back(step.bytes); return std::nullopt;
         case Action::enrolled:
         case Action::refused:
         case Action::failed: return std::move(step.failure);

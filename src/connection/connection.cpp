@@ -1,4 +1,6 @@
 // Connection: boxes over a Transport.
+#include "connection/raw_connection.hpp"
+
 #include <remsh/connection/connection.hpp>
 
 #include <algorithm>
@@ -53,10 +55,50 @@ struct Connection::Impl {
     }
   }
 
+  void write(BytesView rest, const char* operation, Deadline deadline) {
+    while (!rest.empty()) {
+      const IoResult result = transport->write_some({&rest, 1});
+      if (result.status == IoResult::Status::ok) {
+        rest.remove_prefix(result.bytes);
+        continue;
+      }
+      if (result.status != IoResult::Status::would_block) {
+        transport->shutdown();  // a part of the box may have been sent
+        throw lost(operation, result.error);
+      }
+      const Duration left = time_left(deadline);
+      if (left == Duration::zero()) {
+        transport->shutdown();
+        throw Timeout(Errc::timeout, "", operation, "the other side does not read; closed" + who());
+      }
+      transport->wait(Ready::write, left);
+    }
+  }
+
+  /// What came next, in the buffer; empty at the end.
+  BytesView read(const char* operation, Deadline deadline) {
+    for (;;) {
+      const IoResult result = transport->read_some(buffer, time_left(deadline));
+      switch (result.status) {
+        case IoResult::Status::ok: return {buffer.data(), result.bytes};
+        case IoResult::Status::would_block:
+          if (!deadline.has_passed()) break;
+          throw Timeout(Errc::timeout, "", operation, "nothing in time on" + who());
+        case IoResult::Status::end: return {};
+        case IoResult::Status::failed: throw lost(operation, result.error);
+      }
+    }
+  }
+
+  [[nodiscard]] ConnectionLost lost(const char* operation, int error) const {
+    return {Errc::connection_lost, "", operation, "lost" + who() + ": " + os_error(error).message(), os_error(error)};
+  }
+
   const std::unique_ptr<Transport> transport;
   const BoxLimits limits;
-  BoxDecoder decoder;                               // by the thread that reads, as the buffer
-  std::array<char, std::size_t{64} * 1024> buffer;  // what the decoder was fed lies here until it is used up
+  BoxDecoder decoder;                               // by the thread that reads, as what follows
+  std::array<char, std::size_t{64} * 1024> buffer;  // what the decoder was fed lies here until it is used up,
+  Bytes given_back;                                 // or here
 };
 
 Connection::Connection(std::unique_ptr<Transport> transport, BoxLimits limits)
@@ -66,49 +108,24 @@ Connection::~Connection() { close(); }
 
 void Connection::send_box(const Box& box, Deadline deadline) {
   impl_->check(box);
-  const Bytes bytes = encode(box);
-  std::string_view rest = bytes;
-  while (!rest.empty()) {
-    const IoResult result = impl_->transport->write_some({&rest, 1});
-    if (result.status == IoResult::Status::ok) {
-      rest.remove_prefix(result.bytes);
-      continue;
-    }
-    if (result.status != IoResult::Status::would_block) {
-      close();  // a part of the box may have been sent
-      throw ConnectionLost(Errc::connection_lost, "", "send a box",
-                           "lost" + impl_->who() + ": " + os_error(result.error).message(), os_error(result.error));
-    }
-    const Duration left = time_left(deadline);
-    if (left == Duration::zero()) {
-      close();
-      throw Timeout(Errc::timeout, "", "send a box", "the other side does not read; closed" + impl_->who());
-    }
-    impl_->transport->wait(Ready::write, left);
-  }
+  impl_->write(encode(box), "send a box", deadline);
 }
 
 std::optional<Box> Connection::read_box(Deadline deadline) {
+  constexpr const char* operation = "read a box";
   for (;;) {
     if (impl_->decoder.next()) return impl_->decoder.box().copy();
     if (const BoxError error = impl_->decoder.error(); error != BoxError::none) {
       close();
-      throw ProtocolError(Errc::protocol_error, "", "read a box",
+      throw ProtocolError(Errc::protocol_error, "", operation,
                           "received " + std::string(to_string(error)) + "; closed" + impl_->who());
     }
-    const IoResult result = impl_->transport->read_some(impl_->buffer, time_left(deadline));
-    switch (result.status) {
-      case IoResult::Status::ok: impl_->decoder.feed({impl_->buffer.data(), result.bytes}); break;
-      case IoResult::Status::would_block:
-        if (!deadline.has_passed()) break;
-        throw Timeout(Errc::timeout, "", "read a box", "nothing in time on" + impl_->who());
-      case IoResult::Status::end:
-        if (!impl_->decoder.is_inside_box()) return std::nullopt;
-        throw ConnectionLost(Errc::connection_lost, "", "read a box", "cut inside a box:" + impl_->who());
-      case IoResult::Status::failed:
-        throw ConnectionLost(Errc::connection_lost, "", "read a box",
-                             "lost" + impl_->who() + ": " + os_error(result.error).message(), os_error(result.error));
+    const BytesView bytes = impl_->read(operation, deadline);
+    if (bytes.empty()) {
+      if (!impl_->decoder.is_inside_box()) return std::nullopt;
+      throw ConnectionLost(Errc::connection_lost, "", operation, "cut inside a box:" + impl_->who());
     }
+    impl_->decoder.feed(bytes);
   }
 }
 
@@ -117,5 +134,23 @@ void Connection::close() noexcept { impl_->transport->shutdown(); }
 std::string Connection::channel_binding() const { return impl_->transport->channel_binding(); }
 
 std::string Connection::description() const { return impl_->transport->description(); }
+
+RawConnection::RawConnection(Connection& connection, const char* operation)
+    : impl_(*connection.impl_), operation_(operation), first_(impl_.decoder.unread()) {
+  impl_.decoder = BoxDecoder(impl_.limits);
+}
+
+void RawConnection::write(BytesView bytes, Deadline deadline) { impl_.write(bytes, operation_, deadline); }
+
+BytesView RawConnection::read(Deadline deadline) {
+  if (first_.empty()) return impl_.read(operation_, deadline);
+  impl_.given_back = std::exchange(first_, {});
+  return impl_.given_back;
+}
+
+void RawConnection::give_back(BytesView bytes) {
+  impl_.given_back = Bytes(bytes);
+  impl_.decoder.feed(impl_.given_back);
+}
 
 }  // namespace remsh

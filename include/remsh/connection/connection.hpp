@@ -43,6 +43,7 @@ class REMSH_API Connection {
   [[nodiscard]] std::string description() const;
 
  private:
+  friend class RawConnection;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
