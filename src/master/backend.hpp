@@ -62,6 +62,7 @@ class Backend {
   void set_info(const SlaveInfo& info) { info_ = PackedInfo(info); }
   [[nodiscard]] SlaveInfo info() const { return info_.unpack(); }
   [[nodiscard]] std::string_view name() const noexcept { return info_.name(); }
+  [[nodiscard]] std::string_view kid() const noexcept { return info_.kid(); }
 
   /// Whether a collection has still to ask by on_lost() for the end to be told to it. It is not to end before its
   /// callback does, so that no other takes its address.

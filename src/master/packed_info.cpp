@@ -42,11 +42,11 @@ std::string_view take_text(const char*& at) {
   return text;
 }
 
-/// In the order of the block; the name is first.
+/// In the order of the block; the two that are asked for alone are first.
 template <class Info>
 auto fields(Info& info) {
-  return std::array{&info.name,    &info.hostname, &info.system,   &info.software,
-                    &info.basedir, &info.address,  &info.protocol, &info.kid};
+  return std::array{&info.name,     &info.kid,     &info.hostname, &info.system,
+                    &info.software, &info.basedir, &info.address,  &info.protocol};
 }
 
 }  // namespace
@@ -77,6 +77,13 @@ PackedInfo::PackedInfo(const SlaveInfo& info) {
 std::string_view PackedInfo::name() const noexcept {
   if (!block_) return {};
   const char* at = block_.get();
+  return take_text(at);
+}
+
+std::string_view PackedInfo::kid() const noexcept {
+  if (!block_) return {};
+  const char* at = block_.get();
+  take_text(at);
   return take_text(at);
 }
 

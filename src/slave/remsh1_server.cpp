@@ -25,9 +25,6 @@ using remsh1::Call;
 using rpc::StreamName;
 using Reason = ServeResult::Reason;
 
-/// From the connection to the master's answer.
-constexpr std::chrono::seconds registration_limit{20};
-
 constexpr std::size_t read_size = 64 * 1024;
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
@@ -139,7 +136,7 @@ ServeResult Remsh1Server::run() {
   slot_ = options_.loop->add(weak_from_this());
   bool is_registered = false;
   queue(remsh1::SlaveSession::start(options_.hostname));
-  if (write_all() && next_event(now() + registration_limit)) {
+  if (write_all() && next_event(options_.registered_by.at())) {
     is_registered = true;
     if (options_.on_registered) options_.on_registered();
     while (auto event = next_event()) serve(std::move(event->call));
@@ -226,8 +223,7 @@ void Remsh1Server::read_more(TimePoint until) {
   if (left > Duration::zero()) {
     transport_->wait(Ready::read, left);
   } else {
-    end(Reason::lost,
-        "the master has not registered this slave within " + std::to_string(registration_limit.count()) + " s");
+    end(Reason::lost, "the master has not registered this slave in time");
   }
 }
 

@@ -13,6 +13,7 @@
 #include <remsh/transport/transport.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -38,6 +39,7 @@ class Remsh1Server final : public Watched, public std::enable_shared_from_this<R
     /// Has a call done by the operation of its name; as Dispatcher::dispatch().
     std::function<void(const std::shared_ptr<rpc::ServedCall>&)> serve;
     std::function<void()> on_registered = {};
+    Deadline registered_by = std::chrono::seconds(20);  ///< until when the master has to answer
   };
 
   Remsh1Server(std::unique_ptr<Transport> transport, Options options);

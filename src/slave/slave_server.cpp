@@ -35,11 +35,6 @@ namespace {
 
 using Reason = ServeResult::Reason;
 
-constexpr std::chrono::seconds connect_limit{20};
-
-/// From the connection to the master's welcome: docs/protocol.md section 4.
-constexpr std::chrono::seconds handshake_limit{20};
-
 /// What every slave can, and the policy may allow.
 constexpr std::array<std::string_view, 11> own_operations{"set_cwd", "getenv", "info",    "mkdir", "remove", "rename",
                                                           "copy",    "stat",   "execute", "send",  "fetch"};
@@ -63,8 +58,10 @@ struct SlaveServer::Impl {
 
   [[nodiscard]] bool is_allowed(const std::string& operation) const;
   [[nodiscard]] std::shared_ptr<Workplace> open_workplace() const;
-  ServeResult serve(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace);
-  ServeResult serve_remsh1(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace);
+  ServeResult serve(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace,
+                    Deadline welcomed);
+  ServeResult serve_remsh1(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace,
+                           Deadline welcomed);
   ServeResult connect_and_serve(const Address& address);
   Dispatcher make_dispatcher(const std::shared_ptr<Workplace>& workplace, const std::shared_ptr<CommandSet>& commands);
   void log(LogLevel level, const std::string& peer, const std::string& message) const {
@@ -134,16 +131,16 @@ std::shared_ptr<Workplace> SlaveServer::Impl::open_workplace() const {
   return std::move(*workplace);
 }
 
-ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport,
-                                     const std::shared_ptr<Workplace>& workplace) {
+ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace,
+                                     Deadline welcomed) {
   using Action = auth::SlaveHandshake::Step::Action;
   transport = traced(std::move(transport), options.trace);
   const std::string master = transport->description();
-  if (options.protocol == 1) return serve_remsh1(std::move(transport), workplace);
+  if (options.protocol == 1) return serve_remsh1(std::move(transport), workplace, welcomed);
   auth::SlaveHandshake::Options handshake;
   handshake.registration = registration_of(options, workplace->base().path());
   handshake.key = options.key;
-  auto step = shake_hands(*transport, std::move(handshake), Deadline(handshake_limit), stop.get_token());
+  auto step = shake_hands(*transport, std::move(handshake), welcomed, stop.get_token());
   if (!step) return is_stopped() ? over(Reason::stopped, "stopped") : over_by(step.failure(), Reason::lost);
   if (step->action != Action::open) {
     ServeResult result = over_by(step->failure, Reason::refused);
@@ -188,7 +185,7 @@ ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport,
 }
 
 ServeResult SlaveServer::Impl::serve_remsh1(std::unique_ptr<Transport> transport,
-                                            const std::shared_ptr<Workplace>& workplace) {
+                                            const std::shared_ptr<Workplace>& workplace, Deadline welcomed) {
   const std::string master = transport->description();
   const std::shared_ptr<Loop> loop = Loop::start();
   const auto commands = std::make_shared<CommandSet>(loop);
@@ -198,6 +195,7 @@ ServeResult SlaveServer::Impl::serve_remsh1(std::unique_ptr<Transport> transport
   server_options.workplace = workplace;
   server_options.hostname = options.name.empty() ? registration_of(options, {}).hostname : options.name;
   server_options.serve = [&dispatcher](const std::shared_ptr<rpc::ServedCall>& call) { dispatcher.dispatch(call); };
+  server_options.registered_by = welcomed;
   server_options.on_registered = [this, &master] { log(LogLevel::info, master, "registered, by remsh 1"); };
   const auto server = std::make_shared<Remsh1Server>(std::move(transport), std::move(server_options));
   ServeResult result;
@@ -213,10 +211,11 @@ ServeResult SlaveServer::Impl::serve_remsh1(std::unique_ptr<Transport> transport
 ServeResult SlaveServer::Impl::connect_and_serve(const Address& address) {
   auto workplace = open_workplace();  // where there is none, nobody need be bothered
   log(LogLevel::debug, to_string(address), "connecting");
-  auto reached = reach_master(address, options, Deadline(connect_limit), stop.get_token());
+  const Deadline welcomed(options.handshake_timeout);  // one for all of it: docs/protocol.md section 4
+  auto reached = reach_master(address, options, welcomed, stop.get_token());
   if (!reached)
     return is_stopped() ? over(Reason::stopped, "stopped") : over_by(reached.failure(), Reason::unreachable);
-  return serve(std::move(*reached), workplace);
+  return serve(std::move(*reached), workplace, welcomed);
 }
 
 SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {
@@ -281,7 +280,7 @@ class Serving {
 
 ServeResult SlaveServer::serve(std::unique_ptr<Transport> transport) {
   const Serving serving(impl_->mutex, impl_->changed, impl_->serving);
-  return impl_->serve(std::move(transport), impl_->open_workplace());
+  return impl_->serve(std::move(transport), impl_->open_workplace(), Deadline(impl_->options.handshake_timeout));
 }
 
 ServeResult SlaveServer::run_once(const std::string& address) {

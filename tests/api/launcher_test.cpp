@@ -155,7 +155,8 @@ TEST_CASE("a slave that does not end by itself is killed, with what it started")
   LaunchingMaster master;
   const Lifeline lifeline;
   SlaveLauncher& launcher = master.launch_by(
-      script("trap '' TERM; exec 9>" + lifeline.path() + "; echo >&9; remsh-slave \"$@\"; while :; do sleep 1000; done"),
+      script("trap '' TERM; exec 9>" + lifeline.path() +
+             "; echo >&9; remsh-slave \"$@\"; while :; do sleep 1000; done"),
       10ms);
   const auto slave = launcher.start_slave(master.dir / "w1", "w1");
   REQUIRE(lifeline.wait_for_begin());

@@ -58,6 +58,7 @@ struct SlaveOptions {
 
   std::chrono::milliseconds back_off_min{500};  ///< run(): the first pause before it connects again, at most
   std::chrono::milliseconds back_off_max{60000};
+  std::chrono::milliseconds handshake_timeout{20000};   ///< from the connect to the master's welcome, TLS and all
   std::chrono::milliseconds keepalive_patience{10000};  ///< how long a master that should be heard may be silent
   unsigned threads = 64;  ///< operations that run at the same time, beside commands; more wait
   unsigned protocol = 2;  ///< 1: serves masters of the original remsh instead, see docs/remsh1.md

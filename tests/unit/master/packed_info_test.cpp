@@ -8,6 +8,7 @@ namespace remsh {
 
 TEST_CASE("what a slave told of itself comes out of the block as it went in") {
   CHECK(PackedInfo().name().empty());
+  CHECK(PackedInfo().kid().empty());
   CHECK(PackedInfo().unpack().features.empty());
   const SlaveInfo info{.name = "worker-1",
                        .hostname = std::string(127, 'h'),
@@ -21,6 +22,7 @@ TEST_CASE("what a slave told of itself comes out of the block as it went in") {
                        .labels = {{"rack", "7"}, {"zone", std::string(200, 'z')}}};
   const PackedInfo packed(info);
   CHECK(packed.name() == "worker-1");
+  CHECK(packed.kid() == "0123abcd");
   const SlaveInfo unpacked = packed.unpack();
   CHECK(unpacked.name == info.name);
   CHECK(unpacked.hostname == info.hostname);
