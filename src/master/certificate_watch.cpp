@@ -1,6 +1,7 @@
 #include "master/certificate_watch.hpp"
 
 #include "base/text.hpp"
+#include "transport/tls_certificates.hpp"
 
 #include <sys/stat.h>
 
@@ -22,7 +23,7 @@ std::vector<LogRecord> tell(LogLevel level, std::string message) {
 CertificateWatch::CertificateWatch(std::shared_ptr<TlsServer> server, const TlsIdentity& identity)
     : server_(std::move(server)) {
   for (const std::string& where : {identity.certificate, identity.key}) {
-    if (!where.empty() && !is_pem_text(where)) files_.push_back(where);
+    if (!where.empty() && !tls::is_pem_text(where)) files_.push_back(where);
   }
 }
 

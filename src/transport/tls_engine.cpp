@@ -2,20 +2,17 @@
 #include "transport/tls_engine.hpp"
 
 #include "base/text.hpp"
-#include "os/file.hpp"
 #include "os/random.hpp"
-
-#include <fcntl.h>
+#include "transport/tls_certificates.hpp"
+#include "transport/tls_objects.hpp"
 
 #include <openssl/bio.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <array>
@@ -26,6 +23,9 @@
 #include <utility>
 
 namespace remsh {
+
+using namespace tls;
+
 namespace {
 
 constexpr const char* suites = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256";
@@ -36,148 +36,7 @@ constexpr std::size_t record_overhead = 22;  // header, type and tag
 /// one more.
 constexpr unsigned max_patience = 32;
 
-template <auto function>
-struct Freer {
-  template <class T>
-  void operator()(T* pointer) const noexcept {
-    function(pointer);
-  }
-};
-using BioPtr = std::unique_ptr<BIO, Freer<BIO_free>>;
-using ContextPtr = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
-using CertificatePtr = std::unique_ptr<X509, Freer<X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
-using MethodPtr = std::unique_ptr<BIO_METHOD, Freer<BIO_meth_free>>;
-using SessionPtr = std::unique_ptr<SSL_SESSION, Freer<SSL_SESSION_free>>;
-
-Failure bad_option(const std::string& what) { return {Errc::invalid_argument, "TLS: " + what, 0}; }
-
-/// The oldest error of this thread's queue in words; empties the queue.
-std::string take_error() {
-  const unsigned long error = ERR_peek_error();
-  const char* const text = error != 0 ? ERR_reason_error_string(error) : nullptr;
-  ERR_clear_error();
-  return text != nullptr ? text : "unknown error";
-}
-
-/// Wiped when it goes, as it may hold a private key.
-struct PemText {
-  PemText() = default;
-  PemText(PemText&& other) noexcept : text(std::move(other.text)) {}
-  PemText& operator=(PemText&&) = delete;
-  ~PemText() { OPENSSL_cleanse(text.data(), text.size()); }
-  Bytes text;
-};
-
-/// What a member of TlsIdentity or TlsTrust says: the text itself, or what is in the file.
-Result<PemText> pem(const std::string& where) {
-  constexpr std::size_t max_size = 1024 * 1024;
-  PemText result;
-  if (is_pem_text(where)) {
-    result.text = where;
-    return result;
-  }
-  auto file = open_file(AT_FDCWD, where);
-  if (!file) {
-    return Failure{file.failure().code, "TLS: file '" + escaped(where) + "': " + file.failure().message,
-                   file.failure().os};
-  }
-  if (file->size > max_size) return bad_option("file '" + escaped(where) + "' is too large to be a certificate or key");
-  result.text.resize(static_cast<std::size_t>(file->size));
-  std::size_t size = 0;
-  while (size < result.text.size()) {
-    const auto count = read_file(file->fd.get(), std::span(result.text).subspan(size));
-    if (!count) return count.failure();
-    if (*count == 0) break;
-    size += *count;
-  }
-  result.text.resize(size);
-  return result;
-}
-
-/// For messages: which text it was.
-std::string shown(const std::string& where) {
-  return is_pem_text(where) ? "the text given" : "file '" + escaped(where) + "'";
-}
-
-BioPtr reader_of(const PemText& text) {
-  return BioPtr(BIO_new_mem_buf(text.text.data(), static_cast<int>(text.text.size())));
-}
-
-/// Nobody is asked for a passphrase.
-int no_passphrase(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*user*/) { return -1; }
-
-CertificatePtr next_certificate(BIO* bio) {
-  return CertificatePtr(PEM_read_bio_X509(bio, nullptr, no_passphrase, nullptr));
-}
-
-/// Adds what a certificate is told from others by.
-void add_digest(Bytes& to, const X509* certificate) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  if (X509_digest(certificate, EVP_sha256(), digest.data(), &size) != 1) throw std::bad_alloc();
-  to.append(reinterpret_cast<const char*>(digest.data()), size);
-}
-
-/// Gives the digests of the certificates.
-Result<Bytes> use_identity(SSL_CTX* context, const TlsIdentity& identity) {
-  auto chain = pem(identity.certificate);
-  if (!chain) return std::move(chain).failure();
-  const BioPtr bio = reader_of(*chain);
-  const CertificatePtr own = next_certificate(bio.get());
-  if (!own) return bad_option("no certificate in " + shown(identity.certificate) + ": " + take_error());
-  if (SSL_CTX_use_certificate(context, own.get()) != 1) {
-    return bad_option("the certificate in " + shown(identity.certificate) + " cannot be used: " + take_error());
-  }
-  Bytes digests;
-  add_digest(digests, own.get());
-  while (const CertificatePtr issuer = next_certificate(bio.get())) {
-    SSL_CTX_add1_chain_cert(context, issuer.get());
-    add_digest(digests, issuer.get());
-  }
-  ERR_clear_error();  // the end of the text
-  const std::string& key_at = identity.key.empty() ? identity.certificate : identity.key;
-  auto key_text = pem(key_at);
-  if (!key_text) return std::move(key_text).failure();
-  const BioPtr key_bio = reader_of(*key_text);
-  const KeyPtr key(PEM_read_bio_PrivateKey(key_bio.get(), nullptr, no_passphrase, nullptr));
-  if (!key) return bad_option("no private key without a passphrase in " + shown(key_at) + ": " + take_error());
-  if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1) {
-    return bad_option("the private key in " + shown(key_at) + " is not that of the certificate in " +
-                      shown(identity.certificate) + ": " + take_error());
-  }
-  return digests;
-}
-
-/// Gives whether the server's name is a number.
-Result<bool> use_trust(SSL_CTX* context, const TlsTrust& trust) {
-  if (trust.ca.empty()) return bad_option("no CA is given to trust");
-  if (trust.server_name.empty() || trust.server_name.find('\0') != std::string::npos) {
-    return bad_option("no name is given that the server's certificate must have");
-  }
-  auto text = pem(trust.ca);
-  if (!text) return std::move(text).failure();
-  const BioPtr bio = reader_of(*text);
-  bool any = false;
-  while (const CertificatePtr certificate = next_certificate(bio.get())) {
-    any = X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate.get()) == 1 || any;
-  }
-  const std::string error = take_error();
-  if (!any) return bad_option("no certificate in " + shown(trust.ca) + ": " + error);
-  X509_VERIFY_PARAM* const wanted = SSL_CTX_get0_param(context);
-  X509_VERIFY_PARAM_set_flags(wanted, X509_V_FLAG_PARTIAL_CHAIN);  // also one below a CA, or the server's own
-  X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  const bool is_number = X509_VERIFY_PARAM_set1_ip_asc(wanted, trust.server_name.c_str()) == 1;
-  ERR_clear_error();
-  if (!is_number && X509_VERIFY_PARAM_set1_host(wanted, trust.server_name.c_str(), 0) != 1) {
-    return bad_option("the server's name cannot be used: " + take_error());
-  }
-  return is_number;
-}
-
 }  // namespace
-
-bool is_pem_text(const std::string& where) noexcept { return where.find("-----BEGIN") != std::string::npos; }
 
 struct TlsContext::Impl {
   bool is_server = false;

@@ -1,4 +1,4 @@
-// TlsEngine: TLS 1.3 over memory: ciphertext in, plaintext out. No I/O; the only file of libssl.
+// TlsEngine: TLS 1.3 over memory: ciphertext in, plaintext out. No I/O.
 #pragma once
 
 #include "base/result.hpp"
@@ -29,9 +29,6 @@ struct TlsTuning {
   /// asked for a new one where it has sent twice as many and does not do it on its own.
   std::uint64_t records_per_key = std::uint64_t{1} << 20U;
 };
-
-/// Whether a member of TlsIdentity or TlsTrust is the PEM text itself, and no path.
-bool is_pem_text(const std::string& where) noexcept;
 
 /// What all connections of one configuration share. Thread-safe.
 ///
