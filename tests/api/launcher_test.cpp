@@ -214,11 +214,13 @@ TEST_CASE("who does not come in time is ended, as is who comes under another nam
   LaunchingMaster master;
   const Lifeline lifeline;
   const std::string begin = "exec 9>" + lifeline.path() + "; echo >&9; echo hello; ";
-  std::vector<std::pair<std::string, std::string>> examples{
+  const std::vector<std::pair<std::string, std::string>> examples{
       {begin + "exec sleep 100000", "it said: hello"},
       {begin + "sed -u 's/^w1 /w2 /' | exec remsh-slave --key=- --name=w2 --master=" + master.listener->address(),
        "w2"}};
-  for (const auto& [text, words] : examples) {
+  for (const auto& example : examples) {
+    const std::string& text = example.first;  // with names that clang 14 can capture
+    const std::string& words = example.second;
     CAPTURE(text);
     SlaveLauncher& launcher = master.launch_by(script(text));
     std::stop_source stop;
