@@ -301,8 +301,7 @@ void SlaveLauncher::Impl::see_to_end(const std::shared_ptr<Launched>& one, std::
     one->process.terminate(killer, kill_after);
     lock.lock();
   }
-  launched.remove(one);
-  names.erase(one->name);
+  if (launched.remove(one) != 0) names.erase(one->name);  // else the name may be another one's by now
   changed.notify_all();
 }
 

@@ -34,6 +34,7 @@ class Program {
   explicit Program(std::vector<std::string> args, const std::string& out = {}, const std::string& in = "/dev/null") {
     args.insert(args.begin(), "remsh-slave");
     std::vector<char*> argv;
+    argv.reserve(args.size() + 1);
     for (std::string& arg : args) argv.push_back(arg.data());
     argv.push_back(nullptr);
     posix_spawn_file_actions_t actions;
