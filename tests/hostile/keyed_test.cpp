@@ -579,7 +579,7 @@ TEST_CASE("what is wrong with a key cannot be told from the alerts of TLS") {
 }
 
 TEST_CASE("what is wrong with a key cannot be told from the time") {
-  // The bound is what a disk, a network or a sleep would cost; what is faster, the unit tests of the handshake count.
+  // To milliseconds: what a look at a file or a sleep would cost. What costs less is lost in the delay of a failure.
   Fortress fortress(Door::tcp);
   using Time = std::chrono::duration<double, std::milli>;
   const Secret nobodys = make_key();
