@@ -324,6 +324,7 @@ int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
   if (const auto code = parse(argc, argv, arguments)) return *code;
 #ifdef __linux__
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // what commands leave behind comes to us, and can be found and ended
+  if (!arguments.key.empty()) ::prctl(PR_SET_DUMPABLE, 0);  // nor may they read our memory; the key is in no core file
 #endif
   try {
     SlaveOptions options;

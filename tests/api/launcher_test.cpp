@@ -99,6 +99,11 @@ TEST_CASE("over a unix socket, and from a program that is its own slaves, it is 
   const auto slave = launcher.start_slave(dir / "w1", "w1");
   CHECK_FALSE(slave->info().kid.empty());
   CHECK(slave->call("echo", {{"a", "b"}}) == Box{{"a", "b"}});
+#ifdef __linux__
+  CHECK(slave->call("memory", {}) == Box{{"is_private", "yes"}});  // it has a key there
+  LocalSlaveListener local({.slave_collection = slaves, .embedded = true});
+  CHECK(local.start_slave(dir / "keyless")->call("memory", {}) == Box{{"is_private", "no"}});
+#endif
 }
 
 TEST_CASE("the key of a launched slave is in no argument, environment or log") {

@@ -15,6 +15,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #include <cerrno>
 #include <chrono>
@@ -173,6 +176,13 @@ inline void add_test_operations(SlaveServer& server) {
   });
   server.add_operation("throw_errno", [](OperationContext&) -> Box {
     throw std::system_error(ENOSPC, std::generic_category(), "the tape");
+  });
+  server.add_operation("memory", [](OperationContext&) {
+#ifdef __linux__
+    return Box{{"is_private", ::prctl(PR_GET_DUMPABLE) == 0 ? "yes" : "no"}};
+#else
+    return Box{{"is_private", "unknown"}};
+#endif
   });
   // Writes a file when it begins and another when it is told to end, which is all that it waits for.
   server.add_operation("until_cancelled", [](OperationContext& context) -> Box {
