@@ -40,6 +40,7 @@ Bytes client_hello(const Result<std::shared_ptr<const TlsContext>>& context) {
   return Bytes(engine.output());
 }
 
+#ifdef REMSH_CAN_COUNT
 Bytes number(std::size_t value, int bytes) {
   Bytes text;
   while (bytes-- > 0) text += static_cast<char>(value >> (8 * bytes));
@@ -51,7 +52,6 @@ Bytes record(BytesView content, std::size_t said = 0) {
   return "\x16\x03\x01" + number(said > 0 ? said : content.size(), 2) + Bytes(content);
 }
 
-#ifdef REMSH_CAN_COUNT
 /// The same greeting without its share of a secret, for which the server then asks.
 Bytes without_share(Bytes hello) {
   const Bytes share("\0\x33\0\x26\0\x24\0\x1d\0\x20", 10);
