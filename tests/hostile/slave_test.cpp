@@ -142,7 +142,7 @@ const std::vector<std::string> words{"ping",  "goodbye", "data",   "end",       
 /// Arguments that would do for any operation, and do harm.
 Box harm(const Honeypot& honeypot, const std::string& command) {
   return {{"_command", command},
-          {"args", "touch\0" + honeypot.path("new") + Bytes(1, '\0')},
+          {"args", Bytes("touch\0", 6) + honeypot.path("new") + Bytes(1, '\0')},
           {"bytes", "1"},
           {"data", "x"},
           {"from", honeypot.path("key")},
