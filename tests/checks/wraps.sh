@@ -1,6 +1,7 @@
 #!/bin/sh
 # Configures with the wraps alone, as on a machine that has none of the dependencies, and compiles a file that needs
-# each. What cannot be downloaded here is made of the headers of this system, so that all but the hash is seen to work.
+# each. Where nothing can be downloaded it is made of the headers of this system, so that all but the hash is seen to
+# work; OpenSSL, which is more than headers, is taken from the system then.
 # Usage: wraps.sh SOURCE
 set -eu
 source=$1
@@ -15,14 +16,15 @@ cd "$dir/remsh"
 find subprojects -mindepth 1 -maxdepth 1 -type d ! -name packagefiles -exec rm -rf {} +
 
 value() { sed -n "s/^$2 = //p" "subprojects/$1.wrap"; }
-configure() { meson setup "$dir/build" . --wrap-mode=forcefallback -Dexamples=disabled >"$dir/log" 2>&1; }
+configure() { meson setup "$dir/build" . "$wanted" -Dexamples=disabled >"$dir/log" 2>&1; }
 
-for wrap in asio doctest fmt; do
+for wrap in asio doctest fmt openssl; do
   value $wrap source_url | grep -q '^https://' || { echo "$wrap.wrap: not by https"; exit 1; }
   value $wrap source_hash | grep -Eq '^[0-9a-f]{64}$' || { echo "$wrap.wrap: no pinned hash"; exit 1; }
 done
 
 # What is not what was pinned is refused.
+wanted=--wrap-mode=forcefallback
 mkdir subprojects/packagecache
 echo 'something else' >"subprojects/packagecache/$(value asio source_filename)"
 if configure; then fail 'a file with another hash was taken'; fi
@@ -31,8 +33,11 @@ rm -rf "$dir/build" subprojects/packagecache
 
 if python3 -c 'import socket; socket.create_connection(("github.com", 443), 3)' 2>/dev/null; then
   how='from the net'
+  wraps='asio doctest fmt openssl'
 else
   how='from the headers of this system'
+  wraps='asio doctest fmt'
+  wanted=--force-fallback-for=asio,doctest,fmt
   headers=$(echo '#include <asio.hpp>' | ${CXX:-c++} -std=c++20 -DASIO_STANDALONE -xc++ -M - 2>/dev/null |
     tr ' ' '\n' | sed -n 's|/asio\.hpp$||p')
   for needed in asio.hpp doctest/doctest.h fmt/format.h; do
@@ -59,7 +64,7 @@ else
 fi
 
 configure || fail "it does not configure with wraps $how"
-for wrap in asio doctest fmt; do
+for wrap in $wraps; do
   grep -Eiq "(subproject|dependency) '?$wrap'?.*(YES|from the?.*subproject)|Executing subproject $wrap" "$dir/log" ||
     fail "$wrap was not taken from its wrap"
 done
