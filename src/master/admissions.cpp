@@ -195,15 +195,15 @@ void Admissions::look_later() {
 void Admissions::look() {
   const KeyWatch::Look look = keys_->look();
   for (const LogRecord& record : look.news) log(record.level, record.peer, record.message);
+  if (look.is_changed) {
+    for (const auto& backend : backends()) end_without_key(*backend);
+  }
   const auto others = [this] {
     const std::lock_guard lock(mutex_);
     return others_;
   }();
   for (const auto& look_at_other : others) {
     for (const LogRecord& record : look_at_other()) log(record.level, record.peer, record.message);
-  }
-  if (look.is_changed) {
-    for (const auto& backend : backends()) end_without_key(*backend);
   }
   look_later();
 }

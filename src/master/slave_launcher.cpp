@@ -24,7 +24,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <future>
 #include <list>
 #include <mutex>
@@ -32,6 +31,7 @@
 #include <set>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace remsh {
 
@@ -43,8 +43,6 @@ constexpr std::size_t kept_lines = 3;      // for the error where it does not be
 /// What a program says, line by line. Loop thread only.
 class Output {
  public:
-  explicit Output(std::function<void(const std::string&)> told) : told_(std::move(told)) {}
-
   /// Reads what is there, but not for ever. False at the end.
   bool read(int descriptor) {
     std::array<char, 4096> buffer{};
@@ -68,10 +66,13 @@ class Output {
   void finish() {
     const std::string line = without_controls(std::exchange(line_, {}));
     if (line.empty()) return;
-    told_(line);
+    news_.push_back(line);
     last_.push_back(line);
     if (last_.size() > kept_lines) last_.pop_front();
   }
+
+  /// The lines since it was asked last.
+  [[nodiscard]] std::vector<std::string> take_news() { return std::exchange(news_, {}); }
 
   [[nodiscard]] std::string last() const {
     std::string text;
@@ -80,15 +81,14 @@ class Output {
   }
 
  private:
-  const std::function<void(const std::string&)> told_;
   std::string line_;
+  std::vector<std::string> news_;
   std::deque<std::string> last_;
 };
 
 /// A program that we started, with what is ours of it.
 struct Launched {
-  Launched(std::string given_name, SlaveProcess given, std::function<void(const std::string&)> told)
-      : name(std::move(given_name)), process(std::move(given)), output(std::move(told)) {}
+  Launched(std::string given_name, SlaveProcess given) : name(std::move(given_name)), process(std::move(given)) {}
 
   const std::string name;
   std::string kid;
@@ -109,6 +109,9 @@ struct Launched {
   std::optional<DescriptorWatch> output_watch;
   std::optional<DescriptorWatch> exit_watch;
 };
+
+/// For an error; under the mutex.
+std::string words_of(const Launched& one) { return one.said.empty() ? "" : "; it said: " + one.said; }
 
 }  // namespace
 
@@ -146,10 +149,11 @@ struct SlaveLauncher::Impl {
   void watch(const std::shared_ptr<Launched>& one);
   Result<std::shared_ptr<Slave>> wait_for(Launched& one, const std::string& address, Deadline deadline,
                                           const std::stop_token& stop);
+  void tell(Launched& one) const;
   void on_output(Launched& one);
   void on_exit(Launched& one);
   bool begin_end(Launched& one);
-  void see_to_end(const std::shared_ptr<Launched>& one, std::chrono::milliseconds patience);
+  void see_to_end(const std::shared_ptr<Launched>& one, TimePoint kill_at);
 };
 
 /// The slave that has proven its very key.
@@ -184,13 +188,16 @@ Result<std::shared_ptr<Launched>> SlaveLauncher::Impl::launch(const std::string&
   const Secret secret = make_key();
   auto line = auth::make_key_line(name, secret);
   if (!line) return std::move(line).failure();
-  KeyRegistration registration = keys->register_slave(name, secret);  // before it can come
+  KeyRegistration registration;
+  try {
+    registration = keys->register_slave(name, secret);  // before it can come
+  } catch (const Error& error) {
+    return Failure{error.code(), error.message(), 0};
+  }
   const int said = output->theirs.get();
   auto process = SlaveProcess::start(command, more, input->theirs.get(), said, said);
   if (!process) return std::move(process).failure();
-  auto one = std::make_shared<Launched>(name, std::move(*process), [this, name](const std::string& text) {
-    admissions->log(LogLevel::info, name, "its program says: " + text);
-  });
+  auto one = std::make_shared<Launched>(name, std::move(*process));
   one->kid = line->kid;
   one->key = std::move(registration);
   one->to = std::move(input->ours);
@@ -231,12 +238,16 @@ Result<std::shared_ptr<Slave>> SlaveLauncher::Impl::wait_for(Launched& one, cons
     const std::lock_guard lock(mutex);
     if (!one.ended.empty()) return Failure{Errc::connection_lost, one.ended, 0};
     if (one.is_ending) return Failure{Errc::connection_lost, "it was told to end before it came", 0};
-    return Failure{Errc::cancelled, "stopped before it came", 0};
+    return Failure{Errc::cancelled, "stopped before it came" + words_of(one), 0};
   }
   const std::lock_guard lock(mutex);
-  std::string text = "it has not come to " + address + " in time";
-  if (!one.said.empty()) text += "; it said: " + one.said;
-  return Failure{Errc::timeout, std::move(text), 0};
+  return Failure{Errc::timeout, "it has not come to " + address + " in time" + words_of(one), 0};
+}
+
+void SlaveLauncher::Impl::tell(Launched& one) const {
+  for (const std::string& line : one.output.take_news()) {
+    admissions->log(LogLevel::info, one.name, "its program says: " + line);
+  }
 }
 
 void SlaveLauncher::Impl::on_output(Launched& one) {
@@ -245,6 +256,7 @@ void SlaveLauncher::Impl::on_output(Launched& one) {
     const std::lock_guard lock(mutex);
     one.said = one.output.last();
   }
+  tell(one);
   if (goes_on) one.output_watch->arm(Ready::read);
 }
 
@@ -273,6 +285,7 @@ void SlaveLauncher::Impl::on_exit(Launched& one) {
     changed.notify_all();
   }
   key.drop();
+  tell(one);
   admissions->log(LogLevel::info, one.name, end.how);
   one.over.request_stop();
 }
@@ -293,12 +306,13 @@ bool SlaveLauncher::Impl::begin_end(Launched& one) {
 }
 
 /// Waits until it is gone, and kills it where that takes longer.
-void SlaveLauncher::Impl::see_to_end(const std::shared_ptr<Launched>& one, std::chrono::milliseconds patience) {
+void SlaveLauncher::Impl::see_to_end(const std::shared_ptr<Launched>& one, TimePoint kill_at) {
   std::unique_lock lock(mutex);
-  if (!changed.wait_for(lock, patience, [&one] { return !one->ended.empty(); })) {
+  if (!changed.wait_until(lock, kill_at, [&one] { return !one->ended.empty(); })) {
     one->is_reapable = false;
     lock.unlock();
-    one->process.terminate(killer, kill_after);
+    const auto late_by = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::steady_clock::now() - kill_at);
+    one->process.terminate(killer, std::max(kill_after - late_by, std::chrono::milliseconds(0)));
     lock.lock();
   }
   if (launched.remove(one) != 0) names.erase(one->name);  // else the name may be another one's by now
@@ -318,7 +332,8 @@ SlaveLauncher::~SlaveLauncher() {
   auto all = impl_->launched;
   lock.unlock();
   all.remove_if([this](const auto& one) { return !impl_->begin_end(*one); });
-  for (const auto& one : all) impl_->see_to_end(one, impl_->kill_after);
+  const TimePoint kill_at = std::chrono::steady_clock::now() + impl_->kill_after;  // the same for all
+  for (const auto& one : all) impl_->see_to_end(one, kill_at);
   all.clear();
   lock.lock();
   impl_->changed.wait(lock, [this] { return impl_->launched.empty(); });
@@ -339,15 +354,19 @@ std::shared_ptr<Slave> SlaveLauncher::start_slave(const std::string& basedir, co
   }
   const auto name = impl_->claim(given_name);
   if (!name) throw_failure(name.failure(), given_name, what);
-  auto one = impl_->launch(*name, basedir, address);
-  if (!one) {
+  std::shared_ptr<Launched> one;
+  try {
+    auto launched = impl_->launch(*name, basedir, address);
+    if (!launched) throw_failure(launched.failure(), *name, what);
+    one = *std::move(launched);
+    impl_->watch(one);
+  } catch (...) {
     impl_->give_up(*name);
-    throw_failure(one.failure(), *name, what);
+    throw;
   }
-  impl_->watch(*one);
-  auto slave = impl_->wait_for(**one, address, deadline, stop);
+  auto slave = impl_->wait_for(*one, address, deadline, stop);
   if (slave) return *std::move(slave);
-  if (impl_->begin_end(**one)) impl_->see_to_end(*one, std::chrono::milliseconds(0));
+  if (impl_->begin_end(*one)) impl_->see_to_end(one, std::chrono::steady_clock::now());
   throw_failure(slave.failure(), *name, what);
 }
 
@@ -362,11 +381,12 @@ bool SlaveLauncher::kill_slave(const std::shared_ptr<Slave>& slave) {
   lock.unlock();
   if (impl_->begin_end(*one)) {
     slave->disconnect("the slave was killed by its master");  // also where it was taken out of the collection
-    impl_->see_to_end(one, impl_->kill_after);
+    impl_->see_to_end(one, std::chrono::steady_clock::now() + impl_->kill_after);
   }
   lock.lock();
   impl_->changed.wait(
       lock, [&] { return std::find(impl_->launched.begin(), impl_->launched.end(), one) == impl_->launched.end(); });
+  lock.unlock();  // as it goes, it waits for its callbacks, and they want the mutex
   return true;
 }
 

@@ -182,16 +182,16 @@ Result<auth::SlaveHandshake::Step> shake_hands(Transport& transport, auth::Slave
   Bytes bytes = handshake.start();
   bool is_answered = false;
   for (;;) {
+    // Also where a byte comes now and then.
+    if (stop.stop_requested()) return Failure{Errc::cancelled, "stopped", 0};
+    if (has_passed(deadline)) return Failure{Errc::timeout, "no welcome from the master in time", 0};
     if (auto written = write_all(transport, bytes, deadline, stop); !written) return std::move(written).failure();
     bytes.clear();
     std::array<char, 4096> buffer{};
     const IoResult result = transport.read_some(buffer, Transport::slice);
     switch (result.status) {
       case IoResult::Status::ok: is_answered = true; break;
-      case IoResult::Status::would_block:
-        if (stop.stop_requested()) return Failure{Errc::cancelled, "stopped", 0};
-        if (!has_passed(deadline)) continue;
-        return Failure{Errc::timeout, "no welcome from the master in time", 0};
+      case IoResult::Status::would_block: continue;
       case IoResult::Status::end: {
         Failure failure = handshake.at_end();
         if (!is_answered && !is_over_tls && !transport.is_inherited()) {

@@ -265,6 +265,7 @@ std::shared_ptr<const TlsContext> TlsServer::context() const {
 }
 
 Result<bool> TlsServer::reload() {
+  const std::lock_guard reading(reading_);
   auto made = TlsContext::server(find_key_, identity_ ? &*identity_ : nullptr, tuning_);
   if (!made) return std::move(made).failure();
   const std::lock_guard lock(mutex_);

@@ -85,6 +85,7 @@ class TlsServer {
   const FindTlsKey find_key_;
   const std::optional<TlsIdentity> identity_;
   const TlsTuning tuning_;
+  std::mutex reading_;  // so that who has read the older files is not the last to put them here
   mutable std::mutex mutex_;
   std::shared_ptr<const TlsContext> context_;
 };

@@ -235,7 +235,10 @@ TEST_CASE("who does not come in time is ended, as is who comes under another nam
       static_cast<void>(words == "w2" ? master.log.wait_for("of w2") : master.log.wait_for("says: hello"));
       stop.request_stop();
     });
-    CHECK_THROWS_AS(launcher.start_slave(master.dir / "w1", "w1", block, stop.get_token()), Cancelled);
+    const auto stopped =
+        thrown_by<Cancelled>([&] { launcher.start_slave(master.dir / "w1", "w1", block, stop.get_token()); });
+    REQUIRE(stopped);
+    if (words != "w2") CHECK(has(stopped->message(), words));
     CHECK(lifeline.wait_for_end());
     CHECK(master.slaves.size() == 0);
   }
@@ -244,6 +247,45 @@ TEST_CASE("who does not come in time is ended, as is who comes under another nam
   REQUIRE(late);
   CHECK(late->operation() == "launch");
   CHECK(has(late->message(), "has not come to " + master.listener->address() + " in time"));
+}
+
+TEST_CASE("a name that could not be launched can be tried again") {
+  LaunchingMaster master;
+  SlaveLauncher& launcher = master.launch_by();
+  std::vector<KeyRegistration> taken;
+  for (int i = 0; i < 4; ++i) taken.push_back(master.keys.register_slave("w1", make_key()));
+  const auto full = thrown_by<Error>([&] { launcher.start_slave(master.dir / "w1", "w1"); });
+  REQUIRE(full);
+  CHECK(full->code() == Errc::invalid_argument);
+  CHECK(full->slave() == "w1");
+  taken.pop_back();
+  CHECK(launcher.start_slave(master.dir / "w1", "w1")->name() == "w1");
+}
+
+TEST_CASE("a slave can be killed while what its program says is being told") {
+  const TempDir dir;
+  SlaveCollection slaves;
+  std::promise<void> telling;
+  std::promise<void> killed;
+  std::atomic<bool> is_first = true;
+  std::atomic<bool> is_armed = false;
+  const auto log = [&](const LogRecord& record) {
+    if (!has(record.message, "says: again") || !is_armed || !is_first.exchange(false)) return;
+    telling.set_value();
+    // For as long as it is told, what is told of is not taken away: so this comes to an end by its limit.
+    killed.get_future().wait_for(std::chrono::milliseconds(200));
+  };
+  TcpSlaveListener listener({.slave_collection = slaves, .keys = KeyRing(), .log = log});
+  listener.start();
+  SlaveLauncher launcher({.listener = listener,
+                          .command = script("(while echo again; do :; done) & exec remsh-slave \"$@\""),
+                          .kill_after = std::chrono::milliseconds(0)});
+  const auto slave = launcher.start_slave(dir / "w1", "w1");
+  is_armed = true;
+  telling.get_future().wait();
+  CHECK(launcher.kill_slave(slave));
+  killed.set_value();
+  CHECK_FALSE(launcher.kill_slave(slave));
 }
 
 TEST_CASE("a name is launched once at a time") {

@@ -95,6 +95,7 @@ TEST_CASE("G10: peers that stop in the middle of TLS cost 16 MiB, as many as may
   struct Way {
     std::string words;
     Bytes bytes;
+    bool is_breach = false;  // and costs the connection
   };
   const std::vector<Way> ways{
       {"nothing", {}},
@@ -109,13 +110,13 @@ TEST_CASE("G10: peers that stop in the middle of TLS cost 16 MiB, as many as may
       {"most of a record", up_to_limit(record("\1" + number(16'000, 3) + much.substr(0, 16'300), 16'384))},
       {"most of a record, that begins a long message",
        up_to_limit(record("\1" + number(131'000, 3) + much.substr(0, 16'300), 16'384))},
-      {"the beginning of a long message", record("\1" + number(131'000, 3))},
+      {"the beginning of a long message", record("\1" + number(131'000, 3)), true},
       {"a greeting by key", by_key},
       {"a greeting by certificate", by_certificate},
       {"a greeting, and most of a record", up_to_limit(by_key + record(much, 16'384))},
       {"a greeting that is answered with a question", again},
       {"such a greeting, and then most of a record", up_to_limit(again + record("\1" + number(14'000, 3) + much))},
-      {"such a greeting, and then the beginning of a long message", again + record("\1" + number(131'000, 3))}};
+      {"such a greeting, and then the beginning of a long message", again + record("\1" + number(131'000, 3)), true}};
   const auto have_sent = [&](const Way& way) {
     std::list<EvilSlave> evils;
     for (std::size_t i = 0; i < most; ++i) evils.emplace_back(tls.prey.port()).send(way.bytes);
@@ -130,6 +131,9 @@ TEST_CASE("G10: peers that stop in the middle of TLS cost 16 MiB, as many as may
     const std::size_t after = bytes_in_use();
     MESSAGE("bytes of ", most, " peers that have sent ", way.words, ": ", after > before ? after - before : 0);
     CHECK(after < before + 16 * 1024 * 1024);
+    CAPTURE(way.words);
+    const auto closed = std::count_if(evils.begin(), evils.end(), [](const auto& evil) { return evil.was_closed(); });
+    CHECK(closed == (way.is_breach ? static_cast<std::ptrdiff_t>(most) : 0));
   }
   CHECK(tls.prey.is_unharmed());
 }

@@ -21,9 +21,8 @@ struct LauncherOptions {
   /// To which they connect: it has `keys`, is started, and outlives the launcher.
   SlaveListener& listener;
 
-  /// What to start: {"ssh", "HOST", "remsh-slave"}, for one. Added is "--master=ADDRESS --name=NAME --basedir=DIR
-  /// --key=-
-  /// --until-eof". Empty: "remsh-slave", found on the PATH.
+  /// What to start: {"ssh", "HOST", "remsh-slave"}, for one. Added is
+  /// "--master=ADDRESS --name=NAME --basedir=DIR --key=- --until-eof". Empty: "remsh-slave", found on the PATH.
   std::vector<std::string> command = {};
 
   /// Start this very program instead, whose main() begins with remsh::run_embedded_slave(argc, argv).

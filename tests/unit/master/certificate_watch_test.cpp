@@ -62,7 +62,7 @@ TEST_CASE("a certificate that was renewed is taken over, and told once") {
   const auto before = watched.server->context();
   CHECK(watched.look().empty());
   CHECK(watched.server->context() == before);
-  watched.put(make_certificate("DNS:two.example"));
+  watched.put(make_certificate("DNS:another.example"));
   CHECK(has(watched.look(), "read anew from '" + watched.identity().certificate + "'"));
   CHECK(watched.server->context() != before);
   CHECK(watched.look().empty());
@@ -70,7 +70,7 @@ TEST_CASE("a certificate that was renewed is taken over, and told once") {
 
 TEST_CASE("one that is replaced by a rename, or behind a symbolic link, is seen as well") {
   const Watched watched;
-  const Certificate next = make_certificate("DNS:two.example");
+  const Certificate next = make_certificate("DNS:another.example");
   watched.dir.write("new", next.certificate + next.key);
   std::filesystem::rename(watched.dir / "new", watched.identity().certificate);
   watched.dir.write("new", next.key);
@@ -88,7 +88,7 @@ TEST_CASE("one that is replaced by a rename, or behind a symbolic link, is seen 
 TEST_CASE("a pair that does not fit, is not complete or is gone changes nothing, and is told once") {
   const Watched watched;
   const auto before = watched.server->context();
-  const Certificate next = make_certificate("DNS:two.example");
+  const Certificate next = make_certificate("DNS:another.example");
   watched.dir.write("certificate.pem", next.certificate);  // and not yet the key
   CHECK(has(watched.look(), "is not that of the certificate"));
   CHECK(watched.look().empty());
