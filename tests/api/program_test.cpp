@@ -11,6 +11,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <iterator>
 #include <set>
 #include <sstream>
 

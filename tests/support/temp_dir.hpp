@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <string>
 #include <system_error>
 
@@ -43,8 +43,9 @@ class TempDir {
 
   /// What a file holds; empty where there is none.
   [[nodiscard]] std::string read(const std::string& name) const {
-    std::ifstream file(*this / name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    std::ostringstream text;
+    text << std::ifstream(*this / name, std::ios::binary).rdbuf();  // by iterators it would be byte for byte
+    return text.str();
   }
 
   /// Something is there, be it a symbolic link that leads nowhere.
