@@ -29,6 +29,7 @@ Admission::Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transpor
     : owner_(std::move(owner)),
       address_(connection->description()),
       keyless_(entrance.keyless),
+      required_name_(entrance.name),
       origin_(std::move(origin)),
       place_(place),
       done_(std::move(done)) {
@@ -224,6 +225,10 @@ void Admission::consider() {
   }
   if (owner_->is_shutting_down()) {
     refuse(Refusal::draining, "the master shuts down");
+    return;
+  }
+  if (!required_name_.empty() && name_ != required_name_) {
+    refuse(Refusal::rejected, "it registers as " + quoted(name_) + ", and was started to be " + quoted(required_name_));
     return;
   }
   has_claim_ = owner_->claim(name_);

@@ -78,6 +78,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   const std::shared_ptr<Admissions> owner_;
   const std::string address_;
   const bool keyless_;
+  const std::string required_name_;  // empty: any
   const Origin origin_;
   const Gate::Id place_;
   TlsTransport* tls_ = nullptr;  // within transport_, where there is TLS

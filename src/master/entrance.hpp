@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 namespace remsh {
 
@@ -15,6 +16,7 @@ struct Entrance {
   bool keyless = false;                       ///< who proves nothing is let in, under a name that has no key
   std::shared_ptr<const TlsServer> tls = {};  ///< null: plain
   std::optional<uid_t> user = {};             ///< who is on the other side, where the system says so
+  std::string name = {};                      ///< the only name that is admitted here; empty: any
 };
 
 }  // namespace remsh

@@ -17,6 +17,7 @@
 #include <array>
 #include <cerrno>
 #include <condition_variable>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -85,7 +86,13 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
   const std::string description = "local process " + std::to_string(child->pid());
   std::shared_ptr<Slave> slave;
   try {
-    slave = handle_new_connection(socket_transport(ours.release(), description, true));
+    std::promise<Result<std::shared_ptr<Slave>>> registered;
+    auto result = registered.get_future();
+    impl().admissions->admit(socket_transport(ours.release(), description, true), {.keyless = true, .name = name},
+                             [&registered](auto outcome) { registered.set_value(std::move(outcome)); });
+    auto outcome = result.get();
+    if (!outcome) throw_failure(outcome.failure(), name, what);
+    slave = *std::move(outcome);
   } catch (const Error& error) {
     // Most often it has ended: say how.
     if (!child->wait_for_end(local_->kill_after)) child->kill();

@@ -24,6 +24,13 @@ std::set<int> open_descriptors() {
   return result;
 }
 
+std::string this_program() { return std::filesystem::read_symlink("/proc/self/exe"); }
+
+/// A command that runs a script; "$0" is `zero`, and "$@" what the listener adds.
+std::vector<std::string> script(const std::string& text, const std::string& zero = "sh") {
+  return {"sh", "-c", text, zero};
+}
+
 bool holds_something(const std::string& directory) {
   return std::filesystem::directory_iterator(directory) != std::filesystem::directory_iterator();
 }
@@ -84,6 +91,27 @@ TEST_CASE("a program that forgot to be a slave when it was started as one does n
   CHECK(refused->message().find("run_embedded_slave") != std::string::npos);
   const auto slave = listener.start_slave(here / "two");
   CHECK(slave->getenv().count("REMSH_EMBEDDED_SLAVE") == 0);
+}
+
+TEST_CASE("a started slave gets the name that it was started for, or none") {
+  const TempDir dir;
+  const Log log;
+  SlaveCollection slaves;
+  LocalSlaveListener local({.slave_collection = slaves,
+                            .command = script("exec \"$0\" --remsh-embedded-slave \"$@\" --name=database", this_program()),
+                            .log = log.hook()});
+  for (const std::string& name : {std::string("innocent"), std::string()}) {
+    CAPTURE(name);
+    const auto error = thrown_by<Error>([&] { local.start_slave(dir / "x", name); });
+    REQUIRE(error);
+    CHECK(error->code() == Errc::refused);
+    CHECK(error->slave() == (name.empty() ? "local-1" : name));
+    CHECK(error->message().find("it registers as 'database', and was started to be '" + error->slave() + "'") !=
+          std::string::npos);
+    CHECK(slaves.size() == 0);
+  }
+  CHECK(log.text().find("database") != std::string::npos);
+  CHECK(local.start_slave(dir / "x", "database")->name() == "database");
 }
 
 TEST_CASE("a name that is taken costs the newcomer its process only") {

@@ -40,8 +40,8 @@ class REMSH_API LocalSlaveListener final : public SlaveListener {
   ~LocalSlaveListener() override;  ///< also ends the slaves that it started
 
   /// Starts a slave in a directory (made where it is missing) and gives it, once it is set up and in the collection.
-  /// The name: empty: "local-N". Throws Error: what could not be started, and why; what the slave said on its way out
-  /// is on our stderr.
+  /// The name: empty: "local-N"; the program may register under this name only. Throws Error: what could not be
+  /// started, and why; what the slave said on its way out is on our stderr.
   std::shared_ptr<Slave> start_slave(const std::string& basedir, const std::string& name = {});
 
   /// Ends a slave and whatever it is doing, and waits until its process is gone. False where it is not one of ours.
