@@ -3,6 +3,7 @@
 #include "auth/derive.hpp"
 #include "base/text.hpp"
 #include "os/random.hpp"
+#include "transport/connect.hpp"
 #include "transport/fd_transport.hpp"
 #include "transport/tls_transport.hpp"
 

@@ -3,6 +3,8 @@
 
 #include "base/text.hpp"
 #include "os/random.hpp"
+#include "transport/look_up.hpp"
+#include "transport/socket_address.hpp"
 
 #include <fcntl.h>
 #include <netdb.h>
@@ -28,99 +30,16 @@
 namespace remsh {
 namespace {
 
-/// How often who waits to be connected looks for a stop.
-constexpr Duration look_interval = std::chrono::milliseconds(20);
-
 Failure failure(int error, const std::string& what) {
   const Errc code = error == EADDRINUSE ? Errc::in_use : Errc::local_os_error;
   return {code, what + ": " + std::generic_category().message(error), error};
-}
-
-Failure malformed(std::string_view text, const std::string& why) {
-  return {Errc::invalid_argument, "the address '" + escaped(text) + "' " + why, 0};
-}
-
-UniqueFd new_socket(int family, int protocol = 0) {
-#if defined(SOCK_CLOEXEC)
-  return UniqueFd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
-#else
-  UniqueFd fd(::socket(family, SOCK_STREAM, protocol));  // no way to do it in one step
-  if (fd) ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
-  if (fd) ::fcntl(fd.get(), F_SETFL, O_NONBLOCK);
-  return fd;
-#endif
-}
-
-void set_blocking(int fd) noexcept {
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (flags >= 0) ::fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
 void set_option(int socket, int level, int name, int value) noexcept {
   ::setsockopt(socket, level, name, &value, sizeof value);
 }
 
-// Internet addresses.
-
-using AddressList = std::unique_ptr<addrinfo, void (*)(addrinfo*)>;
-
-Result<AddressList> look_up(const Address& address, int flags) {
-  addrinfo wanted{};
-  wanted.ai_socktype = SOCK_STREAM;
-  wanted.ai_flags = AI_NUMERICSERV | flags;
-  addrinfo* found = nullptr;
-  const int error = ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &wanted, &found);
-  AddressList list(found, [](addrinfo* first) {
-    if (first != nullptr) ::freeaddrinfo(first);
-  });
-  if (error == EAI_SYSTEM) return failure(errno, to_string(address));
-  if (error != 0) {
-    return Failure{Errc::local_os_error,
-                   to_string(address) + ": look up '" + address.host + "': " + ::gai_strerror(error), 0};
-  }
-  return list;
-}
-
-struct SocketAddress {
-  sockaddr_storage storage{};
-  socklen_t size = sizeof(sockaddr_storage);
-  [[nodiscard]] sockaddr* get() noexcept { return reinterpret_cast<sockaddr*>(&storage); }
-  [[nodiscard]] const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage); }
-};
-
-/// A connection of a socket with itself: what a TCP port without a listener gives, now and then, to who connects to it
-/// from this host, when the system picks that very port for it.
-bool is_with_itself(int socket) noexcept {
-  SocketAddress here;
-  SocketAddress there;
-  return ::getsockname(socket, here.get(), &here.size) == 0 && ::getpeername(socket, there.get(), &there.size) == 0 &&
-         (here.storage.ss_family == AF_INET || here.storage.ss_family == AF_INET6) && here.size == there.size &&
-         std::memcmp(here.get(), there.get(), here.size) == 0;
-}
-
-// Unix addresses.
-
-constexpr std::size_t max_path = sizeof(sockaddr_un::sun_path) - 1;
-
-SocketAddress unix_address(const std::string& path) {
-  SocketAddress address;
-  auto* name = reinterpret_cast<sockaddr_un*>(&address.storage);
-  name->sun_family = AF_UNIX;
-  std::copy(path.begin(), path.end(), name->sun_path);  // the zero behind is there already
-  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
-  return address;
-}
-
-/// What is wrong with a path for a socket; empty for nothing.
-std::string path_fault(std::string_view path) {
-  if (path.empty()) return "has no path behind 'unix:'";
-  if (path.find('\0') != std::string_view::npos) return "has a zero byte in its path";
-  if (path.size() > max_path) {
-    return "has a path of " + std::to_string(path.size()) + " bytes, and a unix socket takes at most " +
-           std::to_string(max_path);
-  }
-  return {};
-}
+// Unix sockets.
 
 /// A new name in the directory of `path`.
 std::string name_beside(const std::string& path) {
@@ -193,60 +112,21 @@ Result<void> clear_stale(const std::string& path) {
   return {};
 }
 
-// Connecting.
-
-Failure gave_up(const std::string& what, const std::stop_token& stop) {
-  if (stop.stop_requested()) return {Errc::cancelled, what + ": stopped while connecting", 0};
-  return {Errc::timeout, what + ": no connection in time", 0};
-}
-
-/// Waits a little for a socket to be connected, or, without one, for its own sake. False: too late, or stopped.
-bool wait_a_little(int socket, Deadline deadline, const std::stop_token& stop) noexcept {
-  const TimePoint now = std::chrono::steady_clock::now();
-  if (stop.stop_requested() || deadline.has_passed(now)) return false;
-  const Duration wait = deadline.is_never() ? look_interval : std::min(look_interval, deadline.at() - now);
-  pollfd polled{socket, POLLOUT, 0};
-  ::poll(&polled, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count()));
-  return true;
-}
-
-Result<UniqueFd> connect_one(int family, int protocol, const sockaddr* address, socklen_t size, const std::string& what,
-                             Deadline deadline, const std::stop_token& stop) {
-  UniqueFd socket = new_socket(family, protocol);
-  if (!socket) return failure(errno, what);
-  int error = 0;
-  while (::connect(socket.get(), address, size) != 0) {
-    error = errno;
-    if (error != EAGAIN) break;  // of a unix socket: too many wait there already
-    if (!wait_a_little(-1, deadline, stop)) return gave_up(what, stop);
-    error = 0;
-  }
-  if (error == EINPROGRESS || error == EINTR) {
-    for (;;) {
-      pollfd polled{socket.get(), POLLOUT, 0};
-      if (::poll(&polled, 1, 0) > 0) break;
-      if (!wait_a_little(socket.get(), deadline, stop)) return gave_up(what, stop);
-    }
-    socklen_t length = sizeof error;
-    if (::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
-  }
-  if (error == 0 && is_with_itself(socket.get())) error = ECONNREFUSED;
-  if (error != 0) return failure(error, what);
-  set_blocking(socket.get());
-  return socket;
-}
-
 }  // namespace
+
+Failure malformed_address(std::string_view text, const std::string& why) {
+  return {Errc::invalid_argument, "the address '" + escaped(text) + "' " + why, 0};
+}
 
 Result<Address> parse_address(std::string_view text, AddressUse use) {
   constexpr std::string_view forms = "; tcp:HOST:PORT, tls:HOST:PORT or unix:PATH is wanted, with [ADDRESS] for IPv6";
-  const auto bad = [&](const std::string& why) { return malformed(text, why + std::string(forms)); };
+  const auto bad = [&](const std::string& why) { return malformed_address(text, why + std::string(forms)); };
   if (text.empty()) return bad("is empty");
   Address address;
   std::string_view rest = text;
   if (rest.starts_with("unix:")) {
     rest.remove_prefix(5);
-    if (const std::string fault = path_fault(rest); !fault.empty()) return malformed(text, fault);
+    if (const std::string fault = unix_path_fault(rest); !fault.empty()) return malformed_address(text, fault);
     address.kind = Address::Kind::unix_socket;
     address.path = rest;
     return address;
@@ -298,17 +178,15 @@ std::string to_string(const Address& address) {
 
 Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int backlog) {
   const Address address{Address::Kind::tcp, host, port, {}};
-  auto list = look_up(address, AI_PASSIVE);
+  auto list = ask_system(address, AI_PASSIVE);
   if (!list) return std::move(list).failure();
   int error = EADDRNOTAVAIL;
-  for (const addrinfo* entry = list->get(); entry != nullptr; entry = entry->ai_next) {
-    UniqueFd socket = new_socket(entry->ai_family, entry->ai_protocol);
+  for (const SocketAddress& entry : *list) {
+    UniqueFd socket = new_socket(entry.family());
     if (socket) {
       set_option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);  // connections of before do not keep the port
-      if (entry->ai_family == AF_INET6) set_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
-      if (::bind(socket.get(), entry->ai_addr, entry->ai_addrlen) == 0 && ::listen(socket.get(), backlog) == 0) {
-        return socket;
-      }
+      if (entry.family() == AF_INET6) set_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+      if (::bind(socket.get(), entry.get(), entry.size) == 0 && ::listen(socket.get(), backlog) == 0) return socket;
     }
     error = errno;
   }
@@ -317,11 +195,11 @@ Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int bac
 
 Result<UnixListening> listen_unix(const std::string& path, int backlog) {
   const std::string what = "unix:" + path;
-  if (const std::string fault = path_fault(path); !fault.empty()) return malformed(what, fault);
+  if (const std::string fault = unix_path_fault(path); !fault.empty()) return malformed_address(what, fault);
   // It is made under another name, and linked to its own when all is done: nobody can meet it half made, and a link
   // never replaces anything.
   const Temporary temporary{name_beside(path)};
-  if (temporary.path.size() > max_path) return failure(ENAMETOOLONG, what);
+  if (!unix_path_fault(temporary.path).empty()) return failure(ENAMETOOLONG, what);
   UniqueFd socket = new_socket(AF_UNIX);
   if (!socket) return failure(errno, what);
   constexpr mode_t ours_alone = S_IRUSR | S_IWUSR;
@@ -349,24 +227,6 @@ void remove_socket_file(const SocketFile& file) noexcept {
   if (::lstat(file.path.c_str(), &found) == 0 && found.st_dev == file.device && found.st_ino == file.inode) {
     ::unlink(file.path.c_str());
   }
-}
-
-Result<UniqueFd> connect_to(const Address& address, Deadline deadline, const std::stop_token& stop) {
-  const std::string what = to_string(address);
-  if (address.kind == Address::Kind::tls) return malformed(what, "is one of TLS, and cannot be used without");
-  if (address.kind == Address::Kind::unix_socket) {
-    if (const std::string fault = path_fault(address.path); !fault.empty()) return malformed(what, fault);
-    const SocketAddress name = unix_address(address.path);
-    return connect_one(AF_UNIX, 0, name.get(), name.size, what, deadline, stop);
-  }
-  auto list = look_up(address, 0);
-  if (!list) return std::move(list).failure();
-  Result<UniqueFd> result = failure(EADDRNOTAVAIL, what);
-  for (const addrinfo* entry = list->get(); entry != nullptr; entry = entry->ai_next) {
-    result = connect_one(entry->ai_family, entry->ai_protocol, entry->ai_addr, entry->ai_addrlen, what, deadline, stop);
-    if (result || result.failure().code == Errc::timeout || result.failure().code == Errc::cancelled) break;
-  }
-  return result;
 }
 
 Accepted accept_one(int listening) noexcept {
@@ -436,14 +296,8 @@ std::string describe_peer(int socket) {
 #endif
     return "unix";
   }
-  std::array<char, NI_MAXHOST> host{};
-  std::array<char, NI_MAXSERV> port{};
-  if (::getnameinfo(peer.get(), peer.size, host.data(), host.size(), port.data(), port.size(),
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-    return "unknown";
-  }
-  const std::string name = host.data();
-  return "tcp " + (name.find(':') == std::string::npos ? name : "[" + name + "]") + ":" + port.data();
+  const std::string name = to_string(peer);
+  return name == "unknown" ? name : "tcp " + name;
 }
 
 bool is_to_this_host(int socket) noexcept {

@@ -1,4 +1,4 @@
-// Addresses; listening, connecting and accepting for TCP and unix sockets.
+// Addresses; listening and accepting for TCP and unix sockets. Connecting is in transport/connect.hpp.
 //
 // Every descriptor made here is closed by exec from its birth.
 #pragma once
@@ -6,13 +6,10 @@
 #include "base/result.hpp"
 #include "os/unique_fd.hpp"
 
-#include <remsh/base/deadline.hpp>
-
 #include <sys/types.h>
 
 #include <chrono>
 #include <cstdint>
-#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -38,6 +35,9 @@ enum class AddressUse : std::uint8_t {
 /// tcp. The message says which part is wrong.
 Result<Address> parse_address(std::string_view text, AddressUse use = AddressUse::connect);
 
+/// What an address is refused with; `why` follows on the address.
+Failure malformed_address(std::string_view text, const std::string& why);
+
 /// As parse_address() takes it: "127.0.0.1:9876", "tls:[::1]:9876", "unix:/run/farm.sock".
 std::string to_string(const Address& address);
 
@@ -62,10 +62,6 @@ Result<UnixListening> listen_unix(const std::string& path, int backlog);
 
 /// Removes a socket's file, if it is still that one.
 void remove_socket_file(const SocketFile& file) noexcept;
-
-/// Connects; all addresses of a host name are tried. Blocks: until the deadline (timeout) or a stop (cancelled), the
-/// look-up of a name excepted. The socket is in blocking mode. An address of TLS is refused: see connect_tls().
-Result<UniqueFd> connect_to(const Address& address, Deadline deadline, const std::stop_token& stop = {});
 
 /// A connection, or an errno value: EAGAIN where none waits. Connections that are gone already are passed over.
 struct Accepted {

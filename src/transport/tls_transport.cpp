@@ -1,6 +1,7 @@
 // TLS 1.3 over another transport.
 #include "transport/tls_transport.hpp"
 
+#include "transport/connect.hpp"
 #include "transport/fd_transport.hpp"
 
 #include <algorithm>

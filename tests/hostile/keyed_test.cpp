@@ -4,6 +4,7 @@
 #include "auth/derive.hpp"
 #include "hostile/prey.hpp"
 #include "hostile/wire.hpp"
+#include "transport/connect.hpp"
 
 #include <remsh/master/unix_slave_listener.hpp>
 

@@ -2,6 +2,7 @@
 #include "auth/derive.hpp"
 #include "auth/handshake.hpp"
 #include "support/temp_dir.hpp"
+#include "transport/connect.hpp"
 #include "transport/endpoint.hpp"
 #include "transport/tls_transport.hpp"
 

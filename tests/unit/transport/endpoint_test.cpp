@@ -1,13 +1,13 @@
-// Tests of addresses, of listening, connecting and accepting.
+// Tests of addresses, of listening and accepting.
 #include "transport/endpoint.hpp"
 #include "support/temp_dir.hpp"
 #include "transport/acceptor.hpp"
+#include "transport/connect.hpp"
 #include "unit/transport/recorder.hpp"
 #include "unit/transport/transports.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -22,7 +22,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -70,19 +69,6 @@ Accepted accept_when_there(const UniqueFd& listening) {
   return accept_one(listening.get());
 }
 
-/// A port that nobody listens to, and that nobody else is given while the socket lives.
-struct ClosedPort {
-  UniqueFd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  Address address;
-  ClosedPort() {
-    sockaddr_in here{};
-    here.sin_family = AF_INET;
-    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    REQUIRE(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&here), sizeof here) == 0);
-    address = loopback(socket);
-  }
-};
-
 }  // namespace
 
 TEST_CASE("addresses are taken in all their forms") {
@@ -110,12 +96,6 @@ TEST_CASE("the port of an address to listen on may be left to the system") {
   CHECK(parse_address("tls:0.0.0.0:0", AddressUse::listen).ok());
   CHECK_FALSE(parse_address("tcp:[::1]:0").ok());
   CHECK_FALSE(parse_address("tcp:[::1]:65536", AddressUse::listen).ok());
-}
-
-TEST_CASE("nobody speaks in the clear to an address of TLS") {
-  const auto connected = connect_to({Address::Kind::tls, "127.0.0.1", 1, {}}, 60s);
-  REQUIRE_FALSE(connected.ok());
-  CHECK(connected.failure().code == Errc::invalid_argument);
 }
 
 TEST_CASE("an address that is wrong is refused with the place that is") {
@@ -164,66 +144,12 @@ TEST_CASE("a TCP connection is made, and each side says who the other is") {
   CHECK(keepalive != 0);
 }
 
-TEST_CASE("a host name is looked up") {
-  addrinfo* found = nullptr;
-  if (::getaddrinfo("localhost", nullptr, nullptr, &found) != 0) {
-    MESSAGE("not checked here: this system has no address of localhost");
-    return;
-  }
-  ::freeaddrinfo(found);
-  const UniqueFd listening = std::move(listen_tcp("127.0.0.1", 0, 8)).value();
-  Address address = loopback(listening);
-  address.host = "localhost";  // may be ::1 first, where nobody listens
-  CHECK(connect_to(address, 60s).ok());
-}
-
 TEST_CASE("a port that is taken is in use") {
   const UniqueFd listening = std::move(listen_tcp("127.0.0.1", 0, 8)).value();
   const auto second = listen_tcp("127.0.0.1", local_port(listening.get()), 8);
   REQUIRE_FALSE(second.ok());
   CHECK(second.failure().code == Errc::in_use);
   CHECK(second.failure().os == EADDRINUSE);
-}
-
-TEST_CASE("what refuses a connection is named") {
-  const ClosedPort closed;
-  const auto tcp = connect_to(closed.address, 60s);
-  REQUIRE_FALSE(tcp.ok());
-  CHECK(tcp.failure().os == ECONNREFUSED);
-  CHECK(tcp.failure().message.find(to_string(closed.address)) != std::string::npos);
-  const TempDir dir;
-  const auto unix_result = connect_to(unix_at(dir / "missing"), 60s);
-  REQUIRE_FALSE(unix_result.ok());
-  CHECK(unix_result.failure().os == ENOENT);
-}
-
-TEST_CASE("who waits to be connected gives up at the deadline, or when stopped") {
-  const TempDir dir;
-  const UnixListening listening = std::move(listen_unix(dir / "full", 0)).value();
-  std::vector<UniqueFd> waiting;  // until no more fit
-  for (;;) {
-    auto socket = connect_to(unix_at(dir / "full"), no_wait);
-    if (!socket) {
-      CHECK(socket.failure().code == Errc::timeout);
-      break;
-    }
-    waiting.push_back(std::move(*socket));
-  }
-  std::stop_source stop;
-  std::promise<void> begun;
-  auto blocked = std::async(std::launch::async, [&] {
-    begun.set_value();
-    return connect_to(unix_at(dir / "full"), Deadline(), stop.get_token());
-  });
-  begun.get_future().get();
-  stop.request_stop();
-  const auto stopped = blocked.get();
-  REQUIRE_FALSE(stopped.ok());
-  CHECK(stopped.failure().code == Errc::cancelled);
-  auto patient = std::async(std::launch::async, [&] { return connect_to(unix_at(dir / "full"), 60s); });
-  while (accept_one(listening.socket.get()).error == 0) {
-  }
-  CHECK(patient.get().ok());
 }
 
 TEST_CASE("a unix socket is for our own user, who is told") {

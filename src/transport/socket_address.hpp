@@ -1,0 +1,38 @@
+// SocketAddress: an address as the system takes it; sockets that are born non-blocking and closed by exec.
+#pragma once
+
+#include "os/unique_fd.hpp"
+
+#include <sys/socket.h>
+
+#include <string>
+#include <string_view>
+
+namespace remsh {
+
+/// An address of any family, as connect(2) and bind(2) take it.
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof(sockaddr_storage);
+  [[nodiscard]] sockaddr* get() noexcept { return reinterpret_cast<sockaddr*>(&storage); }
+  [[nodiscard]] const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage); }
+  [[nodiscard]] int family() const noexcept { return storage.ss_family; }
+};
+
+bool operator==(const SocketAddress& a, const SocketAddress& b) noexcept;
+
+/// The address of a unix socket. The path must fit: see unix_path_fault().
+SocketAddress unix_address(const std::string& path);
+
+/// What is wrong with a path for a unix socket; empty: nothing.
+std::string unix_path_fault(std::string_view path);
+
+/// An Internet address in numbers: "10.0.0.1:80", "[::1]:80"; "unknown" for another family.
+std::string to_string(const SocketAddress& address);
+
+/// A stream socket, non-blocking and closed by exec; empty with errno.
+UniqueFd new_socket(int family, int protocol = 0) noexcept;
+
+void set_blocking(int fd) noexcept;
+
+}  // namespace remsh
