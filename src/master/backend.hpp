@@ -1,6 +1,7 @@
 // Backend: what a Slave needs of any kind of worker. No AMP in here.
 #pragma once
 
+#include "base/operations_end.hpp"
 #include "base/result.hpp"
 #include "master/lost_callback.hpp"
 #include "master/packed_info.hpp"
@@ -95,6 +96,13 @@ class Backend {
   /// An operation that the owner of the slave has registered there.
   virtual Started<Box> start_call(const std::string& name, const Box& arguments, const CallOptions& options) = 0;
   virtual Started<void> start_ping(const CallOptions& options) = 0;
+
+  /// The number that the next operation gets: they are numbered in the order in which they begin.
+  [[nodiscard]] virtual std::uint64_t next_operation() const = 0;
+
+  /// Notes `end` when no operation of its range runs any more, or the connection has ended; at once, in this thread, if
+  /// that is so now. An operation that its caller has left runs until the worker has answered.
+  virtual void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept = 0;
 
   /// Ends the connection; the reason is told to the worker where its protocol can. Returns at once.
   virtual void disconnect(const std::string& reason) = 0;

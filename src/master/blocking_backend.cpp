@@ -2,6 +2,7 @@
 
 #include "master/admitted_backend.hpp"
 #include "master/errand.hpp"
+#include "master/running_operations.hpp"
 
 #include <cstddef>
 #include <span>
@@ -18,9 +19,13 @@ class ErrandFor final : public WorkOf<Result<T>> {
  public:
   using Body = std::function<Result<T>(Errand&, const CallOptions&)>;
 
-  ErrandFor(const CallOptions& options, Body body)
-      : body_(std::move(body)),
-        errand_(options, [this](Errand& errand, const CallOptions& patience) { result_ = body_(errand, patience); }) {}
+  ErrandFor(RunningOperations& operations, const CallOptions& options, Body body)
+      : running_(operations),
+        body_(std::move(body)),
+        errand_(options, [this](Errand& errand, const CallOptions& patience) {
+          const Finishing finishing{running_};
+          result_ = body_(errand, patience);
+        }) {}
 
   void suspend() override {
     try {
@@ -28,6 +33,7 @@ class ErrandFor final : public WorkOf<Result<T>> {
     } catch (const std::system_error& error) {
       result_ = Failure{Errc::local_os_error, std::string("no thread for it: ") + error.what(), error.code().value()};
       has_no_thread_ = true;
+      running_.finish();
     }
   }
   bool poll(const Waker& wake) override { return has_no_thread_ || errand_.poll(wake); }
@@ -35,6 +41,13 @@ class ErrandFor final : public WorkOf<Result<T>> {
   Result<T> take() override { return std::move(*result_); }
 
  private:
+  /// The operation is over with its body, however that ends.
+  struct Finishing {
+    RunningOperations::Running& running;
+    ~Finishing() { running.finish(); }
+  };
+
+  RunningOperations::Running running_;
   const Body body_;
   std::optional<Result<T>> result_;
   bool has_no_thread_ = false;
@@ -42,8 +55,8 @@ class ErrandFor final : public WorkOf<Result<T>> {
 };
 
 template <class T>
-Started<T> begin(const CallOptions& options, typename ErrandFor<T>::Body body) {
-  return std::make_unique<ErrandFor<T>>(options, std::move(body));
+Started<T> begin(RunningOperations& operations, const CallOptions& options, typename ErrandFor<T>::Body body) {
+  return std::make_unique<ErrandFor<T>>(operations, options, std::move(body));
 }
 
 // Callbacks, as the body of an errand calls them.
@@ -71,39 +84,40 @@ SizeCallback passed(Errand& errand, const SizeCallback& size) {
 
 template <class Base>
 Started<Bytes> BlockingBackend<Base>::start_set_cwd(const std::optional<Bytes>& path, const CallOptions& options) {
-  return begin<Bytes>(options,
+  return begin<Bytes>(*this, options,
                       [this, &path](Errand&, const CallOptions& patience) { return this->set_cwd(path, patience); });
 }
 
 template <class Base>
 Started<std::map<Bytes, Bytes>> BlockingBackend<Base>::start_getenv(const CallOptions& options) {
-  return begin<std::map<Bytes, Bytes>>(options,
+  return begin<std::map<Bytes, Bytes>>(*this, options,
                                        [this](Errand&, const CallOptions& patience) { return this->getenv(patience); });
 }
 
 template <class Base>
 Started<std::map<Bytes, Bytes>> BlockingBackend<Base>::start_read_info(const CallOptions& options) {
   return begin<std::map<Bytes, Bytes>>(
-      options, [this](Errand&, const CallOptions& patience) { return this->read_info(patience); });
+      *this, options, [this](Errand&, const CallOptions& patience) { return this->read_info(patience); });
 }
 
 template <class Base>
 Started<void> BlockingBackend<Base>::start_mkdir(const Bytes& path, std::optional<std::uint32_t> mode,
                                                  const CallOptions& options) {
-  return begin<void>(
-      options, [this, &path, mode](Errand&, const CallOptions& patience) { return this->mkdir(path, mode, patience); });
+  return begin<void>(*this, options, [this, &path, mode](Errand&, const CallOptions& patience) {
+    return this->mkdir(path, mode, patience);
+  });
 }
 
 template <class Base>
 Started<void> BlockingBackend<Base>::start_remove(const Bytes& path, const CallOptions& options) {
-  return begin<void>(options,
+  return begin<void>(*this, options,
                      [this, &path](Errand&, const CallOptions& patience) { return this->remove(path, patience); });
 }
 
 template <class Base>
 Started<void> BlockingBackend<Base>::start_rename(const Bytes& from, const Bytes& to, bool overwrite,
                                                   const CallOptions& options) {
-  return begin<void>(options, [this, &from, &to, overwrite](Errand&, const CallOptions& patience) {
+  return begin<void>(*this, options, [this, &from, &to, overwrite](Errand&, const CallOptions& patience) {
     return this->rename(from, to, overwrite, patience);
   });
 }
@@ -111,7 +125,7 @@ Started<void> BlockingBackend<Base>::start_rename(const Bytes& from, const Bytes
 template <class Base>
 Started<void> BlockingBackend<Base>::start_copy(const Bytes& from, const Bytes& to, bool overwrite,
                                                 const CallOptions& options) {
-  return begin<void>(options, [this, &from, &to, overwrite](Errand&, const CallOptions& patience) {
+  return begin<void>(*this, options, [this, &from, &to, overwrite](Errand&, const CallOptions& patience) {
     return this->copy(from, to, overwrite, patience);
   });
 }
@@ -119,7 +133,7 @@ Started<void> BlockingBackend<Base>::start_copy(const Bytes& from, const Bytes& 
 template <class Base>
 Started<std::optional<FileInfo>> BlockingBackend<Base>::start_stat(const Bytes& path, bool follow,
                                                                    const CallOptions& options) {
-  return begin<std::optional<FileInfo>>(options, [this, &path, follow](Errand&, const CallOptions& patience) {
+  return begin<std::optional<FileInfo>>(*this, options, [this, &path, follow](Errand&, const CallOptions& patience) {
     return this->stat(path, follow, patience);
   });
 }
@@ -127,20 +141,20 @@ Started<std::optional<FileInfo>> BlockingBackend<Base>::start_stat(const Bytes& 
 template <class Base>
 Started<Box> BlockingBackend<Base>::start_call(const std::string& name, const Box& arguments,
                                                const CallOptions& options) {
-  return begin<Box>(options, [this, &name, &arguments](Errand&, const CallOptions& patience) {
+  return begin<Box>(*this, options, [this, &name, &arguments](Errand&, const CallOptions& patience) {
     return this->call(name, arguments, patience);
   });
 }
 
 template <class Base>
 Started<void> BlockingBackend<Base>::start_ping(const CallOptions& options) {
-  return begin<void>(options, [this](Errand&, const CallOptions& patience) { return this->ping(patience); });
+  return begin<void>(*this, options, [this](Errand&, const CallOptions& patience) { return this->ping(patience); });
 }
 
 template <class Base>
 Started<ExecuteResult> BlockingBackend<Base>::start_execute(const ExecuteRequest& request,
                                                             const ExecuteStreams& streams, const CallOptions& options) {
-  return begin<ExecuteResult>(options, [this, &request, &streams](Errand& errand, const CallOptions& patience) {
+  return begin<ExecuteResult>(*this, options, [this, &request, &streams](Errand& errand, const CallOptions& patience) {
     const ExecuteStreams ours{passed(errand, streams.input), passed(errand, streams.out), passed(errand, streams.err)};
     return this->execute(request, ours, patience);
   });
@@ -149,15 +163,16 @@ Started<ExecuteResult> BlockingBackend<Base>::start_execute(const ExecuteRequest
 template <class Base>
 Started<void> BlockingBackend<Base>::start_send(const Bytes& path, const InputCallback& input, bool overwrite,
                                                 std::uint32_t mode, const CallOptions& options) {
-  return begin<void>(options, [this, &path, &input, overwrite, mode](Errand& errand, const CallOptions& patience) {
-    return this->send(path, passed(errand, input), overwrite, mode, patience);
-  });
+  return begin<void>(*this, options,
+                     [this, &path, &input, overwrite, mode](Errand& errand, const CallOptions& patience) {
+                       return this->send(path, passed(errand, input), overwrite, mode, patience);
+                     });
 }
 
 template <class Base>
 Started<FetchedFile> BlockingBackend<Base>::start_fetch(const Bytes& path, const SizeCallback& size,
                                                         const OutputCallback& output, const CallOptions& options) {
-  return begin<FetchedFile>(options, [this, &path, &size, &output](Errand& errand, const CallOptions& patience) {
+  return begin<FetchedFile>(*this, options, [this, &path, &size, &output](Errand& errand, const CallOptions& patience) {
     return this->fetch(path, passed(errand, size), passed(errand, output), patience);
   });
 }

@@ -2,11 +2,14 @@
 #pragma once
 
 #include "master/backend.hpp"
+#include "master/running_operations.hpp"
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace remsh {
 
@@ -14,7 +17,7 @@ namespace remsh {
 /// protocol of their own. An operation that is waited for runs in the waiting thread; one that is started has a thread
 /// for as long as it runs, whose callbacks are handed to whoever drives it.
 template <class Base = Backend>
-class BlockingBackend : public Base {
+class BlockingBackend : public Base, protected RunningOperations {
  public:
   virtual Result<Bytes> set_cwd(const std::optional<Bytes>& path, const CallOptions& options) = 0;
   virtual Result<std::map<Bytes, Bytes>> getenv(const CallOptions& options) = 0;
@@ -32,6 +35,9 @@ class BlockingBackend : public Base {
                                     const CallOptions& options) = 0;
   virtual Result<Box> call(const std::string& name, const Box& arguments, const CallOptions& options) = 0;
   virtual Result<void> ping(const CallOptions& options) = 0;
+
+  [[nodiscard]] std::uint64_t next_operation() const final { return RunningOperations::next(); }
+  void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept final { wait_for(std::move(end)); }
 
   Started<Bytes> start_set_cwd(const std::optional<Bytes>& path, const CallOptions& options) final;
   Started<std::map<Bytes, Bytes>> start_getenv(const CallOptions& options) final;

@@ -117,6 +117,29 @@ void Remsh1Backend::wait_until_left() {
   left_.wait(lock, [this] { return is_buried_ && inside_ == 0; });
 }
 
+/// What an operation has left for the io thread to do is part of it.
+void Remsh1Backend::over(OperationsEnds ends) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    if (holder_ == Holder::io_thread && !is_buried_) {
+      settling_.add(std::move(ends));
+      return;
+    }
+  }
+  ends.note();
+}
+
+/// On the loop: the turn that was left is at its end, or the slave is gone.
+void Remsh1Backend::note_settled() noexcept {
+  OperationsEnds ends;
+  {
+    const std::lock_guard lock(mutex_);
+    if (holder_ == Holder::io_thread && !is_buried_) return;  // another one has been left meanwhile
+    ends = std::move(settling_);
+  }
+  ends.note();
+}
+
 /// From here on there is no slave any more, for anybody; the io thread lets the transport go.
 void Remsh1Backend::declare_end(Failure failure) {
   if (end_) return;
@@ -148,6 +171,7 @@ void Remsh1Backend::bury() {
     left_.notify_all();
   }
   transport.reset();
+  note_settled();
   owner_.on_end(*this, *end_);  // which does not change any more
   on_lost_.tell(owner_.run_service);
 }
@@ -259,6 +283,7 @@ void Remsh1Backend::settle() {
   if (last_calls_.empty()) {
     holder_ = Holder::nobody;
     turn_changed_.notify_all();
+    if (!settling_.empty()) loop_->post([self = shared_from_this()] { self->note_settled(); });
     return;
   }
   LastCall last = std::move(last_calls_.front());

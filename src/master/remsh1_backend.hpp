@@ -94,6 +94,8 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
   void declare_end(Failure failure);
   [[nodiscard]] std::size_t unwritten() const noexcept { return out_.size() - written_; }
 
+  void over(OperationsEnds ends) noexcept override;
+  void note_settled() noexcept;
   [[nodiscard]] const Owner& owner() const noexcept override { return owner_; }
   void bury();
   static Result<std::optional<FileInfo>> look(Turn& turn, const Bytes& path);
@@ -123,7 +125,8 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
   std::deque<Event> events_;
   std::size_t queued_ = 0;  // bytes of data in them
   std::deque<LastCall> last_calls_;
-  bool is_vital_ = false;  // what is under way, once the caller has left
+  OperationsEnds settling_;  // of operations whose caller has left, until the slave has been heard out
+  bool is_vital_ = false;    // what is under way, once the caller has left
 
   // The end.
   std::optional<Failure> end_;

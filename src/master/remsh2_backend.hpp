@@ -5,6 +5,7 @@
 #include "rpc/call.hpp"
 #include "rpc/peer.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -45,6 +46,10 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
                                    const CallOptions& options) override;
   Started<Box> start_call(const std::string& name, const Box& arguments, const CallOptions& options) override;
   Started<void> start_ping(const CallOptions& options) override;
+  [[nodiscard]] std::uint64_t next_operation() const override { return Peer::next_call(); }
+  void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept override {
+    Peer::notify_when_over(std::move(end));
+  }
   void disconnect(const std::string& reason) override;
   [[nodiscard]] std::optional<Failure> lost() const override;
   void on_lost(std::unique_ptr<LostCallback> callback) override;

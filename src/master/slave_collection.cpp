@@ -1,6 +1,6 @@
 // SlaveCollection: who is in, who is free, and who waits for whom.
 //
-// A slave that becomes free (it came, or its lease was released) gets the next *tick*. Everyone who asks looks at all
+// A slave that becomes free (it came, or its lease has ended) gets the next *tick*. Everyone who asks looks at all
 // that are in once, without a lock, and remembers up to which tick; who must wait joins the end of the queue with that
 // as its *cursor*, and from then on looks at slaves with higher ticks, one by one. So none is missed that comes between
 // the look and the joining.
@@ -56,6 +56,7 @@ struct Entry : std::enable_shared_from_this<Entry> {
   std::atomic<bool> free = false;      // it is in and not reserved
   bool gone = false;
   bool reserved = false;
+  bool releasing = false;  // the lease was released, and what was started under it has not ended yet
 };
 
 /// By when they became free last, which is never at the same time.
@@ -155,7 +156,8 @@ struct Wanted {
 struct SlaveCollection::Impl {
   using Lock = std::unique_lock<std::mutex>;
 
-  static std::string_view name_of(const Entry& entry) noexcept { return entry.slave->backend_->name(); }
+  static Backend& backend_of(const Slave& slave) noexcept { return *slave.backend_; }
+  static std::string_view name_of(const Entry& entry) noexcept { return backend_of(*entry.slave).name(); }
 
   struct SameName {
     using is_transparent = void;
@@ -211,7 +213,7 @@ struct SlaveCollection::Impl {
     if (std::exchange(entry->gone, true)) return false;
     (entry->reserved ? reserved : free).erase(entry.get());
     entry->free.store(false, std::memory_order_relaxed);
-    entry->reserved = false;
+    entry->reserved = entry->releasing = false;
     entry->owner.reset();
     (entry->previous != nullptr ? entry->previous->next : first) = entry->next;
     (entry->next != nullptr ? entry->next->previous : last) = entry->previous;
@@ -254,15 +256,42 @@ struct SlaveCollection::Impl {
     const Backend& backend_;  // whose end is noted
   };
 
-  void release(Entry& entry) noexcept {
+  /// Ends the lease that began at this tick, if its slave is in still.
+  void end_lease(Tick tick) noexcept {
     const Lock lock(mutex);
-    if (entry.gone) return;
-    assert(entry.reserved);
-    entry.reserved = false;
+    const auto at = reserved.find(tick);
+    if (at == reserved.end()) return;
+    Entry& entry = **at;
+    entry.reserved = entry.releasing = false;
     entry.owner.reset();
     become_free(entry, reserved);
     changed();
   }
+
+  /// The holder of the lease that began at this tick has released it; nothing if it has ended already.
+  void note_release(Tick tick) noexcept {
+    const Lock lock(mutex);
+    const auto at = reserved.find(tick);
+    if (at == reserved.end()) return;
+    (*at)->releasing = true;
+    changed();
+  }
+
+  /// Ends a lease when all that was started under it has ended. It knows the slave by the tick at which that became
+  /// free last, which no other has, and so keeps nothing alive.
+  class LeaseEnd final : public OperationsEnd {
+   public:
+    explicit LeaseEnd(std::weak_ptr<Impl> collection) : collection_(std::move(collection)) {}
+
+    void note() noexcept override {
+      if (const auto collection = collection_.lock()) collection->end_lease(tick);
+    }
+
+    Tick tick = 0;
+
+   private:
+    const std::weak_ptr<Impl> collection_;
+  };
 
   /// All that are in, those that came first in front.
   [[nodiscard]] std::shared_ptr<const Entries> entries(const Lock& /*held*/) const {
@@ -459,7 +488,8 @@ struct SlaveCollection::Impl {
 /// What a lease gives back, and to whom.
 struct Lease::Holder {
   std::weak_ptr<SlaveCollection::Impl> collection;
-  std::shared_ptr<Entry> entry;
+  Tick tick = 0;  // at which the slave became free before
+  std::unique_ptr<OperationsEnd> end;
 };
 
 Lease::Lease() noexcept = default;
@@ -478,11 +508,21 @@ Lease& Lease::operator=(Lease&& other) noexcept {
 
 Lease::~Lease() { release(); }
 
-void Lease::release() {
+void Lease::release() noexcept {
   const auto holder = std::move(holder_);
   const auto slave = std::move(slave_);
   if (!holder) return;
-  if (const auto collection = holder->collection.lock()) collection->release(*holder->entry);
+  Backend& backend = SlaveCollection::Impl::backend_of(*slave);
+  holder->end->range.end = backend.next_operation();
+  backend.notify_when_over(std::move(holder->end));
+  if (const auto collection = holder->collection.lock()) collection->note_release(holder->tick);
+}
+
+void Lease::release_now() noexcept {
+  const auto holder = std::move(holder_);
+  const auto slave = std::move(slave_);
+  if (!holder) return;
+  if (const auto collection = holder->collection.lock()) collection->end_lease(holder->tick);
 }
 
 SlaveCollection::SlaveCollection() : impl_(std::make_shared<Impl>()) {}
@@ -535,12 +575,16 @@ std::shared_ptr<Slave> SlaveCollection::get_slave(Deadline deadline, const Slave
 
 Lease SlaveCollection::reserve(Deadline deadline, const SlaveFilter& filter, const SlaveCompare& compare,
                                const std::stop_token& stop, std::string owner) {
-  auto holder = std::make_unique<Lease::Holder>(Lease::Holder{impl_, nullptr});
+  auto holder = std::make_unique<Lease::Holder>(Lease::Holder{impl_, 0, nullptr});
+  auto end = std::make_unique<Impl::LeaseEnd>(impl_);
   const Wanted wanted{.filter = filter, .compare = compare, .alone = true, .owner = std::move(owner)};
-  holder->entry = impl_->acquire(deadline, wanted, stop);
-  if (!holder->entry) return {};
-  auto slave = holder->entry->slave;
-  return {std::move(slave), std::move(holder)};
+  const auto entry = impl_->acquire(deadline, wanted, stop);
+  if (!entry) return {};
+  // Only what begins from now on is started under the lease.
+  end->range.first = entry->slave->backend_->next_operation();
+  end->tick = holder->tick = entry->tick.load(std::memory_order_relaxed);
+  holder->end = std::move(end);
+  return {entry->slave, std::move(holder)};
 }
 
 std::vector<std::shared_ptr<Slave>> SlaveCollection::get_all_slaves() const {
@@ -574,6 +618,7 @@ std::vector<SlaveStatus> SlaveCollection::snapshot() const {
     statuses.resize(in->size());
     for (std::size_t i = 0; i < in->size(); ++i) {
       statuses[i].reserved = (*in)[i]->reserved;
+      statuses[i].releasing = (*in)[i]->releasing;
       if ((*in)[i]->owner) statuses[i].reserved_by = *(*in)[i]->owner;
     }
   }

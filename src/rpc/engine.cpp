@@ -52,6 +52,17 @@ Engine::Calls::iterator Engine::find(std::optional<std::uint64_t> id) {
   return at != calls_.end() && (*at)->id == *id ? at : calls_.end();
 }
 
+bool Engine::has_open_calls(const OperationRange& ids) const noexcept {
+  auto at = std::lower_bound(calls_.begin(), calls_.end(), ids.first,
+                             [](const auto& call, std::uint64_t wanted) { return call->id < wanted; });
+  for (; at != calls_.end() && ids.contains((*at)->id); ++at) {
+    const OpenCall& call = **at;
+    const bool is_own_ping = call.state == OpenCall::State::open && call.owner == nullptr;
+    if (call.state != OpenCall::State::settled && !is_own_ping) return true;
+  }
+  return false;
+}
+
 Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has_op, void* owner) {
   if (abandoned_ >= options_.max_abandoned && owner != nullptr) {  // our own pings go on
     return Failure{Errc::busy,

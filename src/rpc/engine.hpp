@@ -1,6 +1,7 @@
 // Engine: the calls and streams of one connection, without I/O: boxes and times in, boxes and completions out.
 #pragma once
 
+#include "base/operations_end.hpp"
 #include "base/result.hpp"
 #include "connection/out_queue.hpp"
 #include "rpc/credit.hpp"
@@ -114,6 +115,12 @@ class Engine {
     const auto found = find(id);
     return found == calls_.end() ? nullptr : found->get();
   }
+  /// The id that the next call gets.
+  [[nodiscard]] std::uint64_t next_call() const noexcept { return next_id_; }
+
+  /// Whether the other side has still to answer one of these; pings of our own do not count.
+  [[nodiscard]] bool has_open_calls(const OperationRange& ids) const noexcept;
+
   [[nodiscard]] std::size_t open_calls() const noexcept { return calls_.size(); }
   [[nodiscard]] std::size_t abandoned_calls() const noexcept { return abandoned_; }
 

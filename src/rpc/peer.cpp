@@ -34,8 +34,13 @@ TimePoint now() { return std::chrono::steady_clock::now(); }
 void Peer::Locked::unlock() {
   peer_.check();
   held_ = false;
+  OperationsEnds over;
+  if (!peer_.operations_ends_.empty()) {
+    over = peer_.operations_ends_.take_over(
+        [this](const OperationRange& range) { return !peer_.ended_ && peer_.engine_.has_open_calls(range); });
+  }
   const bool has_notes = peer_.serving_ && !peer_.serving_->notes.empty();
-  if (!has_notes && peer_.wakes_.empty()) {
+  if (!has_notes && peer_.wakes_.empty() && over.empty()) {
     peer_.mutex_.unlock();
     return;
   }
@@ -44,6 +49,7 @@ void Peer::Locked::unlock() {
   peer_.mutex_.unlock();
   for (const auto& wake : wakes) wake();
   for (const auto& service : notes) service->tell();
+  over.note();
 }
 
 // --- life
@@ -124,6 +130,16 @@ std::optional<Engine::Goodbye> Peer::said_goodbye() const {
   const Engine::Goodbye* const goodbye = engine_.said_goodbye();
   if (goodbye == nullptr) return std::nullopt;
   return *goodbye;
+}
+
+std::uint64_t Peer::next_call() const {
+  const std::lock_guard lock(mutex_);
+  return engine_.next_call();
+}
+
+void Peer::notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept {
+  Locked lock(*this);
+  operations_ends_.add(std::move(end));
 }
 
 void Peer::wait_until_left() {

@@ -5,6 +5,7 @@
 // in the queue and nobody writing writes them; and settle(), before every unlock, makes sure that nothing is nobody's.
 #pragma once
 
+#include "base/operations_end.hpp"
 #include "base/result.hpp"
 #include "connection/out_queue.hpp"
 #include "rpc/engine.hpp"
@@ -66,6 +67,13 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   /// Why no further call can be made: it has ended, or we are ending it.
   [[nodiscard]] std::optional<Failure> closed() const;
   [[nodiscard]] std::optional<Engine::Goodbye> said_goodbye() const;
+
+  /// The id that the next call of ours gets.
+  [[nodiscard]] std::uint64_t next_call() const;
+
+  /// Notes `end` when the other side has answered all calls of ours with ids of its range, those too that their callers
+  /// have left, or the connection has ended; at once, in this thread, if that is so now.
+  void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept;
 
   /// Waits until the connection has ended, all callers have left and all server threads are gone. After close(); never
   /// on the loop, in a callback, or in a served operation. Who starts a peer that serves calls it before letting go.
@@ -171,6 +179,8 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   bool resting_ = false;              // a look of the loop is due within a slice, which arms
   bool called_ = false;               // a call was made since the last one
   mutable bool lacked_room_ = false;  // somebody found the queue full since all were told
+
+  OperationsEnds operations_ends_;  // to be noted after an unlock
 
   // The end.
   bool closing_ = false;

@@ -78,6 +78,23 @@ class FakeBackend : public BlockingBackend<> {
   }
   Result<void> ping(const CallOptions& options) override { return do_ping ? do_ping(options) : Result<void>(); }
 
+  /// From now on the worker goes on with operations that have ended here, until answer().
+  void go_on() {
+    const std::lock_guard lock(mutex_);
+    goes_on_ = true;
+  }
+
+  /// The worker has ended what its callers had left.
+  void answer() {
+    OperationsEnds ends;
+    {
+      const std::lock_guard lock(mutex_);
+      goes_on_ = false;
+      ends = std::move(ends_);
+    }
+    ends.note();
+  }
+
   void disconnect(const std::string& reason) override { lose({Errc::connection_lost, reason, 0}); }
 
   /// The connection ends. What is to be called then is called in this thread, after `between`.
@@ -88,6 +105,7 @@ class FakeBackend : public BlockingBackend<> {
       lost_ = std::move(failure);
     }
     if (between) between();
+    answer();
     on_lost_.tell([](const std::function<void()>& function) { function(); });
   }
 
@@ -99,8 +117,18 @@ class FakeBackend : public BlockingBackend<> {
   void on_lost(std::unique_ptr<LostCallback> callback) override { on_lost_.add(std::move(callback)); }
 
  private:
+  void over(OperationsEnds ends) noexcept override {
+    {
+      const std::lock_guard lock(mutex_);
+      if (goes_on_ && !lost_) return ends_.add(std::move(ends));
+    }
+    ends.note();
+  }
+
   mutable std::mutex mutex_;
   std::optional<Failure> lost_;
+  bool goes_on_ = false;
+  OperationsEnds ends_;
   LostCallbacks on_lost_;
 };
 

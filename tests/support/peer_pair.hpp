@@ -120,6 +120,12 @@ class Hanging {
     lock.unlock();
     served->fail({Errc::cancelled, "as you wish", 0});
   }
+  /// One more is inside, and stays.
+  void entered() {
+    const std::lock_guard lock(mutex_);
+    ++inside_;
+    changed_.notify_all();
+  }
   void wait_for(int inside) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return inside_ == inside; });

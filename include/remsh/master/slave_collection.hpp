@@ -26,14 +26,19 @@ using SlaveCompare = std::function<bool(const Slave&, const Slave&)>;
 class Admissions;
 class SlaveCollection;
 
-/// A slave that is ours alone, as far as get_slave() and reserve() of its collection go, until this object goes or the
-/// slave does. Moves, does not copy. One thread at a time.
+/// A slave that get_slave() and reserve() of its collection give to nobody else. Moves, does not copy. One thread at a
+/// time.
+///
+/// When it is released, or destroyed, the slave becomes free as soon as everything has ended that was started on it
+/// since it was reserved, or the slave is gone. An operation whose caller has left it (by a deadline, a stop token or a
+/// dropped Pending) has ended when the slave says so: for a command, when its processes are gone. A Slave handle is
+/// shared, so the operations of all threads count, but none that was started before the lease or after its release.
 class REMSH_API Lease {
  public:
   Lease() noexcept;
   Lease(Lease&&) noexcept;
   Lease& operator=(Lease&&) noexcept;
-  ~Lease();  ///< releases
+  ~Lease();  ///< release()
 
   /// True where it holds a slave, connected or not.
   explicit operator bool() const noexcept { return slave_ != nullptr; }
@@ -45,8 +50,13 @@ class REMSH_API Lease {
   }
   Slave& operator*() const noexcept { return *operator->(); }
 
-  /// Gives it back now and holds nothing any more; does nothing the second time.
-  void release();
+  /// Gives the slave back and holds nothing any more; returns at once. The slave is free when all that was started
+  /// under the lease has ended; until then snapshot() shows it as `releasing`. Does nothing the second time.
+  void release() noexcept;
+
+  /// As release(), but the slave is free at once, whatever runs on it: the next holder shares it with commands that
+  /// were left, and with their files. Only for slaves on which the next job does not mind.
+  void release_now() noexcept;
 
  private:
   friend class SlaveCollection;
@@ -61,7 +71,8 @@ struct SlaveStatus {
   SlaveInfo info;
   std::chrono::system_clock::time_point since;  ///< when it came into the collection
   bool reserved = false;
-  std::string reserved_by;  ///< what reserve() was told
+  bool releasing = false;   ///< reserved still, as what was started under the lease has not ended yet
+  std::string reserved_by;  ///< the `owner` that reserve() was given
 };
 
 /// The slaves that there are now. Listeners put them in, and they leave when their connection ends. Thread-safe.
@@ -80,7 +91,7 @@ class REMSH_API SlaveCollection {
   /// ended. Throws Error with in_use where another of the same name is in.
   bool add_slave(std::shared_ptr<Slave> slave);
 
-  /// Takes a slave out; it stays connected. False where it was not in.
+  /// Takes a slave out; it stays connected. Ends its lease: put back, it is free. False if it was not in.
   bool remove_slave(const Slave& slave);
 
   /// A slave that is not reserved and for which the filter is true: the best by `compare`, else a random one. Waits for

@@ -463,6 +463,41 @@ TEST_CASE("who leaves a plain call leaves it to its end, and the next waits for 
   pair.is_usable();
 }
 
+TEST_CASE("what a caller has left is not over before the slave has been heard out, or is gone") {
+  class Noted final : public OperationsEnd {
+   public:
+    explicit Noted(std::promise<void>& noted) : noted_(noted) {}
+    void note() noexcept override { noted_.set_value(); }
+
+   private:
+    std::promise<void>& noted_;
+  };
+  for (const bool answers : {true, false}) {
+    CAPTURE(answers);
+    Pair pair;
+    std::promise<void> noted;
+    auto end = std::make_unique<Noted>(noted);
+    end->range.first = pair.backend->next_operation();
+    std::stop_source stop;
+    auto work = pair.backend->start_remove("tree", {.stop = stop.get_token()});
+    work->suspend();
+    const Bytes tag = pair.takes(Box{{"_command", "remove"}, {"path", "tree"}});
+    stop.request_stop();
+    work->wait_until(TimePoint::max());
+    end->range.end = pair.backend->next_operation();
+    auto future = noted.get_future();
+    pair.backend->notify_when_over(std::move(end));
+    CHECK(future.wait_for(0s) == std::future_status::timeout);
+    if (answers) {
+      pair.answers(tag);
+    } else {
+      pair.backend->disconnect("enough");
+    }
+    got(future);
+    if (answers) pair.is_usable();
+  }
+}
+
 TEST_CASE("a deadline ends a wait for an answer") {
   Pair pair;
   auto removed = later([&] { return pair.backend->remove("tree", {.deadline = 20ms}); });

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <future>
 #include <memory>
@@ -14,6 +15,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace remsh;
@@ -67,6 +69,22 @@ std::unique_ptr<Call> suspended(const std::shared_ptr<rpc::Peer>& peer, BytesVie
   call->suspend();
   return call;
 }
+
+/// Asks for the end of calls with these ids; gives what is ready when it has been noted.
+std::future<void> end_of_calls(rpc::Peer& peer, std::uint64_t first, std::uint64_t end) {
+  class Noted final : public OperationsEnd {
+   public:
+    void note() noexcept override { promise.set_value(); }
+    std::promise<void> promise;
+  };
+  auto noted = std::make_unique<Noted>();
+  noted->range = {first, end};
+  auto future = noted->promise.get_future();
+  peer.notify_when_over(std::move(noted));
+  return future;
+}
+
+bool has_come(const std::future<void>& future) { return future.wait_for(0s) == std::future_status::ready; }
 
 }  // namespace
 
@@ -176,6 +194,40 @@ TEST_CASE("a suspended call that is dropped is cancelled, and wakes nobody any m
     hanging.wait_for(0);
     CHECK(::remsh::test::call(pair.master, "echo").ok());
     CHECK_FALSE(alarm.has_rung());
+  });
+}
+
+TEST_CASE("the end of calls is noted when the other side has answered those that were left, and no others") {
+  over_each_transport([](const auto& transports) {
+    std::promise<void> go;
+    Hanging hanging;
+    PeerPair pair(transports(), Handlers{{"echo", echo},
+                                         {"hang", [&](const Served& served) { hanging(served); }},
+                                         {"stubborn", [&](const Served& served) {
+                                            hanging.entered();
+                                            go.get_future().wait();
+                                            served->answer({});
+                                          }}});
+    auto before = suspended(pair.master, "hang", {}, {}, Kind::streaming);
+    const std::uint64_t first = pair.master->next_call();
+    CHECK(::remsh::test::call(pair.master, "echo").ok());
+    auto left = suspended(pair.master, "stubborn", {}, {}, Kind::streaming);
+    const std::uint64_t last = pair.master->next_call();
+    auto after = suspended(pair.master, "hang", {}, {}, Kind::streaming);
+    hanging.wait_for(3);
+
+    const auto over = end_of_calls(*pair.master, first, last);
+    left.reset();
+    CHECK(::remsh::test::call(pair.master, "echo").ok());
+    CHECK_FALSE(has_come(over));
+    go.set_value();
+    over.wait();
+    CHECK(has_come(end_of_calls(*pair.master, first, last)));
+
+    const auto at_end = end_of_calls(*pair.master, last, last + 1);
+    CHECK_FALSE(has_come(at_end));
+    pair.master->close("enough");
+    at_end.wait();
   });
 }
 

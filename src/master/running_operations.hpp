@@ -1,0 +1,92 @@
+// RunningOperations: which operations of a worker run, for back ends that have no other list of them.
+#pragma once
+
+#include "base/operations_end.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace remsh {
+
+/// Numbers operations in the order in which they begin, and knows which of them run. Thread-safe.
+class RunningOperations {
+ public:
+  /// One operation. It runs until finish() or until this object goes.
+  class Running {
+   public:
+    explicit Running(RunningOperations& all) : all_(&all), number_(all.add()) {}
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    ~Running() { finish(); }
+
+    void finish() noexcept {
+      if (all_ != nullptr) std::exchange(all_, nullptr)->remove(number_);
+    }
+
+   private:
+    RunningOperations* all_;
+    std::uint64_t number_;
+  };
+
+  RunningOperations() = default;
+  RunningOperations(const RunningOperations&) = delete;
+  RunningOperations& operator=(const RunningOperations&) = delete;
+
+  /// The number that the next operation gets.
+  [[nodiscard]] std::uint64_t next() const {
+    const std::lock_guard lock(mutex_);
+    return next_;
+  }
+
+  /// Passes `end` to over() once no operation of its range runs; at once, in this thread, if none does now.
+  void wait_for(std::unique_ptr<OperationsEnd> end) noexcept {
+    OperationsEnds ends;
+    {
+      const std::lock_guard lock(mutex_);
+      const bool waits = is_running(end->range);
+      (waits ? ends_ : ends).add(std::move(end));
+      if (waits) return;
+    }
+    over(std::move(ends));
+  }
+
+ protected:
+  ~RunningOperations() = default;
+
+  /// Operations have ended on our side. Called without a lock.
+  virtual void over(OperationsEnds ends) noexcept { ends.note(); }
+
+ private:
+  std::uint64_t add() {
+    const std::lock_guard lock(mutex_);
+    running_.push_back(next_);
+    return next_++;
+  }
+
+  void remove(std::uint64_t number) noexcept {
+    OperationsEnds ends;
+    {
+      const std::lock_guard lock(mutex_);
+      std::erase(running_, number);
+      if (ends_.empty()) return;
+      ends = ends_.take_over([this](const OperationRange& range) { return is_running(range); });
+    }
+    over(std::move(ends));
+  }
+
+  [[nodiscard]] bool is_running(const OperationRange& range) const noexcept {
+    return std::any_of(running_.begin(), running_.end(),
+                       [&range](std::uint64_t number) { return range.contains(number); });
+  }
+
+  mutable std::mutex mutex_;
+  std::uint64_t next_ = 1;
+  std::vector<std::uint64_t> running_;
+  OperationsEnds ends_;
+};
+
+}  // namespace remsh
