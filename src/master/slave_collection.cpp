@@ -140,13 +140,17 @@ class Shuffle {
 struct Wanted {
   const SlaveFilter& filter;
   const SlaveCompare& compare;
+  const std::stop_token& stop;
   bool alone = false;  // reserve()
   std::string owner;
 
-  /// One that is lost may be in for a moment yet: nobody wants it.
+  /// One that is lost may be in for a moment yet: nobody wants it. Throws Cancelled after a stop.
   [[nodiscard]] bool accepts(const Entry& entry) const {
+    if (stop.stop_requested()) throw_cancelled(operation());
     return (!filter || filter(*entry.slave)) && entry.slave->is_connected();
   }
+
+  [[nodiscard]] const char* operation() const noexcept { return alone ? "reserve" : "get_slave"; }
 };
 
 }  // namespace
@@ -305,14 +309,14 @@ struct SlaveCollection::Impl {
   }
 
   /// The slave that the caller gets, which is reserved for it where it wants that; null where none came in time.
-  std::shared_ptr<Entry> acquire(Deadline deadline, const Wanted& wanted, const std::stop_token& stop) {
-    if (stop.stop_requested()) throw_cancelled(name_of(wanted));
+  std::shared_ptr<Entry> acquire(Deadline deadline, const Wanted& wanted) {
+    if (wanted.stop.stop_requested()) throw_cancelled(wanted.operation());
     Tick seen = 0;
     // Who does not wait may take what is on offer to those who do: else it could find nothing where there is something.
     const bool passed = deadline.has_passed();
     if (auto found = look(wanted, seen, passed)) return found;
     if (passed) return nullptr;
-    if (auto found = wait(deadline, wanted, stop, seen)) return found;
+    if (auto found = wait(deadline, wanted, seen)) return found;
     return look(wanted, seen, true);  // what those before it in the queue have held up
   }
 
@@ -334,8 +338,6 @@ struct SlaveCollection::Impl {
   }
 
  private:
-  static const char* name_of(const Wanted& wanted) { return wanted.alone ? "reserve" : "get_slave"; }
-
   // Under the mutex.
 
   void become_free(Entry& entry, EntriesByTick& from) {
@@ -435,9 +437,9 @@ struct SlaveCollection::Impl {
   }
 
   /// Waits in the queue; null where the deadline has passed. `seen` is the tick up to which the caller has looked.
-  std::shared_ptr<Entry> wait(Deadline deadline, const Wanted& wanted, const std::stop_token& stop, Tick& seen) {
+  std::shared_ptr<Entry> wait(Deadline deadline, const Wanted& wanted, Tick& seen) {
     Waiter self;
-    const StopWatch stop_watch(stop, self.parking);
+    const StopWatch stop_watch(wanted.stop, self.parking);
     std::shared_ptr<Entry> entry;  // before the lock, as it may be the last reference
     Lock lock(mutex);
     self.cursor = waiters.empty() ? seen : std::min(seen, waiters.back()->cursor);
@@ -457,7 +459,11 @@ struct SlaveCollection::Impl {
 
     int looks = 0;
     for (;;) {
-      if (stop.stop_requested()) throw_cancelled(name_of(wanted));
+      if (wanted.stop.stop_requested()) throw_cancelled(wanted.operation());
+      if (deadline.has_passed()) {  // also while there always is one more to look at
+        seen = self.cursor;
+        return nullptr;
+      }
       if (const auto next = next_for(here); next != free.end()) {
         const Tick tick = ByTick::of(*next);
         std::shared_ptr<Entry> previous = std::exchange(entry, (*next)->shared_from_this());
@@ -474,13 +480,9 @@ struct SlaveCollection::Impl {
       self.idle = true;
       lock.unlock();
       entry.reset();
-      const bool woken = self.parking.park_until(deadline.at());
+      self.parking.park_until(deadline.at());
       lock.lock();
       self.idle = false;
-      if (!woken) {
-        seen = self.cursor;
-        return nullptr;
-      }
     }
   }
 };
@@ -569,7 +571,7 @@ bool SlaveCollection::remove_slave(const Slave& slave) {
 std::shared_ptr<Slave> SlaveCollection::get_slave(Deadline deadline, const SlaveFilter& filter,
                                                   const SlaveCompare& compare, const std::stop_token& stop) {
   const auto entry =
-      impl_->acquire(deadline, {.filter = filter, .compare = compare, .alone = false, .owner = {}}, stop);
+      impl_->acquire(deadline, {.filter = filter, .compare = compare, .stop = stop, .alone = false, .owner = {}});
   return entry ? entry->slave : nullptr;
 }
 
@@ -577,8 +579,8 @@ Lease SlaveCollection::reserve(Deadline deadline, const SlaveFilter& filter, con
                                const std::stop_token& stop, std::string owner) {
   auto holder = std::make_unique<Lease::Holder>(Lease::Holder{impl_, 0, nullptr});
   auto end = std::make_unique<Impl::LeaseEnd>(impl_);
-  const Wanted wanted{.filter = filter, .compare = compare, .alone = true, .owner = std::move(owner)};
-  const auto entry = impl_->acquire(deadline, wanted, stop);
+  const Wanted wanted{.filter = filter, .compare = compare, .stop = stop, .alone = true, .owner = std::move(owner)};
+  const auto entry = impl_->acquire(deadline, wanted);
   if (!entry) return {};
   // Only what begins from now on is started under the lease.
   end->range.first = entry->slave->backend_->next_operation();

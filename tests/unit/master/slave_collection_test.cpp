@@ -581,6 +581,45 @@ TEST_CASE("a slow filter keeps nobody from what is there when his time is up") {
   CHECK(got == b.slave);
 }
 
+TEST_CASE("a deadline ends the wait also while slaves become free faster than the filter looks at them") {
+  for (const bool alone : {false, true}) {
+    CAPTURE(alone);
+    SlaveCollection slaves;
+    const FakeSlave busy("busy");
+    slaves.add_slave(busy.slave);
+    int looks = 0;
+    bool is_asking = false;
+    const SlaveFilter filter = [&](const Slave&) {
+      if (std::exchange(is_asking, true)) return true;
+      REQUIRE(++looks < 5'000'000);
+      CHECK(slaves.reserve(no_wait));  // and so becomes free again
+      is_asking = false;
+      return false;
+    };
+    if (alone) {
+      CHECK_FALSE(slaves.reserve(20ms, filter));
+    } else {
+      CHECK(slaves.get_slave(20ms, filter) == nullptr);
+    }
+  }
+}
+
+TEST_CASE("a stop ends the look at many slaves, not only the wait") {
+  SlaveCollection slaves;
+  std::vector<FakeSlave> fakes;
+  for (int i = 0; i < 100; ++i) slaves.add_slave(fakes.emplace_back("w" + std::to_string(i)).slave);
+  for (const SlaveCompare& compare : {SlaveCompare(), SlaveCompare([](const Slave&, const Slave&) { return false; })}) {
+    std::stop_source stop;
+    int looks = 0;
+    const SlaveFilter filter = [&](const Slave&) {
+      ++looks;
+      return stop.request_stop() && false;
+    };
+    CHECK_THROWS_AS(static_cast<void>(slaves.get_slave(1h, filter, compare, stop.get_token())), Cancelled);
+    CHECK(looks == 1);
+  }
+}
+
 TEST_CASE("a change is told to those who wait for it") {
   SlaveCollection slaves;
   const FakeSlave a("a");
