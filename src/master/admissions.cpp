@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <exception>
 #include <future>
+#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -193,6 +195,15 @@ void Admissions::look_later() {
 }
 
 void Admissions::look() {
+  try {
+    look_once();
+  } catch (const std::exception& error) {  // no memory, for one: the next look may do better
+    log(LogLevel::error, "", std::string("cannot look at the keys and certificates: ") + error.what());
+  }
+  look_later();
+}
+
+void Admissions::look_once() {
   const KeyWatch::Look look = keys_->look();
   for (const LogRecord& record : look.news) log(record.level, record.peer, record.message);
   if (look.is_changed) {
@@ -205,7 +216,6 @@ void Admissions::look() {
   for (const auto& look_at_other : others) {
     for (const LogRecord& record : look_at_other()) log(record.level, record.peer, record.message);
   }
-  look_later();
 }
 
 void Admissions::end_without_key(AdmittedBackend& backend) const {

@@ -89,6 +89,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   [[nodiscard]] std::vector<std::shared_ptr<AdmittedBackend>> backends() const;
   void look_later();
   void look();
+  void look_once();
   void end_without_key(AdmittedBackend& backend) const;
 
   const std::shared_ptr<Loop> loop_;
