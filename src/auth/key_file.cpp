@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "os/file.hpp"
+#include "os/new_file.hpp"
 #include "os/unique_fd.hpp"
 
 #include <fcntl.h>
@@ -185,12 +186,7 @@ Result<void> write_durably(const OpenParent& parent, std::string_view text, mode
   auto file = NewFile::create(parent.directory.get(), parent.name, overwrite);
   if (!file) return failed(file.failure());
   if (auto written = file->write(text); !written) return failed(written.failure());
-  if (::fsync(file->descriptor()) != 0) return system_failure(errno, path);
-  if (auto committed = file->commit(mode); !committed) return failed(committed.failure());
-  const UniqueFd directory(::openat(parent.directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory) return system_failure(errno, path);
-  // Some file systems have no such thing for directories.
-  if (::fsync(directory.get()) != 0 && errno != EINVAL && errno != ENOTSUP) return system_failure(errno, path);
+  if (auto committed = file->commit(mode, true); !committed) return failed(committed.failure());
   return {};
 }
 

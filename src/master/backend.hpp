@@ -53,6 +53,12 @@ struct FetchedFile {
 template <class T>
 using Started = std::unique_ptr<WorkOf<Result<T>>>;
 
+/// How a file gets its name on a worker.
+struct Placement {
+  bool overwrite = false;  ///< it may replace what is there
+  bool durable = true;     ///< it is on the disk before the operation is over, if the worker knows how
+};
+
 /// One worker, as a Slave drives it. Thread-safe; operations run at the same time. Each is over when it is done or its
 /// CallOptions end it. User code (callbacks) may throw through any of them.
 class Backend {
@@ -78,16 +84,17 @@ class Backend {
   virtual Started<void> start_mkdir(const Bytes& path, std::optional<std::uint32_t> mode,
                                     const CallOptions& options) = 0;
   virtual Started<void> start_remove(const Bytes& path, const CallOptions& options) = 0;
-  virtual Started<void> start_rename(const Bytes& from, const Bytes& to, bool overwrite,
+  virtual Started<void> start_rename(const Bytes& from, const Bytes& to, Placement placement,
                                      const CallOptions& options) = 0;
-  virtual Started<void> start_copy(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) = 0;
+  virtual Started<void> start_copy(const Bytes& from, const Bytes& to, Placement placement,
+                                   const CallOptions& options) = 0;
   virtual Started<std::optional<FileInfo>> start_stat(const Bytes& path, bool follow, const CallOptions& options) = 0;
   virtual Started<ExecuteResult> start_execute(const ExecuteRequest& request, const ExecuteStreams& streams,
                                                const CallOptions& options) = 0;
 
   /// Writes a file of what `input` gives. The worker makes it appear only when it is complete.
-  virtual Started<void> start_send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
-                                   const CallOptions& options) = 0;
+  virtual Started<void> start_send(const Bytes& path, const InputCallback& input, Placement placement,
+                                   std::uint32_t mode, const CallOptions& options) = 0;
 
   /// Reads a file: `size` is told first, where it is known, then `output` gets its bytes in order.
   virtual Started<FetchedFile> start_fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,

@@ -115,18 +115,18 @@ Started<void> BlockingBackend<Base>::start_remove(const Bytes& path, const CallO
 }
 
 template <class Base>
-Started<void> BlockingBackend<Base>::start_rename(const Bytes& from, const Bytes& to, bool overwrite,
+Started<void> BlockingBackend<Base>::start_rename(const Bytes& from, const Bytes& to, Placement placement,
                                                   const CallOptions& options) {
-  return begin<void>(*this, options, [this, &from, &to, overwrite](Errand&, const CallOptions& patience) {
-    return this->rename(from, to, overwrite, patience);
+  return begin<void>(*this, options, [this, &from, &to, placement](Errand&, const CallOptions& patience) {
+    return this->rename(from, to, placement.overwrite, patience);
   });
 }
 
 template <class Base>
-Started<void> BlockingBackend<Base>::start_copy(const Bytes& from, const Bytes& to, bool overwrite,
+Started<void> BlockingBackend<Base>::start_copy(const Bytes& from, const Bytes& to, Placement placement,
                                                 const CallOptions& options) {
-  return begin<void>(*this, options, [this, &from, &to, overwrite](Errand&, const CallOptions& patience) {
-    return this->copy(from, to, overwrite, patience);
+  return begin<void>(*this, options, [this, &from, &to, placement](Errand&, const CallOptions& patience) {
+    return this->copy(from, to, placement.overwrite, patience);
   });
 }
 
@@ -161,11 +161,11 @@ Started<ExecuteResult> BlockingBackend<Base>::start_execute(const ExecuteRequest
 }
 
 template <class Base>
-Started<void> BlockingBackend<Base>::start_send(const Bytes& path, const InputCallback& input, bool overwrite,
+Started<void> BlockingBackend<Base>::start_send(const Bytes& path, const InputCallback& input, Placement placement,
                                                 std::uint32_t mode, const CallOptions& options) {
   return begin<void>(*this, options,
-                     [this, &path, &input, overwrite, mode](Errand& errand, const CallOptions& patience) {
-                       return this->send(path, passed(errand, input), overwrite, mode, patience);
+                     [this, &path, &input, placement, mode](Errand& errand, const CallOptions& patience) {
+                       return this->send(path, passed(errand, input), placement.overwrite, mode, patience);
                      });
 }
 

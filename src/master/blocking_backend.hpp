@@ -16,6 +16,7 @@ namespace remsh {
 /// A Backend whose operations block the thread that calls them: the simplest to write, for workers that speak a
 /// protocol of their own. An operation that is waited for runs in the waiting thread; one that is started has a thread
 /// for as long as it runs, whose callbacks are handed to whoever drives it.
+/// They are not asked for durability, which no protocol of theirs has.
 template <class Base = Backend>
 class BlockingBackend : public Base, protected RunningOperations {
  public:
@@ -44,12 +45,12 @@ class BlockingBackend : public Base, protected RunningOperations {
   Started<std::map<Bytes, Bytes>> start_read_info(const CallOptions& options) final;
   Started<void> start_mkdir(const Bytes& path, std::optional<std::uint32_t> mode, const CallOptions& options) final;
   Started<void> start_remove(const Bytes& path, const CallOptions& options) final;
-  Started<void> start_rename(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) final;
-  Started<void> start_copy(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) final;
+  Started<void> start_rename(const Bytes& from, const Bytes& to, Placement placement, const CallOptions& options) final;
+  Started<void> start_copy(const Bytes& from, const Bytes& to, Placement placement, const CallOptions& options) final;
   Started<std::optional<FileInfo>> start_stat(const Bytes& path, bool follow, const CallOptions& options) final;
   Started<ExecuteResult> start_execute(const ExecuteRequest& request, const ExecuteStreams& streams,
                                        const CallOptions& options) final;
-  Started<void> start_send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
+  Started<void> start_send(const Bytes& path, const InputCallback& input, Placement placement, std::uint32_t mode,
                            const CallOptions& options) final;
   Started<FetchedFile> start_fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,
                                    const CallOptions& options) final;

@@ -123,15 +123,17 @@ Started<void> Remsh2Backend::start_remove(const Bytes& path, const CallOptions& 
   return begin<void>(shared_from_this(), "remove", RemoveRequest{path}.to_box(), Kind::streaming, options, nothing);
 }
 
-Started<void> Remsh2Backend::start_rename(const Bytes& from, const Bytes& to, bool overwrite,
+Started<void> Remsh2Backend::start_rename(const Bytes& from, const Bytes& to, Placement placement,
                                           const CallOptions& options) {
-  return begin<void>(shared_from_this(), "rename", TwoPathsRequest{from, to, overwrite}.to_box(), Kind::plain, options,
+  return begin<void>(shared_from_this(), "rename",
+                     TwoPathsRequest{from, to, placement.overwrite, placement.durable}.to_box(), Kind::plain, options,
                      nothing);
 }
 
-Started<void> Remsh2Backend::start_copy(const Bytes& from, const Bytes& to, bool overwrite,
+Started<void> Remsh2Backend::start_copy(const Bytes& from, const Bytes& to, Placement placement,
                                         const CallOptions& options) {
-  return begin<void>(shared_from_this(), "copy", TwoPathsRequest{from, to, overwrite}.to_box(), Kind::streaming,
+  return begin<void>(shared_from_this(), "copy",
+                     TwoPathsRequest{from, to, placement.overwrite, placement.durable}.to_box(), Kind::streaming,
                      options, nothing);
 }
 
@@ -178,9 +180,10 @@ Started<ExecuteResult> Remsh2Backend::start_execute(const ExecuteRequest& reques
                               {&streams.input, &streams.out, &streams.err, nullptr});
 }
 
-Started<void> Remsh2Backend::start_send(const Bytes& path, const InputCallback& input, bool overwrite,
+Started<void> Remsh2Backend::start_send(const Bytes& path, const InputCallback& input, Placement placement,
                                         std::uint32_t mode, const CallOptions& options) {
-  return begin<void>(shared_from_this(), "send", SendRequest{path, overwrite, mode}.to_box(), Kind::streaming, options,
+  return begin<void>(shared_from_this(), "send",
+                     SendRequest{path, placement.overwrite, mode, placement.durable}.to_box(), Kind::streaming, options,
                      nothing, {.input = &input});
 }
 

@@ -35,12 +35,14 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
   Started<std::map<Bytes, Bytes>> start_read_info(const CallOptions& options) override;
   Started<void> start_mkdir(const Bytes& path, std::optional<std::uint32_t> mode, const CallOptions& options) override;
   Started<void> start_remove(const Bytes& path, const CallOptions& options) override;
-  Started<void> start_rename(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) override;
-  Started<void> start_copy(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) override;
+  Started<void> start_rename(const Bytes& from, const Bytes& to, Placement placement,
+                             const CallOptions& options) override;
+  Started<void> start_copy(const Bytes& from, const Bytes& to, Placement placement,
+                           const CallOptions& options) override;
   Started<std::optional<FileInfo>> start_stat(const Bytes& path, bool follow, const CallOptions& options) override;
   Started<ExecuteResult> start_execute(const ExecuteRequest& request, const ExecuteStreams& streams,
                                        const CallOptions& options) override;
-  Started<void> start_send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
+  Started<void> start_send(const Bytes& path, const InputCallback& input, Placement placement, std::uint32_t mode,
                            const CallOptions& options) override;
   Started<FetchedFile> start_fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,
                                    const CallOptions& options) override;

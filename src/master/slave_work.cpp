@@ -96,7 +96,7 @@ SendWork::SendWork(Backend& slave, const Source& source, const Bytes& to, const 
         return size;
       }) {
   if (trail_) trail_->set_bytes(0);
-  begin(slave.start_send(to, counted_, options.overwrite, options.mode.value_or(mode_), patience_));
+  begin(slave.start_send(to, counted_, {options.overwrite, options.durable}, options.mode.value_or(mode_), patience_));
 }
 
 InputCallback SendWork::input_of(const Source& source) {
@@ -178,7 +178,7 @@ TransferResult FetchWork::finish(Result<FetchedFile> answer) {
   const FetchedFile fetched = value_of(std::move(answer));
   if (file_) {
     const std::uint32_t mode = options_.mode.value_or(fetched.mode.value_or(0644) & fetched_permission_bits);
-    const Result<void> committed = file_->commit(static_cast<mode_t>(mode));
+    const Result<void> committed = file_->commit(static_cast<mode_t>(mode), options_.durable);
     if (!committed.ok()) request_.fail_locally(committed.failure(), std::get<std::string>(sink_.what()));
   } else if (auto* const* bytes = std::get_if<Bytes*>(&sink_.what())) {
     **bytes = std::move(memory_);

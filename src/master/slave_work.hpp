@@ -8,6 +8,7 @@
 #include "master/backend.hpp"
 #include "master/request.hpp"
 #include "os/file.hpp"
+#include "os/new_file.hpp"
 
 #include <remsh/base/call_options.hpp>
 #include <remsh/master/work.hpp>
@@ -151,7 +152,7 @@ class RenameWork final : public PlainWork<void> {
       : PlainWork(Request(slave, "rename", from, to), options) {
     request_.check("source path", from);
     request_.check("destination path", to);
-    begin(slave.start_rename(from, to, options.overwrite, patience_));
+    begin(slave.start_rename(from, to, {options.overwrite, options.durable}, patience_));
   }
 };
 
@@ -161,7 +162,7 @@ class CopyWork final : public PlainWork<void> {
       : PlainWork(Request(slave, "copy", from, to), options) {
     request_.check("source path", from);
     request_.check("destination path", to);
-    begin(slave.start_copy(from, to, options.overwrite, patience_));
+    begin(slave.start_copy(from, to, {options.overwrite, options.durable}, patience_));
   }
 };
 

@@ -265,12 +265,16 @@ Result<RemoveRequest> RemoveRequest::from_box(const Box& box) {
 Box TwoPathsRequest::to_box() const {
   Box box{{"from", from}, {"to", to}};
   set_flag(box, "overwrite", overwrite);
+  set_flag(box, "no_sync", !durable);
   return box;
 }
 
 Result<TwoPathsRequest> TwoPathsRequest::from_box(const Box& box) {
   Reader reader(box);
-  TwoPathsRequest request{.from = reader.path("from"), .to = reader.path("to"), .overwrite = reader.flag("overwrite")};
+  TwoPathsRequest request{.from = reader.path("from"),
+                          .to = reader.path("to"),
+                          .overwrite = reader.flag("overwrite"),
+                          .durable = !reader.flag("no_sync")};
   return reader.finish(std::move(request));
 }
 
@@ -375,12 +379,16 @@ Result<ExecuteReply> ExecuteReply::from_box(const Box& box) {
 Box SendRequest::to_box() const {
   Box box{{"mode", to_octal(mode)}, {"path", path}};
   set_flag(box, "overwrite", overwrite);
+  set_flag(box, "no_sync", !durable);
   return box;
 }
 
 Result<SendRequest> SendRequest::from_box(const Box& box) {
   Reader reader(box);
-  SendRequest request{.path = reader.path("path"), .overwrite = reader.flag("overwrite"), .mode = reader.mode("mode")};
+  SendRequest request{.path = reader.path("path"),
+                      .overwrite = reader.flag("overwrite"),
+                      .mode = reader.mode("mode"),
+                      .durable = !reader.flag("no_sync")};
   return reader.finish(std::move(request));
 }
 

@@ -69,6 +69,7 @@ struct TwoPathsRequest {
   Bytes from;
   Bytes to;
   bool overwrite = false;
+  bool durable = true;
   [[nodiscard]] Box to_box() const;
   static Result<TwoPathsRequest> from_box(const Box& box);
 };
@@ -115,6 +116,7 @@ struct SendRequest {
   Bytes path;
   bool overwrite = false;
   std::uint32_t mode = 0644;
+  bool durable = true;
   [[nodiscard]] Box to_box() const;
   static Result<SendRequest> from_box(const Box& box);
 };

@@ -15,23 +15,13 @@
 
 namespace remsh {
 
-namespace {
-
-// The system's own word for where a descriptor is; empty (errno says why) where it has none.
-Bytes path_of(int descriptor) {
-#if defined(F_GETPATH)
-  char buffer[PATH_MAX];
-  return ::fcntl(descriptor, F_GETPATH, buffer) == 0 ? Bytes(buffer) : Bytes();
-#else
+Bytes path_of_directory(int descriptor) {
   char buffer[PATH_MAX];
   const ssize_t size = ::readlink(("/proc/self/fd/" + std::to_string(descriptor)).c_str(), buffer, sizeof(buffer));
   if (size < 0) return {};
   if (size == sizeof(buffer)) return errno = ENAMETOOLONG, Bytes();
   return {buffer, static_cast<std::size_t>(size)};
-#endif
 }
-
-}  // namespace
 
 Result<Directory> Directory::open(At at, const Bytes& path) {
   constexpr BytesView what = "open";
@@ -43,7 +33,7 @@ Result<Directory> Directory::open(At at, const Bytes& path) {
   struct stat status {};
   if (::fstatat(fd.get(), ".", &status, 0) != 0) return os_failure(errno, what);
 
-  Bytes absolute = path_of(fd.get());
+  Bytes absolute = path_of_directory(fd.get());
   if (absolute.empty() && !at.is_confined() && (at.descriptor == AT_FDCWD || path.front() == '/')) {
     const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
     if (real) absolute = real.get();

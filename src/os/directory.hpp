@@ -9,6 +9,9 @@
 
 namespace remsh {
 
+/// The absolute path of an open directory, as the system shows it; empty if it has none to tell (errno says why).
+Bytes path_of_directory(int descriptor);
+
 /// An open directory and its absolute path. Thread-safe: it does not change.
 class Directory {
  public:

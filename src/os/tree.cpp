@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "os/file.hpp"
+#include "os/sync.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -198,36 +199,64 @@ class Removal {
 
 }  // namespace
 
-Result<void> make_directories(At at, const Bytes& path, std::optional<mode_t> mode) {
-  constexpr BytesView what = "mkdir";
-  constexpr mode_t all = 0777;
-  if (auto checked = check_path(path, what); !checked) return checked;
+namespace {
+
+constexpr BytesView mkdir_what = "mkdir";
+constexpr mode_t all_rights = 0777;
+
+/// Makes the parents that are missing, and adds them to `made`.
+Result<void> make_parents(At at, const Bytes& path, std::vector<Bytes>& made) {
+  for (std::size_t slash = path.find('/', 1); slash != Bytes::npos; slash = path.find('/', slash + 1)) {
+    Bytes parent = path.substr(0, slash);
+    const int refused = mkdir_at(at, parent, all_rights);
+    if (refused != 0 && refused != EEXIST && !is_directory(at, parent)) return path_failure(at, refused, mkdir_what);
+    if (refused == 0) made.push_back(std::move(parent));
+  }
+  return {};
+}
+
+/// Gives a directory that was made its mode, as the umask has taken some of it away.
+Result<void> change_mode(At at, const Bytes& path, mode_t mode) {
+  if (at.is_confined()) {
+    const UniqueFd made = open_at(at, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (!made || ::fchmod(made.get(), mode & 07777) != 0) return path_failure(at, errno, "chmod");
+  } else if (::fchmodat(at.descriptor, path.c_str(), mode & 07777, 0) != 0) {
+    return os_failure(errno, "chmod");
+  }
+  return {};
+}
+
+/// Forces the names of directories to the disk.
+Result<void> sync_names(At at, const std::vector<Bytes>& paths) {
+  for (const Bytes& path : paths) {
+    const UniqueFd parent = open_at(at, SplitPath(path).directory, open_to_resolve);
+    if (!parent) return path_failure(at, errno, mkdir_what);
+    if (auto synced = sync_directory(parent.get()); !synced) return synced;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> make_directories(At at, const Bytes& path, std::optional<mode_t> mode, bool durable) {
+  if (auto checked = check_path(path, mkdir_what); !checked) return checked;
   Bytes last = path;
   while (last.size() > 1 && last.back() == '/') last.pop_back();
 
   // Where it is confined it will be opened to get its mode.
-  const mode_t first_mode = at.is_confined() && mode ? *mode | S_IRWXU : mode.value_or(all);
+  const mode_t first_mode = at.is_confined() && mode ? *mode | S_IRWXU : mode.value_or(all_rights);
+  std::vector<Bytes> made;
   int error = mkdir_at(at, last, first_mode);  // most often no parent is missing
   if (error == ENOENT) {
-    for (std::size_t slash = last.find('/', 1); slash != Bytes::npos; slash = last.find('/', slash + 1)) {
-      const Bytes parent = last.substr(0, slash);
-      const int refused = mkdir_at(at, parent, all);
-      if (refused != 0 && refused != EEXIST && !is_directory(at, parent)) return path_failure(at, refused, what);
-    }
+    if (auto parents = make_parents(at, last, made); !parents) return parents;
     error = mkdir_at(at, last, first_mode);
   }
-  if (error == EEXIST && is_directory(at, last)) return {};
-  if (error != 0) return path_failure(at, error, what);
-
-  // The umask has taken some of the mode away.
-  if (!mode) return {};
-  if (at.is_confined()) {
-    const UniqueFd made = open_at(at, last, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (!made || ::fchmod(made.get(), *mode & 07777) != 0) return path_failure(at, errno, "chmod");
-  } else if (::fchmodat(at.descriptor, last.c_str(), *mode & 07777, 0) != 0) {
-    return os_failure(errno, "chmod");
+  if (error == 0) made.push_back(last);
+  if (error != 0 && !(error == EEXIST && is_directory(at, last))) return path_failure(at, error, mkdir_what);
+  if (error == 0 && mode) {
+    if (auto changed = change_mode(at, last, *mode); !changed) return changed;
   }
-  return {};
+  return durable ? sync_names(at, made) : Result<void>();
 }
 
 Result<void> remove_tree(At at, const Bytes& path, const std::function<bool()>& cancelled) {

@@ -15,8 +15,10 @@ namespace remsh {
 
 /// Makes a directory and the parents that are missing. One that is there already is fine, whoever made it; what is
 /// there and is no directory is EEXIST, or ENOTDIR above the last. Parents get mode 0777 less umask; so does the last,
-/// or exactly `mode` where that is given and it was made here.
-Result<void> make_directories(At at, const Bytes& path, std::optional<mode_t> mode = std::nullopt);
+/// or exactly `mode` where that is given and it was made here. `durable`: those that were made are on the disk before
+/// this returns.
+Result<void> make_directories(At at, const Bytes& path, std::optional<mode_t> mode = std::nullopt,
+                              bool durable = false);
 
 /// Removes what is at a path, with all below it, and never follows a symbolic link. What is missing, or goes missing
 /// meanwhile, is fine.

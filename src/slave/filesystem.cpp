@@ -4,6 +4,8 @@
 #include "base/text.hpp"
 #include "operations/schema.hpp"
 #include "os/file.hpp"
+#include "os/new_file.hpp"
+#include "os/rename.hpp"
 #include "os/tree.hpp"
 #include "slave/typed_handler.hpp"
 
@@ -115,10 +117,16 @@ bool copy_in_kernel([[maybe_unused]] int from, [[maybe_unused]] int to, [[maybe_
   return true;
 }
 
-Result<Box> copy(const Place& source_place, const Place& target_place, bool overwrite, const ServedCall& call) {
+Result<Box> copy(const Workplace& workplace, const TwoPathsRequest& request, const ServedCall& call) {
+  const auto from_place = workplace.place(request.from);
+  if (!from_place) return from_place.failure();
+  const auto to_place = workplace.place(request.to);
+  if (!to_place) return to_place.failure();
+  const Place& source_place = *from_place;
+  const Place& target_place = *to_place;
   auto source = open_file(source_place.at, source_place.path);
   if (!source) return std::move(source).failure();
-  auto target = NewFile::create(target_place.at, target_place.path, overwrite);
+  auto target = workplace.create_file(target_place, request.overwrite);
   if (!target) return std::move(target).failure();
 
   struct stat from {};
@@ -138,7 +146,7 @@ Result<Box> copy(const Place& source_place, const Place& target_place, bool over
     if (auto written = target->write(BytesView(buffer).substr(0, *count)); !written) return written.failure();
   }
   // Set-user-ID and the like are not for a copy, which may have another owner.
-  return answer_of(target->commit(source->mode & 0777));
+  return answer_of(target->commit(source->mode & 0777, request.durable));
 }
 
 FileType type_of(mode_t mode) {
@@ -201,26 +209,23 @@ void add_filesystem(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace
   dispatcher.add("mkdir", typed_handler<MkdirRequest>([workplace](const auto& request, auto&) -> Result<Box> {
                    const auto place = workplace->place(request.path);
                    if (!place) return place.failure();
-                   return answer_of(make_directories(place->at, place->path, request.mode));
+                   return answer_of(make_directories(place->at, place->path, request.mode, true));
                  }));
   dispatcher.add("remove", typed_handler<RemoveRequest>([workplace](const auto& request, auto& call) -> Result<Box> {
                    const auto place = workplace->place(request.path);
                    if (!place) return place.failure();
                    return answer_of(remove_tree(place->at, place->path, [&call] { return call.cancelled(); }));
                  }));
-  dispatcher.add("rename", typed_handler<TwoPathsRequest>([workplace](const auto& request, auto&) -> Result<Box> {
-                   const auto from = workplace->place(request.from);
-                   if (!from) return from.failure();
-                   const auto to = workplace->place(request.to);
-                   if (!to) return to.failure();
-                   return answer_of(rename_path(from->at, from->path, to->at, to->path, request.overwrite));
-                 }));
+  dispatcher.add(
+      "rename", typed_handler<TwoPathsRequest>([workplace](const auto& request, auto&) -> Result<Box> {
+        const auto from = workplace->place(request.from);
+        if (!from) return from.failure();
+        const auto to = workplace->place(request.to);
+        if (!to) return to.failure();
+        return answer_of(rename_path(from->at, from->path, to->at, to->path, request.overwrite, request.durable));
+      }));
   dispatcher.add("copy", typed_handler<TwoPathsRequest>([workplace](const auto& request, auto& call) -> Result<Box> {
-                   const auto from = workplace->place(request.from);
-                   if (!from) return from.failure();
-                   const auto to = workplace->place(request.to);
-                   if (!to) return to.failure();
-                   return copy(*from, *to, request.overwrite, call);
+                   return copy(*workplace, request, call);
                  }));
   dispatcher.add("stat", typed_handler<StatRequest>([workplace](const auto& request, auto&) -> Result<Box> {
                    const auto place = workplace->place(request.path);

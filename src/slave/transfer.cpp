@@ -4,6 +4,7 @@
 #include "connection/block.hpp"
 #include "operations/schema.hpp"
 #include "os/file.hpp"
+#include "os/new_file.hpp"
 #include "slave/typed_handler.hpp"
 
 #include <utility>
@@ -15,7 +16,7 @@ namespace {
 Result<Box> receive(const operations::SendRequest& request, const Workplace& workplace, rpc::ServedCall& call) {
   const auto place = workplace.place(request.path);
   if (!place) return place.failure();
-  auto file = NewFile::create(place->at, place->path, request.overwrite);
+  auto file = workplace.create_file(*place, request.overwrite);
   if (!file) return std::move(file).failure();
   for (;;) {
     const auto piece = call.read();
@@ -24,7 +25,7 @@ Result<Box> receive(const operations::SendRequest& request, const Workplace& wor
     if (auto written = file->write(*piece); !written) return std::move(written).failure();
   }
   if (call.cancelled()) return stopped();
-  if (auto done = file->commit(request.mode); !done) return std::move(done).failure();
+  if (auto done = file->commit(request.mode, request.durable); !done) return std::move(done).failure();
   return operations::SendReply{file->size()}.to_box();
 }
 

@@ -49,8 +49,14 @@ Result<std::shared_ptr<Workplace>> Workplace::open(const Bytes& basedir, const B
   if (auto made = make_directories(at, path); !made) return std::move(made).failure();
   auto base = Directory::open(at, path);
   if (!base) return std::move(base).failure();
-  return std::shared_ptr<Workplace>(
+  std::shared_ptr<Workplace> workplace(
       new Workplace(std::move(jail), reach, std::make_shared<const Directory>(std::move(*base))));
+  remove_abandoned_parts(workplace->base().descriptor(), [&workplace](const Bytes& recorded) {
+    const auto place = workplace->place_in_base(recorded);
+    if (!place) return errno = place.failure().os, UniqueFd();
+    return open_at(place->at, place->path, open_to_resolve);
+  });
+  return workplace;
 }
 
 std::shared_ptr<const Directory> Workplace::current() const {

@@ -4,6 +4,7 @@
 #include "base/result.hpp"
 #include "os/at.hpp"
 #include "os/directory.hpp"
+#include "os/new_file.hpp"
 
 #include <memory>
 #include <mutex>
@@ -22,7 +23,8 @@ class Workplace {
     Bytes path;
   };
 
-  /// Makes the directories where they are missing. With a root the base directory is beneath it: relative to it, or
+  /// Makes the directories where they are missing, and removes what killed processes have left of files that they wrote
+  /// for this base directory. With a root the base directory is beneath it: relative to it, or
   /// absolute; empty: the root itself.
   static Result<std::shared_ptr<Workplace>> open(const Bytes& basedir, const Bytes& root = {},
                                                  At::Reach reach = At::Reach::beneath);
@@ -41,6 +43,11 @@ class Workplace {
 
   /// A path, relative to the base directory.
   [[nodiscard]] Result<Place> place_in_base(const Bytes& path) const { return place_from(base_, path); }
+
+  /// Begins a file at a place. What is left of it when this process is killed is removed by the next open().
+  [[nodiscard]] Result<NewFile> create_file(const Place& place, bool overwrite) const {
+    return NewFile::create(place.at, place.path, {.overwrite = overwrite, .home = base_->descriptor()});
+  }
 
   /// A directory, relative to the session's.
   [[nodiscard]] Result<Directory> open_directory(const Bytes& path) const;

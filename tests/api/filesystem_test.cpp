@@ -173,6 +173,7 @@ TEST_CASE("a copy that its caller leaves half-way stops, and leaves what was the
     slave.send(Source::memory("old"), "to/old");
     std::ofstream(farm.basedir() + "/huge").close();
     const std::string to = farm.basedir() + "/to";
+    const pid_t process = process_of(slave);
 
     std::optional<Cancelled> cancelled;
     off_t size = 1 << 30;
@@ -182,7 +183,7 @@ TEST_CASE("a copy that its caller leaves half-way stops, and leaves what was the
       REQUIRE(::truncate((farm.basedir() + "/huge").c_str(), size) == 0);
       std::stop_source stop;
       const std::jthread stopper([&] {
-        CHECK(eventually([&] { return entries_of(to) == 2; }));
+        CHECK(eventually([&] { return entries_of(to) == 2 || has_open_file_in(process, to); }));
         stop.request_stop();
       });
       cancelled = thrown_by<Cancelled>([&] { slave.copy("huge", "to/new", {.stop = stop.get_token()}); });

@@ -1,4 +1,5 @@
 // Slaves of this host: their processes, their descriptors, and what is left when they die.
+#include "support/child_process.hpp"
 #include "support/slaves.hpp"
 
 #include <atomic>
@@ -29,10 +30,6 @@ std::string this_program() { return std::filesystem::read_symlink("/proc/self/ex
 /// A command that runs a script; "$0" is `zero`, and "$@" what the listener adds.
 std::vector<std::string> script(const std::string& text, const std::string& zero = "sh") {
   return {"sh", "-c", text, zero};
-}
-
-bool holds_something(const std::string& directory) {
-  return std::filesystem::directory_iterator(directory) != std::filesystem::directory_iterator();
 }
 
 }  // namespace
@@ -177,25 +174,25 @@ TEST_CASE("the death of a slave in the middle of an operation is told with its n
   using Attempt = std::function<void(Slave&, const std::function<void()>& die)>;
   for (const auto& example : std::vector<std::pair<std::string, Attempt>>{
            {"execute 'sh'",
-            [](Slave& slave, const auto& die) {
+            [](Slave&slave, const auto&die) {
               // Nobody is left to end it: it ends with its input.
               slave.execute({"sh", "-c", "echo begun; exec cat > /dev/null"},
                             {.in = InputCallback([](std::span<char> buffer) { return buffer.size(); }),
                              .stdout_cb = [&](BytesView) { die(); }});
             }},
            {"execute 'cat'",
-            [](Slave& slave, const auto& die) {
+            [](Slave&slave, const auto&die) {
               slave.execute({"cat"}, {.in = InputCallback([&](std::span<char> buffer) {
                                         die();
                                         return buffer.size();
                                       })});
             }},
            {"fetch 'huge'",
-            [&here](Slave& slave, const auto& die) {
+            [&here](Slave&slave, const auto&die) {
               slave.fetch("huge", here / "fetched", {.progress = [&](auto, auto) { die(); }});
             }},
            {"send to 'sent'",
-            [](Slave& slave, const auto& die) {
+            [](Slave&slave, const auto&die) {
               slave.send(Source([&](std::span<char> buffer) {
                            die();
                            return buffer.size();
@@ -203,7 +200,7 @@ TEST_CASE("the death of a slave in the middle of an operation is told with its n
                          "sent");
             }},
            {"call 'until_cancelled'",
-            [](Slave& slave, const auto& die) {
+            [](Slave&slave, const auto&die) {
               const std::jthread killer([&] {
                 static_cast<void>(
                     eventually([&] { return ::access((slave.info().basedir + "/begun").c_str(), F_OK) == 0; }));
@@ -212,16 +209,17 @@ TEST_CASE("the death of a slave in the middle of an operation is told with its n
               slave.call("until_cancelled");
             }},
            {"copy 'huge' to 'to/copied'",
-            [](Slave& slave, const auto& die) {
+            [](Slave&slave, const auto&die) {
               slave.mkdir("to");
+              const pid_t process = process_of(slave);
               const std::jthread killer([&] {
-                static_cast<void>(eventually([&] { return holds_something(slave.info().basedir + "/to"); }));
+                static_cast<void>(eventually([&] { return has_open_file_in(process, slave.info().basedir + "/to"); }));
                 die();
               });
               slave.copy("huge", "to/copied");
             }},
            {"stat 'huge'",
-            [](Slave& slave, const auto& die) {
+            [](Slave&slave, const auto&die) {
               die();
               slave.stat("huge");
             }},
@@ -243,6 +241,59 @@ TEST_CASE("the death of a slave in the middle of an operation is told with its n
     CHECK_FALSE(farm.dir.has("worker/to/copied"));
     CHECK(eventually([&] { return farm.slaves.size() == 0; }));
     CHECK_FALSE(slave->is_connected());
+  }
+}
+
+TEST_CASE("a slave that is killed while files are sent leaves nothing of them, at the latest when it starts again") {
+  for (const bool has_unnamed_files : {true, false}) {
+    CAPTURE(has_unnamed_files);
+    Farm farm(Over::local_process);
+    const TempDir elsewhere;
+    bool is_set_up = true;
+    std::shared_ptr<Slave> slave;
+    std::thread([&] {  // what it does to itself goes on to what it starts
+      is_set_up = has_unnamed_files || refuse_unnamed_files();
+      if (is_set_up) slave = farm.start();
+    })
+        .join();
+    if (!is_set_up) return;
+    farm.dir.write("worker/.remsh-0123456789abcdef.part", "a user's");
+    elsewhere.write(".remsh-0123456789abcdef.part", "a user's");
+    const std::string basedir = farm.basedir();
+    const std::string below = basedir + "/below";
+    const std::string there = elsewhere.path();
+    slave->mkdir("below");
+    const pid_t process = process_of(*slave);
+
+    // Each has sent half of a file when the slave is killed.
+    std::vector<std::jthread> senders;
+    for (const std::string& directory : {below, there}) {
+      senders.emplace_back([&slave, process, directory] {
+        bool is_first = true;
+        const auto half = [&](std::span<char> buffer) -> std::size_t {
+          if (std::exchange(is_first, false)) return buffer.size();
+          CHECK(eventually([&] { return !slave->is_connected(); }));
+          return 0;
+        };
+        CHECK_THROWS_AS(slave->send(Source(half), directory + "/sent"), ConnectionLost);
+      });
+    }
+    REQUIRE(eventually([&] { return has_open_file_in(process, below) && has_open_file_in(process, there); }));
+    ::kill(process, SIGKILL);
+    senders.clear();
+    const auto entries = [](const std::string& directory) {
+      return std::distance(std::filesystem::directory_iterator(directory), std::filesystem::directory_iterator());
+    };
+    CHECK(entries(basedir) == (has_unnamed_files ? 2 : 3));  // with the directory of records
+    CHECK(entries(below) == (has_unnamed_files ? 0 : 1));
+    CHECK(entries(there) == (has_unnamed_files ? 1 : 2));
+
+    REQUIRE(eventually([&] { return farm.slaves.size() == 0; }));
+    const auto again = farm.start();
+    CHECK(entries(basedir) == 2);
+    CHECK(entries(below) == 0);
+    CHECK(entries(there) == 1);
+    CHECK(farm.dir.read("worker/.remsh-0123456789abcdef.part") == "a user's");
   }
 }
 

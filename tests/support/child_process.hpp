@@ -2,6 +2,7 @@
 #pragma once
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,9 +10,11 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #endif
 
 #include <cerrno>
+#include <cstddef>
 #include <functional>
 #include <iostream>
 
@@ -59,6 +62,26 @@ inline bool refuse_system_call([[maybe_unused]] unsigned number, [[maybe_unused]
       {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
   };
   sock_fprog program{4, filter};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+#else
+  return false;
+#endif
+}
+
+/// Makes O_TMPFILE fail from now on, in this thread and what it starts, as on a file system that has no files without a
+/// name. False if that cannot be done here. Only in a child, or in a thread of its own.
+inline bool refuse_unnamed_files() {
+#if defined(__linux__)
+  constexpr unsigned flags = offsetof(seccomp_data, args) + 2 * sizeof(__u64);  // the lower half, as on x86 and ARM
+  sock_filter filter[] = {
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 3, SYS_openat},
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, flags},
+      {BPF_JMP | BPF_JSET | BPF_K, 0, 1, O_TMPFILE & ~O_DIRECTORY},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EOPNOTSUPP},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  sock_fprog program{6, filter};
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 #else
   return false;

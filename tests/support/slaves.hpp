@@ -429,6 +429,16 @@ inline void on_every_transport(const std::function<void(Farm&, Slave&)>& test) {
 /// The process of a slave that is one of its own.
 inline pid_t process_of(Slave& slave) { return std::stoi(slave.execute({"sh", "-c", "echo $PPID"}).out); }
 
+/// Whether a process has a file of a directory open, also one that has no name yet.
+inline bool has_open_file_in(pid_t process, const std::string& directory) {
+  std::error_code error;
+  const std::filesystem::directory_iterator descriptors("/proc/" + std::to_string(process) + "/fd", error);
+  return !error && std::any_of(begin(descriptors), end(descriptors), [&](const auto& descriptor) {
+    std::error_code gone;
+    return std::filesystem::read_symlink(descriptor.path(), gone).string().starts_with(directory + "/");
+  });
+}
+
 /// Stops a child of ours, and waits until all of its threads stand still.
 inline bool stop_process(pid_t child) {
   siginfo_t ignored{};

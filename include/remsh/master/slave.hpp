@@ -93,7 +93,8 @@ class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
   /// The files in the directory `info` of the slave's base directory, by name: what its operator says of it.
   std::map<Bytes, Bytes> read_info(const CallOptions& options = {});
 
-  /// Makes a directory and its parents; one that is there already is fine.
+  /// Makes a directory and its parents; one that is there already is fine. Those that were made are on the disk when it
+  /// returns.
   void mkdir(const Bytes& path, const CallOptions& options = {});
 
   /// Removes a file or a whole tree, resetting permissions where they are in the way. A missing path is fine.

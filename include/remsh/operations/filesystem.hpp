@@ -61,6 +61,7 @@ struct StatOptions {
 /// Options of rename() and copy().
 struct PathOptions {
   bool overwrite = false;  ///< true: what is at the destination is replaced, atomically
+  bool durable = true;     ///< the new name, and the content of a copy, is on the disk when the call returns
   Deadline deadline = {};
   std::stop_token stop = {};
   std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one

@@ -68,6 +68,10 @@ struct TransferOptions {
   /// Permission bits of the new file. None: those of the source, else 0644; of a fetched one without those by which
   /// group and others could write.
   std::optional<std::uint32_t> mode = {};
+  /// A new file, of send() on the slave and of fetch() here, is on the disk when the call returns, so that it survives
+  /// a loss of power; a disk that cannot keep it fails the call. That costs what the disk takes, often some
+  /// milliseconds. false: the file appears complete all the same, but may be lost, or empty, for some time after.
+  bool durable = true;
   std::uint64_t max_bytes = UINT64_MAX;  ///< (fetch) more than this ends the call with too_large
   ProgressCallback progress = {};
   Deadline deadline = {};

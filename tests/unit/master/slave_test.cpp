@@ -3,10 +3,12 @@
 
 #include "support/fake_backend.hpp"
 #include "support/temp_dir.hpp"
+#include "support/watched_calls.hpp"
 
 #include <doctest/doctest.h>
 
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <array>
 #include <atomic>
@@ -510,6 +512,35 @@ TEST_CASE("an existing destination is refused before the slave is asked, and at 
   fake->fetch("x", dir / "a", {.overwrite = true});
   CHECK(dir.read("a") == "new");
   CHECK(dir.count() == 2);
+}
+
+TEST_CASE("a fetched file is on the disk when the call returns, unless the caller does without") {
+  for (const bool durable : {true, false}) {
+    CAPTURE(durable);
+    const TempDir dir;
+    FakeSlave fake("w1");
+    serve_file(fake, "content");
+    std::vector<bool> was_there;
+    const auto observer = [&](const test::WatchedCall&) { return was_there.push_back(dir.has("a")), 0; };
+    if (!test::watch_calls(SYS_fsync, observer, [&] { fake->fetch("x", dir / "a", {.durable = durable}); })) return;
+    CHECK(was_there == (durable ? std::vector{false, true} : std::vector<bool>{}));
+    CHECK(dir.read("a") == "content");
+  }
+}
+
+TEST_CASE("a disk of ours that cannot keep a fetched file fails the call") {
+  const TempDir dir;
+  FakeSlave fake("w1");
+  serve_file(fake, "content");
+  std::optional<Error> error;
+  const auto observer = [](const test::WatchedCall&) { return EIO; };
+  if (!test::watch_calls(SYS_fsync, observer, [&] { error = thrown<Error>([&] { fake->fetch("x", dir / "a"); }); })) {
+    return;
+  }
+  REQUIRE(error);
+  CHECK(error->code() == Errc::local_os_error);
+  CHECK(error->os() == std::errc::io_error);
+  CHECK(dir.count() == 0);
 }
 
 TEST_CASE("a fetch that fails leaves nothing behind") {

@@ -121,6 +121,7 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
   CHECK(there_and_back<RemoveRequest>({{"path", "d"}}) == "same");
   CHECK(there_and_back<TwoPathsRequest>({{"from", "a"}, {"to", "b"}}) == "same");
   CHECK(there_and_back<TwoPathsRequest>({{"from", "a"}, {"overwrite", "1"}, {"to", "b"}}) == "same");
+  CHECK(there_and_back<TwoPathsRequest>({{"from", "a"}, {"no_sync", "1"}, {"to", "b"}}) == "same");
 
   CHECK(there_and_back<StatRequest>({{"path", "/"}}) == "same");
   CHECK(there_and_back<StatRequest>({{"nofollow", "1"}, {"path", "/"}}) == "same");
@@ -154,6 +155,7 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
 
   CHECK(there_and_back<SendRequest>({{"mode", "644"}, {"path", "f"}}) == "same");
   CHECK(there_and_back<SendRequest>({{"mode", "0"}, {"overwrite", "1"}, {"path", "f"}}) == "same");
+  CHECK(there_and_back<SendRequest>({{"mode", "0"}, {"no_sync", "1"}, {"path", "f"}}) == "same");
   CHECK(there_and_back<SendReply>({{"bytes", "0"}}) == "same");
   CHECK(there_and_back<FetchRequest>({{"path", "f"}}) == "same");
   CHECK(there_and_back<FetchReply>({{"bytes", "18446744073709551615"}, {"mode", "755"}}) == "same");
@@ -183,6 +185,7 @@ TEST_CASE("what is said in a box is what is meant") {
     CHECK(request.from == "a");
     CHECK(request.to == "b");
     CHECK_FALSE(request.overwrite);
+    CHECK(request.durable);
   }
   SUBCASE("stat: all that a file is") {
     const auto reply =
@@ -260,7 +263,8 @@ TEST_CASE("malformed paths and flags are refused") {
                                     {with(two, "overwrite", ""), "overwrite"},
                                     {with(two, "overwrite", "0"), "overwrite"},
                                     {with(two, "overwrite", "true"), "overwrite"},
-                                    {with(two, "overwrite", "11"), "overwrite"}});
+                                    {with(two, "overwrite", "11"), "overwrite"},
+                                    {with(two, "no_sync", "0"), "no_sync"}});
   check_malformed<StatRequest>({{{{"nofollow", "1"}}, "path"}, {{{"nofollow", "2"}, {"path", "a"}}, "nofollow"}});
 }
 
@@ -273,7 +277,8 @@ TEST_CASE("malformed modes and numbers are refused") {
   check_malformed<SendRequest>({{with(send, "mode", {}), "mode"},
                                 {with(send, "mode", "9"), "mode"},
                                 {with(send, "path", {}), "path"},
-                                {with(send, "overwrite", "yes"), "overwrite"}});
+                                {with(send, "overwrite", "yes"), "overwrite"},
+                                {with(send, "no_sync", ""), "no_sync"}});
   for (const char* bytes : {"", "-1", "01", "18446744073709551616", "1k"}) {
     check_malformed<SendReply>({{{{"bytes", bytes}}, "bytes"}});
     check_malformed<FetchReply>({{{{"bytes", bytes}, {"mode", "644"}}, "bytes"}});
@@ -400,6 +405,11 @@ TEST_CASE("operations have these bytes on the wire") {
               "0004 6d6f6465 0003 363030"        // mode 600
               "0009 6f7665727772697465 0001 31"  // overwrite 1
               "0004 70617468 0001 66"            // path f
+              "0000");
+  check_bytes(SendRequest{.path = "f", .mode = 0600, .durable = false}.to_box(),
+              "0004 6d6f6465 0003 363030"    // mode 600
+              "0007 6e6f5f73796e63 0001 31"  // no_sync 1
+              "0004 70617468 0001 66"        // path f
               "0000");
   check_bytes(GetenvReply{.env = {{"A", "1"}, {"B", ""}}}.to_box(),
               "0003 656e76 0007 413d3100 423d00"  // env A=1, B=

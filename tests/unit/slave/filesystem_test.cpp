@@ -4,6 +4,7 @@
 #include "support/child_process.hpp"
 #include "support/fake_served_call.hpp"
 #include "support/temp_dir.hpp"
+#include "support/watched_calls.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -13,12 +14,16 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 using namespace remsh;
 using namespace remsh::operations;
 using remsh::test::FakeServedCall;
 using remsh::test::TempDir;
+using remsh::test::watch_calls;
+using remsh::test::WatchedCall;
 
 namespace {
 
@@ -279,4 +284,43 @@ TEST_CASE("stat answers that a path is missing, and fails where it cannot know")
   });
   REQUIRE(::chmod((session.dir / "closed").c_str(), 0755) == 0);
   CHECK(test::unless_skipped(code) == 0);
+}
+
+TEST_CASE("what mkdir, rename and copy have made is on the disk when they answer, unless the caller does without") {
+  Session session;
+  REQUIRE(::mkdir((session.dir / "from").c_str(), 0755) == 0);
+  REQUIRE(::mkdir((session.dir / "to").c_str(), 0755) == 0);
+  session.dir.write("from/a", "A");
+
+  /// The directories, and files not yet under their name, that an operation forces to the disk.
+  std::vector<std::string> forced;
+  const auto watch = [&](const std::string& name, const Box& arguments) {
+    forced.clear();
+    Result<Box> result = Box();
+    const auto observer = [&](const WatchedCall& call) {
+      const std::string link = "/proc/self/fd/" + std::to_string(call.arguments[0]);
+      const std::filesystem::path path = std::filesystem::read_symlink(link);
+      forced.push_back(path.string().ends_with(" (deleted)") ? "a file" : path.filename().string());
+      return 0;
+    };
+    const bool is_watched = watch_calls(SYS_fsync, observer, [&] { result = session.call(name, arguments); });
+    CHECK((!is_watched || result));
+    return is_watched;
+  };
+  using Names = std::vector<std::string>;
+  const std::string base = std::filesystem::path(session.dir.path()).filename();
+  if (!watch("mkdir", {{"path", "one/two"}})) return;
+  CHECK(forced == Names{base, "one"});
+  watch("mkdir", {{"path", "one/two"}});
+  CHECK(forced.empty());
+  watch("copy", two_paths("from/a", "to/a"));
+  CHECK(forced == Names{"a file", "to"});
+  watch("copy", TwoPathsRequest{.from = "from/a", .to = "to/b", .durable = false}.to_box());
+  CHECK(forced.empty());
+  watch("rename", two_paths("from/a", "to/c"));
+  CHECK(forced == Names{"to", "from"});
+  watch("rename", two_paths("to/a", "to/b", true));
+  CHECK(forced == Names{"to"});
+  watch("rename", TwoPathsRequest{.from = "to/c", .to = "to/d", .durable = false}.to_box());
+  CHECK(forced.empty());
 }

@@ -4,10 +4,12 @@
 #include "support/child_process.hpp"
 #include "support/fake_served_call.hpp"
 #include "support/temp_dir.hpp"
+#include "support/watched_calls.hpp"
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -78,6 +80,36 @@ TEST_CASE("an empty file is sent as one") {
   call->end_input();
   CHECK(session.serve(call)->get("bytes") == "0");
   CHECK(session.dir.has("empty"));
+}
+
+TEST_CASE("a file that is sent is on the disk when that is answered, unless the caller does without") {
+  for (const bool durable : {true, false}) {
+    CAPTURE(durable);
+    Session session;
+    const auto call = std::make_shared<FakeServedCall>("send", SendRequest{.path = "a", .durable = durable}.to_box());
+    call->feed("content");
+    call->end_input();
+    std::vector<bool> was_there;
+    const auto observer = [&](const test::WatchedCall&) {
+      CHECK_FALSE(call->is_over());
+      was_there.push_back(session.dir.has("a"));
+      return 0;
+    };
+    if (!test::watch_calls(SYS_fsync, observer, [&] { session.dispatcher.dispatch(call); })) return;
+    CHECK(call->outcome());
+    CHECK(was_there == (durable ? std::vector{false, true} : std::vector<bool>{}));
+  }
+}
+
+TEST_CASE("a disk that cannot keep a file that is sent fails the call") {
+  Session session;
+  const auto call = Session::send("a");
+  call->feed("content");
+  call->end_input();
+  const auto observer = [](const test::WatchedCall&) { return EIO; };
+  if (!test::watch_calls(SYS_fsync, observer, [&] { session.dispatcher.dispatch(call); })) return;
+  CHECK(call->outcome().failure().os == EIO);
+  CHECK(session.dir.count() == 0);
 }
 
 TEST_CASE("an existing destination is refused before anything is read") {

@@ -5,11 +5,14 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <filesystem>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -91,4 +94,55 @@ TEST_CASE("many threads may move the session and work in it") {
   }
   for (auto& thread : threads) thread.join();
   CHECK(right == 4 * 200 * 2);
+}
+
+TEST_CASE("what a killed slave has left of a file is removed when its base directory is opened again") {
+  for (const bool is_jailed : {false, true}) {
+    CAPTURE(is_jailed);
+    TempDir dir;
+    const Bytes root = is_jailed ? dir.path() : Bytes();
+    REQUIRE(::mkdir((dir / "base").c_str(), 0755) == 0);
+    REQUIRE(::mkdir((dir / "elsewhere").c_str(), 0755) == 0);
+    dir.write("elsewhere/.remsh-0123456789abcdef.part", "a user's");
+    std::vector<PartRecord> living;
+    const UniqueFd base(::open((dir / "base").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    for (int i = 0; i < 2; ++i) {
+      living.push_back(PartRecord::make(base.get(), std::filesystem::canonical(dir / "elsewhere").string()));
+      dir.write("elsewhere/" + living.back().name(), "half");
+    }
+    // The lock of one ends as with its process; what it has written stays.
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      const PartRecord gone = PartRecord::make(base.get(), std::filesystem::canonical(dir / "elsewhere").string());
+      dir.write("elsewhere/" + gone.name(), "half");
+      ::kill(::getpid(), SIGKILL);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    const auto files = [&] {
+      return std::distance(std::filesystem::directory_iterator(dir / "elsewhere"),
+                           std::filesystem::directory_iterator());
+    };
+    CHECK(files() == 4);
+
+    REQUIRE(Workplace::open(dir / "base", root));
+    CHECK(files() == 3);
+    for (const PartRecord& record : living) CHECK(dir.read("elsewhere/" + record.name()) == "half");
+    CHECK(dir.has("elsewhere/.remsh-0123456789abcdef.part"));
+  }
+}
+
+TEST_CASE("a record whose path leads out of the root removes nothing") {
+  TempDir dir;
+  REQUIRE(::mkdir((dir / "root").c_str(), 0755) == 0);
+  REQUIRE(::mkdir((dir / "root/.remsh-parts").c_str(), 0700) == 0);
+  dir.write(".remsh-0123456789abcdef.part", "outside");
+  REQUIRE(::symlink("..", (dir / "root/out").c_str()) == 0);
+  for (const std::string& path : {dir.path(), dir / "root/out", std::string("..")}) {
+    CAPTURE(path);
+    dir.write("root/.remsh-parts/.remsh-0123456789abcdef.part", path + "\n");
+    REQUIRE(Workplace::open("", dir / "root"));
+    CHECK(dir.has(".remsh-0123456789abcdef.part"));
+  }
 }

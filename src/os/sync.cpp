@@ -1,0 +1,37 @@
+// Forcing files and directories to the disk, so that they survive a loss of power.
+#include "os/sync.hpp"
+
+#include "os/file.hpp"
+#include "os/unique_fd.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace remsh {
+
+namespace {
+
+Result<void> sync(int descriptor, BytesView what) {
+  while (::fsync(descriptor) != 0) {
+    if (errno == EINVAL || errno == ENOTSUP) return {};
+    if (errno != EINTR) return os_failure(errno, what);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> sync_file(int descriptor) { return sync(descriptor, "force the file to the disk"); }
+
+Result<void> sync_directory(int directory) {
+  constexpr BytesView what = "force the directory to the disk";
+  const UniqueFd readable(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (readable) return sync(readable.get(), what);
+  if (errno != EACCES) return os_failure(errno, what);
+  ::sync();  // there is no descriptor by which its file system alone could be named
+  return {};
+}
+
+}  // namespace remsh

@@ -1,0 +1,71 @@
+// Watching a system call of one thread: each is shown to the test before it happens, which may let it fail.
+#pragma once
+
+#include <doctest/doctest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <thread>
+
+namespace remsh::test {
+
+/// One call, as it is seen before it happens.
+struct WatchedCall {
+  std::uint64_t arguments[6];
+};
+
+/// Runs `work` in a thread of its own. Whenever that makes the system call of this number, it waits until `observer`,
+/// which runs in this thread, has returned: 0, and the call happens; an errno value, and it fails with that instead.
+/// False if this system does not allow it; then `work` did not run.
+inline bool watch_calls(unsigned number, const std::function<int(const WatchedCall&)>& observer,
+                        const std::function<void()>& work) {
+  sock_filter filter[] = {
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, number},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_USER_NOTIF},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  std::promise<int> listening;
+  std::thread thread([&] {
+    sock_fprog program{4, filter};
+    const bool is_possible = ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+    const long listener =
+        is_possible ? ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program) : -1;
+    listening.set_value(static_cast<int>(listener));
+    if (listener >= 0) work();
+  });
+  const int listener = listening.get_future().get();
+  if (listener >= 0) {
+    for (;;) {
+      pollfd ready{listener, POLLIN, 0};
+      if (::poll(&ready, 1, -1) < 0) continue;
+      if ((ready.revents & POLLIN) == 0) break;  // the thread has ended
+      seccomp_notif call{};
+      if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call) != 0) continue;
+      WatchedCall shown{};
+      for (std::size_t i = 0; i < 6; ++i) shown.arguments[i] = call.data.args[i];
+      const int error = observer(shown);
+      seccomp_notif_resp answer{};
+      answer.id = call.id;
+      answer.error = -error;
+      if (error == 0) answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+      ::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+    }
+    ::close(listener);
+  }
+  thread.join();
+  if (listener < 0) MESSAGE("not checked here: this system does not let a thread's calls be watched");
+  return listener >= 0;
+}
+
+}  // namespace remsh::test
