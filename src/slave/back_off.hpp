@@ -1,14 +1,29 @@
 // BackOff: how long a slave waits before it connects again; pure state.
 #pragma once
 
+#include <remsh/base/deadline.hpp>
+#include <remsh/slave/slave_server.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 namespace remsh {
 
-/// Exponential back-off with full jitter: each pause lies anywhere between nothing and a limit, so that a fleet does
-/// not come back in step; the limit doubles with every failure and begins anew after a success. One thread at a time.
+/// What came of a slave's attempt to serve its master, as far as the next pause depends on it.
+enum class Visit : std::uint8_t {
+  failed,       ///< no connection, or it was lost before it was of any use
+  turned_away,  ///< the master is there, and refused the slave, or let it in only to send it away
+  brief,        ///< it served a call, and ended soon
+  lasting,      ///< it was registered for BackOff::lasting_after or longer
+};
+
+/// Exponential back-off with full jitter: each pause lies anywhere between nothing and a limit, so that the slaves of a
+/// fleet do not come back in step. The limit doubles with each pause; a lasting visit takes it back to the first one.
+/// For as long as the master was of use recently, the limit stays below recent_most, so that a master that was away for
+/// a short time finds its slaves soon; a master that turns the slave away has no such claim. Times are inputs. One
+/// thread at a time.
 class BackOff {
  public:
   using Pause = std::chrono::milliseconds;
@@ -16,15 +31,26 @@ class BackOff {
   /// No master keeps a slave away for longer than this.
   static constexpr Pause max_retry = std::chrono::hours(1);
 
-  BackOff(Pause first, Pause most) : first_(std::max(first, Pause(1))), most_(std::max(most, first_)), limit_(first_) {}
+  /// A visit that is shorter does not count as a success.
+  static constexpr Duration lasting_after = std::chrono::seconds(10);
 
-  /// The slave was let in.
-  void reset() { limit_ = first_; }
+  /// How long ago "recently" is, and the limit until then.
+  static constexpr Duration recent = std::chrono::minutes(5);
+  static constexpr Pause recent_most = std::chrono::seconds(2);
 
-  /// The next pause. What the master asked for (above 0) counts, with up to an eighth more; `random` is any number.
-  Pause next(Pause asked, std::uint64_t random) {
-    const Pause limit = limit_;
-    limit_ = std::min(limit_ * 2, most_);
+  /// `now` counts as a time when the master was of use: somebody has just started its slave.
+  BackOff(Pause first, Pause most, TimePoint now)
+      : first_(std::max(first, Pause(1))), most_(std::max(most, first_)), limit_(first_), last_use_(now) {}
+
+  /// The pause after a visit that ended now. What the master asked for (above 0) counts, with up to an eighth more;
+  /// `random` is any number.
+  Pause next(Visit visit, Pause asked, TimePoint now, std::uint64_t random) {
+    if (visit == Visit::lasting) limit_ = first_;
+    if (visit == Visit::lasting || visit == Visit::brief) last_use_ = now;
+    const bool is_soon = visit != Visit::turned_away && now - last_use_ < recent;
+    const Pause most = is_soon ? std::clamp(recent_most, first_, most_) : most_;
+    const Pause limit = std::min(limit_, most);
+    limit_ = std::min(limit * 2, most);
     if (asked.count() > 0) {
       asked = std::min(asked, max_retry);
       return asked + up_to(asked / 8, random);
@@ -40,6 +66,18 @@ class BackOff {
   Pause first_;
   Pause most_;
   Pause limit_;
+  TimePoint last_use_;
 };
+
+/// What a visit was that has ended now: how it ended, when the slave was registered in it (if it was), and whether it
+/// served a call.
+inline Visit visit_of(ServeResult::Reason reason, std::optional<TimePoint> registered_at, bool has_served,
+                      TimePoint now) {
+  using Reason = ServeResult::Reason;
+  if (registered_at && now - *registered_at >= BackOff::lasting_after) return Visit::lasting;
+  if (registered_at && has_served) return Visit::brief;
+  const bool is_cut = reason == Reason::lost || reason == Reason::unreachable || reason == Reason::stopped;
+  return is_cut ? Visit::failed : Visit::turned_away;
+}
 
 }  // namespace remsh

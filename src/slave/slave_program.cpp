@@ -1,5 +1,6 @@
 #include <remsh/slave/embedded.hpp>
 
+#include "base/decimal.hpp"
 #include "base/embedded_mark.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
@@ -28,6 +29,8 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -53,8 +56,8 @@ constexpr const char* usage =
     "Connects to a master, registers, and does what it is told until it is stopped.\n"
     "\n"
     "  --master ADDRESS   tls:HOST:PORT, tcp:HOST:PORT or unix:PATH; connects again whenever it is lost\n"
-    "  --key FILE         its line, NAME KEY: proves the name to the master, and the master to us;\n"
-    "                     -: that line comes by standard input\n"
+    "  --key FILE         its line, NAME KEY: proves the name to the master, and the master to us; read for each\n"
+    "                     connection, so that a new key needs no restart; -: the line comes by standard input, once\n"
     "  --ca FILE          with tls: the master also shows a certificate by one of these CAs\n"
     "  --server-name NAME the name in that certificate (default: the host of the address)\n"
     "  --keyless          over TCP on the loopback no key is needed: all users of this host are trusted\n"
@@ -62,6 +65,8 @@ constexpr const char* usage =
     "  --stdio            speak over standard input and output instead; ends with them\n"
     "  --until-eof        end when standard input does: with who started this program, and holds its other end\n"
     "  --once             connect once, and end with that connection\n"
+    "  --retry-max SECS   wait no longer than this before connecting again (default: 60; 2 if the master was there\n"
+    "                     within the last 5 minutes)\n"
     "  --basedir DIR      where relative paths begin; made if missing (default: the current directory)\n"
     "  --root DIR         let no path of the master's lead out of this directory (commands are not held by it)\n"
     "  --allow WORDS      do these operations alone: set_cwd,getenv,info,mkdir,remove,rename,copy,stat,execute,\n"
@@ -75,6 +80,8 @@ constexpr const char* usage =
     "  --help             this text\n"
     "  --version          versions of program and protocol\n"
     "\n"
+    "SIGTERM and SIGINT end it. SIGHUP makes it connect now if it waits to do so, and leaves a connection alone that\n"
+    "is there; if it has a terminal, --once or --stdio, SIGHUP ends it.\n"
     "exit codes: 0 stopped or told to end, 64 usage, 69 master not reachable (--once), 70 cannot work here,\n"
     "            75 connection lost (--once, --stdio), 76 the other side does not speak the protocol, 77 refused\n";
 
@@ -90,6 +97,7 @@ struct Arguments {
   bool stdio = false;
   bool until_eof = false;
   bool once = false;
+  std::optional<std::chrono::seconds> retry_max;
   unsigned protocol = 2;
   LogLevel level = LogLevel::info;
   bool trace = false;
@@ -171,6 +179,12 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
       arguments.keyless = true;
     } else if (option == "--insecure") {
       arguments.insecure = true;
+    } else if (option == "--retry-max") {
+      std::string text;
+      if (!take(text)) return complain(needs);
+      const auto seconds = from_decimal(text);
+      if (!seconds || *seconds == 0 || *seconds > 86'400) return complain("--retry-max takes 1 to 86400 seconds");
+      arguments.retry_max = std::chrono::seconds(*seconds);
     } else if (option == "--protocol") {
       std::string protocol;
       if (!take(protocol)) return complain(needs);
@@ -236,10 +250,15 @@ std::unique_ptr<Transport> take_stdio() {
   return pipe_transport(from, out.release(), "stdio");
 }
 
-/// SIGINT and SIGTERM stop the server: taken by a thread of their own, as there are no signal handlers here.
-class StopOnSignal {
+bool has_terminal() { return static_cast<bool>(UniqueFd(::open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC))); }
+
+/// SIGINT and SIGTERM stop the server, SIGHUP too or makes it connect now: taken by a thread of their own, as there are
+/// no signal handlers here.
+class SignalThread {
  public:
-  explicit StopOnSignal(SlaveServer& server) {
+  enum class Hangup : std::uint8_t { stops, connects };
+
+  SignalThread(SlaveServer& server, Hangup on_hangup) {
     ::sigemptyset(&signals_);
     for (const int signal : {SIGINT, SIGTERM, SIGUSR2}) ::sigaddset(&signals_, signal);
     struct sigaction hangup {};
@@ -248,16 +267,20 @@ class StopOnSignal {
     sigset_t blocked = signals_;
     ::sigaddset(&blocked, SIGPIPE);  // a closed stderr is no reason to end
     ::pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
-    thread_ = std::thread([this, &server] {
+    thread_ = std::thread([this, &server, on_hangup] {
       int signal = 0;
       while (!done_ && ::sigwait(&signals_, &signal) == 0) {
-        if (signal == SIGINT || signal == SIGTERM || signal == SIGHUP) server.stop();
+        if (signal == SIGHUP && on_hangup == Hangup::connects) {
+          server.connect_now();
+        } else if (signal == SIGINT || signal == SIGTERM || signal == SIGHUP) {
+          server.stop();
+        }
       }
     });
   }
-  StopOnSignal(const StopOnSignal&) = delete;
-  StopOnSignal& operator=(const StopOnSignal&) = delete;
-  ~StopOnSignal() {
+  SignalThread(const SignalThread&) = delete;
+  SignalThread& operator=(const SignalThread&) = delete;
+  ~SignalThread() {
     done_ = true;
     ::pthread_kill(thread_.native_handle(), SIGUSR2);
     thread_.join();
@@ -307,6 +330,16 @@ class StopAtEof {
   std::thread thread_;
 };
 
+/// What a process needs that runs commands for somebody else.
+void prepare_process(bool has_key) {
+#ifdef __linux__
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);        // what commands leave behind comes to us, and can be found and ended
+  if (has_key) ::prctl(PR_SET_DUMPABLE, 0);  // nor may they read our memory; the key is in no core file
+#else
+  static_cast<void>(has_key);
+#endif
+}
+
 /// The key that --key names. Throws Error.
 SlaveKey take_key(const std::string& where, int input) {
   if (where != "-") return read_slave_key(where);
@@ -322,10 +355,7 @@ int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
   if (argc > 1 && std::string_view(argv[1]) == "enrol") return run_enrol_program(argc - 1, argv + 1);
   Arguments arguments;
   if (const auto code = parse(argc, argv, arguments)) return *code;
-#ifdef __linux__
-  ::prctl(PR_SET_CHILD_SUBREAPER, 1);  // what commands leave behind comes to us, and can be found and ended
-  if (!arguments.key.empty()) ::prctl(PR_SET_DUMPABLE, 0);  // nor may they read our memory; the key is in no core file
-#endif
+  prepare_process(!arguments.key.empty());
   try {
     SlaveOptions options;
     options.name = arguments.name;
@@ -346,8 +376,13 @@ int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
                         escaped(arguments.name) + "'");
       }
       options.name = own->name;
-      options.key = std::move(own->key);
+      if (arguments.key == "-") {
+        options.key = std::move(own->key);
+      } else {
+        options.key_file = arguments.key;
+      }
     }
+    if (arguments.retry_max) options.back_off_max = *arguments.retry_max;
     if (!arguments.until_eof) input.reset();
     options.tls = arguments.tls;
     options.keyless = arguments.keyless;
@@ -365,7 +400,10 @@ int run_slave_program(int argc, char** argv, const PrepareSlave& prepare) {
     }
     SlaveServer server(std::move(options));
     if (prepare) prepare(server);
-    const StopOnSignal stop_on_signal(server);
+    // Of a service it is what an operator sends; else the terminal has gone, or whoever started it.
+    const bool comes_back = !arguments.stdio && !arguments.once;
+    const SignalThread signals(
+        server, comes_back && !has_terminal() ? SignalThread::Hangup::connects : SignalThread::Hangup::stops);
     std::optional<StopAtEof> stop_at_eof;
     if (input) stop_at_eof.emplace(server, std::move(input));
     const ServeResult result = arguments.stdio  ? server.serve(take_stdio())

@@ -9,7 +9,9 @@
 #include "slave/execute.hpp"
 #include "slave/filesystem.hpp"
 #include "slave/master_contact.hpp"
+#include "slave/own_key.hpp"
 #include "slave/remsh1_server.hpp"
+#include "slave/retry_log.hpp"
 #include "slave/transfer.hpp"
 #include "slave/workplace.hpp"
 #include "transport/endpoint.hpp"
@@ -20,9 +22,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <stop_token>
 #include <string_view>
@@ -51,18 +56,27 @@ class UserOperation final : public OperationContext {
   const Bytes& basedir_;
 };
 
+/// One attempt to serve a master: by which options, and how far it came.
+struct Attempt {
+  SlaveOptions options;  ///< with the name and the key of this time
+  std::optional<TimePoint> registered_at = {};
+  std::atomic<bool> has_served = false;
+};
+
 }  // namespace
 
 struct SlaveServer::Impl {
-  explicit Impl(SlaveOptions given) : options(std::move(given)) {}
+  explicit Impl(SlaveOptions given) : options(std::move(given)), own_key(options) {}
 
   [[nodiscard]] bool is_allowed(const std::string& operation) const;
   [[nodiscard]] std::shared_ptr<Workplace> open_workplace() const;
-  ServeResult serve(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace,
+  [[nodiscard]] SlaveOptions options_of_now();
+  ServeResult serve(Attempt& attempt, std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace,
                     Deadline welcomed);
-  ServeResult serve_remsh1(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace,
-                           Deadline welcomed);
-  ServeResult connect_and_serve(const Address& address);
+  ServeResult serve_remsh1(Attempt& attempt, std::unique_ptr<Transport> transport,
+                           const std::shared_ptr<Workplace>& workplace, Deadline welcomed);
+  ServeResult connect_and_serve(Attempt& attempt, const Address& address);
+  void wait_to_connect(std::chrono::milliseconds pause, bool was_registered);
   Dispatcher make_dispatcher(const std::shared_ptr<Workplace>& workplace, const std::shared_ptr<CommandSet>& commands);
   void log(LogLevel level, const std::string& peer, const std::string& message) const {
     if (options.log) options.log(LogRecord{level, "slave", without_controls(peer), without_controls(message)});
@@ -76,10 +90,12 @@ struct SlaveServer::Impl {
   const SlaveOptions options;
   std::map<std::string, Operation, std::less<>> operations;
   std::stop_source stop;
+  OwnKey own_key;
 
   std::mutex mutex;
   std::condition_variable changed;
   unsigned serving = 0;
+  bool connects_now = false;  // the next pause is left out
 };
 
 /// What it means that it was not let in. Throws where the options are the cause.
@@ -131,15 +147,26 @@ std::shared_ptr<Workplace> SlaveServer::Impl::open_workplace() const {
   return std::move(*workplace);
 }
 
-ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace,
-                                     Deadline welcomed) {
+/// The options for the next connection, with the key as it is now. Throws Error if there has never been one.
+SlaveOptions SlaveServer::Impl::options_of_now() {
+  auto own = own_key.read();
+  if (!own) throw_failure(own.failure(), "", "read the slave's key");
+  if (!own->notice.empty()) log(LogLevel::warning, "", own->notice);
+  SlaveOptions now = options;
+  now.name = std::move(own->name);
+  now.key = std::move(own->key);
+  return now;
+}
+
+ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport> transport,
+                                     const std::shared_ptr<Workplace>& workplace, Deadline welcomed) {
   using Action = auth::SlaveHandshake::Step::Action;
   transport = traced(std::move(transport), options.trace);
   const std::string master = transport->description();
-  if (options.protocol == 1) return serve_remsh1(std::move(transport), workplace, welcomed);
+  if (options.protocol == 1) return serve_remsh1(attempt, std::move(transport), workplace, welcomed);
   auth::SlaveHandshake::Options handshake;
-  handshake.registration = registration_of(options, workplace->base().path());
-  handshake.key = options.key;
+  handshake.registration = registration_of(attempt.options, workplace->base().path());
+  handshake.key = attempt.options.key;
   auto step = shake_hands(*transport, std::move(handshake), welcomed, stop.get_token());
   if (!step) return is_stopped() ? over(Reason::stopped, "stopped") : over_by(step.failure(), Reason::lost);
   if (step->action != Action::open) {
@@ -148,6 +175,7 @@ ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport, const
     return result;
   }
   log(LogLevel::info, master, "registered");
+  attempt.registered_at = std::chrono::steady_clock::now();
 
   const std::shared_ptr<Loop> loop = Loop::start();
   const auto commands = std::make_shared<CommandSet>(loop);
@@ -157,7 +185,10 @@ ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport, const
   peer_options.engine.keepalive = step->keepalive;
   peer_options.engine.patience = options.keepalive_patience;
   peer_options.threads = std::max(1U, options.threads);
-  peer_options.serve = [&dispatcher](const std::shared_ptr<rpc::ServedCall>& call) { dispatcher.dispatch(call); };
+  peer_options.serve = [&dispatcher, &attempt](const std::shared_ptr<rpc::ServedCall>& call) {
+    attempt.has_served = true;
+    dispatcher.dispatch(call);
+  };
   peer_options.on_end = [this](rpc::Peer&) {
     const std::lock_guard lock(mutex);
     changed.notify_all();
@@ -184,7 +215,7 @@ ServeResult SlaveServer::Impl::serve(std::unique_ptr<Transport> transport, const
   return over(Reason::lost, failure.message, true);
 }
 
-ServeResult SlaveServer::Impl::serve_remsh1(std::unique_ptr<Transport> transport,
+ServeResult SlaveServer::Impl::serve_remsh1(Attempt& attempt, std::unique_ptr<Transport> transport,
                                             const std::shared_ptr<Workplace>& workplace, Deadline welcomed) {
   const std::string master = transport->description();
   const std::shared_ptr<Loop> loop = Loop::start();
@@ -194,9 +225,15 @@ ServeResult SlaveServer::Impl::serve_remsh1(std::unique_ptr<Transport> transport
   server_options.loop = loop;
   server_options.workplace = workplace;
   server_options.hostname = options.name.empty() ? registration_of(options, {}).hostname : options.name;
-  server_options.serve = [&dispatcher](const std::shared_ptr<rpc::ServedCall>& call) { dispatcher.dispatch(call); };
+  server_options.serve = [&dispatcher, &attempt](const std::shared_ptr<rpc::ServedCall>& call) {
+    attempt.has_served = true;
+    dispatcher.dispatch(call);
+  };
   server_options.registered_by = welcomed;
-  server_options.on_registered = [this, &master] { log(LogLevel::info, master, "registered, by remsh 1"); };
+  server_options.on_registered = [this, &attempt, &master] {
+    attempt.registered_at = std::chrono::steady_clock::now();
+    log(LogLevel::info, master, "registered, by remsh 1");
+  };
   const auto server = std::make_shared<Remsh1Server>(std::move(transport), std::move(server_options));
   ServeResult result;
   {
@@ -208,14 +245,14 @@ ServeResult SlaveServer::Impl::serve_remsh1(std::unique_ptr<Transport> transport
   return is_stopped() ? over(Reason::stopped, "stopped", result.registered) : result;
 }
 
-ServeResult SlaveServer::Impl::connect_and_serve(const Address& address) {
+ServeResult SlaveServer::Impl::connect_and_serve(Attempt& attempt, const Address& address) {
   auto workplace = open_workplace();  // where there is none, nobody need be bothered
   log(LogLevel::debug, to_string(address), "connecting");
   const Deadline welcomed(options.handshake_timeout);  // one for all of it: docs/protocol.md section 4
-  auto reached = reach_master(address, options, welcomed, stop.get_token());
+  auto reached = reach_master(address, attempt.options, welcomed, stop.get_token());
   if (!reached)
     return is_stopped() ? over(Reason::stopped, "stopped") : over_by(reached.failure(), Reason::unreachable);
-  return serve(std::move(*reached), workplace, welcomed);
+  return serve(attempt, std::move(*reached), workplace, welcomed);
 }
 
 SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {
@@ -223,6 +260,9 @@ SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(st
     throw Error(Errc::invalid_argument, "", "make a slave",
                 "the name '" + escaped(impl_->options.name) +
                     "' is not 1 to 64 of A-Z a-z 0-9 . _ - beginning with a letter or digit");
+  }
+  if (impl_->options.key && !impl_->options.key_file.empty()) {
+    throw Error(Errc::invalid_argument, "", "make a slave", "it has a key and a key file: give one of the two");
   }
   if (impl_->options.protocol != 1 && impl_->options.protocol != 2) {
     throw Error(Errc::invalid_argument, "", "make a slave", "the protocol is neither 1 nor 2");
@@ -280,43 +320,68 @@ class Serving {
 
 ServeResult SlaveServer::serve(std::unique_ptr<Transport> transport) {
   const Serving serving(impl_->mutex, impl_->changed, impl_->serving);
-  return impl_->serve(std::move(transport), impl_->open_workplace(), Deadline(impl_->options.handshake_timeout));
+  Attempt attempt{impl_->options_of_now()};
+  return impl_->serve(attempt, std::move(transport), impl_->open_workplace(),
+                      Deadline(impl_->options.handshake_timeout));
 }
 
 ServeResult SlaveServer::run_once(const std::string& address) {
   const Serving serving(impl_->mutex, impl_->changed, impl_->serving);
   const auto parsed = parse_address(address);
   if (!parsed) throw_failure(parsed.failure(), "", "connect to '" + escaped(address) + "'");
-  return impl_->connect_and_serve(*parsed);
+  Attempt attempt{impl_->options_of_now()};
+  return impl_->connect_and_serve(attempt, *parsed);
 }
 
 ServeResult SlaveServer::run(const std::string& address) {
   const Serving serving(impl_->mutex, impl_->changed, impl_->serving);
   const auto parsed = parse_address(address);
   if (!parsed) throw_failure(parsed.failure(), "", "connect to '" + escaped(address) + "'");
+  const std::string master = to_string(*parsed);
   std::mt19937_64 random(std::random_device{}());
-  BackOff back_off(impl_->options.back_off_min, impl_->options.back_off_max);
+  BackOff back_off(impl_->options.back_off_min, impl_->options.back_off_max, std::chrono::steady_clock::now());
+  RetryLog retry_log;
   for (bool is_first = true;; is_first = false) {
     ServeResult result;
+    Visit visit = Visit::failed;
     try {
-      result = impl_->connect_and_serve(*parsed);
+      Attempt attempt{impl_->options_of_now()};
+      result = impl_->connect_and_serve(attempt, *parsed);
+      visit = visit_of(result.reason, attempt.registered_at, attempt.has_served, std::chrono::steady_clock::now());
     } catch (const std::exception& error) {
-      if (is_first) throw;  // it cannot work here at all; later it may be a lack that passes
+      if (is_first && !impl_->is_stopped()) throw;  // it cannot work here at all; later it may be a lack that passes
       result = Impl::over(Reason::lost, error.what());
     }
-    if (impl_->is_stopped()) return result;
-    if (result.registered) back_off.reset();
-    const BackOff::Pause pause = back_off.next(result.retry, random());
-    impl_->log(LogLevel::warning, address,
-               result.message + "; connecting again in " + std::to_string(pause.count()) + " ms");
-    const std::stop_callback wake(impl_->stop.get_token(), [this] {
-      const std::lock_guard inner(impl_->mutex);
-      impl_->changed.notify_all();
-    });
-    std::unique_lock lock(impl_->mutex);
-    impl_->changed.wait_for(lock, pause, [this] { return impl_->is_stopped(); });
+    // Whatever came of the visit: the program was told to end, so nobody asks.
+    if (impl_->is_stopped()) return Impl::over(Reason::stopped, "stopped", result.registered);
+    if (visit == Visit::lasting || visit == Visit::brief) retry_log.reset();
+    const auto pause = back_off.next(visit, result.retry, std::chrono::steady_clock::now(), random());
+    const std::string prefix = master + ": ";  // the log says it anyway
+    const bool has_prefix = result.message.starts_with(prefix);
+    const RetryLog::Line line = retry_log.next(result.message.substr(has_prefix ? prefix.size() : 0), pause);
+    impl_->log(line.level, master, line.text);
+    impl_->wait_to_connect(pause, result.registered);
     if (impl_->is_stopped()) return Impl::over(Reason::stopped, "stopped");
   }
+}
+
+/// Waits for so long, until a stop, or until connect_now(); that one counts also if it came in the attempt before, but
+/// not if that attempt was let in.
+void SlaveServer::Impl::wait_to_connect(std::chrono::milliseconds pause, bool was_registered) {
+  const std::stop_callback wake(stop.get_token(), [this] {
+    const std::lock_guard inner(mutex);
+    changed.notify_all();
+  });
+  std::unique_lock lock(mutex);
+  if (was_registered) connects_now = false;
+  changed.wait_for(lock, pause, [this] { return is_stopped() || connects_now; });
+  connects_now = false;
+}
+
+void SlaveServer::connect_now() {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->connects_now = true;
+  impl_->changed.notify_all();
 }
 
 void SlaveServer::stop() { impl_->stop.request_stop(); }

@@ -150,6 +150,82 @@ TEST_CASE("a slave whose key is not known tries on with it, and comes in when it
   }
 }
 
+namespace {
+
+/// Replaces a slave's key file in one step, as an operator does.
+void write_key_file(const std::string& path, const std::string& text) {
+  {
+    std::ofstream file(path + ".new");
+    file << text;
+  }
+  REQUIRE(::chmod((path + ".new").c_str(), 0600) == 0);
+  REQUIRE(::rename((path + ".new").c_str(), path.c_str()) == 0);
+}
+
+std::string line_of(const Secret& key, const std::string& name = "w1") { return name + " " + key.to_base64() + "\n"; }
+
+}  // namespace
+
+TEST_CASE("a slave comes back with the key that its file has then") {
+  KeyedMaster master;
+  const std::string file = master.dir / "w1.key";
+  const Secret old_key = make_key();
+  const Secret new_key = make_key();
+  std::optional<KeyRegistration> old_line = master.keys.register_slave("w1", old_key);
+  write_key_file(file, line_of(old_key));
+  SlaveOptions options = master.options(std::nullopt, "");
+  options.key_file = file;
+  SlaveThread thread(options, [&](SlaveServer& server) { return server.run(master.listener->address()); });
+  auto slave = master.slaves.get_slave(ample);
+  REQUIRE(slave);
+  CHECK(slave->name() == "w1");
+  const std::string old_id = slave->info().kid;
+
+  const auto new_line = master.keys.register_slave("w1", new_key);  // both count for a while
+  write_key_file(file, line_of(new_key));
+  slave->disconnect("rotate");
+  const auto has_new_key = [&old_id](const Slave& s) { return s.info().kid != old_id; };
+  slave = master.slaves.get_slave(ample, has_new_key);
+  REQUIRE(slave);
+  old_line.reset();
+  CHECK(slave->execute({"true"}).ok());
+  CHECK(has(master.log.text(), "the key in '" + file + "' is now " + slave->info().kid));
+}
+
+TEST_CASE("if a key file cannot be read again the key of before counts, and the log says why") {
+  KeyedMaster master;
+  const std::string file = master.dir / "w1.key";
+  const Secret key = make_key();
+  const auto line = master.keys.register_slave("w1", key);
+  write_key_file(file, line_of(key));
+  SlaveOptions options = master.options(std::nullopt, "w1");
+  options.key_file = file;
+  SlaveThread thread(options, [&](SlaveServer& server) { return server.run(master.listener->address()); });
+  for (const std::string& text : {std::string("w1 no-key\n"), line_of(make_key(), "w2")}) {
+    CAPTURE(text);
+    const auto slave = master.slaves.get_slave(ample);
+    REQUIRE(slave);
+    write_key_file(file, text);
+    slave->disconnect("again");
+    REQUIRE(eventually([&] { return !slave->is_connected(); }));
+  }
+  CHECK(master.slaves.get_slave(ample, [](const Slave& s) { return s.is_connected(); }));
+  CHECK(has(master.log.text(), "that was read before still counts"));
+  CHECK(has(master.log.text(), "is that of 'w2', and this slave is 'w1'"));
+}
+
+TEST_CASE("a key file that cannot be read at first, or is another slave's, is an error") {
+  KeyedMaster master;
+  SlaveOptions options = master.options(std::nullopt, "w1");
+  options.key_file = master.dir / "w1.key";
+  CHECK_THROWS_AS(SlaveServer(options).run(master.listener->address()), Error);
+  write_key_file(options.key_file, line_of(make_key(), "w2"));
+  const auto error = thrown_by<Error>([&] { SlaveServer(options).run(master.listener->address()); });
+  REQUIRE(error);
+  CHECK(error->code() == Errc::invalid_argument);
+  CHECK(has(error->message(), "is that of 'w2'"));
+}
+
 TEST_CASE("where one side alone has TLS nobody comes in, and both logs say that it is about TLS") {
   for (const char* address : {"tcp:127.0.0.1:0", "tls:127.0.0.1:0"}) {
     CAPTURE(address);

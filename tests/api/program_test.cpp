@@ -3,14 +3,19 @@
 #include "support/slaves.hpp"
 
 #include <remsh/auth/key_ring.hpp>
+#include <remsh/connection/connection.hpp>
+#include <remsh/transport/descriptors.hpp>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <iterator>
 #include <set>
 #include <sstream>
@@ -72,6 +77,44 @@ std::vector<std::string> slave_with_small_disk(const std::string& directory) {
           "alone='unshare -rm'; $alone true || alone='unshare -m'; $alone true || exit 99\n"
           "exec $alone sh -c 'mount -t tmpfs -o size=1m none \"$0\" || exit 99; exec remsh-slave \"$@\"' \"$0\" \"$@\"",
           directory};
+}
+
+/// Takes the next connection of a socket, and refuses the slave that comes by it for an hour.
+bool refuse_for_an_hour(int listening) {
+  pollfd ready{listening, POLLIN, 0};
+  if (::poll(&ready, 1, static_cast<int>(std::chrono::milliseconds(ample).count())) != 1) return false;
+  Connection connection(socket_transport(::accept4(listening, nullptr, nullptr, SOCK_CLOEXEC), "a slave"));
+  if (!connection.read_box(ample)) return false;
+  connection.send_box({{"_answer", "1"}, {"features", ""}, {"nonce", Bytes(32, 'm')}, {"version", "2"}});
+  if (!connection.read_box(ample)) return false;
+  connection.send_box({{"_answer", "2"}, {"reason", "a long break"}, {"refused", "full"}, {"retry", "3600000"}});
+  return !connection.read_box(ample);  // until it has gone
+}
+
+/// Starts remsh-slave in a session of its own, where something is set up before.
+pid_t start_prepared(const std::vector<std::string>& args, const std::function<void()>& prepare) {
+  std::vector<std::string> words{"remsh-slave"};
+  words.insert(words.end(), args.begin(), args.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  const pid_t process = ::fork();
+  REQUIRE(process >= 0);
+  if (process == 0) {
+    ::setsid();
+    ::signal(SIGHUP, SIG_DFL);
+    prepare();
+    ::execvp("remsh-slave", argv.data());
+    ::_exit(127);
+  }
+  return process;
+}
+
+/// Waits for the end of a process; its exit code, or minus the signal.
+int end_of(pid_t process) {
+  int status = 0;
+  if (::waitpid(process, &status, 0) != process) return -1000;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 /// A port of the loopback that listens, and does with each connection what it is told.
@@ -156,6 +199,8 @@ TEST_CASE("what makes no sense on the command line ends with 64 and words") {
            {{"--master", "localhost:1", "--keyless", "--allow", "stat,"}, "no operation"},
            {{"--stdio", "--root", ""}, "needs a value"},
            {{"--stdio", "--no-execute=1"}, "takes no value"},
+           {{"--master", "localhost:1", "--keyless", "--retry-max", "0"}, "1 to 86400"},
+           {{"--master", "localhost:1", "--keyless", "--retry-max=1m"}, "1 to 86400"},
        }) {
     const auto& args = example.first;
     const auto& words = example.second;
@@ -211,15 +256,15 @@ TEST_CASE("a base directory that cannot be used is found out before a master is 
 
 TEST_CASE("--trace also logs every box") {
   Farm farm(Over::tcp);
-  Program program({"--trace", "--keyless", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name",
-                   "worker"});
+  Program program(
+      {"--trace", "--keyless", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
   const auto slave = farm.slaves.get_slave(ample);
   REQUIRE(slave);
   CHECK(slave->execute({"echo", "live"}).ok());
   REQUIRE(::kill(program.pid(), SIGTERM) == 0);
   CHECK(program.wait() == 0);
-  for (const char* words : {" > _ask=1 _command=hello ", "nonce=<32 bytes>", "_command=execute", "data=<5 bytes>",
-                            "_command=goodbye"}) {
+  for (const char* words :
+       {" > _ask=1 _command=hello ", "nonce=<32 bytes>", "_command=execute", "data=<5 bytes>", "_command=goodbye"}) {
     CAPTURE(words);
     CHECK(has(program.err(), words));
   }
@@ -256,8 +301,8 @@ TEST_CASE("a master that does not want it ends --once with 77 and its reason") {
 
 TEST_CASE("a master that ends it ends --once with 0, one that vanishes with 75") {
   Farm farm(Over::tcp);
-  Program program({"--once", "--keyless", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name",
-                   "worker"});
+  Program program(
+      {"--once", "--keyless", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
   const auto slave = farm.slaves.get_slave(ample);
   REQUIRE(slave);
   CHECK(has(slave->info().software, "remsh-slave"));
@@ -282,8 +327,7 @@ TEST_CASE("it comes back when the master does") {
     listener.start();
     port = listener.port();
     if (!program) {
-      program.emplace(
-          std::vector<std::string>{"--keyless", "--master", listener.address(), "--basedir", dir / "base"});
+      program.emplace(std::vector<std::string>{"--keyless", "--master", listener.address(), "--basedir", dir / "base"});
     }
     const auto slave = slaves.get_slave(ample);
     REQUIRE(slave);
@@ -295,7 +339,7 @@ TEST_CASE("it comes back when the master does") {
 
 TEST_CASE("SIGTERM ends it with 0, and what it runs with it") {
   Farm farm(Over::unix_socket);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+  for (const int signal : {SIGTERM, SIGINT}) {
     CAPTURE(signal);
     Program program(
         {"--keyless", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
@@ -313,6 +357,76 @@ TEST_CASE("SIGTERM ends it with 0, and what it runs with it") {
     CHECK(lifeline.wait_for_end());
     CHECK(eventually([&] { return farm.slaves.size() == 0; }));
   }
+}
+
+TEST_CASE("SIGHUP makes a slave without a terminal connect now, and does nothing to one that is connected") {
+  const TempDir dir;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = dir / "socket";
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const int listening = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  REQUIRE(::bind(listening, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(listening, 8) == 0);
+  Program program({"--master", "unix:" + path, "--basedir", dir / "base", "--name", "worker"});
+  REQUIRE(refuse_for_an_hour(listening));
+  REQUIRE(eventually([&] { return has(program.err(), "a long break; connecting again in "); }));
+  REQUIRE(::kill(program.pid(), SIGHUP) == 0);
+  CHECK(refuse_for_an_hour(listening));
+
+  ::close(listening);  // stale from here on
+  SlaveCollection slaves;
+  UnixSlaveListener listener({.slave_collection = slaves, .path = path});
+  listener.start();
+  REQUIRE(eventually([&] { return has(program.err(), "the same as before, 2 times now"); }));
+  REQUIRE(::kill(program.pid(), SIGHUP) == 0);
+  const auto slave = slaves.get_slave(ample);
+  REQUIRE(slave);
+  REQUIRE(::kill(program.pid(), SIGHUP) == 0);
+  CHECK(slave->execute({"true"}).ok());
+  CHECK(slave->is_connected());
+  REQUIRE(::kill(program.pid(), SIGTERM) == 0);
+  CHECK(program.wait() == 0);
+}
+
+TEST_CASE("SIGHUP ends a slave that has a terminal: it has gone") {
+  Farm farm(Over::unix_socket);
+  const int ours = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  REQUIRE(ours >= 0);
+  REQUIRE((::grantpt(ours) == 0 && ::unlockpt(ours) == 0));
+  const std::string theirs = ::ptsname(ours);
+  const pid_t process = start_prepared(
+      {"--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"}, [&theirs] {
+        const int terminal = ::open(theirs.c_str(), O_RDWR);  // becomes the terminal of the new session
+        for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(terminal, standard);
+      });
+  CHECK(farm.slaves.get_slave(ample));
+  ::close(ours);
+  CHECK(end_of(process) == 0);
+}
+
+TEST_CASE("a new key in the file of --key counts for the next connection") {
+  const TempDir dir;
+  KeyRing keys;
+  SlaveCollection slaves;
+  TcpListenerOptions options{.slave_collection = slaves, .address = "tls:127.0.0.1:0"};
+  options.keys = keys;
+  TcpSlaveListener listener(std::move(options));
+  listener.start();
+  const auto give_key = [&] {
+    const Secret key = make_key();
+    dir.write("new", "w1 " + key.to_base64() + "\n");
+    ::chmod((dir / "new").c_str(), 0600);
+    ::rename((dir / "new").c_str(), (dir / "w1.key").c_str());
+    return keys.register_slave("w1", key);
+  };
+  std::optional<KeyRegistration> line = give_key();
+  Program program({"--master", listener.address(), "--key", dir / "w1.key", "--basedir", dir / "w1"});
+  const auto before = slaves.get_slave(ample);
+  REQUIRE(before);
+  line = give_key();  // the old one ends, and its connection
+  const auto is_new = [&before](const Slave& slave) { return slave.info().kid != before->info().kid; };
+  CHECK(slaves.get_slave(ample, is_new));
 }
 
 TEST_CASE("SIGTERM also ends it while it waits for a master") {
@@ -362,9 +476,10 @@ TEST_CASE("a connected slave has no socket that listens") {
     const auto slave = farm.slaves.get_slave(ample);
     REQUIRE(slave);
     std::size_t during = 1;
-    CHECK(slave->execute({"echo", "x"}, {.in = Bytes("x"), .stdout_cb = [&](BytesView) {
-                            during = count_listening(program.pid());
-                          }}).ok());
+    CHECK(slave
+              ->execute({"echo", "x"},
+                        {.in = Bytes("x"), .stdout_cb = [&](BytesView) { during = count_listening(program.pid()); }})
+              .ok());
     CHECK(during == 0);
     CHECK_FALSE(sockets_of(program.pid()).empty());
   }

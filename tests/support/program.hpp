@@ -28,7 +28,7 @@ struct Run {
 };
 
 /// remsh-slave, found on the PATH, its output kept in files; its standard output goes elsewhere, and its standard input
-/// comes from somewhere, where that is told. One thread at a time.
+/// comes from somewhere, where that is told. It has no terminal. One thread at a time.
 class Program {
  public:
   explicit Program(std::vector<std::string> args, const std::string& out = {}, const std::string& in = "/dev/null") {
@@ -43,14 +43,14 @@ class Program {
     ::posix_spawn_file_actions_addopen(&actions, 0, in.c_str(), O_RDONLY, 0);
     ::posix_spawn_file_actions_addopen(&actions, 1, (out.empty() ? files_ / "out" : out).c_str(), flags, 0600);
     ::posix_spawn_file_actions_addopen(&actions, 2, (files_ / "err").c_str(), flags, 0600);
-    // As a shell starts it, also where these tests themselves run under nohup or in the background.
+    // As a service manager starts it, without a terminal; also if these tests run under nohup or in the background.
     sigset_t usual;
     ::sigemptyset(&usual);
     for (const int signal : {SIGHUP, SIGINT, SIGTERM}) ::sigaddset(&usual, signal);
     posix_spawnattr_t attributes;
     ::posix_spawnattr_init(&attributes);
     ::posix_spawnattr_setsigdefault(&attributes, &usual);
-    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
     const int error = ::posix_spawnp(&pid_, "remsh-slave", &actions, &attributes, argv.data(), environ);
     ::posix_spawnattr_destroy(&attributes);
     ::posix_spawn_file_actions_destroy(&actions);

@@ -45,6 +45,12 @@ struct SlaveOptions {
   /// unix socket as our own user or root.
   std::optional<Secret> key = {};
 
+  /// The file that the key is in, in place of `key`: see read_slave_key(). It is read for each connection, so that a
+  /// new key counts from the next one on, without a restart. The slave has the name of its key; if `name` or a later
+  /// key says another one, that key does not count. If the file cannot be read again, the key that was read before
+  /// counts, and the log says why.
+  std::string key_file = {};
+
   /// A `ca`: over TLS the master is known by a certificate of the server_name (empty: the host of the address), and the
   /// slave by its key as ever. A file of it is read for each connection. Without, the key does both.
   TlsTrust tls = {};
@@ -56,7 +62,10 @@ struct SlaveOptions {
   /// this slave what the master can. It is said in the log.
   bool insecure = false;
 
-  std::chrono::milliseconds back_off_min{500};  ///< run(): the first pause before it connects again, at most
+  /// run(): the pause before it connects again is a random one below a limit. The limit begins with back_off_min and
+  /// doubles with each pause up to 2 s, and up to back_off_max if the master turns this slave away, or has been away
+  /// for 5 minutes. A connection that lasted for 10 s takes it back to back_off_min.
+  std::chrono::milliseconds back_off_min{500};
   std::chrono::milliseconds back_off_max{60000};
   std::chrono::milliseconds handshake_timeout{20000};   ///< from the connect to the master's welcome, TLS and all
   std::chrono::milliseconds keepalive_patience{10000};  ///< how long a master that should be heard may be silent
@@ -122,6 +131,10 @@ class REMSH_API SlaveServer {
 
   /// The same, but once.
   ServeResult run_once(const std::string& address);
+
+  /// If run() waits before it connects again, it connects now; if it is connecting, it does not wait after a failure.
+  /// A connection that is there stays. For a program that is told of a new key, or that its master is back.
+  void connect_now();
 
   /// Serves one connection that is there already. Blocks until it ends.
   ServeResult serve(std::unique_ptr<Transport> transport);

@@ -1,15 +1,19 @@
-// How long a SlaveServer waits for a master that says nothing.
+// How a SlaveServer comes to its master, and comes back.
 #include <remsh/slave/slave_server.hpp>
 
 #include "os/unique_fd.hpp"
+#include "support/slaves.hpp"
 #include "support/temp_dir.hpp"
 #include "support/tls.hpp"
 #include "transport/endpoint.hpp"
 
 #include <doctest/doctest.h>
+#include <remsh/master.hpp>
 #include <remsh/transport/memory.hpp>
 
 #include <chrono>
+#include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -50,6 +54,64 @@ TEST_CASE("a master that says nothing is given up after the handshake's time, wh
   result = of_remsh1.run_once("tcp:127.0.0.1:" + port);
   CHECK(result.reason == Reason::lost);
   CHECK(has(result.message, "not registered this slave in time"));
+}
+
+TEST_CASE("a stop that comes while the master turns the slave away ends it as stopped") {
+  const TempDir dir;
+  SlaveCollection slaves;
+  TcpSlaveListener listener(
+      {.slave_collection = slaves,
+       .slave_class = [](SlaveInit) -> std::shared_ptr<Slave> { throw SlaveRefused("come back on Monday"); },
+       .keyless = true});
+  listener.start();
+  SlaveServer* stopped = nullptr;
+  SlaveOptions options{.name = "w1", .basedir = dir / "w1", .keyless = true};
+  options.trace = [&stopped](const TraceRecord& record) {
+    if (!record.sent && has(record.text, "Monday")) stopped->stop();
+  };
+  SlaveServer server(options);
+  stopped = &server;
+  CHECK(server.run(listener.address()).reason == Reason::stopped);
+}
+
+TEST_CASE("a slave that is let in and sent away at once comes less and less often") {
+  const TempDir dir;
+  const Log log;
+  SlaveCollection slaves;
+  class Failing : public Slave {
+   public:
+    using Slave::Slave;
+    void setup() override { throw std::runtime_error("no room on the shelf"); }
+  };
+  TcpSlaveListener listener({.slave_collection = slaves, .slave_class = slave_class<Failing>(), .keyless = true});
+  listener.start();
+  SlaveOptions options{.name = "w1", .basedir = dir / "w1", .keyless = true};
+  options.back_off_min = 1ms;
+  options.log = log.hook();
+  SlaveThread slave(options, [&](SlaveServer& server) { return server.run(listener.address()); });
+  CHECK(log.wait_for("no room on the shelf"));
+  CHECK(log.wait_for("; connecting again in 0."));  // pauses of 1 ms at most are "less than 0.1 s"
+}
+
+TEST_CASE("a slave that waits connects at once when it is told to") {
+  const TempDir dir;
+  const Log log;
+  SlaveCollection slaves;
+  UnixListenerOptions listener_options{.slave_collection = slaves, .path = dir / "socket"};
+  SlaveOptions options{.name = "w1", .basedir = dir / "w1"};
+  options.back_off_min = options.back_off_max = 24h;  // a random pause: shorter than a minute once in 1,440 runs
+  options.log = log.hook();
+  SlaveThread slave(options, [&](SlaveServer& server) { return server.run("unix:" + (dir / "socket")); });
+  REQUIRE(log.wait_for("; connecting again in "));
+  UnixSlaveListener listener(std::move(listener_options));
+  listener.start();
+  slave.server().connect_now();
+  CHECK(slaves.get_slave(ample));
+}
+
+TEST_CASE("a slave that has both a key and a file of one is refused") {
+  SlaveOptions options{.name = "w1", .key = key_of('k'), .key_file = "w1.key"};
+  CHECK_THROWS_AS(SlaveServer{options}, Error);
 }
 
 }  // namespace remsh::test

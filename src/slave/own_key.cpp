@@ -1,0 +1,42 @@
+#include "slave/own_key.hpp"
+
+#include "auth/derive.hpp"
+#include "auth/key_file.hpp"
+#include "base/text.hpp"
+
+#include <utility>
+
+namespace remsh {
+
+/// The key in the file, if it is one of this name; empty: of any.
+Result<SlaveKey> OwnKey::read_file(const std::string& name) const {
+  auto own = auth::read_own_key(file_);
+  if (!own) return std::move(own).failure();
+  if (!name.empty() && own->name != name) {
+    return Failure{
+        Errc::invalid_argument,
+        "the key in '" + escaped(file_) + "' is that of '" + own->name + "', and this slave is '" + escaped(name) + "'",
+        0};
+  }
+  return SlaveKey{std::move(own->name), std::move(own->key)};
+}
+
+Result<OwnKey::Current> OwnKey::read() {
+  if (file_.empty()) return Current{name_, key_, {}};
+  const std::lock_guard lock(mutex_);
+  auto own = read_file(last_ ? last_->name : name_);
+  if (!own && !last_) return std::move(own).failure();
+  std::string notice;
+  if (!own) {
+    notice = own.failure().message + "; the key " + auth::kid(last_->key) + " that was read before still counts";
+  } else if (last_ && last_->key != own->key) {
+    notice = "the key in '" + escaped(file_) + "' is now " + auth::kid(own->key);
+  }
+  if (own) last_ = *std::move(own);
+  Current current{last_->name, last_->key, {}};
+  if (notice != last_notice_) current.notice = notice;
+  last_notice_ = std::move(notice);
+  return current;
+}
+
+}  // namespace remsh

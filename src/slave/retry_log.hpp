@@ -1,0 +1,44 @@
+// RetryLog: what a slave's log says of visits to its master that end one after the other; pure state.
+#pragma once
+
+#include "base/duration_text.hpp"
+
+#include <remsh/base/log.hpp>
+
+#include <bit>
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace remsh {
+
+/// Tells a cause once in full, and as long as it stays the same only how often it has come: after 2, 4, 8, ... times;
+/// the lines between are for debugging. One thread at a time.
+class RetryLog {
+ public:
+  struct Line {
+    LogLevel level;
+    std::string text;
+  };
+
+  Line next(const std::string& cause, std::chrono::milliseconds pause) {
+    const std::string then = "; connecting again in " + in_seconds(pause);
+    if (times_ == 0 || cause != cause_) {
+      cause_ = cause;
+      times_ = 1;
+      return {LogLevel::warning, cause + then};
+    }
+    ++times_;
+    return {std::has_single_bit(times_) ? LogLevel::warning : LogLevel::debug,
+            "the same as before, " + std::to_string(times_) + " times now" + then};
+  }
+
+  /// The next cause is told in full, whatever it is.
+  void reset() { times_ = 0; }
+
+ private:
+  std::string cause_;
+  std::uint64_t times_ = 0;
+};
+
+}  // namespace remsh
