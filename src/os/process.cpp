@@ -2,6 +2,7 @@
 #include "os/process.hpp"
 
 #include "base/text.hpp"
+#include "os/descriptor_limit.hpp"
 #include "os/file.hpp"
 #include "os/threads.hpp"
 
@@ -290,6 +291,7 @@ Result<Process> spawn(const SpawnRequest& request) {
     error = ::posix_spawn(&pid, path->c_str(), &files.actions, &how.attributes, args.data(), env.data());
   }
   if (error != 0) return spawn_failure(error, request, *path);
+  restore_descriptor_limit(pid);
 
   Process process(pid);
   if (Result<void> watched = process.watch_exit(request.use_pidfd); !watched) return std::move(watched).failure();

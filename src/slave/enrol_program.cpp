@@ -11,6 +11,9 @@
 #include <remsh/slave/enrol.hpp>
 
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #include <cstdio>
 #include <exception>
@@ -124,6 +127,10 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int run_enrol_program(int argc, char** argv) {
+#ifdef __linux__
+  // The token and the key are in no core file, and no other process of this user can read them here.
+  ::prctl(PR_SET_DUMPABLE, 0);
+#endif
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {

@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -427,6 +428,26 @@ TEST_CASE("a new key in the file of --key counts for the next connection") {
   line = give_key();  // the old one ends, and its connection
   const auto is_new = [&before](const Slave& slave) { return slave.info().kid != before->info().kid; };
   CHECK(slaves.get_slave(ample, is_new));
+}
+
+TEST_CASE("who starts it may ignore SIGCHLD, and have few descriptors") {
+  Farm farm(Over::unix_socket);
+  const pid_t process =
+      start_prepared({"--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"}, [] {
+        ::signal(SIGCHLD, SIG_IGN);
+        rlimit limit{};
+        ::getrlimit(RLIMIT_NOFILE, &limit);
+        limit.rlim_cur = 100;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+      });
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  CHECK(slave->execute({"sh", "-c", "exit 7"}).exit_code == 7);
+  rlimit limit{};
+  REQUIRE(::prlimit(process, RLIMIT_NOFILE, nullptr, &limit) == 0);
+  CHECK(limit.rlim_cur == limit.rlim_max);
+  ::kill(process, SIGTERM);
+  CHECK(end_of(process) == 0);
 }
 
 TEST_CASE("SIGTERM also ends it while it waits for a master") {
