@@ -4,17 +4,29 @@
 #include <remsh/master.hpp>
 #include <remsh/slave.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
 #include <stdexcept>
 #include <string>
 
+namespace fs = std::filesystem;
+
+/// A path of the master's, with `..` and symbolic links resolved, so that it cannot lead out of the base directory
+/// unseen. It is a check, not a jail: whoever can change links there meanwhile leads it elsewhere.
+static fs::path below_basedir(const remsh::OperationContext& context, const std::string& path) {
+  const fs::path base = fs::canonical(context.basedir());
+  const fs::path resolved = fs::canonical(base / path);
+  const auto [end, ignored] = std::mismatch(base.begin(), base.end(), resolved.begin(), resolved.end());
+  if (end != base.end()) throw std::runtime_error("only below the base directory, not " + path);
+  return resolved;
+}
+
 /// Runs on the slave, on a thread that may block. Arguments and results are boxes: keys with bytes.
 static remsh::Box disk_space(remsh::OperationContext& context) {
   const std::string path(context.arguments().get("path").value_or("."));
-  if (path.starts_with('/')) throw std::runtime_error("only below the base directory, not " + path);
-  const auto space = std::filesystem::space(std::filesystem::path(context.basedir()) / path);
+  const auto space = fs::space(below_basedir(context, path));
   return {{"available", std::to_string(space.available)}, {"capacity", std::to_string(space.capacity)}};
 }
 
@@ -44,10 +56,13 @@ int main(int argc, char** argv) try {
   const auto worker = std::dynamic_pointer_cast<Worker>(listener.start_slave(directory / "slave", "ash"));
 
   std::cout << worker->name() << " has " << worker->disk_space_left() << " bytes left\n";
-  try {
-    worker->disk_space_left("/etc");
-  } catch (const remsh::RemoteError& error) {
-    std::cout << error.what() << '\n';
+  for (const std::string outside : {"/etc", "../.."}) {
+    try {
+      worker->disk_space_left(outside);
+      throw std::logic_error("it looked at " + outside);
+    } catch (const remsh::RemoteError& error) {
+      std::cout << error.what() << '\n';
+    }
   }
 } catch (const std::exception& error) {
   std::cerr << error.what() << '\n';
