@@ -1,6 +1,7 @@
 // NewFile: a file that appears under its name only when it is complete.
 #include "os/new_file.hpp"
 
+#include "base/text.hpp"
 #include "os/directory.hpp"
 #include "os/file.hpp"
 #include "os/rename.hpp"
@@ -45,6 +46,12 @@ Result<void> flush(int file) {
   return {};
 }
 
+Failure is_directory() {
+  Failure failure = os_failure(EISDIR, create_what);
+  failure.message += ": give the path of a file in it";
+  return failure;
+}
+
 /// Answers about the destination; all others say that a file without a name gets none here.
 bool is_about_destination(int error) {
   return error == EEXIST || error == ENOSPC || error == EDQUOT || error == EIO || error == EROFS || error == ENOENT;
@@ -79,16 +86,21 @@ void NewFile::drop() noexcept {
 
 Result<NewFile> NewFile::create(At at, const Bytes& path, Options options) {
   auto parent = open_parent(at, path, create_what);
+  if (!parent && parent.failure().os == ENOENT && !path.empty()) {
+    Failure failure = std::move(parent).failure();
+    failure.message += ": make the directory '" + escaped(SplitPath(path).directory) + "' first";
+    return failure;
+  }
   if (!parent) return std::move(parent).failure();
   const int directory = parent->directory.get();
   if (parent->slash || parent->name.empty() || parent->name == "." || parent->name == "..") {
-    return os_failure(EISDIR, create_what);
+    return is_directory();
   }
 
   struct stat there {};
   if (::fstatat(directory, parent->name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) {
     if (!options.overwrite) return os_failure(EEXIST, create_what);
-    if (S_ISDIR(there.st_mode)) return os_failure(EISDIR, create_what);
+    if (S_ISDIR(there.st_mode)) return is_directory();
   } else if (errno != ENOENT) {
     return os_failure(errno, create_what);
   }

@@ -66,11 +66,33 @@ Result<Bytes> find_program(const SpawnRequest& request) {
   }
 }
 
+/// Arguments and environment have one limit; the longer of the two is named as what does not fit.
+Failure too_long(const SpawnRequest& request) {
+  const auto size = [](const std::vector<Bytes>& strings) {
+    std::size_t bytes = 0;
+    for (const Bytes& text : strings) bytes += text.size() + 1 + sizeof(char*);
+    return bytes;
+  };
+  const std::string args = std::to_string(size(request.args));
+  const std::string env = std::to_string(size(request.env));
+  std::size_t longest = 0;
+  for (const auto* strings : {&request.args, &request.env}) {
+    for (const Bytes& text : *strings) longest = std::max(longest, text.size());
+  }
+  return os_failure(E2BIG,
+                    "program '" + escaped(request.args.front()) + "': " +
+                        (size(request.env) > size(request.args)
+                             ? "the environment (" + env + " bytes) does not fit beside the arguments (" + args + ")"
+                             : "the arguments (" + args + " bytes) do not fit beside the environment (" + env + ")") +
+                        ", or a string of " + std::to_string(longest) +
+                        " bytes is too long (Linux takes 131,071 in one, and most often 2 MiB in all)");
+}
+
 /// What a failed start is about: the system's number alone often points at the wrong thing.
 Failure spawn_failure(int error, const SpawnRequest& request, const Bytes& path) {
   const Bytes& name = request.args.front();
   const int at = request.cwd < 0 ? AT_FDCWD : request.cwd;
-  if (error == E2BIG) return os_failure(error, "program '" + escaped(name) + "': arguments and environment");
+  if (error == E2BIG) return too_long(request);
   if (error == ENOENT && ::faccessat(at, path.c_str(), F_OK, 0) == 0) {
     return os_failure(error, "the interpreter of program '" + escaped(name) + "'");
   }

@@ -327,7 +327,13 @@ TEST_CASE("a program that is missing or cannot run fails with the system's own e
 TEST_CASE("arguments that are too long for the system fail with E2BIG") {
   const Failure failure = failure_of({.args = {"true", Bytes(16 * 1024 * 1024, 'x')}, .env = plain_env});
   CHECK(failure.os == E2BIG);
-  CHECK(failure.message.find("arguments and environment") != std::string::npos);
+  CHECK(failure.message.find("the arguments (16777238 bytes) do not fit") != std::string::npos);
+
+  std::vector<Bytes> env = plain_env;
+  for (int i = 0; i < 100; ++i) env.push_back("V" + std::to_string(i) + "=" + Bytes(100'000, 'x'));
+  const Failure large_env = failure_of({.args = {"true"}, .env = env});
+  CHECK(large_env.os == E2BIG);
+  CHECK(large_env.message.find("the environment (") != std::string::npos);
 }
 
 TEST_CASE("a failed start leaves no child behind") {
