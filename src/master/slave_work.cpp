@@ -1,5 +1,7 @@
 #include "master/slave_work.hpp"
 
+#include "operations/advice.hpp"
+
 #include <fcntl.h>
 
 #include <cstring>
@@ -103,7 +105,7 @@ InputCallback SendWork::input_of(const Source& source) {
   if (const auto* path = std::get_if<std::string>(&source.what())) {
     request_.check("source path", *path);
     Result<OpenFile> opened = open_file(AT_FDCWD, *path);
-    if (!opened.ok()) request_.fail_locally(opened.failure(), *path);
+    if (!opened.ok()) request_.fail_locally(operations::with_advice(opened.failure()), *path);
     file_ = std::move(opened).value();
     progress_.set_total(file_.size);
     mode_ = static_cast<std::uint32_t>(file_.mode) & permission_bits;

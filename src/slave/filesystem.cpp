@@ -192,7 +192,7 @@ Result<Box> stat(const Place& place, bool follow) {
 
 }  // namespace
 
-void add_filesystem(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace) {
+void add_filesystem(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, mode_t mode_mask) {
   dispatcher.add("set_cwd", typed_handler<SetCwdRequest>([workplace](const auto& request, auto&) -> Result<Box> {
                    auto path = workplace->set_current(request.path);
                    if (!path) return std::move(path).failure();
@@ -206,10 +206,12 @@ void add_filesystem(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace
     if (!box) return call->fail(std::move(box).failure());
     call->answer(std::move(*box));
   });
-  dispatcher.add("mkdir", typed_handler<MkdirRequest>([workplace](const auto& request, auto&) -> Result<Box> {
+  dispatcher.add("mkdir",
+                 typed_handler<MkdirRequest>([workplace, mode_mask](const auto& request, auto&) -> Result<Box> {
                    const auto place = workplace->place(request.path);
                    if (!place) return place.failure();
-                   return answer_of(make_directories(place->at, place->path, request.mode, true));
+                   const auto mode = request.mode ? std::optional<mode_t>(*request.mode & mode_mask) : std::nullopt;
+                   return answer_of(make_directories(place->at, place->path, mode, true));
                  }));
   dispatcher.add("remove", typed_handler<RemoveRequest>([workplace](const auto& request, auto& call) -> Result<Box> {
                    const auto place = workplace->place(request.path);

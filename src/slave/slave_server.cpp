@@ -113,8 +113,11 @@ ServeResult SlaveServer::Impl::over_by(const Failure& failure, Reason otherwise)
 Dispatcher SlaveServer::Impl::make_dispatcher(const std::shared_ptr<Workplace>& workplace,
                                               const std::shared_ptr<CommandSet>& commands) {
   Dispatcher dispatcher;
-  add_filesystem(dispatcher, workplace);
-  add_transfer(dispatcher, workplace);
+  // A master that the policy keeps from the slave's rights must not put them into a program that others can run.
+  const bool is_confined = !options.policy.root.empty() || !is_allowed("execute");
+  const mode_t mode_mask = is_confined ? 0777 : 07777;
+  add_filesystem(dispatcher, workplace, mode_mask);
+  add_transfer(dispatcher, workplace, mode_mask);
   add_execute(dispatcher, workplace, commands);
   for (const auto& [name, operation] : operations) {
     dispatcher.add(name, [&run = operation, workplace](const std::shared_ptr<rpc::ServedCall>& call) {

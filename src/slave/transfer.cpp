@@ -2,6 +2,7 @@
 #include "slave/transfer.hpp"
 
 #include "connection/block.hpp"
+#include "operations/advice.hpp"
 #include "operations/schema.hpp"
 #include "os/file.hpp"
 #include "os/new_file.hpp"
@@ -13,7 +14,8 @@ namespace remsh {
 
 namespace {
 
-Result<Box> receive(const operations::SendRequest& request, const Workplace& workplace, rpc::ServedCall& call) {
+Result<Box> receive(const operations::SendRequest& request, const Workplace& workplace, mode_t mode_mask,
+                    rpc::ServedCall& call) {
   const auto place = workplace.place(request.path);
   if (!place) return place.failure();
   auto file = workplace.create_file(*place, request.overwrite);
@@ -25,7 +27,7 @@ Result<Box> receive(const operations::SendRequest& request, const Workplace& wor
     if (auto written = file->write(*piece); !written) return std::move(written).failure();
   }
   if (call.cancelled()) return stopped();
-  if (auto done = file->commit(request.mode, request.durable); !done) return std::move(done).failure();
+  if (auto done = file->commit(request.mode & mode_mask, request.durable); !done) return std::move(done).failure();
   return operations::SendReply{file->size()}.to_box();
 }
 
@@ -33,7 +35,7 @@ Result<Box> deliver(const operations::FetchRequest& request, const Workplace& wo
   const auto place = workplace.place(request.path);
   if (!place) return place.failure();
   auto file = open_file(place->at, place->path);
-  if (!file) return std::move(file).failure();
+  if (!file) return operations::with_advice(std::move(file).failure());
   if (file->size > 0) call.announce_total(file->size);
   operations::FetchReply reply;
   reply.mode = file->mode;
@@ -51,9 +53,10 @@ Result<Box> deliver(const operations::FetchRequest& request, const Workplace& wo
 
 }  // namespace
 
-void add_transfer(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace) {
-  dispatcher.add("send", typed_handler<operations::SendRequest>([workplace](const auto& request, auto& call) {
-                   return receive(request, *workplace, call);
+void add_transfer(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, mode_t mode_mask) {
+  dispatcher.add("send",
+                 typed_handler<operations::SendRequest>([workplace, mode_mask](const auto& request, auto& call) {
+                   return receive(request, *workplace, mode_mask, call);
                  }));
   dispatcher.add("fetch", typed_handler<operations::FetchRequest>([workplace](const auto& request, auto& call) {
                    return deliver(request, *workplace, call);

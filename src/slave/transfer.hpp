@@ -4,11 +4,14 @@
 #include "slave/dispatcher.hpp"
 #include "slave/workplace.hpp"
 
+#include <sys/types.h>
+
 #include <memory>
 
 namespace remsh {
 
-/// Adds them, for sessions of this workplace. docs/protocol.md section 7.
-void add_transfer(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace);
+/// Adds them, for sessions of this workplace. docs/protocol.md section 7. Files that are sent get no other permission
+/// bits than those of `mode_mask`.
+void add_transfer(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, mode_t mode_mask = 07777);
 
 }  // namespace remsh

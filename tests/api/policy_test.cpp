@@ -73,6 +73,18 @@ TEST_CASE("a slave that runs no commands does all else") {
   CHECK(is_forbidden([&] { both.slave->execute({"true"}); }));
 }
 
+TEST_CASE("a slave that is confined makes no program that runs with its rights") {
+  const auto mode_of_sent = [](SlavePolicy policy) {
+    const Strict strict(std::move(policy));
+    strict.slave->send(Source::memory("x"), "program", {.mode = 06755});
+    return fs::status(strict.dir / "root/program").permissions();
+  };
+  CHECK(mode_of_sent({.root = "root"}) == fs::perms(0755));
+  CHECK(mode_of_sent({.no_execute = true}) == fs::perms(0755));
+  CHECK(mode_of_sent({.allow = std::vector<std::string>{"send"}}) == fs::perms(0755));
+  CHECK(mode_of_sent({}) == fs::perms(06755));
+}
+
 TEST_CASE("no path leads out of a slave's root, which is where relative ones begin") {
   for (const unsigned protocol : {2U, 1U}) {
     const Strict strict({.root = "root"}, protocol);

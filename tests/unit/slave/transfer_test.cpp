@@ -281,3 +281,26 @@ TEST_CASE("a file that is replaced while it is fetched is the one that it was") 
   CHECK(session.serve(call));
   CHECK(call->sent(StreamName::out) == Bytes(Block::max_payload * 2, 'x'));
 }
+
+TEST_CASE("a file that is sent to a slave whose policy confines it gets no set-user-ID bit or the like") {
+  TempDir dir;
+  Dispatcher dispatcher;
+  add_transfer(dispatcher, *Workplace::open(dir.path()), 0777);
+  const auto call = Session::send("a", false, 06755);
+  call->end_input();
+  dispatcher.dispatch(call);
+  REQUIRE(call->outcome());
+  CHECK(std::filesystem::status(dir / "a").permissions() == std::filesystem::perms(0755));
+}
+
+TEST_CASE("what is wrong with a path of a file is said with what to do") {
+  Session session;
+  REQUIRE(::mkdir((session.dir / "d").c_str(), 0755) == 0);
+  const auto message = [&session](const std::shared_ptr<FakeServedCall>& call) {
+    return session.serve(call).failure().message;
+  };
+  CHECK(message(Session::send("missing/deep/x")) ==
+        "create: No such file or directory: make the directory 'missing/deep/' first");
+  CHECK(message(Session::send("d", true)) == "create: Is a directory: give the path of a file in it");
+  CHECK(message(Session::fetch("d")).find("tar") != std::string::npos);
+}
