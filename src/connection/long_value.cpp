@@ -64,8 +64,7 @@ bool has_long_value(const Box& box) noexcept {
                      [](const Box::Field& field) { return field.value.size() > Box::max_value; });
 }
 
-Result<Box> split_long_values(const Box& box) {
-  const BoxLimits limits;
+Result<Box> split_long_values(const Box& box, BoxLimits limits) {
   std::size_t size = 2;
   for (const auto& [key, value] : box) size += encoded_size(key, value);
   if (size > limits.bytes) {

@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
+#include "connection/long_value.hpp"
 
 #include <algorithm>
 #include <array>
@@ -11,8 +12,8 @@ namespace remsh {
 
 namespace {
 
-constexpr std::size_t max_request = std::size_t{1024} * 1024;  // a box, docs/protocol.md section 9
-constexpr std::size_t max_fields = 1024;
+constexpr std::size_t max_request = call_limits.bytes;
+constexpr std::size_t max_fields = call_limits.fields;
 constexpr std::size_t envelope = 512;  // what rpc adds at most: _command, _ask, op, flags, lengths
 constexpr std::size_t envelope_fields = 8;
 
@@ -48,15 +49,17 @@ void Request::check_mode(std::optional<std::uint32_t> mode) const {
   if (mode && *mode > 07777) refuse(Errc::invalid_argument, "a mode has at most the bits 07777");
 }
 
-/// Counts a value of the request, as it will be cut into fields; refuses what cannot be sent.
-void Request::count(std::size_t key, std::size_t value) {
+/// Counts a value of the request, as it will be cut into fields; refuses what cannot be sent, by saying `what` "not
+/// fit".
+void Request::count(std::size_t key, std::size_t value, std::string_view what) {
   const std::size_t parts = value / Box::max_value + 1;
   fields_ += parts;
   if (value < max_request) bytes_ += value + parts * (4 + key + sizeof("~0000"));
   if (value >= max_request || envelope + bytes_ > max_request || envelope_fields + fields_ > max_fields) {
     refuse(Errc::too_large,
-           "the arguments do not fit into one call, which takes 1 MiB in 1,024 values of 64 KiB: pass long data in a "
-           "file, with send()");
+           std::string(what) +
+               " not fit into one call, which takes 8 MiB in 1,024 values of 64 KiB: pass long data in a file, with "
+               "send()");
   }
 }
 
@@ -91,7 +94,7 @@ void Request::check_execute(const std::vector<Bytes>& args, const ExecuteOptions
     }
     list += name.size() + 2 + (value ? value->size() : 0);
   }
-  count(sizeof("unset"), list);
+  count(sizeof("unset"), list, "the environment does");
   check_text("cwd", options.cwd);
 }
 

@@ -62,7 +62,7 @@ class Request {
   [[nodiscard]] BytesView second() const noexcept { return second_; }
 
  private:
-  void count(std::size_t key, std::size_t value);
+  void count(std::size_t key, std::size_t value, std::string_view what = "the arguments do");
   [[nodiscard]] std::string slave() const { return std::string(slave_.name()); }
   [[nodiscard]] std::string operation() const;
 

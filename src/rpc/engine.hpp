@@ -95,6 +95,9 @@ class Engine {
     if (options.serves) services_ = std::make_unique<Services>();
   }
 
+  /// Whether the other side may call.
+  [[nodiscard]] bool serves() const noexcept { return services_ != nullptr; }
+
   // --- calls that we make
 
   /// Makes a call. Fails, before anything is sent, with too_large, invalid_argument or busy.

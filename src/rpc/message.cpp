@@ -33,12 +33,11 @@ constexpr std::array<CodeName, 5> code_names{{
 }};
 
 /// Writes the fields of two ascending sequences in ascending order.
-Result<void> merge(Bytes& out, std::span<const Field> envelope, const Box& content) {
+Result<void> merge(Bytes& out, std::span<const Field> envelope, const Box& content, BoxLimits limits) {
   std::size_t size = 2;
   std::size_t fields = envelope.size() + content.size();
   for (const Field& field : envelope) size += encoded_size(field.key, field.value);
   for (const auto& [key, value] : content) size += encoded_size(key, value);
-  const BoxLimits limits;
   if (size > limits.bytes || fields > limits.fields) {
     return Failure{Errc::too_large,
                    std::to_string(size) + " bytes in " + std::to_string(fields) + " fields; a call holds at most " +
@@ -61,18 +60,18 @@ Result<void> merge(Bytes& out, std::span<const Field> envelope, const Box& conte
   return {};
 }
 
-Result<void> merge_long(Bytes& out, std::span<const Field> envelope, const Box& content) {
-  if (!has_long_value(content)) return merge(out, envelope, content);
-  const auto split = split_long_values(content);
+Result<void> merge_long(Bytes& out, std::span<const Field> envelope, const Box& content, BoxLimits limits) {
+  if (!has_long_value(content)) return merge(out, envelope, content, limits);
+  const auto split = split_long_values(content, limits);
   if (!split) return split.failure();
-  return merge(out, envelope, *split);
+  return merge(out, envelope, *split, limits);
 }
 
 }  // namespace
 
 Result<void> encode_call(Bytes& out, BytesView command, BytesView tag, bool has_op, const Box& arguments) {
   const std::array<Field, 3> envelope{{{"_ask", tag}, {"_command", command}, {"op", tag}}};
-  return merge_long(out, std::span(envelope).first(has_op ? 3 : 2), arguments);
+  return merge_long(out, std::span(envelope).first(has_op ? 3 : 2), arguments, call_limits);
 }
 
 Result<void> encode_answer(Bytes& out, BytesView tag, const Box& results) {
@@ -82,7 +81,7 @@ Result<void> encode_answer(Bytes& out, BytesView tag, const Box& results) {
     }
   }
   const std::array<Field, 1> envelope{{{"_answer", tag}}};
-  return merge_long(out, envelope, results);
+  return merge_long(out, envelope, results, {});
 }
 
 void encode_error(Bytes& out, BytesView tag, const Failure& failure) {

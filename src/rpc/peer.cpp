@@ -2,6 +2,7 @@
 
 #include "base/misuse.hpp"
 #include "base/text.hpp"
+#include "connection/long_value.hpp"
 #include "os/threads.hpp"
 #include "rpc/call.hpp"
 #include "rpc/service.hpp"
@@ -363,7 +364,7 @@ void Peer::take_in(const IoResult& result, std::span<const char> buffer, const O
   engine_.count_received(result.bytes);
   const BytesView bytes(buffer.data(), result.bytes);
   std::optional<Failure> over;
-  if (!decoder_) decoder_ = std::make_unique<BoxDecoder>();
+  if (!decoder_) decoder_ = std::make_unique<BoxDecoder>(engine_.serves() ? call_limits : BoxLimits());
   decoder_->feed(bytes);
   while (decoder_->next()) {
     if (auto received = engine_.receive(decoder_->box(), reader, bytes); !received) {

@@ -105,6 +105,10 @@ TEST_CASE("what no box on the wire can hold is too large") {
   const auto cut = split_long_values(Box{{"v", Bytes(most + 1, 'x')}});
   REQUIRE_FALSE(cut.ok());
   CHECK(cut.failure().code == Errc::too_large);
+
+  const std::size_t most_of_call = call_limits.bytes - 7 - 127 * (4 + 6);  // in 129 parts, with keys of 6 bytes
+  CHECK(split_long_values(Box{{"v", Bytes(most_of_call, 'x')}}, call_limits).ok());
+  CHECK_FALSE(split_long_values(Box{{"v", Bytes(call_limits.bytes, 'x')}}, call_limits).ok());
 }
 
 TEST_CASE("a key that cannot be continued has no long value") {

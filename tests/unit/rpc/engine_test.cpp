@@ -187,7 +187,7 @@ TEST_CASE("a call that cannot be encoded sends nothing and takes no tag") {
   const auto refused = side.engine.call("x", {{"op", "mine"}}, true, &side);
   REQUIRE_FALSE(refused);
   CHECK(refused.failure().code == Errc::invalid_argument);
-  const auto large = side.engine.call("x", {{"v", Bytes(2'000'000, 'x')}}, true, &side);
+  const auto large = side.engine.call("x", {{"v", Bytes(9'000'000, 'x')}}, true, &side);
   REQUIRE_FALSE(large);
   CHECK(large.failure().code == Errc::too_large);
   CHECK(side.queue.empty());
@@ -619,7 +619,7 @@ TEST_CASE("an answer to an operation with streams goes behind its data, one with
 TEST_CASE("an answer that cannot be encoded becomes an error") {
   Side side(Side::slave());
   const auto service = side.service({{"_ask", "1"}, {"_command", "x"}});
-  side.engine.answer(*service, {{"v", Bytes(2'000'000, 'x')}});
+  side.engine.answer(*service, {{"v", Bytes(9'000'000, 'x')}});
   CHECK(side.out().starts_with("_error=1 _error_code=TOO_LARGE"));
 }
 

@@ -1,6 +1,7 @@
 // Messages: the bytes of every box of docs/protocol.md sections 2, 5, 6 and 8.
 #include "rpc/message.hpp"
 
+#include "connection/long_value.hpp"
 #include "support/hex.hpp"
 
 #include <doctest/doctest.h>
@@ -79,7 +80,7 @@ TEST_CASE("a value over 65535 bytes is cut, and one of 65535 is not") {
 
 TEST_CASE("what one box cannot hold is refused with its size") {
   Bytes out;
-  auto result = encode_call(out, "x", "1", false, {{"v", Bytes(1024 * 1024, 'x')}});
+  auto result = encode_call(out, "x", "1", false, {{"v", Bytes(8 * 1024 * 1024, 'x')}});
   REQUIRE_FALSE(result);
   CHECK(result.failure().code == Errc::too_large);
 
@@ -94,12 +95,12 @@ TEST_CASE("what one box cannot hold is refused with its size") {
 }
 
 TEST_CASE("the largest call is a whole box for its receiver") {
-  const std::size_t rest = 1024 * 1024 - call("x", "1", false, {{"v", ""}}).size();
-  for (std::size_t size = rest;; --size) {  // the continuations' keys take some of it
+  const std::size_t rest = call_limits.bytes - call("x", "1", false, {{"v", ""}}).size();
+  for (std::size_t size = rest - 1200;; --size) {  // the continuations' keys take some of it
     Bytes out;
     if (!encode_call(out, "x", "1", false, {{"v", Bytes(size, 'x')}})) continue;
-    CHECK(out.size() == 1024 * 1024);
-    BoxDecoder decoder;
+    CHECK(out.size() == call_limits.bytes);
+    BoxDecoder decoder(call_limits);
     decoder.feed(out);
     CHECK(decoder.next());
     CHECK(decoder.error() == BoxError::none);
