@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -49,14 +50,19 @@ std::string octal(mode_t mode) {
 
 bool is_ours(const struct stat& what) noexcept { return what.st_uid == ::geteuid() || what.st_uid == 0; }
 
+/// Whether we, as root, may keep this file for its owner.
+bool is_kept_for_owner(KeyFileUse use, const struct stat& file) noexcept {
+  return use == KeyFileUse::keep && ::geteuid() == 0 && file.st_uid != 0;
+}
+
 /// Whoever can write to a directory can put another file in the place of ours, unless it is sticky: then only who owns
-/// the file or the directory can.
-Result<void> check_directory(int directory, const std::string& path) {
+/// the file or the directory can. `owner`: of the file, if we keep it for them.
+Result<void> check_directory(int directory, const std::string& path, std::optional<uid_t> owner = std::nullopt) {
   struct stat what {};
   if (::fstat(directory, &what) != 0) return system_failure(errno, path);
-  if (!is_ours(what)) {
+  if (!is_ours(what) && what.st_uid != owner) {
     return unsafe("the directory of " + quoted(path) + " belongs to user " + std::to_string(what.st_uid) +
-                  ", who can replace the file: keep it in a directory of your own");
+                  ", who can replace the file: keep it in a directory of your own, or run this as that user");
   }
   if ((what.st_mode & 022U) != 0 && (what.st_mode & S_ISVTX) == 0) {
     return unsafe("others can write to the directory of " + quoted(path) + " (mode " + octal(what.st_mode) +
@@ -65,11 +71,12 @@ Result<void> check_directory(int directory, const std::string& path) {
   return {};
 }
 
-Result<void> check_file(const struct stat& what, const std::string& path) {
+Result<void> check_file(const struct stat& what, const std::string& path, KeyFileUse use) {
   if (!S_ISREG(what.st_mode)) return unsafe(quoted(path) + " is no regular file: give a file of keys");
-  if (!is_ours(what)) {
+  if (!is_ours(what) && !is_kept_for_owner(use, what)) {
     return unsafe(quoted(path) + " belongs to user " + std::to_string(what.st_uid) + ", neither to the user of this " +
-                  "program nor to root: chown " + std::to_string(::geteuid()) + " " + quoted(path));
+                  "program nor to root: run this as that user, or chown " + std::to_string(::geteuid()) + " " +
+                  quoted(path));
   }
   if ((what.st_mode & 077U) != 0) {
     return unsafe("others than its owner can get at the keys in " + quoted(path) + " (mode " + octal(what.st_mode) +
@@ -88,26 +95,39 @@ struct SafeFile {
   struct stat what {};
 };
 
-Result<OpenParent> safe_parent(const std::string& path) {
+/// The directory of a file; not checked yet.
+Result<OpenParent> parent_of(const std::string& path) {
   auto parent = open_parent(AT_FDCWD, path);
   if (!parent) return with_path(parent.failure(), path);
   if (parent->slash || parent->name.empty() || parent->name == "." || parent->name == "..") {
     return unsafe(quoted(path) + " is a directory: give a file of keys");
   }
+  return parent;
+}
+
+Result<OpenParent> safe_parent(const std::string& path) {
+  auto parent = parent_of(path);
+  if (!parent) return std::move(parent).failure();
   if (auto checked = check_directory(parent->directory.get(), path); !checked) return std::move(checked).failure();
   return parent;
 }
 
-Result<SafeFile> open_safely(const std::string& path) {
-  auto parent = safe_parent(path);
+Result<SafeFile> open_safely(const std::string& path, KeyFileUse use) {
+  auto parent = parent_of(path);
   if (!parent) return std::move(parent).failure();
   SafeFile file;
   file.parent = *std::move(parent);
   // Not blocking: a fifo would, and is to be seen for what it is.
   constexpr int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
   file.fd.reset(::openat(file.parent.directory.get(), file.parent.name.c_str(), flags));
+  const int error = errno;
+  const bool is_there = file.fd && ::fstat(file.fd.get(), &file.what) == 0;
+  const bool is_kept = is_there && is_kept_for_owner(use, file.what);
+  const std::optional<uid_t> owner = is_kept ? std::optional(file.what.st_uid) : std::nullopt;
+  if (auto checked = check_directory(file.parent.directory.get(), path, owner); !checked) {
+    return std::move(checked).failure();
+  }
   if (!file.fd) {
-    const int error = errno;
     struct stat link {};
     if (::fstatat(file.parent.directory.get(), file.parent.name.c_str(), &link, AT_SYMLINK_NOFOLLOW) == 0 &&
         S_ISLNK(link.st_mode)) {
@@ -119,10 +139,16 @@ Result<SafeFile> open_safely(const std::string& path) {
       return missing;
     }
     if (error == ENXIO) return unsafe(quoted(path) + " is no regular file: give a file of keys");
-    return system_failure(error, path);
+    Failure failure = system_failure(error, path);
+    if (error == EACCES) {
+      const std::string user = std::to_string(::geteuid());
+      failure.message += " for user " + user + ": give the file to that user (chown " + user + " " + quoted(path) +
+                         "), or run this as the one that it belongs to";
+    }
+    return failure;
   }
-  if (::fstat(file.fd.get(), &file.what) != 0) return system_failure(errno, path);
-  if (auto checked = check_file(file.what, path); !checked) return std::move(checked).failure();
+  if (!is_there) return system_failure(errno, path);
+  if (auto checked = check_file(file.what, path, use); !checked) return std::move(checked).failure();
   return file;
 }
 
@@ -156,7 +182,7 @@ Result<SafeFile> open_locked(const std::string& path) {
   constexpr milliseconds patience(5000);
   constexpr milliseconds between(20);
   for (milliseconds waited(0);; waited += between) {
-    auto file = open_safely(path);
+    auto file = open_safely(path, KeyFileUse::keep);
     if (!file) return file;
     if (::flock(file->fd.get(), LOCK_EX | LOCK_NB) == 0) {
       struct stat there {};
@@ -175,9 +201,10 @@ Result<SafeFile> open_locked(const std::string& path) {
   }
 }
 
-/// A file in the place of another, or of none, for good.
-Result<void> write_durably(const OpenParent& parent, std::string_view text, mode_t mode, bool overwrite,
-                           const std::string& path) {
+/// A file in the place of another, or of none, for good. `before`: the one that is replaced, whose owner and group
+/// stay.
+Result<void> write_durably(const OpenParent& parent, std::string_view text, mode_t mode, const struct stat* before,
+                           bool overwrite, const std::string& path) {
   const auto failed = [&path](Failure failure) {
     failure = with_path(failure, path);
     if (failure.os == EEXIST) failure.code = Errc::in_use;
@@ -186,6 +213,10 @@ Result<void> write_durably(const OpenParent& parent, std::string_view text, mode
   auto file = NewFile::create(parent.directory.get(), parent.name, overwrite);
   if (!file) return failed(file.failure());
   if (auto written = file->write(text); !written) return failed(written.failure());
+  const bool keeps_owner = before != nullptr && ::geteuid() == 0;
+  if (keeps_owner && ::fchown(file->descriptor(), before->st_uid, before->st_gid) != 0) {
+    return system_failure(errno, path);
+  }
   if (auto committed = file->commit(mode, true); !committed) return failed(committed.failure());
   return {};
 }
@@ -241,8 +272,8 @@ Result<FileStamp> key_file_stamp(const std::string& path) {
   return stamp_of(what);
 }
 
-Result<KeyFileContent> read_key_file(const std::string& path) {
-  auto file = open_safely(path);
+Result<KeyFileContent> read_key_file(const std::string& path, KeyFileUse use) {
+  auto file = open_safely(path, use);
   if (!file) return std::move(file).failure();
   auto text = read_text(*file, path);
   if (!text) return std::move(text).failure();
@@ -252,7 +283,7 @@ Result<KeyFileContent> read_key_file(const std::string& path) {
 }
 
 Result<KeyLine> read_own_key(const std::string& path) {
-  auto file = open_safely(path);
+  auto file = open_safely(path, KeyFileUse::trust);
   if (!file) return std::move(file).failure();
   auto text = read_text(*file, path);
   if (!text) return std::move(text).failure();
@@ -276,7 +307,7 @@ Result<void> write_own_key(const std::string& path, const std::string& name, con
   if (!parent) return std::move(parent).failure();
   SecretText text;
   write_key_line(text, *line);
-  return write_durably(*parent, text.view(), 0600, overwrite, path);
+  return write_durably(*parent, text.view(), 0600, nullptr, overwrite, path);
 }
 
 void remove_own_key(const std::string& path) noexcept { ::unlink(path.c_str()); }
@@ -304,10 +335,11 @@ Result<void> change_key_file(const std::string& path, bool may_create, WallTime 
     if (auto parsed = parse_key_file(changed.view(), path); !parsed) return std::move(parsed).failure();
     if (changed.view().size() > max_key_file) return unsafe(quoted(path) + " is full: it may have 4 MiB");
 
-    if (!is_new) return write_durably(file->parent, changed.view(), file->what.st_mode & 0700U, true, path);
+    if (!is_new)
+      return write_durably(file->parent, changed.view(), file->what.st_mode & 0700U, &file->what, true, path);
     auto parent = safe_parent(path);
     if (!parent) return std::move(parent).failure();
-    auto written = write_durably(*parent, changed.view(), 0600, false, path);
+    auto written = write_durably(*parent, changed.view(), 0600, nullptr, false, path);
     if (written || written.failure().code != Errc::in_use) return written;
     // Somebody else made it first: change that one.
   }

@@ -8,6 +8,7 @@
 #include "os/file_stamp.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <set>
 #include <string>
@@ -25,10 +26,16 @@ struct KeyFileContent {
   FileStamp stamp;
 };
 
+/// What a key file is read for.
+enum class KeyFileUse : std::uint8_t {
+  trust,  ///< slaves are let in by it: it is ours or root's
+  keep,   ///< it is shown or changed for its owner: if we are root, any user's, in a directory of that user or root
+};
+
 /// Reads a key file. Refuses one that its group or others can read or write, that belongs to somebody else than us or
 /// root, a symbolic link, what is no regular file, one of more than max_key_file bytes, and one in a directory where
 /// others can replace it. `busy`: it changed while it was read.
-Result<KeyFileContent> read_key_file(const std::string& path);
+Result<KeyFileContent> read_key_file(const std::string& path, KeyFileUse use = KeyFileUse::trust);
 
 /// The one key of a slave, from a file that is as safe.
 Result<KeyLine> read_own_key(const std::string& path);
@@ -55,7 +62,8 @@ using KeyFileEditor = std::function<Result<KeyFileChange>(const std::vector<KeyL
 /// Changes a key file in one step, which is on the disk when it returns: who reads it sees the old one or the new one,
 /// and of two who change it at once, in whatever process, one is after the other. Comments and order stay. Where a new
 /// key finds no room, invitations of that name that are used or expired make it. A missing file is made, with mode
-/// 0600, if `may_create`. `busy`: somebody has held its lock for seconds.
+/// 0600, if `may_create`. Root may change the file of any user, who stays its owner. `busy`: somebody has held its lock
+/// for seconds.
 Result<void> change_key_file(const std::string& path, bool may_create, WallTime now, const KeyFileEditor& editor);
 
 }  // namespace remsh::auth

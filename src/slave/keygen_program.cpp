@@ -193,7 +193,7 @@ int add(const Arguments& arguments, WallTime now) {
 }
 
 int list(const Arguments& arguments, WallTime now) {
-  const auto content = auth::read_key_file(arguments.keys);
+  const auto content = auth::read_key_file(arguments.keys, auth::KeyFileUse::keep);
   if (!content) return fail(content.failure().message);
   for (const KeyLine& line : content->lines) {
     const bool is_expired = line.terms.expires && *line.terms.expires <= now;

@@ -102,6 +102,41 @@ TEST_CASE("a key file of somebody else is refused") {
   }
 }
 
+TEST_CASE("root changes the key file of another user, who stays its owner, and does not trust it") {
+  const Keys keys;
+  constexpr uid_t owner = 65534;
+  constexpr gid_t group = 65533;
+  if (::geteuid() != 0 || ::chown(keys.file().c_str(), owner, group) != 0) {
+    MESSAGE("not checked here: only root can give a file away");
+    return;
+  }
+  const KeyFileEditor add = [](const std::vector<KeyLine>&) -> Result<KeyFileChange> {
+    return KeyFileChange{{}, {}, {*make_key_line("w9", secret('9'))}};
+  };
+  for (const uid_t of_directory : {uid_t{0}, owner}) {  // whichever may put another file there
+    CAPTURE(of_directory);
+    REQUIRE(::chown(keys.path().c_str(), of_directory, 0) == 0);
+    const auto before = read_key_file(keys.file(), KeyFileUse::keep);
+    REQUIRE(before.ok());
+    const auto changed = change_key_file(keys.file(), true, now, [&](const std::vector<KeyLine>& lines) {
+      return lines.back().name == "w9" ? Result<KeyFileChange>(KeyFileChange{{lines.size() - 1}, {}, {}}) : add(lines);
+    });
+    CAPTURE((changed ? "" : changed.failure().message));
+    CHECK(changed.ok());
+    struct stat what {};
+    REQUIRE(::stat(keys.file().c_str(), &what) == 0);
+    CHECK(what.st_uid == owner);
+    CHECK(what.st_gid == group);
+    CHECK((what.st_mode & 0777U) == 0600);
+    CHECK(read_key_file(keys.file(), KeyFileUse::keep)->lines.size() != before->lines.size());
+  }
+  CHECK_FALSE(keys.refusal().empty());
+  REQUIRE(::chown(keys.path().c_str(), owner - 1, 0) == 0);  // of a third one, who could have put the file there
+  CHECK_FALSE(change_key_file(keys.file(), true, now, add).ok());
+  CHECK_FALSE(read_key_file(keys.file(), KeyFileUse::keep).ok());
+  REQUIRE(::chown(keys.path().c_str(), 0, 0) == 0);
+}
+
 TEST_CASE("a key file that is a symbolic link is refused, also one that leads nowhere") {
   const Keys keys;
   const std::string link = keys / "link";
@@ -173,7 +208,10 @@ TEST_CASE("a key file of root's that this user may not read says so") {
             return remsh::test::skipped;
           }
           const auto content = read_key_file(keys.file());
-          return !content && has(content.failure().message, "Permission denied") ? 0 : 1;
+          return !content &&
+                         has(content.failure().message, "Permission denied for user 65534: give the file to that user")
+                     ? 0
+                     : 1;
         })) == 0);
 }
 
