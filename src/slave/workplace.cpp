@@ -1,12 +1,15 @@
 // Workplace: where a session's relative paths begin, and beyond what no path leads.
 #include "slave/workplace.hpp"
 
+#include "base/text.hpp"
 #include "os/file.hpp"
+#include "os/strange_path.hpp"
 #include "os/tree.hpp"
 
 #include <fcntl.h>
 
 #include <cerrno>
+#include <string>
 #include <utility>
 
 namespace remsh {
@@ -27,12 +30,23 @@ Failure leads_out(const Directory& root, At::Reach reach) {
   return path_failure({root.descriptor(), reach}, EXDEV, "open");
 }
 
+/// A directory that another user has made first, in the hope that we use it, could be read and changed by that user.
+Result<void> check_owner(const Bytes& path) {
+  const auto strange = find_strange_part(path);
+  if (!strange) return {};
+  return Failure{Errc::local_os_error,
+                 "'" + escaped(strange->path) + "' was made by user " + std::to_string(strange->owner) +
+                     ", in a directory where every user can: give a directory that nobody else can make",
+                 EPERM};
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Workplace>> Workplace::open(const Bytes& basedir, const Bytes& root, At::Reach reach) {
   std::shared_ptr<const Directory> jail;
   At at = AT_FDCWD;
   Bytes path = basedir;
+  if (auto checked = check_owner(root.empty() ? basedir : root); !checked) return std::move(checked).failure();
   if (!root.empty()) {
     if (auto made = make_directories(AT_FDCWD, root); !made) return std::move(made).failure();
     auto opened = Directory::open(AT_FDCWD, root);
@@ -49,6 +63,7 @@ Result<std::shared_ptr<Workplace>> Workplace::open(const Bytes& basedir, const B
   if (auto made = make_directories(at, path); !made) return std::move(made).failure();
   auto base = Directory::open(at, path);
   if (!base) return std::move(base).failure();
+  if (auto checked = check_owner(base->path()); !checked) return std::move(checked).failure();
   std::shared_ptr<Workplace> workplace(
       new Workplace(std::move(jail), reach, std::make_shared<const Directory>(std::move(*base))));
   remove_abandoned_parts(workplace->base().descriptor(), [&workplace](const Bytes& recorded) {

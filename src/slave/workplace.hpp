@@ -25,7 +25,8 @@ class Workplace {
 
   /// Makes the directories where they are missing, and removes what killed processes have left of files that they wrote
   /// for this base directory. With a root the base directory is beneath it: relative to it, or
-  /// absolute; empty: the root itself.
+  /// absolute; empty: the root itself. Fails with EPERM if another user (not root) has made one of them, or a directory
+  /// above, where every user can, as in /tmp.
   static Result<std::shared_ptr<Workplace>> open(const Bytes& basedir, const Bytes& root = {},
                                                  At::Reach reach = At::Reach::beneath);
 

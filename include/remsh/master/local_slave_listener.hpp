@@ -33,7 +33,7 @@ struct LocalListenerOptions {
 /// Slaves of this host, started by us over a socket pair: who holds the descriptor is the peer.
 ///
 ///     remsh::LocalSlaveListener local({.slave_collection = slaves});
-///     auto slave = local.start_slave("/tmp/worker");
+///     auto slave = local.start_slave("/srv/worker");
 class REMSH_API LocalSlaveListener final : public SlaveListener {
  public:
   explicit LocalSlaveListener(LocalListenerOptions options);

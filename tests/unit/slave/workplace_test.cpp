@@ -34,6 +34,34 @@ TEST_CASE("a base directory that cannot be is refused") {
   CHECK(Workplace::open(dir / "file/x").failure().os == ENOTDIR);
 }
 
+TEST_CASE("a base directory that another user has made where everybody can is refused, whatever leads there") {
+  TempDir dir;
+  REQUIRE(::chmod(dir.path().c_str(), 01777) == 0);  // as /tmp is
+  for (const char* name : {"theirs", "theirs/below", "ours"}) REQUIRE(::mkdir((dir / name).c_str(), 0755) == 0);
+  REQUIRE(::symlink("ours", (dir / "link").c_str()) == 0);
+  REQUIRE(Workplace::open(dir / "theirs/below").ok());
+  constexpr uid_t somebody = 65534;
+  if (::chown((dir / "theirs").c_str(), somebody, somebody) != 0 ||
+      ::lchown((dir / "link").c_str(), somebody, somebody) != 0) {
+    MESSAGE("not checked here: only root can give a directory away");
+    return;
+  }
+  for (const char* path : {"theirs", "theirs/below", "theirs/new/er", "ours/../theirs", "/theirs//below/"}) {
+    CAPTURE(path);
+    for (const bool is_root : {false, true}) {
+      const auto opened = is_root ? Workplace::open("", dir / path) : Workplace::open(dir / path);
+      REQUIRE_FALSE(opened.ok());
+      CHECK(opened.failure().os == EPERM);
+      CHECK(opened.failure().message.find("was made by user 65534") != std::string::npos);
+    }
+  }
+  CHECK_FALSE(std::filesystem::exists(dir / "theirs/new"));
+  CHECK_FALSE(Workplace::open(dir / "link").ok());
+  CHECK(Workplace::open(dir / "ours").ok());
+  REQUIRE(::chmod(dir.path().c_str(), 0755) == 0);  // where only we can make one, it may be given to anybody
+  CHECK(Workplace::open(dir / "theirs").ok());
+}
+
 TEST_CASE("a session goes where it is told, relative to where it is, and back to the base") {
   TempDir dir;
   REQUIRE(::mkdir((dir / "a").c_str(), 0755) == 0);
