@@ -4,10 +4,12 @@
 #include "base/text.hpp"
 #include "os/descriptor_limit.hpp"
 #include "os/file.hpp"
+#include "os/process_table.hpp"
 #include "os/threads.hpp"
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +22,10 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
+#include <mutex>
+#include <set>
+#include <string>
 #include <string_view>
 #include <system_error>
 #include <thread>
@@ -132,6 +138,92 @@ std::vector<char*> pointers(const std::vector<Bytes>& strings) {
   return result;
 }
 
+/// The children that spawn() started and nobody has reaped. One for the process, as children are.
+class SpawnedChildren {
+ public:
+  static SpawnedChildren& instance() {
+    static SpawnedChildren children;
+    return children;
+  }
+
+  /// A spawn that is under way; known_as() ends it.
+  class Birth {
+   public:
+    explicit Birth(SpawnedChildren& children) : children_(children) {
+      const std::lock_guard lock(children_.mutex_);
+      at_ = children_.births_.insert(ticks_now());
+    }
+    Birth(const Birth&) = delete;
+    Birth& operator=(const Birth&) = delete;
+    ~Birth() {
+      const std::lock_guard lock(children_.mutex_);
+      children_.births_.erase(at_);
+    }
+    void known_as(pid_t pid) {
+      const std::lock_guard lock(children_.mutex_);
+      children_.pids_.insert(pid);
+    }
+
+   private:
+    SpawnedChildren& children_;
+    std::multiset<std::uint64_t>::iterator at_;
+  };
+
+  void remove(pid_t pid) noexcept {
+    const std::lock_guard lock(mutex_);
+    pids_.erase(pid);
+  }
+
+  bool may_contain(pid_t pid, std::uint64_t started) noexcept {
+    const std::lock_guard lock(mutex_);
+    return pids_.contains(pid) || (!births_.empty() && *births_.begin() <= started + 1);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<pid_t> pids_;
+  std::multiset<std::uint64_t> births_;  // in ticks
+};
+
+#if defined(__linux__)
+/// The wait status of a process that was reaped already, by a pidfd that was opened before; nullopt if this system
+/// does not keep it.
+std::optional<int> status_by_pidfd(int pidfd) noexcept {
+  struct Info {  // struct pidfd_info, which only new headers have
+    std::uint64_t mask;
+    std::uint64_t cgroup;
+    std::array<std::uint32_t, 11> ids;
+    std::int32_t exit_status;
+  };
+  static_assert(sizeof(Info) == 64);
+  constexpr std::uint64_t wants_exit = 1U << 3U;
+  Info info{};
+  info.mask = wants_exit;
+  if (::ioctl(pidfd, _IOWR(0xFF, 11, Info), &info) != 0 || (info.mask & wants_exit) == 0) return std::nullopt;
+  return info.exit_status;
+}
+#endif
+
+/// Why there is no status of a child.
+Failure lost_status(int error) {
+  struct sigaction action {};
+  const bool is_dropped = ::sigaction(SIGCHLD, nullptr, &action) == 0 &&
+                          (action.sa_handler == SIG_IGN || (action.sa_flags & SA_NOCLDWAIT) != 0);
+  return os_failure(
+      error, is_dropped ? "the exit status is lost, as the slave's program ignores SIGCHLD: it must not (SIG_DFL)"
+                        : "the exit status was taken by another part of the slave's program");
+}
+
+ExitStatus exit_status_of(int status) {
+  ExitStatus ended;
+  if (WIFSIGNALED(status)) {
+    ended.signal = WTERMSIG(status);
+  } else {
+    ended.code = WEXITSTATUS(status);
+  }
+  return ended;
+}
+
 enum class ChildState { running, ended, not_ours };
 
 ChildState state_of(pid_t pid) noexcept {
@@ -218,11 +310,13 @@ void Process::end() noexcept {
   waiter_.reset();
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
+  SpawnedChildren::instance().remove(pid_);
   reaped_ = true;
 }
 
 void Process::abandon() noexcept {
   if (waiter_) static_cast<void>(waiter_.release());  // its thread waits as long as the process does not end
+  SpawnedChildren::instance().remove(pid_);
   reaped_ = true;
 }
 
@@ -258,16 +352,18 @@ Result<std::optional<ExitStatus>> Process::reap() {
     result = ::waitpid(pid_, &status, WNOHANG);
   } while (result < 0 && errno == EINTR);
   if (result == 0) return std::optional<ExitStatus>();
+  const int error = errno;
   reaped_ = true;
+  SpawnedChildren::instance().remove(pid_);
+  const bool had_waiter = waiter_ != nullptr;
   waiter_.reset();
-  if (result < 0) return os_failure(errno, "the exit status was taken by another part of the slave's program");
-  ExitStatus ended;
-  if (WIFSIGNALED(status)) {
-    ended.signal = WTERMSIG(status);
-  } else {
-    ended.code = WEXITSTATUS(status);
+  if (result > 0) return std::optional<ExitStatus>(exit_status_of(status));
+#if defined(__linux__)
+  if (!had_waiter) {
+    if (const std::optional<int> kept = status_by_pidfd(exit_.get())) return std::optional(exit_status_of(*kept));
   }
-  return std::optional<ExitStatus>(ended);
+#endif
+  return lost_status(error);
 }
 
 Result<Process> spawn(const SpawnRequest& request) {
@@ -304,13 +400,17 @@ Result<Process> spawn(const SpawnRequest& request) {
   ::posix_spawnattr_setpgroup(&how.attributes, 0);
   ::posix_spawnattr_setsigmask(&how.attributes, &none);
   ::posix_spawnattr_setsigdefault(&how.attributes, &all);
-  ::posix_spawnattr_setflags(&how.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  const int place = request.session ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP;  // a session brings its group
+  ::posix_spawnattr_setflags(&how.attributes,
+                             static_cast<short>(place | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
 
   const std::vector<char*> args = pointers(request.args);
   const std::vector<char*> env = pointers(request.env);
   pid_t pid = -1;
   if (error == 0) {
+    SpawnedChildren::Birth birth(SpawnedChildren::instance());
     error = ::posix_spawn(&pid, path->c_str(), &files.actions, &how.attributes, args.data(), env.data());
+    if (error == 0) birth.known_as(pid);
   }
   if (error != 0) return spawn_failure(error, request, *path);
   restore_descriptor_limit(pid);
@@ -325,6 +425,10 @@ bool signal_group_of(pid_t leader, int signal) noexcept {
 }
 
 bool has_ended(pid_t child) noexcept { return state_of(child) != ChildState::running; }
+
+bool is_spawned_child(pid_t pid, std::uint64_t started) noexcept {
+  return SpawnedChildren::instance().may_contain(pid, started);
+}
 
 Result<ChildPipe> open_pipe_from_child() { return child_pipe(0); }
 

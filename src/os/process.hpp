@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -22,6 +23,7 @@ struct SpawnRequest {
   int in = -1;              ///< -1: /dev/null
   int out = -1;
   int err = -1;
+  bool session = false;   ///< it begins a session of its own (without a terminal), not just a process group
   bool use_pidfd = true;  ///< false: as on a system that has none
 };
 
@@ -36,7 +38,8 @@ struct ExitStatus {
 ///
 /// Until reap() has given its status the child is kept as a zombie, so that neither its pid nor its group's id can
 /// belong to anybody else: only so long it is signalled. This needs a program that leaves SIGCHLD alone (neither
-/// ignores it nor waits for children that are not its own).
+/// ignores it nor waits for children that are not its own). In one that does not, the status is asked of the pidfd, for
+/// which Linux 6.15 or later is needed; else reap() fails with an error that says so.
 class Process {
  public:
   Process(Process&& other) noexcept;
@@ -84,6 +87,10 @@ bool signal_group_of(pid_t leader, int signal) noexcept;
 
 /// Whether a child of ours runs no more; also true for what is no child of ours.
 bool has_ended(pid_t child) noexcept;
+
+/// Whether a child of this process was started by spawn() and is not reaped yet; also true for one that may be in the
+/// middle of its spawn(). `started` is in ticks, as in ProcessId.
+bool is_spawned_child(pid_t pid, std::uint64_t started) noexcept;
 
 /// Both ends of a pipe between us and a child. Ours never blocks, the child's does.
 struct ChildPipe {

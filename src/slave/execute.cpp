@@ -6,7 +6,6 @@
 #include "os/file.hpp"
 #include "os/process.hpp"
 #include "os/process_tree.hpp"
-#include "os/threads.hpp"
 
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -20,11 +19,12 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -46,7 +46,8 @@ constexpr std::size_t bytes_per_event = 256 * 1024;
 /// From SIGKILL on: what is not gone then cannot be killed.
 constexpr Duration kill_patience = 10s;
 
-constexpr Duration orphan_interval = 10s;
+/// From the end of a command's output to the end of a process that held it, which is not left in the background then.
+constexpr Duration settling = 100ms;
 
 bool is_entry_of(BytesView entry, BytesView name) {
   return entry.starts_with(name) && entry.substr(name.size()).starts_with('=');
@@ -97,27 +98,38 @@ struct CommandSet::Shared {
   Shared(std::shared_ptr<Loop> on, Duration grace)
       : loop(std::move(on)), background_grace(grace), environment(own_environment()) {}
 
+  /// Trees of commands that are over which are being ended. Known to the killer's callbacks, which may outlive the set.
+  struct Endings {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::size_t count = 0;
+  };
+
   /// False where no command may begin any more.
   bool add(const std::shared_ptr<Command>& command);
-  void started(const Command& command, pid_t pid);
   void remove(const Command& command);
-  void reap_orphans();
+
+  /// A command is over, and processes of it may live on.
+  void keep_background(const Bytes& name, Duration kill_after);
+  void end_background(const Bytes& name, Duration kill_after);
+  [[nodiscard]] bool is_stopping() const;
 
   const std::shared_ptr<Loop> loop;
   const Duration background_grace;
   const std::vector<Bytes> environment;
-  TreeKiller killer;
+  const std::shared_ptr<TreeKiller> killer = TreeKiller::of_this_process();
+  const std::shared_ptr<Endings> endings = std::make_shared<Endings>();
   std::optional<Block> spare;  // loop thread only: an empty block, so that a read without result allocates nothing
 
-  std::mutex mutex;  // guards what follows
+  mutable std::mutex mutex;  // guards what follows
   std::condition_variable changed;
-  struct Entry {
-    std::shared_ptr<Command> command;
-    pid_t pid;
+  std::unordered_map<const Command*, std::shared_ptr<Command>> commands;
+  struct Background {
+    Bytes name;
+    Duration kill_after;
   };
-  std::unordered_map<const Command*, Entry> commands;
+  std::vector<Background> background;
   bool stopping = false;
-  std::thread orphan_thread;  // only where orphans come to this process
 };
 
 /// One command. Built on a server thread; from start() on everything happens on the loop.
@@ -128,7 +140,6 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
 
   /// On the server thread: pipes and process.
   Result<void> spawn_in(const Directory& directory);
-  [[nodiscard]] pid_t pid() const noexcept { return process_->pid(); }
 
   void start();
 
@@ -169,11 +180,15 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   void on_timeout();
   void on_grace_over();
   void on_killed(bool gone);
+  void on_looked(bool left);
 
   void read(Output& output);
   void write_input();
   void leader_ended();
   void end(Ending ending);
+  [[nodiscard]] bool is_to_hurry() const { return call_->lost() || shared_->is_stopping(); }
+  void hurry();
+  bool look_for_background();
 
   /// After every event: answers if all is done, else writes out what was sent.
   void settle();
@@ -200,6 +215,9 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   bool stopped_ = false;  // before it was started
   Ending ending_ = Ending::by_itself;
   bool killing_ = false;
+  bool looked_ = false;  // for what it leaves in the background
+  bool looking_ = false;
+  bool left_ = false;    // something lives on
   bool stuck_ = false;   // could not be killed; the call is failed
   bool exited_ = false;  // the leader; it is reaped at the very end, so that its group stays ours
   bool grace_over_ = false;
@@ -209,19 +227,8 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
 bool CommandSet::Shared::add(const std::shared_ptr<Command>& command) {
   const std::lock_guard lock(mutex);
   if (stopping) return false;
-  if (!orphan_thread.joinable() && OrphanReaper::is_needed()) {
-    try {
-      orphan_thread = start_thread("remsh-orphans", [this] { reap_orphans(); });
-    } catch (const std::system_error&) {  // no thread to be had now: the next command tries again
-    }
-  }
-  commands.emplace(command.get(), Entry{command, -1});
+  commands.emplace(command.get(), command);
   return true;
-}
-
-void CommandSet::Shared::started(const Command& command, pid_t pid) {
-  const std::lock_guard lock(mutex);
-  commands.at(&command).pid = pid;
 }
 
 void CommandSet::Shared::remove(const Command& command) {
@@ -229,23 +236,37 @@ void CommandSet::Shared::remove(const Command& command) {
   const std::lock_guard lock(mutex);
   const auto entry = commands.find(&command);
   if (entry == commands.end()) return;
-  last = std::move(entry->second.command);
+  last = std::move(entry->second);
   commands.erase(entry);
   changed.notify_all();
 }
 
-void CommandSet::Shared::reap_orphans() {
-  OrphanReaper reaper;
-  const auto is_known = [this](pid_t pid) {
-    const std::lock_guard lock(mutex);
-    return std::any_of(commands.begin(), commands.end(), [pid](const auto& entry) { return entry.second.pid == pid; });
-  };
+void CommandSet::Shared::keep_background(const Bytes& name, Duration kill_after) {
   std::unique_lock lock(mutex);
-  while (!changed.wait_for(lock, orphan_interval, [this] { return stopping; })) {
+  if (stopping) {
     lock.unlock();
-    reaper.look(is_known);
-    lock.lock();
+    return end_background(name, kill_after);
   }
+  std::erase_if(background, [this](const Background& each) { return !killer->knows(each.name); });
+  background.push_back({name, kill_after});
+}
+
+void CommandSet::Shared::end_background(const Bytes& name, Duration kill_after) {
+  {
+    const std::lock_guard lock(endings->mutex);
+    ++endings->count;
+  }
+  const TimePoint kill_at = std::chrono::steady_clock::now() + std::min(kill_after, farewell);
+  killer->end({-1, name}, kill_at, kill_at + farewell, [endings = endings](bool) {
+    const std::lock_guard lock(endings->mutex);
+    --endings->count;
+    endings->changed.notify_all();
+  });
+}
+
+bool CommandSet::Shared::is_stopping() const {
+  const std::lock_guard lock(mutex);
+  return stopping;
 }
 
 Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
@@ -253,6 +274,7 @@ Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
   spawned.args = request_.args;
   spawned.env = environment_of(shared_->environment, request_, name_);
   spawned.cwd = directory.descriptor();
+  spawned.session = true;  // so that nothing of it can be in the session of this process, where others' children are
 
   UniqueFd in_end;
   std::array<UniqueFd, 2> out_ends;
@@ -273,9 +295,16 @@ Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
   spawned.out = out_ends[0].get();
   spawned.err = request_.err == OutputMode::merge ? spawned.out : out_ends[1].get();
 
+  if (call_->cancelled()) return Failure{Errc::cancelled, "the command was stopped before it began", 0};
+  shared_->killer->prepare();  // what is needed to end it is there before it is
+  shared_->killer->watch(name_);
   Result<Process> process = spawn(spawned);
-  if (!process) return std::move(process).failure();
+  if (!process) {
+    shared_->killer->forget(name_);
+    return std::move(process).failure();
+  }
   process_.emplace(std::move(*process));
+  shared_->killer->set_leader(name_, process_->pid());
   return {};
 }
 
@@ -308,6 +337,8 @@ void CommandSet::Command::stop() {
   } else if (ending_ != Ending::cancelled) {
     end(Ending::cancelled);
     settle();
+  } else {
+    hurry();
   }
 }
 
@@ -357,7 +388,11 @@ void CommandSet::Command::on_change() {
   change_posted_.store(false);
   if (!call_) return;
   if (call_->cancelled()) {
-    if (ending_ != Ending::cancelled) end(Ending::cancelled);
+    if (ending_ != Ending::cancelled) {
+      end(Ending::cancelled);
+    } else if (call_->lost()) {
+      hurry();
+    }
   } else {
     write_input();
     for (Output& output : outputs_) {
@@ -480,17 +515,22 @@ void CommandSet::Command::end(Ending ending) {
     close(in, input_.pipe);
     for (Output& output : outputs_) read(output);  // dropped from now on, so that it can come to an end
   }
-  if (std::exchange(killing_, true)) return;
-  // Once the connection is gone nobody waits for a long farewell, and the slave is to come back soon.
-  const Duration farewell =
-      call_->lost() ? std::min<Duration>(request_.kill_after, kill_patience) : request_.kill_after;
-  const TimePoint kill_at = now() + farewell;
-  shared_->killer.end({process_->pid(), name_}, kill_at, kill_at + kill_patience,
-                      [weak = weak_from_this(), loop = shared_->loop](bool gone) {
-                        loop->post([weak, gone] {
-                          if (const auto self = weak.lock()) self->on_killed(gone);
-                        });
-                      });
+  if (std::exchange(killing_, true)) return hurry();
+  const bool hurries = is_to_hurry();
+  const TimePoint kill_at = now() + (hurries ? std::min<Duration>(request_.kill_after, farewell) : request_.kill_after);
+  shared_->killer->end({process_->pid(), name_}, kill_at, kill_at + (hurries ? farewell : kill_patience),
+                       [weak = weak_from_this(), loop = shared_->loop](bool gone) {
+                         loop->post([weak, gone] {
+                           if (const auto self = weak.lock()) self->on_killed(gone);
+                         });
+                       });
+}
+
+/// Once the connection is gone nobody waits for a long farewell, and the slave is to come back, or to end, soon.
+void CommandSet::Command::hurry() {
+  if (!killing_ || !is_to_hurry()) return;
+  const TimePoint kill_at = now() + std::min<Duration>(request_.kill_after, farewell);
+  shared_->killer->hurry(name_, kill_at, kill_at + farewell);
 }
 
 void CommandSet::Command::on_killed(bool gone) {
@@ -504,9 +544,31 @@ void CommandSet::Command::on_killed(bool gone) {
   settle();
 }
 
+/// Looks for processes that live on after a command that ended by itself. False: the look is under way.
+bool CommandSet::Command::look_for_background() {
+  looked_ = true;
+  const auto is_open = [](const Output& output) { return static_cast<bool>(output.pipe); };
+  const bool is_held = std::any_of(outputs_.begin(), outputs_.end(), is_open);
+  if (!is_held && shared_->killer->has_left(name_)) return true;  // it is certain that there is nothing
+  looking_ = true;
+  const TimePoint settled = is_held ? now() : now() + settling;
+  shared_->killer->find_left(name_, settled, [weak = weak_from_this(), loop = shared_->loop](bool left) {
+    loop->post([weak, left] {
+      if (const auto self = weak.lock()) self->on_looked(left);
+    });
+  });
+  return false;
+}
+
+void CommandSet::Command::on_looked(bool left) {
+  looking_ = false;
+  left_ = left;
+  settle();
+}
+
 bool CommandSet::Command::is_done() const {
   if (stuck_) return true;
-  if (!exited_ || killing_) return false;
+  if (!exited_ || killing_ || looking_) return false;
   if (ending_ == Ending::cancelled) return true;
   return std::all_of(outputs_.begin(), outputs_.end(),
                      [this](const Output& output) { return !output.pipe || (grace_over_ && output.owed == 0); });
@@ -514,7 +576,8 @@ bool CommandSet::Command::is_done() const {
 
 void CommandSet::Command::settle() {
   if (!call_) return;
-  if (is_done()) {
+  const bool is_over = is_done() && (stuck_ || looked_ || ending_ == Ending::cancelled || look_for_background());
+  if (is_over) {
     if (!stuck_) answer();
     release();
   } else if (std::exchange(unflushed_, false)) {
@@ -537,7 +600,8 @@ void CommandSet::Command::answer() {
     reply.exit_code = (*status)->code;
     reply.signal = (*status)->signal;
     reply.timed_out = ending_ == Ending::timed_out;
-    reply.background = std::any_of(outputs_.begin(), outputs_.end(), is_open);
+    reply.background = left_ || std::any_of(outputs_.begin(), outputs_.end(), is_open);
+    if (shared_->killer->knows(name_)) shared_->keep_background(name_, request_.kill_after);
     call_->answer(reply.to_box());
   }
 }
@@ -580,31 +644,46 @@ void CommandSet::execute(const std::shared_ptr<rpc::ServedCall>& call, const Wor
   try {
     Result<void> spawned = command->spawn_in(chosen ? *chosen : *current);
     if (spawned) {
-      shared_->started(*command, command->pid());
       shared_->loop->post([command] { command->start(); });
       return;
     }
     call->fail(std::move(spawned).failure());
+  } catch (const std::system_error& error) {
+    call->fail(os_failure(error.code().value(), "what is needed to end the command"));
   } catch (const std::exception& error) {
     call->fail({Errc::remote_failure, error.what(), 0});
   }
   shared_->remove(*command);
 }
 
-void CommandSet::stop() {
+void CommandSet::begin_stop() {
   std::unique_lock lock(shared_->mutex);
   shared_->stopping = true;
-  shared_->changed.notify_all();
   std::vector<std::shared_ptr<Command>> all;
-  for (const auto& [key, entry] : shared_->commands) all.push_back(entry.command);
+  for (const auto& [key, command] : shared_->commands) all.push_back(command);
+  const std::vector<Shared::Background> background = std::exchange(shared_->background, {});
   lock.unlock();
   for (const auto& command : all) shared_->loop->post([command] { command->stop(); });
-  all.clear();
-  lock.lock();
-  shared_->changed.wait(lock, [this] { return shared_->commands.empty(); });
-  std::thread orphans = std::exchange(shared_->orphan_thread, {});
-  lock.unlock();
-  if (orphans.joinable()) orphans.join();
+  for (const auto& [name, kill_after] : background) shared_->end_background(name, kill_after);
+}
+
+bool CommandSet::is_over() const {
+  {
+    const std::lock_guard lock(shared_->mutex);
+    if (!shared_->stopping || !shared_->commands.empty()) return false;
+  }
+  const std::lock_guard lock(shared_->endings->mutex);
+  return shared_->endings->count == 0;
+}
+
+void CommandSet::stop() {
+  begin_stop();
+  {
+    std::unique_lock lock(shared_->mutex);
+    shared_->changed.wait(lock, [this] { return shared_->commands.empty(); });
+  }
+  std::unique_lock lock(shared_->endings->mutex);
+  shared_->endings->changed.wait(lock, [this] { return shared_->endings->count == 0; });
 }
 
 std::size_t CommandSet::size() const {

@@ -17,8 +17,11 @@ namespace remsh {
 /// All commands that a slave runs, on any of its connections. Thread-safe.
 ///
 /// A command is started by a server thread and then belongs to the loop, which relays its output, input and end
-/// without a thread of its own; trees of processes are ended on one further thread, since that may take long.
+/// without a thread of its own; trees of processes are ended on one further thread that all sets of this process share.
 /// A caller that takes no output stops its own command, by the full pipe, and nothing else.
+///
+/// What a command that ended by itself leaves in the background lives on until the set is stopped, and is ended then
+/// as the commands are.
 class CommandSet {
  public:
   /// How long output may stay open behind a command that has ended, before those who hold it count as background.
@@ -35,8 +38,18 @@ class CommandSet {
   /// Starts the command of an execute call. It answers the call when it has ended, or was not started.
   void execute(const std::shared_ptr<rpc::ServedCall>& call, const Workplace& workplace);
 
-  /// Ends all commands as if they were cancelled, and waits until nothing is left of them; new ones are refused. Those
-  /// that cannot be killed are given up. Never on the loop.
+  /// Between SIGTERM and SIGKILL, and from there until what cannot be killed is given up, when nobody waits any more:
+  /// the connection was lost, or the set is stopped. A command with a shorter `kill_after` has less.
+  static constexpr Duration farewell = std::chrono::seconds(5);
+
+  /// Begins to end all commands as if they were cancelled, with what earlier ones left behind; new ones are refused.
+  /// Returns at once.
+  void begin_stop();
+
+  /// Whether nothing is left after begin_stop(): what could not be killed was given up.
+  [[nodiscard]] bool is_over() const;
+
+  /// Both: begins, and waits until nothing is left, at most for two times `farewell`. Never on the loop.
   void stop();
 
   /// How many commands there are.

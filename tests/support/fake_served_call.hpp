@@ -49,6 +49,11 @@ class FakeServedCall final : public rpc::ServedCall {
     change([&] { cancelled_ = true; });
   }
 
+  /// The connection ends: a cancel without anybody who waits.
+  void lose() {
+    change([&] { cancelled_ = lost_ = true; });
+  }
+
   /// Waits for the answer or the failure, the first one.
   Result<Box> outcome() {
     std::unique_lock lock(mutex_);
@@ -118,6 +123,11 @@ class FakeServedCall final : public rpc::ServedCall {
   [[nodiscard]] bool cancelled() const override {
     const std::lock_guard lock(mutex_);
     return cancelled_;
+  }
+
+  [[nodiscard]] bool lost() const override {
+    const std::lock_guard lock(mutex_);
+    return lost_;
   }
 
   void announce_total(std::uint64_t bytes) override {
@@ -254,6 +264,7 @@ class FakeServedCall final : public rpc::ServedCall {
   std::optional<std::uint64_t> total_;
   std::optional<Result<Box>> outcome_;
   bool cancelled_ = false;
+  bool lost_ = false;
   std::function<void()> callback_;
   bool telling_ = false;
   bool tell_again_ = false;

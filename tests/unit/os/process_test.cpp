@@ -342,3 +342,45 @@ TEST_CASE("a failed start leaves no child behind") {
   static_cast<void>(::waitid(P_ALL, 0, &zombie, WEXITED | WNOHANG | WNOWAIT));
   CHECK(zombie.si_pid == 0);
 }
+
+#if defined(__linux__)
+TEST_CASE("in a program that ignores SIGCHLD the status is there, or an error that names the cause") {
+  struct sigaction before {};
+  struct sigaction ignored {};
+  ignored.sa_handler = SIG_IGN;
+  ::sigaction(SIGCHLD, &ignored, &before);
+  auto process = spawn({.args = {"sh", "-c", "exit 3"}, .env = plain_env});
+  REQUIRE(process.ok());
+  pollfd watched{process->exit_descriptor(), POLLIN, 0};
+  while (::poll(&watched, 1, -1) < 0 && errno == EINTR) {
+  }
+  const auto status = process->reap();
+  ::sigaction(SIGCHLD, &before, nullptr);
+  if (status.ok()) {
+    REQUIRE(status->has_value());
+    CHECK((*status)->code == 3);
+  } else {
+    CHECK(status.failure().message.find("ignores SIGCHLD") != std::string::npos);
+  }
+}
+#endif
+
+TEST_CASE("a program that was started is known as a child until it is reaped") {
+  auto process = spawn({.args = {"sh", "-c", "exit 0"}, .env = plain_env});
+  REQUIRE(process.ok());
+  const pid_t pid = process->pid();
+  CHECK(is_spawned_child(pid, 0));
+  wait_for(*process);
+  CHECK(!is_spawned_child(pid, 0));
+}
+
+TEST_CASE("a program can begin a session of its own") {
+  for (const bool wanted : {false, true}) {
+    auto process = spawn({.args = {"sh", "-c", "read forever"}, .env = plain_env, .session = wanted});
+    REQUIRE(process.ok());
+    const pid_t session = ::getsid(process->pid());
+    CHECK((session == process->pid()) == wanted);
+    CHECK(::getpgid(process->pid()) == process->pid());
+    wait_for(*process);
+  }
+}

@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,12 +14,19 @@
 #include <sys/prctl.h>
 #endif
 
-#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <ctime>
+#include <functional>
 #include <future>
 #include <memory>
+#include <set>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 using namespace remsh;
 using namespace std::chrono_literals;
@@ -28,7 +36,8 @@ namespace {
 /// A shell script that runs as a command does, and what it writes.
 class Command {
  public:
-  explicit Command(const Bytes& script, std::vector<Bytes> env = {}) : name_(new_command_name()) {
+  explicit Command(const Bytes& script, std::vector<Bytes> env = {}, Bytes name = new_command_name())
+      : name_(std::move(name)) {
     env.push_back("PATH=/usr/bin:/bin");
     env.push_back(command_entry({}, name_));
     auto pipe = open_pipe_from_child();
@@ -83,10 +92,6 @@ bool end_and_wait(TreeKiller& killer, const ProcessTree& tree, Duration patience
   return gone.get();
 }
 
-bool contains(const std::vector<ProcessId>& list, pid_t pid) {
-  return std::any_of(list.begin(), list.end(), [pid](const ProcessId& process) { return process.pid == pid; });
-}
-
 bool lives(pid_t pid) {
   const ProcessTable table = ProcessTable::read();
   const ProcessTable::Entry* entry = table.find(pid);
@@ -108,14 +113,15 @@ TEST_CASE("a tree has the leader, its group, other sessions and orphans, and nob
   const pid_t three = command.pid_line();
   const pid_t stranger = other.pid_line();
 
-  ProcessTable table = ProcessTable::read();
-  const std::vector<ProcessId> living = table.living(command.tree());
-  CHECK(contains(living, command.tree().leader));
-  CHECK(contains(living, one));
-  CHECK(contains(living, two));
-  CHECK(contains(living, three));
-  CHECK(!contains(living, stranger));
-  CHECK(!contains(living, ::getpid()));
+  const ProcessReader reader;
+  const ProcessTable table = ProcessTable::read(reader);
+  REQUIRE(table.is_complete());
+  CommandNames names;
+  const std::set<pid_t> members =
+      table.members({.leader = command.tree().leader, .name = command.tree().name, .began = 0, .seen = {}}, reader, names);
+  for (const pid_t pid : {command.tree().leader, one, two, three}) CHECK(members.contains(pid));
+  CHECK(!members.contains(stranger));
+  CHECK(!members.contains(::getpid()));
 
   TreeKiller killer;
   CHECK(end_and_wait(killer, command.tree(), 0s));
@@ -209,6 +215,46 @@ TEST_CASE("many trees are ended side by side") {
   for (const auto& command : commands) CHECK(command->line().empty());
 }
 
+TEST_CASE("a kill that takes long looks ever more seldom, and reads each environment once") {
+  TreeKiller killer;
+  Command command("trap '' TERM; echo ready; while :; do sleep 1000; done");
+  CHECK(command.line() == "ready");
+  CHECK(end_and_wait(killer, command.tree(), 2s));
+  CHECK(killer.effort().looks < 25);  // one every 50 ms would be 40
+  // Nothing but what was started later than the command, and not again at every look.
+  CHECK(killer.effort().environments < 10 * ProcessTable::read().entries().size());
+}
+
+TEST_CASE("the time of a kill that is under way can be brought forward") {
+  TreeKiller killer;
+  Command command("trap '' TERM; echo ready; while :; do sleep 1000; done");
+  CHECK(command.line() == "ready");
+  std::promise<bool> done;
+  killer.end(command.tree(), now() + 1h, now() + 2h, [&done](bool gone) { done.set_value(gone); });
+  killer.hurry(command.tree().name, now(), now() + 60s);
+  CHECK(done.get_future().get());
+  CHECK(command.status().signal == SIGKILL);
+}
+
+TEST_CASE("what could not be read is not taken for gone") {
+  const ProcessReader reader;
+  Command command("echo ready; read forever");
+  CHECK(command.line() == "ready");
+  std::vector<UniqueFd> all;
+  for (;;) {
+    UniqueFd one(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (!one) break;
+    all.push_back(std::move(one));
+  }
+  const bool none_free = errno == EMFILE;
+  const ProcessTable table = ProcessTable::read(reader);
+  const bool found = reader.find(::getpid()).ok();
+  all.clear();
+  CHECK(none_free);
+  CHECK(!table.is_complete());
+  CHECK(!found);
+}
+
 TEST_CASE("a killer that has nothing to do starts again") {
   TreeKiller killer;
   for (int i = 0; i < 3; ++i) {
@@ -242,13 +288,14 @@ TEST_CASE("a killer that is dropped says that it gave up") {
 
 TEST_CASE("a process is signalled only if it is the one that was meant") {
   Command command("sleep 1000");
-  ProcessTable table = ProcessTable::read();
-  const ProcessTable::Entry* entry = table.find(command.tree().leader);
-  REQUIRE(entry != nullptr);
-  CHECK(signal_process(entry->id, 0));
-  ProcessId another = entry->id;
+  const ProcessReader reader;
+  const auto entry = reader.find(command.tree().leader);
+  REQUIRE(entry.ok());
+  REQUIRE(entry->has_value());
+  CHECK(signal_process(reader, (*entry)->id, 0));
+  ProcessId another = (*entry)->id;
   ++another.started;
-  CHECK(!signal_process(another, SIGKILL));
+  CHECK(!signal_process(reader, another, SIGKILL));
   CHECK(!command.process().has_ended());
 }
 
@@ -288,7 +335,6 @@ bool is_zombie_of_ours(pid_t pid) {
 
 TEST_CASE("orphans that come to us are reaped when their tree is ended") {
   const Subreaper subreaper;
-  CHECK(OrphanReaper::is_needed());
   TreeKiller killer;
   Command command(std::string(double_forked) + "wait");
   const pid_t orphan = command.pid_line();
@@ -296,27 +342,194 @@ TEST_CASE("orphans that come to us are reaped when their tree is ended") {
   CHECK(!is_zombie_of_ours(orphan));
 }
 
-TEST_CASE("orphans that end by themselves are reaped at the second look, children with an owner never") {
+TEST_CASE("in a host that orphans come to, those of a command are reaped, and the host's children never") {
   const Subreaper subreaper;
-  Command command("(setsid sh -c 'echo $$; exec cat /dev/null' &)");
+  const std::shared_ptr<TreeKiller> killer = TreeKiller::of_this_process();
+  killer->prepare();
+  const Bytes name = new_command_name();
+  killer->watch(name);
+  Command command("(sh -c 'echo $$; exec cat /dev/null' &); read forever", {}, name);
+  killer->set_leader(name, command.tree().leader);
   const pid_t orphan = command.pid_line();
-  CHECK(command.line().empty());
-  siginfo_t info{};
-  REQUIRE(::waitid(P_PID, static_cast<id_t>(orphan), &info, WEXITED | WNOWAIT) == 0);
-  Command owned("exit 3");
-  REQUIRE(::waitid(P_PID, static_cast<id_t>(owned.tree().leader), &info, WEXITED | WNOWAIT) == 0);
   const pid_t unrelated = ::fork();
   if (unrelated == 0) ::_exit(4);
-  REQUIRE(::waitid(P_PID, static_cast<id_t>(unrelated), &info, WEXITED | WNOWAIT) == 0);
-
-  OrphanReaper reaper;
-  const auto is_known = [&](pid_t pid) { return pid == owned.tree().leader || pid == command.tree().leader; };
-  CHECK(reaper.look(is_known) == 0);
-  CHECK(is_zombie_of_ours(orphan));
-  CHECK(reaper.look(is_known) >= 1);  // of the tests before something may be left, too
-  CHECK(!is_zombie_of_ours(orphan));
-  CHECK(owned.status().code == 3);
+  const auto until = now() + 60s;
+  while (is_zombie_of_ours(orphan) || lives(orphan)) {
+    REQUIRE(now() < until);
+    std::this_thread::yield();
+  }
   int status = 0;
   CHECK(::waitpid(unrelated, &status, 0) == unrelated);
+  CHECK(end_and_wait(*killer, command.tree(), 0s));
+}
+
+namespace {
+
+/// Runs a function in a process that has claimed its orphans, as a slave's program does; gives what it returns.
+bool in_slave_program(const std::function<bool()>& function) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (const int signal : {SIGTERM, SIGALRM}) ::signal(signal, SIG_DFL);  // instead of the test framework's
+    claim_orphans();
+    ::alarm(120);
+    ::_exit(function() ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/// A child that is known as the leader of a command, though it is not started as one: it runs `body` in its session.
+pid_t start_leader(const std::function<void()>& body) {
+  const pid_t leader = ::fork();
+  if (leader == 0) {
+    ::setsid();
+    body();
+    ::_exit(0);
+  }
+  return leader;
+}
+
+void pause_for(long microseconds) {
+  const timespec wait{microseconds / 1'000'000, (microseconds % 1'000'000) * 1000};
+  ::nanosleep(&wait, nullptr);
+}
+
+/// A chain of processes in sessions of their own, none of which lives longer than it takes to start the next one. It
+/// ends by itself after some seconds; what it holds open shows how long it went on.
+void run_chain() {
+  timespec begin{};
+  ::clock_gettime(CLOCK_MONOTONIC, &begin);
+  for (;;) {
+    if (::fork() != 0) ::_exit(0);
+    ::setsid();
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec - begin.tv_sec > 20) ::_exit(0);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a chain of processes that live for a moment each is ended, and does not pass for an end") {
+  CHECK(in_slave_program([] {
+    TreeKiller killer(TreeKiller::Orphans::reaped);
+    for (int round = 0; round < 5; ++round) {
+      std::array<int, 2> alive{};
+      if (::pipe2(alive.data(), O_CLOEXEC) != 0) return false;
+      const Bytes name = new_command_name();
+      killer.prepare();
+      killer.watch(name);
+      const pid_t leader = start_leader([] {
+        pause_for(1000);
+        run_chain();
+      });
+      ::close(alive[1]);
+      killer.set_leader(name, leader);
+      pause_for(20'000);
+      const bool gone = end_and_wait(killer, {leader, name}, 0s, 15s);
+      pollfd ended{alive[0], POLLIN, 0};
+      const bool is_over = ::poll(&ended, 1, 0) == 1;  // nobody holds the other end
+      ::close(alive[0]);
+      ::waitpid(leader, nullptr, 0);
+      if (!gone || !is_over) return false;
+    }
+    return true;
+  }));
+}
+
+TEST_CASE("a tree is ended without a free descriptor and without a process to spare") {
+  CHECK(in_slave_program([] {
+    TreeKiller killer(TreeKiller::Orphans::reaped);
+    killer.prepare();
+    const Bytes name = new_command_name();
+    killer.watch(name);
+    std::array<int, 2> alive{};
+    if (::pipe2(alive.data(), O_CLOEXEC) != 0) return false;
+    const pid_t leader = start_leader([] {
+      for (int i = 0; i < 5; ++i) {
+        if (::fork() == 0) {
+          ::setsid();
+          ::signal(SIGTERM, SIG_IGN);
+          for (;;) ::pause();
+        }
+      }
+      for (;;) ::pause();
+    });
+    ::close(alive[1]);
+    killer.set_leader(name, leader);
+    pause_for(20'000);
+    while (::open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0) {
+    }
+    const bool none_free = errno == EMFILE;
+    rlimit no_processes{0, 0};
+    ::setrlimit(RLIMIT_NPROC, &no_processes);
+    const bool gone = end_and_wait(killer, {leader, name}, 50ms);
+    pollfd ended{alive[0], POLLIN, 0};
+    return none_free && gone && ::poll(&ended, 1, 0) == 1;
+  }));
+}
+
+TEST_CASE("an orphan that nothing tells of is ended with the last command that may have started it") {
+  CHECK(in_slave_program([] {
+    TreeKiller killer(TreeKiller::Orphans::reaped);
+    killer.prepare();
+    std::array<int, 2> alive{};
+    if (::pipe2(alive.data(), O_CLOEXEC) != 0) return false;
+    std::array<Bytes, 2> names{new_command_name(), new_command_name()};
+    std::array<pid_t, 2> leaders{};
+    for (std::size_t i = 0; i < 2; ++i) {
+      killer.watch(names[i]);
+      leaders[i] = start_leader([&] {
+        if (i == 0) ::close(alive[1]);
+        if (i == 1 && ::fork() == 0) {
+          ::setsid();
+          if (::fork() != 0) ::_exit(0);
+          ::setsid();
+          for (;;) ::pause();
+        }
+        if (i == 1) ::close(alive[1]);
+        for (;;) ::pause();
+      });
+      killer.set_leader(names[i], leaders[i]);
+    }
+    ::close(alive[1]);
+    pause_for(50'000);
+    pollfd ended{alive[0], POLLIN, 0};
+    if (!end_and_wait(killer, {leaders[0], names[0]}, 0s)) return false;
+    if (::poll(&ended, 1, 0) != 0) return false;  // it may be of the other one
+    if (!end_and_wait(killer, {leaders[1], names[1]}, 0s)) return false;
+    return ::poll(&ended, 1, 0) == 1;
+  }));
+}
+
+TEST_CASE("a child in our own session is never taken for an orphan of a command") {
+  CHECK(in_slave_program([] {
+    TreeKiller killer(TreeKiller::Orphans::reaped);
+    killer.prepare();
+    const Bytes name = new_command_name();
+    killer.watch(name);
+    const pid_t leader = start_leader([] {
+      for (;;) ::pause();
+    });
+    killer.set_leader(name, leader);
+    const pid_t own = ::fork();
+    if (own == 0) {
+      for (;;) ::pause();
+    }
+    const pid_t dead = ::fork();
+    if (dead == 0) ::_exit(7);
+    if (!end_and_wait(killer, {leader, name}, 0s)) return false;
+    if (::kill(own, 0) != 0) return false;
+    int status = 0;
+    if (::waitpid(dead, &status, 0) != dead || WEXITSTATUS(status) != 7) return false;
+    ::kill(own, SIGKILL);
+    return ::waitpid(own, &status, 0) == own && WIFSIGNALED(status);
+  }));
+}
+
+TEST_CASE("all users of a process share one killer") {
+  const auto killer = TreeKiller::of_this_process();
+  CHECK(killer == TreeKiller::of_this_process());
 }
 #endif

@@ -380,12 +380,43 @@ TEST_CASE("a cancelled command whose caller takes nothing and that writes for ev
   CHECK(call->outcome().failure().code == Errc::cancelled);
 }
 
-TEST_CASE("a call that was cancelled before it is served starts nothing that lasts") {
+TEST_CASE("a call that was cancelled before it is served starts nothing") {
   Slave slave;
-  const auto call = std::make_shared<FakeServedCall>("execute", shell("sleep 1000").to_box());
+  const auto call = std::make_shared<FakeServedCall>("execute", shell("echo > effect").to_box());
   call->cancel();
   slave.start(call);
   CHECK(call->outcome().failure().code == Errc::cancelled);
+  slave.commands->stop();
+  CHECK(!slave.dir.has("effect"));
+}
+
+TEST_CASE("a kill that is under way is brought forward when the connection is lost") {
+  Slave slave;
+  ExecuteCommand command = shell("trap '' TERM; echo $$; while :; do sleep 1000; done");
+  command.kill_after = 1h;
+  const auto call = slave.start(command);
+  const pid_t pid = wait_for_pid(*call);
+  call->cancel();
+  slave.sync();
+  CHECK(lives(pid));
+  call->lose();
+  CHECK(call->outcome().failure().code == Errc::cancelled);
+  CHECK(!lives(pid));
+}
+
+TEST_CASE("a kill that is under way is brought forward when the set is stopped") {
+  Slave slave;
+  ExecuteCommand command = shell("trap '' TERM; echo $$; while :; do sleep 1000; done");
+  command.kill_after = 1h;
+  const auto call = slave.start(command);
+  const pid_t pid = wait_for_pid(*call);
+  call->cancel();
+  slave.sync();
+  slave.commands->begin_stop();
+  CHECK(!slave.commands->is_over());
+  slave.commands->stop();
+  CHECK(slave.commands->is_over());
+  CHECK(!lives(pid));
 }
 
 TEST_CASE("a command that was timed out can be cancelled while its caller takes nothing") {
@@ -413,13 +444,28 @@ TEST_CASE("background processes that hold the output are told, and go on") {
   ::kill(pid, SIGKILL);
 }
 
-TEST_CASE("background processes that do not hold the output are nobody's business") {
+TEST_CASE("background processes are noticed also if they do not hold the output, and go on until the set is stopped") {
+  std::vector<pid_t> pids;
+  {
+    Slave slave;
+    for (const char* script : {"sleep 1000 >/dev/null 2>&1 & echo $!",
+                               "setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' & wait -n; sleep 0.3"}) {
+      const auto call = slave.start(shell(script));
+      const ExecuteReply reply = Slave::reply_of(*call);
+      CHECK(reply.background);
+      pids.push_back(pid_in(call->sent(StreamName::out)));
+      CHECK(lives(pids.back()));
+    }
+  }
+  for (const pid_t pid : pids) CHECK(!lives(pid));
+}
+
+TEST_CASE("a command that leaves nothing is told as that, however long it takes") {
   Slave slave;
-  const auto call = slave.start(shell("sleep 1000 >/dev/null 2>&1 & echo $!"));
-  const ExecuteReply reply = Slave::reply_of(*call);
-  CHECK(reply.exit_code == 0);
-  CHECK(!reply.background);
-  ::kill(pid_in(call->sent(StreamName::out)), SIGKILL);
+  for (const char* script : {"exit 0", "sleep 0.3", "(sleep 0.01 &) ; sleep 0.3", "sleep 0.01 & wait"}) {
+    CAPTURE(script);
+    CHECK(!slave.run(shell(script)).background);
+  }
 }
 
 TEST_CASE("background processes that end soon are waited for") {
