@@ -25,6 +25,8 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -33,6 +35,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace remsh {
 
@@ -87,6 +90,14 @@ struct SlaveServer::Impl {
   static ServeResult over_by(const Failure& failure, Reason otherwise);
   [[nodiscard]] bool is_stopped() const { return stop.stop_requested(); }
 
+  /// The commands of a connection that has ended, and the loop that they live on.
+  struct Ending {
+    std::shared_ptr<Loop> loop;
+    std::shared_ptr<CommandSet> commands;
+  };
+  void end_later(Ending ending);
+  void end_now();
+
   const SlaveOptions options;
   std::map<std::string, Operation, std::less<>> operations;
   std::stop_source stop;
@@ -96,7 +107,36 @@ struct SlaveServer::Impl {
   std::condition_variable changed;
   unsigned serving = 0;
   bool connects_now = false;  // the next pause is left out
+  std::vector<Ending> endings;
 };
+
+/// Begins to end the commands of a connection: the next connection does not wait for that.
+void SlaveServer::Impl::end_later(Ending ending) {
+  ending.commands->begin_stop();
+  std::vector<Ending> over;
+  {
+    const std::lock_guard lock(mutex);
+    endings.push_back(std::move(ending));
+    const auto ends = std::stable_partition(endings.begin(), endings.end(),
+                                            [](const Ending& each) { return !each.commands->is_over(); });
+    std::move(ends, endings.end(), std::back_inserter(over));
+    endings.erase(ends, endings.end());
+  }
+  for (const Ending& each : over) each.loop->stop();
+}
+
+/// Waits until nothing is left of the connections that have ended.
+void SlaveServer::Impl::end_now() {
+  std::vector<Ending> all;
+  {
+    const std::lock_guard lock(mutex);
+    all.swap(endings);
+  }
+  for (const Ending& each : all) {
+    each.commands->stop();
+    each.loop->stop();
+  }
+}
 
 /// What it means that it was not let in. Throws where the options are the cause.
 ServeResult SlaveServer::Impl::over_by(const Failure& failure, Reason otherwise) {
@@ -203,9 +243,9 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
     std::unique_lock lock(mutex);
     changed.wait(lock, [&connected] { return connected->ended().has_value(); });
   }
-  commands->stop();
+  commands->begin_stop();
   connected->wait_until_left();
-  loop->stop();
+  end_later({loop, commands});
   const auto goodbye = connected->said_goodbye();
   const Failure failure = *connected->ended();
   if (is_stopped()) return over(Reason::stopped, "stopped", true);
@@ -243,8 +283,7 @@ ServeResult SlaveServer::Impl::serve_remsh1(Attempt& attempt, std::unique_ptr<Tr
     const std::stop_callback stopping(stop.get_token(), [&server] { server->close(); });
     result = server->run();
   }
-  commands->stop();
-  loop->stop();
+  end_later({loop, commands});
   return is_stopped() ? over(Reason::stopped, "stopped", result.registered) : result;
 }
 
@@ -298,17 +337,18 @@ void SlaveServer::add_operation(std::string name, Operation operation) {
 }
 
 namespace {
-/// Counts who serves, so that the destructor can wait.
+/// Counts who serves, so that the destructor can wait; at the end nothing is left of the commands.
 class Serving {
  public:
-  Serving(std::mutex& mutex, std::condition_variable& changed, unsigned& count)
-      : mutex_(mutex), changed_(changed), count_(count) {
+  Serving(std::mutex& mutex, std::condition_variable& changed, unsigned& count, std::function<void()> end)
+      : mutex_(mutex), changed_(changed), count_(count), end_(std::move(end)) {
     const std::lock_guard lock(mutex_);
     ++count_;
   }
   Serving(const Serving&) = delete;
   Serving& operator=(const Serving&) = delete;
   ~Serving() {
+    end_();
     const std::lock_guard lock(mutex_);
     --count_;
     changed_.notify_all();
@@ -318,18 +358,19 @@ class Serving {
   std::mutex& mutex_;
   std::condition_variable& changed_;
   unsigned& count_;
+  const std::function<void()> end_;
 };
 }  // namespace
 
 ServeResult SlaveServer::serve(std::unique_ptr<Transport> transport) {
-  const Serving serving(impl_->mutex, impl_->changed, impl_->serving);
+  const Serving serving(impl_->mutex, impl_->changed, impl_->serving, [this] { impl_->end_now(); });
   Attempt attempt{impl_->options_of_now()};
   return impl_->serve(attempt, std::move(transport), impl_->open_workplace(),
                       Deadline(impl_->options.handshake_timeout));
 }
 
 ServeResult SlaveServer::run_once(const std::string& address) {
-  const Serving serving(impl_->mutex, impl_->changed, impl_->serving);
+  const Serving serving(impl_->mutex, impl_->changed, impl_->serving, [this] { impl_->end_now(); });
   const auto parsed = parse_address(address);
   if (!parsed) throw_failure(parsed.failure(), "", "connect to '" + escaped(address) + "'");
   Attempt attempt{impl_->options_of_now()};
@@ -337,7 +378,7 @@ ServeResult SlaveServer::run_once(const std::string& address) {
 }
 
 ServeResult SlaveServer::run(const std::string& address) {
-  const Serving serving(impl_->mutex, impl_->changed, impl_->serving);
+  const Serving serving(impl_->mutex, impl_->changed, impl_->serving, [this] { impl_->end_now(); });
   const auto parsed = parse_address(address);
   if (!parsed) throw_failure(parsed.failure(), "", "connect to '" + escaped(address) + "'");
   const std::string master = to_string(*parsed);

@@ -1,0 +1,145 @@
+// Ends: nothing that a command started outlives the end of the command, whatever it does to get away.
+#include "support/program.hpp"
+#include "support/slaves.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+namespace remsh::test {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A remsh-slave that serves a farm, and its slave.
+struct Served {
+  explicit Served(Farm& farm)
+      : program({"--keyless", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"}),
+        slave(farm.slaves.get_slave(ample)) {
+    REQUIRE(slave);
+  }
+  Program program;
+  std::shared_ptr<Slave> slave;
+};
+
+/// Leaves its session, its parents, its environment and its outputs, and goes on for as long as anybody waits.
+constexpr const char* fugitive =
+    "(setsid env -i /bin/sh -c 'echo $$ >pid; exec 9>\"$0\"; echo >&9; exec /bin/sleep 100000' \"$0\" "
+    "</dev/null >/dev/null 2>&1 &) ; ";
+
+/// Whether the process runs whose number a command has written to the file `pid`.
+bool runs(const Farm& farm) {
+  std::ifstream file(farm.basedir() + "/pid");
+  pid_t pid = 0;
+  return file >> pid && ::kill(pid, 0) == 0;
+}
+
+/// How many children of a process are in a state, as /proc names it: 'Z' for those that nobody has reaped.
+std::size_t count_children(pid_t parent, char wanted) {
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream file(entry.path() / "stat");
+    std::string line;
+    if (!std::getline(file, line)) continue;
+    char state = 0;
+    long of = 0;
+    if (std::sscanf(line.c_str() + line.rfind(')') + 1, " %c %ld", &state, &of) != 2) continue;
+    if (of == parent && state == wanted) ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("a cancelled command ends with a descendant that left session, parents, environment and outputs") {
+  Farm farm(Over::unix_socket);
+  Served served(farm);
+  const Lifeline lifeline;
+  std::stop_source stop;
+  std::jthread caller([&] {
+    CHECK_THROWS_AS(served.slave->execute({"sh", "-c", std::string(fugitive) + "exec sleep 100000", lifeline.path()},
+                                          {.stop = stop.get_token()}),
+                    Cancelled);
+  });
+  REQUIRE(lifeline.wait_for_begin());
+  stop.request_stop();
+  CHECK(lifeline.wait_for_end());
+}
+
+TEST_CASE("a command that timed out ends with such a descendant, and is not answered before") {
+  Farm farm(Over::unix_socket);
+  Served served(farm);
+  const Lifeline lifeline;
+  const auto result = served.slave->execute(
+      {"sh", "-c", std::string(fugitive) + "exec sleep 100000", lifeline.path()}, {.timeout = 500ms});
+  CHECK(result.timed_out);
+  CHECK(!result.left_background);
+  CHECK(lifeline.wait_for_end());
+}
+
+TEST_CASE("what a command leaves in the background is told, goes on beside other commands, and ends with the slave") {
+  Farm farm(Over::unix_socket);
+  Served served(farm);
+  const Lifeline lifeline;
+  const auto result = served.slave->execute({"sh", "-c", fugitive, lifeline.path()});
+  CHECK(result.ok());
+  REQUIRE(lifeline.wait_for_begin());
+  CHECK(result.left_background);
+  CHECK(!served.slave->execute({"true"}).left_background);
+  CHECK(!served.slave->execute({"sleep", "0.3"}).left_background);
+  CHECK_THROWS_AS(served.slave->execute({"sleep", "100000"}, {.deadline = Deadline(100ms)}), Timeout);
+  CHECK(eventually([&] { return count_children(served.program.pid(), 'S') == 1; }));  // the one that was left
+  CHECK(runs(farm));
+
+  REQUIRE(::kill(served.program.pid(), SIGTERM) == 0);
+  CHECK(lifeline.wait_for_end());
+  CHECK(served.program.wait() == 0);
+}
+
+TEST_CASE("orphans that end are reaped while their command runs") {
+  Farm farm(Over::unix_socket);
+  Served served(farm);
+  std::jthread caller([&] {
+    CHECK_THROWS_AS(
+        served.slave->execute({"sh", "-c", "i=0; while [ $i -lt 200 ]; do (sleep 0 &); i=$((i+1)); done; echo > made; "
+                                           "exec sleep 100000"}),
+        ConnectionLost);
+  });
+  REQUIRE(eventually([&] { return std::filesystem::exists(farm.basedir() + "/made"); }));
+  const auto until = std::chrono::steady_clock::now() + 5s;  // a hundred times what it takes
+  while (count_children(served.program.pid(), 'Z') > 0 && std::chrono::steady_clock::now() < until) {
+    std::this_thread::yield();
+  }
+  CHECK(count_children(served.program.pid(), 'Z') == 0);
+  REQUIRE(::kill(served.program.pid(), SIGTERM) == 0);
+  CHECK(served.program.wait() == 0);
+}
+
+TEST_CASE("a slave whose command does not want to end comes back at once, and ends when it is told to") {
+  Farm farm(Over::unix_socket);
+  Served served(farm);
+  const Lifeline lifeline;
+  std::stop_source stop;
+  std::jthread caller([&] {
+    CHECK_THROWS_AS(
+        served.slave->execute({"sh", "-c", "trap '' TERM; echo $$ >pid; exec 9>\"$0\"; echo >&9; while :; do sleep 100000; done",
+                               lifeline.path()},
+                              {.kill_after = 1h, .stop = stop.get_token()}),
+        Error);
+  });
+  REQUIRE(lifeline.wait_for_begin());
+  stop.request_stop();  // so the kill is under way when the connection ends
+  served.slave->ping();
+  served.slave->disconnect("come back");
+  CHECK(eventually([&] {
+    const auto again = farm.slaves.get_slave(100ms);
+    return again && again != served.slave;
+  }));
+  CHECK(runs(farm));
+  REQUIRE(::kill(served.program.pid(), SIGTERM) == 0);
+  CHECK(served.program.wait() == 0);
+  CHECK(lifeline.wait_for_end());
+}
+
+}  // namespace remsh::test
