@@ -3,8 +3,8 @@
 #include "base/misuse.hpp"
 #include "base/text.hpp"
 #include "connection/long_value.hpp"
-#include "os/threads.hpp"
 #include "rpc/call.hpp"
+#include "rpc/server.hpp"
 #include "rpc/service.hpp"
 
 #include <array>
@@ -26,8 +26,6 @@ constexpr std::size_t max_queued_data = 512 * 1024;
 /// Less credit than this is not worth a box: what is under way gives more (docs/protocol.md section 6).
 constexpr std::uint64_t min_credit = stream_window / 4;
 
-constexpr Duration tick_period = std::chrono::milliseconds(10);
-
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
@@ -40,16 +38,16 @@ void Peer::Locked::unlock() {
     over = peer_.operations_ends_.take_over(
         [this](const OperationRange& range) { return !peer_.ended_ && peer_.engine_.has_open_calls(range); });
   }
-  const bool has_notes = peer_.serving_ && !peer_.serving_->notes.empty();
-  if (!has_notes && peer_.wakes_.empty() && over.empty()) {
+  const bool tells = peer_.server_ && !peer_.server_->to_tell.empty();
+  if (!tells && peer_.wakes_.empty() && over.empty()) {
     peer_.mutex_.unlock();
     return;
   }
   const auto wakes = std::exchange(peer_.wakes_, {});
-  const auto notes = has_notes ? std::exchange(peer_.serving_->notes, {}) : decltype(peer_.serving_->notes)();
+  const auto services = tells ? std::exchange(peer_.server_->to_tell, {}) : decltype(peer_.server_->to_tell)();
   peer_.mutex_.unlock();
   for (const auto& wake : wakes) wake();
-  for (const auto& service : notes) service->tell();
+  for (const auto& service : services) service->tell();
   over.note();
 }
 
@@ -57,7 +55,7 @@ void Peer::Locked::unlock() {
 
 Peer::Peer(std::shared_ptr<PeerGroup> group)
     : group_(std::move(group)), engine_(group_->options().engine, queue_, *this) {
-  if (group_->options().engine.serves) serving_ = std::make_unique<Serving>();
+  if (group_->options().engine.serves) server_ = std::make_unique<Server>(*this);
 }
 
 std::shared_ptr<Peer> Peer::start(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options,
@@ -84,7 +82,6 @@ void Peer::open(std::unique_ptr<Transport> transport, BytesView already_read) {
     take_in(IoResult::moved(already_read.size()), already_read, nullptr);
     flush(lock);
     reader_ = nullptr;
-    if (serving_ && !serving_->ready.empty()) wake_server();
   }
   settle();
 }
@@ -98,7 +95,7 @@ void Peer::fail(Failure failure) {
 
 Peer::~Peer() {
   // Nobody is inside: they would hold us. The io thread may hold a late event, which finds nobody.
-  assert(!serving_ || serving_->threads.empty());  // wait_until_left() was not called
+  assert(!server_ || server_->workers() == 0 || is_given_up_);  // wait_until_left() was not called
   if (transport_) transport_->disarm_for_good(loop().watcher());
   if (has_slot_) loop().remove(slot_);
 }
@@ -143,22 +140,32 @@ void Peer::notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept {
   operations_ends_.add(std::move(end));
 }
 
-void Peer::wait_until_left() {
+void Peer::wait_until_left() { static_cast<void>(wait_until_left(TimePoint::max())); }
+
+std::vector<std::thread> Peer::wait_until_left(TimePoint until) {
   if (Call::is_under_way_here(*this)) {
     misuse("a listener is destroyed in a callback of a call on one of its slaves, which it would wait for");
   }
-  std::vector<std::thread> servers;
+  Server::Threads workers;
   {
     std::unique_lock lock(mutex_);
     Leaving self;
     self.next = std::exchange(leaving_, &self);
-    self.left.wait(lock, [this] { return ended_ && inside_ == 0 && reader_ == nullptr && !writing_; });
+    const auto is_quiet = [this] { return ended_ && inside_ == 0 && reader_ == nullptr && !writing_; };
+    const auto is_left = [&] { return is_quiet() && (!server_ || server_->workers() == 0); };
+    if (until == TimePoint::max()) {
+      self.left.wait(lock, is_left);
+    } else if (!self.left.wait_until(lock, until, is_left)) {
+      self.left.wait(lock, is_quiet);
+    }
     Leaving** place = &leaving_;
     while (*place != &self) place = &(*place)->next;
     *place = self.next;
-    if (serving_) servers.swap(serving_->threads);
+    if (server_) workers = server_->take_threads();
+    is_given_up_ = !workers.stuck.empty();
   }
-  for (std::thread& thread : servers) thread.join();
+  for (std::thread& thread : workers.returned) thread.join();
+  return std::move(workers.stuck);
 }
 
 /// The reader declares the end, once, here: every open call fails, every service is cancelled, all are woken.
@@ -177,7 +184,7 @@ void Peer::declare_end(Failure failure) {
     unlink(waiter);
     wake(waiter);
   }
-  if (serving_) serving_->ready.clear();
+  if (server_) server_->end();
   if (!group_->options().on_end) return;
   loop().post([self = shared_from_this()] { self->group_->options().on_end(*self); });
 }
@@ -239,10 +246,11 @@ void Peer::settle() {
 void Peer::check() const {
 #ifndef NDEBUG
   if (!transport_ || ended_) return;
-  assert(reader_ != nullptr || has(armed_, Ready::read) || heir_ != nullptr || is_covered_by_tick() || is_resting());
+  const bool is_covered = server_ && server_->covers();
+  assert(reader_ != nullptr || has(armed_, Ready::read) || heir_ != nullptr || is_covered || is_resting());
   assert(heir_ == nullptr || (heir_->parked && heir_->woken));
   assert(queue_.empty() || writing_ || promised_ > 0 || has(armed_, Ready::write) || (reader_ != nullptr && polls_) ||
-         is_covered_by_tick());
+         is_covered);
 #endif
 }
 
@@ -292,9 +300,9 @@ void Peer::wake_for_room() {
       if (waiter->wants_room) wake(*waiter);
     }
   }
-  if (!serving_) return;
-  for (const auto& thirsty : std::exchange(serving_->thirsty, {})) {
-    if (auto service = thirsty.lock()) serving_->notes.push_back(std::move(service));
+  if (!server_) return;
+  for (const auto& waiting : std::exchange(server_->without_room, {})) {
+    if (const auto service = waiting.lock()) service->notify();
   }
 }
 
@@ -430,10 +438,7 @@ void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_wo
     if (at >= deadline) break;
     if ((reader_ == nullptr || reader_ == &me) && at < me.young_until) {
       lead(lock, me, deadline);
-      if (serving_ && !serving_->ready.empty()) {
-        if (me.is_server) continue;  // answers first, then all in one write
-        wake_server();
-      }
+      if (me.is_server && server_->has_work()) continue;  // answers first, then all in one write
       flush(lock);
       continue;
     }
@@ -468,7 +473,6 @@ void Peer::on_ready(std::uint32_t number, Ready directions) {
     take_in(result, buffer, nullptr);
     flush(lock);
     reader_ = nullptr;
-    if (serving_ && !serving_->ready.empty()) wake_server();
   }
   settle();
 }
@@ -529,82 +533,10 @@ void Peer::on_call_changed(OpenCall& call) {
   wake(waiter);
 }
 
-void Peer::on_service(std::shared_ptr<OpenService> service) { serving_->ready.push_back(std::move(service)); }
+void Peer::on_service(std::shared_ptr<OpenService> service) { server_->add(std::move(service)); }
 
 void Peer::on_service_changed(OpenService& service) {
   if (service.owner != nullptr) static_cast<PeerService*>(service.owner)->changed();
-}
-
-// --- serving
-
-void Peer::wake_server() {
-  for (Waiter* waiter = parked_; waiter != nullptr; waiter = waiter->next) {
-    if (waiter->is_server && !waiter->woken) {
-      wake(*waiter);
-      return;
-    }
-  }
-  if (serving_->threads.size() < group_->options().threads && !ended_) {
-    try {
-      serving_->threads.push_back(start_thread("remsh-server", [self = shared_from_this()] { self->serve_calls(); }));
-      ++inside_;
-    } catch (const std::system_error&) {  // no more threads here: those that there are go on, or the tick tries again
-    }
-  }
-  start_tick();
-}
-
-void Peer::serve_calls() {
-  Waiter me;
-  me.is_server = true;
-  Locked lock(*this);
-  while (!ended_) {
-    if (!serving_->ready.empty()) {
-      auto service = std::make_shared<PeerService>(shared_from_this(), std::move(serving_->ready.front()));
-      serving_->ready.pop_front();
-      ++serving_->busy;
-      serving_->acted = true;
-      start_tick();
-      resign(me);  // and nobody arms: the tick does, if this takes long
-      lock.unlock();
-      service->run(group_->options().serve);
-      service.reset();  // the last of it may lock
-      lock.lock();
-      --serving_->busy;
-      continue;
-    }
-    if (reader_ == nullptr) reader_ = &me;
-    flush(lock);  // the answers to all of one read, in one write
-    const auto has_ready = [this] { return !serving_->ready.empty(); };
-    wait_for(lock, me, TimePoint::max(), has_ready);
-  }
-  resign(me);
-  --inside_;
-  settle();
-}
-
-void Peer::start_tick() {
-  if (serving_->tick) return;
-  serving_->tick = true;
-  loop().at(now() + tick_period, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->on_tick();
-  });
-}
-
-/// Has a thread been in one operation for a whole tick, what it holds back is saved from it.
-void Peer::on_tick() {
-  Locked lock(*this);
-  if (ended_) return;
-  serving_->tick = false;
-  const bool acted = std::exchange(serving_->acted, false);
-  if (serving_->busy > 0 && acted) {
-    start_tick();  // somebody began something since: look again
-    return;
-  }
-  settle();
-  flush(lock);
-  settle();
-  if (!serving_->ready.empty()) wake_server();
 }
 
 }  // namespace remsh::rpc

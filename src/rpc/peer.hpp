@@ -19,7 +19,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -33,6 +32,7 @@ namespace remsh::rpc {
 
 class Call;
 class PeerService;
+class Server;
 
 /// One connection after its handshake: many calls at once in both directions, without a thread of its own. Thread-safe.
 ///
@@ -75,9 +75,14 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   /// have left, or the connection has ended; at once, in this thread, if that is so now.
   void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept;
 
-  /// Waits until the connection has ended, all callers have left and all server threads are gone. After close(); never
-  /// on the loop, in a callback, or in a served operation. Who starts a peer that serves calls it before letting go.
+  /// Waits until the connection has ended, all callers have left and all worker threads have returned. After close();
+  /// never on the loop, in a callback, or in a served operation. The owner of a serving peer must call this, or the
+  /// next one, before releasing it.
   void wait_until_left();
+
+  /// The same, but waits for worker threads only until then. Gives those that are still in an operation: they keep what
+  /// they need of the peer alive, and return when their operation does.
+  [[nodiscard]] std::vector<std::thread> wait_until_left(TimePoint until);
 
   [[nodiscard]] Loop& loop() const noexcept { return *group_->loop(); }
 
@@ -91,6 +96,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   friend class Call;
   friend class PeerGroup;
   friend class PeerService;
+  friend class Server;
 
   /// The mutex, held. Every unlock goes through here: it checks the invariants, and tells services what happened to
   /// them when nothing is held any more.
@@ -138,13 +144,6 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   [[nodiscard]] std::size_t room(std::uint64_t credit) const;
   [[nodiscard]] bool lacks_room(std::uint64_t credit) const;
 
-  // Serving.
-  void serve_calls();
-  [[nodiscard]] bool is_covered_by_tick() const { return serving_ && serving_->busy > 0 && serving_->tick; }
-  void wake_server();
-  void start_tick();
-  void on_tick();
-
   // Arming lazily: between calls that follow each other closely nobody reads and nothing is armed.
   void note_call();
   void start_rest();
@@ -185,6 +184,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   // The end.
   bool closing_ = false;
   bool ended_ = false;
+  bool is_given_up_ = false;  // workers are stuck, and hold this
   std::uint32_t inside_ = 0;
   std::unique_ptr<Failure> end_;
 
@@ -196,17 +196,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   Leaving* leaving_ = nullptr;  // list
   void tell_left();
 
-  // Serving: what only a side that serves has.
-  struct Serving {
-    std::deque<std::shared_ptr<OpenService>> ready;  // arrived, not begun; bounded by the engine
-    std::vector<std::thread> threads;
-    std::vector<std::shared_ptr<PeerService>> notes;  // to be told after the unlock
-    std::vector<std::weak_ptr<PeerService>> thirsty;  // found no room in the queue
-    unsigned busy = 0;                                // threads inside an operation
-    bool tick = false;   // the tick runs: it saves the rest when a thread stays in one operation
-    bool acted = false;  // an operation was begun since the last tick
-  };
-  std::unique_ptr<Serving> serving_;
+  std::unique_ptr<Server> server_;  // null if this side does not serve
 };
 
 }  // namespace remsh::rpc

@@ -7,6 +7,7 @@
 
 #include <remsh/base/deadline.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -24,8 +25,10 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
   struct Options {
     Engine::Options engine = {};
     std::function<void(const std::shared_ptr<ServedCall>&)> serve = {};  // on a server thread, must not throw
-    unsigned threads = 64;                                               // server threads of each peer, at most
-    std::function<void(Peer&)> on_end = {};  // once for each, on the loop, when its connection has ended
+    std::size_t threads = 64;        // operations of one peer that run at once, without those that are long
+    std::size_t max_threads = 1024;  // with these
+    Duration long_operation = std::chrono::seconds(1);  // from when on one is long: stuck, or made to wait
+    std::function<void(Peer&)> on_end = {};             // once for each, on the loop, when its connection has ended
   };
 
   PeerGroup(std::shared_ptr<Loop> loop, Options options);

@@ -19,7 +19,7 @@ namespace remsh::rpc {
 ///
 /// Exactly one of answer() and fail() takes effect, the first; where none was made when the last reference goes, the
 /// call is failed. Streams are used in one of two ways: blocking, by an operation that has a thread (write, read), or
-/// without blocking, by one that the io thread relays (room, send, take; told by on_change).
+/// without blocking, by one that is woken when it can go on (room, send, take; on_change or run_on_change).
 class ServedCall {
  public:
   virtual ~ServedCall() = default;
@@ -49,7 +49,7 @@ class ServedCall {
   /// The next piece of the input, which lives until the next call; empty at the end of it. Nothing: cancelled.
   virtual std::optional<std::string_view> read() = 0;
 
-  // Without blocking, for the io thread.
+  // Without blocking, for an operation that holds no thread while it waits.
 
   /// How many bytes send() takes now; 0 without credit or room.
   [[nodiscard]] virtual std::size_t room(StreamName stream) const = 0;
@@ -69,6 +69,10 @@ class ServedCall {
   /// Called, from any thread and without a lock of ours, when there is room again, input, or it is cancelled. At most
   /// one call is under way; set before anything is sent. Cleared by the answer.
   virtual void on_change(std::function<void()> callback) = 0;
+
+  /// The same for an operation that runs in steps which may block, as on a disk: each runs on a thread for operations,
+  /// the first one soon. Between two steps the operation holds no thread. A step must not throw.
+  virtual void run_on_change(std::function<void()> step) = 0;
 };
 
 }  // namespace remsh::rpc

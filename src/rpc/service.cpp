@@ -1,5 +1,7 @@
 #include "rpc/service.hpp"
 
+#include "rpc/server.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -27,15 +29,21 @@ PeerService::~PeerService() {
   finish(lock);
 }
 
-void PeerService::run(const std::function<void(const std::shared_ptr<ServedCall>&)>& serve) {
+void PeerService::begin(const std::function<void(const std::shared_ptr<ServedCall>&)>& serve) {
   running = this;
   serve(shared_from_this());
   running = nullptr;
 }
 
+void PeerService::go_on() {
+  running = this;
+  tell();
+  running = nullptr;
+}
+
 void PeerService::finish(Peer::Locked& lock) {
   if (std::exchange(promised_, false)) --peer_->promised_;
-  if (running == this && peer_->is_covered_by_tick()) return;  // the server thread flushes
+  if (running == this && peer_->server_->holds_back_answers()) return;  // the worker flushes
   peer_->flush(lock);
   peer_->settle();
 }
@@ -50,14 +58,16 @@ void PeerService::answer(Box results) {
   Peer::Locked lock(*peer_);
   peer_->engine_.answer(*state_, results);
   const auto callback = std::exchange(callback_, nullptr);
+  const auto step = std::exchange(step_, nullptr);
   finish(lock);
-  lock.unlock();  // the callback may hold the last reference to much
+  lock.unlock();  // these may hold the last reference to much
 }
 
 void PeerService::fail(Failure failure) {
   Peer::Locked lock(*peer_);
   peer_->engine_.fail(*state_, failure);
   const auto callback = std::exchange(callback_, nullptr);
+  const auto step = std::exchange(step_, nullptr);
   finish(lock);
   lock.unlock();
 }
@@ -122,15 +132,15 @@ std::size_t PeerService::room(StreamName stream) const {
   const std::lock_guard lock(peer_->mutex_);
   if (is_over()) return 0;
   const std::uint64_t available = credit(stream).room();
-  if (peer_->lacks_room(available) && !std::exchange(is_thirsty_, true)) {
-    peer_->serving_->thirsty.push_back(std::const_pointer_cast<PeerService>(shared_from_this()));
+  if (peer_->lacks_room(available) && !std::exchange(lacks_room_, true)) {
+    peer_->server_->without_room.push_back(std::const_pointer_cast<PeerService>(shared_from_this()));
   }
   return peer_->room(available);
 }
 
 void PeerService::send(StreamName stream, Block block, std::size_t count) {
   const std::lock_guard lock(peer_->mutex_);
-  peer_->engine_.send_output(*state_, stream, std::move(block), count, std::nullopt);
+  peer_->engine_.send_output(*state_, stream, std::move(block), count, std::exchange(total_, std::nullopt));
   if (!std::exchange(promised_, true)) ++peer_->promised_;  // flush() follows
   peer_->check();
 }
@@ -165,15 +175,32 @@ void PeerService::changed() {
     waiter->young_until = peer_->now_ + Transport::slice;
     peer_->wake(*waiter);
   }
+  notify();
+}
+
+void PeerService::notify() {
+  if (!callback_ && !step_) return;
+  auto self = weak_from_this().lock();
+  if (!self) return;
   if (callback_) {
-    if (auto self = weak_from_this().lock()) peer_->serving_->notes.push_back(std::move(self));
+    peer_->server_->to_tell.push_back(std::move(self));
+  } else if (telling_) {
+    tell_again_ = true;  // by the worker that is in a step
+  } else if (!std::exchange(is_ready_, true)) {
+    peer_->server_->add(std::move(self));
   }
 }
 
+void PeerService::run_on_change(std::function<void()> step) {
+  Peer::Locked lock(*peer_);
+  step_ = std::move(step);
+  notify();  // what has happened already
+}
+
 void PeerService::tell() {
-  std::function<void()> callback;
   {
     const std::lock_guard lock(peer_->mutex_);
+    is_ready_ = false;
     if (telling_) {
       tell_again_ = true;
       return;
@@ -181,17 +208,19 @@ void PeerService::tell() {
     telling_ = true;
   }
   for (;;) {
+    std::function<void()> what;
     {
       const std::lock_guard lock(peer_->mutex_);
-      callback = callback_;
+      what = step_ ? step_ : callback_;
       tell_again_ = false;
-      is_thirsty_ = false;
+      lacks_room_ = false;
     }
-    if (callback) callback();
-    callback = nullptr;  // without the mutex: it may hold the last reference to much
-    const std::lock_guard lock(peer_->mutex_);
-    if (tell_again_) continue;
+    if (what) what();
+    what = nullptr;  // without the mutex: it may hold the last reference to much
+    Peer::Locked lock(*peer_);
+    if (tell_again_ && !step_) continue;
     telling_ = false;
+    if (std::exchange(tell_again_, false)) notify();  // the next step comes after what others have to do
     return;
   }
 }

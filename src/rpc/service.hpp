@@ -19,8 +19,9 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   PeerService(std::shared_ptr<Peer> peer, std::shared_ptr<OpenService> state);
   ~PeerService() override;
 
-  /// Has it done, on this server thread.
-  void run(const std::function<void(const std::shared_ptr<ServedCall>&)>& serve);
+  // On a worker of the server, without the mutex.
+  void begin(const std::function<void(const std::shared_ptr<ServedCall>&)>& serve);
+  void go_on();
 
   [[nodiscard]] const std::string& command() const noexcept override { return state_->command; }
   [[nodiscard]] const Box& arguments() const noexcept override { return state_->arguments; }
@@ -39,10 +40,16 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   std::optional<Chunk> take() override;
   void consumed(const Chunk& chunk) override;
   void on_change(std::function<void()> callback) override;
+  void run_on_change(std::function<void()> step) override;
 
-  /// Something changed; under the mutex.
+  // Under the mutex.
+
+  /// Input, credit or a cancel came.
   void changed();
-  /// Tells who asked to be told; without the mutex.
+  /// Has the callback run after the unlock, or the next step by a worker.
+  void notify();
+
+  /// Runs the callback of on_change(); without the mutex.
   void tell();
 
  private:
@@ -55,11 +62,13 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
 
   const std::shared_ptr<Peer> peer_;
   const std::shared_ptr<OpenService> state_;
-  std::function<void()> callback_;
-  bool telling_ = false;
-  bool tell_again_ = false;
+  std::function<void()> callback_;   // of on_change()
+  std::function<void()> step_;       // of run_on_change()
+  bool telling_ = false;             // a thread runs the one or the other
+  bool tell_again_ = false;          // it has to run once more
+  bool is_ready_ = false;            // the next step is in the server's queue
   bool promised_ = false;            // sent, and flush() has not come yet
-  mutable bool is_thirsty_ = false;  // in the peer's list of those that found no room
+  mutable bool lacks_room_ = false;  // in the server's list of those that found no room in the queue
   std::optional<std::uint64_t> total_;
   std::vector<Waiter*> waiters_;  // one thread may read while another writes
   std::optional<Chunk> current_;  // what read() gave

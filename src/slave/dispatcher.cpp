@@ -29,20 +29,24 @@ void Dispatcher::allow_only(const std::function<bool(const std::string&)>& is_al
   }
 }
 
+void run_guarded(rpc::ServedCall& call, const std::function<void()>& part) {
+  try {
+    part();
+  } catch (const std::system_error& error) {
+    call.fail(as_failure(error));
+  } catch (const std::exception& error) {
+    call.fail({Errc::remote_failure, error.what(), 0});
+  } catch (...) {
+    call.fail({Errc::remote_failure, "the operation threw what is no std::exception", 0});
+  }
+}
+
 void Dispatcher::dispatch(const std::shared_ptr<rpc::ServedCall>& call) const {
   const auto handler = handlers_.find(call->command());
   if (handler == handlers_.end()) {
     return call->fail({Errc::unsupported, "no such operation: '" + escaped(call->command()) + "'", 0});
   }
-  try {
-    handler->second(call);
-  } catch (const std::system_error& error) {
-    call->fail(as_failure(error));
-  } catch (const std::exception& error) {
-    call->fail({Errc::remote_failure, error.what(), 0});
-  } catch (...) {
-    call->fail({Errc::remote_failure, "the operation threw what is no std::exception", 0});
-  }
+  run_guarded(*call, [&] { handler->second(call); });
 }
 
 }  // namespace remsh

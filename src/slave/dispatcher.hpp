@@ -14,6 +14,9 @@ namespace remsh {
 /// becomes the failure of the call.
 using Handler = std::function<void(const std::shared_ptr<rpc::ServedCall>&)>;
 
+/// Runs a part of what a handler does; whatever it throws becomes the failure of the call.
+void run_guarded(rpc::ServedCall& call, const std::function<void()>& part);
+
 /// Which handler does which operation. Filled before it is used, then only read.
 class Dispatcher {
  public:

@@ -88,15 +88,40 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
     return 0;
   }
   void send(StreamName stream, Block piece, std::size_t count) override {
+    const BytesView bytes(piece.payload().data(), count);
+    if (step_) {
+      begin();
+      server_->queue_.push_ordered(server_->session_.data(std::nullopt, bytes));
+      return;
+    }
     const auto name = stream == StreamName::err ? remsh1::Stream::err : remsh1::Stream::out;
-    server_->queue_.push_ordered(server_->session_.data(name, BytesView(piece.payload().data(), count)));
+    server_->queue_.push_ordered(server_->session_.data(name, bytes));
   }
-  void flush() override { server_->go_on(); }
-  std::optional<rpc::Chunk> take() override { return std::nullopt; }
+  void flush() override {
+    if (!step_) server_->go_on();
+  }
+  std::optional<rpc::Chunk> take() override { return std::exchange(chunk_, std::nullopt); }
   void consumed(const rpc::Chunk& /*chunk*/) override {}
   void on_change(std::function<void()> callback) override {
     callback_ = std::move(callback);
     server_->begin_relay(*this);
+  }
+
+  /// Kept for drive(): steps run on the thread of run(), which has nothing else to do meanwhile.
+  void run_on_change(std::function<void()> step) override { step_ = std::move(step); }
+
+  /// Runs the steps of an operation that has some, until it is over.
+  void drive() {
+    while (step_ && !is_over()) {
+      if (call_.command == "send") {
+        auto piece = server_->next_piece(*this);
+        if (piece) chunk_ = rpc::Chunk{.stream = StreamName::in, .last = piece->empty(), .owned = std::move(*piece)};
+      }
+      const auto step = step_;
+      step();
+      server_->write_all();
+    }
+    step_ = nullptr;
   }
 
   /// The loop has something to tell to who relays.
@@ -108,6 +133,11 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
   std::optional<Bytes> end_tag = {};  // of a send: the call that ended its data
 
  private:
+  [[nodiscard]] bool is_over() const {
+    const std::lock_guard lock(server_->mutex_);
+    return outcome_.has_value();
+  }
+
   void conclude(Result<Box> outcome) {
     std::function<void()> callback;  // goes after the outcome is set: with the last reference it would fail the call
     if (server_->options_.loop->is_this_thread()) {
@@ -124,8 +154,10 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
   const Call call_;
   const Box arguments_;
   bool begun_ = false;
-  std::optional<Bytes> piece_;
-  std::function<void()> callback_;  // the loop's
+  std::optional<Bytes> piece_;       // what read() gave
+  std::optional<rpc::Chunk> chunk_;  // what take() gives next
+  std::function<void()> step_;       // of run_on_change(); on the thread of run()
+  std::function<void()> callback_;   // of on_change(); on the loop
   std::optional<Result<Box>> outcome_;
 };
 
@@ -248,6 +280,7 @@ std::optional<Bytes> Remsh1Server::next_piece(Turn& turn) {
 void Remsh1Server::serve(Call call) {
   const auto turn = std::make_shared<Turn>(shared_from_this(), std::move(call));
   options_.serve(turn->handed_out());
+  turn->drive();
   turn->wait();
   if (!over_) answer(*turn);
 }

@@ -8,59 +8,149 @@
 #include "os/new_file.hpp"
 #include "slave/typed_handler.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
 #include <utility>
 
 namespace remsh {
 
 namespace {
 
-Result<Box> receive(const operations::SendRequest& request, const Workplace& workplace, mode_t mode_mask,
-                    rpc::ServedCall& call) {
-  const auto place = workplace.place(request.path);
-  if (!place) return place.failure();
-  auto file = workplace.create_file(*place, request.overwrite);
-  if (!file) return std::move(file).failure();
-  for (;;) {
-    const auto piece = call.read();
-    if (!piece) return stopped();
-    if (piece->empty()) break;
-    if (auto written = file->write(*piece); !written) return std::move(written).failure();
+/// One transfer, which holds no thread while it waits for its caller: a step moves what can be moved now.
+class Transfer : public std::enable_shared_from_this<Transfer> {
+ public:
+  virtual ~Transfer() = default;
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+
+  void start() {
+    call_->run_on_change([self = shared_from_this()] { run_guarded(*self->call_, [&] { self->step(); }); });
   }
-  if (call.cancelled()) return stopped();
-  if (auto done = file->commit(request.mode & mode_mask, request.durable); !done) return std::move(done).failure();
-  return operations::SendReply{file->size()}.to_box();
+
+ protected:
+  explicit Transfer(std::shared_ptr<rpc::ServedCall> call) : call_(std::move(call)) {}
+
+  /// Moves pieces until there is no room or no input, or answers the call.
+  virtual void step() = 0;
+
+  [[nodiscard]] rpc::ServedCall& call() const noexcept { return *call_; }
+
+ private:
+  const std::shared_ptr<rpc::ServedCall> call_;
+};
+
+/// Writes a file of what the caller sends.
+class Receive final : public Transfer {
+ public:
+  Receive(std::shared_ptr<rpc::ServedCall> call, const operations::SendRequest& request,
+          std::shared_ptr<const Workplace> workplace, NewFile file)
+      : Transfer(std::move(call)),
+        mode_(request.mode),
+        is_durable_(request.durable),
+        workplace_(std::move(workplace)),
+        file_(std::move(file)) {}
+
+ private:
+  void step() override {
+    for (;;) {
+      if (call().cancelled()) return end(stopped());
+      const auto chunk = call().take();
+      if (!chunk) return;
+      if (chunk->last) return commit();
+      if (auto written = file_->write(chunk->bytes()); !written) return end(std::move(written).failure());
+      call().consumed(*chunk);
+    }
+  }
+
+  void commit() {
+    if (auto done = file_->commit(mode_, is_durable_); !done) return end(std::move(done).failure());
+    call().answer(operations::SendReply{file_->size()}.to_box());
+  }
+
+  /// The unfinished file is gone before the caller hears of it.
+  void end(Failure failure) {
+    file_.reset();
+    call().fail(std::move(failure));
+  }
+
+  const std::uint32_t mode_;
+  const bool is_durable_;
+  const std::shared_ptr<const Workplace> workplace_;  // which the file uses
+  std::optional<NewFile> file_;
+};
+
+/// Sends what is in a file. Reads to its end, not to its size: some files have none, and others grow.
+class Deliver final : public Transfer {
+ public:
+  Deliver(std::shared_ptr<rpc::ServedCall> call, OpenFile file) : Transfer(std::move(call)), file_(std::move(file)) {
+    reply_.mode = file_.mode;
+    if (file_.size > 0) this->call().announce_total(file_.size);
+  }
+
+ private:
+  void step() override {
+    for (;;) {
+      if (call().cancelled()) return call().fail(stopped());
+      const std::size_t room = call().room(rpc::StreamName::out);
+      if (room == 0) break;
+      Block block;
+      const auto count = read_file(file_.fd.get(), block.payload().first(std::min(room, Block::max_payload)));
+      if (!count) return call().fail(count.failure());
+      if (*count == 0) return call().answer(reply_.to_box());
+      call().send(rpc::StreamName::out, std::move(block), *count);
+      reply_.bytes += *count;
+    }
+    call().flush();
+  }
+
+  OpenFile file_;
+  operations::FetchReply reply_;
+};
+
+void receive(const operations::SendRequest& request, const std::shared_ptr<Workplace>& workplace,
+             const std::shared_ptr<rpc::ServedCall>& call) {
+  const auto place = workplace->place(request.path);
+  if (!place) return call->fail(place.failure());
+  auto file = workplace->create_file(*place, request.overwrite);
+  if (!file) return call->fail(std::move(file).failure());
+  std::make_shared<Receive>(call, request, workplace, std::move(*file))->start();
 }
 
-Result<Box> deliver(const operations::FetchRequest& request, const Workplace& workplace, rpc::ServedCall& call) {
-  const auto place = workplace.place(request.path);
-  if (!place) return place.failure();
+void deliver(const operations::FetchRequest& request, const std::shared_ptr<Workplace>& workplace,
+             const std::shared_ptr<rpc::ServedCall>& call) {
+  const auto place = workplace->place(request.path);
+  if (!place) return call->fail(place.failure());
   auto file = open_file(place->at, place->path);
-  if (!file) return operations::with_advice(std::move(file).failure());
-  if (file->size > 0) call.announce_total(file->size);
-  operations::FetchReply reply;
-  reply.mode = file->mode;
-  for (;;) {
-    // Read to its end, not to its size: some files have none, and others grow.
-    Block block;
-    const auto count = read_file(file->fd.get(), block.payload());
-    if (!count) return count.failure();
-    if (*count == 0) break;
-    if (!call.write(rpc::StreamName::out, std::move(block), *count)) return stopped();
-    reply.bytes += *count;
-  }
-  return reply.to_box();
+  if (!file) return call->fail(std::move(file).failure());
+  std::make_shared<Deliver>(call, std::move(*file))->start();
+}
+
+/// A handler that parses its request and has `begin` answer the call, then or later.
+template <class Request, class Begin>
+Handler begin_with(Begin begin) {
+  return [begin = std::move(begin)](const std::shared_ptr<rpc::ServedCall>& call) {
+    auto request = Request::from_box(call->arguments());
+    if (!request) return call->fail(std::move(request).failure());
+    begin(*request, call);
+  };
 }
 
 }  // namespace
 
 void add_transfer(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, mode_t mode_mask) {
-  dispatcher.add("send",
-                 typed_handler<operations::SendRequest>([workplace, mode_mask](const auto& request, auto& call) {
-                   return receive(request, *workplace, mode_mask, call);
+  using operations::FetchRequest;
+  using operations::SendRequest;
+  dispatcher.add("send", begin_with<SendRequest>([workplace, mode_mask](SendRequest& request, const auto& call) {
+                   request.mode &= mode_mask;
+                   receive(request, workplace, call);
                  }));
-  dispatcher.add("fetch", typed_handler<operations::FetchRequest>([workplace](const auto& request, auto& call) {
-                   return deliver(request, *workplace, call);
-                 }));
+  dispatcher.add("fetch", begin_with<FetchRequest>(
+                              [workplace = std::move(workplace)](const FetchRequest& request, const auto& call) {
+                                deliver(request, workplace, call);
+                              }));
 }
 
 }  // namespace remsh

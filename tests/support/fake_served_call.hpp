@@ -196,6 +196,8 @@ class FakeServedCall final : public rpc::ServedCall {
     change([&] { callback_ = std::move(callback); });  // tells at once what has happened already
   }
 
+  void run_on_change(std::function<void()> step) override { on_change(std::move(step)); }
+
  private:
   static constexpr std::size_t any_amount = SIZE_MAX;
 

@@ -1,0 +1,203 @@
+#include "rpc/server.hpp"
+
+#include "os/threads.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <system_error>
+#include <utility>
+
+namespace remsh::rpc {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// An operation that takes longer than one to two of these holds up nobody.
+constexpr Duration tick_period = 2ms;
+
+/// The same while all workers that may be there are busy: then nothing is to be done but to wait for one of them.
+constexpr Duration full_tick_period = 20ms;
+
+/// How many ticks a slow phase lasts after the last operation that was found to be slow.
+constexpr std::uint64_t slow_ticks = 8;
+
+TimePoint now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+thread_local const Server::Worker* Server::current = nullptr;
+
+// --- what is to be done
+
+void Server::add(std::shared_ptr<OpenService> call) { add({.call = std::move(call), .step = nullptr, .tick = ticks_}); }
+
+void Server::add(std::shared_ptr<PeerService> step) { add({.call = nullptr, .step = std::move(step), .tick = ticks_}); }
+
+void Server::add(Job job) {
+  ready_.push_back(std::move(job));
+  if (is_this_thread()) {
+    start_tick(tick_period);  // it looks itself: when it has read, or when its operation is over
+  } else {
+    bring(1);
+  }
+}
+
+void Server::end() {
+  std::erase_if(ready_, [](const Job& job) { return job.call != nullptr; });
+  if (has_work()) bring(1);
+}
+
+bool Server::holds_back_answers() const noexcept { return is_this_thread() && !current->is_apart && covers(); }
+
+// --- workers
+
+/// Sees to it that so many workers come for what is ready; one that is on its way already counts.
+void Server::bring(std::size_t wanted) {
+  wanted = std::min(wanted, ready_.size());
+  std::size_t coming = 0;
+  for (const auto& worker : workers_) {
+    if (worker->is_starting || worker->waiter.woken) ++coming;
+  }
+  for (const auto& worker : workers_) {
+    if (coming >= wanted) break;
+    if (!worker->waiter.parked || worker->waiter.woken) continue;
+    peer_.wake(worker->waiter);
+    ++coming;
+  }
+  while (coming < wanted && start_worker()) ++coming;
+  start_tick(coming < wanted ? full_tick_period : tick_period);
+}
+
+/// False if there may be no more, or there are no more threads to be had; the tick tries again.
+bool Server::start_worker() {
+  const PeerGroup::Options& options = peer_.group_->options();
+  if (alive_ >= options.max_threads || (alive_ >= options.threads && counted_workers(now()) >= options.threads)) {
+    return false;
+  }
+  const auto worker = std::make_shared<Worker>();
+  worker->server = this;
+  worker->is_starting = true;
+  workers_.push_back(worker);
+  try {
+    worker->thread = start_thread("remsh-server", [peer = peer_.shared_from_this(), worker] {
+      current = worker.get();
+      peer->server_->run(*worker);
+      current = nullptr;
+    });
+  } catch (const std::system_error&) {
+    workers_.pop_back();
+    return false;
+  }
+  ++alive_;
+  return true;
+}
+
+bool Server::is_long(const Worker& worker, TimePoint at) const {
+  return worker.is_slow && at - worker.slow_since >= peer_.group_->options().long_operation;
+}
+
+std::size_t Server::counted_workers(TimePoint at) const {
+  return static_cast<std::size_t>(std::count_if(workers_.begin(), workers_.end(), [&](const auto& worker) {
+    return !worker->has_returned && !is_long(*worker, at);
+  }));
+}
+
+void Server::run(Worker& me) {
+  me.waiter.is_server = true;
+  Peer::Locked lock(peer_);
+  me.is_starting = false;
+  for (;;) {
+    if (has_work()) {
+      do_next(lock, me);
+      continue;
+    }
+    if (peer_.ended_) break;
+    if (peer_.reader_ == nullptr) peer_.reader_ = &me.waiter;
+    peer_.flush(lock);  // the answers to all of one read, in one write
+    const auto has_ready = [this] { return has_work(); };
+    peer_.wait_for(lock, me.waiter, TimePoint::max(), has_ready);
+  }
+  peer_.resign(me.waiter);
+  me.has_returned = true;
+  --alive_;
+  peer_.settle();
+  peer_.tell_left();
+}
+
+void Server::do_next(Peer::Locked& lock, Worker& me) {
+  Job job = std::move(ready_.front());
+  ready_.pop_front();
+  const bool is_new = job.step == nullptr;
+  if (is_new) job.step = std::make_shared<PeerService>(peer_.shared_from_this(), std::move(job.call));
+  me.begun = ticks_;
+  me.is_apart = ticks_ < slow_until_;
+  ++busy_;
+  start_tick(tick_period);
+  peer_.resign(me.waiter);  // and nobody arms: the tick does, if this takes long
+  if (me.is_apart) {
+    peer_.flush(lock);
+    if (has_work()) bring(2);  // each brings two more, so that many come soon
+    peer_.settle();
+  }
+  lock.unlock();
+  if (is_new) {
+    job.step->begin(peer_.group_->options().serve);
+  } else {
+    job.step->go_on();
+  }
+  job.step.reset();  // the last of it may lock
+  lock.lock();
+  --busy_;
+  me.begun = 0;
+  me.is_slow = me.is_apart = false;
+}
+
+// --- the tick
+
+void Server::start_tick(Duration after) {
+  if (std::exchange(is_tick_due_, true)) return;
+  peer_.loop().at(now() + after, [weak = peer_.weak_from_this()] {
+    if (const auto peer = weak.lock()) peer->server_->on_tick();
+  });
+}
+
+/// Whether an operation is still running, or a call still waiting, that was at the last tick. A slow operation counts
+/// once.
+bool Server::find_slow(TimePoint at) {
+  bool is_slow = has_work() && ticks_ - ready_.front().tick >= 2;
+  for (const auto& worker : workers_) {
+    if (worker->begun == 0 || worker->is_slow || ticks_ - worker->begun < 2) continue;
+    worker->is_slow = worker->is_apart = is_slow = true;
+    worker->slow_since = at;
+  }
+  return is_slow;
+}
+
+void Server::on_tick() {
+  Peer::Locked lock(peer_);
+  is_tick_due_ = false;
+  ++ticks_;
+  if (peer_.ended_ && !has_work()) return;
+  if (find_slow(now())) {
+    slow_until_ = ticks_ + slow_ticks;
+    peer_.settle();
+    peer_.flush(lock);
+    peer_.settle();
+  }
+  if (has_work()) bring(ticks_ < slow_until_ ? 2 : 1);
+  const bool is_watched = std::any_of(workers_.begin(), workers_.end(), [](const auto& worker) {
+    return worker->begun != 0 && !worker->is_slow;  // its first whole tick is still to come
+  });
+  if (is_watched) start_tick(tick_period);
+}
+
+Server::Threads Server::take_threads() {
+  Threads threads;
+  for (const auto& worker : std::exchange(workers_, {})) {
+    (worker->has_returned ? threads.returned : threads.stuck).push_back(std::move(worker->thread));
+  }
+  return threads;
+}
+
+}  // namespace remsh::rpc

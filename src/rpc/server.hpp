@@ -1,0 +1,109 @@
+// Server: the threads that do what the other side of a peer asks for, and the queue of what they are to do.
+#pragma once
+
+#include "rpc/engine.hpp"
+#include "rpc/peer.hpp"
+#include "rpc/service.hpp"
+#include "rpc/waiter.hpp"
+
+#include <remsh/base/deadline.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace remsh::rpc {
+
+/// Runs the operations of one peer that serves, side by side. All of its state belongs to the peer's mutex.
+///
+/// A worker thread reads the connection as a caller does, runs what it has read, and sends all answers to one read in
+/// one write. While it runs an operation nobody reads: to arm the watch would cost two system calls for each. A tick of
+/// the loop makes that safe: it finds an operation that is still running after a whole period, or a call that has been
+/// waiting that long, lets the loop read on, sends the answers that were held back, and brings more workers. For a
+/// while after that (a slow phase) each operation hands the connection over before it begins.
+///
+/// docs/threading.md, "The threads of a slave".
+class Server {
+ public:
+  explicit Server(Peer& peer) : peer_(peer) {}
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  /// A call has arrived.
+  void add(std::shared_ptr<OpenService> call);
+
+  /// A service that runs in steps has a next one to do.
+  void add(std::shared_ptr<PeerService> step);
+
+  [[nodiscard]] bool has_work() const noexcept { return !ready_.empty(); }
+
+  /// True if a tick is due that makes the peer's invariants true again, whatever a worker does meanwhile.
+  [[nodiscard]] bool covers() const noexcept { return is_tick_due_ && busy_ > 0; }
+
+  /// True if the answer of the operation that runs on this thread leaves with those of the whole read.
+  [[nodiscard]] bool holds_back_answers() const noexcept;
+
+  /// The connection has ended: calls that were not begun are dropped, steps still run and see it.
+  void end();
+
+  /// How many workers there are that have not returned.
+  [[nodiscard]] std::size_t workers() const noexcept { return alive_; }
+
+  /// Services that are to hear of a change when the mutex is free again; and those that found no room in the queue.
+  std::vector<std::shared_ptr<PeerService>> to_tell;
+  std::vector<std::weak_ptr<PeerService>> without_room;
+
+  /// Takes the threads out: those that have returned, to be joined, and those that are stuck in an operation.
+  struct Threads {
+    std::vector<std::thread> returned;
+    std::vector<std::thread> stuck;
+  };
+  Threads take_threads();
+
+ private:
+  struct Job {
+    std::shared_ptr<OpenService> call;  // to be begun, or
+    std::shared_ptr<PeerService> step;  // to go on
+    std::uint64_t tick = 0;             // when it came
+  };
+
+  struct Worker {
+    const Server* server = nullptr;
+    std::thread thread;
+    Waiter waiter;
+    std::uint64_t begun = 0;   // the tick in which its operation began; 0: it runs none
+    TimePoint slow_since{};    // when a tick first found it in its operation for a whole period
+    bool is_slow = false;      // `slow_since` is set
+    bool is_apart = false;     // the connection was handed over: nothing of others is held back by this operation
+    bool is_starting = false;  // its thread has not looked for work yet
+    bool has_returned = false;
+  };
+
+  [[nodiscard]] bool is_this_thread() const noexcept { return current != nullptr && current->server == this; }
+  void run(Worker& me);
+  void add(Job job);
+  void do_next(Peer::Locked& lock, Worker& me);
+  void bring(std::size_t wanted);
+  bool start_worker();
+  [[nodiscard]] std::size_t counted_workers(TimePoint at) const;
+  [[nodiscard]] bool is_long(const Worker& worker, TimePoint at) const;
+  void start_tick(Duration after);
+  void on_tick();
+  bool find_slow(TimePoint at);
+
+  static thread_local const Worker* current;
+
+  Peer& peer_;
+  std::deque<Job> ready_;  // bounded by the engine's limit of open services
+  std::vector<std::shared_ptr<Worker>> workers_;
+  std::size_t alive_ = 0;
+  std::size_t busy_ = 0;          // workers inside an operation
+  std::uint64_t ticks_ = 1;       // how many there were, from one on
+  std::uint64_t slow_until_ = 0;  // the tick at which the slow phase ends
+  bool is_tick_due_ = false;
+};
+
+}  // namespace remsh::rpc
