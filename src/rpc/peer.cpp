@@ -142,7 +142,7 @@ void Peer::notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept {
 
 void Peer::wait_until_left() { static_cast<void>(wait_until_left(TimePoint::max())); }
 
-std::vector<std::thread> Peer::wait_until_left(TimePoint until) {
+std::vector<StuckThread> Peer::wait_until_left(TimePoint until) {
   if (Call::is_under_way_here(*this)) {
     misuse("a listener is destroyed in a callback of a call on one of its slaves, which it would wait for");
   }

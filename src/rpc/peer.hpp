@@ -10,6 +10,7 @@
 #include "connection/out_queue.hpp"
 #include "rpc/engine.hpp"
 #include "rpc/peer_group.hpp"
+#include "rpc/stuck_thread.hpp"
 #include "rpc/waiter.hpp"
 #include "transport/loop.hpp"
 
@@ -25,7 +26,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace remsh::rpc {
@@ -80,9 +80,8 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   /// next one, before releasing it.
   void wait_until_left();
 
-  /// The same, but waits for worker threads only until then. Gives those that are still in an operation: they keep what
-  /// they need of the peer alive, and return when their operation does.
-  [[nodiscard]] std::vector<std::thread> wait_until_left(TimePoint until);
+  /// The same, but waits for worker threads only until then. Gives those that are still in an operation.
+  [[nodiscard]] std::vector<StuckThread> wait_until_left(TimePoint until);
 
   [[nodiscard]] Loop& loop() const noexcept { return *group_->loop(); }
 

@@ -24,7 +24,7 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
  public:
   struct Options {
     Engine::Options engine = {};
-    std::function<void(const std::shared_ptr<ServedCall>&)> serve = {};  // on a server thread, must not throw
+    std::function<void(const std::shared_ptr<ServedCall>&)> serve = {};  // on a worker, must not throw
     std::size_t threads = 64;        // operations of one peer that run at once, without those that are long
     std::size_t max_threads = 1024;  // with these
     Duration long_operation = std::chrono::seconds(1);  // from when on one is long: stuck, or made to wait

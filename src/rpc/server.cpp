@@ -130,6 +130,7 @@ void Server::do_next(Peer::Locked& lock, Worker& me) {
   ready_.pop_front();
   const bool is_new = job.step == nullptr;
   if (is_new) job.step = std::make_shared<PeerService>(peer_.shared_from_this(), std::move(job.call));
+  me.service = job.step.get();
   me.begun = ticks_;
   me.is_apart = ticks_ < slow_until_;
   ++busy_;
@@ -149,6 +150,7 @@ void Server::do_next(Peer::Locked& lock, Worker& me) {
   job.step.reset();  // the last of it may lock
   lock.lock();
   --busy_;
+  me.service = nullptr;
   me.begun = 0;
   me.is_slow = me.is_apart = false;
 }
@@ -195,7 +197,12 @@ void Server::on_tick() {
 Server::Threads Server::take_threads() {
   Threads threads;
   for (const auto& worker : std::exchange(workers_, {})) {
-    (worker->has_returned ? threads.returned : threads.stuck).push_back(std::move(worker->thread));
+    if (worker->has_returned) {
+      threads.returned.push_back(std::move(worker->thread));
+    } else {
+      const std::string command = worker->service != nullptr ? worker->service->command() : std::string();
+      threads.stuck.push_back({std::move(worker->thread), command, {worker, &worker->has_returned}});
+    }
   }
   return threads;
 }

@@ -4,10 +4,12 @@
 #include "rpc/engine.hpp"
 #include "rpc/peer.hpp"
 #include "rpc/service.hpp"
+#include "rpc/stuck_thread.hpp"
 #include "rpc/waiter.hpp"
 
 #include <remsh/base/deadline.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -59,7 +61,7 @@ class Server {
   /// Takes the threads out: those that have returned, to be joined, and those that are stuck in an operation.
   struct Threads {
     std::vector<std::thread> returned;
-    std::vector<std::thread> stuck;
+    std::vector<StuckThread> stuck;
   };
   Threads take_threads();
 
@@ -74,12 +76,13 @@ class Server {
     const Server* server = nullptr;
     std::thread thread;
     Waiter waiter;
-    std::uint64_t begun = 0;   // the tick in which its operation began; 0: it runs none
-    TimePoint slow_since{};    // when a tick first found it in its operation for a whole period
-    bool is_slow = false;      // `slow_since` is set
+    const PeerService* service = nullptr;  // that it runs
+    std::uint64_t begun = 0;               // the tick in which its operation began; 0: it runs none
+    TimePoint slow_since{};                // when a tick first found it in its operation for a whole period
+    bool is_slow = false;                  // `slow_since` is set
     bool is_apart = false;     // the connection was handed over: nothing of others is held back by this operation
     bool is_starting = false;  // its thread has not looked for work yet
-    bool has_returned = false;
+    std::atomic<bool> has_returned{false};
   };
 
   [[nodiscard]] bool is_this_thread() const noexcept { return current != nullptr && current->server == this; }

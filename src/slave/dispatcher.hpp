@@ -10,8 +10,8 @@
 
 namespace remsh {
 
-/// Does one call. Runs on a server thread, may block, and may keep the call to answer it later. Whatever it throws
-/// becomes the failure of the call.
+/// Does one call. Runs on a worker of the server, may block, and may keep the call to answer it later. Whatever it
+/// throws becomes the failure of the call.
 using Handler = std::function<void(const std::shared_ptr<rpc::ServedCall>&)>;
 
 /// Runs a part of what a handler does; whatever it throws becomes the failure of the call.

@@ -12,6 +12,7 @@
 #include "slave/own_key.hpp"
 #include "slave/remsh1_server.hpp"
 #include "slave/retry_log.hpp"
+#include "slave/stuck_threads.hpp"
 #include "slave/transfer.hpp"
 #include "slave/workplace.hpp"
 #include "transport/endpoint.hpp"
@@ -47,6 +48,12 @@ using Reason = ServeResult::Reason;
 constexpr std::array<std::string_view, 11> own_operations{"set_cwd", "getenv", "info",    "mkdir", "remove", "rename",
                                                           "copy",    "stat",   "execute", "send",  "fetch"};
 
+/// How long operations may take to return once their connection has ended; then the slave goes on without them.
+constexpr Duration return_patience = std::chrono::seconds(2);
+
+/// How many threads may be inside an operation, those of ended connections included.
+constexpr std::size_t max_threads = 1024;
+
 class UserOperation final : public OperationContext {
  public:
   UserOperation(const rpc::ServedCall& call, const Bytes& basedir) : call_(call), basedir_(basedir) {}
@@ -63,12 +70,37 @@ class UserOperation final : public OperationContext {
 struct Attempt {
   SlaveOptions options;  ///< with the name and the key of this time
   std::optional<TimePoint> registered_at = {};
-  std::atomic<bool> has_served = false;
+  /// Kept by operations that do not return, too.
+  std::shared_ptr<std::atomic<bool>> has_served = std::make_shared<std::atomic<bool>>(false);
+};
+
+/// Counts what runs, so that the destructor can wait for it.
+class InUse {
+ public:
+  InUse(std::mutex& mutex, std::condition_variable& changed, unsigned& count)
+      : mutex_(mutex), changed_(changed), count_(count) {
+    const std::lock_guard lock(mutex_);
+    ++count_;
+  }
+  InUse(const InUse&) = delete;
+  InUse& operator=(const InUse&) = delete;
+  ~InUse() {
+    const std::lock_guard lock(mutex_);
+    --count_;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex& mutex_;
+  std::condition_variable& changed_;
+  unsigned& count_;
 };
 
 }  // namespace
 
 struct SlaveServer::Impl {
+  class Serving;
+
   explicit Impl(SlaveOptions given) : options(std::move(given)), own_key(options) {}
 
   [[nodiscard]] bool is_allowed(const std::string& operation) const;
@@ -81,6 +113,7 @@ struct SlaveServer::Impl {
   ServeResult connect_and_serve(Attempt& attempt, const Address& address);
   void wait_to_connect(std::chrono::milliseconds pause, bool was_registered);
   Dispatcher make_dispatcher(const std::shared_ptr<Workplace>& workplace, const std::shared_ptr<CommandSet>& commands);
+  void leave_stuck(std::vector<rpc::StuckThread> threads, const std::string& peer);
   void log(LogLevel level, const std::string& peer, const std::string& message) const {
     if (options.log) options.log(LogRecord{level, "slave", without_controls(peer), without_controls(message)});
   }
@@ -108,6 +141,8 @@ struct SlaveServer::Impl {
   unsigned serving = 0;
   bool connects_now = false;  // the next pause is left out
   std::vector<Ending> endings;
+  unsigned user_operations = 0;  // that run; they use what belongs to the user, so the destructor waits for them
+  StuckThreads stuck_threads;
 };
 
 /// Begins to end the commands of a connection: the next connection does not wait for that.
@@ -138,6 +173,18 @@ void SlaveServer::Impl::end_now() {
   }
 }
 
+void SlaveServer::Impl::leave_stuck(std::vector<rpc::StuckThread> threads, const std::string& peer) {
+  if (threads.empty()) return;
+  std::string commands;
+  for (const auto& stuck : threads) {
+    if (commands.find(stuck.command) == std::string::npos) commands += (commands.empty() ? "" : ", ") + stuck.command;
+  }
+  log(LogLevel::warning, peer,
+      std::to_string(threads.size()) + " operations have not returned (" + commands +
+          "): going on without them. Does a disk or a network file system hang?");
+  stuck_threads.add(std::move(threads));
+}
+
 /// What it means that it was not let in. Throws where the options are the cause.
 ServeResult SlaveServer::Impl::over_by(const Failure& failure, Reason otherwise) {
   switch (failure.code) {
@@ -160,7 +207,8 @@ Dispatcher SlaveServer::Impl::make_dispatcher(const std::shared_ptr<Workplace>& 
   add_transfer(dispatcher, workplace, mode_mask);
   add_execute(dispatcher, workplace, commands);
   for (const auto& [name, operation] : operations) {
-    dispatcher.add(name, [&run = operation, workplace](const std::shared_ptr<rpc::ServedCall>& call) {
+    dispatcher.add(name, [this, &run = operation, workplace](const std::shared_ptr<rpc::ServedCall>& call) {
+      const InUse in_use(mutex, changed, user_operations);
       UserOperation context(*call, workplace->base().path());
       call->answer(run(context));
     });
@@ -222,15 +270,16 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
 
   const std::shared_ptr<Loop> loop = Loop::start();
   const auto commands = std::make_shared<CommandSet>(loop);
-  const Dispatcher dispatcher = make_dispatcher(workplace, commands);
+  const auto dispatcher = std::make_shared<const Dispatcher>(make_dispatcher(workplace, commands));
   rpc::Peer::Options peer_options;
   peer_options.engine.serves = true;
   peer_options.engine.keepalive = step->keepalive;
   peer_options.engine.patience = options.keepalive_patience;
   peer_options.threads = std::max(1U, options.threads);
-  peer_options.serve = [&dispatcher, &attempt](const std::shared_ptr<rpc::ServedCall>& call) {
-    attempt.has_served = true;
-    dispatcher.dispatch(call);
+  peer_options.max_threads = std::max(peer_options.threads, max_threads - std::min(max_threads, stuck_threads.size()));
+  peer_options.serve = [dispatcher, has_served = attempt.has_served](const std::shared_ptr<rpc::ServedCall>& call) {
+    *has_served = true;
+    dispatcher->dispatch(call);
   };
   peer_options.on_end = [this](rpc::Peer&) {
     const std::lock_guard lock(mutex);
@@ -238,13 +287,12 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
   };
   const auto connected = rpc::Peer::start(std::move(transport), loop, std::move(peer_options), step->bytes);
   {
-    // Its end is told on the loop, which goes before this function returns.
     const std::stop_callback stopping(stop.get_token(), [&connected] { connected->close("the slave stops"); });
     std::unique_lock lock(mutex);
     changed.wait(lock, [&connected] { return connected->ended().has_value(); });
   }
   commands->begin_stop();
-  connected->wait_until_left();
+  leave_stuck(connected->wait_until_left(std::chrono::steady_clock::now() + return_patience), master);
   end_later({loop, commands});
   const auto goodbye = connected->said_goodbye();
   const Failure failure = *connected->ended();
@@ -269,7 +317,7 @@ ServeResult SlaveServer::Impl::serve_remsh1(Attempt& attempt, std::unique_ptr<Tr
   server_options.workplace = workplace;
   server_options.hostname = options.name.empty() ? registration_of(options, {}).hostname : options.name;
   server_options.serve = [&dispatcher, &attempt](const std::shared_ptr<rpc::ServedCall>& call) {
-    attempt.has_served = true;
+    *attempt.has_served = true;
     dispatcher.dispatch(call);
   };
   server_options.registered_by = welcomed;
@@ -314,7 +362,7 @@ SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(st
 SlaveServer::~SlaveServer() {
   stop();
   std::unique_lock lock(impl_->mutex);
-  impl_->changed.wait(lock, [this] { return impl_->serving == 0; });
+  impl_->changed.wait(lock, [this] { return impl_->serving == 0 && impl_->user_operations == 0; });
 }
 
 void SlaveServer::add_operation(std::string name, Operation operation) {
@@ -336,41 +384,28 @@ void SlaveServer::add_operation(std::string name, Operation operation) {
   }
 }
 
-namespace {
-/// Counts who serves, so that the destructor can wait; at the end nothing is left of the commands.
-class Serving {
+/// A call of run() or the like, while it lasts; at its end nothing is left of the commands.
+class SlaveServer::Impl::Serving {
  public:
-  Serving(std::mutex& mutex, std::condition_variable& changed, unsigned& count, std::function<void()> end)
-      : mutex_(mutex), changed_(changed), count_(count), end_(std::move(end)) {
-    const std::lock_guard lock(mutex_);
-    ++count_;
-  }
+  explicit Serving(Impl& impl) : in_use_(impl.mutex, impl.changed, impl.serving), impl_(impl) {}
   Serving(const Serving&) = delete;
   Serving& operator=(const Serving&) = delete;
-  ~Serving() {
-    end_();
-    const std::lock_guard lock(mutex_);
-    --count_;
-    changed_.notify_all();
-  }
+  ~Serving() { impl_.end_now(); }
 
  private:
-  std::mutex& mutex_;
-  std::condition_variable& changed_;
-  unsigned& count_;
-  const std::function<void()> end_;
+  const InUse in_use_;
+  Impl& impl_;
 };
-}  // namespace
 
 ServeResult SlaveServer::serve(std::unique_ptr<Transport> transport) {
-  const Serving serving(impl_->mutex, impl_->changed, impl_->serving, [this] { impl_->end_now(); });
+  const Impl::Serving serving(*impl_);
   Attempt attempt{impl_->options_of_now()};
   return impl_->serve(attempt, std::move(transport), impl_->open_workplace(),
                       Deadline(impl_->options.handshake_timeout));
 }
 
 ServeResult SlaveServer::run_once(const std::string& address) {
-  const Serving serving(impl_->mutex, impl_->changed, impl_->serving, [this] { impl_->end_now(); });
+  const Impl::Serving serving(*impl_);
   const auto parsed = parse_address(address);
   if (!parsed) throw_failure(parsed.failure(), "", "connect to '" + escaped(address) + "'");
   Attempt attempt{impl_->options_of_now()};
@@ -378,7 +413,7 @@ ServeResult SlaveServer::run_once(const std::string& address) {
 }
 
 ServeResult SlaveServer::run(const std::string& address) {
-  const Serving serving(impl_->mutex, impl_->changed, impl_->serving, [this] { impl_->end_now(); });
+  const Impl::Serving serving(*impl_);
   const auto parsed = parse_address(address);
   if (!parsed) throw_failure(parsed.failure(), "", "connect to '" + escaped(address) + "'");
   const std::string master = to_string(*parsed);
@@ -391,7 +426,7 @@ ServeResult SlaveServer::run(const std::string& address) {
     try {
       Attempt attempt{impl_->options_of_now()};
       result = impl_->connect_and_serve(attempt, *parsed);
-      visit = visit_of(result.reason, attempt.registered_at, attempt.has_served, std::chrono::steady_clock::now());
+      visit = visit_of(result.reason, attempt.registered_at, *attempt.has_served, std::chrono::steady_clock::now());
     } catch (const std::exception& error) {
       if (is_first && !impl_->is_stopped()) throw;  // it cannot work here at all; later it may be a lack that passes
       result = Impl::over(Reason::lost, error.what());

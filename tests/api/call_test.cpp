@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <latch>
 #include <map>
 
 namespace remsh::test {
@@ -144,6 +145,38 @@ TEST_CASE("an operation of the user's own is told that nobody wants it any more"
     CHECK_THROWS_AS(slave.call("until_cancelled", {}, {.stop = stop.get_token()}), Cancelled);
     CHECK(eventually([&] { return farm.dir.has("worker/cancelled"); }));
   });
+}
+
+TEST_CASE("an operation that does not return holds up neither other calls, nor the way back, nor the end") {
+  const TempDir dir;
+  const Log log;
+  SlaveCollection slaves;
+  UnixSlaveListener listener({.slave_collection = slaves, .path = dir / "socket"});
+  listener.start();
+  std::latch go(1);
+  std::atomic<int> inside = 0;
+  SlaveOptions options{.name = "worker", .basedir = dir / "worker", .threads = 2, .log = log.hook()};
+  SlaveServer server(std::move(options));
+  server.add_operation("hang", [&](OperationContext&) -> Box {
+    ++inside;
+    go.wait();
+    --inside;
+    return {};
+  });
+  std::jthread thread([&] { server.run(listener.address()); });
+  auto slave = slaves.get_slave(ample);
+  REQUIRE(slave);
+  for (int i = 0; i < 3; ++i) CHECK_THROWS_AS(slave->call("hang", {}, {.deadline = 20ms}), Timeout);
+  CHECK(slave->stat(".", {.deadline = ample}));  // two of three hold all the threads there are, at first
+  slave->disconnect();
+  const auto again = slaves.get_slave(ample, [&](const Slave& other) { return &other != slave.get(); });
+  REQUIRE(again);
+  CHECK(again->stat(".", {.deadline = ample}));
+  CHECK(log.wait_for("operations have not returned (hang): going on without them"));
+  server.stop();
+  thread.join();  // run() returns beside them; the destructor waits for them, as they are the user's
+  CHECK(inside > 0);
+  go.count_down();
 }
 
 TEST_CASE("operations of the user's own answer, fail and do not exist") {

@@ -2,8 +2,14 @@
 #include "support/slaves.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <condition_variable>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
 
 namespace remsh::test {
 
@@ -87,6 +93,57 @@ TEST_CASE("callbacks give and take what is transferred, and may call the slave")
                   taken += bytes;
                 }));
     CHECK(taken == "piece piece piece ");
+  });
+}
+
+TEST_CASE("more transfers than a slave has threads wait for their callers, and hold up nobody") {
+  on_each({Over::tcp, Over::unix_socket}, [](Farm& farm, Slave& slave) {
+    constexpr int transfers = 70;
+    constexpr std::size_t size = 300'000;  // more than may be on its way without their callers
+    farm.dir.write("worker/file", many_bytes(size));
+    std::mutex mutex;
+    std::condition_variable changed;
+    int waiting = 0;
+    const auto wait_for_all = [&] {
+      std::unique_lock lock(mutex);
+      ++waiting;
+      changed.notify_all();
+      CHECK(changed.wait_for(lock, std::chrono::minutes(1), [&] { return waiting >= transfers; }));
+    };
+    std::atomic<int> failed = 0;
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < transfers; ++i) {
+      threads.emplace_back([&, i] {
+        try {
+          bool is_first = true;
+          std::uint64_t bytes = 0;
+          const auto take = [&](BytesView piece) {
+            bytes += piece.size();
+            if (!std::exchange(is_first, false)) return;
+            wait_for_all();                                // none of them gives credit before all of them have begun
+            if (!slave.stat("file", {.deadline = ample})) ++failed;  // and each needs the slave before it goes on
+          };
+          const auto give = [&, left = size](std::span<char> buffer) mutable -> std::size_t {
+            if (std::exchange(is_first, false)) wait_for_all();
+            const std::size_t count = std::min(buffer.size(), left);
+            std::memset(buffer.data(), 'x', count);
+            left -= count;
+            bytes += count;
+            return count;
+          };
+          if (i % 2 == 0) {
+            slave.fetch("file", Sink(take), {.deadline = ample});
+          } else {
+            slave.send(Source(give), "sent" + std::to_string(i), {.deadline = ample});
+          }
+          if (bytes != size) ++failed;
+        } catch (const Error&) {
+          ++failed;
+        }
+      });
+    }
+    threads.clear();
+    CHECK(failed == 0);
   });
 }
 

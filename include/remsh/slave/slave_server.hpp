@@ -69,7 +69,9 @@ struct SlaveOptions {
   std::chrono::milliseconds back_off_max{60000};
   std::chrono::milliseconds handshake_timeout{20000};   ///< from the connect to the master's welcome, TLS and all
   std::chrono::milliseconds keepalive_patience{10000};  ///< how long a master that should be heard may be silent
-  unsigned threads = 64;  ///< operations that run at the same time, beside commands; more wait
+  /// How many operations run at the same time, beside commands and transfers; further ones wait. One that has run for
+  /// over a second does not count any more if others wait for it, so that a disk that hangs stops nothing else.
+  unsigned threads = 64;
   unsigned protocol = 2;  ///< 1: serves masters of the original remsh instead, see docs/remsh1.md
   LogHook log = {};
   TraceHook trace = {};  ///< told of every box
@@ -117,7 +119,10 @@ class REMSH_API SlaveServer {
   explicit SlaveServer(SlaveOptions options);
   SlaveServer(const SlaveServer&) = delete;
   SlaveServer& operator=(const SlaveServer&) = delete;
-  ~SlaveServer();  ///< stops and waits until nothing of it runs
+
+  /// Stops, and waits until run() and serve() have returned, and every operation of your own. Operations of the library
+  /// that hang in the operating system are not waited for; their threads use nothing of yours.
+  ~SlaveServer();
 
   /// An operation that the master calls with Slave::call(). The name: [a-z0-9][a-z0-9_-]{0,63}, not one of ours and
   /// not yet taken.
@@ -136,7 +141,8 @@ class REMSH_API SlaveServer {
   /// A connection that is there stays. For a program that is told of a new key, or that its master is back.
   void connect_now();
 
-  /// Serves one connection that is there already. Blocks until it ends.
+  /// Serves one connection that is there already. Blocks until it ends; then operations that do not return within 2 s
+  /// are left behind, with a warning in the log.
   ServeResult serve(std::unique_ptr<Transport> transport);
 
   /// Ends everything from any thread, also from a signal-handling thread; commands are killed. Returns at once.

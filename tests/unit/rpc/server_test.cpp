@@ -277,7 +277,7 @@ TEST_CASE("operations that are stuck are not counted any more when others wait, 
 TEST_CASE("who waits for a peer may leave operations that are stuck behind, and gets their threads") {
   std::latch go(1);
   std::promise<void> inside;
-  std::vector<std::thread> stuck;
+  std::vector<rpc::StuckThread> stuck;
   {
     Bare bare(serving({{"block",
                         [&](const Served& served) {
@@ -293,8 +293,11 @@ TEST_CASE("who waits for a peer may leave operations that are stuck behind, and 
     bare.peer->close("enough");
     stuck = bare.peer->wait_until_left(std::chrono::steady_clock::now() + 10ms);
     REQUIRE(stuck.size() == 1);
+    CHECK(stuck[0].command == "block");
+    CHECK_FALSE(*stuck[0].has_returned);
     bare.peer.reset();
   }
   go.count_down();
-  for (std::thread& thread : stuck) thread.join();
+  stuck[0].thread.join();
+  CHECK(*stuck[0].has_returned);
 }
