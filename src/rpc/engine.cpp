@@ -147,6 +147,7 @@ void Engine::settle(OpenCall& call, std::variant<Box, Failure> outcome) {
 void Engine::close_service(OpenService& service) {
   service.answered = true;
   service.in.settle(pool_);
+  services_->arguments_size -= std::exchange(service.arguments_size, 0);
   if (!service.op.empty()) services_->by_op.erase(service.op);
   services_->by_tag.erase(service.tag);  // the caller of this holds it
 }
@@ -240,14 +241,22 @@ Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesVi
   service->command = command;
   auto arguments = content(box, true);
   const bool is_full = services_->by_tag.size() >= options_.max_services;
+  std::size_t size = 0;
+  if (arguments) {
+    for (const auto& [key, value] : *arguments) size += key.size() + value.size();
+  }
   services_->by_tag.emplace(service->tag, service);
   if (!op.empty()) services_->by_op.emplace(service->op, service.get());
   if (!arguments) {
     fail(*service, arguments.failure());
   } else if (is_full) {
     fail(*service, {Errc::busy, std::to_string(services_->by_tag.size() - 1) + " operations are open already", 0});
+  } else if (size > options_.max_arguments - services_->arguments_size) {
+    fail(*service, {Errc::busy, "the operations that are open have too many bytes of arguments already", 0});
   } else {
     service->arguments = std::move(*arguments);
+    service->arguments_size = size;
+    services_->arguments_size += size;
     events_.on_service(std::move(service));
   }
   return {};

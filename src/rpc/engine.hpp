@@ -53,6 +53,7 @@ struct OpenService {
   Bytes op;  // empty: no streams, no cancel
   Bytes command;
   Box arguments;
+  std::size_t arguments_size = 0;
   SendCredit out;
   SendCredit err;
   ReceiveStream in;
@@ -83,6 +84,7 @@ class Engine {
   struct Options {
     bool serves = false;  ///< false: the other side has no verbs here, but ping
     std::size_t max_services = 1024;
+    std::size_t max_arguments = 256 * 1024 * 1024;  // bytes of all open services
     std::size_t max_abandoned = 1024;
     std::size_t max_unsent = 4 * 1024 * 1024;   // bytes of calls that the other side does not read: no more are made
     std::size_t max_unread = 64 * 1024 * 1024;  // (serves) bytes of answers that it does not read: no more are taken
@@ -196,6 +198,7 @@ class Engine {
   struct Services {
     std::map<Bytes, std::shared_ptr<OpenService>, std::less<>> by_tag;
     std::map<Bytes, OpenService*, std::less<>> by_op;
+    std::size_t arguments_size = 0;  // of all of them
   };
 
   const Options& options_;

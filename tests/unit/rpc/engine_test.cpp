@@ -591,6 +591,18 @@ TEST_CASE("a call comes with its arguments, and its answer goes out") {
   CHECK(side.out() == "");  // the first counts
 }
 
+TEST_CASE("a call whose arguments are too much beside those of others is busy, until one is over") {
+  Engine::Options options = Side::slave();
+  options.max_arguments = 100;
+  Side side(options);
+  const Bytes much(60, 'x');
+  const auto first = side.service({{"_ask", "1"}, {"_command", "own"}, {"a", much}});
+  REQUIRE(side.feed({{"_ask", "2"}, {"_command", "own"}, {"a", much}}) == "");
+  CHECK(side.out().find("_error_code=BUSY") != std::string::npos);
+  side.engine.answer(*first, {});
+  CHECK(side.service({{"_ask", "3"}, {"_command", "own"}, {"a", much}})->arguments.get("a") == much);
+}
+
 TEST_CASE("the op is no argument, and long arguments are joined") {
   Side side(Side::slave());
   const Bytes full(65535, 'a');
