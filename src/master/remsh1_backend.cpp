@@ -183,12 +183,13 @@ void Remsh1Backend::on_ready(std::uint32_t number, Ready directions) {
     armed_ = Ready::none;  // an event disarms both
   }
   // Nobody else reads, and the transport goes on this thread only.
-  std::array<char, 64 * 1024> buffer;
+  constexpr std::size_t size = std::size_t{64} * 1024;
+  const auto buffer = std::make_unique_for_overwrite<char[]>(size);  // the stacks of musl are small
   IoResult result;
-  if (has(directions, Ready::read)) result = transport_->read_some(buffer, Duration::zero());
+  if (has(directions, Ready::read)) result = transport_->read_some({buffer.get(), size}, Duration::zero());
   const std::lock_guard lock(mutex_);
   if (end_) return;
-  take_in(result, BytesView(buffer.data(), result.bytes));
+  take_in(result, BytesView(buffer.get(), result.bytes));
   flush();
   rearm();
 }

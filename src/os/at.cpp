@@ -2,6 +2,7 @@
 #include "os/at.hpp"
 
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,28 +14,17 @@
 #include <utility>
 #include <vector>
 
-#if defined(__linux__)
-#include <sys/syscall.h>
 #if __has_include(<linux/openat2.h>)
 #include <linux/openat2.h>
-#endif
 #endif
 
 namespace remsh {
 
-#if defined(O_PATH)
 const int open_to_resolve = O_PATH | O_DIRECTORY | O_CLOEXEC;
-#elif defined(O_SEARCH)
-const int open_to_resolve = O_SEARCH | O_DIRECTORY | O_CLOEXEC;
-#else
-const int open_to_resolve = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-#endif
 
 namespace {
 
-#if defined(O_PATH)
 constexpr int open_to_look = O_PATH | O_CLOEXEC;
-#endif
 
 /// Where every component is opened by itself, `..` is the one before, and links are read and not followed.
 class Walk {
@@ -155,19 +145,8 @@ UniqueFd open_at(At at, const Bytes& path, int flags) {
 int stat_at(At at, const Bytes& path, struct stat& status, bool follow) {
   const int nofollow = follow ? 0 : AT_SYMLINK_NOFOLLOW;
   if (!at.is_confined()) return ::fstatat(at.descriptor, path.c_str(), &status, nofollow) == 0 ? 0 : errno;
-#if defined(O_PATH)
   const UniqueFd fd = open_at(at, path, open_to_look | (follow ? 0 : O_NOFOLLOW));
   return fd && ::fstat(fd.get(), &status) == 0 ? 0 : errno;
-#else
-  // There is no way to open what may not be opened: the last component is looked at by its name.
-  SplitPath split(path);
-  const UniqueFd directory = open_at(at, split.directory, open_to_resolve);
-  if (!directory) return errno;
-  if (::fstatat(directory.get(), split.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return errno;
-  if (!S_ISLNK(status.st_mode) || !(follow || split.slash)) return 0;
-  const UniqueFd target = open_at(at, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  return target && ::fstat(target.get(), &status) == 0 ? 0 : errno;
-#endif
 }
 
 int mkdir_at(At at, const Bytes& path, mode_t mode) {

@@ -17,13 +17,8 @@ std::chrono::nanoseconds age(std::int64_t moment, WallTime now) noexcept {
 }  // namespace
 
 FileStamp stamp_of(const struct stat& what) noexcept {
-#if defined(__APPLE__)
-  const timespec& modified = what.st_mtimespec;
-  const timespec& changed = what.st_ctimespec;
-#else
   const timespec& modified = what.st_mtim;
   const timespec& changed = what.st_ctim;
-#endif
   constexpr std::int64_t second = 1'000'000'000;
   return {what.st_dev, what.st_ino, what.st_size, modified.tv_sec * second + modified.tv_nsec,
           changed.tv_sec * second + changed.tv_nsec};

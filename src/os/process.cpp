@@ -239,13 +239,7 @@ ChildState state_of(pid_t pid) noexcept {
 /// The read end first.
 Result<std::array<UniqueFd, 2>> open_pipe() {
   std::array<int, 2> ends{};
-#if defined(__APPLE__)
-  // A program started by somebody else between the two calls inherits it: this system has nothing better.
-  if (::pipe(ends.data()) != 0) return os_failure(errno, "pipe");
-  for (const int end : ends) ::fcntl(end, F_SETFD, FD_CLOEXEC);
-#else
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return os_failure(errno, "pipe");
-#endif
   return std::array<UniqueFd, 2>{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
@@ -387,9 +381,11 @@ Result<Process> spawn(const SpawnRequest& request) {
     if (!source) return std::move(source).failure();
     error = ::posix_spawn_file_actions_adddup2(&files.actions, *source, static_cast<int>(target));
   }
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+#if defined(__GLIBC_PREREQ)  // of glibc alone
+#if __GLIBC_PREREQ(2, 34)
   // Ours are all close-on-exec; those that a careless host opened are not.
   if (error == 0) error = ::posix_spawn_file_actions_addclosefrom_np(&files.actions, STDERR_FILENO + 1);
+#endif
 #endif
 
   Attributes how;

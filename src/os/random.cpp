@@ -1,9 +1,6 @@
 // Random bytes from the operating system.
 #include "os/random.hpp"
 
-#if defined(__APPLE__)
-#include <sys/random.h>
-#endif
 #include <unistd.h>
 
 #include <algorithm>

@@ -6,14 +6,11 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
-
-#if defined(__linux__)
-#include <sys/syscall.h>
-#endif
 
 namespace remsh {
 
@@ -26,7 +23,7 @@ bool exists(int at, const char* path) {
 
 // Renames in one step that fails with EEXIST; false with ENOSYS or EINVAL where system or file system has no such step.
 bool rename_exclusively(int at_from, const char* from, int at_to, const char* to) {
-#if defined(__linux__) && defined(SYS_renameat2)
+#if defined(SYS_renameat2)
   constexpr unsigned noreplace = 1;  // RENAME_NOREPLACE, which not every C library names
   return ::syscall(SYS_renameat2, at_from, from, at_to, to, noreplace) == 0;
 #else

@@ -45,15 +45,9 @@ void SigpipeBlocked::consume() noexcept {
 }
 
 void name_this_thread(const char* name) noexcept {
-#if defined(__APPLE__)
-  ::pthread_setname_np(name);
-#elif defined(__linux__)
   char cut[16] = {};  // with the zero
   std::strncpy(cut, name, sizeof cut - 1);
   ::pthread_setname_np(::pthread_self(), cut);
-#else
-  static_cast<void>(name);
-#endif
 }
 
 }  // namespace remsh

@@ -108,12 +108,10 @@ Result<Box> read_info(const Workplace& workplace) {
 
 // Copies what the system can copy by itself, as far as it can; the loop in copy() does the rest, and finds the errors.
 // False: cancelled.
-bool copy_in_kernel([[maybe_unused]] int from, [[maybe_unused]] int to, [[maybe_unused]] const ServedCall& call) {
-#if defined(__linux__)
+bool copy_in_kernel(int from, int to, const ServedCall& call) {
   while (::copy_file_range(from, nullptr, to, nullptr, copy_step, 0) > 0) {
     if (call.cancelled()) return false;
   }
-#endif
   return true;
 }
 
@@ -163,11 +161,7 @@ FileType type_of(mode_t mode) {
 }
 
 std::chrono::sys_time<std::chrono::nanoseconds> mtime_of(const struct stat& status) {
-#if defined(__APPLE__)
-  const timespec time = status.st_mtimespec;
-#else
   const timespec time = status.st_mtim;
-#endif
   // A file system may tell a time that nanoseconds in 64 bits cannot: 300 years away from 1970.
   constexpr std::int64_t limit = INT64_MAX / 1'000'000'000 - 1;
   const std::int64_t seconds = std::clamp<std::int64_t>(time.tv_sec, -limit, limit);

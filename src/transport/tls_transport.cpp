@@ -186,7 +186,6 @@ IoResult TlsTransport::decrypt(BytesView ciphertext, std::span<char> buffer) {
 
 IoResult TlsTransport::read_some(std::span<char> buffer, Duration wait) {
   if (buffer.empty()) return IoResult::blocked();
-  std::array<char, most_read> ciphertext;
   std::unique_lock lock(mutex_);
   if (!open_) return IoResult::broken(ENOTCONN);
   flush();
@@ -201,11 +200,12 @@ IoResult TlsTransport::read_some(std::span<char> buffer, Duration wait) {
   if (size == 0) return over(IoResult::broken(EMSGSIZE));
   const bool has_output = !engine_->output().empty() && write_error_ == 0;
   lock.unlock();
+  const auto ciphertext = std::make_unique_for_overwrite<char[]>(size);  // callers' stacks may be small
   if (has_output && wait > Duration::zero()) {
     inner_->wait(Ready::both, std::min(wait, slice));
     wait = Duration::zero();
   }
-  const IoResult came = inner_->read_some(std::span(ciphertext).first(size), wait);
+  const IoResult came = inner_->read_some({ciphertext.get(), size}, wait);
   lock.lock();
   switch (came.status) {
     case IoResult::Status::would_block:
@@ -219,7 +219,7 @@ IoResult TlsTransport::read_some(std::span<char> buffer, Duration wait) {
     case IoResult::Status::ok: break;
   }
   if (!proven_) unproven_ += came.bytes;
-  return decrypt({ciphertext.data(), came.bytes}, buffer);
+  return decrypt({ciphertext.get(), came.bytes}, buffer);
 }
 
 // Writing.
