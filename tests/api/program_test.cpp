@@ -1,5 +1,6 @@
 // The program remsh-slave, as an operator meets it.
 #include "support/program.hpp"
+#include "support/skip.hpp"
 #include "support/slaves.hpp"
 
 #include <remsh/auth/key_ring.hpp>
@@ -522,8 +523,7 @@ TEST_CASE("a full disk ends a send and a copy with its cause, and gives back wha
     slave = local.start_slave(dir / "base", "worker");
   } catch (const Error& error) {
     REQUIRE(has(error.what(), "exit code 99"));
-    MESSAGE("skipped: no file system can be mounted here");
-    return;
+    return skip("no file system can be mounted here");
   }
   const auto fails = [&](const std::string& operation, const std::function<void()>& attempt) {
     const auto error = thrown_by<RemoteError>(attempt);

@@ -1,7 +1,8 @@
 // Running a piece of a test in a process of its own, where it may change limits and rights.
 #pragma once
 
-#include <doctest/doctest.h>
+#include "support/skip.hpp"
+
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,12 +21,9 @@
 
 namespace remsh::test {
 
-/// What run_in_child() gives where the piece could not be set up here.
-inline constexpr int skipped = 77;
-
-/// Forks, runs it, and gives what it returned (0..255); -1 where a signal ended it. It must not use doctest, and the
-/// test program has only one thread at that time.
-inline int run_in_child(const std::function<int()>& work) {
+/// Forks, runs it in the child, and returns how the child ended, as waitpid() does; -1 if there is no child. What runs
+/// there must not use doctest, and the test program must have only one thread at that time.
+inline int status_of_child(const std::function<int()>& work) {
   std::cout.flush();  // else both processes would write what is still in there
   const pid_t child = ::fork();
   if (child < 0) return -1;
@@ -33,14 +31,20 @@ inline int run_in_child(const std::function<int()>& work) {
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
+  return status;
+}
+
+/// As status_of_child(), but returns what it returned (0..255); -1 if a signal ended it.
+inline int run_in_child(const std::function<int()>& work) {
+  const int status = status_of_child(work);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/// What a piece in a child gave, for a check that it is 0. Says so where the piece could not be set up here, and takes
-/// it for good.
+/// What a piece in a child returned, for a check that it is 0. If the piece could not be set up here, this is 0, and
+/// the test counts as skipped.
 inline int unless_skipped(int code) {
   if (code != skipped) return code;
-  MESSAGE("not checked here: this user or this system cannot set it up");
+  skip("this user or this system cannot set it up");
   return 0;
 }
 

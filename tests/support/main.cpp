@@ -1,3 +1,5 @@
-// The main function of every test program.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
-#include <doctest/doctest.h>
+// The main function of every test program that is not a slave as well.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include "support/run_tests.hpp"
+
+int main(int argc, char** argv) { return remsh::test::run_tests(argc, argv); }

@@ -1,5 +1,6 @@
 // Tests of connecting: which address wins, and when it is given up.
 #include "transport/connect.hpp"
+#include "support/skip.hpp"
 #include "support/temp_dir.hpp"
 #include "transport/endpoint.hpp"
 
@@ -83,8 +84,7 @@ TEST_CASE("nobody speaks in the clear to an address of TLS") {
 TEST_CASE("a host name is looked up") {
   addrinfo* found = nullptr;
   if (::getaddrinfo("localhost", nullptr, nullptr, &found) != 0) {
-    MESSAGE("not checked here: this system has no address of localhost");
-    return;
+    return test::skip("this system has no address of localhost");
   }
   ::freeaddrinfo(found);
   const UniqueFd listening = std::move(listen_tcp("127.0.0.1", 0, 8)).value();
