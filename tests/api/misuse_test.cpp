@@ -5,23 +5,45 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <functional>
 #include <memory>
+#include <string>
 
 namespace remsh::test {
 
 namespace {
 
-/// Runs it in a process of its own, its stderr thrown away; true where it aborted.
-bool aborts(const std::function<void()>& misuse) {
-  return run_in_child([&misuse] {
-           const int null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
-           ::dup2(null, STDERR_FILENO);
-           std::signal(SIGABRT, SIG_DFL);  // doctest would tell of it
-           ::alarm(30);  // a hang is no abort, but would also be a signal: make it an exit
-           std::signal(SIGALRM, [](int) { ::_exit(1); });
-           misuse();
-           return 0;
-         }) == -1;
+/// How a process ended that was to misuse the library, and what it wrote to stderr.
+struct Ending {
+  int status;
+  std::string err;
+};
+
+Ending ending_of(const std::function<void()>& misuse) {
+  const TempDir dir;
+  const std::string path = dir / "stderr";
+  const int status = status_of_child([&] {
+    const int err = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (err < 0 || ::dup2(err, STDERR_FILENO) < 0) return 2;
+    std::signal(SIGABRT, SIG_DFL);  // instead of doctest's handler
+    ::alarm(30);                    // a hang ends with SIGALRM
+    std::signal(SIGALRM, SIG_DFL);
+    misuse();
+    return 0;
+  });
+  return {status, dir.read("stderr")};
+}
+
+bool has(const std::string& text, const char* words) { return text.find(words) != std::string::npos; }
+
+bool is_reported_by_sanitizer(const Ending& ending) {
+  return has(ending.err, "Sanitizer") || has(ending.err, "runtime error:");
+}
+
+/// Whether it was ended by misuse(), with this message, and by nothing else.
+bool is_misuse(const Ending& ending, const char* message) {
+  return WIFSIGNALED(ending.status) && WTERMSIG(ending.status) == SIGABRT && has(ending.err, message) &&
+         !is_reported_by_sanitizer(ending);
 }
 
 /// A listener with one slave, which serves on a thread.
@@ -42,31 +64,39 @@ struct World {
 }  // namespace
 
 TEST_CASE("what is right does not end the program") {
-  CHECK_FALSE(aborts([] {
+  const Ending ending = ending_of([] {
     World world;
     world.slave->execute({"echo"}, {.stdout_cb = [](BytesView) {}});
     world.listener.reset();
     world.slaves.reset();
     world.serving.join();
-  }));
+  });
+  CAPTURE(ending.err);
+  CHECK(WIFEXITED(ending.status));
+  CHECK(WEXITSTATUS(ending.status) == 0);
+  CHECK_FALSE(is_reported_by_sanitizer(ending));
 }
 
 TEST_CASE("a collection that goes before its listener ends the program") {
-  CHECK(aborts([] {
+  const Ending ending = ending_of([] {
     World world;
     world.slaves.reset();
-  }));
+  });
+  CAPTURE(ending.err);
+  CHECK(is_misuse(ending, "a SlaveCollection is destroyed before a listener that fills it"));
 }
 
 TEST_CASE("a listener that is destroyed in a callback of a call ends the program") {
-  CHECK(aborts([] {
+  const Ending ending = ending_of([] {
     World world;
     world.slave->execute({"echo"}, {.stdout_cb = [&](BytesView) { world.listener.reset(); }});
-  }));
+  });
+  CAPTURE(ending.err);
+  CHECK(is_misuse(ending, "a listener is destroyed in a callback of a call"));
 }
 
 TEST_CASE("a listener that is destroyed in an on_disconnect callback ends the program") {
-  CHECK(aborts([] {
+  const Ending ending = ending_of([] {
     World world;
     const Event over;
     world.slave->on_disconnect([&] {
@@ -76,7 +106,9 @@ TEST_CASE("a listener that is destroyed in an on_disconnect callback ends the pr
     world.slave->disconnect();
     static_cast<void>(over.wait());
     ::_exit(0);
-  }));
+  });
+  CAPTURE(ending.err);
+  CHECK(is_misuse(ending, "a listener is destroyed in a slave class, setup(), on_disconnect() or a hook"));
 }
 
 }  // namespace remsh::test
