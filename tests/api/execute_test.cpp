@@ -171,9 +171,10 @@ TEST_CASE("a command that cannot be started is an error with the cause") {
 TEST_CASE("the slave ends a command whose time is over, with all that it started") {
   on_every_transport(BeyondRemsh1::time_limits, [](Farm&, Slave& slave) {
     const Lifeline lifeline;
-    const auto result = slave.execute(
-        {"sh", "-c", "exec 9>\"$0\"; echo begun; (trap '' TERM; sleep 100000) & sleep 100000", lifeline.path()},
-        {.timeout = 200ms, .kill_after = 100ms});
+    const auto result =
+        slave.execute({"sh", "-c", "exec 9>\"$0\"; echo >&9; echo begun; (trap '' TERM; sleep 100000) & sleep 100000",
+                       lifeline.path()},
+                      {.timeout = 200ms, .kill_after = 100ms});
     CHECK(result.timed_out);
     CHECK(result.signal);
     CHECK(result.out == "begun\n");
@@ -204,7 +205,10 @@ TEST_CASE("what a callback throws ends the command and comes out as it is") {
       const Lifeline lifeline;
       ExecuteOptions options;
       if (from_input) {
-        options.in = InputCallback([](std::span<char>) -> std::size_t { throw Mine(); });
+        options.in = InputCallback([&lifeline](std::span<char>) -> std::size_t {
+          CHECK(lifeline.wait_for_begin());
+          throw Mine();
+        });
       } else {
         options.stdout_cb = [](BytesView) { throw Mine(); };
       }

@@ -142,22 +142,35 @@ class Lifeline {
     return {"sh", "-c", "exec 9>\"$0\"; echo >&9; sleep 100000", path_};
   }
 
-  /// Waits until somebody has written a line.
-  [[nodiscard]] bool wait_for_begin() const { return wait('\n'); }
+  /// Waits until a process has written a line into it.
+  [[nodiscard]] bool wait_for_begin() const {
+    return wait([](ssize_t count, char byte) { return count == 1 && byte == '\n'; });
+  }
 
-  /// Waits until nobody holds it who has begun.
-  [[nodiscard]] bool wait_for_end() const { return wait(std::nullopt); }
+  /// Waits until a process has written a line into it, and no process has it open any more. Without that line this is
+  /// false in the end: a command that has not begun cannot have ended.
+  [[nodiscard]] bool wait_for_end() const {
+    return wait([this](ssize_t count, char) { return count == 0 && begun_.exchange(false); });
+  }
+
+  /// Whether a process has written a line into it before now.
+  [[nodiscard]] bool has_begun() const {
+    char byte = 0;
+    if (::read(reader_, &byte, 1) == 1 && byte == '\n') begun_ = true;
+    return begun_;
+  }
 
  private:
-  [[nodiscard]] bool wait(std::optional<char> wanted) const {
+  template <typename Done>
+  [[nodiscard]] bool wait(const Done& is_done) const {
     const auto until = std::chrono::steady_clock::now() + ample;
     while (std::chrono::steady_clock::now() < until) {
       pollfd ready{reader_, POLLIN, 0};
       ::poll(&ready, 1, 100);
       char byte = 0;
       const ssize_t count = ::read(reader_, &byte, 1);
-      if (count == 1 && byte == wanted) return true;
-      if (count == 0 && !wanted) return true;  // nobody has it open
+      if (count == 1 && byte == '\n') begun_ = true;
+      if (is_done(count, byte)) return true;
     }
     return false;
   }
@@ -165,6 +178,7 @@ class Lifeline {
   TempDir dir_;
   std::string path_;
   int reader_ = -1;
+  mutable std::atomic<bool> begun_ = false;
 };
 
 /// Operations of our own that every slave here has.
