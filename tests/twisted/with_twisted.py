@@ -25,7 +25,7 @@ def has_them(python):
 # A system's package is for the system's Python, which need not be the first on the PATH.
 python = next(filter(has_them, [sys.executable, "python3", "/usr/bin/python3"]), None)
 if not python:
-    print("no Python here has", modules)
+    print("skipped: no Python here has", modules)
     sys.exit(77)
 
 os.environ["REMSH_TEST_TWISTED_OVER"] = over
