@@ -16,7 +16,7 @@ cd "$dir/remsh"
 find subprojects -mindepth 1 -maxdepth 1 -type d ! -name packagefiles -exec rm -rf {} +
 
 value() { sed -n "s/^$2 = //p" "subprojects/$1.wrap"; }
-configure() { meson setup "$dir/build" . "$wanted" -Dexamples=disabled >"$dir/log" 2>&1; }
+configure() { meson setup "$dir/build" . "$wanted" -Dtests=enabled >"$dir/log" 2>&1; }
 
 for wrap in asio doctest fmt openssl; do
   value $wrap source_url | grep -q '^https://' || { echo "$wrap.wrap: not by https"; exit 1; }
