@@ -109,7 +109,8 @@ Result<std::shared_ptr<const TlsContext>> tls_context(const Address& address, co
   TlsTrust trust = options.tls;
   if (trust.server_name.empty()) trust.server_name = address.host;
   auto context = TlsContext::client(trust);
-  if (!context) return wrong(context.failure().message);  // also where a file is not there: it was named wrongly
+  // A file that is not there was named wrongly.
+  if (!context) return Failure{Errc::invalid_argument, context.failure().message, context.failure().os};
   return context;
 }
 

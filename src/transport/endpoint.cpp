@@ -1,6 +1,7 @@
 // Addresses; listening, connecting and accepting for TCP and unix sockets.
 #include "transport/endpoint.hpp"
 
+#include "base/os_words.hpp"
 #include "base/text.hpp"
 #include "os/random.hpp"
 #include "transport/look_up.hpp"
@@ -32,7 +33,13 @@ namespace {
 
 Failure failure(int error, const std::string& what) {
   const Errc code = error == EADDRINUSE ? Errc::in_use : Errc::local_os_error;
-  return {code, what + ": " + std::generic_category().message(error), error};
+  std::string why = os_words(error);
+  if (error == EADDRINUSE) {
+    why += what.starts_with("unix:") ? "; end the program that listens there, or choose another path"
+                                     : "; end the program that listens there (ss -ltnp shows it), or choose another "
+                                       "port: with 0 the system does";
+  }
+  return {code, what + ": " + why, error};
 }
 
 void set_option(int socket, int level, int name, int value) noexcept {

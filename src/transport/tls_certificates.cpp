@@ -40,7 +40,7 @@ Result<PemText> pem(const std::string& where) {
   }
   auto file = open_file(AT_FDCWD, where);
   if (!file) {
-    return Failure{file.failure().code, "TLS: file '" + escaped(where) + "': " + file.failure().message,
+    return Failure{Errc::local_os_error, "TLS: file '" + escaped(where) + "': " + file.failure().message,
                    file.failure().os};
   }
   if (file->size > max_size) return bad_option("file '" + escaped(where) + "' is too large to be a certificate or key");
@@ -48,7 +48,9 @@ Result<PemText> pem(const std::string& where) {
   std::size_t size = 0;
   while (size < result.text.size()) {
     const auto count = read_file(file->fd.get(), std::span(result.text).subspan(size));
-    if (!count) return count.failure();
+    if (!count)
+      return Failure{Errc::local_os_error, "TLS: file '" + escaped(where) + "': " + count.failure().message,
+                     count.failure().os};
     if (*count == 0) break;
     size += *count;
   }
