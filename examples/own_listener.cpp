@@ -21,6 +21,9 @@ class ThreadListener final : public remsh::SlaveListener {
     shut_down();  // while our own members are there
   }
 
+  void start() override {}  // there is no port to open
+  void stop() override {}
+
   std::shared_ptr<remsh::Slave> start_slave(const std::string& basedir, const std::string& name) {
     auto [ours, theirs] = remsh::memory_pair();
     auto& slave = slaves_.emplace_back(remsh::SlaveOptions{.name = name, .basedir = basedir});

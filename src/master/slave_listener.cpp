@@ -6,6 +6,9 @@
 #include "master/listener_impl.hpp"
 #include "master/runtime.hpp"
 
+#include <remsh/base/error.hpp>
+#include <remsh/master/transport_slave_listener.hpp>
+
 #include <future>
 #include <system_error>
 #include <utility>
@@ -41,9 +44,24 @@ const SlaveFactory& SlaveListener::slave_class() const noexcept { return impl_->
 
 std::shared_ptr<Slave> SlaveListener::last_accepted() const { return impl_->admissions->last_accepted(); }
 
-void SlaveListener::admit(std::unique_ptr<Transport> connection) { impl_->admit(std::move(connection)); }
+namespace {
+
+void require(const std::unique_ptr<Transport>& connection) {
+  if (!connection) throw Error(Errc::invalid_argument, "", "admit a slave", "the connection is a null pointer");
+}
+
+}  // namespace
+
+TransportSlaveListener::TransportSlaveListener(ListenerOptions options) : SlaveListener(std::move(options)) {}
+TransportSlaveListener::~TransportSlaveListener() = default;
+
+void SlaveListener::admit(std::unique_ptr<Transport> connection) {
+  require(connection);
+  impl_->admit(std::move(connection));
+}
 
 std::shared_ptr<Slave> SlaveListener::handle_new_connection(std::unique_ptr<Transport> connection) {
+  require(connection);
   std::promise<Result<std::shared_ptr<Slave>>> promise;
   auto future = promise.get_future();
   impl_->admit(std::move(connection),

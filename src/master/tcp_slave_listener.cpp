@@ -32,11 +32,18 @@ bool is_loopback(const std::string& host) {
 
 Address wanted_address(const TcpListenerOptions& options) {
   if (options.address.empty()) {
-    return {.kind = options.keys ? Address::Kind::tls : Address::Kind::tcp, .host = options.host, .port = options.port};
+    return {.kind = options.keys ? Address::Kind::tls : Address::Kind::tcp,
+            .host = options.host.value_or("127.0.0.1"),
+            .port = options.port.value_or(0)};
+  }
+  if (options.host || options.port) {
+    throw Error(Errc::invalid_argument, "", "listen on '" + escaped(options.address) + "'",
+                "`host` and `port` are set too: write both into `address`, or leave it empty");
   }
   auto address = parse_address(options.address, AddressUse::listen);
   if (address && address->kind == Address::Kind::unix_socket) {
-    address = Failure{Errc::invalid_argument, "for a unix socket there is UnixSlaveListener", 0};
+    address =
+        Failure{Errc::invalid_argument, "a unix socket needs a UnixSlaveListener, which make_listener() makes", 0};
   }
   if (!address) throw_failure(address.failure(), "", "listen on '" + escaped(options.address) + "'");
   return *address;
@@ -70,8 +77,7 @@ struct TcpSlaveListener::Tcp {
   Entrance entrance;
   std::shared_ptr<TlsServer> tls;  // of the entrance
   int backlog = 0;
-  bool tcp_keepalive = true;
-  std::chrono::milliseconds user_timeout{0};
+  TcpOptions options;
 
   mutable std::mutex mutex;
   std::unique_ptr<Acceptor> acceptor;
@@ -96,8 +102,7 @@ TcpSlaveListener::TcpSlaveListener(TcpListenerOptions options)
     }
   }
   tcp_->backlog = options.backlog;
-  tcp_->tcp_keepalive = options.tcp_keepalive;
-  tcp_->user_timeout = options.tcp_user_timeout;
+  tcp_->options = {options.tcp_keepalive, options.tcp_keepalive_idle, options.tcp_user_timeout};
 }
 
 TcpSlaveListener::~TcpSlaveListener() {
@@ -107,7 +112,11 @@ TcpSlaveListener::~TcpSlaveListener() {
 
 void TcpSlaveListener::start() {
   std::unique_lock lock(tcp_->mutex);
-  if (tcp_->acceptor) return;
+  if (tcp_->acceptor) {
+    lock.unlock();
+    throw Error(Errc::invalid_argument, "", "start()",
+                "it listens on " + address() + " already: stop() it first, or make another listener");
+  }
   auto socket = listen_tcp(tcp_->wanted.host, tcp_->wanted.port, tcp_->backlog);
   if (!socket) throw_failure(socket.failure(), "", "listen");
   tcp_->port = local_port(socket->get());
@@ -115,7 +124,7 @@ void TcpSlaveListener::start() {
   tcp_->acceptor = std::make_unique<Acceptor>(
       *admissions->loop(), std::move(*socket),
       [this](UniqueFd connection) {
-        set_tcp_options(connection.get(), tcp_->tcp_keepalive, tcp_->user_timeout);
+        set_tcp_options(connection.get(), tcp_->options);
         std::string description = describe_peer(connection.get());
         impl().admissions->admit(socket_transport(connection.release(), std::move(description)), tcp_->entrance);
       },

@@ -1,5 +1,6 @@
 #include <remsh/master/unix_slave_listener.hpp>
 
+#include "base/os_words.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "master/listener_impl.hpp"
@@ -11,8 +12,10 @@
 
 #include <unistd.h>
 
+#include <filesystem>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace remsh {
@@ -26,9 +29,24 @@ struct UnixSlaveListener::Unix {
   SocketFile file;
 };
 
+namespace {
+
+/// So that it stays the same when the host program changes its directory.
+std::string absolute(const std::string& path) {
+  if (path.empty()) return path;
+  std::error_code error;
+  const auto result = std::filesystem::absolute(path, error);
+  if (!error) return result.string();
+  const int number = error.value();
+  throw_failure({Errc::local_os_error, "the directory of this program: " + os_words(number), number}, "",
+                "listen on 'unix:" + escaped(path) + "'");
+}
+
+}  // namespace
+
 UnixSlaveListener::UnixSlaveListener(UnixListenerOptions options)
     : SlaveListener(base_options(options)), unix_(std::make_unique<Unix>()) {
-  unix_->path = options.path;
+  unix_->path = absolute(options.path);
   unix_->backlog = options.backlog;
 }
 
@@ -39,7 +57,10 @@ UnixSlaveListener::~UnixSlaveListener() {
 
 void UnixSlaveListener::start() {
   std::unique_lock lock(unix_->mutex);
-  if (unix_->acceptor) return;
+  if (unix_->acceptor) {
+    throw Error(Errc::invalid_argument, "", "start()",
+                "it listens on unix:" + escaped(unix_->path) + " already: stop() it first, or make another listener");
+  }
   auto listening = listen_unix(unix_->path, unix_->backlog);
   if (!listening) throw_failure(listening.failure(), "", "listen");
   unix_->file = listening->file;

@@ -156,7 +156,7 @@ Result<std::unique_ptr<Transport>> reach_master(const Address& address, const Sl
                           "plain TCP beyond this host, as 'insecure' allows: who is on the way can read all, and take "
                           "the master's place"});
   }
-  if (options.protocol == 1) set_tcp_options(socket->get(), true, {});  // it has no ping of its own
+  if (options.protocol == 1) set_tcp_options(socket->get(), {});  // it has no ping of its own
   return std::unique_ptr<Transport>(std::make_unique<SocketTransport>(std::move(*socket), to_string(address), false));
 }
 

@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -137,6 +138,14 @@ Result<Address> parse_address(std::string_view text, AddressUse use) {
     address.kind = Address::Kind::unix_socket;
     address.path = rest;
     return address;
+  }
+  for (const std::string_view word : {"tcp:", "tls:", "unix:"}) {
+    const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+    if (!text.starts_with(word) && text.size() >= word.size() &&
+        std::equal(word.begin(), word.end(), text.begin(), [&](char b, char a) { return same(a, b); })) {
+      return bad("begins with '" + std::string(text.substr(0, word.size())) + "', which is written '" +
+                 std::string(word) + "'");
+    }
   }
   if (rest.starts_with("tls:")) address.kind = Address::Kind::tls;
   if (rest.starts_with("tcp:") || rest.starts_with("tls:")) rest.remove_prefix(4);
@@ -263,15 +272,19 @@ Accepted accept_one(int listening) noexcept {
   }
 }
 
-void set_tcp_options(int socket, bool keepalive, std::chrono::milliseconds user_timeout) noexcept {
-  if (keepalive) set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
-#if defined(TCP_USER_TIMEOUT)
-  if (user_timeout.count() > 0) {
-    const auto most = std::chrono::milliseconds(std::chrono::hours(24));
-    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(std::min(user_timeout, most).count()));
+void set_tcp_options(int socket, const TcpOptions& options) noexcept {
+  if (options.keepalive) set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+#if defined(TCP_KEEPIDLE)
+  if (options.keepalive && options.keepalive_idle.count() > 0) {
+    constexpr std::chrono::seconds most{32767};  // Linux takes no more
+    set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(std::min(options.keepalive_idle, most).count()));
   }
-#else
-  static_cast<void>(user_timeout);
+#endif
+#if defined(TCP_USER_TIMEOUT)
+  if (options.user_timeout.count() > 0) {
+    const auto most = std::chrono::milliseconds(std::chrono::hours(24));
+    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(std::min(options.user_timeout, most).count()));
+  }
 #endif
 }
 

@@ -70,8 +70,13 @@ struct Accepted {
 };
 Accepted accept_one(int listening) noexcept;
 
-/// For connections over a network: notice a dead peer by the system's means too. `user_timeout` 0: left alone.
-void set_tcp_options(int socket, bool keepalive, std::chrono::milliseconds user_timeout) noexcept;
+/// By which the system notices a dead peer on a network; times of 0 leave the system's own.
+struct TcpOptions {
+  bool keepalive = true;
+  std::chrono::seconds keepalive_idle{0};     ///< silence before the first probe
+  std::chrono::milliseconds user_timeout{0};  ///< how long sent data may stay unacknowledged
+};
+void set_tcp_options(int socket, const TcpOptions& options) noexcept;
 
 /// The user on the other side of a unix socket, as it connected.
 Result<uid_t> peer_of_unix(int socket);

@@ -10,7 +10,11 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
+#include <type_traits>
 
 namespace remsh::test {
 
@@ -83,7 +87,11 @@ TEST_CASE("a listener tells its address, and takes slaves from start() to stop()
     CHECK(slave->execute({"echo", "still here"}).out == "still here\n");
 
     farm.listener->start();
-    farm.listener->start();
+    const auto twice = thrown_by<Error>([&] { farm.listener->start(); });
+    REQUIRE(twice);
+    CHECK(twice->code() == Errc::invalid_argument);
+    CHECK(twice->message() ==
+          "it listens on " + farm.listener->address() + " already: stop() it first, or make another listener");
     CHECK(farm.start("two"));
     CHECK(slave->is_connected());
   }
@@ -95,7 +103,10 @@ TEST_CASE("a port that is taken, and one that is not on the loopback, are refuse
   const auto taken = thrown_by<Error>([&] { second.start(); });
   REQUIRE(taken);
   CHECK(taken->code() == Errc::in_use);
-  CHECK(std::string(taken->what()).find(std::to_string(farm.port())) != std::string::npos);
+  CHECK(std::string(taken->what()) ==
+        "listen: 127.0.0.1:" + std::to_string(farm.port()) +
+            ": Address already in use; end the program that listens there (ss -ltnp shows it), or choose another port: "
+            "with 0 the system does (EADDRINUSE)");
   for (const char* host : {"0.0.0.0", "192.0.2.1", "::", "example.com", "127.example.com", ""}) {
     const auto refused =
         thrown_by<Error>([&] { TcpSlaveListener open({.slave_collection = farm.slaves, .host = host, .keyless = true}); });
@@ -116,12 +127,20 @@ TEST_CASE("the sockets of TCP slaves keep alive and give up as the listener's op
     CAPTURE(keepalive);
     SlaveCollection slaves;
     TcpSlaveListener listener(
-        {.slave_collection = slaves, .keyless = true, .tcp_keepalive = keepalive, .tcp_user_timeout = user_timeout});
+        {.slave_collection = slaves,
+         .keyless = true,
+         .tcp_keepalive = keepalive,
+         .tcp_keepalive_idle = keepalive ? 77s : 0s,
+         .tcp_user_timeout = user_timeout});
     listener.start();
     const auto slave = register_by_hand(socket_transport(connect_to_port(listener.port()), "a test"), "worker");
     const std::vector<int> sockets = accepted_at(listener.port());
     REQUIRE(sockets.size() == 1);
     CHECK(socket_option(sockets.front(), SOL_SOCKET, SO_KEEPALIVE) == (keepalive ? 1 : 0));
+#if defined(TCP_KEEPIDLE)
+    const int system_idle = socket_option(connect_to_port(listener.port()), IPPROTO_TCP, TCP_KEEPIDLE);
+    CHECK(socket_option(sockets.front(), IPPROTO_TCP, TCP_KEEPIDLE) == (keepalive ? 77 : system_idle));
+#endif
 #if defined(TCP_USER_TIMEOUT)
     CHECK(socket_option(sockets.front(), IPPROTO_TCP, TCP_USER_TIMEOUT) == user_timeout.count());
 #endif
@@ -136,6 +155,8 @@ TEST_CASE("a unix socket is for its owner, replaces a stale one, leaves one that
   const auto taken = thrown_by<Error>([&] { other.start(); });
   REQUIRE(taken);
   CHECK(taken->code() == Errc::in_use);
+  CHECK(taken->message() == "unix:" + path +
+                                ": Address already in use; end the program that listens there, or choose another path");
   CHECK(farm.dir.has("other"));
   ::close(socket);  // and leaves the file behind
   other.start();
@@ -148,6 +169,93 @@ TEST_CASE("a unix socket is for its owner, replaces a stale one, leaves one that
   farm.dir.write("other", "a file of somebody");
   CHECK(thrown_by<Error>([&] { other.start(); }));
   CHECK(farm.dir.read("other") == "a file of somebody");
+}
+
+TEST_CASE("a listener is an abstract class, and null is no connection") {
+  static_assert(std::is_abstract_v<SlaveListener>);
+  for (const Over over : {Over::tcp, Over::memory}) {
+    Farm farm(over);
+    const auto refused = thrown_by<Error>([&] { farm.listener->handle_new_connection(nullptr); });
+    REQUIRE(refused);
+    CHECK(refused->code() == Errc::invalid_argument);
+    CHECK(farm.start());
+  }
+}
+
+TEST_CASE("an address makes its listener, and the address that a listener has makes another like it") {
+  const TempDir dir;
+  KeyRing keys;
+  SlaveCollection slaves;
+  const std::string path = "unix:" + dir.path() + "/farm.sock";
+  for (const std::string& address : {std::string("tcp:127.0.0.1:0"), std::string("tcp:[::1]:0"), std::string("127.0.0.1:0"),
+                                     std::string("tls:127.0.0.1:0"), path}) {
+    CAPTURE(address);
+    TcpListenerOptions options{.slave_collection = slaves, .address = address};
+    if (address.starts_with("tls:")) {
+      options.keys = keys;
+    } else {
+      options.keyless = true;
+    }
+    std::unique_ptr<SlaveListener> listener = make_listener(options);
+    CHECK(listener->address().empty());
+    listener->start();
+    const std::string its = listener->address();
+    CHECK_FALSE(its.ends_with(":0"));
+    CHECK((its == path || address.starts_with("unix:") == false));
+    if (!address.starts_with("tls:")) {
+      SlaveThread slave({.name = "w1", .basedir = dir / "w1", .keyless = true},
+                        [&its](auto& server) { return server.run_once(its); });
+      CHECK(slaves.get_slave(ample));
+    }
+    listener.reset();
+    options.address = its;
+    listener = make_listener(options);
+    listener->start();
+    CHECK(listener->address() == its);
+  }
+}
+
+TEST_CASE("an address or an option that a listener cannot keep to is refused, with the place") {
+  SlaveCollection slaves;
+  const auto refusal = [&slaves](const std::string& address, const std::function<void(TcpListenerOptions&)>& change) {
+    TcpListenerOptions options{.slave_collection = slaves, .address = address, .keyless = true};
+    change(options);
+    const auto refused = thrown_by<Error>([&] { static_cast<void>(make_listener(options)); });
+    REQUIRE(refused);
+    CHECK(refused->code() == Errc::invalid_argument);
+    CHECK(refused->operation() == "listen on '" + address + "'");
+    return refused->message();
+  };
+  const auto plain = [](TcpListenerOptions&) {};
+  CHECK(refusal("TCP:127.0.0.1:0", plain).find("begins with 'TCP:', which is written 'tcp:'") != std::string::npos);
+  CHECK(refusal("Unix:/tmp/x", plain).find("begins with 'Unix:', which is written 'unix:'") != std::string::npos);
+  CHECK(refusal("tcp:127.0.0.1:many", plain).find("the port 'many'") != std::string::npos);
+  CHECK(refusal("", plain).find("is empty") != std::string::npos);
+  CHECK(refusal("unix:", plain).find("unix:") != std::string::npos);
+  CHECK(refusal("tcp:127.0.0.1:0", [](auto& options) { options.port = 0; }).find("write both into `address`") !=
+        std::string::npos);
+  CHECK(refusal("tcp:127.0.0.1:0", [](auto& options) { options.host = "::1"; }).find("write both into `address`") !=
+        std::string::npos);
+  CHECK(refusal("unix:/tmp/x", [](auto& options) { options.port = 1; }).find("no port") != std::string::npos);
+  CHECK(refusal("unix:/tmp/x", [](auto& options) { options.remsh1 = true; }).find("TCP alone") != std::string::npos);
+  CHECK(refusal("unix:/tmp/x", [](auto& options) { options.certificate = TlsIdentity{}; }).find("tls:HOST:PORT") !=
+        std::string::npos);
+}
+
+TEST_CASE("a unix socket stays where it was made for when the host program changes its directory") {
+  const TempDir dir;
+  ::mkdir((dir / "elsewhere").c_str(), 0700);
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(dir.path());
+  SlaveCollection slaves;
+  UnixSlaveListener listener({.slave_collection = slaves, .path = "farm.sock"});
+  std::filesystem::current_path(dir / "elsewhere");
+  listener.start();
+  CHECK(listener.address() == "unix:" + (dir / "farm.sock"));
+  CHECK(dir.has("farm.sock"));
+  listener.stop();
+  CHECK_FALSE(dir.has("farm.sock"));
+  std::filesystem::current_path(before);
 }
 
 TEST_CASE("a name is for one slave at a time") {

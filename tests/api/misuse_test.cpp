@@ -48,7 +48,7 @@ bool is_misuse(const Ending& ending, const char* message) {
 
 /// A listener with one slave, which serves on a thread.
 struct World {
-  World() : listener(std::make_unique<SlaveListener>(ListenerOptions{.slave_collection = *slaves})) {
+  World() : listener(std::make_unique<TransportSlaveListener>(ListenerOptions{.slave_collection = *slaves})) {
     auto [ours, theirs] = memory_pair();
     serving = std::thread([this, end = std::move(theirs)]() mutable { server.serve(std::move(end)); });
     slave = listener->handle_new_connection(std::move(ours));

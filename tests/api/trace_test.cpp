@@ -51,7 +51,7 @@ TEST_CASE("both sides can trace every box, and tell no secrets") {
   const Trace masters;
   const Trace slaves_own;
   SlaveCollection slaves;
-  SlaveListener listener({.slave_collection = slaves, .trace = masters.hook()});
+  TransportSlaveListener listener({.slave_collection = slaves, .trace = masters.hook()});
   SlaveServer server({.name = "worker", .basedir = dir / "worker", .trace = slaves_own.hook()});
   auto [ours, theirs] = memory_pair();
   std::jthread serving([&server, end = std::move(theirs)]() mutable { server.serve(std::move(end)); });

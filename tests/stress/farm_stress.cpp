@@ -217,7 +217,7 @@ class Run {
       case Place::unix_socket:
         made = make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves_, .path = dir_ / "s"}, random);
         break;
-      case Place::memory: made = make<SlaveListener>(ListenerOptions{.slave_collection = slaves_}, random); break;
+      case Place::memory: made = make<TransportSlaveListener>(ListenerOptions{.slave_collection = slaves_}, random); break;
     }
     const std::lock_guard lock(post(place).mutex);
     post(place).listener = std::move(made);

@@ -342,7 +342,7 @@ class Farm {
         make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves, .path = dir / "socket"});
         break;
       case Over::pipes:
-      case Over::memory: make<SlaveListener>(ListenerOptions{.slave_collection = slaves}); break;
+      case Over::memory: make<TransportSlaveListener>(ListenerOptions{.slave_collection = slaves}); break;
     }
     listener->start();
   }

@@ -39,6 +39,9 @@ class REMSH_API LocalSlaveListener final : public SlaveListener {
   explicit LocalSlaveListener(LocalListenerOptions options);
   ~LocalSlaveListener() override;  ///< also ends the slaves that it started
 
+  void start() override {}  ///< there is no port to open
+  void stop() override {}
+
   /// Starts a slave in a directory (made where it is missing) and gives it, once it is set up and in the collection.
   /// The name: empty: "local-N"; the program may register under this name only. Throws Error: what could not be
   /// started, and why; what the slave said on its way out is on our stderr.

@@ -78,8 +78,8 @@ struct ListenerOptions {
   std::shared_ptr<Runtime> runtime = {};
 };
 
-/// Admits slaves: handshake, registration, the slave object, its setup(), the collection. The base of all listeners,
-/// and usable by itself: hand connections of your own to handle_new_connection(). Thread-safe.
+/// Admits slaves: handshake, registration, the slave object, its setup(), the collection. The abstract base of all
+/// listeners: for slaves over a channel of your own derive from it, or use TransportSlaveListener. Thread-safe.
 class REMSH_API SlaveListener {
  public:
   explicit SlaveListener(ListenerOptions options);
@@ -96,16 +96,19 @@ class REMSH_API SlaveListener {
 
   /// Does what every listener does with a new connection: handshake, registration, constructs the slave object, calls
   /// its setup(), adds it to the collection and gives it. Blocks. Throws AuthError, ProtocolError, ConnectionLost,
-  /// Timeout, or Error with refused or in_use. Thread-safe: may be called for many connections at once.
+  /// Timeout, or Error with refused or in_use, or with invalid_argument for a null connection. Thread-safe: may be
+  /// called for many connections at once.
   std::shared_ptr<Slave> handle_new_connection(std::unique_ptr<Transport> connection);
 
-  /// Begins to take connections. Throws Error where that cannot be: the address in use, for one.
-  virtual void start() {}
+  /// Begins to take connections. Throws Error if that cannot be: with in_use if the address is taken, and with
+  /// invalid_argument if a listener with a port was started already and not stopped since.
+  virtual void start() = 0;
 
-  /// Takes no more connections; slaves stay. Those being admitted still are.
-  virtual void stop() {}
+  /// Takes no more connections; slaves stay. Those being admitted still are. Does nothing if it was not started.
+  virtual void stop() = 0;
 
-  /// The address that slaves connect to, as remsh-slave takes it; empty where there is none or it is not started.
+  /// The address that slaves connect to, as remsh-slave and make_listener() take it; empty if there is none or it is
+  /// not started.
   [[nodiscard]] virtual std::string address() const { return {}; }
 
   /// The slave that registered last; null where none has or it is gone.

@@ -4,7 +4,12 @@
 #include <remsh/master/slave_listener.hpp>
 #include <remsh/transport/tls.hpp>
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
 
 namespace remsh {
 
@@ -12,11 +17,11 @@ struct TcpListenerOptions {
   SlaveCollection& slave_collection;
   SlaveFactory slave_class = {};
 
-  /// "tls:0.0.0.0:9876" or "tcp:127.0.0.1:9876", as slaves take it. Empty: made of host and port, with TLS where there
-  /// are keys.
+  /// "tls:0.0.0.0:9876" or "tcp:127.0.0.1:9876", as slaves take it. Empty: made of host and port, with TLS if there are
+  /// keys. With an address, host and port must not be set.
   std::string address = {};
-  std::string host = "127.0.0.1";
-  std::uint16_t port = 0;  ///< 0: the system picks one, see address()
+  std::optional<std::string> host = {};    ///< not set: 127.0.0.1
+  std::optional<std::uint16_t> port = {};  ///< 0 or not set: the system picks one, see address()
   int backlog = 4096;
 
   /// The keys that slaves may prove: a KeyFile, or a KeyRing that is filled by calls. By TLS, a slave's key encrypts
@@ -38,7 +43,8 @@ struct TcpListenerOptions {
   bool remsh1 = false;  ///< take slaves of the original remsh too: docs/remsh1.md says what they cannot do
 
   bool tcp_keepalive = true;                          ///< SO_KEEPALIVE on every connection
-  std::chrono::milliseconds tcp_user_timeout{20000};  ///< TCP_USER_TIMEOUT, where the system has it; 0: leave it alone
+  std::chrono::seconds tcp_keepalive_idle{0};         ///< TCP_KEEPIDLE: silence before the first probe; 0: the system's
+  std::chrono::milliseconds tcp_user_timeout{20000};  ///< TCP_USER_TIMEOUT, if the system has it; 0: the system's
 
   std::chrono::milliseconds keepalive{10000};
   std::chrono::milliseconds keepalive_patience{10000};

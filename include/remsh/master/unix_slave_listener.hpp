@@ -10,7 +10,9 @@ struct UnixListenerOptions {
   SlaveFactory slave_class = {};
   std::optional<KeyRing> keys = {};  ///< for slaves that have one all the same; others need none here
 
-  std::string path;  ///< made with mode 0600; a stale one is replaced, one that is in use is not
+  /// Made with mode 0600; a stale one is replaced, one that is in use is not. A relative path counts from the directory
+  /// in which the program is when it makes the listener.
+  std::string path;
   int backlog = 4096;
 
   std::chrono::milliseconds keepalive{10000};

@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 #include <remsh/master/slave_collection.hpp>
-#include <remsh/master/slave_listener.hpp>
+#include <remsh/master/transport_slave_listener.hpp>
 #include <remsh/transport/descriptors.hpp>
 
 #include <sys/socket.h>
@@ -72,7 +72,7 @@ TEST_CASE("setup()s that never return delay no other slave, no callback, and no 
     gone.wait();
   };
   SlaveCollection slaves;
-  SlaveListener listener({.slave_collection = slaves,
+  TransportSlaveListener listener({.slave_collection = slaves,
                           .slave_class = [&wait](SlaveInit init) -> std::shared_ptr<Slave> {
                             if (!init.info().name.starts_with("stuck")) return std::make_shared<Slave>(std::move(init));
                             return std::make_shared<Stuck>(std::move(init), wait);
@@ -115,7 +115,7 @@ TEST_CASE("a callback that never returns does not keep a lost slave in the colle
   };
   const auto wait = [gone = go.get_future().share()] { gone.wait(); };
   SlaveCollection slaves;
-  SlaveListener listener({.slave_collection = slaves, .slave_class = [&wait](SlaveInit init) {
+  TransportSlaveListener listener({.slave_collection = slaves, .slave_class = [&wait](SlaveInit init) {
                             return std::make_shared<Prepared>(std::move(init), wait);
                           }});
   MuteSlave lost(listener, "worker");

@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 #include <remsh/master/slave_collection.hpp>
-#include <remsh/master/slave_listener.hpp>
+#include <remsh/master/transport_slave_listener.hpp>
 #include <remsh/transport/descriptors.hpp>
 
 #include <sys/socket.h>
@@ -22,7 +22,7 @@ namespace remsh {
 TEST_CASE("an idle slave costs its master little memory") {
   constexpr std::size_t count = 200;  // twice as many, with two sockets each, are within the usual limit of 1024
   SlaveCollection slaves;
-  SlaveListener listener({.slave_collection = slaves});
+  TransportSlaveListener listener({.slave_collection = slaves});
   std::vector<int> others;
   std::size_t before = 0;
   for (std::size_t i = 0; i < 2 * count; ++i) {

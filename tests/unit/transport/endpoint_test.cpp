@@ -137,7 +137,7 @@ TEST_CASE("a TCP connection is made, and each side says who the other is") {
   CHECK(describe_peer(caller.get()) == "tcp 127.0.0.1:" + std::to_string(local_port(listening.get())));
   CHECK(describe_peer(accepted.socket.get()) == "tcp 127.0.0.1:" + std::to_string(local_port(caller.get())));
   CHECK(describe_peer(listening.get()) == "unknown");
-  set_tcp_options(caller.get(), true, 5s);
+  set_tcp_options(caller.get(), {.user_timeout = 5s});
   int keepalive = 0;
   socklen_t size = sizeof keepalive;
   REQUIRE(::getsockopt(caller.get(), SOL_SOCKET, SO_KEEPALIVE, &keepalive, &size) == 0);

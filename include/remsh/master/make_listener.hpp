@@ -1,0 +1,24 @@
+// make_listener(): a listener for an address of any kind.
+#pragma once
+
+#include <remsh/base/export.hpp>
+#include <remsh/master/slave_listener.hpp>
+#include <remsh/master/tcp_slave_listener.hpp>
+
+#include <memory>
+
+namespace remsh {
+
+/// Makes the listener for `options.address`: "tcp:HOST:PORT" and "tls:HOST:PORT" give a TcpSlaveListener, "unix:PATH" a
+/// UnixSlaveListener. Takes what SlaveListener::address() gives, and what remsh-slave --master takes. The listener is
+/// not started.
+///
+///     auto listener = remsh::make_listener({.slave_collection = slaves, .address = "unix:/run/farm.sock"});
+///     listener->start();
+///
+/// A unix socket has no use for the options of TCP; it lets slaves in without a key in any case. Throws Error with
+/// invalid_argument for an address that cannot be used, and for options that the kind of address cannot keep to:
+/// `certificate` and `remsh1` with a unix socket, for example.
+REMSH_API std::unique_ptr<SlaveListener> make_listener(TcpListenerOptions options);
+
+}  // namespace remsh

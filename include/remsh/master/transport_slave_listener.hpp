@@ -1,0 +1,22 @@
+// TransportSlaveListener: slaves over connections that the host program brings.
+#pragma once
+
+#include <remsh/master/slave_listener.hpp>
+
+namespace remsh {
+
+/// Slaves over connections that the host program brings: give each to handle_new_connection(). It opens no port, so
+/// start() and stop() do nothing.
+///
+///     remsh::TransportSlaveListener listener({.slave_collection = slaves});
+///     auto slave = listener.handle_new_connection(std::move(transport));
+class REMSH_API TransportSlaveListener final : public SlaveListener {
+ public:
+  explicit TransportSlaveListener(ListenerOptions options);
+  ~TransportSlaveListener() override;
+
+  void start() override {}
+  void stop() override {}
+};
+
+}  // namespace remsh

@@ -1,0 +1,50 @@
+// make_listener(): a listener for an address of any kind.
+#include <remsh/master/make_listener.hpp>
+
+#include "base/text.hpp"
+#include "base/throw_failure.hpp"
+#include "transport/endpoint.hpp"
+
+#include <remsh/base/error.hpp>
+#include <remsh/master/unix_slave_listener.hpp>
+
+#include <string>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+UnixListenerOptions unix_options(TcpListenerOptions options, std::string path) {
+  UnixListenerOptions result{.slave_collection = options.slave_collection, .path = std::move(path)};
+  result.slave_class = std::move(options.slave_class);
+  result.keys = std::move(options.keys);
+  result.backlog = options.backlog;
+  result.keepalive = options.keepalive;
+  result.keepalive_patience = options.keepalive_patience;
+  result.handshake_timeout = options.handshake_timeout;
+  result.arbitration_timeout = options.arbitration_timeout;
+  result.max_handshakes = options.max_handshakes;
+  result.strangers = std::move(options.strangers);
+  result.log = std::move(options.log);
+  result.trace = std::move(options.trace);
+  result.audit = std::move(options.audit);
+  result.runtime = std::move(options.runtime);
+  return result;
+}
+
+}  // namespace
+
+std::unique_ptr<SlaveListener> make_listener(TcpListenerOptions options) {
+  const std::string operation = "listen on '" + escaped(options.address) + "'";
+  auto address = parse_address(options.address, AddressUse::listen);
+  if (!address) throw_failure(address.failure(), "", operation);
+  if (address->kind != Address::Kind::unix_socket) return std::make_unique<TcpSlaveListener>(std::move(options));
+  const auto refuse = [&operation](const char* why) { throw Error(Errc::invalid_argument, "", operation, why); };
+  if (options.host || options.port) refuse("the address of a unix socket has no host and no port");
+  if (options.certificate) refuse("a certificate is for an address of TLS: tls:HOST:PORT");
+  if (options.remsh1) refuse("slaves of the original remsh call in over TCP alone: tcp:HOST:PORT");
+  return std::make_unique<UnixSlaveListener>(unix_options(std::move(options), std::move(address->path)));
+}
+
+}  // namespace remsh
