@@ -114,15 +114,22 @@ Result<std::shared_ptr<const TlsContext>> tls_context(const Address& address, co
   return context;
 }
 
+Failure lost_in_handshake(int error) {
+  return {Errc::connection_lost,
+          "the connection to the master was lost before it had let this slave in: " +
+              std::generic_category().message(error),
+          error};
+}
+
 Result<void> write_all(Transport& transport, std::string_view bytes, Deadline deadline, const std::stop_token& stop) {
   while (!bytes.empty()) {
     const IoResult result = transport.write_some({&bytes, 1});
     if (result.status == IoResult::Status::ok) {
       bytes.remove_prefix(result.bytes);
     } else if (result.status == IoResult::Status::failed) {
-      return Failure{Errc::connection_lost, std::generic_category().message(result.error), result.error};
+      return lost_in_handshake(result.error);
     } else if (has_passed(deadline) || stop.stop_requested()) {
-      return Failure{Errc::timeout, "the master does not read", 0};
+      return Failure{Errc::timeout, "the master did not read what the slave sends to register", 0};
     } else {
       transport.wait(Ready::write, Transport::slice);
     }
@@ -201,8 +208,7 @@ Result<auth::SlaveHandshake::Step> shake_hands(Transport& transport, auth::Slave
         }
         return failure;
       }
-      case IoResult::Status::failed:
-        return Failure{Errc::connection_lost, std::generic_category().message(result.error), result.error};
+      case IoResult::Status::failed: return lost_in_handshake(result.error);
     }
     auto step = handshake.feed(BytesView(buffer.data(), result.bytes));
     if (step.action == Action::send) {

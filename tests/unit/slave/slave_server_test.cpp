@@ -11,6 +11,9 @@
 #include <remsh/master.hpp>
 #include <remsh/transport/memory.hpp>
 
+#include <poll.h>
+#include <sys/socket.h>
+
 #include <chrono>
 #include <memory>
 #include <stdexcept>
@@ -54,6 +57,28 @@ TEST_CASE("a master that says nothing is given up after the handshake's time, wh
   result = of_remsh1.run_once("tcp:127.0.0.1:" + port);
   CHECK(result.reason == Reason::lost);
   CHECK(has(result.message, "not registered this slave in time"));
+}
+
+TEST_CASE("a connection that is cut before the welcome is said to be that") {
+  const TempDir dir;
+  auto listening = listen_tcp("127.0.0.1", 0, 8);
+  REQUIRE(listening);
+  SlaveThread slave({.name = "w1", .basedir = dir / "w1", .keyless = true}, [&](SlaveServer& server) {
+    return server.run_once("127.0.0.1:" + std::to_string(local_port(listening->get())));
+  });
+  pollfd ready{listening->get(), POLLIN, 0};
+  REQUIRE(::poll(&ready, 1, 60000) == 1);
+  {
+    const Accepted accepted = accept_one(listening->get());
+    REQUIRE(accepted.socket);
+    pollfd has_hello{accepted.socket.get(), POLLIN, 0};
+    REQUIRE(::poll(&has_hello, 1, 60000) == 1);
+    const linger cut{.l_onoff = 1, .l_linger = 0};  // a reset in place of an end
+    REQUIRE(::setsockopt(accepted.socket.get(), SOL_SOCKET, SO_LINGER, &cut, sizeof cut) == 0);
+  }
+  const ServeResult result = slave.result();
+  CHECK(result.reason == Reason::lost);
+  CHECK(has(result.message, "lost before it had let this slave in: "));
 }
 
 TEST_CASE("a stop that comes while the master turns the slave away ends it as stopped") {
