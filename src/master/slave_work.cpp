@@ -156,13 +156,9 @@ FetchWork::FetchWork(Backend& slave, const Bytes& from, const Sink& sink, const 
 OutputCallback FetchWork::output_to(const Sink& sink) {
   if (const auto* path = std::get_if<std::string>(&sink.what())) {
     request_.check("destination path", *path);
-    Result<NewFile> created = NewFile::create(AT_FDCWD, *path, options_.overwrite);
-    if (!created.ok()) request_.fail_locally(created.failure(), *path);
-    file_ = std::move(created).value();
-    return [this, path](BytesView bytes) {
-      const Result<void> written = file_->write(bytes);
-      if (!written.ok()) request_.fail_locally(written.failure(), *path);
-    };
+    file_.emplace(patience_);
+    require_local(file_->create(*path, options_.overwrite), *path);
+    return [this, path](BytesView bytes) { require_local(file_->write(bytes), *path); };
   }
   if (std::holds_alternative<Bytes*>(sink.what())) return [this](BytesView bytes) { memory_.append(bytes); };
   const auto& callback = std::get<OutputCallback>(sink.what());
@@ -176,12 +172,18 @@ void FetchWork::require(bool fits) const {
                   "the file has more than the " + std::to_string(options_.max_bytes) + " bytes that max_bytes allows");
 }
 
+void FetchWork::require_local(const Result<void>& result, const std::string& path) const {
+  if (result.ok()) return;
+  const Errc code = result.failure().code;
+  if (code == Errc::timeout || code == Errc::cancelled) request_.fail(result.failure(), patience_.stop);
+  request_.fail_locally(result.failure(), path);
+}
+
 TransferResult FetchWork::finish(Result<FetchedFile> answer) {
   const FetchedFile fetched = value_of(std::move(answer));
   if (file_) {
     const std::uint32_t mode = options_.mode.value_or(fetched.mode.value_or(0644) & fetched_permission_bits);
-    const Result<void> committed = file_->commit(static_cast<mode_t>(mode), options_.durable);
-    if (!committed.ok()) request_.fail_locally(committed.failure(), std::get<std::string>(sink_.what()));
+    require_local(file_->commit(static_cast<mode_t>(mode), options_.durable), std::get<std::string>(sink_.what()));
   } else if (auto* const* bytes = std::get_if<Bytes*>(&sink_.what())) {
     **bytes = std::move(memory_);
   }

@@ -6,9 +6,9 @@
 #include "base/result.hpp"
 #include "master/audit_trail.hpp"
 #include "master/backend.hpp"
+#include "master/local_file.hpp"
 #include "master/request.hpp"
 #include "os/file.hpp"
-#include "os/new_file.hpp"
 
 #include <remsh/base/call_options.hpp>
 #include <remsh/master/work.hpp>
@@ -273,13 +273,14 @@ class FetchWork final : public SlaveWork<TransferResult, FetchedFile> {
  private:
   TransferResult finish(Result<FetchedFile> answer) override;
   void require(bool fits) const;
+  void require_local(const Result<void>& result, const std::string& path) const;
   OutputCallback output_to(const Sink& sink);
 
   const Sink& sink_;
   const TransferOptions& options_;
   Progress progress_;
   Bytes memory_;
-  std::optional<NewFile> file_;
+  std::optional<LocalFile> file_;
   const OutputCallback write_;
   const SizeCallback size_;
   const OutputCallback counted_;

@@ -74,7 +74,7 @@ struct TransferOptions {
   bool durable = true;
   std::uint64_t max_bytes = UINT64_MAX;  ///< (fetch) more than this ends the call with too_large
   ProgressCallback progress = {};
-  Deadline deadline = {};
+  Deadline deadline = {};  ///< holds for a fetch() also while the disk of this host hangs
   std::stop_token stop = {};
   std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
 };

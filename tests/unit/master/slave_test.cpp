@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cerrno>
 #include <functional>
+#include <future>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -544,6 +545,42 @@ TEST_CASE("a disk of ours that cannot keep a fetched file fails the call") {
   CHECK(error->code() == Errc::local_os_error);
   CHECK(error->os() == std::errc::io_error);
   CHECK(dir.count() == 0);
+}
+
+TEST_CASE("a fetch to a disk of ours that hangs ends by its deadline, or when it is stopped") {
+  for (const unsigned call : {static_cast<unsigned>(SYS_write), static_cast<unsigned>(SYS_fsync)}) {
+    for (const bool is_stopped : {false, true}) {
+      CAPTURE(call);
+      CAPTURE(is_stopped);
+      const TempDir dir;
+      FakeSlave fake("w1");
+      serve_file(fake, Bytes(8 * 1024 * 1024, 'x'));
+      std::promise<void> is_over;
+      std::stop_source stop;
+      bool has_hung = false;
+      bool ended_meanwhile = false;
+      const auto observer = [&](const test::WatchedCall& watched) {
+        struct stat status {};
+        const bool is_file = ::fstat(static_cast<int>(watched.arguments[0]), &status) == 0 && S_ISREG(status.st_mode);
+        if (!is_file || std::exchange(has_hung, true)) return 0;
+        if (is_stopped) stop.request_stop();
+        ended_meanwhile = is_over.get_future().wait_for(std::chrono::seconds(30)) == std::future_status::ready;
+        return 0;
+      };
+      bool is_right = false;
+      const auto work = [&] {
+        TransferOptions options{.stop = stop.get_token()};
+        if (!is_stopped) options.deadline = std::chrono::milliseconds(50);
+        const auto fetch = [&] { fake->fetch("x", dir / "a", options); };
+        is_right = is_stopped ? thrown<Cancelled>(fetch).has_value() : thrown<Timeout>(fetch).has_value();
+        is_over.set_value();
+      };
+      if (!test::watch_calls(call, observer, work)) return;
+      CHECK(has_hung);
+      CHECK(is_right);
+      CHECK(ended_meanwhile);
+    }
+  }
 }
 
 TEST_CASE("a fetch that fails leaves nothing behind") {

@@ -1,0 +1,156 @@
+// LocalFile: a new file on this host, of which a caller can take leave while the disk hangs.
+#include "master/local_file.hpp"
+
+#include "os/threads.hpp"
+
+#include <fcntl.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+/// What may wait for the disk.
+constexpr std::size_t max_ahead = std::size_t{4} * 1024 * 1024;
+
+/// Threads that were left, and that a disk still holds; at most so many.
+constexpr unsigned max_left = 64;
+std::atomic<unsigned> left_threads = 0;
+
+/// On glibc a library is not unloaded while a thread has such an object of it.
+struct KeepsLibrary {
+  bool is_used = false;
+  ~KeepsLibrary() { is_used = false; }
+};
+thread_local KeepsLibrary keeps_library;
+
+/// How long the end of a call waits, beyond its deadline, for a disk that does not hang.
+constexpr std::chrono::milliseconds grace(100);
+
+}  // namespace
+
+/// What the caller and the thread share; the thread alone uses the file.
+struct LocalFile::State {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  std::deque<std::pair<Step, std::size_t>> steps;  // with the bytes that they hold
+  std::size_t waiting = 0;                         // bytes in them, that under way included
+  bool is_busy = false;
+  bool is_left = false;
+  bool is_over = false;
+  bool is_given_up = false;
+  std::optional<Failure> failure;  // the first; after it nothing is done any more
+  std::optional<NewFile> file;
+
+  void work() {
+    keeps_library.is_used = true;
+    std::unique_lock lock(mutex);
+    for (;;) {
+      changed.wait(lock, [this] { return is_left || !steps.empty(); });
+      if (is_left) break;
+      auto [step, bytes] = std::move(steps.front());
+      steps.pop_front();
+      is_busy = true;
+      lock.unlock();
+      auto done = step(*this);
+      step = {};
+      lock.lock();
+      is_busy = false;
+      waiting -= bytes;
+      if (!done) {
+        failure = std::move(done).failure();
+        steps.clear();
+        waiting = 0;
+      }
+      changed.notify_all();
+    }
+    lock.unlock();
+    file.reset();
+    lock.lock();
+    is_over = true;
+    if (is_given_up) --left_threads;
+    changed.notify_all();
+  }
+};
+
+LocalFile::LocalFile(const CallOptions& patience) : patience_(patience), state_(std::make_shared<State>()) {
+  if (patience.deadline.is_never() && !patience.stop.stop_possible()) return;
+  try {
+    thread_ = start_thread("remsh-disk", [state = state_] { state->work(); });
+  } catch (const std::system_error&) {  // then the caller does it itself
+  }
+}
+
+LocalFile::~LocalFile() {
+  if (!thread_.joinable()) return;
+  std::unique_lock lock(state_->mutex);
+  state_->is_left = true;
+  state_->changed.notify_all();
+  if (state_->changed.wait_for(lock, grace, [this] { return state_->is_over; })) {
+    lock.unlock();
+    thread_.join();
+  } else {
+    state_->is_given_up = true;
+    ++left_threads;
+    thread_.detach();
+  }
+}
+
+/// Has a step done, and waits until no more than `ahead` bytes wait to be written.
+Result<void> LocalFile::run(Step step, std::size_t bytes, std::size_t ahead) {
+  State& state = *state_;
+  if (!thread_.joinable()) return step(state);
+  std::unique_lock lock(state.mutex);
+  if (state.failure) return *state.failure;
+  state.steps.emplace_back(std::move(step), bytes);
+  state.waiting += bytes;
+  state.changed.notify_all();
+  const auto is_done = [&] {
+    return state.failure || (ahead > 0 ? state.waiting <= ahead : state.steps.empty() && !state.is_busy);
+  };
+  const TimePoint until = patience_.deadline.at();
+  const bool done = patience_.deadline.is_never() ? state.changed.wait(lock, patience_.stop, is_done)
+                                                  : state.changed.wait_until(lock, patience_.stop, until, is_done);
+  if (state.failure) return *state.failure;
+  if (done) return {};
+  if (patience_.stop.stop_requested()) return Failure{Errc::cancelled, "the caller stopped it", 0};
+  return Failure{Errc::timeout, "the disk of this host did not take the file before the deadline", 0};
+}
+
+Result<void> LocalFile::create(const Bytes& path, bool overwrite) {
+  if (left_threads >= max_left) {
+    return Failure{Errc::local_os_error, std::to_string(max_left) + " earlier files still wait for a disk that hangs",
+                   EIO};
+  }
+  return run(
+      [path, overwrite](State& state) -> Result<void> {
+        auto created = NewFile::create(AT_FDCWD, path, overwrite);
+        if (!created) return std::move(created).failure();
+        state.file.emplace(std::move(*created));
+        return {};
+      },
+      0, 0);
+}
+
+Result<void> LocalFile::write(BytesView bytes) {
+  if (!thread_.joinable()) return state_->file->write(bytes);
+  return run([copy = Bytes(bytes)](State& state) { return state.file->write(copy); }, bytes.size(), max_ahead);
+}
+
+Result<void> LocalFile::commit(mode_t mode, bool durable) {
+  return run([mode, durable](State& state) { return state.file->commit(mode, durable); }, 0, 0);
+}
+
+}  // namespace remsh
