@@ -15,7 +15,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -57,7 +56,7 @@ bool is_kept_for_owner(KeyFileUse use, const struct stat& file) noexcept {
 
 /// Whoever can write to a directory can put another file in the place of ours, unless it is sticky: then only who owns
 /// the file or the directory can. `owner`: of the file, if we keep it for them.
-Result<void> check_directory(int directory, const std::string& path, std::optional<uid_t> owner = std::nullopt) {
+Result<void> check_directory(int directory, const std::string& path, uid_t owner = ::geteuid()) {
   struct stat what {};
   if (::fstat(directory, &what) != 0) return system_failure(errno, path);
   if (!is_ours(what) && what.st_uid != owner) {
@@ -123,7 +122,7 @@ Result<SafeFile> open_safely(const std::string& path, KeyFileUse use) {
   const int error = errno;
   const bool is_there = file.fd && ::fstat(file.fd.get(), &file.what) == 0;
   const bool is_kept = is_there && is_kept_for_owner(use, file.what);
-  const std::optional<uid_t> owner = is_kept ? std::optional(file.what.st_uid) : std::nullopt;
+  const uid_t owner = is_kept ? file.what.st_uid : ::geteuid();  // g++ 12 warns of an optional, wrongly
   if (auto checked = check_directory(file.parent.directory.get(), path, owner); !checked) {
     return std::move(checked).failure();
   }
