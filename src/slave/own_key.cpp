@@ -22,7 +22,7 @@ Result<SlaveKey> OwnKey::read_file(const std::string& name) const {
 }
 
 Result<OwnKey::Current> OwnKey::read() {
-  if (file_.empty()) return Current{name_, key_, {}};
+  if (file_.empty()) return Current{name_, key_, {}, false};
   const std::lock_guard lock(mutex_);
   auto own = read_file(last_ ? last_->name : name_);
   if (!own && !last_) return std::move(own).failure();
@@ -32,8 +32,9 @@ Result<OwnKey::Current> OwnKey::read() {
   } else if (last_ && last_->key != own->key) {
     notice = "the key in '" + escaped(file_) + "' is now " + auth::kid(own->key);
   }
+  const bool is_trouble = !own;
   if (own) last_ = *std::move(own);
-  Current current{last_->name, last_->key, {}};
+  Current current{last_->name, last_->key, {}, is_trouble};
   if (notice != last_notice_) current.notice = notice;
   last_notice_ = std::move(notice);
   return current;

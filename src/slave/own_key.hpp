@@ -22,7 +22,8 @@ class OwnKey {
   struct Current {
     std::string name;  ///< empty: that of the host
     std::optional<Secret> key;
-    std::string notice;  ///< for the log: why the file did not count. Empty: nothing new
+    std::string notice;  ///< for the log: that there is a new key, or why the file did not count. Empty: nothing new
+    bool is_trouble = false;  ///< the notice says why the file did not count
   };
 
   /// Blocks, on the disk. Fails if the file has never been read well.

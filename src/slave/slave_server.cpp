@@ -242,7 +242,7 @@ std::shared_ptr<Workplace> SlaveServer::Impl::open_workplace() const {
 SlaveOptions SlaveServer::Impl::options_of_now() {
   auto own = own_key.read();
   if (!own) throw_failure(own.failure(), "", "read the slave's key");
-  if (!own->notice.empty()) log(LogLevel::warning, "", own->notice);
+  if (!own->notice.empty()) log(own->is_trouble ? LogLevel::warning : LogLevel::info, "", own->notice);
   SlaveOptions now = options;
   now.name = std::move(own->name);
   now.key = std::move(own->key);

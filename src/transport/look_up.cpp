@@ -87,6 +87,7 @@ Failure gave_up(const Address& address, const std::stop_token& stop, bool has_be
   const std::string what = to_string(address) + ": look up '" + address.host + "': ";
   if (stop.stop_requested()) return {Errc::cancelled, what + "stopped", 0};
   if (has_begun) return {Errc::timeout, what + "no answer from the name server in time", 0};
+  if (running_look_ups < max_look_ups) return {Errc::timeout, what + "there was no time left for it", 0};
   return {Errc::timeout,
           what + "it could not begin in time, as " + std::to_string(max_look_ups) +
               " others have no answer yet: is the name server reachable?",

@@ -78,6 +78,7 @@ TEST_CASE("a name server that does not answer is given up at the deadline") {
   REQUIRE_FALSE(late.ok());
   CHECK(late.failure().code == Errc::timeout);
   CHECK(has(late.failure().message, "look up 'farm.example': no answer from the name server in time"));
+  CHECK(has(look_up(farm, no_wait, {}, server.look_up()).failure().message, "there was no time left for it"));
 }
 
 TEST_CASE("a name server that does not answer is given up when stopped") {
