@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -54,6 +55,15 @@ struct LocalFile::State {
   std::optional<Failure> failure;  // the first; after it nothing is done any more
   std::optional<NewFile> file;
 
+  /// What is thrown (no memory, no random bytes) must not leave the thread.
+  Result<void> attempt(const Step& step) noexcept {
+    try {
+      return step(*this);
+    } catch (const std::exception& error) {
+      return Failure{Errc::local_os_error, error.what(), 0};
+    }
+  }
+
   void work() {
     keeps_library.is_used = true;
     std::unique_lock lock(mutex);
@@ -64,7 +74,7 @@ struct LocalFile::State {
       steps.pop_front();
       is_busy = true;
       lock.unlock();
-      auto done = step(*this);
+      auto done = attempt(step);
       step = {};
       lock.lock();
       is_busy = false;
