@@ -30,6 +30,7 @@ Admission::Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transpor
       address_(connection->description()),
       keyless_(entrance.keyless),
       required_name_(entrance.name),
+      on_made_(entrance.on_made),
       origin_(std::move(origin)),
       place_(place),
       done_(std::move(done)) {
@@ -263,6 +264,7 @@ void Admission::consider() {
     refuse(Refusal::rejected, "the slave class failed");
     return;
   }
+  if (on_made_) on_made_(slave_, *backend_);
   owner_->loop()->post([self = shared_from_this()] { self->welcome(); });
 }
 

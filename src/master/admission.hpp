@@ -15,6 +15,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -79,6 +80,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   const std::string address_;
   const bool keyless_;
   const std::string required_name_;  // empty: any
+  const std::function<void(const std::shared_ptr<Slave>&, Backend&)> on_made_;
   const Origin origin_;
   const Gate::Id place_;
   TlsTransport* tls_ = nullptr;  // within transport_, where there is TLS

@@ -282,6 +282,11 @@ bool Admissions::is_shutting_down() const {
   return shutting_down_;
 }
 
+std::shared_ptr<Runtime> Admissions::runtime() const {
+  const std::lock_guard lock(mutex_);
+  return runtime_;
+}
+
 std::shared_ptr<Slave> Admissions::last_accepted() const {
   const std::lock_guard lock(mutex_);
   return last_accepted_.lock();

@@ -53,6 +53,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   // For both.
 
   [[nodiscard]] const ListenerOptions& options() const noexcept { return options_; }
+  [[nodiscard]] std::shared_ptr<Runtime> runtime() const;  ///< null after shut_down()
   [[nodiscard]] const std::shared_ptr<Loop>& loop() const noexcept { return loop_; }
   void log(LogLevel level, const std::string& peer, const std::string& message) const;
 

@@ -5,11 +5,15 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 namespace remsh {
+
+class Backend;
+class Slave;
 
 /// How connections come in at one door of a listener.
 struct Entrance {
@@ -17,6 +21,9 @@ struct Entrance {
   std::shared_ptr<const TlsServer> tls = {};  ///< null: plain
   std::optional<uid_t> user = {};             ///< who is on the other side, where the system says so
   std::string name = {};                      ///< the only name that is admitted here; empty: any
+
+  /// Told of the slave object before its setup() is called, on a service thread.
+  std::function<void(const std::shared_ptr<Slave>&, Backend&)> on_made = {};
 };
 
 }  // namespace remsh

@@ -534,7 +534,8 @@ void SlaveCollection::listener_goes() noexcept { --impl_->listeners; }
 
 SlaveCollection::~SlaveCollection() {
   if (impl_->listeners > 0) {
-    misuse("a SlaveCollection is destroyed before a listener that fills it: declare the collection first");
+    misuse(
+        "a SlaveCollection is destroyed before a listener or a launcher that fills it: declare the collection first");
   }
   // Here, and not where the last callback of a slave lets go of the rest.
   const auto dropped = [this] {

@@ -7,7 +7,7 @@
 
 #include <remsh/base/bytes.hpp>
 
-#include <chrono>
+#include <csignal>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,18 +20,20 @@ struct SlaveCommand {
   bool embedded = false;               ///< this very program instead
 };
 
-/// Refuses what excludes each other: throws Error.
+/// Refuses options that exclude each other: throws Error.
 void check_slave_command(const SlaveCommand& command, const char* operation);
 
 /// Refuses what is no name of a slave: throws Error.
 void check_slave_name(const std::string& name);
 
-/// A program that we started to be a slave. One thread at a time, except that wait_for_end() may be called beside
-/// anything but the destructor, which kills one that was not ended.
+/// A failure that is our own system's, not a slave's.
+Failure of_this_system(Failure failure);
+
+/// A program that we started to be a slave. One thread at a time; the destructor kills one that was not reaped.
 class SlaveProcess {
  public:
-  /// Starts it with more arguments, in our environment. The descriptors are borrowed.
-  static Result<SlaveProcess> start(const SlaveCommand& command, const std::vector<std::string>& more, int in, int out,
+  /// Starts it with more options. The descriptors are borrowed.
+  static Result<SlaveProcess> start(const SlaveCommand& command, const std::vector<Bytes>& options, int in, int out,
                                     int err);
 
   [[nodiscard]] pid_t pid() const noexcept { return process_.pid(); }
@@ -39,29 +41,37 @@ class SlaveProcess {
   /// Becomes readable when it has ended.
   [[nodiscard]] int exit_descriptor() const noexcept { return process_.exit_descriptor(); }
 
-  /// True where it has ended before the time is over.
-  bool wait_for_end(std::chrono::milliseconds limit) const;
-
-  /// Kills it with all that it started, and waits until nothing of that lives, if need be as long as `patience`. Nobody
-  /// may reap it meanwhile.
-  void terminate(TreeKiller& killer, std::chrono::milliseconds patience);
+  /// For a TreeKiller: it and all that it started. Must not be reaped while a killer uses this.
+  [[nodiscard]] ProcessTree tree() const { return {process_.pid(), marker_}; }
 
   /// SIGKILL for its process group.
-  void kill() noexcept;
+  void kill_group() noexcept { process_.signal_group(SIGKILL); }
 
-  /// How one that has ended did, and what to do about one that was to stay: after a semicolon, or empty. Reaps it.
+  /// How a program that has ended did so.
   struct End {
-    std::string how;
-    std::string hint;
+    std::string how = "how its process ended is not known";
+    std::string hint = {};          ///< what to look at, for a program that should have stayed
+    bool is_orderly = false;        ///< by itself as a slave does, which has ended its commands then
+    bool cannot_work_here = false;  ///< the exit code of a slave for, above all, a bad base directory
   };
-  End take_end();
+
+  /// Looks at one that has ended and does not reap it.
+  [[nodiscard]] End end() const;
+
+  /// Takes it from the system's list; true unless it still runs.
+  bool reap();
+
+  [[nodiscard]] bool has_ended() const noexcept { return process_.has_ended(); }
+
+  /// Lets go of one that cannot be killed.
+  void abandon() noexcept { process_.abandon(); }
 
  private:
   SlaveProcess(Process process, Bytes marker, bool embedded)
       : process_(std::move(process)), marker_(std::move(marker)), embedded_(embedded) {}
 
   Process process_;
-  Bytes marker_;  // by which what it starts is known as well
+  Bytes marker_;  // in the environment of all that it starts
   bool embedded_ = false;
 };
 

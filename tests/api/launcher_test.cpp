@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <csignal>
+#include <filesystem>
 #include <future>
 #include <stop_token>
 #include <thread>
@@ -210,9 +211,40 @@ TEST_CASE("what cannot be launched is an error that says what and why") {
   const auto unusable =
       thrown_by<Error>([&] { master.launch_by().start_slave(master.dir / "file/below", "w1"); });
   REQUIRE(unusable);
+  CHECK(unusable->code() == Errc::os_error);
+  CHECK(unusable->os() == std::errc::not_a_directory);
+  CHECK(has(unusable->message(), "'" + (master.dir / "file/below") + "'"));
   CHECK(has(unusable->message(), "exit code 70"));
   CHECK(has(unusable->message(), "base directory"));
   CHECK(master.slaves.size() == 0);
+}
+
+TEST_CASE("what a launched slave ran that was killed from outside is ended by its master") {
+  LaunchingMaster master;
+  SlaveLauncher& launcher = master.launch_by();
+  const auto slave = launcher.start_slave(master.dir / "w1", "w1");
+  const Lifeline lifeline;
+  std::vector<Bytes> away{"setsid"};
+  for (const Bytes& word : lifeline.endless_command()) away.push_back(word);
+  std::jthread caller([&] { CHECK_THROWS_AS(slave->execute(away), ConnectionLost); });
+  REQUIRE(lifeline.wait_for_begin());
+  ::kill(process_of(*slave), SIGKILL);
+  CHECK(lifeline.wait_for_end());
+}
+
+TEST_CASE("a launcher may outlive its listener, and ends its slaves all the same") {
+  LaunchingMaster master;
+  SlaveLauncher& launcher = master.launch_by();
+  const auto slave = launcher.start_slave(master.dir / "w1", "w1");
+  const auto other = launcher.start_slave(master.dir / "w2", "w2");
+  const pid_t process = process_of(*slave);
+  const pid_t other_process = process_of(*other);
+  master.listener.reset();
+  CHECK_THROWS_AS(launcher.start_slave(master.dir / "w3", "w3"), ConnectionLost);
+  CHECK(launcher.kill_slave(slave));
+  CHECK(is_gone(process));
+  master.launcher.reset();
+  CHECK(is_gone(other_process));
 }
 
 TEST_CASE("who does not come in time is ended, as is who comes under another name") {

@@ -2,6 +2,8 @@
 #include "support/child_process.hpp"
 #include "support/slaves.hpp"
 
+#include <sys/resource.h>
+
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
@@ -24,6 +26,8 @@ std::set<int> open_descriptors() {
   }
   return result;
 }
+
+bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
 std::string this_program() { return std::filesystem::read_symlink("/proc/self/exe"); }
 
@@ -54,26 +58,116 @@ TEST_CASE("what cannot be started is an error that says what and why") {
     const auto error = thrown_by<Error>([&] { local.start_slave(basedir, "worker"); });
     REQUIRE(error);
     CHECK(error->slave() == "worker");
-    CHECK(error->operation() == "start in '" + basedir + "'");
+    if (basedir.find('\0') == std::string::npos) CHECK(error->operation() == "start in '" + basedir + "'");
     return *error;
   };
   const Error missing = failure({"no-such-slave-program"}, dir / "x");
   CHECK(missing.code() == Errc::local_os_error);
   CHECK(missing.os() == std::errc::no_such_file_or_directory);
   CHECK(missing.message().find("no-such-slave-program") != std::string::npos);
-  CHECK(failure({"sh", "-c", "exit 3"}, dir / "x").message().find("exit code 3") != std::string::npos);
-  CHECK(failure({"sh", "-c", "kill -KILL $$"}, dir / "x").message().find("signal 9") != std::string::npos);
+  CHECK(has(failure({"sh", "-c", "exit 3"}, dir / "x").message(), "exit code 3"));
+  CHECK(has(failure({"sh", "-c", "kill -KILL $$"}, dir / "x").message(), "signal 9"));
   CHECK(failure({"sh", "-c", "echo Hello; exec cat"}, dir / "x").code() == Errc::protocol_error);
   dir.write("file", "");
-  const std::string unusable = failure({}, dir / "file/below").message();
-  CHECK(unusable.find("exit code 70; why, it said on stderr") != std::string::npos);
-  CHECK(unusable.find("main()") == std::string::npos);
+  const Error unusable = failure({}, dir / "file/below");
+  CHECK(unusable.code() == Errc::os_error);
+  CHECK(unusable.os() == std::errc::not_a_directory);
+  CHECK(has(unusable.message(), "exit code 70; it said: "));
+  CHECK(has(unusable.message(), "open the base directory '" + (dir / "file/below") + "'"));
+  CHECK_FALSE(has(unusable.message(), "main()"));
+  CHECK(failure({}, std::string("a\0b", 3)).code() == Errc::invalid_argument);
   const auto both = thrown_by<Error>([&] {
     const LocalSlaveListener local({.slave_collection = slaves, .command = {"remsh-slave"}, .embedded = true});
   });
   REQUIRE(both);
   CHECK(both->code() == Errc::invalid_argument);
   CHECK(slaves.size() == 0);
+}
+
+TEST_CASE("what a program says that does not become a slave is in the error and in the log, without control characters") {
+  const TempDir dir;
+  const Log log;
+  SlaveCollection slaves;
+  LocalSlaveListener local({.slave_collection = slaves,
+                            .command = script("printf 'ssh: no such host\\r\\n\\033[31mforged\\n' >&2; exit 255"),
+                            .log = log.hook()});
+  const auto error = thrown_by<ConnectionLost>([&] { local.start_slave(dir / "x", "worker"); });
+  REQUIRE(error);
+  CHECK(error->message() == "its process ended with exit code 255; it said: ssh: no such host; \\x1B[31mforged");
+  CHECK(log.wait_for("worker: its program says: ssh: no such host\n"));
+  CHECK(log.wait_for("worker: its program says: \\x1B[31mforged\n"));
+  CHECK(log.wait_for("worker: its process ended with exit code 255"));
+}
+
+TEST_CASE("what a slave writes to its standard error goes to the log of its listener") {
+  Farm farm(Over::local_process);
+  const auto slave = farm.start();
+  slave->call("complain", {{"text", "the disk is \033[31mfull"}});
+  CHECK(farm.log.wait_for("worker: its program says: the disk is \\x1B[31mfull\n"));
+}
+
+TEST_CASE("a program that writes without end does not fill the log") {
+  const TempDir dir;
+  const Log log;
+  SlaveCollection slaves;
+  LocalSlaveListener local({.slave_collection = slaves,
+                            .command = script("yes >&2 & exec \"$0\" --remsh-embedded-slave \"$@\"", this_program()),
+                            .kill_after = 0ms,
+                            .log = log.hook()});
+  const auto slave = local.start_slave(dir / "x", "worker");
+  CHECK(log.wait_for("says more than 200 lines in 10 s: the next ones are not logged"));
+  CHECK(slave->execute({"true"}).ok());
+  CHECK(local.kill_slave(slave));
+  CHECK(log.wait_for("lines of its program were not logged"));
+  CHECK(log.text().size() < 100'000);
+}
+
+TEST_CASE("a program that does not register in time is ended, with what it has started") {
+  const TempDir dir;
+  const Lifeline lifeline;
+  SlaveCollection slaves;
+  LocalSlaveListener local(
+      {.slave_collection = slaves,
+       .command = script("exec 9>" + lifeline.path() +
+                         "; trap '' TERM; setsid sh -c 'echo hello >&2; echo >&9; sleep 100000' & sleep 100000"),
+       .handshake_timeout = 500ms});
+  const auto late = thrown_by<Timeout>([&] { local.start_slave(dir / "x", "worker"); });
+  REQUIRE(late);
+  CHECK(late->slave() == "worker");
+  REQUIRE(lifeline.wait_for_begin());
+  CHECK(lifeline.wait_for_end());
+}
+
+TEST_CASE("without descriptors a slave cannot be started, and the error is this system's") {
+  CHECK(run_in_child([] {
+          const TempDir dir;
+          SlaveCollection slaves;
+          LocalSlaveListener local(
+              {.slave_collection = slaves,
+               .command = script("ulimit -n 1024; exec \"$0\" --remsh-embedded-slave \"$@\"", this_program())});
+          const auto limit_to = [](rlim_t count) {
+            rlimit limit{};
+            ::getrlimit(RLIMIT_NOFILE, &limit);
+            limit.rlim_cur = count;
+            ::setrlimit(RLIMIT_NOFILE, &limit);
+          };
+          const rlim_t lowest = 4;  // that the shell can do with
+          for (rlim_t count = lowest; count < 256; ++count) {
+            std::optional<Error> error;
+            limit_to(count);
+            try {
+              local.start_slave(dir / "x", "worker");
+            } catch (const Error& thrown) {
+              error = thrown;
+            } catch (...) {
+              return 1;
+            }
+            limit_to(1024);
+            if (!error) return count == lowest ? 2 : 0;  // that much it takes
+            if (error->code() != Errc::local_os_error || error->os() != std::errc::too_many_files_open) return 3;
+          }
+          return 4;
+        }) == 0);
 }
 
 TEST_CASE("a program that forgot to be a slave when it was started as one does not start the next") {
@@ -138,6 +232,93 @@ TEST_CASE("kill_slave interrupts what the slave does, and nothing of it is left"
   CHECK_FALSE(farm.local().kill_slave(slave));
   CHECK_FALSE(farm.local().kill_slave(nullptr));
   CHECK(farm.slaves.size() == 0);
+}
+
+TEST_CASE("a callback on the end of a slave may kill it, beside others who do, the end of the listener, and its stop") {
+  // The callback is registered first, by setup(), and so is before whatever the listener would register.
+  struct Mourned final : Slave {
+    Mourned(SlaveInit init, std::function<void()> callback) : Slave(std::move(init)), callback_(std::move(callback)) {}
+    void setup() override { on_disconnect(callback_); }
+    std::function<void()> callback_;
+  };
+  for (const std::string beside : {"nothing", "a second kill_slave", "the destructor", "stop"}) {
+    CAPTURE(beside);
+    std::promise<std::shared_ptr<Slave>> promise;
+    const auto killed = promise.get_future().share();
+    const Event begun;
+    const Event over;
+    LocalSlaveListener* local = nullptr;
+    const auto callback = [&] {
+      begun.happened();
+      local->kill_slave(killed.get());
+      over.happened();
+    };
+    Farm farm(Over::local_process, {.slave_class = [&](SlaveInit init) -> std::shared_ptr<Slave> {
+                return std::make_shared<Mourned>(std::move(init), callback);
+              }});
+    local = &farm.local();
+    const auto slave = farm.start();
+    const pid_t process = process_of(*slave);
+    promise.set_value(slave);
+    if (beside == "a second kill_slave") {
+      CHECK(farm.local().kill_slave(slave));
+    } else if (beside == "the destructor") {
+      slave->disconnect();
+      REQUIRE(begun.wait());
+      farm.listener.reset();
+    } else {
+      slave->disconnect();
+      if (beside == "stop") farm.listener->stop();
+    }
+    CHECK(over.wait());
+    CHECK(eventually([&] { return ::kill(process, 0) != 0; }));
+  }
+}
+
+TEST_CASE("a callback that hangs does not keep the process of a slave from being reaped") {
+  const Event go;
+  Farm farm(Over::local_process, {.slave_class = [go](SlaveInit init) {
+              auto slave = std::make_shared<Slave>(std::move(init));
+              slave->on_disconnect([go] { static_cast<void>(go.wait()); });
+              return slave;
+            }});
+  const auto slave = farm.start();
+  const pid_t process = process_of(*slave);
+  CHECK(farm.local().kill_slave(slave));
+  CHECK(::kill(process, 0) != 0);
+  CHECK_FALSE(farm.local().kill_slave(slave));
+  go.happened();
+}
+
+TEST_CASE("a slave can be killed in its own setup(), and then was not started") {
+  struct Unwanted final : Slave {
+    Unwanted(SlaveInit init, Farm*& farm) : Slave(std::move(init)), farm_(farm) {}
+    void setup() override { CHECK(farm_->local().kill_slave(shared_from_this())); }
+    Farm*& farm_;
+  };
+  Farm* its_farm = nullptr;
+  Farm farm(Over::local_process, {.slave_class = [&its_farm](SlaveInit init) -> std::shared_ptr<Slave> {
+              return std::make_shared<Unwanted>(std::move(init), its_farm);
+            }});
+  its_farm = &farm;
+  const auto lost = thrown_by<ConnectionLost>([&] { farm.start(); });
+  REQUIRE(lost);
+  CHECK(lost->message() == "the slave was killed by its master");
+  CHECK(farm.slaves.size() == 0);
+}
+
+TEST_CASE("what a slave ran that was killed from outside is ended by its master") {
+  Farm farm(Over::local_process);
+  const auto slave = farm.start();
+  const Lifeline lifeline;
+  std::vector<Bytes> away{"setsid"};
+  for (const Bytes& word : lifeline.endless_command()) away.push_back(word);
+  std::jthread caller([&] { CHECK_THROWS_AS(slave->execute(away), ConnectionLost); });
+  REQUIRE(lifeline.wait_for_begin());
+  ::kill(process_of(*slave), SIGKILL);
+  CHECK(lifeline.wait_for_end());
+  CHECK(farm.log.wait_for("worker: its process was killed by signal 9"));
+  CHECK(farm.start()->execute({"true"}).ok());
 }
 
 TEST_CASE("kill_slave ends a slave that is frozen") {

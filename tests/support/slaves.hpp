@@ -25,6 +25,7 @@
 #include <csignal>
 #include <functional>
 #include <future>
+#include <iostream>
 #include <list>
 #include <map>
 #include <memory>
@@ -190,6 +191,10 @@ inline void add_test_operations(SlaveServer& server) {
   });
   server.add_operation("throw_errno", [](OperationContext&) -> Box {
     throw std::system_error(ENOSPC, std::generic_category(), "the tape");
+  });
+  server.add_operation("complain", [](OperationContext& context) {
+    std::cerr << context.arguments().get("text").value_or("") << std::endl;
+    return Box{};
   });
   server.add_operation("memory", [](OperationContext&) {
 #ifdef __linux__

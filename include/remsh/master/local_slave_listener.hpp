@@ -3,7 +3,8 @@
 
 #include <remsh/master/slave_listener.hpp>
 
-#include <optional>
+#include <memory>
+#include <string>
 #include <vector>
 
 namespace remsh {
@@ -34,6 +35,9 @@ struct LocalListenerOptions {
 ///
 ///     remsh::LocalSlaveListener local({.slave_collection = slaves});
 ///     auto slave = local.start_slave("/srv/worker");
+///
+/// What a program writes to standard error goes to `log`, line by line. If it ends other than in order (it was killed,
+/// for one), what it started is ended as well.
 class REMSH_API LocalSlaveListener final : public SlaveListener {
  public:
   explicit LocalSlaveListener(LocalListenerOptions options);
@@ -42,12 +46,17 @@ class REMSH_API LocalSlaveListener final : public SlaveListener {
   void start() override {}  ///< there is no port to open
   void stop() override {}
 
-  /// Starts a slave in a directory (made where it is missing) and gives it, once it is set up and in the collection.
-  /// The name: empty: "local-N"; the program may register under this name only. Throws Error: what could not be
-  /// started, and why; what the slave said on its way out is on our stderr.
+  /// Starts a slave in a directory (made if it is missing) and gives it, once it is set up and in the collection.
+  /// The name: empty: "local-N"; the program may register under this name only.
+  ///
+  /// Throws Error: local_os_error if it cannot be started here, in_use for a name that is taken, os_error with os() if
+  /// the slave cannot work there (the directory cannot be made), refused by a slave class or setup(); Timeout if it
+  /// does not register in time, ConnectionLost if it ends before, both with what it said last; ProtocolError if it is
+  /// no slave. Then all that the program started is ended.
   std::shared_ptr<Slave> start_slave(const std::string& basedir, const std::string& name = {});
 
-  /// Ends a slave and whatever it is doing, and waits until its process is gone. False where it is not one of ours.
+  /// Ends a slave and whatever it is doing, and waits until its process is gone. May be called from setup() and from
+  /// on_disconnect(), also of the same slave. False if it is not (any more) one of ours.
   bool kill_slave(const std::shared_ptr<Slave>& slave);
 
  private:

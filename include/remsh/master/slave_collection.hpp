@@ -127,6 +127,7 @@ class REMSH_API SlaveCollection {
 
  private:
   friend class Admissions;
+  friend class SlaveLauncher;
   friend class Lease;
   void listener_comes() noexcept;
   void listener_goes() noexcept;

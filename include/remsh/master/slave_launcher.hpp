@@ -18,7 +18,7 @@ namespace remsh {
 inline constexpr std::chrono::seconds launch_limit{60};
 
 struct LauncherOptions {
-  /// To which they connect: it has `keys`, is started, and outlives the launcher.
+  /// To which they connect: it has `keys`, and is started. It should outlive the launcher, its collection must.
   SlaveListener& listener;
 
   /// What to start: {"ssh", "HOST", "remsh-slave"}, for one. Added is
@@ -42,7 +42,8 @@ struct LauncherOptions {
 ///                                    .master = "tls:master.example.org:9876"});
 ///     auto slave = launcher.start_slave("/srv/worker1", "worker1");
 ///
-/// What the program writes to standard output and error goes to the listener's log, line by line. Its standard input
+/// What the program writes to standard output and error goes to the listener's log, line by line. If it ends other than
+/// in order (it was killed, for one), what it started is ended as well. Its standard input
 /// stays open until the launcher lets go: a slave that is told --until-eof ends with it, also where this program dies.
 class REMSH_API SlaveLauncher {
  public:
@@ -55,9 +56,10 @@ class REMSH_API SlaveLauncher {
   /// set up and in the collection. The name: empty: "launched-N". When it has come and gone, and came again, it is in
   /// the collection as another Slave.
   ///
-  /// Throws Error: in_use where the name is, local_os_error where the program cannot be started; ConnectionLost where
-  /// it ended before, Timeout where it has not come by the deadline, Cancelled after a stop, with what it said last.
-  /// Then the program is ended, and its key.
+  /// Throws Error: in_use if the name is, local_os_error if the program cannot be started, os_error with os() if the
+  /// slave cannot work there (the directory cannot be made); ConnectionLost if it ended before, Timeout if it has not
+  /// come by the deadline, Cancelled after a stop, with what it said last. Then the program is ended with all that it
+  /// started, and its key.
   std::shared_ptr<Slave> start_slave(const std::string& basedir, const std::string& name = {},
                                      Deadline deadline = launch_limit, const std::stop_token& stop = {});
 
