@@ -187,7 +187,8 @@ void LocalSlaveListener::Local::end_all() {
 
 LocalSlaveListener::LocalSlaveListener(LocalListenerOptions options)
     : SlaveListener(base_options(options)), local_(std::make_unique<Local>()) {
-  local_->command = {std::move(options.command), options.embedded};
+  local_->command = {std::move(options.command), options.embedded, std::move(options.env), options.clear_env,
+                     options.inherit_env};
   check_slave_command(local_->command, "listen for local slaves");
   local_->kill_after =
       std::clamp<std::chrono::milliseconds>(options.kill_after, std::chrono::milliseconds(0), std::chrono::hours(24));

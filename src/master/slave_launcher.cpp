@@ -61,7 +61,8 @@ struct SlaveLauncher::Impl {
         admissions(options.listener.impl().admissions),
         runtime(admissions->runtime()),
         keys(admissions->options().keys),
-        command{std::move(options.command), options.embedded},
+        command{std::move(options.command), options.embedded, std::move(options.env), options.clear_env,
+                options.inherit_env},
         master(std::move(options.master)),
         kill_after(std::clamp<std::chrono::milliseconds>(options.kill_after, std::chrono::milliseconds(0),
                                                          std::chrono::hours(24))) {}

@@ -9,17 +9,78 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <span>
+#include <string_view>
 
 extern char** environ;
 
 namespace remsh {
 
+namespace {
+
+/// What programs need to run at all and to talk to their user, and nothing that usually holds a secret; beside these
+/// LC_*. SSH_AUTH_SOCK is for commands such as ssh. Those from LD_LIBRARY_PATH on decide how programs are loaded.
+constexpr std::array<std::string_view, 18> passed_on{"PATH",
+                                                     "HOME",
+                                                     "USER",
+                                                     "LOGNAME",
+                                                     "SHELL",
+                                                     "LANG",
+                                                     "LANGUAGE",
+                                                     "TZ",
+                                                     "TMPDIR",
+                                                     "TERM",
+                                                     "XDG_RUNTIME_DIR",
+                                                     "SSH_AUTH_SOCK",
+                                                     "LD_LIBRARY_PATH",
+                                                     "LD_PRELOAD",
+                                                     "ASAN_OPTIONS",
+                                                     "LSAN_OPTIONS",
+                                                     "TSAN_OPTIONS",
+                                                     "UBSAN_OPTIONS"};
+
+bool is_passed_on(BytesView name) {
+  return name.starts_with("LC_") || std::find(passed_on.begin(), passed_on.end(), name) != passed_on.end();
+}
+
+BytesView name_of(BytesView variable) { return variable.substr(0, variable.find('=')); }
+
+bool is_shell_proof(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("/._-:,@+=").find(c) != std::string_view::npos;
+}
+
+Bytes percent_encoded(BytesView text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  Bytes result;
+  for (const char c : text) {
+    if (is_shell_proof(c)) {
+      result += c;
+    } else {
+      result += '%';
+      result += digits[static_cast<unsigned char>(c) >> 4U];
+      result += digits[static_cast<unsigned char>(c) & 15U];
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
 void check_slave_command(const SlaveCommand& command, const char* operation) {
   const auto refuse = [operation](const std::string& why) { throw Error(Errc::invalid_argument, "", operation, why); };
   if (command.embedded && !command.args.empty()) refuse("`embedded` and `command` exclude each other");
+  if (command.clear_env && command.inherit_env) refuse("`clear_env` and `inherit_env` exclude each other");
+  for (const auto& [name, value] : command.env) {
+    if (name.empty() || name.find_first_of(BytesView("=\0", 2)) != Bytes::npos ||
+        (value && value->find('\0') != Bytes::npos)) {
+      refuse("`env`: '" + escaped(name) + "' cannot be the name of a variable, or its value has a zero byte");
+    }
+  }
 }
 
 void check_slave_name(const std::string& name) {
@@ -33,13 +94,38 @@ Failure of_this_system(Failure failure) {
   return failure;
 }
 
+std::span<const std::string_view> variables_passed_on() noexcept { return passed_on; }
+
+std::vector<Bytes> slave_environment(const SlaveCommand& command, const std::vector<Bytes>& ours) {
+  std::vector<Bytes> result;
+  for (const Bytes& variable : ours) {
+    const BytesView name = name_of(variable);
+    if (command.clear_env || command.env.contains(Bytes(name))) continue;
+    if (command.inherit_env || is_passed_on(name)) result.push_back(variable);
+  }
+  for (const auto& [name, value] : command.env) {
+    if (value) result.push_back(name + '=' + *value);
+  }
+  std::erase_if(result, [](const Bytes& variable) {
+    return name_of(variable) == command_variable || name_of(variable) == embedded_variable;
+  });
+  return result;
+}
+
+std::vector<Bytes> shell_proof(const std::vector<Bytes>& options) {
+  const auto is_proof = [](const Bytes& option) { return std::all_of(option.begin(), option.end(), is_shell_proof); };
+  if (std::all_of(options.begin(), options.end(), is_proof)) return options;
+  std::vector<Bytes> result{"--percent-encoded"};
+  for (const Bytes& option : options) result.push_back(percent_encoded(option));
+  return result;
+}
+
 Result<SlaveProcess> SlaveProcess::start(const SlaveCommand& command, const std::vector<Bytes>& options, int in,
                                          int out, int err) {
   std::vector<Bytes> ours;
   for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) ours.emplace_back(*variable);
   SpawnRequest request;
-  request.env = ours;
-  std::erase_if(request.env, [](const Bytes& other) { return other.starts_with(Bytes(command_variable) + "="); });
+  request.env = slave_environment(command, ours);
   if (command.embedded) {
     if (std::getenv(embedded_variable) != nullptr) {
       return Failure{Errc::invalid_argument,
@@ -50,7 +136,8 @@ Result<SlaveProcess> SlaveProcess::start(const SlaveCommand& command, const std:
   } else {
     request.args = command.args.empty() ? std::vector<Bytes>{"remsh-slave"} : command.args;
   }
-  request.args.insert(request.args.end(), options.begin(), options.end());
+  const std::vector<Bytes> more = shell_proof(options);
+  request.args.insert(request.args.end(), more.begin(), more.end());
   Bytes marker = new_command_name();
   request.env.push_back(command_entry(ours, marker));
   request.in = in;

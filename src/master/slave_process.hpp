@@ -8,19 +8,26 @@
 #include <remsh/base/bytes.hpp>
 
 #include <csignal>
+#include <map>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace remsh {
 
-/// Which program is to be a slave, as users say it in options.
+/// Which program is to be a slave and in which environment, as users say it in options.
 struct SlaveCommand {
   std::vector<std::string> args = {};  ///< empty: "remsh-slave", found on the PATH
   bool embedded = false;               ///< this very program instead
+  std::map<Bytes, std::optional<Bytes>> env = {};
+  bool clear_env = false;
+  bool inherit_env = false;
 };
 
-/// Refuses options that exclude each other: throws Error.
+/// Refuses options that exclude each other, and bad names of variables: throws Error.
 void check_slave_command(const SlaveCommand& command, const char* operation);
 
 /// Refuses what is no name of a slave: throws Error.
@@ -28,6 +35,17 @@ void check_slave_name(const std::string& name);
 
 /// A failure that is our own system's, not a slave's.
 Failure of_this_system(Failure failure);
+
+/// The variables of our own environment that a started program gets, beside LC_*.
+std::span<const std::string_view> variables_passed_on() noexcept;
+
+/// The environment of a started program, made from that of this program.
+std::vector<Bytes> slave_environment(const SlaveCommand& command, const std::vector<Bytes>& ours);
+
+/// Options of remsh-slave ("--name=VALUE") in a form that no shell changes, however many of them pass the arguments on:
+/// ssh, for one, joins its arguments with spaces and gives them to a shell. If a value needs it, "--percent-encoded" is
+/// put first, and the other bytes of values are written as %XX.
+std::vector<Bytes> shell_proof(const std::vector<Bytes>& options);
 
 /// A program that we started to be a slave. One thread at a time; the destructor kills one that was not reaped.
 class SlaveProcess {

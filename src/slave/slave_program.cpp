@@ -31,6 +31,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -76,6 +77,8 @@ constexpr const char* usage =
     "  --no-execute       run no commands\n"
     "  --name NAME        1 to 64 of A-Z a-z 0-9 . _ - (default: that of the key, or the host's name)\n"
     "  --protocol 1|2     1: serve a master of the original remsh, of 2009 (default: 2)\n"
+    "  --percent-encoded  in the values of the options behind it %XX is a byte: a master that starts slaves through a\n"
+    "                     shell, as ssh does, writes all but A-Z a-z 0-9 / . _ - : , @ + = like that\n"
     "  --verbose          log more\n"
     "  --trace            also log every box that is sent or received; docs/embedding.md says how it looks\n"
     "  --quiet            log nothing but what ends the program\n"
@@ -133,8 +136,22 @@ std::vector<std::string> words_of(const std::string& list) {
   return words;
 }
 
+/// %XX is a byte; any other text is itself.
+std::string percent_decoded(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    unsigned char byte = 0;
+    const bool is_byte = text.size() >= 3 && text[0] == '%' &&
+                         std::from_chars(text.data() + 1, text.data() + 3, byte, 16).ptr == text.data() + 3;
+    result += is_byte ? static_cast<char>(byte) : text[0];
+    text.remove_prefix(is_byte ? 3 : 1);
+  }
+  return result;
+}
+
 /// The exit code, where the arguments are such that the program ends here.
 std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
+  bool is_encoded = false;  // the values of the options that follow
   for (int i = 1; i < argc; ++i) {
     std::string_view option = argv[i];
     std::optional<std::string> value;
@@ -146,6 +163,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
       if (!value && i + 1 < argc) value = argv[++i];
       if (!value) return false;
       into = std::exchange(value, std::nullopt).value();
+      if (is_encoded) into = percent_decoded(into);
       return !into.empty();
     };
     const std::string needs = "the option " + std::string(option) + " needs a value";
@@ -196,6 +214,8 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
       arguments.stdio = true;
     } else if (option == "--until-eof") {
       arguments.until_eof = true;
+    } else if (option == "--percent-encoded") {
+      is_encoded = true;
     } else if (option == "--once") {
       arguments.once = true;
     } else if (option == "--verbose") {

@@ -219,6 +219,31 @@ TEST_CASE("what cannot be launched is an error that says what and why") {
   CHECK(master.slaves.size() == 0);
 }
 
+TEST_CASE("the address and the directory of a launched slave reach it through a shell as they are") {
+  const TempDir dir;
+  const std::string odd = dir / "a 'b' $(cat > stolen) \n;x";
+  std::filesystem::create_directory(odd);
+  SlaveCollection slaves;
+  UnixListenerOptions options{.slave_collection = slaves, .path = odd + "/socket"};
+  options.keys = KeyRing();
+  UnixSlaveListener listener(std::move(options));
+  listener.start();
+  SlaveLauncher launcher({.listener = listener, .command = script("exec sh -c \"exec remsh-slave $*\"")});
+  CHECK(launcher.start_slave(odd + "/w1", "w1")->set_cwd() == std::filesystem::canonical(odd).string() + "/w1");
+  CHECK(::access("stolen", F_OK) != 0);
+}
+
+TEST_CASE("a launched program gets a few variables of its master's environment, and those that were asked for") {
+  LaunchingMaster master;
+  REQUIRE(::setenv("REMSH_TEST_SECRET", "hidden", 1) == 0);
+  SlaveLauncher launcher({.listener = *master.listener, .env = {{"A", "b"}}});
+  auto env = launcher.start_slave(master.dir / "w1", "w1")->getenv();
+  REQUIRE(::unsetenv("REMSH_TEST_SECRET") == 0);
+  CHECK(env["A"] == "b");
+  CHECK(env.contains("PATH"));
+  CHECK_FALSE(env.contains("REMSH_TEST_SECRET"));
+}
+
 TEST_CASE("what a launched slave ran that was killed from outside is ended by its master") {
   LaunchingMaster master;
   SlaveLauncher& launcher = master.launch_by();

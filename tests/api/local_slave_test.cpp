@@ -170,6 +170,60 @@ TEST_CASE("without descriptors a slave cannot be started, and the error is this 
         }) == 0);
 }
 
+TEST_CASE("a started slave gets a few variables of its master's environment, and those that were asked for") {
+  const TempDir dir;
+  SlaveCollection slaves;
+  REQUIRE(::setenv("REMSH_TEST_SECRET", "hidden", 1) == 0);
+  REQUIRE(::setenv("LC_REMSH", "C", 1) == 0);
+  const auto environment = [&](LocalListenerOptions options) {
+    options.embedded = true;
+    LocalSlaveListener local(std::move(options));
+    return local.start_slave(dir / "x", "worker")->getenv();
+  };
+  auto env = environment({.slave_collection = slaves});
+  CHECK(env["PATH"] == ::getenv("PATH"));
+  CHECK(env["LC_REMSH"] == "C");
+  CHECK_FALSE(env.contains("REMSH_TEST_SECRET"));
+  env = environment({.slave_collection = slaves, .env = {{"LC_REMSH", std::nullopt}, {"A", "b=c"}}});
+  CHECK(env["A"] == "b=c");
+  CHECK(env.contains("PATH"));
+  CHECK_FALSE(env.contains("LC_REMSH"));
+  env = environment({.slave_collection = slaves, .env = {{"A", "b"}}, .clear_env = true});
+  CHECK(env["A"] == "b");
+  CHECK_FALSE(env.contains("PATH"));
+  env = environment({.slave_collection = slaves, .env = {{"A", "b"}}, .inherit_env = true});
+  CHECK(env["A"] == "b");
+  CHECK(env["REMSH_TEST_SECRET"] == "hidden");
+  REQUIRE(::unsetenv("REMSH_TEST_SECRET") == 0);
+  REQUIRE(::unsetenv("LC_REMSH") == 0);
+  for (const std::string& name : {std::string(), std::string("A=B"), std::string("A\0B", 3)}) {
+    const auto refused = thrown_by<Error>([&] { environment({.slave_collection = slaves, .env = {{name, "x"}}}); });
+    REQUIRE(refused);
+    CHECK(refused->code() == Errc::invalid_argument);
+  }
+  CHECK(thrown_by<Error>([&] { environment({.slave_collection = slaves, .clear_env = true, .inherit_env = true}); }));
+}
+
+TEST_CASE("a directory with any characters in its name reaches a slave through a shell as it is") {
+  const TempDir dir;
+  SlaveCollection slaves;
+  // As ssh does it: the arguments, joined by spaces, are a line for the shell there.
+  const std::string ssh = "exec sh -c \"exec '$0' --remsh-embedded-slave $*\"";
+  for (const std::string name :
+       {"plain", "with a space", "a'b\"c", "$(touch pwned)`touch pwned`", "a;touch pwned&", "*?[a-z]{x,y}", "line\nline",
+        "%41%", "~", "#x", "\\\\n", "-x", "!x", "\xC3\xA4\xFF", "\x01\t"}) {
+    CAPTURE(name);
+    LocalSlaveListener through_shell({.slave_collection = slaves, .command = script(ssh, this_program())});
+    const std::string directory = dir / name;
+    const Bytes reached = through_shell.start_slave(directory)->set_cwd();
+    CHECK(reached == std::filesystem::canonical(directory));
+    LocalSlaveListener direct({.slave_collection = slaves, .embedded = true});
+    CHECK(direct.start_slave(directory)->set_cwd() == reached);
+  }
+  CHECK(::access("pwned", F_OK) != 0);
+  CHECK_FALSE(dir.has("pwned"));
+}
+
 TEST_CASE("a program that forgot to be a slave when it was started as one does not start the next") {
   const TempDir here;
   SlaveCollection slaves;

@@ -83,7 +83,7 @@ TEST_CASE("a collection that goes before its listener ends the program") {
     world.slaves.reset();
   });
   CAPTURE(ending.err);
-  CHECK(is_misuse(ending, "a SlaveCollection is destroyed before a listener that fills it"));
+  CHECK(is_misuse(ending, "a SlaveCollection is destroyed before a listener or a launcher that fills it"));
 }
 
 TEST_CASE("a listener that is destroyed in a callback of a call ends the program") {

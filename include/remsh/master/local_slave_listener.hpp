@@ -3,7 +3,9 @@
 
 #include <remsh/master/slave_listener.hpp>
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,11 +15,21 @@ struct LocalListenerOptions {
   SlaveCollection& slave_collection;
   SlaveFactory slave_class = {};
 
-  /// What to start; "--stdio --basedir DIR --name NAME" is added. Empty: "remsh-slave", found on the PATH.
+  /// What to start; "--stdio --quiet --basedir=DIR --name=NAME" is added. Empty: "remsh-slave", found on the PATH.
+  ///
+  /// The command itself is started without a shell, as it is. What is added also passes through shells unchanged, such
+  /// as the one at the other end of ssh, which gets all arguments joined by spaces: if a value has other characters
+  /// than A-Z a-z 0-9 / . _ - : , @ + = then "--percent-encoded" is added in front, and these are written as %XX.
   std::vector<std::string> command = {};
 
   /// Start this very program instead, whose main() begins with remsh::run_embedded_slave(argc, argv).
   bool embedded = false;
+
+  /// The environment of the program: PATH, HOME, the locale and a few more variables of this program's environment, so
+  /// that secrets in that reach no slave (docs/security.md has the list), changed by `env`; nullopt: unset.
+  std::map<Bytes, std::optional<Bytes>> env = {};
+  bool clear_env = false;    ///< begin with an empty environment instead
+  bool inherit_env = false;  ///< begin with all of this program's environment instead
 
   std::chrono::milliseconds keepalive{10000};
   std::chrono::milliseconds keepalive_patience{10000};

@@ -1,13 +1,16 @@
 // SlaveLauncher: starts slaves that connect back to a listener, each with a key of its own.
 #pragma once
 
+#include <remsh/base/bytes.hpp>
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_listener.hpp>
 
 #include <chrono>
+#include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -22,11 +25,18 @@ struct LauncherOptions {
   SlaveListener& listener;
 
   /// What to start: {"ssh", "HOST", "remsh-slave"}, for one. Added is
-  /// "--master=ADDRESS --name=NAME --basedir=DIR --key=- --until-eof". Empty: "remsh-slave", found on the PATH.
+  /// "--master=ADDRESS --name=NAME --basedir=DIR --key=- --until-eof", in a form that shells on the way leave alone:
+  /// see LocalListenerOptions. Empty: "remsh-slave", found on the PATH.
   std::vector<std::string> command = {};
 
   /// Start this very program instead, whose main() begins with remsh::run_embedded_slave(argc, argv).
   bool embedded = false;
+
+  /// The environment of the program: PATH, HOME, the locale and a few more variables of this program's environment, so
+  /// that secrets in that reach no slave (docs/security.md has the list), changed by `env`; nullopt: unset.
+  std::map<Bytes, std::optional<Bytes>> env = {};
+  bool clear_env = false;    ///< begin with an empty environment instead
+  bool inherit_env = false;  ///< begin with all of this program's environment instead
 
   /// The listener as slaves reach it: "tls:master.example.org:9876". Empty: its address(), which is good on this host.
   std::string master = {};
