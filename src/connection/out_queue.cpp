@@ -21,18 +21,21 @@ void OutQueue::append(Lane& lane, BytesView box, bool is_data) {
 
 void OutQueue::push_control(BytesView box) {
   Lanes& lanes = this->lanes();
+  if (lanes.finished) return;
   lanes.control_bytes += box.size();
   append(lanes.control, box, false);
 }
 
 void OutQueue::push_ordered(BytesView box) {
   Lanes& lanes = this->lanes();
+  if (lanes.finished) return;
   lanes.data_bytes += box.size();
   append(lanes.data, box, true);
 }
 
 void OutQueue::push_data(Block block) {
   Lanes& lanes = this->lanes();
+  if (lanes.finished) return;
   lanes.data_bytes += block.box().size();
   Segment& segment = lanes.data.emplace_back();
   segment.is_data = segment.is_whole = true;
@@ -41,6 +44,19 @@ void OutQueue::push_data(Block block) {
   } else {
     segment.block = std::move(block);
   }
+}
+
+void OutQueue::finish(BytesView box) {
+  push_control(box);
+  Lanes& lanes = this->lanes();
+  lanes.finished = true;
+  drop(lanes, lanes.data, lanes.data.begin());
+}
+
+/// Drops what is in a lane from there on; it is data.
+void OutQueue::drop(Lanes& lanes, Lane& lane, Lane::iterator from) {
+  for (auto segment = from; segment != lane.end(); ++segment) lanes.data_bytes -= segment->rest().size();
+  lane.erase(from, lane.end());
 }
 
 std::size_t OutQueue::gather(std::span<std::string_view> views) {
@@ -92,7 +108,11 @@ void OutQueue::written(std::size_t bytes) {
   while (data != lanes.flight.end() && !data->is_data) ++data;
   for (auto segment = keep; segment != data; ++segment) lanes.control_bytes += segment->text.size();
   lanes.control.splice(lanes.control.begin(), lanes.flight, keep, data);
-  lanes.data.splice(lanes.data.begin(), lanes.flight, data, lanes.flight.end());
+  if (lanes.finished) {
+    drop(lanes, lanes.flight, data);
+  } else {
+    lanes.data.splice(lanes.data.begin(), lanes.flight, data, lanes.flight.end());
+  }
 }
 
 void OutQueue::clear() {

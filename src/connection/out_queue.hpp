@@ -34,6 +34,10 @@ class OutQueue {
   /// A framed block, behind all data queued so far. One with little in it is copied, so that its memory is not held.
   void push_data(Block block);
 
+  /// The last box: it goes behind the control boxes that are queued and what is partly written. Other data is dropped,
+  /// and so is all that is pushed from now on.
+  void finish(BytesView box);
+
   [[nodiscard]] bool empty() const noexcept { return !lanes_ || lanes_->empty(); }
 
   /// Bytes in the data lane, also those being written.
@@ -53,7 +57,7 @@ class OutQueue {
 
   /// Frees what it holds for later use, where it is empty and nothing is being written.
   void give_back() noexcept {
-    if (lanes_ && lanes_->empty() && !lanes_->writing) lanes_.reset();
+    if (lanes_ && lanes_->empty() && !lanes_->writing && !lanes_->finished) lanes_.reset();
   }
 
  private:
@@ -77,12 +81,14 @@ class OutQueue {
     std::size_t data_bytes = 0;
     std::size_t control_bytes = 0;
     bool writing = false;
-    bool dropped = false;  // clear() came during a write
+    bool dropped = false;   // clear() came during a write
+    bool finished = false;  // finish() came
 
     [[nodiscard]] bool empty() const noexcept { return flight.empty() && control.empty() && data.empty(); }
   };
 
   static void append(Lane& lane, BytesView box, bool is_data);
+  static void drop(Lanes& lanes, Lane& lane, Lane::iterator from);
 
   Lanes& lanes() {
     if (!lanes_) lanes_ = std::make_unique<Lanes>();

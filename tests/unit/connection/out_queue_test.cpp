@@ -91,6 +91,48 @@ TEST_CASE("data of a write that took nothing is overtaken by later control") {
   CHECK(write(queue) == "[now]<data>");
 }
 
+TEST_CASE("nothing follows the last box, and it waits for no data but what is partly written") {
+  OutQueue queue;
+  queue.push_data(block("first"));
+  queue.push_data(block("second"));
+  CHECK(write(queue, 3) == "<fi");
+  queue.push_control("[c]");
+  queue.finish("[bye]");
+  CHECK(queue.data_bytes() == 4);
+  queue.push_data(block("late"));
+  queue.push_ordered("(late)");
+  queue.push_control("[late]");
+  CHECK(write(queue) == "rst>[c][bye]");
+  CHECK(queue.empty());
+  CHECK(queue.data_bytes() == 0);
+  queue.give_back();
+  queue.push_control("[later]");
+  CHECK(write(queue) == "");
+}
+
+TEST_CASE("data of a write during which the last box came is dropped unless it is partly written") {
+  OutQueue queue;
+  queue.push_control("[c]");
+  queue.push_data(block("one"));
+  queue.push_data(block("two"));
+  std::array<std::string_view, 8> views;
+  REQUIRE(queue.gather(views) == 3);
+  queue.finish("[bye]");
+  SUBCASE("nothing was written") {
+    queue.written(0);
+    CHECK(write(queue) == "[c][bye]");
+  }
+  SUBCASE("a box is partly written") {
+    queue.written(5);
+    CHECK(write(queue) == "ne>[bye]");
+  }
+  SUBCASE("all was written") {
+    queue.written(13);
+    CHECK(write(queue) == "[bye]");
+  }
+  CHECK(queue.data_bytes() == 0);
+}
+
 TEST_CASE("boxes pushed during a write come after it, control first") {
   OutQueue queue;
   queue.push_data(block("old"));
