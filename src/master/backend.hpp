@@ -102,7 +102,9 @@ class Backend {
 
   /// An operation that the owner of the slave has registered there.
   virtual Started<Box> start_call(const std::string& name, const Box& arguments, const CallOptions& options) = 0;
-  virtual Started<void> start_ping(const CallOptions& options) = 0;
+
+  /// Gives when the answer came.
+  virtual Started<TimePoint> start_ping(const CallOptions& options) = 0;
 
   /// The number that the next operation gets: they are numbered in the order in which they begin.
   [[nodiscard]] virtual std::uint64_t next_operation() const = 0;

@@ -147,8 +147,11 @@ Started<Box> BlockingBackend<Base>::start_call(const std::string& name, const Bo
 }
 
 template <class Base>
-Started<void> BlockingBackend<Base>::start_ping(const CallOptions& options) {
-  return begin<void>(*this, options, [this](Errand&, const CallOptions& patience) { return this->ping(patience); });
+Started<TimePoint> BlockingBackend<Base>::start_ping(const CallOptions& options) {
+  return begin<TimePoint>(*this, options, [this](Errand&, const CallOptions& patience) -> Result<TimePoint> {
+    if (auto answer = this->ping(patience); !answer) return std::move(answer).failure();
+    return std::chrono::steady_clock::now();
+  });
 }
 
 template <class Base>

@@ -55,7 +55,7 @@ class BlockingBackend : public Base, protected RunningOperations {
   Started<FetchedFile> start_fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,
                                    const CallOptions& options) final;
   Started<Box> start_call(const std::string& name, const Box& arguments, const CallOptions& options) final;
-  Started<void> start_ping(const CallOptions& options) final;
+  Started<TimePoint> start_ping(const CallOptions& options) final;
 };
 
 }  // namespace remsh

@@ -35,6 +35,9 @@ class DrivenCall {
   /// Once it is over: the answer, or why there is none.
   [[nodiscard]] Result<Box> outcome();
 
+  /// When the answer came, whenever its caller looked.
+  [[nodiscard]] TimePoint answered_at() const noexcept { return call_.answered_at(); }
+
   /// Bytes of `out`.
   [[nodiscard]] std::uint64_t received() const noexcept { return received_; }
 

@@ -64,7 +64,7 @@ class Remsh2Work final : public WorkOf<Result<T>> {
   Result<T> take() override {
     auto answer = call_.outcome();
     if (!answer) return std::move(answer).failure();
-    auto result = convert_(*answer, call_.received());
+    auto result = convert_(*answer, call_);
     if (!result) return bad_answer(command_, result.failure());
     return result;
   }
@@ -83,13 +83,13 @@ Started<T> begin(std::shared_ptr<rpc::Peer> peer, BytesView command, const Box& 
 }
 
 /// Of an answer whose results say nothing.
-Result<void> nothing(const Box& /*answer*/, std::uint64_t /*received*/) { return {}; }
+Result<void> nothing(const Box& /*answer*/, const DrivenCall& /*call*/) { return {}; }
 
 }  // namespace
 
 Started<Bytes> Remsh2Backend::start_set_cwd(const std::optional<Bytes>& path, const CallOptions& options) {
   return begin<Bytes>(shared_from_this(), "set_cwd", SetCwdRequest{path}.to_box(), Kind::plain, options,
-                      [](const Box& answer, std::uint64_t) -> Result<Bytes> {
+                      [](const Box& answer, const DrivenCall&) -> Result<Bytes> {
                         auto reply = SetCwdReply::from_box(answer);
                         if (!reply) return std::move(reply).failure();
                         return std::move(reply->path);
@@ -98,7 +98,7 @@ Started<Bytes> Remsh2Backend::start_set_cwd(const std::optional<Bytes>& path, co
 
 Started<std::map<Bytes, Bytes>> Remsh2Backend::start_getenv(const CallOptions& options) {
   return begin<std::map<Bytes, Bytes>>(shared_from_this(), "getenv", {}, Kind::plain, options,
-                                       [](const Box& answer, std::uint64_t) -> Result<std::map<Bytes, Bytes>> {
+                                       [](const Box& answer, const DrivenCall&) -> Result<std::map<Bytes, Bytes>> {
                                          auto reply = GetenvReply::from_box(answer);
                                          if (!reply) return std::move(reply).failure();
                                          return std::move(reply->env);
@@ -107,7 +107,7 @@ Started<std::map<Bytes, Bytes>> Remsh2Backend::start_getenv(const CallOptions& o
 
 Started<std::map<Bytes, Bytes>> Remsh2Backend::start_read_info(const CallOptions& options) {
   return begin<std::map<Bytes, Bytes>>(shared_from_this(), "info", {}, Kind::plain, options,
-                                       [](const Box& answer, std::uint64_t) -> Result<std::map<Bytes, Bytes>> {
+                                       [](const Box& answer, const DrivenCall&) -> Result<std::map<Bytes, Bytes>> {
                                          auto reply = InfoReply::from_box(answer);
                                          if (!reply) return std::move(reply).failure();
                                          return std::move(reply->files);
@@ -140,7 +140,7 @@ Started<void> Remsh2Backend::start_copy(const Bytes& from, const Bytes& to, Plac
 Started<std::optional<FileInfo>> Remsh2Backend::start_stat(const Bytes& path, bool follow, const CallOptions& options) {
   return begin<std::optional<FileInfo>>(shared_from_this(), "stat", StatRequest{path, !follow}.to_box(), Kind::plain,
                                         options,
-                                        [](const Box& answer, std::uint64_t) -> Result<std::optional<FileInfo>> {
+                                        [](const Box& answer, const DrivenCall&) -> Result<std::optional<FileInfo>> {
                                           auto reply = StatReply::from_box(answer);
                                           if (!reply) return std::move(reply).failure();
                                           return reply->info;
@@ -167,7 +167,7 @@ Started<ExecuteResult> Remsh2Backend::start_execute(const ExecuteRequest& reques
   command.out = streams.out ? OutputMode::stream : OutputMode::discard;
   command.err = wanted.merge_stderr ? OutputMode::merge : streams.err ? OutputMode::stream : OutputMode::discard;
   return begin<ExecuteResult>(shared_from_this(), "execute", command.to_box(), Kind::streaming, options,
-                              [](const Box& answer, std::uint64_t) -> Result<ExecuteResult> {
+                              [](const Box& answer, const DrivenCall&) -> Result<ExecuteResult> {
                                 auto reply = ExecuteReply::from_box(answer);
                                 if (!reply) return std::move(reply).failure();
                                 ExecuteResult result;
@@ -191,12 +191,12 @@ Started<FetchedFile> Remsh2Backend::start_fetch(const Bytes& path, const SizeCal
                                                 const OutputCallback& output, const CallOptions& options) {
   return begin<FetchedFile>(
       shared_from_this(), "fetch", FetchRequest{path}.to_box(), Kind::streaming, options,
-      [](const Box& answer, std::uint64_t received) -> Result<FetchedFile> {
+      [](const Box& answer, const DrivenCall& call) -> Result<FetchedFile> {
         auto reply = FetchReply::from_box(answer);
         if (!reply) return std::move(reply).failure();
-        if (reply->bytes != received) {
+        if (reply->bytes != call.received()) {
           return Failure{Errc::protocol_error,
-                         std::to_string(received) + " bytes came, it says " + std::to_string(reply->bytes), 0};
+                         std::to_string(call.received()) + " bytes came, it says " + std::to_string(reply->bytes), 0};
         }
         return FetchedFile{reply->mode};
       },
@@ -205,11 +205,13 @@ Started<FetchedFile> Remsh2Backend::start_fetch(const Bytes& path, const SizeCal
 
 Started<Box> Remsh2Backend::start_call(const std::string& name, const Box& arguments, const CallOptions& options) {
   return begin<Box>(shared_from_this(), name, arguments, Kind::streaming, options,
-                    [](Box& answer, std::uint64_t) { return Result<Box>(std::move(answer)); });
+                    [](Box& answer, const DrivenCall&) { return Result<Box>(std::move(answer)); });
 }
 
-Started<void> Remsh2Backend::start_ping(const CallOptions& options) {
-  return begin<void>(shared_from_this(), "ping", {}, Kind::plain, options, nothing);
+Started<TimePoint> Remsh2Backend::start_ping(const CallOptions& options) {
+  return begin<TimePoint>(
+      shared_from_this(), "ping", {}, Kind::plain, options,
+      [](const Box& /*answer*/, const DrivenCall& call) -> Result<TimePoint> { return call.answered_at(); });
 }
 
 }  // namespace remsh

@@ -47,7 +47,7 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
   Started<FetchedFile> start_fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,
                                    const CallOptions& options) override;
   Started<Box> start_call(const std::string& name, const Box& arguments, const CallOptions& options) override;
-  Started<void> start_ping(const CallOptions& options) override;
+  Started<TimePoint> start_ping(const CallOptions& options) override;
   [[nodiscard]] std::uint64_t next_operation() const override { return Peer::next_call(); }
   void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept override {
     Peer::notify_when_over(std::move(end));

@@ -184,17 +184,14 @@ class CallWork final : public PlainWork<Box> {
   }
 };
 
-class PingWork final : public SlaveWork<std::chrono::nanoseconds, void> {
+class PingWork final : public SlaveWork<std::chrono::nanoseconds, TimePoint> {
  public:
   PingWork(Backend& slave, const CallOptions& options) : SlaveWork(Request(slave, "ping"), options) {
     begin(slave.start_ping(patience_));
   }
 
  private:
-  std::chrono::nanoseconds finish(Result<void> answer) override {
-    value_of(std::move(answer));
-    return std::chrono::steady_clock::now() - begin_;
-  }
+  std::chrono::nanoseconds finish(Result<TimePoint> answer) override { return value_of(std::move(answer)) - begin_; }
 
   const TimePoint begin_ = std::chrono::steady_clock::now();
 };

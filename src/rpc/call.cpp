@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <utility>
 #include <variant>
 
@@ -23,6 +24,29 @@ Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, 
   if (stop_.stop_possible()) on_stop_.emplace(stop_, [this] { stopped(); });
   Peer::Locked lock(*peer_);
   enter();
+  try {
+    begin(lock, command, arguments, kind);
+  } catch (...) {  // out of memory
+    abandon();
+    leave({});
+    lock.unlock();
+    on_stop_.reset();  // waits for a callback that runs, so not under the mutex
+    throw;
+  }
+}
+
+/// Gives up a call that could not be begun whole, under the mutex. If there is no memory to cancel it, its answer
+/// settles it all the same.
+void Call::abandon() noexcept {
+  if (call_ == nullptr) return;
+  try {
+    peer_->engine_.leave(*call_);
+  } catch (const std::bad_alloc&) {
+  }
+  call_ = nullptr;
+}
+
+void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Kind kind) {
   if (peer_->end_ && (peer_->ended_ || peer_->closing_)) {
     failure_ = *peer_->end_;
     return;
@@ -38,9 +62,11 @@ Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, 
   }
   call_ = *call;
   me_.call = call_;
-  if (options.deadline.at() > std::chrono::steady_clock::now()) peer_->note_call();  // it will read
-  if (peer_->engine_.open_calls() > 1) {
-    // Others are in flight: let them append, so that one writes for several.
+  const TimePoint at = std::chrono::steady_clock::now();
+  me_.young_until = at + Transport::slice;
+  if (deadline_ > at) peer_->note_call(at);  // it will read
+  if (peer_->is_another_calling(*call_, at)) {
+    // Let the others append, so that one thread writes for several.
     ++peer_->promised_;
     lock.unlock();
     ::sched_yield();
@@ -85,6 +111,8 @@ void Call::leave(std::function<void()> wake) {
   was_suspended_ = true;
   innermost = outer_;
   --peer_->inside_;
+  // A call that is kept suspended keeps no memory of its thread, unless a chunk that it has not used yet lies there.
+  if (!chunk_ && (call_ == nullptr || !call_->has_chunk())) me_.buffer.give_back();
   if (call_ != nullptr && !failure_ && call_->state == OpenCall::State::open) {
     me_.is_polled = true;
     me_.wake = std::move(wake);

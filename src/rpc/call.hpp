@@ -65,6 +65,7 @@ class Call {
   void send(Block block, std::size_t count);
   void end_input();
   [[nodiscard]] Box& answer();
+  [[nodiscard]] TimePoint answered_at() const noexcept { return me_.settled_at; }
   [[nodiscard]] Failure& failure() { return *failure_; }
 
  private:
@@ -72,6 +73,8 @@ class Call {
   void stopped();
 
   // Under the mutex.
+  void begin(Peer::Locked& lock, BytesView command, const Box& arguments, Kind kind);
+  void abandon() noexcept;
   std::function<void()> enter();
   void leave(std::function<void()> wake);
   void look_at_deadline();

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstdint>
 #include <utility>
 
 namespace remsh::rpc {
@@ -13,7 +14,8 @@ namespace remsh::rpc {
 namespace {
 
 constexpr std::size_t max_tag = 16;
-constexpr std::size_t max_pongs = 64;  // unwritten answers to pings of a peer that has no verbs here
+constexpr std::size_t ping_slack = 1024;  // pings that were left by their callers, beyond the other calls
+constexpr std::size_t max_pongs = 64;     // unwritten answers to pings of a peer that has no verbs here
 
 Failure breach(std::string what) { return {Errc::protocol_error, std::move(what), 0}; }
 
@@ -64,25 +66,33 @@ bool Engine::has_open_calls(const OperationRange& ids) const noexcept {
 }
 
 Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has_op, void* owner) {
-  if (abandoned_ >= options_.max_abandoned && owner != nullptr) {  // our own pings go on
+  // A ping asks whether the other side is alive, so it goes on when nothing else does: also ours, and a newcomer's of
+  // the same name. It is never busy, up to a bound of its own.
+  const std::size_t slack = owner == nullptr ? SIZE_MAX - options_.max_abandoned : command == "ping" ? ping_slack : 0;
+  if (abandoned_ >= options_.max_abandoned + slack) {
     return Failure{Errc::busy,
                    std::to_string(abandoned_) + " earlier calls were left by their callers and are not over yet", 0};
   }
-  if (queue_.control_bytes() > options_.max_unsent && owner != nullptr) {
+  if (queue_.control_bytes() > options_.max_unsent && slack == 0) {
     return Failure{Errc::busy, "the other side does not read what was sent to it", 0};
   }
   Bytes& scratch = empty_scratch();
   if (auto encoded = encode_call(scratch, command, make_tag(next_id_), has_op, arguments); !encoded) {
     return encoded.failure();
   }
-  push(scratch, false);
   auto call = std::make_unique<OpenCall>();
-  call->id = next_id_++;
+  call->id = next_id_;
   call->owner = owner;
   if (has_op) call->streams = std::make_unique<OpenCall::Streams>();
-  OpenCall* const result = call.get();
   calls_.push_back(std::move(call));
-  return result;
+  try {
+    push(scratch, false);
+  } catch (...) {  // out of memory
+    calls_.pop_back();
+    throw;
+  }
+  ++next_id_;
+  return calls_.back().get();
 }
 
 void Engine::leave(OpenCall& call) {
@@ -190,6 +200,9 @@ void Engine::consumed(OpenService& service, const Chunk& chunk) {
 
 Result<void> Engine::receive(const BoxView& box, const OpenCall* reader, BytesView lent) {
   if (goodbye_) return {};  // nothing counts after it
+  if (!options_.serves && queue_.control_bytes() > options_.max_unsent + options_.max_unread_credit) {
+    return breach("it does not read, but goes on sending as if it had been granted credit");
+  }
   if (const auto tag = box.get("_answer")) return receive_outcome(box, *tag, false);
   if (const auto tag = box.get("_error")) return receive_outcome(box, *tag, true);
   const auto command = box.get("_command");
@@ -389,7 +402,7 @@ void Engine::end(const Failure& failure) {
 void Engine::goodbye(BytesView reason, std::optional<std::uint64_t> retry) {
   Bytes& scratch = empty_scratch();
   encode_goodbye(scratch, reason, retry);
-  push(scratch, false);
+  queue_.finish(scratch);
 }
 
 Result<void> Engine::tick(TimePoint now) {

@@ -86,8 +86,9 @@ class Engine {
     std::size_t max_services = 1024;
     std::size_t max_arguments = 256 * 1024 * 1024;  // bytes of all open services
     std::size_t max_abandoned = 1024;
-    std::size_t max_unsent = 4 * 1024 * 1024;   // bytes of calls that the other side does not read: no more are made
-    std::size_t max_unread = 64 * 1024 * 1024;  // (serves) bytes of answers that it does not read: no more are taken
+    std::size_t max_unsent = 4 * 1024 * 1024;     // bytes of calls that the other side does not read: no more are made
+    std::size_t max_unread_credit = 1024 * 1024;  // beyond that, of credit: an honest side never has so much unread
+    std::size_t max_unread = 64 * 1024 * 1024;    // (serves) bytes of answers that it does not read: no more are taken
     Duration keepalive = std::chrono::seconds(10);
     Duration patience = std::chrono::seconds(10);
   };
@@ -126,6 +127,10 @@ class Engine {
   /// Whether the other side has still to answer one of these; pings of our own do not count.
   [[nodiscard]] bool has_open_calls(const OperationRange& ids) const noexcept;
 
+  /// The newest of the calls that are older than this one, the newest of all; null if there is none.
+  [[nodiscard]] const OpenCall* call_before(const OpenCall& newest) const noexcept {
+    return calls_.size() < 2 || calls_.back().get() != &newest ? nullptr : calls_[calls_.size() - 2].get();
+  }
   [[nodiscard]] std::size_t open_calls() const noexcept { return calls_.size(); }
   [[nodiscard]] std::size_t abandoned_calls() const noexcept { return abandoned_; }
 

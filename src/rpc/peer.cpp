@@ -179,10 +179,9 @@ void Peer::declare_end(Failure failure) {
   transport_->disarm_for_good(loop().watcher());
   transport_->shutdown();
   engine_.end(*end_);
-  while (parked_ != nullptr) {
-    Waiter& waiter = *parked_;
-    unlink(waiter);
-    wake(waiter);
+  while (Waiter* const waiter = parked_ != nullptr ? parked_ : suspended_) {
+    unlink(*waiter);
+    wake(*waiter);
   }
   if (server_) server_->end();
   if (!group_->options().on_end) return;
@@ -222,17 +221,17 @@ void Peer::settle() {
   }
   if (!transport_) return;  // not open yet
   Ready wanted = armed_;
-  if (reader_ == nullptr && heir_ == nullptr && !has(armed_, Ready::read) && !is_resting()) {
+  if (reader_ == nullptr && heir_ == nullptr && !has(armed_, Ready::read)) {
     const TimePoint at = parked_ != nullptr ? now() : TimePoint();
     for (Waiter* waiter = parked_; waiter != nullptr; waiter = waiter->next) {
-      if (!waiter->woken && !waiter->is_polled && at < waiter->young_until) {
+      if (!waiter->woken && at < waiter->young_until) {
         heir_ = waiter;
         break;
       }
     }
     if (heir_ != nullptr) {
       wake(*heir_);
-    } else {
+    } else if (!resting_) {
       wanted = wanted | Ready::read;
     }
   }
@@ -247,7 +246,7 @@ void Peer::check() const {
 #ifndef NDEBUG
   if (!transport_ || ended_) return;
   const bool is_covered = server_ && server_->covers();
-  assert(reader_ != nullptr || has(armed_, Ready::read) || heir_ != nullptr || is_covered || is_resting());
+  assert(reader_ != nullptr || has(armed_, Ready::read) || heir_ != nullptr || is_covered || resting_);
   assert(heir_ == nullptr || (heir_->parked && heir_->woken));
   assert(queue_.empty() || writing_ || promised_ > 0 || has(armed_, Ready::write) || (reader_ != nullptr && polls_) ||
          is_covered);
@@ -255,18 +254,19 @@ void Peer::check() const {
 }
 
 void Peer::park(Waiter& waiter) {
+  Waiter*& list = list_of(waiter);
   waiter.parked = true;
-  waiter.next = parked_;
-  if (parked_ != nullptr) parked_->previous = &waiter;
-  parked_ = &waiter;
+  waiter.next = list;
+  if (list != nullptr) list->previous = &waiter;
+  list = &waiter;
   if (waiter.wants_room) ++room_waiters_;
 }
 
 void Peer::unlink(Waiter& waiter) {
   if (waiter.previous != nullptr) {
     waiter.previous->next = waiter.next;
-  } else if (parked_ == &waiter) {
-    parked_ = waiter.next;
+  } else if (Waiter*& list = list_of(waiter); list == &waiter) {
+    list = waiter.next;
   } else {
     return;  // not in the list
   }
@@ -296,8 +296,10 @@ void Peer::wake_for_room() {
   if (!lacked_room_ || queue_.data_bytes() >= max_queued_data) return;
   lacked_room_ = false;
   if (room_waiters_ > 0) {
-    for (Waiter* waiter = parked_; waiter != nullptr; waiter = waiter->next) {
-      if (waiter->wants_room) wake(*waiter);
+    for (Waiter* const list : {parked_, suspended_}) {
+      for (Waiter* waiter = list; waiter != nullptr; waiter = waiter->next) {
+        if (waiter->wants_room) wake(*waiter);
+      }
     }
   }
   if (!server_) return;
@@ -479,11 +481,10 @@ void Peer::on_ready(std::uint32_t number, Ready directions) {
 
 // --- resting
 
-/// Where calls follow each other within a slice, arming between them would be two system calls for each, for nothing:
-/// the next caller reads. So then a look of the loop is due instead, once a slice, which arms when no call came since.
-/// What comes unasked (a ping, the end) is seen that much later.
-void Peer::note_call() {
-  const TimePoint at = now();
+/// If calls follow each other within a slice, arming between them would be two system calls for each, for nothing: the
+/// next caller reads. So then a look of the loop is due instead, once a slice, which arms if no call came since. What
+/// comes unasked (a ping, output for a caller who has been waiting for long, the end) is seen that much later.
+void Peer::note_call(TimePoint at) {
   if (resting_) {
     called_ = true;
   } else if (at - last_call_ < slice) {
@@ -493,11 +494,11 @@ void Peer::note_call() {
 }
 
 void Peer::start_rest() {
-  resting_ = true;
-  called_ = false;
   loop().at(now() + slice, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->on_rest_over();
   });
+  resting_ = true;
+  called_ = false;
 }
 
 void Peer::on_rest_over() {
@@ -510,10 +511,20 @@ void Peer::on_rest_over() {
 
 // --- liveness
 
-/// From the group's timer, now and then: pings where that is due, and gives back memory that is not in use.
-void Peer::on_liveness() {
+/// Whether somebody else has just made a call, and may make the next one soon.
+bool Peer::is_another_calling(const OpenCall& call, TimePoint at) const {
+  const OpenCall* const other = engine_.call_before(call);
+  if (other == nullptr || other->state != OpenCall::State::open || other->owner == nullptr) return false;
+  const Waiter& waiter = *static_cast<const Waiter*>(other->owner);
+  return !waiter.is_polled && at < waiter.young_until;
+}
+
+/// From the group's timer, now and then: pings if that is due, and gives back memory that is not in use. False: the
+/// connection has ended, and need not be looked at any more.
+bool Peer::on_liveness() {
   Locked lock(*this);
-  if (ended_ || !transport_) return;
+  if (ended_) return false;
+  if (!transport_) return true;
   if (auto alive = engine_.tick(now()); !alive && !closing_) {
     if (!end_) end_ = std::make_unique<Failure>(std::move(alive).failure());
     transport_->shutdown();  // the reader sees it, and declares the end
@@ -523,6 +534,7 @@ void Peer::on_liveness() {
   engine_.give_back();
   if (decoder_ && !decoder_->is_inside_box()) decoder_.reset();
   settle();
+  return true;
 }
 
 // --- events of the engine
@@ -530,6 +542,7 @@ void Peer::on_liveness() {
 void Peer::on_call_changed(OpenCall& call) {
   Waiter& waiter = *static_cast<Waiter*>(call.owner);
   waiter.young_until = now_ + slice;
+  if (call.state == OpenCall::State::settled) waiter.settled_at = now_;
   wake(waiter);
 }
 

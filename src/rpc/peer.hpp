@@ -133,6 +133,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   void lead(Locked& lock, Waiter& me, TimePoint deadline);
   void wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_work);
   void resign(const Waiter& me);
+  [[nodiscard]] Waiter*& list_of(const Waiter& waiter) noexcept { return waiter.is_polled ? suspended_ : parked_; }
   void park(Waiter& waiter);
   void unlink(Waiter& waiter);
   void wake(Waiter& waiter);
@@ -144,12 +145,12 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   [[nodiscard]] bool lacks_room(std::uint64_t credit) const;
 
   // Arming lazily: between calls that follow each other closely nobody reads and nothing is armed.
-  void note_call();
+  void note_call(TimePoint at);
+  [[nodiscard]] bool is_another_calling(const OpenCall& call, TimePoint at) const;
   void start_rest();
   void on_rest_over();
-  [[nodiscard]] bool is_resting() const { return resting_ && parked_ == nullptr; }
 
-  void on_liveness();
+  bool on_liveness();
 
   const std::shared_ptr<PeerGroup> group_;
 
@@ -163,7 +164,8 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   // Roles and the watch.
   const Waiter* reader_ = nullptr;
   Waiter* heir_ = nullptr;
-  Waiter* parked_ = nullptr;                  // list
+  Waiter* parked_ = nullptr;                  // list of those with a thread, which may become the heir
+  Waiter* suspended_ = nullptr;               // list of those without one
   std::vector<std::function<void()>> wakes_;  // of polled waiters, to be called after the unlock
   std::uint32_t slot_ = 0;
   std::uint32_t number_ = 0;    // of the last arming

@@ -17,6 +17,10 @@ Duration period_of(const Engine::Options& options) {
   return std::clamp<Duration>(shorter / 20, std::chrono::milliseconds(5), std::chrono::milliseconds(500));
 }
 
+bool is_same(const std::weak_ptr<Peer>& a, const std::weak_ptr<Peer>& b) {
+  return !a.owner_before(b) && !b.owner_before(a);
+}
+
 }  // namespace
 
 PeerGroup::PeerGroup(std::shared_ptr<Loop> loop, Options options)
@@ -37,6 +41,7 @@ void PeerGroup::look_later() {
 
 void PeerGroup::look() {
   std::vector<std::shared_ptr<Peer>> some;  // the last of one may go with this, so not under the mutex
+  std::vector<std::size_t> places;          // of these in the list
   {
     const std::lock_guard lock(mutex_);
     const std::size_t share = (peers_.size() + shares - 1) / shares;
@@ -45,7 +50,7 @@ void PeerGroup::look() {
       if (next_ >= peers_.size()) next_ = 0;
       if (auto peer = peers_[next_].lock()) {
         some.push_back(std::move(peer));
-        ++next_;
+        places.push_back(next_++);
       } else {
         peers_[next_] = std::move(peers_.back());
         peers_.pop_back();
@@ -53,9 +58,15 @@ void PeerGroup::look() {
     }
     if (peers_.size() < peers_.capacity() / 4) peers_.shrink_to_fit();
   }
-  for (const auto& peer : some) peer->on_liveness();
+  std::vector<std::pair<std::size_t, std::weak_ptr<Peer>>> ended;
+  for (std::size_t i = 0; i < some.size(); ++i) {
+    if (!some[i]->on_liveness()) ended.emplace_back(places[i], some[i]);
+  }
   some.clear();
   const std::lock_guard lock(mutex_);
+  for (const auto& [place, peer] : ended) {  // the next look takes these entries out
+    if (place < peers_.size() && is_same(peers_[place], peer)) peers_[place].reset();
+  }
   looks_ = !peers_.empty();
   if (looks_) look_later();
 }

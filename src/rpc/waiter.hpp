@@ -21,6 +21,7 @@ struct Waiter {
   bool is_polled = false;   // no thread: is told instead of woken, and never leads
   bool wants_room = false;  // waits (also) until it may send
   TimePoint young_until{};  // may lead until then
+  TimePoint settled_at{};   // when the answer to its call came
   ReadBuffer buffer;
   const OpenCall* call = nullptr;
   Waiter* previous = nullptr;  // in the list of the parked

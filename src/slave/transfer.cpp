@@ -3,6 +3,7 @@
 
 #include "connection/block.hpp"
 #include "operations/advice.hpp"
+#include "operations/advice.hpp"
 #include "operations/schema.hpp"
 #include "os/file.hpp"
 #include "os/new_file.hpp"
@@ -124,7 +125,7 @@ void deliver(const operations::FetchRequest& request, const std::shared_ptr<Work
   const auto place = workplace->place(request.path);
   if (!place) return call->fail(place.failure());
   auto file = open_file(place->at, place->path);
-  if (!file) return call->fail(std::move(file).failure());
+  if (!file) return call->fail(operations::with_advice(std::move(file).failure()));
   std::make_shared<Deliver>(call, std::move(*file))->start();
 }
 

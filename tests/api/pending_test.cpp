@@ -33,6 +33,10 @@ TEST_CASE("what is started is under way, and its outcome is what the blocking fo
     CHECK_FALSE(slave.stat("dir"));
     CHECK(slave.start_getenv().wait().contains("PATH"));
     CHECK(slave.start_ping().wait() > 0ns);
+    auto late = slave.start_ping();
+    const auto slept = slave.execute({"sleep", "0.3"});
+    CHECK(slept.ok());
+    CHECK(late.wait() < 250ms);  // when the answer came counts, not when somebody looked
     const auto done = slave.start_execute({"sh", "-c", "echo out; echo err >&2; exit 3"}).wait();
     CHECK(done.exit_code == 3);
     CHECK(done.out == "out\n");

@@ -1,16 +1,23 @@
 // Call without a waiting thread: suspended, it is read for by the io thread; polled, it says what is to be done.
 #include "rpc/call.hpp"
 
+#include "support/memory_in_use.hpp"
 #include "support/peer_pair.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
+#include <new>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -25,6 +32,32 @@ using rpc::Call;
 using rpc::StreamName;
 using Event = Call::Event;
 using Kind = Call::Kind;
+
+namespace {
+
+thread_local int yields = 0;           // of this thread
+thread_local int allocations_left = -1;  // of this thread, before one fails; -1: none does
+
+void* allocate(std::size_t size) {
+  if (allocations_left == 0) throw std::bad_alloc();
+  if (allocations_left > 0) --allocations_left;
+  if (void* const memory = std::malloc(size > 0 ? size : 1)) return memory;
+  throw std::bad_alloc();
+}
+
+}  // namespace
+
+// For all of this program: so that a test can count what a call costs its processor, and have memory run out.
+extern "C" int sched_yield() noexcept {
+  ++yields;
+  return static_cast<int>(::syscall(SYS_sched_yield));
+}
+void* operator new(std::size_t size) { return allocate(size); }
+void* operator new[](std::size_t size) { return allocate(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace {
 
@@ -264,3 +297,125 @@ TEST_CASE("who waits leads for the suspended ones too") {
     for (const auto& call : calls) CHECK(call->poll(false, {}) == Event::answered);
   });
 }
+
+// --- what others cost a call
+
+TEST_CASE("a call beside one that has been quiet for long, or beside suspended ones, neither yields nor arms") {
+  for (const bool has_suspended : {false, true}) {
+    CAPTURE(has_suspended);
+    const OwnedLoop loop;
+    std::mutex mutex;
+    std::vector<Served> kept;
+    auto [ours, theirs] = socket_pair();
+    TransportCounts counts;
+    PeerPair pair(loop, {std::make_unique<CountingTransport>(std::move(ours), counts), std::move(theirs)},
+                  serving({{"echo", echo}, {"keep", [&](const Served& served) {
+                                              const std::lock_guard lock(mutex);
+                                              kept.push_back(served);
+                                            }}}));
+    std::vector<std::unique_ptr<Call>> calls;
+    std::stop_source stop;
+    std::thread quiet;
+    if (has_suspended) {
+      for (int i = 0; i < 100; ++i) calls.push_back(suspended(pair.master, "keep"));
+    } else {
+      CallOptions options;
+      options.stop = stop.get_token();
+      quiet = std::thread([&, options] { static_cast<void>(call(pair.master, "keep", {}, options, Kind::streaming)); });
+    }
+    bool was_quiet = false;
+    for (int round = 0; round < 200 && !was_quiet; ++round) {
+      REQUIRE(call(pair.master, "echo").ok());
+      yields = 0;
+      const int arms = counts.arms;
+      for (int i = 0; i < 50; ++i) REQUIRE(call(pair.master, "echo").ok());
+      // A machine under load lets a slice pass between two calls now and then.
+      was_quiet = yields == 0 && counts.arms - arms <= 6;
+    }
+    CHECK(was_quiet);
+    stop.request_stop();
+    if (quiet.joinable()) quiet.join();
+    calls.clear();
+    const std::lock_guard lock(mutex);
+    kept.clear();
+  }
+}
+
+TEST_CASE("callers who call at the same time let each other append, so that one writes for several") {
+  PeerPair pair(socket_pair(), Handlers{{"echo", echo}});
+  std::atomic<int> all_yields = 0;
+  for (int round = 0; round < 200 && all_yields == 0; ++round) {
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        yields = 0;
+        for (int i = 0; i < 20; ++i) static_cast<void>(call(pair.master, "echo"));
+        all_yields += yields;
+      });
+    }
+    for (auto& thread : threads) thread.join();
+  }
+  CHECK(all_yields > 0);
+}
+
+TEST_CASE("a call knows when its answer came, whenever its caller looks") {
+  PeerPair pair(socket_pair(), Handlers{{"echo", echo}});
+  const TimePoint before = std::chrono::steady_clock::now();
+  Call made(pair.master, "echo", {}, Kind::plain, {});
+  Alarm alarm;
+  auto event = made.poll(false, alarm.waker());
+  if (!event) {
+    alarm.wait();
+    const TimePoint noticed = std::chrono::steady_clock::now();
+    event = made.poll(false, [] {});
+    CHECK(made.answered_at() <= noticed);
+  }
+  REQUIRE(event == Event::answered);
+  CHECK(made.answered_at() >= before);
+}
+
+TEST_CASE("a call for which there is no memory leaves the peer as it was") {
+  PeerPair pair(socket_pair(), Handlers{{"echo", echo}});
+  const Box arguments{{"a", Bytes(20'000, 'x')}};
+  int failed = 0;
+  for (int allowed = 0; allowed < 40; ++allowed) {
+    for (const Kind kind : {Kind::plain, Kind::streaming}) {
+      std::thread([&] {  // its buffers are not there yet
+        try {
+          allocations_left = allowed;
+          const Call made(pair.master, "echo", arguments, kind, {});
+          allocations_left = -1;
+        } catch (const std::bad_alloc&) {
+          allocations_left = -1;
+          ++failed;
+        }
+      }).join();
+    }
+  }
+  CHECK(failed > 4);
+  CHECK_FALSE(pair.master->ended());
+  const auto answer = call(pair.master, "echo", arguments);
+  REQUIRE(answer);
+  CHECK(*answer == arguments);
+  // And the end, in PeerPair's destructor, waits for nobody.
+}
+
+#ifdef REMSH_CAN_COUNT
+TEST_CASE("a suspended call keeps no buffer of the thread that waited for it") {
+  PeerPair pair(socket_pair(), Handlers{{"keep", [](const Served& served) {
+                                           static std::mutex mutex;
+                                           static std::vector<Served> kept;
+                                           const std::lock_guard lock(mutex);
+                                           kept.push_back(served);
+                                           if (kept.size() == 20) kept.clear();
+                                         }}});
+  std::vector<std::unique_ptr<Call>> calls;
+  const std::size_t before = bytes_in_use();
+  for (int i = 0; i < 19; ++i) {
+    calls.push_back(std::make_unique<Call>(pair.master, "keep", Box{}, Kind::plain, CallOptions{}));
+    const auto until = std::chrono::steady_clock::now() + 2ms;  // it leads, so it has a buffer
+    CHECK_FALSE(calls.back()->next_until(false, until).has_value());
+  }
+  CHECK(bytes_in_use() - before < 4 * rpc::ReadBuffer::size);
+}
+#endif

@@ -316,12 +316,47 @@ TEST_CASE("at 1,024 calls left no new ones are made, and liveness goes on") {
   REQUIRE_FALSE(refused);
   CHECK(refused.failure().code == Errc::busy);
   CHECK(side.queue.empty());
+  // A newcomer of the same name is let in if a ping stays without an answer: so that is never refused.
+  CHECK(side.engine.call("ping", {}, false, &side).ok());
+  CHECK(side.out() == "_ask=401 _command=ping\n");
   const TimePoint start = TimePoint() + 1h;
   REQUIRE(side.engine.tick(start));
   REQUIRE(side.engine.tick(start + 10s));
-  CHECK(side.out() == "_ask=401 _command=ping\n");
+  CHECK(side.out() == "_ask=402 _command=ping\n");
   REQUIRE(side.feed({{"_answer", "400"}}) == "");
   CHECK(side.engine.call("stat", {}, false, &side).ok());
+}
+
+TEST_CASE("pings that are left by their callers have a bound too") {
+  Side side(Side::master());
+  int left = 0;
+  for (; left < 10'000; ++left) {
+    auto call = side.engine.call("ping", {}, false, &side);
+    if (!call) {
+      CHECK(call.failure().code == Errc::busy);
+      break;
+    }
+    side.engine.leave(**call);
+  }
+  CHECK(left == 2048);
+}
+
+TEST_CASE("a side that sends without reading the credit that it spends is cut off") {
+  Engine::Options options = Side::master();
+  options.max_unsent = 1000;
+  options.max_unread_credit = 1000;
+  Side side(options);
+  OpenCall& call = side.call("flood");
+  const Bytes op = make_tag(call.id);
+  const Bytes data = box({{"_command", "data"}, {"data", Bytes(30'000, 'x')}, {"op", op}, {"stream", "out"}});
+  std::string breach;
+  int boxes = 0;
+  for (; boxes < 20'000 && breach.empty(); ++boxes) {
+    breach = side.feed(data);
+    while (call.has_chunk()) side.engine.consumed(call, call.take_chunk());
+  }
+  CHECK(breach.find("does not read") != std::string::npos);
+  CHECK(side.queue.control_bytes() < 2100);
 }
 
 TEST_CASE("a caller that leaves takes back what its streams were lent, with the answer") {
@@ -558,13 +593,15 @@ TEST_CASE("after goodbye nothing counts, and its reason is kept within 256 bytes
   CHECK_FALSE(other.engine.said_goodbye()->retry.has_value());
 }
 
-TEST_CASE("goodbye is sent ahead of data") {
+TEST_CASE("goodbye is the last that is sent, in place of data that waits") {
   Side side(Side::master());
   OpenCall& call = side.call("send");
   side.out();
   side.engine.send_input(call, filled(3), 3);
   side.engine.goodbye("restart", 2000);
-  CHECK(side.out() == "_command=goodbye reason=restart retry=2000\n_command=data data=xxx op=1 stream=in\n");
+  side.engine.send_input(call, filled(3), 3);
+  side.engine.end_input(call);
+  CHECK(side.out() == "_command=goodbye reason=restart retry=2000\n");
 }
 
 TEST_CASE("keys that a receiver does not know are ignored") {

@@ -5,10 +5,14 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
+#include <fstream>
 #include <future>
 #include <latch>
 #include <mutex>
@@ -642,4 +646,57 @@ TEST_CASE("pings keep a connection that nobody uses, also while a caller waits l
     stop.request_stop();
     caller.join();
   });
+}
+
+TEST_CASE("a peer that is kept after its end costs its loop nothing more") {
+  const OwnedLoop loop;
+  auto [ours, theirs] = socket_pair();
+  Peer::Options options;
+  options.engine.keepalive = 100ms;  // a look every 5 ms
+  PeerPair pair(loop, {std::move(ours), std::move(theirs)}, serving({}), options);
+  pair.master->close("that was it");
+  pair.master->wait_until_left();
+  pair.slave->wait_until_left();
+  // What the loop's thread did of itself: how often it woke up between two moments.
+  const auto wakes = [&]() -> long {
+    std::promise<pid_t> thread;
+    loop->post([&] { thread.set_value(static_cast<pid_t>(::syscall(SYS_gettid))); });
+    std::ifstream status("/proc/self/task/" + std::to_string(thread.get_future().get()) + "/status");
+    for (std::string line; std::getline(status, line);) {
+      if (line.starts_with("voluntary_ctxt_switches:")) return std::stol(line.substr(line.find(':') + 1));
+    }
+    return -1;
+  };
+  const auto let_pass = [&](Duration time) {
+    std::promise<void> passed;
+    loop->at(steady_clock::now() + time, [&] { passed.set_value(); });
+    passed.get_future().wait();
+  };
+  let_pass(50ms);  // the last look takes the entry out
+  const long before = wakes();
+  REQUIRE(before >= 0);
+  let_pass(200ms);
+  CHECK(wakes() - before <= 10);
+}
+
+TEST_CASE("nothing follows a goodbye, whatever was queued") {
+  const OwnedLoop loop;
+  auto [theirs, ours] = socket_pair();
+  std::promise<void> queued;
+  std::latch closed(1);
+  const auto send = [&](const Served& served) {
+    served->send(StreamName::out, block_of("data"), 4);  // and no flush() yet
+    queued.set_value();
+    closed.wait();
+    served->answer({});
+  };
+  const auto peer = Peer::start(std::move(ours), loop, serving({{"send", send}}));
+  RawEnd raw(std::move(theirs));
+  raw.write(Box{{"_ask", "1"}, {"_command", "send"}, {"op", "1"}});
+  queued.get_future().wait();
+  peer->close("leaving");
+  closed.count_down();
+  CHECK(raw.read() == Box{{"_command", "goodbye"}, {"reason", "leaving"}});
+  CHECK(raw.read() == Box{});
+  peer->wait_until_left();
 }
