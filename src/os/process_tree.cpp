@@ -610,6 +610,12 @@ void TreeKiller::reap_orphans() {
       if (job.tree.began <= (*entry)->id.started) ++job.died;
     }
   }
+  // Most often that is a command whose status is taken in a moment: only if one stays is it worth to look behind it.
+  if (is_blocked && !std::exchange(was_blocked_, true)) {
+    reap_at_ = now + first_reap_pause;
+    return;
+  }
+  was_blocked_ = is_blocked;
   if (is_blocked) {
     const ProcessTable table = ProcessTable::read(*reader_);
     if (!orphans_are_claimed) {

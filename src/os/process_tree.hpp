@@ -191,7 +191,8 @@ class TreeKiller {
   std::vector<ProcessId> living_;  // whose end is waited for
   int child_signals_ = -1;         // a descriptor; -1: ends of children are not told
   bool reap_is_due_ = false;
-  TimePoint reap_at_{};  // not before
+  bool was_blocked_ = false;  // at the last time something was dead that is not for us to reap
+  TimePoint reap_at_{};       // not before
   Duration reap_pause_{};
   TimePoint strangers_at_{};
   std::vector<ProcessId> suspects_;
