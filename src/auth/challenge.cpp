@@ -49,8 +49,7 @@ std::shared_ptr<const auth::MasterKeys> one_key(std::string_view name, const Sec
     if (its_kid != kid) return {.reason = "the key should be '" + kid + "'"};
     return {.key = secret};
   };
-  return std::make_shared<auth::MasterKeys>(
-      auth::MasterKeys{.decoy = new_decoy(), .find = find, .has_any = [](BytesView) { return true; }});
+  return std::make_shared<auth::MasterKeys>(auth::MasterKeys{.decoy = new_decoy(), .find = find});
 }
 
 /// Goes one step on with what comes next.

@@ -246,7 +246,7 @@ Failure BoxReader::at_end() const {
 
 MasterHandshake::MasterHandshake(Options options) : options_(std::move(options)) {
   assert(is_nonce(options_.nonce) && is_binding(options_.binding));
-  assert(!options_.keys || (options_.keys->find && options_.keys->has_any));
+  assert(!options_.keys || options_.keys->find);
   sort_features(options_.features);
   reader_.expect(max_box, "while hello was awaited");
 }
@@ -369,7 +369,7 @@ Result<void> MasterHandshake::check_keyless(const BoxView& box) {
   if (!options_.psk_identity.empty()) {
     return Failure{Errc::auth_failed, who + " names no key, but TLS has proven " + quoted(options_.psk_identity)};
   }
-  if (options_.keys && options_.keys->has_any(registration_.name)) {
+  if (options_.has_key && options_.has_key(registration_.name)) {
     return Failure{Errc::auth_failed, who + " names no key, but there is one for this name"};
   }
   return {};

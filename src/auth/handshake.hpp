@@ -101,7 +101,6 @@ struct KeyAnswer {
 struct MasterKeys {
   Secret decoy;  ///< stands in for keys that are not there: random, for as long as the process lives
   std::function<KeyAnswer(BytesView name, BytesView kid)> find;
-  std::function<bool(BytesView name)> has_any;  ///< such a name is not given to a slave without a key
 };
 
 /// The master's side of one connection. One thread at a time.
@@ -116,6 +115,10 @@ class MasterHandshake {
     Bytes nonce;                                  ///< nonce_size random bytes, new for every connection
     bool keyless_allowed = true;                  ///< by the transport and its configuration
     std::shared_ptr<const MasterKeys> keys = {};  ///< null: slaves have none here
+
+    /// Whether a name has a key, here or at another listener: a slave without a key does not get it. Empty: none has.
+    std::function<bool(BytesView name)> has_key = {};
+
     Bytes binding = {};              ///< what TLS exports for this connection, binding_size bytes; empty without TLS
     Bytes psk_identity = {};         ///< "NAME:KID" that TLS has proven; empty where it proves none
     bool enrolment_allowed = false;  ///< only under TLS

@@ -23,6 +23,30 @@ KeyLine enrolled_line(const KeyLine& token, KeyLine line) {
 
 }  // namespace
 
+/// Made before the mutex is locked: tells of what has changed since, when the mutex is free again.
+class KeyStore::ChangeNotice {
+ public:
+  explicit ChangeNotice(KeyStore& store) : store_(store), before_(store.generation()) {}
+  ChangeNotice(const ChangeNotice&) = delete;
+  ChangeNotice& operator=(const ChangeNotice&) = delete;
+  ~ChangeNotice() {
+    if (store_.generation() == before_) return;
+    try {
+      std::unique_lock lock(store_.mutex_);
+      const auto all = store_.told_;
+      lock.unlock();
+      for (const auto& entry : all) {
+        if (const auto told = entry.lock()) (*told)();
+      }
+    } catch (...) {  // no memory: who follows us finds it by generation()
+    }
+  }
+
+ private:
+  KeyStore& store_;
+  const std::uint64_t before_;
+};
+
 KeyStore::Entry KeyStore::entry_of(KeyLine line, std::uint64_t number) {
   Entry entry{std::move(line), {}, number};
   for (const std::string& network : entry.line.terms.networks) {
@@ -120,6 +144,12 @@ std::uint64_t KeyStore::generation() const {
   return generation_;
 }
 
+void KeyStore::on_change(std::weak_ptr<const std::function<void()>> told) {
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(told_, [](const auto& entry) { return entry.expired(); });
+  told_.push_back(std::move(told));
+}
+
 std::optional<WallTime> KeyStore::next_expiry(WallTime now) const {
   const std::scoped_lock lock(mutex_);
   std::optional<WallTime> next;
@@ -158,6 +188,7 @@ Result<void> KeyStore::check_new(const Entry& entry) const {
 Result<std::uint64_t> KeyStore::add(std::string name, const Secret& key, KeyTerms terms) {
   auto line = make_key_line(std::move(name), key, std::move(terms));
   if (!line) return std::move(line).failure();
+  const ChangeNotice notice(*this);
   const std::scoped_lock lock(mutex_);
   Entry entry = entry_of(*std::move(line), last_number_ + 1);
   if (auto checked = check_new(entry); !checked) return std::move(checked).failure();
@@ -181,6 +212,7 @@ KeyStore::Entry* KeyStore::registered(std::uint64_t number) {
 }
 
 Result<void> KeyStore::change(std::uint64_t number, const Secret* key, const KeyTerms* terms) {
+  const ChangeNotice notice(*this);
   const std::scoped_lock lock(mutex_);
   Entry* const old = number != 0 ? registered(number) : nullptr;
   if (old == nullptr) return invalid("the registration of the key has ended: register it again");
@@ -198,6 +230,7 @@ Result<void> KeyStore::change(std::uint64_t number, const Secret* key, const Key
 }
 
 void KeyStore::drop(std::uint64_t number) noexcept {
+  const ChangeNotice notice(*this);
   const std::scoped_lock lock(mutex_);
   for (auto at = of_calls_.begin(); at != of_calls_.end(); ++at) {
     if (std::erase_if(at->second, [number](const Entry& entry) { return entry.number == number; }) == 0) continue;
@@ -231,6 +264,7 @@ std::vector<LogRecord> KeyStore::refresh(WallTime now) {
 }
 
 void KeyStore::look(WallTime now, bool at_once) {
+  const ChangeNotice notice(*this);
   std::unique_lock lock(mutex_);
   const std::uint64_t number = ++looks_;
   const FileStamp known = stamp_;
@@ -319,6 +353,7 @@ Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_vi
                                            WallTime now) {
   auto fresh = make_key_line(std::string(name), new_key);
   if (!fresh) return std::move(fresh).failure();
+  const ChangeNotice notice(*this);
   bool is_of_call = false;
   {
     const std::scoped_lock lock(mutex_);

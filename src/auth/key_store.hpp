@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -26,7 +27,7 @@ namespace remsh::auth {
 /// The keys of a ring, from its file and from calls.
 ///
 /// Thread-safe. What asks never blocks; refresh() and enrol() read and write the file. A listener calls refresh() twice
-/// a second; when generation() has changed or next_expiry() has passed, it asks counts() for each live connection, and
+/// a second; after each change, and when next_expiry() has passed, it asks counts() for each live connection, and
 /// closes those whose key does not.
 class KeyStore {
  public:
@@ -55,6 +56,10 @@ class KeyStore {
   /// Another one whenever anything has changed.
   [[nodiscard]] std::uint64_t generation() const;
 
+  /// Calls a function, for as long as it lives, whenever anything has changed: at once, in the thread that changed it,
+  /// without a lock. It must not block, nor throw.
+  void on_change(std::weak_ptr<const std::function<void()>> told);
+
   /// When the next key expires after `now`.
   [[nodiscard]] std::optional<WallTime> next_expiry(WallTime now) const;
 
@@ -78,6 +83,7 @@ class KeyStore {
   void drop(std::uint64_t number) noexcept;
 
  private:
+  class ChangeNotice;
   struct Entry {
     KeyLine line;
     std::vector<Network> networks = {};
@@ -119,6 +125,8 @@ class KeyStore {
   bool is_settled_ = false;  // whatever is written to the file from now on changes its stamp
   std::string problem_;      // of the last look; empty: none
   std::vector<LogRecord> news_;
+
+  std::vector<std::weak_ptr<const std::function<void()>>> told_;  // of changes
 };
 
 }  // namespace remsh::auth

@@ -76,6 +76,9 @@ void Admission::shake_hands() {
   random_bytes(options.nonce);
   options.keyless_allowed = keyless_;
   if (owner_->keys() != nullptr) options.keys = owner_->keys()->as_seen_from(ip_address_of(address_));
+  options.has_key = [names = owner_->names(), started_as = required_name_](BytesView name) {
+    return name != started_as && names->has_key(name);
+  };
   options.binding = transport_->channel_binding();
   if (tls_ != nullptr) options.psk_identity = tls_->identity();
   options.enrolment_allowed = tls_ != nullptr;
@@ -133,6 +136,11 @@ void Admission::act(AnyHandshake::Step step) {
       state_ = State::considering;
       registration_ = handshake_->registration();
       name_ = registration_.name;
+      if (!registration_.kid.empty()) {
+        proof_ = Proof::key;
+      } else if (!required_name_.empty() && required_name_ == name_) {
+        proof_ = Proof::started;
+      }
       owner_->proven(*this);
       if (tls_ != nullptr) tls_->set_proven();
       if (handshake_->is_enrolment()) {
@@ -201,21 +209,48 @@ void Admission::let_go() {
 
 // --- on a service thread
 
-bool Admission::is_name_free() {
-  SlaveCollection& slaves = owner_->options().slave_collection;
-  const auto holder = slaves.find(name_);
-  if (!holder) return true;
-  try {
-    holder->ping({.deadline = owner_->options().arbitration_timeout});
+/// Whether the name is its own now; if not, it has been refused.
+bool Admission::get_name() {
+  std::shared_ptr<Slave> holder;
+  const auto find_holder = [&]() -> std::optional<Proof> {
+    SlaveCollection& slaves = owner_->options().slave_collection;
+    holder = slaves.find(name_);
+    if (holder && !holder->is_connected()) {  // the notice of its end is on its way
+      slaves.remove_slave(*holder);
+      holder.reset();
+    }
+    return holder ? std::optional(Admissions::proof_of(*holder)) : std::nullopt;
+  };
+  const Names::Claim claim = owner_->names()->claim(name_, proof_, find_holder);
+  claim_ = claim.id;
+  if (claim.ruling == NameRuling::is_keyed) {
+    refuse(Refusal::rejected, quoted(name_) + " has a key, and this slave has proven none");
     return false;
-  } catch (const Timeout&) {
-    owner_->log(LogLevel::warning, name_, "the slave of this name does not answer, a new one takes its place");
-    holder->disconnect("another slave of this name has come, and this one did not answer");
-  } catch (const ConnectionLost&) {
-  } catch (const Error&) {
-    return false;  // it lives, and cannot do this just now
   }
-  slaves.remove_slave(*holder);
+  if (claim.ruling == NameRuling::is_taken || (holder && !give_place(holder, claim.ruling))) {
+    refuse(Refusal::name_in_use, "a slave with the name " + quoted(name_) + " is connected", name_retry);
+    return false;
+  }
+  return true;
+}
+
+/// Whether the slave that has the name has lost it to this one.
+bool Admission::give_place(const std::shared_ptr<Slave>& holder, NameRuling ruling) {
+  if (ruling == NameRuling::displaces) {
+    holder->disconnect(Admissions::name_has_key);
+  } else {
+    try {
+      holder->ping({.deadline = owner_->options().arbitration_timeout});
+      return false;
+    } catch (const Timeout&) {
+      owner_->log(LogLevel::warning, name_, "the slave of this name does not answer, a new one takes its place");
+      holder->disconnect("another slave of this name has come, and this one did not answer");
+    } catch (const ConnectionLost&) {
+    } catch (const Error&) {
+      return false;  // it lives, and cannot do this just now
+    }
+  }
+  owner_->options().slave_collection.remove_slave(*holder);
   return true;
 }
 
@@ -232,13 +267,10 @@ void Admission::consider() {
     refuse(Refusal::rejected, "it registers as " + quoted(name_) + ", and was started to be " + quoted(required_name_));
     return;
   }
-  has_claim_ = owner_->claim(name_);
-  if (!has_claim_ || !is_name_free()) {
-    refuse(Refusal::name_in_use, "a slave with the name " + quoted(name_) + " is connected", name_retry);
-    return;
-  }
+  if (!get_name()) return;
   const bool is_original = handshake_->is_original();
   backend_ = owner_->make_backend(is_original);
+  backend_->set_proof(proof_);
   SlaveInit init({.name = registration_.name,
                   .hostname = registration_.hostname,
                   .system = registration_.system,
@@ -335,6 +367,7 @@ void Admission::set_up() {
     trouble = "setup() failed";
   }
   bool is_in = false;
+  if (trouble.empty() && !owner_->names()->holds(name_, claim_)) trouble = Admissions::name_has_key;
   if (trouble.empty()) {
     try {
       SlaveCollection& slaves = owner_->options().slave_collection;
@@ -358,7 +391,7 @@ void Admission::set_up() {
 /// The last thing, wherever it ended; on a service thread where there is a slave object, as its destructor is the
 /// user's.
 void Admission::finish(Result<std::shared_ptr<Slave>> result) {
-  if (has_claim_) owner_->release(name_);
+  if (claim_ != 0) owner_->names()->release(name_, claim_);
   if (!result) {
     const std::string who = name_.empty() ? address_ : name_ + " (" + address_ + ")";
     owner_->log_stranger(origin_, who, "not let in: " + without_controls(result.failure().message));

@@ -6,6 +6,8 @@
 #include "master/admissions.hpp"
 #include "master/admitted_backend.hpp"
 #include "master/any_handshake.hpp"
+#include "master/names.hpp"
+#include "master/proof.hpp"
 #include "transport/loop.hpp"
 #include "transport/tls_transport.hpp"
 
@@ -70,7 +72,8 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   void secure();
   void consider();
   void enrol();
-  [[nodiscard]] bool is_name_free();
+  [[nodiscard]] bool get_name();
+  [[nodiscard]] bool give_place(const std::shared_ptr<Slave>& holder, NameRuling ruling);
   void set_up();
   void refuse(auth::Refusal refusal, std::string reason, std::optional<std::chrono::milliseconds> retry = {});
 
@@ -107,9 +110,10 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   std::optional<Refused> refused_;
   std::optional<auth::MasterHandshake::Enrolment> enrolment_;
 
-  bool has_claim_ = false;
   Registration registration_;
   std::string name_;
+  Proof proof_ = Proof::none;
+  Names::ClaimId claim_ = 0;  // 0: none
   std::shared_ptr<AdmittedBackend> backend_;
   std::shared_ptr<Slave> slave_;
 };

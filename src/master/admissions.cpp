@@ -63,6 +63,7 @@ constexpr const char* going = "the master shuts down";
 Admissions::Admissions(ListenerOptions options)
     : loop_(options.runtime ? options.runtime->loop() : nullptr),
       keys_(options.keys ? std::make_unique<KeyWatch>(options.keys->store()) : nullptr),
+      names_(options.slave_collection.names()),
       runtime_(std::move(options.runtime)),
       options_(within_reason(std::move(options))),
       gate_(gate_options(options_)) {
@@ -174,11 +175,16 @@ void Admissions::open(const std::shared_ptr<AdmittedBackend>& backend, std::uniq
   }();
   backend->open(std::move(transport));
   if (!stays) backend->disconnect(going);
-  end_without_key(*backend);  // which may have ended since it was proven, before anybody knew of this slave
+  end_without_right(*backend);  // keys may have changed since it was asked for, before anybody knew of this slave
 }
 
 void Admissions::start() {
-  if (keys_) look_later();
+  listener_ = names_->join(keys_ ? keys_->store() : nullptr, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->keys_changed();
+  });
+  if (!keys_) return;
+  later(KeyWatch::period, &Admissions::look_again_and_again<&Admissions::look_at_files>);
+  later(KeyWatch::period, &Admissions::look_again_and_again<&Admissions::look_at_clock>);
 }
 
 void Admissions::look_after(std::function<std::vector<LogRecord>()> look) {
@@ -187,28 +193,27 @@ void Admissions::look_after(std::function<std::vector<LogRecord>()> look) {
   others_.push_back(std::move(look));
 }
 
-void Admissions::look_later() {
-  loop_->at(std::chrono::steady_clock::now() + KeyWatch::period, [weak = weak_from_this()] {
+/// Runs a function on a watch thread: nothing of the user's delays it there.
+void Admissions::later(Duration wait, void (Admissions::*function)()) {
+  loop_->at(std::chrono::steady_clock::now() + wait, [weak = weak_from_this(), function] {
     const auto self = weak.lock();
-    if (self) self->run_on(&Runtime::farewell_threads, [self] { self->look(); });
+    if (self) self->run_on(&Runtime::watch_threads, [self, function] { ((*self).*function)(); });
   });
 }
 
-void Admissions::look() {
+template <void (Admissions::*look)()>
+void Admissions::look_again_and_again() {
   try {
-    look_once();
+    (this->*look)();
   } catch (const std::exception& error) {  // no memory, for one: the next look may do better
     log(LogLevel::error, "", std::string("cannot look at the keys and certificates: ") + error.what());
   }
-  look_later();
+  later(KeyWatch::period, &Admissions::look_again_and_again<look>);
 }
 
-void Admissions::look_once() {
-  const KeyWatch::Look look = keys_->look();
-  for (const LogRecord& record : look.news) log(record.level, record.peer, record.message);
-  if (look.is_changed) {
-    for (const auto& backend : backends()) end_without_key(*backend);
-  }
+/// May hang as long as a disk does; look_at_clock() and check_rights() do not wait for it.
+void Admissions::look_at_files() {
+  for (const LogRecord& record : keys_->look_at_file()) log(record.level, record.peer, record.message);
   const auto others = [this] {
     const std::lock_guard lock(mutex_);
     return others_;
@@ -218,10 +223,40 @@ void Admissions::look_once() {
   }
 }
 
-void Admissions::end_without_key(AdmittedBackend& backend) const {
-  if (!keys_ || backend.lost() || keys_->counts(backend.info())) return;
-  log(LogLevel::warning, std::string(backend.name()), "its key does not count any more");
-  backend.disconnect("its key does not count any more");
+void Admissions::look_at_clock() {
+  if (keys_->look_at_clock()) keys_changed();
+}
+
+/// The first change is looked at now, and many changes together.
+void Admissions::keys_changed() {
+  constexpr Duration pause = std::chrono::milliseconds(100);
+  const std::lock_guard lock(mutex_);
+  if (shutting_down_ || std::exchange(check_is_due_, true)) return;
+  later(std::max(checked_ + pause - std::chrono::steady_clock::now(), Duration::zero()), &Admissions::check_rights);
+}
+
+void Admissions::check_rights() {
+  {
+    const std::lock_guard lock(mutex_);
+    check_is_due_ = false;
+    checked_ = std::chrono::steady_clock::now();
+  }
+  try {
+    for (const auto& backend : backends()) end_without_right(*backend);
+  } catch (const std::exception& error) {
+    log(LogLevel::error, "", std::string("cannot look at the rights of slaves: ") + error.what());
+    keys_changed();
+  }
+}
+
+void Admissions::end_without_right(AdmittedBackend& backend) const {
+  if (backend.lost()) return;
+  const char* why = nullptr;
+  if (backend.proof() == Proof::none && names_->has_key(backend.name())) why = name_has_key;
+  if (backend.proof() == Proof::key && !keys_->counts(backend.info())) why = "its key does not count any more";
+  if (why == nullptr) return;
+  backend.disconnect(why);
+  log(LogLevel::warning, std::string(backend.name()), why);
 }
 
 void Admissions::backend_ended(const Backend& backend, const Failure& failure) {
@@ -255,15 +290,7 @@ void Admissions::run_on(ServiceThreads& (Runtime::*threads)() noexcept, std::fun
   });
 }
 
-bool Admissions::claim(const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  return claimed_.insert(name).second;
-}
-
-void Admissions::release(const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  claimed_.erase(name);
-}
+Proof Admissions::proof_of(const Slave& slave) noexcept { return slave.backend_->proof(); }
 
 void Admissions::ended(const std::shared_ptr<Admission>& admission) {
   const std::lock_guard lock(mutex_);
@@ -301,6 +328,7 @@ void Admissions::shut_down() {
   shutting_down_ = true;
   const auto under_way = under_way_;
   lock.unlock();
+  names_->leave(listener_);
   for (const auto& admission : under_way)
     loop_->post([admission] { admission->abort({Errc::connection_lost, going, 0}); });
   for (const auto& backend : backends()) backend->disconnect(going);

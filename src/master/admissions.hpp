@@ -6,6 +6,7 @@
 #include "master/entrance.hpp"
 #include "master/gate.hpp"
 #include "master/key_watch.hpp"
+#include "master/names.hpp"
 #include "master/remsh2_backend.hpp"
 #include "master/runtime.hpp"
 
@@ -34,7 +35,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
 
   // For the listener.
 
-  /// Looks after its keys from now on.
+  /// Brings its keys to the collection, and follows them from now on.
   void start();
 
   /// Looks after something else besides, as often: a function that may block, and gives what is to be told to the log.
@@ -62,9 +63,11 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   /// Runs a function on a service thread of one kind; shut_down() waits for it.
   void run_on(ServiceThreads& (Runtime::*threads)() noexcept, std::function<void()> function);
 
-  /// False where another one of this name is on its way to the collection.
-  bool claim(const std::string& name);
-  void release(const std::string& name);
+  [[nodiscard]] const std::shared_ptr<Names>& names() const noexcept { return names_; }
+  [[nodiscard]] static Proof proof_of(const Slave& slave) noexcept;
+
+  /// What a slave that has proven nothing is told when there is a key of its name.
+  static constexpr const char* name_has_key = "its name has a key now, which it has not proven";
 
   /// Null where slaves have no keys.
   [[nodiscard]] KeyWatch* keys() const noexcept { return keys_.get(); }
@@ -88,24 +91,31 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   [[nodiscard]] AdmittedBackend::Owner owner();
   void backend_ended(const Backend& backend, const Failure& failure);
   [[nodiscard]] std::vector<std::shared_ptr<AdmittedBackend>> backends() const;
-  void look_later();
-  void look();
-  void look_once();
-  void end_without_key(AdmittedBackend& backend) const;
+  void later(Duration wait, void (Admissions::*function)());
+  template <void (Admissions::*look)()>
+  void look_again_and_again();
+  void look_at_files();
+  void look_at_clock();
+  void keys_changed();
+  void check_rights();
+  void end_without_right(AdmittedBackend& backend) const;
 
   const std::shared_ptr<Loop> loop_;
   const std::unique_ptr<KeyWatch> keys_;
+  const std::shared_ptr<Names> names_;  // of the collection
+  Names::ListenerId listener_ = 0;      // among them; 0: not started
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::shared_ptr<Runtime> runtime_;  // let go by shut_down(): it must not end with us, on a thread of its own
   const ListenerOptions options_;     // but for the runtime
   bool shutting_down_ = false;
+  bool check_is_due_ = false;                                    // of the rights of all slaves
+  TimePoint checked_ = {};                                       // when that was done last
   unsigned services_ = 0;                                        // functions on service threads
   std::vector<std::function<std::vector<LogRecord>()>> others_;  // to look after besides the keys
   Gate gate_;
   std::set<std::shared_ptr<Admission>> under_way_;
-  std::set<std::string> claimed_;                         // names of those between their prove and the collection
   std::shared_ptr<Remsh2Group> group_;                    // of all the slaves but the original ones
   std::vector<std::weak_ptr<AdmittedBackend>> backends_;  // that were opened
   std::size_t ended_ = 0;                                 // of them, since those that are gone were taken out

@@ -51,12 +51,19 @@ AnyHandshake::Step AnyHandshake::take_original() {
     return fail(Errc::refused, "its host has the name '" + escaped(BytesView(its.hostname).substr(0, 256)) +
                                    "', which no slave can have: [A-Za-z0-9][A-Za-z0-9._-]{0,63}");
   }
-  if (keys_ && keys_->has_any(its.hostname)) {
-    return fail(Errc::auth_failed, "it claims the name " + its.hostname + ", which has a key, and proves nothing");
-  }
+  if (auto why = why_not_keyless(its.hostname); !why.empty()) return fail(Errc::auth_failed, std::move(why));
   registration_.name = its.hostname;
   registration_.hostname = its.hostname;
   return {.action = Action::registered};
+}
+
+/// Why a slave that proves nothing does not get in under this name; empty if it does.
+std::string AnyHandshake::why_not_keyless(const std::string& name) const {
+  const std::string what = "'" + name + "' is a slave of the original remsh, which has no key";
+  if (!keyless_allowed_) return what + ", and this listener takes no slaves without one: set `keyless` as well";
+  if (!psk_identity_.empty()) return what + ", but TLS has proven '" + escaped(psk_identity_) + "'";
+  if (has_key_ && has_key_(name)) return what + ", but there is one for this name";
+  return {};
 }
 
 Failure AnyHandshake::at_end() const {

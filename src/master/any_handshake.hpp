@@ -10,8 +10,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,13 +20,17 @@ namespace remsh {
 
 /// A MasterHandshake, which it is used like, that also takes original slaves where they are wanted. These say who they
 /// are in one box and are told nothing but that they are registered; whoever is not is cut off inside a box, which ends
-/// it. One thread at a time.
+/// it. They prove nothing, so all rules for slaves without a key hold for them. One thread at a time.
 class AnyHandshake {
  public:
   using Step = auth::MasterHandshake::Step;
 
   AnyHandshake(auth::MasterHandshake::Options options, bool takes_originals)
-      : keys_(options.keys), handshake_(std::move(options)), takes_originals_(takes_originals) {}
+      : keyless_allowed_(options.keyless_allowed),
+        has_key_(options.has_key),
+        psk_identity_(options.psk_identity),
+        handshake_(std::move(options)),
+        takes_originals_(takes_originals) {}
 
   Step feed(BytesView bytes);
   [[nodiscard]] Failure at_end() const;
@@ -48,8 +52,13 @@ class AnyHandshake {
   using Speaker = remsh1::Greeting::Speaker;
 
   Step take_original();
+  [[nodiscard]] std::string why_not_keyless(const std::string& name) const;
 
-  const std::shared_ptr<const auth::MasterKeys> keys_;
+  // As the handshake has them.
+  const bool keyless_allowed_;
+  const std::function<bool(BytesView name)> has_key_;
+  const Bytes psk_identity_;
+
   remsh1::Greeting greeting_;
   Speaker speaker_ = Speaker::unknown;
   auth::MasterHandshake handshake_;

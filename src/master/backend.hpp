@@ -5,6 +5,7 @@
 #include "base/result.hpp"
 #include "master/lost_callback.hpp"
 #include "master/packed_info.hpp"
+#include "master/proof.hpp"
 
 #include <remsh/base/call_options.hpp>
 #include <remsh/base/deadline.hpp>
@@ -71,6 +72,10 @@ class Backend {
   [[nodiscard]] std::string_view name() const noexcept { return info_.name(); }
   [[nodiscard]] std::string_view kid() const noexcept { return info_.kid(); }
 
+  /// What it has shown to be the one of its name; set before anybody else sees it.
+  void set_proof(Proof proof) noexcept { proof_ = proof; }
+  [[nodiscard]] Proof proof() const noexcept { return proof_; }
+
   /// Whether a collection has still to ask by on_lost() for the end to be told to it. It is not to end before its
   /// callback does, so that no other takes its address.
   bool has_to_ask(const void* collection) noexcept { return told_.exchange(collection) != collection; }
@@ -126,6 +131,7 @@ class Backend {
  private:
   PackedInfo info_;
   std::atomic<const void*> told_ = nullptr;  // the last collection that asked
+  Proof proof_ = Proof::none;
 };
 
 }  // namespace remsh

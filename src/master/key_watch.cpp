@@ -17,7 +17,6 @@ std::shared_ptr<const auth::MasterKeys> KeyWatch::as_seen_from(const std::option
       .decoy = decoy_,
       .find = [store = store_, address](BytesView name,
                                         BytesView kid) { return store->find(name, kid, address, wall_time()); },
-      .has_any = [store = store_](BytesView name) { return store->has(name); },
   });
 }
 
@@ -34,16 +33,15 @@ bool KeyWatch::counts(const SlaveInfo& slave) const {
   return slave.kid.empty() || store_->counts(slave.name, slave.kid, ip_address_of(slave.address), wall_time());
 }
 
-KeyWatch::Look KeyWatch::look() {
+std::vector<LogRecord> KeyWatch::look_at_file() { return store_->refresh(wall_time()); }
+
+bool KeyWatch::look_at_clock() {
   const auth::WallTime now = wall_time();
-  Look look{store_->refresh(now)};
   const std::uint64_t generation = store_->generation();
-  look.is_changed = generation != generation_ || (next_expiry_ && *next_expiry_ <= now);
-  if (look.is_changed) {
-    generation_ = generation;
-    next_expiry_ = store_->next_expiry(now);
-  }
-  return look;
+  if (generation == generation_ && (!next_expiry_ || *next_expiry_ > now)) return false;
+  generation_ = generation;
+  next_expiry_ = store_->next_expiry(now);
+  return true;
 }
 
 Result<auth::KeyStore::Enrolled> KeyWatch::enrol(const Registration& slave, const Secret& key) {

@@ -19,7 +19,7 @@
 
 namespace remsh {
 
-/// The keys of a listener: who may come in by them, and stay. Thread-safe, but for look().
+/// The keys of a listener: who may come in by them, and stay. Thread-safe, except for look_at_clock().
 class KeyWatch {
  public:
   /// How often a listener looks whether anything has changed.
@@ -36,13 +36,14 @@ class KeyWatch {
   /// Whether a slave may stay.
   [[nodiscard]] bool counts(const SlaveInfo& slave) const;
 
-  struct Look {
-    std::vector<LogRecord> news;
-    bool is_changed = false;  ///< ask counts() for everybody
-  };
+  /// Looks at the file, if there is one, and takes it over if it has changed; returns what is to be logged. Blocks.
+  std::vector<LogRecord> look_at_file();
 
-  /// Looks at the file, where there is one, and at the clock. Blocks. One thread at a time.
-  Look look();
+  /// Whether a key has expired or changed since the last call, so that counts() is to be asked for everybody. One
+  /// thread at a time.
+  bool look_at_clock();
+
+  [[nodiscard]] const std::shared_ptr<auth::KeyStore>& store() const noexcept { return store_; }
 
   /// See KeyStore::enrol(). Blocks.
   Result<auth::KeyStore::Enrolled> enrol(const Registration& slave, const Secret& key);

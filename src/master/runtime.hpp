@@ -18,7 +18,8 @@ namespace remsh {
 ///
 /// Functions that block never stand in the way of others (decision 0012): each admission under way has a thread of its
 /// own where it needs one, and their number is bounded by ListenerOptions::max_handshakes; what is to be told of the
-/// end of slaves has others, so that neither waits for the other.
+/// end of slaves has others, so that neither waits for the other. What follows keys has threads of its own, on which
+/// nothing of the user's runs, so that nothing delays the end of a key.
 class Runtime {
  public:
   Runtime() : loop_(Loop::start()) {}
@@ -27,6 +28,7 @@ class Runtime {
   ~Runtime() {
     admission_threads_.stop();  // what they began may still need the loop
     farewell_threads_.stop();
+    watch_threads_.stop();
     loop_->stop();
   }
 
@@ -38,8 +40,11 @@ class Runtime {
   /// For what is done when a slave's connection has ended.
   [[nodiscard]] ServiceThreads& farewell_threads() noexcept { return farewell_threads_; }
 
+  /// For what follows the files and the clock of keys: at most two functions of each listener at a time.
+  [[nodiscard]] ServiceThreads& watch_threads() noexcept { return watch_threads_; }
+
   [[nodiscard]] bool is_service_thread() const {
-    return admission_threads_.is_this_thread() || farewell_threads_.is_this_thread();
+    return admission_threads_.is_this_thread() || farewell_threads_.is_this_thread() || watch_threads_.is_this_thread();
   }
 
  private:
@@ -52,6 +57,7 @@ class Runtime {
   const std::shared_ptr<Loop> loop_;
   ServiceThreads admission_threads_{{.most = std::numeric_limits<std::size_t>::max()}, later()};
   ServiceThreads farewell_threads_{{.most = 256}, later()};
+  ServiceThreads watch_threads_{{.most = std::numeric_limits<std::size_t>::max()}, later()};
 };
 
 }  // namespace remsh

@@ -12,6 +12,7 @@
 
 #include "base/misuse.hpp"
 #include "master/backend.hpp"
+#include "master/names.hpp"
 #include "os/parking.hpp"
 
 #include <algorithm>
@@ -178,6 +179,7 @@ struct SlaveCollection::Impl {
   };
 
   std::atomic<int> listeners = 0;  // that fill it
+  const std::shared_ptr<Names> names = std::make_shared<Names>();
   mutable std::mutex mutex;
   std::unordered_set<std::shared_ptr<Entry>, SameName, SameName> slaves;
   Entry* first = nullptr;  // in the order of arrival
@@ -531,6 +533,7 @@ SlaveCollection::SlaveCollection() : impl_(std::make_shared<Impl>()) {}
 
 void SlaveCollection::listener_comes() noexcept { ++impl_->listeners; }
 void SlaveCollection::listener_goes() noexcept { --impl_->listeners; }
+const std::shared_ptr<Names>& SlaveCollection::names() const noexcept { return impl_->names; }
 
 SlaveCollection::~SlaveCollection() {
   if (impl_->listeners > 0) {

@@ -59,6 +59,9 @@ void check(const TcpListenerOptions& options, const Address& address) {
   if (!options.keys && !options.keyless && !options.remsh1) {
     refuse("no slave could come in: give it `keys`, or say `keyless`, on the loopback");
   }
+  if (options.remsh1 && !options.keyless) {
+    refuse("slaves of the original remsh have no keys: with `remsh1` say `keyless` as well, on the loopback");
+  }
   if (options.keyless && !is_local) {
     refuse("without keys everybody could come in: `keyless` is for the loopback alone (127.0.0.1 or ::1)");
   }

@@ -53,8 +53,7 @@ std::shared_ptr<const MasterKeys> worker_keys() {
     if (id == "2da4e400") return {.key = invitation, .is_invitation = true};
     return {};
   };
-  return std::make_shared<MasterKeys>(
-      MasterKeys{.decoy = counted(0x40), .find = find, .has_any = [](BytesView name) { return name == "worker1"; }});
+  return std::make_shared<MasterKeys>(MasterKeys{.decoy = counted(0x40), .find = find});
 }
 
 void expect_box(BytesView bytes, BytesView envelope, std::size_t max) {
@@ -84,6 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                              .nonce = Bytes(nonce_size, 'b'),
                              .keyless_allowed = settings != 1,
                              .keys = has_keys ? worker_keys() : nullptr,
+                             .has_key = [has_keys](BytesView name) { return has_keys && name == "worker1"; },
                              .enrolment_allowed = (settings & 8U) != 0});
   fuzz::Transcript transcript;
   bool is_proven = false;

@@ -342,7 +342,7 @@ class Farm {
         make<TcpSlaveListener>(
             TcpListenerOptions{.slave_collection = slaves, .address = "tls:127.0.0.1:0", .keys = keys_});
         break;
-      case Over::remsh1: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .remsh1 = true}); break;
+      case Over::remsh1: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .keyless = true, .remsh1 = true}); break;
       case Over::unix_socket:
         make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves, .path = dir / "socket"});
         break;

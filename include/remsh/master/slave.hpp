@@ -22,6 +22,7 @@
 
 namespace remsh {
 
+class Admissions;
 class Backend;
 
 /// What a slave told of itself when it registered. Only `name` is vouched for by a handshake with keys; the rest is
@@ -158,6 +159,7 @@ class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
   void on_disconnect(std::function<void()> callback);
 
  private:
+  friend class Admissions;
   friend class SlaveCollection;
   std::shared_ptr<Backend> backend_;
 };

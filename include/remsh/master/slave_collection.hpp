@@ -24,6 +24,7 @@ using SlaveFilter = std::function<bool(const Slave&)>;
 using SlaveCompare = std::function<bool(const Slave&, const Slave&)>;
 
 class Admissions;
+class Names;
 class SlaveCollection;
 
 /// A slave that get_slave() and reserve() of its collection give to nobody else. Moves, does not copy. One thread at a
@@ -131,6 +132,7 @@ class REMSH_API SlaveCollection {
   friend class Lease;
   void listener_comes() noexcept;
   void listener_goes() noexcept;
+  [[nodiscard]] const std::shared_ptr<Names>& names() const noexcept;
   struct Impl;
   std::shared_ptr<Impl> impl_;
 };

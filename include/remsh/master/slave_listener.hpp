@@ -56,11 +56,12 @@ struct ListenerOptions {
   /// The keys that slaves may prove: a KeyFile, or a KeyRing that is filled by calls. None: no slave can come by a key.
   std::optional<KeyRing> keys = {};
 
-  /// Let slaves in that prove nothing, under any name that has no key. Those for whom the operating system vouches are
-  /// let in anyway: on an inherited descriptor, or a unix socket of our own user.
+  /// Accept slaves that prove nothing, under any name that no listener of the collection has a key for. Those for whom
+  /// the operating system vouches are accepted anyway: on an inherited descriptor, or a unix socket of our own user.
   bool keyless = false;
 
-  /// Take slaves of the original remsh too, which speak remsh 1: docs/remsh1.md says what they cannot do.
+  /// Accept slaves of the original remsh too, which speak remsh 1: docs/remsh1.md says what they cannot do. They prove
+  /// nothing, so they come in only where other slaves without a key do.
   bool remsh1 = false;
 
   std::chrono::milliseconds keepalive{10000};           ///< how long either side may be silent before it pings

@@ -40,7 +40,9 @@ struct TcpListenerOptions {
   /// must be told the same.
   bool insecure = false;
 
-  bool remsh1 = false;  ///< take slaves of the original remsh too: docs/remsh1.md says what they cannot do
+  /// Take slaves of the original remsh too: docs/remsh1.md says what they cannot do. They have no keys, so it needs
+  /// `keyless`.
+  bool remsh1 = false;
 
   bool tcp_keepalive = true;                          ///< SO_KEEPALIVE on every connection
   std::chrono::seconds tcp_keepalive_idle{0};         ///< TCP_KEEPIDLE: silence before the first probe; 0: the system's

@@ -136,7 +136,7 @@ TEST_CASE("nothing that is sent right behind the proof is lost") {
       return answers.read_box(30s);
     });
     const auto find = [](BytesView, BytesView) -> auth::KeyAnswer { return {.key = secret}; };
-    auth::MasterKeys keys{.decoy = other_secret, .find = find, .has_any = [](BytesView) { return true; }};
+    auth::MasterKeys keys{.decoy = other_secret, .find = find};
     auth::MasterHandshake handshake({.nonce = Bytes(32, 'n'),
                                      .keys = std::make_shared<auth::MasterKeys>(std::move(keys)),
                                      .binding = a->channel_binding()});

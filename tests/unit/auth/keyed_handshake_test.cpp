@@ -63,12 +63,15 @@ std::shared_ptr<const MasterKeys> keys() {
     if (name == "worker1" && id == kid(invitation)) return {.key = invitation, .is_invitation = true};
     return {.reason = "unknown kid (it has: " + kid(own) + ")"};
   };
-  return std::make_shared<MasterKeys>(MasterKeys{
-      .decoy = decoy, .find = find, .has_any = [](BytesView name) { return name == "worker1" || name == "worker2"; }});
+  return std::make_shared<MasterKeys>(MasterKeys{.decoy = decoy, .find = find});
 }
 
 MasterHandshake::Options master_options(const Bytes& binding = {}) {
-  return {.nonce = master_nonce, .keys = keys(), .binding = binding, .enrolment_allowed = !binding.empty()};
+  return {.nonce = master_nonce,
+          .keys = keys(),
+          .has_key = [](BytesView name) { return name == "worker1" || name == "worker2"; },
+          .binding = binding,
+          .enrolment_allowed = !binding.empty()};
 }
 
 SlaveHandshake::Options slave_options(const Bytes& binding = {}) {

@@ -62,6 +62,31 @@ TEST_CASE("an original slave that cannot be taken is cut off inside a box, and t
   refused(true, register_box(Bytes(65, 'w')), "no slave can have");
 }
 
+TEST_CASE("an original slave comes only where slaves without keys do: it proves nothing") {
+  auth::MasterHandshake::Options options;
+  options.nonce = Bytes(auth::nonce_size, 'n');
+  options.has_key = [](BytesView name) { return name == "w1"; };
+  const auto refused = [&](BytesView name) -> std::string {
+    AnyHandshake master(options, true);
+    const auto step = master.feed(register_box(name));
+    if (step.action == Action::registered) return "not refused";
+    CHECK(step.action == Action::fail);
+    CHECK(step.bytes == Bytes(1, '\0'));
+    CHECK(step.failure.code == Errc::auth_failed);
+    return step.failure.message;
+  };
+  CHECK(refused("w2") == "not refused");
+  CHECK(refused("w1").find("but there is one for this name") != std::string::npos);
+  SUBCASE("not at a listener that takes no slaves without keys") {
+    options.keyless_allowed = false;
+    CHECK(refused("w2").find("set `keyless` as well") != std::string::npos);
+  }
+  SUBCASE("not where TLS has proven somebody, whatever name it says") {
+    options.psk_identity = "w1:01234567";
+    CHECK(refused("w2").find("TLS has proven 'w1:01234567'") != std::string::npos);
+  }
+}
+
 TEST_CASE("all others are left to today's handshake, with every byte") {
   for (const Bytes& bytes :
        {Bytes("GET / HTTP/1.1\r\n\r\n"), encode({{"type", "other"}}), encode({{"_ask", "1"}, {"_command", "hello"}})}) {

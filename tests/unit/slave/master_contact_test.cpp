@@ -123,8 +123,8 @@ class PlayedMaster {
                            .find = [this](BytesView name, BytesView kid) -> auth::KeyAnswer {
                              if (name != "w1" || kid != auth::kid(options_.key)) return {};
                              return {.key = options_.key, .is_invitation = options_.is_invitation};
-                           },
-                           .has_any = [](BytesView name) { return name == "w1"; }});
+                           }});
+      handshake_options.has_key = [](BytesView name) { return name == "w1"; };
     }
     MasterHandshake handshake(std::move(handshake_options));
     for (;;) {

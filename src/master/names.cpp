@@ -1,0 +1,86 @@
+#include "master/names.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace remsh {
+
+NameRuling rule_on_name(bool has_key, Proof newcomer, std::optional<Proof> holder) noexcept {
+  const auto may_have_it = [has_key](Proof proof) { return proof != Proof::none || !has_key; };
+  if (!may_have_it(newcomer)) return NameRuling::is_keyed;
+  if (!holder) return NameRuling::comes_in;
+  if (!may_have_it(*holder)) return NameRuling::displaces;
+  if (newcomer == Proof::none && *holder != Proof::none) return NameRuling::is_taken;
+  return NameRuling::asks;
+}
+
+Names::ListenerId Names::join(const std::shared_ptr<auth::KeyStore>& keys, std::function<void()> check) {
+  const auto told = std::make_shared<const std::function<void()>>([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->keys_changed();
+  });
+  if (keys) keys->on_change(told);
+  const ListenerId id = [&] {
+    const std::lock_guard lock(mutex_);
+    listeners_.emplace(++last_id_, Listener{keys, std::move(check), told});
+    return last_id_;
+  }();
+  if (keys) keys_changed();
+  return id;
+}
+
+void Names::leave(ListenerId listener) {
+  const std::lock_guard lock(mutex_);
+  listeners_.erase(listener);
+}
+
+void Names::keys_changed() const {
+  std::vector<std::function<void()>> checks;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, listener] : listeners_) checks.push_back(listener.check);
+  }
+  for (const auto& check : checks) check();
+}
+
+bool Names::has_key(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  return std::any_of(listeners_.begin(), listeners_.end(),
+                     [name](const auto& one) { return one.second.keys && one.second.keys->has(name); });
+}
+
+Names::Claim Names::claim(const std::string& name, Proof newcomer,
+                          const std::function<std::optional<Proof>()>& find_holder) {
+  const bool is_keyed = has_key(name);
+  Claim made;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto other = claims_.find(name);
+    const auto claimant = other == claims_.end() ? std::nullopt : std::optional(other->second.proof);
+    made.ruling = rule_on_name(is_keyed, newcomer, claimant);
+    if (made.ruling == NameRuling::asks) made.ruling = NameRuling::is_taken;  // it cannot be asked yet
+    if (made.ruling == NameRuling::is_taken || made.ruling == NameRuling::is_keyed) return made;
+    made.id = ++last_id_;
+    claims_.insert_or_assign(name, Claimant{made.id, newcomer});
+  }
+  // Only now, so that a slave that had the claim before is either seen in the collection, or has not released it yet.
+  made.ruling = rule_on_name(is_keyed, newcomer, find_holder());
+  if (made.ruling == NameRuling::is_taken || made.ruling == NameRuling::is_keyed) {
+    release(name, std::exchange(made.id, 0));
+  }
+  return made;
+}
+
+bool Names::holds(const std::string& name, ClaimId claim) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = claims_.find(name);
+  return found != claims_.end() && found->second.id == claim;
+}
+
+void Names::release(const std::string& name, ClaimId claim) {
+  const std::lock_guard lock(mutex_);
+  const auto found = claims_.find(name);
+  if (found != claims_.end() && found->second.id == claim) claims_.erase(found);
+}
+
+}  // namespace remsh

@@ -1,0 +1,84 @@
+// Names: who may have which name, among all listeners of one collection.
+#pragma once
+
+#include "auth/key_store.hpp"
+#include "master/proof.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace remsh {
+
+/// What becomes of a slave that comes under a name.
+enum class NameRuling : std::uint8_t {
+  comes_in,   ///< nobody has the name
+  asks,       ///< the holder keeps the name if it answers a ping; otherwise the newcomer takes its place
+  displaces,  ///< the holder has no right to the name any more: it is disconnected without being asked
+  is_taken,   ///< the newcomer is refused, and the holder is not asked
+  is_keyed,   ///< the newcomer is refused: the name has a key, which it has not proven
+};
+
+/// The rule about names (docs/decisions/0019). `has_key`: any listener of the collection has a key for the name.
+/// `holder`: what the slave that has the name has shown; none where the name is free.
+[[nodiscard]] NameRuling rule_on_name(bool has_key, Proof newcomer, std::optional<Proof> holder) noexcept;
+
+/// Who may have which name, among all listeners of one collection. Each listener brings its keys: a name that has a key
+/// in one of them has it in all. Thread-safe.
+class Names : public std::enable_shared_from_this<Names> {
+ public:
+  using ListenerId = std::uint64_t;
+  using ClaimId = std::uint64_t;
+
+  struct Claim {
+    NameRuling ruling = NameRuling::is_taken;
+    ClaimId id = 0;  ///< not 0 unless the newcomer is refused
+  };
+
+  Names() = default;
+  Names(const Names&) = delete;
+  Names& operator=(const Names&) = delete;
+
+  /// Adds a listener with its keys (null: it has none). `check` is called whenever the keys of any listener have
+  /// changed, by the thread that changed them: connected slaves may have lost the right to their names. It must not
+  /// block.
+  ListenerId join(const std::shared_ptr<auth::KeyStore>& keys, std::function<void()> check);
+  void leave(ListenerId listener);
+
+  /// Whether any listener has a key for the name, be it expired or used.
+  [[nodiscard]] bool has_key(std::string_view name) const;
+
+  /// Asks for a name. Unless it is refused, the newcomer has a claim: no other slave gets the name before release(),
+  /// but for one that proves a key where the claimant has proven nothing. `find_holder`: what the slave in the
+  /// collection that has this name has shown; called without a lock.
+  Claim claim(const std::string& name, Proof newcomer, const std::function<std::optional<Proof>()>& find_holder);
+
+  /// False where another slave has taken the claim over.
+  [[nodiscard]] bool holds(const std::string& name, ClaimId claim) const;
+  void release(const std::string& name, ClaimId claim);
+
+ private:
+  struct Listener {
+    std::shared_ptr<const auth::KeyStore> keys;
+    std::function<void()> check;
+    std::shared_ptr<const std::function<void()>> told;  // by its keys, of changes
+  };
+  struct Claimant {
+    ClaimId id;
+    Proof proof;
+  };
+
+  void keys_changed() const;
+
+  mutable std::mutex mutex_;
+  std::map<ListenerId, Listener> listeners_;
+  std::map<std::string, Claimant> claims_;  // of slaves between their proof and the collection
+  std::uint64_t last_id_ = 0;
+};
+
+}  // namespace remsh
