@@ -102,6 +102,11 @@ Result<void> take_option(std::string_view word, KeyLine& line) {
   return {};
 }
 
+constexpr const char* no_zero_key =
+    "the key is all zeros, which anybody can guess: 'remsh-slave keygen add NAME' makes one";
+
+bool is_zero(const Secret& key) { return key == *Secret::from_bytes(std::string(Secret::size, '\0')); }
+
 /// Beside each key the number of its line; sorted so that equal keys are neighbours.
 using KeyOrder = std::vector<std::pair<BytesView, std::size_t>>;
 
@@ -138,6 +143,7 @@ Result<void> check_together(const std::vector<KeyRow>& rows, const std::string& 
 }  // namespace
 
 Result<KeyLine> make_key_line(std::string name, const Secret& key, KeyTerms terms) {
+  if (is_zero(key)) return wrong(no_zero_key);
   if (!is_slave_name(name))
     return wrong("the name of a slave is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or a digit");
   if (auto checked = check_terms(terms); !checked) return std::move(checked).failure();
@@ -161,6 +167,7 @@ Result<std::optional<KeyLine>> parse_key_line(std::string_view text) {
         "the second word is no key, which is 32 random bytes in base64, 44 characters: "
         "'remsh-slave keygen add NAME' makes one");
   }
+  if (is_zero(*key)) return wrong(no_zero_key);
   KeyLine line{std::string(name), *key, {}, {}, {}};
   while (!text.empty()) {
     if (auto taken = take_option(take_word(text), line); !taken) return std::move(taken).failure();

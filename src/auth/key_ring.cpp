@@ -1,5 +1,6 @@
 #include <remsh/auth/key_ring.hpp>
 
+#include "auth/derive.hpp"
 #include "auth/key_store.hpp"
 #include "base/throw_failure.hpp"
 #include "base/wipe.hpp"
@@ -19,17 +20,23 @@ Secret make_key() {
   return key;
 }
 
-KeyRegistration::KeyRegistration(std::weak_ptr<auth::KeyStore> store, std::uint64_t number) noexcept
-    : store_(std::move(store)), number_(number) {}
+KeyRegistration::KeyRegistration(std::weak_ptr<auth::KeyStore> store, std::uint64_t number, std::string name,
+                                 std::string key_id) noexcept
+    : store_(std::move(store)), number_(number), name_(std::move(name)), key_id_(std::move(key_id)) {}
 
 KeyRegistration::KeyRegistration(KeyRegistration&& other) noexcept
-    : store_(std::move(other.store_)), number_(std::exchange(other.number_, 0)) {}
+    : store_(std::move(other.store_)),
+      number_(std::exchange(other.number_, 0)),
+      name_(std::exchange(other.name_, {})),
+      key_id_(std::exchange(other.key_id_, {})) {}
 
 KeyRegistration& KeyRegistration::operator=(KeyRegistration&& other) noexcept {
   if (this != &other) {
     drop();
     store_ = std::move(other.store_);
     number_ = std::exchange(other.number_, 0);
+    name_ = std::exchange(other.name_, {});
+    key_id_ = std::exchange(other.key_id_, {});
   }
   return *this;
 }
@@ -40,12 +47,15 @@ void KeyRegistration::drop() noexcept {
   const std::uint64_t number = std::exchange(number_, 0);
   if (const auto store = store_.lock(); store != nullptr && number != 0) store->drop(number);
   store_.reset();
+  name_.clear();
+  key_id_.clear();
 }
 
 void KeyRegistration::change(const Secret* key, const KeyTerms* terms) {
   Result<void> changed = Failure{Errc::invalid_argument, "the registration has ended, or its key ring has", 0};
   if (const auto store = store_.lock()) changed = store->change(number_, key, terms);
   if (!changed) throw_failure(changed.failure(), {}, "update a key");
+  if (key != nullptr) key_id_ = auth::kid(*key);
 }
 
 void KeyRegistration::update(const Secret& key) { change(&key, nullptr); }
@@ -57,9 +67,9 @@ KeyRing::KeyRing() : store_(std::make_shared<auth::KeyStore>()) {}
 KeyRing::KeyRing(std::shared_ptr<auth::KeyStore> store) noexcept : store_(std::move(store)) {}
 
 KeyRegistration KeyRing::register_slave(std::string name, const Secret& key, KeyTerms terms) {
-  auto number = store_->add(std::move(name), key, std::move(terms));
+  auto number = store_->add(name, key, std::move(terms));
   if (!number) throw_failure(number.failure(), {}, "register a key");
-  return {store_, *number};
+  return {store_, *number, std::move(name), auth::kid(key)};
 }
 
 namespace {

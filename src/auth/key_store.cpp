@@ -120,11 +120,13 @@ KeyAnswer KeyStore::find(std::string_view name, std::string_view kid, const std:
   return found;
 }
 
-std::optional<Secret> KeyStore::claimed(std::string_view name, std::string_view kid, WallTime now) const {
+KeyAnswer KeyStore::claimed(std::string_view name, std::string_view kid, WallTime now) const {
   const std::scoped_lock lock(mutex_);
+  KeyAnswer found;
   const Entry* const entry = find_anywhere(name, kid);
-  if (entry == nullptr || !why_over(*entry, now).empty()) return std::nullopt;
-  return entry->line.key;
+  found.reason = entry == nullptr ? unknown(name, kid) : why_over(*entry, now);
+  if (found.reason.empty()) found.key = entry->line.key;
+  return found;
 }
 
 bool KeyStore::counts(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
@@ -242,7 +244,17 @@ void KeyStore::drop(std::uint64_t number) noexcept {
 
 // The file.
 
-void KeyStore::tell(LogLevel level, std::string message) { news_.push_back({level, "keys", {}, std::move(message)}); }
+void KeyStore::tell(LogLevel level, std::string message) {
+  constexpr std::size_t kept = 64;
+  news_.push_back({level, "keys", {}, std::move(message)});
+  ++told_news_;
+  if (news_.size() > kept) news_.pop_front();
+}
+
+std::uint64_t KeyStore::first_news() const {
+  const std::scoped_lock lock(mutex_);
+  return problem_.empty() ? told_news_ : before_problem_;
+}
 
 Result<void> KeyStore::open(WallTime now) {
   constexpr int attempts = 10;  // it may be written in place at this very moment
@@ -252,15 +264,17 @@ Result<void> KeyStore::open(WallTime now) {
   Table table = table_of(content->lines);
   const std::scoped_lock lock(mutex_);
   take_over(content, std::move(table), ++looks_, now);
-  news_.clear();  // who opens it knows
+  heard_ = told_news_;  // who opens it knows
   return {};
 }
 
-std::vector<LogRecord> KeyStore::refresh(WallTime now) {
+std::vector<LogRecord> KeyStore::refresh(WallTime now, std::uint64_t* heard) {
   if (path_.empty()) return {};
   look(now, false);
   const std::scoped_lock lock(mutex_);
-  return std::exchange(news_, {});
+  const std::uint64_t before = std::exchange(heard != nullptr ? *heard : heard_, told_news_);
+  const auto fresh = static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(told_news_ - before, news_.size()));
+  return {news_.end() - fresh, news_.end()};
 }
 
 void KeyStore::look(WallTime now, bool at_once) {
@@ -303,7 +317,10 @@ void KeyStore::take_over(const Result<KeyFileContent>& content, Table table, std
   last_look_ = look;
   std::string problem = content ? conflict_with_calls(table) : content.failure().message;
   if (!problem.empty()) {
-    if (problem != problem_) tell(LogLevel::warning, problem + "; until then the keys are those that were read before");
+    if (problem != problem_) {
+      before_problem_ = told_news_;
+      tell(LogLevel::warning, problem + "; until then the keys are those that were read before");
+    }
     problem_ = std::move(problem);
     return;
   }

@@ -12,6 +12,7 @@
 #include <remsh/base/secret.hpp>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -43,8 +44,8 @@ class KeyStore {
   [[nodiscard]] KeyAnswer find(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
                                WallTime now) const;
 
-  /// The key that TLS is to use for one who claims it, wherever that one is: find() is asked behind it.
-  [[nodiscard]] std::optional<Secret> claimed(std::string_view name, std::string_view kid, WallTime now) const;
+  /// As find(), wherever the peer is: for TLS, which find() is asked behind.
+  [[nodiscard]] KeyAnswer claimed(std::string_view name, std::string_view kid, WallTime now) const;
 
   /// Whether a slave that has proven this key may stay.
   [[nodiscard]] bool counts(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
@@ -63,9 +64,13 @@ class KeyStore {
   /// When the next key expires after `now`.
   [[nodiscard]] std::optional<WallTime> next_expiry(WallTime now) const;
 
-  /// Looks whether the file has changed, which costs one call of the system where it has not, and takes it over. Gives
-  /// what is to be told to a log: each thing once.
-  std::vector<LogRecord> refresh(WallTime now);
+  /// Looks whether the file has changed, which costs one call of the system if it has not, and takes it over. Returns
+  /// what is to be logged and the caller has not had yet. Each listener has a log of its own, and so a `heard` of its
+  /// own, which begins with first_news(); null: one that is shared.
+  std::vector<LogRecord> refresh(WallTime now, std::uint64_t* heard = nullptr);
+
+  /// For who begins to follow now: the file may be bad already.
+  [[nodiscard]] std::uint64_t first_news() const;
 
   struct Enrolled {
     std::string kid;    ///< of the new key
@@ -122,9 +127,12 @@ class KeyStore {
   std::uint64_t looks_ = 0;
   std::uint64_t last_look_ = 0;
   FileStamp stamp_;
-  bool is_settled_ = false;  // whatever is written to the file from now on changes its stamp
-  std::string problem_;      // of the last look; empty: none
-  std::vector<LogRecord> news_;
+  bool is_settled_ = false;           // whatever is written to the file from now on changes its stamp
+  std::string problem_;               // of the last look; empty: none
+  std::deque<LogRecord> news_;        // the last few
+  std::uint64_t told_news_ = 0;       // how many there were, ever
+  std::uint64_t before_problem_ = 0;  // how many there were before that of `problem_`
+  std::uint64_t heard_ = 0;           // of those without a `heard` of their own
 
   std::vector<std::weak_ptr<const std::function<void()>>> told_;  // of changes
 };

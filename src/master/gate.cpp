@@ -144,7 +144,8 @@ Gate::Telling Gate::tell(const Origin& source, TimePoint now) {
   const Key key = key_of(source);
   const auto is_recent = [&](const Told& told) { return now < told.at + options_.log_interval; };
   if (Told* told = told_.find(key); told && is_recent(*told)) {
-    if (is_exempt(source) && told->lines < options_.max_log_lines) {
+    // Several slaves share a user, and the loopback: what is wrong with one must not hide what is with another.
+    if ((is_exempt(source) || key.is_user) && told->lines < options_.max_log_lines) {
       ++told->lines;
       return {};
     }

@@ -35,7 +35,7 @@ struct GateOptions {
   std::size_t max_penalties = 65536;
 
   std::chrono::milliseconds log_interval{10000};  ///< each source is told of once in this time
-  std::size_t max_log_lines = 256;                ///< in this time, of one that has no limits
+  std::size_t max_log_lines = 256;                ///< in this time, of a user, and of one that has no limits
   std::size_t max_log_sources = 256;              ///< in this time; what further ones do is only counted
 
   /// Many slaves may share an address of these, as behind NAT: no limit of its own, no penalties. So has the loopback.

@@ -21,11 +21,12 @@ std::shared_ptr<const auth::MasterKeys> KeyWatch::as_seen_from(const std::option
 }
 
 FindTlsKey KeyWatch::for_tls(std::shared_ptr<auth::KeyStore> store) {
-  return [store = std::move(store)](std::string_view identity) -> std::optional<Secret> {
+  return [store = std::move(store)](std::string_view identity) -> TlsKey {
     const std::size_t colon = identity.rfind(':');
-    if (colon == std::string_view::npos) return std::nullopt;
-    const auto key = store->claimed(identity.substr(0, colon), identity.substr(colon + 1), wall_time());
-    return key ? std::optional(auth::derive(*key, "tls")) : std::nullopt;
+    if (colon == std::string_view::npos) return {std::nullopt, "that is no NAME:KEY-ID"};
+    auto found = store->claimed(identity.substr(0, colon), identity.substr(colon + 1), wall_time());
+    if (!found.key) return {std::nullopt, std::move(found.reason)};
+    return std::optional(auth::derive(*found.key, "tls"));
   };
 }
 
@@ -33,7 +34,7 @@ bool KeyWatch::counts(const SlaveInfo& slave) const {
   return slave.kid.empty() || store_->counts(slave.name, slave.kid, ip_address_of(slave.address), wall_time());
 }
 
-std::vector<LogRecord> KeyWatch::look_at_file() { return store_->refresh(wall_time()); }
+std::vector<LogRecord> KeyWatch::look_at_file() { return store_->refresh(wall_time(), &heard_); }
 
 bool KeyWatch::look_at_clock() {
   const auth::WallTime now = wall_time();

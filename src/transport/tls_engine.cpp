@@ -153,9 +153,10 @@ struct TlsEngine::Callbacks {
     try {
       const std::string_view name(reinterpret_cast<const char*>(identity), size);
       engine.claimed_ = name.substr(0, TlsContext::max_identity);
-      const auto key = size <= TlsContext::max_identity ? context.find_key(name) : std::nullopt;
-      engine.is_unknown_ = !key;
-      *session = Callbacks::session(ssl, key ? *key : *context.key);
+      TlsKey found = size <= TlsContext::max_identity ? context.find_key(name) : TlsKey(std::nullopt);
+      engine.is_unknown_ = !found.key;
+      engine.why_unknown_ = std::move(found.reason);
+      *session = Callbacks::session(ssl, found.key ? *found.key : *context.key);
     } catch (...) {
       return 0;
     }
@@ -348,7 +349,10 @@ Failure TlsEngine::handshake_failure(unsigned long error) const {
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION: return {Errc::protocol_error, "the other side speaks no TLS 1.3" + why, 0};
     case SSL_R_BINDER_DOES_NOT_VERIFY:
-      if (is_unknown_) return {Errc::auth_failed, "there is no key here for " + key_of, 0};
+      if (is_unknown_) {
+        const std::string because = why_unknown_.empty() ? "" : ": " + why_unknown_;
+        return {Errc::auth_failed, "there is no key here for " + key_of + because, 0};
+      }
       return {Errc::auth_failed, "the other side does not know the key of " + key_of, 0};
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
       if (context.key) {
@@ -375,8 +379,12 @@ Failure TlsEngine::handshake_failure(unsigned long error) const {
       return {Errc::auth_failed, "the other side offers no key, and this server has no certificate" + why, 0};
     }
   } else if (alert >= 0 && context.key) {
+    const bool is_of_key =
+        alert == SSL_AD_ILLEGAL_PARAMETER || alert == SSL_AD_DECRYPT_ERROR || alert == SSL_AD_UNKNOWN_PSK_IDENTITY;
     return {Errc::auth_failed,
-            "the other side does not know the key: compare name and key of both sides, its log says more" + why, 0};
+            "the other side does not accept the key '" + escaped(context.identity) +
+                "': compare name and key of both sides; its log says why" + (is_of_key ? "" : why),
+            0};
   } else if (alert >= 0) {
     return {Errc::auth_failed, "the other side refuses: it may have no certificate, only keys; its log says more" + why,
             0};

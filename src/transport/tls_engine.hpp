@@ -16,13 +16,23 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 struct ssl_st;
 
 namespace remsh {
 
-/// The key of the identity that a client claims, if there is one. Called in the middle of a handshake: must not block.
-using FindTlsKey = std::function<std::optional<Secret>(std::string_view identity)>;
+/// The key of an identity, or why there is none.
+struct TlsKey {
+  // NOLINTNEXTLINE(google-explicit-constructor): what finds a key need not say why there is none
+  TlsKey(std::optional<Secret> found, std::string why_not = {}) : key(std::move(found)), reason(std::move(why_not)) {}
+
+  std::optional<Secret> key;
+  std::string reason;  ///< for the log: "line expired, at ..."; may be empty
+};
+
+/// The key of the identity that a client claims. Called in the middle of a handshake: must not block.
+using FindTlsKey = std::function<TlsKey(std::string_view identity)>;
 
 struct TlsTuning {
   /// How many records one key encrypts before it is replaced; far below what AES-GCM allows (2^24.5). The other side is
@@ -174,6 +184,7 @@ class TlsEngine {
   bool ended_ = false;
   bool closed_ = false;
   bool is_unknown_ = false;  // (server) the identity claimed has no key
+  std::string why_unknown_;  // (server) for the log
 };
 
 }  // namespace remsh

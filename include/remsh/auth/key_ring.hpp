@@ -40,8 +40,8 @@ struct KeyTerms {
   friend bool operator==(const KeyTerms&, const KeyTerms&) = default;
 };
 
-/// A key that was registered by a call. Dropped, the key ends: slaves that came in by it are disconnected within a
-/// second. May outlive the ring. One thread at a time.
+/// A key that was registered by a call. Dropped, the key ends: slaves that came in by it are disconnected at
+/// once. May outlive the ring. One thread at a time.
 class REMSH_API KeyRegistration {
  public:
   KeyRegistration() = default;  ///< of nothing
@@ -58,16 +58,27 @@ class REMSH_API KeyRegistration {
   /// Ends the key now. Does nothing the second time.
   void drop() noexcept;
 
+  /// The name of the slave; empty for one of nothing.
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+  /// The id of the key, as logs, SlaveInfo::kid and `remsh-slave keygen list` show it: 8 hex digits, which are no
+  /// secret. Another one after update() with another key; empty for one of nothing. The key itself is not to be had
+  /// from here.
+  [[nodiscard]] const std::string& key_id() const noexcept { return key_id_; }
+
   /// False for one of nothing: dropped, or moved from.
   explicit operator bool() const noexcept { return number_ != 0; }
 
  private:
   friend class KeyRing;
-  KeyRegistration(std::weak_ptr<auth::KeyStore> store, std::uint64_t number) noexcept;
+  KeyRegistration(std::weak_ptr<auth::KeyStore> store, std::uint64_t number, std::string name,
+                  std::string key_id) noexcept;
   void change(const Secret* key, const KeyTerms* terms);
 
   std::weak_ptr<auth::KeyStore> store_;
   std::uint64_t number_ = 0;
+  std::string name_;
+  std::string key_id_;
 };
 
 /// The keys that slaves may prove, up to four for each name, so that an old and a new one can overlap. A handle: copies

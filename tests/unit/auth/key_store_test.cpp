@@ -103,6 +103,62 @@ TEST_CASE("a registered key is found until its registration goes, by every copy 
   CHECK_FALSE(counts(copy, "w1", '1'));
 }
 
+TEST_CASE("a registration tells its name and the id of its key, and no more") {
+  KeyRing ring;
+  KeyRegistration first = ring.register_slave("w1", secret('1'));
+  CHECK(first.name() == "w1");
+  CHECK(first.key_id() == kid_of('1'));
+  first.update(KeyTerms{{}, {}, {{"rack", "b7"}}, false});
+  CHECK(first.key_id() == kid_of('1'));
+  first.update(secret('2'));
+  CHECK(first.key_id() == kid_of('2'));
+  CHECK_THROWS_AS(first.update(KeyTerms{{"nowhere"}, {}, {}, false}), Error);
+  CHECK(first.key_id() == kid_of('2'));
+  KeyRegistration moved = std::move(first);
+  CHECK(moved.name() == "w1");
+  CHECK(moved.key_id() == kid_of('2'));
+  CHECK(first.name().empty());
+  CHECK(first.key_id().empty());
+  KeyRegistration assigned;
+  CHECK(assigned.name().empty());
+  assigned = std::move(moved);
+  CHECK(assigned.key_id() == kid_of('2'));
+  assigned.drop();
+  CHECK(assigned.name().empty());
+  CHECK(assigned.key_id().empty());
+}
+
+TEST_CASE("a key of zeros is no key, in a file or by call") {
+  KeyRing ring;
+  CHECK(has(thrown([&] { static_cast<void>(ring.register_slave("w1", secret('\0'))); }), "all zeros"));
+  auto one = ring.register_slave("w1", secret('1'));
+  CHECK(has(thrown([&] { one.update(secret('\0')); }), "all zeros"));
+  CHECK(counts(ring, "w1", '1'));
+  const Followed file(line_of("w1", '\0'));
+  CHECK(has(thrown([&] { static_cast<void>(file.ring()); }), "slaves.keys:1: the key is all zeros"));
+}
+
+TEST_CASE("each of several logs is told of the same trouble, once, also one that begins later") {
+  const Followed file(line_of("w1", '1'));
+  const auto store = file.ring().store();
+  std::uint64_t first = store->first_news();
+  std::uint64_t second = store->first_news();
+  CHECK(store->refresh(later(), &first).empty());
+  file.put("nonsense\n");
+  CHECK(store->refresh(later(), &first).size() == 1);
+  CHECK(store->refresh(later(), &first).empty());
+  CHECK(store->refresh(later(), &second).size() == 1);
+  CHECK(store->refresh(later(), &second).empty());
+  std::uint64_t late = store->first_news();
+  const auto told = store->refresh(later(), &late);
+  REQUIRE(told.size() == 1);
+  CHECK(has(told.front().message, "until then the keys are those that were read before"));
+  file.put(line_of("w2", '2'));
+  for (std::uint64_t* heard : {&first, &second, &late}) CHECK(store->refresh(later(), heard).size() == 1);
+  late = store->first_news();
+  CHECK(store->refresh(later(), &late).empty());
+}
+
 TEST_CASE("what does not count says why, with the kids that the name has") {
   KeyRing ring;
   const auto one = ring.register_slave("w1", secret('1'));

@@ -231,8 +231,14 @@ TEST_CASE("a source is told of once in ten seconds, with the number of times tha
   CHECK(later.untold == 7);
   CHECK_FALSE(gate.tell(host(1), start + 19s).aloud);
   CHECK(gate.tell(host(1), start + 20s).untold == 1);
-  CHECK(gate.tell(uid_t{7}, start).aloud);
+}
+
+TEST_CASE("of a user of this host, who may have many slaves, more is told, up to a bound") {
+  Gate gate({.max_log_lines = 3});
+  for (int i = 0; i < 3; ++i) CHECK(gate.tell(uid_t{7}, start).aloud);
   CHECK_FALSE(gate.tell(uid_t{7}, start).aloud);
+  CHECK(gate.tell(uid_t{8}, start).aloud);
+  CHECK(gate.tell(uid_t{7}, start + 10s).untold == 1);
 }
 
 TEST_CASE("however many sources there are, what is logged of them is bounded, and nothing goes uncounted") {
