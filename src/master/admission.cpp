@@ -221,10 +221,15 @@ bool Admission::get_name() {
     }
     return holder ? std::optional(Admissions::proof_of(*holder)) : std::nullopt;
   };
-  const Names::Claim claim = owner_->names()->claim(name_, proof_, find_holder);
+  const Names::Claim claim = owner_->names()->claim({name_, proof_, registration_.kid}, find_holder, now());
   claim_ = claim.id;
   if (claim.ruling == NameRuling::is_keyed) {
     refuse(Refusal::rejected, quoted(name_) + " has a key, and this slave has proven none");
+    return false;
+  }
+  if (claim.ruling == NameRuling::too_often) {
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(claim.wait);
+    refuse(Refusal::rejected, "it comes too often: again in " + std::to_string(wait.count()) + " ms", wait);
     return false;
   }
   if (claim.ruling == NameRuling::is_taken || (holder && !give_place(holder, claim.ruling))) {
@@ -243,7 +248,8 @@ bool Admission::give_place(const std::shared_ptr<Slave>& holder, NameRuling ruli
       holder->ping({.deadline = owner_->options().arbitration_timeout});
       return false;
     } catch (const Timeout&) {
-      owner_->log(LogLevel::warning, name_, "the slave of this name does not answer, a new one takes its place");
+      owner_->log_slave(LogLevel::warning, name_, proof_,
+                        "the slave of this name does not answer, a new one takes its place");
       holder->disconnect("another slave of this name has come, and this one did not answer");
     } catch (const ConnectionLost&) {
     } catch (const Error&) {
@@ -265,6 +271,10 @@ void Admission::consider() {
   }
   if (!required_name_.empty() && name_ != required_name_) {
     refuse(Refusal::rejected, "it registers as " + quoted(name_) + ", and was started to be " + quoted(required_name_));
+    return;
+  }
+  if (auto why = owner_->begin_setup(*this); !why.empty()) {
+    refuse(Refusal::full, std::move(why), name_retry);
     return;
   }
   if (!get_name()) return;
@@ -332,6 +342,7 @@ void Admission::enrolled(const auth::KeyStore::Enrolled& enrolled) {
   state_ = State::failing;
   if (!gone_) write(enrolment_->welcome);
   enrolment_.reset();
+  has_enrolled_ = true;
   if (state_ != State::over) abort({Errc::refused, "it has enrolled, and is to come with its own key", 0});
 }
 
@@ -348,6 +359,7 @@ void Admission::welcome() {
     return;
   }
   state_ = State::admitted;
+  owner_->let_in(*this);
   transport_->disarm_for_good(owner_->loop()->watcher());
   owner_->loop()->remove(slot_);
   has_slot_ = false;
@@ -383,7 +395,7 @@ void Admission::set_up() {
     finish(lost ? *lost : Failure{Errc::refused, trouble, 0});
     return;
   }
-  owner_->log(LogLevel::info, name_, "registered from " + address_);
+  owner_->log_slave(LogLevel::info, name_, proof_, "registered from " + address_);
   owner_->accepted(slave_);
   finish(std::move(slave_));
 }
@@ -392,9 +404,13 @@ void Admission::set_up() {
 /// user's.
 void Admission::finish(Result<std::shared_ptr<Slave>> result) {
   if (claim_ != 0) owner_->names()->release(name_, claim_);
-  if (!result) {
-    const std::string who = name_.empty() ? address_ : name_ + " (" + address_ + ")";
-    owner_->log_stranger(origin_, who, "not let in: " + without_controls(result.failure().message));
+  if (!result && !has_enrolled_) {
+    const std::string why = without_controls(result.failure().message);
+    if (proof_ == Proof::key) {
+      owner_->log_slave(LogLevel::warning, name_, proof_, "not let in from " + address_ + ": " + why);
+    } else {
+      owner_->log_stranger(origin_, name_.empty() ? address_ : name_ + " (" + address_ + ")", "not let in: " + why);
+    }
   }
   slave_.reset();
   backend_.reset();

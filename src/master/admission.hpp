@@ -36,6 +36,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
 
   [[nodiscard]] const Origin& origin() const noexcept { return origin_; }
   [[nodiscard]] Gate::Id place() const noexcept { return place_; }
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
   // On the loop.
   void begin();
@@ -109,6 +110,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   std::optional<Failure> verdict_;
   std::optional<Refused> refused_;
   std::optional<auth::MasterHandshake::Enrolment> enrolment_;
+  bool has_enrolled_ = false;
 
   Registration registration_;
   std::string name_;

@@ -144,10 +144,63 @@ void Admissions::proved_wrong(const Admission& admission) {
   gate_.failed(admission.origin(), std::chrono::steady_clock::now());
 }
 
+void Admissions::let_in(const Admission& admission) {
+  const std::lock_guard lock(mutex_);
+  gate_.end(admission.place());
+}
+
+/// So that neither setup()s nor on_disconnect callbacks that hang pile up without end.
+std::string Admissions::begin_setup(const Admission& admission) {
+  constexpr std::size_t most_farewells = 16;  // of one name
+  const std::size_t most_setups = 16 * options_.max_handshakes;
+  const std::lock_guard lock(mutex_);
+  const auto farewells = farewells_.find(admission.name());
+  if (farewells != farewells_.end() && farewells->second >= most_farewells) {
+    return "on_disconnect callbacks of " + std::to_string(farewells->second) +
+           " earlier connections of this slave have not returned";
+  }
+  if (setups_.size() >= most_setups && !std::holds_alternative<std::monostate>(admission.origin())) {
+    return std::to_string(setups_.size()) + " slaves are being set up already: does setup() have a deadline?";
+  }
+  setups_.insert(&admission);
+  return {};
+}
+
+void Admissions::log_slave(LogLevel level, const std::string& name, Proof proof, std::string message) {
+  if (proof != Proof::started) {
+    const std::lock_guard lock(mutex_);
+    const TimePoint now = std::chrono::steady_clock::now();
+    std::vector<Pace::Answer> answers{lines_of_names_.ask(name, now)};
+    if (proof == Proof::none) answers.push_back(lines_of_keyless_.ask({}, now));
+    std::size_t left_out = 0;
+    for (const Pace::Answer& answer : answers) {
+      if (answer.wait > Duration::zero()) return;
+      left_out += answer.left_out;
+    }
+    if (left_out > 0) message += " (and " + std::to_string(left_out) + " lines more, left out)";
+  }
+  log(level, name, message);
+}
+
+void Admissions::run_farewell(const Backend& backend, std::function<void()> function) {
+  std::string name(backend.name());
+  {
+    const std::lock_guard lock(mutex_);
+    ++farewells_[name];
+  }
+  run_on(&Runtime::farewell_threads, [this, name = std::move(name), function = std::move(function)]() mutable {
+    function();
+    function = nullptr;
+    const std::lock_guard lock(mutex_);
+    const auto found = farewells_.find(name);
+    if (--found->second == 0) farewells_.erase(found);
+  });
+}
+
 AdmittedBackend::Owner Admissions::owner() {
   const auto weak = weak_from_this();
-  return {[weak](std::function<void()> function) {
-            if (const auto self = weak.lock()) self->run_on(&Runtime::farewell_threads, std::move(function));
+  return {[weak](const Backend& backend, std::function<void()> function) {
+            if (const auto self = weak.lock()) self->run_farewell(backend, std::move(function));
           },
           [weak](const Backend& backend, const Failure& failure) {
             if (const auto self = weak.lock()) self->backend_ended(backend, failure);
@@ -261,7 +314,8 @@ void Admissions::end_without_right(AdmittedBackend& backend) const {
 
 void Admissions::backend_ended(const Backend& backend, const Failure& failure) {
   const bool is_breach = failure.code == Errc::protocol_error;
-  log(is_breach ? LogLevel::warning : LogLevel::info, std::string(backend.name()), "disconnected: " + failure.message);
+  log_slave(is_breach ? LogLevel::warning : LogLevel::info, std::string(backend.name()), backend.proof(),
+            "disconnected: " + failure.message);
   const std::lock_guard lock(mutex_);
   if (++ended_ < backends_.size() / 2) return;  // now and then, so that each costs little
   std::erase_if(backends_, [](const auto& entry) { return entry.expired(); });
@@ -295,6 +349,7 @@ Proof Admissions::proof_of(const Slave& slave) noexcept { return slave.backend_-
 void Admissions::ended(const std::shared_ptr<Admission>& admission) {
   const std::lock_guard lock(mutex_);
   under_way_.erase(admission);
+  setups_.erase(admission.get());
   gate_.end(admission->place());
   changed_.notify_all();
 }

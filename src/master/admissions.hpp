@@ -7,14 +7,17 @@
 #include "master/gate.hpp"
 #include "master/key_watch.hpp"
 #include "master/names.hpp"
+#include "master/pace.hpp"
 #include "master/remsh2_backend.hpp"
 #include "master/runtime.hpp"
 
 #include <remsh/master/slave_listener.hpp>
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -80,8 +83,18 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   // What an admission comes to, for the limits.
 
   void proven(const Admission& admission);  ///< or needs no proof
+  void let_in(const Admission& admission);  ///< its place among those that register is free
+
+  /// Counts one more whose slave class and setup() may run, until ended(). Why not; empty: it is counted.
+  [[nodiscard]] std::string begin_setup(const Admission& admission);
+
   void proved_wrong(const Admission& admission);
   void log_stranger(const Origin& origin, const std::string& who, std::string message);
+
+  /// Logs something about one slave. Of each name, and of all slaves without a key together, the log gets a bounded
+  /// number of lines, and then how many were left out.
+  void log_slave(LogLevel level, const std::string& name, Proof proof, std::string message);
+
   void ended(const std::shared_ptr<Admission>& admission);
 
   void accepted(const std::shared_ptr<Slave>& slave);
@@ -89,6 +102,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
 
  private:
   [[nodiscard]] AdmittedBackend::Owner owner();
+  void run_farewell(const Backend& backend, std::function<void()> function);
   void backend_ended(const Backend& backend, const Failure& failure);
   [[nodiscard]] std::vector<std::shared_ptr<AdmittedBackend>> backends() const;
   void later(Duration wait, void (Admissions::*function)());
@@ -115,6 +129,10 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   unsigned services_ = 0;                                        // functions on service threads
   std::vector<std::function<std::vector<LogRecord>()>> others_;  // to look after besides the keys
   Gate gate_;
+  Pace lines_of_names_{{.burst = 16, .interval = std::chrono::seconds(1)}};
+  Pace lines_of_keyless_{{.burst = 16384, .interval = std::chrono::milliseconds(10)}};
+  std::map<std::string, std::size_t> farewells_;  // not over, by the name of the slave that has gone
+  std::set<const Admission*> setups_;             // whose slave class and setup() may run
   std::set<std::shared_ptr<Admission>> under_way_;
   std::shared_ptr<Remsh2Group> group_;                    // of all the slaves but the original ones
   std::vector<std::weak_ptr<AdmittedBackend>> backends_;  // that were opened

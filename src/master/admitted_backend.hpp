@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
 
 namespace remsh {
 
@@ -16,8 +17,8 @@ class AdmittedBackend : public Backend {
  public:
   /// What it asks of who admits it, which it may outlive.
   struct Owner {
-    /// Runs a function on a thread that may block, or drops it.
-    std::function<void(std::function<void()>)> run_service;
+    /// Runs a function of a backend, whose connection has ended, on a thread that may block, or drops it.
+    std::function<void(const Backend&, std::function<void()>)> run_farewell;
 
     /// Called on the loop, once, when a connection that was open has ended.
     std::function<void(const Backend&, const Failure&)> on_end;
@@ -40,6 +41,12 @@ class AdmittedBackend : public Backend {
   /// Waits until the connection has ended and all callers have left. After open() and disconnect(); never on the loop
   /// or in a callback.
   virtual void wait_until_left() = 0;
+
+ protected:
+  /// Tells of the end of the connection.
+  void tell_lost(LostCallbacks& callbacks) const {
+    callbacks.tell([this](std::function<void()> function) { owner().run_farewell(*this, std::move(function)); });
+  }
 
  private:
   [[nodiscard]] virtual const Owner& owner() const noexcept = 0;

@@ -49,25 +49,32 @@ bool Names::has_key(std::string_view name) const {
                      [name](const auto& one) { return one.second.keys && one.second.keys->has(name); });
 }
 
-Names::Claim Names::claim(const std::string& name, Proof newcomer,
-                          const std::function<std::optional<Proof>()>& find_holder) {
+Names::Claim Names::claim(const Newcomer& newcomer, const std::function<std::optional<Proof>()>& find_holder,
+                          TimePoint now) {
+  const auto& [name, proof, key_id] = newcomer;
+  const auto is_refused = [](NameRuling ruling) {
+    return ruling == NameRuling::is_taken || ruling == NameRuling::is_keyed;
+  };
   const bool is_keyed = has_key(name);
   Claim made;
   {
     const std::lock_guard lock(mutex_);
     const auto other = claims_.find(name);
     const auto claimant = other == claims_.end() ? std::nullopt : std::optional(other->second.proof);
-    made.ruling = rule_on_name(is_keyed, newcomer, claimant);
+    made.ruling = rule_on_name(is_keyed, proof, claimant);
     if (made.ruling == NameRuling::asks) made.ruling = NameRuling::is_taken;  // it cannot be asked yet
-    if (made.ruling == NameRuling::is_taken || made.ruling == NameRuling::is_keyed) return made;
+    if (is_refused(made.ruling)) return made;
     made.id = ++last_id_;
-    claims_.insert_or_assign(name, Claimant{made.id, newcomer});
+    claims_.insert_or_assign(name, Claimant{made.id, proof});
   }
   // Only now, so that a slave that had the claim before is either seen in the collection, or has not released it yet.
-  made.ruling = rule_on_name(is_keyed, newcomer, find_holder());
-  if (made.ruling == NameRuling::is_taken || made.ruling == NameRuling::is_keyed) {
-    release(name, std::exchange(made.id, 0));
+  made.ruling = rule_on_name(is_keyed, proof, find_holder());
+  if (!is_refused(made.ruling) && proof != Proof::started) {
+    const std::lock_guard lock(mutex_);
+    made.wait = pace_.ask(name + ":" + key_id, now).wait;
+    if (made.wait > Duration::zero()) made.ruling = NameRuling::too_often;
   }
+  if (is_refused(made.ruling) || made.ruling == NameRuling::too_often) release(name, std::exchange(made.id, 0));
   return made;
 }
 

@@ -2,8 +2,10 @@
 #pragma once
 
 #include "auth/key_store.hpp"
+#include "master/pace.hpp"
 #include "master/proof.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -22,6 +24,7 @@ enum class NameRuling : std::uint8_t {
   displaces,  ///< the holder has no right to the name any more: it is disconnected without being asked
   is_taken,   ///< the newcomer is refused, and the holder is not asked
   is_keyed,   ///< the newcomer is refused: the name has a key, which it has not proven
+  too_often,  ///< the newcomer is refused for now: it has come too often of late
 };
 
 /// The rule about names (docs/decisions/0019). `has_key`: any listener of the collection has a key for the name.
@@ -37,7 +40,8 @@ class Names : public std::enable_shared_from_this<Names> {
 
   struct Claim {
     NameRuling ruling = NameRuling::is_taken;
-    ClaimId id = 0;  ///< not 0 unless the newcomer is refused
+    ClaimId id = 0;    ///< not 0 unless the newcomer is refused
+    Duration wait{0};  ///< too_often: until when
   };
 
   Names() = default;
@@ -53,10 +57,20 @@ class Names : public std::enable_shared_from_this<Names> {
   /// Whether any listener has a key for the name, be it expired or used.
   [[nodiscard]] bool has_key(std::string_view name) const;
 
+  struct Newcomer {
+    std::string name;
+    Proof proof = Proof::none;
+    std::string key_id = {};  ///< of the key that it has proven
+  };
+
+  /// How often one slave may come: each time costs the master work, and runs callbacks of the user's. Each key of a
+  /// name has a pace of its own; slaves that we start have none.
+  static constexpr Pace::Options pace{.burst = 16, .interval = std::chrono::milliseconds(250)};
+
   /// Asks for a name. Unless it is refused, the newcomer has a claim: no other slave gets the name before release(),
-  /// but for one that proves a key where the claimant has proven nothing. `find_holder`: what the slave in the
+  /// except one that proves a key where the claimant has proven nothing. `find_holder`: what the slave in the
   /// collection that has this name has shown; called without a lock.
-  Claim claim(const std::string& name, Proof newcomer, const std::function<std::optional<Proof>()>& find_holder);
+  Claim claim(const Newcomer& newcomer, const std::function<std::optional<Proof>()>& find_holder, TimePoint now);
 
   /// False where another slave has taken the claim over.
   [[nodiscard]] bool holds(const std::string& name, ClaimId claim) const;
@@ -78,6 +92,7 @@ class Names : public std::enable_shared_from_this<Names> {
   mutable std::mutex mutex_;
   std::map<ListenerId, Listener> listeners_;
   std::map<std::string, Claimant> claims_;  // of slaves between their proof and the collection
+  Pace pace_{pace};
   std::uint64_t last_id_ = 0;
 };
 

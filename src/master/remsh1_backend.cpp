@@ -72,7 +72,7 @@ Remsh1Backend::~Remsh1Backend() {
     transport_->disarm_for_good(loop_->watcher());
     loop_->remove(slot_);
   }
-  on_lost_.tell(owner_.run_service);
+  tell_lost(on_lost_);
 }
 
 void Remsh1Backend::open(std::unique_ptr<Transport> transport) {
@@ -94,7 +94,7 @@ void Remsh1Backend::fail(Failure failure) {
     if (!end_) end_ = std::move(failure);
     is_buried_ = true;
   }
-  on_lost_.tell(owner_.run_service);
+  tell_lost(on_lost_);
 }
 
 std::optional<Failure> Remsh1Backend::lost() const {
@@ -173,7 +173,7 @@ void Remsh1Backend::bury() {
   transport.reset();
   note_settled();
   owner_.on_end(*this, *end_);  // which does not change any more
-  on_lost_.tell(owner_.run_service);
+  tell_lost(on_lost_);
 }
 
 void Remsh1Backend::on_ready(std::uint32_t number, Ready directions) {

@@ -26,17 +26,17 @@ Remsh2Group::Remsh2Group(std::shared_ptr<Loop> loop, const rpc::Engine::Options&
                                       [this](rpc::Peer& peer) {  // who keeps us
                                         auto& backend = static_cast<Remsh2Backend&>(peer);
                                         owner_.on_end(backend, *backend.ended());
-                                        backend.on_lost_.tell(owner_.run_service);
+                                        backend.tell_lost(backend.on_lost_);
                                       }}),
       owner_(std::move(owner)) {}
 
 Remsh2Backend::~Remsh2Backend() {
-  on_lost_.tell(owner().run_service);  // the last handle went before the end of the connection was declared
+  tell_lost(on_lost_);  // the last handle went before the end of the connection was declared
 }
 
 void Remsh2Backend::fail(Failure failure) {
   Peer::fail(std::move(failure));
-  on_lost_.tell(owner().run_service);
+  tell_lost(on_lost_);
 }
 
 std::optional<Failure> Remsh2Backend::lost() const { return closed(); }

@@ -4,6 +4,7 @@
 #include "hostile/wire.hpp"
 
 #include <remsh/master/local_slave_listener.hpp>
+#include <remsh/master/transport_slave_listener.hpp>
 #include <remsh/master/unix_slave_listener.hpp>
 
 #include <array>
@@ -212,7 +213,7 @@ class Place {
   UnixSlaveListener by_path{{.slave_collection = slaves, .path = dir / "1", .arbitration_timeout = patience}};
   UnixSlaveListener by_path_2{
       {.slave_collection = slaves, .keys = ring, .path = dir / "2", .arbitration_timeout = patience}};
-  SlaveListener by_hand{{.slave_collection = slaves, .arbitration_timeout = patience}};
+  TransportSlaveListener by_hand{{.slave_collection = slaves, .arbitration_timeout = patience}};
   TcpSlaveListener keyed{
       {.slave_collection = slaves, .address = "tcp:127.0.0.1:0", .keys = ring, .arbitration_timeout = patience}};
   TcpSlaveListener by_tls{
@@ -341,7 +342,7 @@ TEST_CASE("an original slave gets no name behind TLS that has proven another one
 
 TEST_CASE("an original slave is refused at a listener of the user's own that takes no slaves without keys") {
   SlaveCollection slaves;
-  SlaveListener by_hand({.slave_collection = slaves, .remsh1 = true});
+  TransportSlaveListener by_hand({.slave_collection = slaves, .remsh1 = true});
   std::array<int, 2> pair{};
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
   Wire wire(socket_transport(pair[1], "a master"));

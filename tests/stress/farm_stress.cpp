@@ -249,7 +249,8 @@ class Run {
   void serve(Random random, unsigned number) {
     while (!is_over_) {
       const Place place = places[random() % std::size(places)];
-      const std::string name = "w" + std::to_string(random() % 6);
+      // Few at a time, so that they meet; and others now and then, as who comes again and again is slowed down.
+      const std::string name = "w" + std::to_string(random() % 6) + "." + std::to_string(served_++ / 64);
       SlaveOptions options{.name = name, .basedir = dir_ / name, .back_off_min = 1ms, .back_off_max = 20ms};
       options.keyless = true;
       options.threads = 1 + static_cast<unsigned>(random() % 8);
@@ -562,6 +563,7 @@ class Run {
   std::array<Post, 3> posts_;
   std::array<Berth, 10> berths_;
   std::atomic<unsigned> opened_{0};
+  std::atomic<unsigned> served_ = 0;
   std::atomic<bool> is_over_{false};
   std::mutex mutex_;
   std::vector<std::stop_source> sources_;

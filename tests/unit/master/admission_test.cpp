@@ -1,9 +1,13 @@
 // Registrations next to user code that never returns.
 #include "support/registered_socket.hpp"
+#include "support/temp_dir.hpp"
+#include "transport/connect.hpp"
+#include "transport/endpoint.hpp"
 
 #include <doctest/doctest.h>
 #include <remsh/master/slave_collection.hpp>
 #include <remsh/master/transport_slave_listener.hpp>
+#include <remsh/master/unix_slave_listener.hpp>
 #include <remsh/transport/descriptors.hpp>
 
 #include <sys/socket.h>
@@ -73,11 +77,12 @@ TEST_CASE("setup()s that never return delay no other slave, no callback, and no 
   };
   SlaveCollection slaves;
   TransportSlaveListener listener({.slave_collection = slaves,
-                          .slave_class = [&wait](SlaveInit init) -> std::shared_ptr<Slave> {
-                            if (!init.info().name.starts_with("stuck")) return std::make_shared<Slave>(std::move(init));
-                            return std::make_shared<Stuck>(std::move(init), wait);
-                          },
-                          .arbitration_timeout = 50ms});
+                                   .slave_class = [&wait](SlaveInit init) -> std::shared_ptr<Slave> {
+                                     if (!init.info().name.starts_with("stuck"))
+                                       return std::make_shared<Slave>(std::move(init));
+                                     return std::make_shared<Stuck>(std::move(init), wait);
+                                   },
+                                   .arbitration_timeout = 50ms});
   std::vector<std::unique_ptr<MuteSlave>> stuck;
   for (int i = 0; i < count; ++i) {
     stuck.push_back(std::make_unique<MuteSlave>(listener, "stuck-" + std::to_string(i)));
@@ -116,8 +121,8 @@ TEST_CASE("a callback that never returns does not keep a lost slave in the colle
   const auto wait = [gone = go.get_future().share()] { gone.wait(); };
   SlaveCollection slaves;
   TransportSlaveListener listener({.slave_collection = slaves, .slave_class = [&wait](SlaveInit init) {
-                            return std::make_shared<Prepared>(std::move(init), wait);
-                          }});
+                                     return std::make_shared<Prepared>(std::move(init), wait);
+                                   }});
   MuteSlave lost(listener, "worker");
   REQUIRE(lost.slave());
   const auto version = slaves.version();
@@ -126,6 +131,109 @@ TEST_CASE("a callback that never returns does not keep a lost slave in the colle
   CHECK(slaves.size() == 0);
   MuteSlave again(listener, "worker");
   CHECK(again.slave());
+  go.set_value();
+}
+
+/// A slave that registers by itself at a unix socket and then is mute; false where it is refused.
+class Caller {
+ public:
+  Caller(const std::string& address, const std::string& name) {
+    auto socket = connect_to(*parse_address(address), ample);
+    REQUIRE(socket.ok());
+    socket_ = std::move(*socket);
+    is_in_ = test::try_to_register_on(socket_.get(), name);
+  }
+  [[nodiscard]] bool is_in() const { return is_in_; }
+
+ private:
+  UniqueFd socket_;
+  bool is_in_ = false;
+};
+
+/// A listener whose slaves called "stuck..." hang in setup() until they are let go.
+class Stuck {
+ public:
+  explicit Stuck(std::size_t max_handshakes)
+      : listener({.slave_collection = slaves,
+                  .slave_class = [this](SlaveInit init) -> std::shared_ptr<Slave> {
+                    if (!init.info().name.starts_with("stuck")) return std::make_shared<Slave>(std::move(init));
+                    return std::make_shared<Hanging>(std::move(init), gone_);
+                  },
+                  .path = dir / "socket",
+                  .max_handshakes = max_handshakes}) {
+    listener.start();
+  }
+  ~Stuck() { go_.set_value(); }
+
+ private:
+  struct Hanging final : Slave {
+    Hanging(SlaveInit init, std::shared_future<void> gone) : Slave(std::move(init)), gone_(std::move(gone)) {}
+    void setup() override { gone_.wait(); }
+    std::shared_future<void> gone_;
+  };
+
+  test::TempDir dir;
+  std::promise<void> go_;
+  std::shared_future<void> gone_ = go_.get_future().share();
+
+ public:
+  SlaveCollection slaves;
+  UnixSlaveListener listener;
+};
+
+TEST_CASE("setup()s that never return take no places of those who register") {
+  std::vector<std::unique_ptr<Caller>> stuck;
+  Stuck master(4);
+  for (int i = 0; i < 10; ++i) {
+    stuck.push_back(std::make_unique<Caller>(master.listener.address(), "stuck-" + std::to_string(i)));
+    CHECK(stuck.back()->is_in());
+  }
+  const Caller honest(master.listener.address(), "honest");
+  CHECK(honest.is_in());
+  CHECK(master.slaves.get_slave(ample));
+}
+
+TEST_CASE("there is a bound for setup()s that run, and who comes then is told to come back") {
+  std::vector<std::unique_ptr<Caller>> stuck;
+  Stuck master(1);
+  for (int i = 0; i < 16; ++i) {
+    stuck.push_back(std::make_unique<Caller>(master.listener.address(), "stuck-" + std::to_string(i)));
+    CHECK(stuck.back()->is_in());
+  }
+  CHECK_FALSE(Caller(master.listener.address(), "honest").is_in());
+}
+
+TEST_CASE("on_disconnect callbacks of one slave that never return do not pile up without end") {
+  std::promise<void> go;
+  const auto wait = [gone = go.get_future().share()] { gone.wait(); };
+  SlaveCollection slaves;
+  TransportSlaveListener listener({.slave_collection = slaves});
+  constexpr int most = 16;
+  for (int i = 0; i < most; ++i) {
+    MuteSlave slave(listener, "worker");
+    const auto handle = slave.slave();
+    REQUIRE(handle);
+    handle->on_disconnect(wait);
+    const auto version = slaves.version();
+    slave.hang_up();
+    REQUIRE(slaves.wait_for_change(version, ample));
+  }
+  MuteSlave other(listener, "other");
+  CHECK(other.slave());
+  std::array<int, 2> pair{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
+  const UniqueFd theirs(pair[1]);
+  auto refused = std::async(std::launch::async, [&listener, socket = pair[0]]() -> std::string {
+    try {
+      listener.handle_new_connection(socket_transport(socket, "a socket pair", true));
+    } catch (const Error& error) {
+      return error.message();
+    }
+    return {};
+  });
+  CHECK_FALSE(test::try_to_register_on(theirs.get(), "worker"));
+  CHECK(refused.get().find("on_disconnect callbacks of 16 earlier connections of this slave have not returned") !=
+        std::string::npos);
   go.set_value();
 }
 

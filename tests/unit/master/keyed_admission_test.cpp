@@ -4,6 +4,7 @@
 #include "support/temp_dir.hpp"
 #include "transport/connect.hpp"
 #include "transport/endpoint.hpp"
+#include "transport/tls_engine.hpp"
 #include "transport/tls_transport.hpp"
 
 #include <remsh/base/error.hpp>
@@ -16,11 +17,13 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -217,17 +220,172 @@ TEST_CASE("whoever does not, is told the same, whatever was wrong; the log knows
   CHECK(Stranger(address, "w1", key).is_in());
 }
 
+/// All that a master says, in plain bytes, to who claims a key under TLS that it does not have.
+Bytes tls_answer_to(const std::string& address, const std::string& name, const Secret& key) {
+  const auto context = TlsContext::client(name + ":" + auth::kid(key), auth::derive(key, "tls"));
+  REQUIRE(context.ok());
+  Address plain = *parse_address(address);
+  plain.kind = Address::Kind::tcp;
+  auto socket = connect_to(plain, ample);
+  REQUIRE(socket.ok());
+  const auto transport = socket_transport(socket->release(), "a listener");
+  TlsEngine engine(*context);
+  BytesView nothing;
+  REQUIRE(engine.handshake(nothing) == TlsEngine::Status::want_input);
+  const BytesView hello = engine.output();
+  REQUIRE(transport->write_some({&hello, 1}).bytes == hello.size());
+  Bytes all;
+  for (;;) {
+    std::array<char, 4096> buffer{};
+    const IoResult result = transport->read_some(buffer, Transport::slice);
+    if (result.status == IoResult::Status::would_block) continue;
+    if (result.status != IoResult::Status::ok) return all;
+    all.append(buffer.data(), result.bytes);
+  }
+}
+
 TEST_CASE("under TLS a wrong key and an unknown name get the same alert") {
   KeyRing ring;
   const Secret key = make_key();
+  const Secret old = make_key();
+  const Secret imposter = make_key();
   const auto w1 = ring.register_slave("w1", key);
+  const auto w2 = ring.register_slave("w2", old, {.expires = std::chrono::system_clock::now() - 1h});
   Master master("tls:127.0.0.1:0", ring);
-  const Stranger unknown(master.listener.address(), "w9", key);
-  const Stranger wrong(master.listener.address(), "w1", make_key());
-  REQUIRE(unknown.tls_failure());
+  const std::string address = master.listener.address();
+  const Bytes unknown = tls_answer_to(address, "w9", key);
+  REQUIRE(unknown.size() == 7);  // a record of 2 bytes
+  CHECK(unknown.starts_with("\x15\x03\x03"));
+  CHECK(tls_answer_to(address, "w1", imposter) == unknown);
+  CHECK(tls_answer_to(address, "w2", old) == unknown);
+  const Stranger wrong(address, "w1", imposter);
   REQUIRE(wrong.tls_failure());
-  CHECK(unknown.tls_failure()->message.size() > 0);
-  CHECK(Stranger(master.listener.address(), "w1", key).is_in());
+  CHECK(wrong.tls_failure()->message == "the other side does not accept the key 'w1:" + auth::kid(imposter) +
+                                            "': compare name and key of both sides; its log says why");
+  CHECK(Stranger(address, "w1", key).is_in());
+}
+
+TEST_CASE("under TLS the log says why a key does not count, in the words that it has without") {
+  KeyRing ring;
+  const Secret old = make_key();
+  const Secret token = make_key();
+  const Secret key = make_key();
+  const auto soon = std::chrono::system_clock::now() + 1h;
+  const auto w1 = ring.register_slave("w1", old, {.expires = std::chrono::system_clock::now() - 1h});
+  const auto w2 = ring.register_slave("w2", token, {.expires = soon, .is_invitation = true});
+  const auto w3 = ring.register_slave("w3", key);
+  Master master("tls:127.0.0.1:0", ring);
+  const std::string address = master.listener.address();
+  CHECK(Stranger(address, "w1", old).tls_failure());
+  CHECK(master.lines.wait_for("'w1:" + auth::kid(old) + "': line expired, at "));
+  REQUIRE(Stranger(address, "w2", token, true).step().new_key);
+  CHECK(Stranger(address, "w2", token, true).tls_failure());
+  CHECK(master.lines.wait_for("'w2:" + auth::kid(token) + "': token used, at "));
+  CHECK(Stranger(address, "w9", key).tls_failure());
+  CHECK(master.lines.wait_for("'w9:" + auth::kid(key) + "': unknown name"));
+  CHECK(Stranger(address, "w3", old).tls_failure());
+  CHECK(master.lines.wait_for("unknown kid " + auth::kid(old) + " (the name has: " + auth::kid(key) + ")"));
+}
+
+TEST_CASE("a slave that has enrolled is told of once, and not as one that was not let in") {
+  KeyRing ring;
+  const Secret token = make_key();
+  const auto w1 =
+      ring.register_slave("w1", token, {.expires = std::chrono::system_clock::now() + 1h, .is_invitation = true});
+  Lines lines;
+  {
+    SlaveCollection slaves;
+    TcpSlaveListener listener(
+        {.slave_collection = slaves, .address = "tls:127.0.0.1:0", .keys = ring, .log = lines.hook()});
+    listener.start();
+    REQUIRE(Stranger(listener.address(), "w1", token, true).step().new_key);
+  }  // and all is logged
+  CHECK(lines.text().find("w1: enrolled from tcp 127.0.0.1:") != std::string::npos);
+  CHECK(lines.text().find("not let in") == std::string::npos);
+}
+
+TEST_CASE("a key file that turns bad is told to the log of each listener that has it") {
+  const test::TempDir dir;
+  const std::string path = dir / "slaves.keys";
+  const auto write = [&](const std::string& content) {
+    dir.write("part", content);
+    REQUIRE(::chmod((dir / "part").c_str(), 0600) == 0);
+    REQUIRE(std::rename((dir / "part").c_str(), path.c_str()) == 0);
+  };
+  write("w1 " + std::string(make_key().to_base64()) + "\n");
+  const KeyFile file(path);
+  Master first("tcp:127.0.0.1:0", file);
+  Master second("tcp:127.0.0.1:0", file);
+  write("nonsense\n");
+  CHECK(first.lines.wait_for("until then the keys are those that were read before"));
+  CHECK(second.lines.wait_for("until then the keys are those that were read before"));
+  Master third("tcp:127.0.0.1:0", file);
+  CHECK(third.lines.wait_for("until then the keys are those that were read before"));
+}
+
+TEST_CASE("a key that is gone from its file counts no more, however many callbacks hang") {
+  constexpr int count = 300;  // more than there are threads for them
+  const test::TempDir dir;
+  const std::string path = dir / "slaves.keys";
+  const auto write = [&](const std::string& content) {
+    dir.write("part", content);
+    REQUIRE(::chmod((dir / "part").c_str(), 0600) == 0);
+    REQUIRE(std::rename((dir / "part").c_str(), path.c_str()) == 0);
+  };
+  const Secret key = make_key();
+  write("w1 " + std::string(key.to_base64()) + "\n");
+  std::promise<void> go;
+  struct Prepared final : Slave {
+    Prepared(SlaveInit init, std::function<void()> wait) : Slave(std::move(init)), wait_(std::move(wait)) {}
+    void setup() override { on_disconnect(wait_); }
+    std::function<void()> wait_;
+  };
+  const auto wait = [gone = go.get_future().share()] { gone.wait(); };
+  SlaveCollection slaves;
+  Lines lines;
+  TcpSlaveListener listener(
+      {.slave_collection = slaves,
+       .slave_class = [&wait](SlaveInit init) { return std::make_shared<Prepared>(std::move(init), wait); },
+       .address = "tcp:127.0.0.1:0",
+       .keys = KeyFile(path),
+       .keyless = true,
+       .log = lines.hook()});
+  listener.start();
+  for (int i = 0; i < count; ++i) CHECK(Stranger(listener.address(), "s" + std::to_string(i), std::nullopt).is_in());
+  CHECK(lines.wait_for("disconnected"));
+  Stranger first(listener.address(), "w1", key);
+  REQUIRE(first.is_in());
+  REQUIRE(slaves.get_slave(ample, [](const Slave& one) { return one.name() == "w1"; }));
+  write("# nobody\n");
+  CHECK(first.wait_for_end().find("its key does not count any more") != Bytes::npos);
+  CHECK_FALSE(Stranger(listener.address(), "w1", key).is_in());
+  go.set_value();
+}
+
+TEST_CASE("a slave that reconnects in a loop is slowed down, costs a bounded number of callbacks, and few lines") {
+  KeyRing ring;
+  const Secret key = make_key();
+  const auto w1 = ring.register_slave("w1", key);
+  Master master("tcp:127.0.0.1:0", ring);
+  const auto begun = std::chrono::steady_clock::now();
+  int let_in = 0;
+  std::string refused;
+  for (int i = 0; i < 400; ++i) {
+    const Stranger slave(master.listener.address(), "w1", key);
+    if (slave.is_in()) {
+      ++let_in;
+    } else if (slave.step().failure.message.find("it comes too often") != std::string::npos) {
+      CHECK(slave.step().retry.value_or(0ms) > 0ms);
+      refused = slave.step().failure.message;
+    }
+  }
+  const auto seconds =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - begun).count() + 1;
+  CHECK(refused != "");
+  CHECK(let_in <= 16 + 4 * seconds);
+  const std::string text = master.lines.text();
+  const auto lines = std::count(text.begin(), text.end(), '\n');
+  CHECK(lines <= 32 + seconds + 2);
 }
 
 TEST_CASE("a network that a key does not come from is no way in under TLS either") {

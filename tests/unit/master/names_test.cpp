@@ -5,6 +5,9 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +20,13 @@ namespace {
 using Ruling = NameRuling;
 
 std::optional<Proof> nobody() { return std::nullopt; }
+
+const TimePoint start = TimePoint() + std::chrono::hours(1);
+
+Names::Claim claim(Names& names, const std::string& name, Proof proof,
+                   const std::function<std::optional<Proof>()>& find_holder = nobody) {
+  return names.claim({name, proof}, find_holder, start);
+}
 
 }  // namespace
 
@@ -107,16 +117,16 @@ TEST_CASE("every listener is told of every change of keys, by call, and when a l
 
 TEST_CASE("one newcomer at a time has a claim on a name, whatever listener it comes to") {
   const auto names = std::make_shared<Names>();
-  const auto first = names->claim("w1", Proof::none, nobody);
+  const auto first = claim(*names, "w1", Proof::none);
   CHECK(first.ruling == Ruling::comes_in);
   for (const Proof proof : {Proof::none, Proof::key, Proof::started}) {
-    CHECK(names->claim("w1", proof, nobody).ruling == Ruling::is_taken);
+    CHECK(claim(*names, "w1", proof).ruling == Ruling::is_taken);
   }
-  CHECK(names->claim("w2", Proof::none, nobody).ruling == Ruling::comes_in);
+  CHECK(claim(*names, "w2", Proof::none).ruling == Ruling::comes_in);
   CHECK(names->holds("w1", first.id));
   names->release("w1", first.id);
   CHECK_FALSE(names->holds("w1", first.id));
-  const auto next = names->claim("w1", Proof::key, [] { return Proof::key; });
+  const auto next = claim(*names, "w1", Proof::key, [] { return Proof::key; });
   CHECK(next.ruling == Ruling::asks);
   names->release("w1", first.id);  // which it has lost
   CHECK(names->holds("w1", next.id));
@@ -124,25 +134,48 @@ TEST_CASE("one newcomer at a time has a claim on a name, whatever listener it co
 
 TEST_CASE("a refused newcomer has no claim") {
   const auto names = std::make_shared<Names>();
-  const auto refused = names->claim("w1", Proof::none, [] { return Proof::started; });
+  const auto refused = claim(*names, "w1", Proof::none, [] { return Proof::started; });
   CHECK(refused.ruling == Ruling::is_taken);
   CHECK(refused.id == 0);
-  CHECK(names->claim("w1", Proof::none, nobody).ruling == Ruling::comes_in);
+  CHECK(claim(*names, "w1", Proof::none).ruling == Ruling::comes_in);
 }
 
 TEST_CASE("when a key comes, who proves it takes the claim of a newcomer that has proven nothing, and no other") {
   const auto names = std::make_shared<Names>();
   KeyRing ring;
   names->join(ring.store(), [] {});
-  const auto first = names->claim("w1", Proof::none, nobody);
+  const auto first = claim(*names, "w1", Proof::none);
   const auto key = ring.register_slave("w1", make_key());
-  CHECK(names->claim("w1", Proof::none, nobody).ruling == Ruling::is_keyed);
-  const auto owner = names->claim("w1", Proof::key, nobody);
+  CHECK(claim(*names, "w1", Proof::none).ruling == Ruling::is_keyed);
+  const auto owner = claim(*names, "w1", Proof::key);
   CHECK(owner.ruling == Ruling::comes_in);
   CHECK_FALSE(names->holds("w1", first.id));
-  CHECK(names->claim("w1", Proof::key, nobody).ruling == Ruling::is_taken);
+  CHECK(claim(*names, "w1", Proof::key).ruling == Ruling::is_taken);
   names->release("w1", first.id);
   CHECK(names->holds("w1", owner.id));
+}
+
+TEST_CASE("a slave that comes again and again is slowed down, and no other is") {
+  const auto names = std::make_shared<Names>();
+  using namespace std::chrono_literals;
+  const auto come = [&](const Names::Newcomer& newcomer, TimePoint now) {
+    const auto claim = names->claim(newcomer, nobody, now);
+    if (claim.id != 0) names->release(newcomer.name, claim.id);
+    return claim;
+  };
+  for (std::size_t i = 0; i < Names::pace.burst; ++i) {
+    CHECK(come({"w1", Proof::key, "01234567"}, start).ruling == Ruling::comes_in);
+  }
+  const auto refused = come({"w1", Proof::key, "01234567"}, start);
+  CHECK(refused.ruling == Ruling::too_often);
+  CHECK(refused.id == 0);
+  CHECK(refused.wait == Names::pace.interval);
+  CHECK(come({"w2", Proof::none}, start).ruling == Ruling::comes_in);
+  CHECK(come({"w1", Proof::key, "76543210"}, start).ruling == Ruling::comes_in);  // launched anew, with a new key
+  CHECK(come({"w1", Proof::key, "01234567"}, start + refused.wait).ruling == Ruling::comes_in);
+  for (std::size_t i = 0; i < 2 * Names::pace.burst; ++i) {
+    CHECK(come({"w1", Proof::started}, start).ruling == Ruling::comes_in);  // the host program's own doing
+  }
 }
 
 }  // namespace remsh

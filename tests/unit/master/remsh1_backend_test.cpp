@@ -54,7 +54,7 @@ class Told final : public LostCallback {
 /// A backend whose connection is yet to come, and what its end is told to.
 std::shared_ptr<Remsh1Backend> unopened(const std::shared_ptr<Loop>& loop, std::promise<Failure>& ended) {
   return std::make_shared<Remsh1Backend>(
-      loop, AdmittedBackend::Owner{[](const std::function<void()>& function) { function(); },
+      loop, AdmittedBackend::Owner{[](const Backend&, const std::function<void()>& function) { function(); },
                                    [&ended](const Backend&, const Failure& failure) { ended.set_value(failure); }});
 }
 
