@@ -382,8 +382,8 @@ Failure TlsEngine::handshake_failure(unsigned long error) const {
     const bool is_of_key =
         alert == SSL_AD_ILLEGAL_PARAMETER || alert == SSL_AD_DECRYPT_ERROR || alert == SSL_AD_UNKNOWN_PSK_IDENTITY;
     return {Errc::auth_failed,
-            "the other side does not accept the key '" + escaped(context.identity) +
-                "': compare name and key of both sides; its log says why" + (is_of_key ? "" : why),
+            "the other side does not accept our key: compare name and key of both sides; its log says why" +
+                (is_of_key ? "" : why),
             0};
   } else if (alert >= 0) {
     return {Errc::auth_failed, "the other side refuses: it may have no certificate, only keys; its log says more" + why,

@@ -260,8 +260,8 @@ TEST_CASE("under TLS a wrong key and an unknown name get the same alert") {
   CHECK(tls_answer_to(address, "w2", old) == unknown);
   const Stranger wrong(address, "w1", imposter);
   REQUIRE(wrong.tls_failure());
-  CHECK(wrong.tls_failure()->message == "the other side does not accept the key 'w1:" + auth::kid(imposter) +
-                                            "': compare name and key of both sides; its log says why");
+  CHECK(wrong.tls_failure()->message.ends_with(
+      ": the other side does not accept our key: compare name and key of both sides; its log says why"));
   CHECK(Stranger(address, "w1", key).is_in());
 }
 

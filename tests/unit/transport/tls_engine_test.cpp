@@ -275,9 +275,8 @@ TEST_CASE("a wrong key is refused by the server, and both say why") {
   End server(server_with());
   carry(client, server);
   CHECK(client.engine.failure().code == Errc::auth_failed);
-  CHECK(contains(client.engine.failure(), "does not accept the key '"));
+  CHECK(contains(client.engine.failure(), "does not accept our key"));
   CHECK_FALSE(contains(client.engine.failure(), "alert"));
-  CHECK(contains(client.engine.failure(), "illegal parameter"));
   CHECK(server.engine.failure().code == Errc::auth_failed);
   CHECK(contains(server.engine.failure(), "'w1:00000001'"));
   CHECK(server.engine.identity().empty());
