@@ -278,8 +278,10 @@ TEST_CASE("a slave that has come again takes the place of its old self that does
   const auto old = farm.start("worker");
   REQUIRE(stop_process(process_of(*old)));
   auto [ours, theirs] = memory_pair();
-  farm.serve("worker", std::move(theirs));
-  const auto newer = farm.listener->handle_new_connection(std::move(ours));
+  farm.serve("worker", std::move(theirs));  // has shown nothing, and so is refused whether the old one answers or not
+  CHECK(thrown_by<Error>([&, &end = ours] { farm.listener->handle_new_connection(std::move(end)); }));
+  CHECK(old->is_connected());
+  const auto newer = farm.local().start_slave(farm.basedir("again"), "worker");
   CHECK(newer->execute({"true"}).ok());
   CHECK(farm.slaves.find("worker") == newer);
   CHECK_FALSE(old->is_connected());
