@@ -53,6 +53,19 @@ std::string_view to_string(Errc code) noexcept {
   return "?";
 }
 
+std::string_view to_string(DisconnectReason reason) noexcept {
+  switch (reason) {
+    case DisconnectReason::closed_here: return "closed_here";
+    case DisconnectReason::closed_there: return "closed_there";
+    case DisconnectReason::killed: return "killed";
+    case DisconnectReason::cut: return "cut";
+    case DisconnectReason::silent: return "silent";
+    case DisconnectReason::refused: return "refused";
+    case DisconnectReason::misbehaved: return "misbehaved";
+  }
+  return "?";
+}
+
 Error::Error(Errc code, std::string slave, std::string operation, std::string message, std::error_code os)
     : std::runtime_error(sentence(code, slave, operation, message, os)),
       code_(code),
@@ -62,6 +75,10 @@ Error::Error(Errc code, std::string slave, std::string operation, std::string me
       os_(os) {
   message_ = without_controls(message_);
 }
+
+ConnectionLost::ConnectionLost(DisconnectReason reason, std::string slave, std::string operation, std::string message,
+                               std::error_code os)
+    : Error(Errc::connection_lost, std::move(slave), std::move(operation), std::move(message), os), reason_(reason) {}
 
 // Defined here so that each class has one home for its type information: hosts catch them across libraries.
 Error::~Error() = default;

@@ -14,7 +14,8 @@ namespace remsh {
 struct Failure {
   Errc code = Errc::remote_failure;
   std::string message;
-  int os = 0;  ///< an errno value of the system that refused; 0: none
+  int os = 0;                                       ///< an errno value of the system that refused; 0: none
+  DisconnectReason reason = DisconnectReason::cut;  ///< of a failure that ends a connection
 };
 
 /// A value or the reason why there is none.

@@ -12,7 +12,9 @@ void throw_failure(const Failure& failure, std::string slave, std::string operat
   };
   if (failure.code == Errc::timeout) raise(std::in_place_type<Timeout>);
   if (failure.code == Errc::cancelled) raise(std::in_place_type<Cancelled>);
-  if (failure.code == Errc::connection_lost) raise(std::in_place_type<ConnectionLost>);
+  if (failure.code == Errc::connection_lost) {
+    throw ConnectionLost(failure.reason, std::move(slave), std::move(operation), failure.message, os);
+  }
   if (failure.code == Errc::auth_failed) raise(std::in_place_type<AuthError>);
   if (failure.code == Errc::protocol_error) raise(std::in_place_type<ProtocolError>);
   throw Error(failure.code, std::move(slave), std::move(operation), failure.message, os);

@@ -91,6 +91,7 @@ class TracedTransport final : public Transport {
   }
   void disarm_for_good(Watcher& watcher) noexcept override { inner_->disarm_for_good(watcher); }
   void shutdown() noexcept override { inner_->shutdown(); }
+  [[nodiscard]] std::string failure_words() const override { return inner_->failure_words(); }
   [[nodiscard]] std::string channel_binding() const override { return inner_->channel_binding(); }
   [[nodiscard]] bool is_inherited() const override { return inner_->is_inherited(); }
   [[nodiscard]] std::string description() const override { return inner_->description(); }

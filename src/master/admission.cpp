@@ -242,7 +242,7 @@ bool Admission::get_name() {
 /// Whether the slave that has the name has lost it to this one.
 bool Admission::give_place(const std::shared_ptr<Slave>& holder, NameRuling ruling) {
   if (ruling == NameRuling::displaces) {
-    holder->disconnect(Admissions::name_has_key);
+    holder->disconnect(Admissions::name_has_key, DisconnectReason::refused);
   } else {
     try {
       holder->ping({.deadline = owner_->options().arbitration_timeout});
@@ -250,7 +250,7 @@ bool Admission::give_place(const std::shared_ptr<Slave>& holder, NameRuling ruli
     } catch (const Timeout&) {
       owner_->log_slave(LogLevel::warning, name_, proof_,
                         "the slave of this name does not answer, a new one takes its place");
-      holder->disconnect("another slave of this name has come, and this one did not answer");
+      holder->disconnect("another slave of this name has come, and this one did not answer", DisconnectReason::silent);
     } catch (const ConnectionLost&) {
     } catch (const Error&) {
       return false;  // it lives, and cannot do this just now
@@ -391,7 +391,7 @@ void Admission::set_up() {
   }
   if (!is_in) {
     const auto lost = backend_->lost();
-    backend_->disconnect(trouble);
+    backend_->disconnect(trouble, DisconnectReason::refused);
     finish(lost ? *lost : Failure{Errc::refused, trouble, 0});
     return;
   }

@@ -308,7 +308,7 @@ void Admissions::end_without_right(AdmittedBackend& backend) const {
   if (backend.proof() == Proof::none && names_->has_key(backend.name())) why = name_has_key;
   if (backend.proof() == Proof::key && !keys_->counts(backend.info())) why = "its key does not count any more";
   if (why == nullptr) return;
-  backend.disconnect(why);
+  backend.disconnect(why, DisconnectReason::refused);
   log(LogLevel::warning, std::string(backend.name()), why);
 }
 

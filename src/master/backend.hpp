@@ -118,8 +118,13 @@ class Backend {
   /// that is so now. An operation that its caller has left runs until the worker has answered.
   virtual void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept = 0;
 
-  /// Ends the connection; the reason is told to the worker where its protocol can. Returns at once.
-  virtual void disconnect(const std::string& reason) = 0;
+  /// Ends the connection; the words are told to the worker where its protocol can. Returns at once.
+  void disconnect(const std::string& words, DisconnectReason reason = DisconnectReason::closed_here) {
+    end_connection({Errc::connection_lost, words, 0, reason});
+  }
+
+  /// Ends the connection, for this.
+  virtual void end_connection(Failure why) = 0;
 
   /// Why the connection ended; nothing while it is there.
   [[nodiscard]] virtual std::optional<Failure> lost() const = 0;

@@ -245,7 +245,7 @@ bool LocalSlaveListener::kill_slave(const std::shared_ptr<Slave>& slave) {
   if (found == local_->children.end()) return false;
   const auto program = found->program;
   lock.unlock();
-  slave->disconnect("the slave was killed by its master");
+  slave->disconnect("the slave was killed by its master", DisconnectReason::killed);
   program->end_by(now() + local_->kill_after);
   program->wait_for_end();
   return true;

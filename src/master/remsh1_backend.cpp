@@ -1,5 +1,6 @@
 #include "master/remsh1_backend.hpp"
 
+#include "base/connection_words.hpp"
 #include "base/misuse.hpp"
 #include "base/text.hpp"
 #include "master/errand.hpp"
@@ -104,9 +105,9 @@ std::optional<Failure> Remsh1Backend::lost() const {
 
 void Remsh1Backend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.add(std::move(callback)); }
 
-void Remsh1Backend::disconnect(const std::string& reason) {
+void Remsh1Backend::end_connection(Failure why) {
   const std::lock_guard lock(mutex_);
-  declare_end(remsh1::lost_because(reason));
+  declare_end(std::move(why));
 }
 
 void Remsh1Backend::wait_until_left() {
@@ -221,7 +222,7 @@ void Remsh1Backend::flush() {
       written_ += result.bytes;
     } else {
       // What the slave said before it went may still be read: the end is found there.
-      write_failed_ = remsh1::lost_because("write: " + std::generic_category().message(result.error), result.error);
+      write_failed_ = remsh1::lost_because(connection_broke("write", result.error), result.error);
       transport_->shutdown();
     }
   }
@@ -239,11 +240,11 @@ void Remsh1Backend::take_in(const IoResult& result, BytesView bytes) {
   switch (result.status) {
     case IoResult::Status::would_block: return;
     case IoResult::Status::failed:
-      return declare_end(write_failed_.value_or(
-          remsh1::lost_because("read: " + std::generic_category().message(result.error), result.error)));
+      return declare_end(
+          write_failed_.value_or(remsh1::lost_because(connection_broke("read", result.error), result.error)));
     case IoResult::Status::end:
       return declare_end(write_failed_.value_or(
-          remsh1::lost_because(decoder_.is_inside_box() ? "cut inside a box" : "closed by the other side")));
+          remsh1::lost_because(decoder_.is_inside_box() ? cut_in_message : closed_without_goodbye)));
     case IoResult::Status::ok: break;
   }
   decoder_.feed(bytes);
@@ -252,11 +253,14 @@ void Remsh1Backend::take_in(const IoResult& result, BytesView bytes) {
     if (event) {
       take(std::move(*event));
     } else {
-      declare_end(std::move(event).failure());
+      Failure failure = std::move(event).failure();
+      failure.reason = DisconnectReason::misbehaved;
+      declare_end(std::move(failure));
     }
   }
   if (decoder_.error() != BoxError::none) {
-    declare_end({Errc::protocol_error, "the slave sent " + std::string(to_string(decoder_.error())), 0});
+    declare_end({Errc::protocol_error, "the slave sent " + std::string(to_string(decoder_.error())), 0,
+                 DisconnectReason::misbehaved});
   }
 }
 

@@ -60,7 +60,7 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
   /// Waits for its turn; where that does not come before the deadline, the slave is busy, which is no sign of death.
   Result<void> ping(const CallOptions& options) override;
 
-  void disconnect(const std::string& reason) override;
+  void end_connection(Failure why) override;
   [[nodiscard]] std::optional<Failure> lost() const override;
   void on_lost(std::unique_ptr<LostCallback> callback) override;
 

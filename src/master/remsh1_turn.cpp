@@ -1,5 +1,6 @@
 #include "master/remsh1_turn.hpp"
 
+#include "base/seconds.hpp"
 #include "master/errand.hpp"
 #include "remsh1/error_text.hpp"
 
@@ -27,7 +28,7 @@ bool Remsh1Backend::Turn::wait(std::unique_lock<std::mutex>& lock, std::conditio
 
 Failure Remsh1Backend::Turn::impatience() const {
   if (options_.stop.stop_requested()) return {Errc::cancelled, "cancelled by the caller", 0};
-  return {Errc::timeout, "the caller's deadline passed", 0};
+  return {Errc::timeout, deadline_passed(begun_, options_.deadline.at()), 0};
 }
 
 Result<void> Remsh1Backend::Turn::take() {
@@ -124,8 +125,8 @@ Remsh1Backend::Turn::~Turn() {
     backend_.holder_ = Holder::io_thread;
     backend_.is_vital_ = false;
     if (backend_.session_.is_executing() && !is_brief_) {
-      backend_.declare_end(
-          remsh1::lost_because("its caller has left a command, and remsh 1 has no other way to stop it"));
+      backend_.declare_end(remsh1::lost_because(
+          "its caller has left a command, and remsh 1 has no other way to stop it", 0, DisconnectReason::closed_here));
     } else if (backend_.session_.is_sending()) {
       const TimePoint limit = std::chrono::steady_clock::now() + settle_limit;
       backend_.loop_->at(limit, [weak = backend_.weak_from_this(), turn = backend_.turns_] {
@@ -133,7 +134,8 @@ Remsh1Backend::Turn::~Turn() {
         if (!self) return;
         const std::lock_guard inner(self->mutex_);
         if (self->turns_ != turn || self->holder_ != Holder::io_thread) return;
-        self->declare_end(remsh1::lost_because("it does not take the rest of a file whose sender has left"));
+        self->declare_end(remsh1::lost_because("it does not take the rest of a file whose sender has left", 0,
+                                               DisconnectReason::silent));
       });
     }
     backend_.settle();

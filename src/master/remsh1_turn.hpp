@@ -3,6 +3,7 @@
 
 #include "master/remsh1_backend.hpp"
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
@@ -19,7 +20,9 @@ inline constexpr std::size_t max_unwritten = std::size_t{256} * 1024;
 /// What an event that waits for its caller costs us: the smallest pieces are not the cheapest.
 inline std::size_t weight(const remsh1::MasterSession::Event& event) { return event.data.size() + 256; }
 
-inline Failure lost_because(std::string what, int error = 0) { return {Errc::connection_lost, std::move(what), error}; }
+inline Failure lost_because(std::string what, int error = 0, DisconnectReason reason = DisconnectReason::cut) {
+  return {Errc::connection_lost, std::move(what), error, reason};
+}
 
 inline Failure unsupported(const std::string& what) {
   return {Errc::unsupported, "the slave speaks remsh 1, which " + what, 0};
@@ -73,6 +76,7 @@ class Remsh1Backend::Turn {
 
   Remsh1Backend& backend_;
   const CallOptions& options_;
+  const TimePoint begun_ = std::chrono::steady_clock::now();
   bool has_turn_ = false;
   bool outwaited_ = false;
   bool is_brief_ = false;

@@ -43,8 +43,6 @@ std::optional<Failure> Remsh2Backend::lost() const { return closed(); }
 
 void Remsh2Backend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.add(std::move(callback)); }
 
-void Remsh2Backend::disconnect(const std::string& reason) { close(reason); }
-
 namespace {
 
 /// One operation: a call, and what its answer means.

@@ -52,7 +52,7 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
   void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept override {
     Peer::notify_when_over(std::move(end));
   }
-  void disconnect(const std::string& reason) override;
+  void end_connection(Failure why) override { close(std::move(why)); }
   [[nodiscard]] std::optional<Failure> lost() const override;
   void on_lost(std::unique_ptr<LostCallback> callback) override;
   void open(std::unique_ptr<Transport> transport) override { Peer::open(std::move(transport)); }

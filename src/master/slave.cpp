@@ -46,17 +46,27 @@ Pending<typename SomeWork::Outcome> start(Slave& slave, const std::shared_ptr<Ba
 /// called all the same.
 class DisconnectCallback final : public LostCallback {
  public:
-  explicit DisconnectCallback(std::function<void()> callback) : callback_(std::move(callback)) {}
+  DisconnectCallback(const Backend& backend, std::function<void(const Disconnect&)> callback)
+      : backend_(backend), callback_(std::move(callback)) {}
+
+  void note(Leftovers& /*leftovers*/) noexcept override {
+    const std::optional<Failure> lost = backend_.lost();
+    if (!lost) return;
+    how_.reason = lost->reason;
+    how_.words = lost->message;
+  }
 
   void run() noexcept override {
     try {
-      callback_();
+      callback_(how_);
     } catch (...) {  // NOLINT(bugprone-empty-catch)
     }
   }
 
  private:
-  const std::function<void()> callback_;
+  const Backend& backend_;  // lives when the end is noted, and need not any more when this runs
+  const std::function<void(const Disconnect&)> callback_;
+  Disconnect how_;
 };
 
 }  // namespace
@@ -177,7 +187,7 @@ Pending<std::chrono::nanoseconds> Slave::start_ping(CallOptions options) {
   return start<PingWork>(*this, backend_, std::move(options));
 }
 
-void Slave::disconnect(const std::string& reason) { backend_->disconnect(reason); }
+void Slave::disconnect(const std::string& words, DisconnectReason reason) { backend_->disconnect(words, reason); }
 
 bool Slave::is_connected() const { return !backend_->lost().has_value(); }
 
@@ -186,11 +196,24 @@ std::string Slave::lost_reason() const {
   return lost ? lost->message : std::string();
 }
 
+std::optional<DisconnectReason> Slave::disconnect_reason() const {
+  const std::optional<Failure> lost = backend_->lost();
+  return lost ? std::optional(lost->reason) : std::nullopt;
+}
+
 void Slave::on_disconnect(std::function<void()> callback) {
+  if (callback) on_disconnect([callback = std::move(callback)](const Disconnect&) { callback(); });
+}
+
+void Slave::on_disconnect(std::function<void(const Disconnect&)> callback) {
   if (!callback) return;
-  auto told = std::make_unique<DisconnectCallback>(std::move(callback));
+  auto told = std::make_unique<DisconnectCallback>(*backend_, std::move(callback));
   // Lost is seen a moment before the others are called back: who asks in between gets what it was promised too.
-  if (!is_connected()) return told->run();
+  if (!is_connected()) {
+    Leftovers leftovers;
+    told->note(leftovers);
+    return told->run();
+  }
   backend_->on_lost(std::move(told));
 }
 

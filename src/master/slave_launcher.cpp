@@ -208,7 +208,7 @@ void SlaveLauncher::Impl::begin_end(Launched& one, TimePoint kill_at) {
   }();
   if (is_first) {
     end_key(one);
-    if (const auto slave = find(one)) slave->disconnect("the slave was killed by its master");
+    if (const auto slave = find(one)) slave->disconnect("the slave was killed by its master", DisconnectReason::killed);
   }
   one.program->end_by(kill_at);
 }
@@ -289,7 +289,8 @@ bool SlaveLauncher::kill_slave(const std::shared_ptr<Slave>& slave) {
   if (found == impl_->launched.end()) return false;
   const auto one = *found;
   lock.unlock();
-  slave->disconnect("the slave was killed by its master");  // also if it was taken out of the collection
+  slave->disconnect("the slave was killed by its master",
+                    DisconnectReason::killed);  // also if it was taken out of the collection
   impl_->begin_end(*one, std::chrono::steady_clock::now() + impl_->kill_after);
   one->program->wait_for_end();
   return true;

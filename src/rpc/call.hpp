@@ -92,6 +92,7 @@ class Call {
   Waiter me_;
   OpenCall* call_ = nullptr;
   const TimePoint deadline_;
+  TimePoint begun_{};
   const std::stop_token stop_;
   std::optional<Chunk> chunk_;
   std::optional<Failure> failure_;

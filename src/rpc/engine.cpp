@@ -1,5 +1,6 @@
 #include "rpc/engine.hpp"
 
+#include "base/seconds.hpp"
 #include "base/text.hpp"
 #include "connection/long_value.hpp"
 #include "rpc/message.hpp"
@@ -409,8 +410,11 @@ Result<void> Engine::tick(TimePoint now) {
   if (std::exchange(has_sent_, false)) last_sent_ = now;
   if (std::exchange(has_received_, false)) last_received_ = now;
   if (now - last_received_ >= options_.keepalive + options_.patience) {
-    const auto silence = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_received_);
-    return Failure{Errc::connection_lost, "silent for " + std::to_string(silence.count()) + " ms", 0};
+    return Failure{Errc::connection_lost,
+                   "given up: nothing came from the other side for " + in_seconds(now - last_received_) +
+                       ", and it had " + in_seconds(options_.keepalive) + " (keepalive) and " +
+                       in_seconds(options_.patience) + " more (keepalive_patience)",
+                   0, DisconnectReason::silent};
   }
   if (now - last_sent_ >= options_.keepalive && !pinging_) {
     pinging_ = call("ping", {}, false, nullptr).ok();

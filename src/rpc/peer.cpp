@@ -1,5 +1,6 @@
 #include "rpc/peer.hpp"
 
+#include "base/connection_words.hpp"
 #include "base/misuse.hpp"
 #include "base/text.hpp"
 #include "connection/long_value.hpp"
@@ -100,13 +101,13 @@ Peer::~Peer() {
   if (has_slot_) loop().remove(slot_);
 }
 
-void Peer::close(const std::string& reason, std::optional<std::uint64_t> retry) {
+void Peer::close(Failure why, std::optional<std::uint64_t> retry) {
   Locked lock(*this);
   if (ended_ || closing_) return;
   closing_ = true;
-  end_ = std::make_unique<Failure>(Failure{Errc::connection_lost, reason, 0});
+  end_ = std::make_unique<Failure>(std::move(why));
   if (!transport_) return;  // open() comes, and says so
-  engine_.goodbye(reason, retry);
+  engine_.goodbye(end_->message, retry);
   flush(lock);  // who writes last shuts down; the reader sees it, and declares the end
   settle();
 }
@@ -195,11 +196,14 @@ void Peer::tell_left() {
 void Peer::write_failed(int error) {
   // What the other side said before it went may still be read: the end is the reader's to declare.
   queue_.clear();
-  if (!end_) {
-    end_ = std::make_unique<Failure>(
-        Failure{Errc::connection_lost, "write: " + std::generic_category().message(error), error});
-  }
+  if (!end_) end_ = std::make_unique<Failure>(broken("write", error));
   transport_->shutdown();
+}
+
+/// What the transport knows of it says more than the number.
+Failure Peer::broken(const char* action, int error) const {
+  std::string words = transport_->failure_words();
+  return {Errc::connection_lost, words.empty() ? connection_broke(action, error) : std::move(words), error};
 }
 
 // --- the watch, and the invariants
@@ -354,14 +358,10 @@ void Peer::flush(Locked& lock) {
 void Peer::take_in(const IoResult& result, std::span<const char> buffer, const OpenCall* reader) {
   switch (result.status) {
     case IoResult::Status::would_block: return;
-    case IoResult::Status::failed:
-      declare_end({Errc::connection_lost, "read: " + std::generic_category().message(result.error), result.error});
-      return;
+    case IoResult::Status::failed: declare_end(broken("read", result.error)); return;
     case IoResult::Status::end:
       declare_end(
-          {Errc::connection_lost,
-           decoder_ && decoder_->is_inside_box() ? "cut inside a box" : "closed by the other side without a goodbye",
-           0});
+          {Errc::connection_lost, decoder_ && decoder_->is_inside_box() ? cut_in_message : closed_without_goodbye, 0});
       return;
     case IoResult::Status::ok: break;
   }
@@ -379,14 +379,17 @@ void Peer::take_in(const IoResult& result, std::span<const char> buffer, const O
   while (decoder_->next()) {
     if (auto received = engine_.receive(decoder_->box(), reader, bytes); !received) {
       over = std::move(received).failure();
+      over->reason = DisconnectReason::misbehaved;
       break;
     }
   }
   if (decoder_->error() != BoxError::none) {
-    over = Failure{Errc::protocol_error, "the other side sent " + std::string(to_string(decoder_->error())), 0};
+    over = Failure{Errc::protocol_error, "the other side sent " + std::string(to_string(decoder_->error())), 0,
+                   DisconnectReason::misbehaved};
   } else if (const auto* goodbye = engine_.said_goodbye(); goodbye != nullptr && !over) {
     if (!closing_) end_.reset();  // it says more than a write that failed meanwhile
-    over = Failure{Errc::connection_lost, "goodbye: " + without_controls(goodbye->reason), 0};
+    over = Failure{Errc::connection_lost, "goodbye: " + without_controls(goodbye->reason), 0,
+                   DisconnectReason::closed_there};
   }
   if (over) declare_end(std::move(*over));
 }

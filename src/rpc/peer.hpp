@@ -59,7 +59,10 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   virtual ~Peer();
 
   /// Says goodbye and ends the connection; calls fail with this reason. Returns at once.
-  void close(const std::string& reason, std::optional<std::uint64_t> retry = {});
+  void close(Failure why, std::optional<std::uint64_t> retry = {});
+  void close(const std::string& reason, std::optional<std::uint64_t> retry = {}) {
+    close(Failure{Errc::connection_lost, reason, 0, DisconnectReason::closed_here}, retry);
+  }
 
   /// Why the connection ended; nothing while it is there.
   [[nodiscard]] std::optional<Failure> ended() const;
@@ -141,6 +144,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   void wake_for_room();
   void declare_end(Failure failure);
   void write_failed(int error);
+  [[nodiscard]] Failure broken(const char* action, int error) const;
   [[nodiscard]] std::size_t room(std::uint64_t credit) const;
   [[nodiscard]] bool lacks_room(std::uint64_t credit) const;
 

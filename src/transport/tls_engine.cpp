@@ -489,7 +489,11 @@ void TlsEngine::close() noexcept {
 
 void TlsEngine::cut() {
   if (open_) {
-    fail({Errc::connection_lost, "the connection was cut: it ended without the end of TLS", 0});
+    fail({Errc::connection_lost,
+          "the connection was cut, as it ended without the end of TLS: the process of the other side was killed or "
+          "crashed, "
+          "or something between closed it",
+          0});
   } else {
     fail({Errc::connection_lost, "the other side closed the connection in the TLS handshake", 0});
   }

@@ -143,6 +143,11 @@ std::optional<Failure> TlsTransport::failure() const {
   return engine_->failure();
 }
 
+std::string TlsTransport::failure_words() const {
+  auto failed = failure();
+  return failed ? std::move(failed->message) : std::string();
+}
+
 std::string TlsTransport::channel_binding() const {
   const std::lock_guard lock(mutex_);
   return engine_ ? engine_->exporter() : Bytes();

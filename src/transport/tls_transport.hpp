@@ -67,6 +67,7 @@ class TlsTransport final : public Transport {
   void shutdown() noexcept override;
   [[nodiscard]] std::string channel_binding() const override;
   [[nodiscard]] bool is_inherited() const override { return inner_->is_inherited(); }
+  [[nodiscard]] std::string failure_words() const override;
   [[nodiscard]] std::string description() const override { return "tls over " + inner_->description(); }
 
  private:

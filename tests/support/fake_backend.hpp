@@ -95,7 +95,7 @@ class FakeBackend : public BlockingBackend<> {
     ends.note();
   }
 
-  void disconnect(const std::string& reason) override { lose({Errc::connection_lost, reason, 0}); }
+  void end_connection(Failure why) override { lose(std::move(why)); }
 
   /// The connection ends. What is to be called then is called in this thread, after `between`.
   void lose(Failure failure, const std::function<void()>& between = {}) {

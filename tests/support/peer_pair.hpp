@@ -77,6 +77,7 @@ class CountingTransport final : public Transport {
   }
   void disarm_for_good(Watcher& watcher) noexcept override { inner_->disarm_for_good(watcher); }
   void shutdown() noexcept override { inner_->shutdown(); }
+  [[nodiscard]] std::string failure_words() const override { return inner_->failure_words(); }
   [[nodiscard]] std::string description() const override { return inner_->description(); }
 
  private:

@@ -323,6 +323,11 @@ class Farm {
   [[nodiscard]] std::uint16_t port() const { return dynamic_cast<const TcpSlaveListener&>(*listener).port(); }
   [[nodiscard]] LocalSlaveListener& local() const { return dynamic_cast<LocalSlaveListener&>(*listener); }
 
+  /// The slaves that are threads here say goodbye.
+  void stop_slaves() {
+    for (SlaveThread& server : servers_) server.server().stop();
+  }
+
   const TempDir dir;
   const Log log;
   SlaveCollection slaves;

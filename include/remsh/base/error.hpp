@@ -31,6 +31,20 @@ enum class Errc {
 /// The name of a code, as in messages and logs: "os_error".
 REMSH_API std::string_view to_string(Errc code) noexcept;
 
+/// Why a connection ended.
+enum class DisconnectReason {
+  closed_here,   ///< by disconnect(), by the end of the listener, or because nobody held the slave any more
+  closed_there,  ///< the other side said goodbye: it was told to stop, for example
+  killed,        ///< the slave was ended by kill_slave()
+  cut,           ///< it broke without a goodbye: the process was killed, the machine went down, the network failed
+  silent,        ///< nothing came from the other side for too long
+  refused,       ///< the slave was not wanted: by its class or its setup(), or its key does not count any more
+  misbehaved,    ///< the other side did not keep to the protocol
+};
+
+/// The name of a reason, as in logs: "closed_here".
+REMSH_API std::string_view to_string(DisconnectReason reason) noexcept;
+
 /// The root of everything that the library throws.
 ///
 /// `what()` is one sentence: "slave 'w1': rename 'a' to 'b': File exists (EEXIST)".
@@ -86,7 +100,14 @@ class REMSH_API Cancelled : public Error {
 class REMSH_API ConnectionLost : public Error {
  public:
   using Error::Error;
+  ConnectionLost(DisconnectReason reason, std::string slave, std::string operation, std::string message,
+                 std::error_code os = {});
   ~ConnectionLost() override;
+
+  [[nodiscard]] DisconnectReason reason() const noexcept { return reason_; }
+
+ private:
+  DisconnectReason reason_ = DisconnectReason::cut;
 };
 
 /// The other side could not prove who it is, or refused our proof.

@@ -42,6 +42,12 @@ struct SlaveInfo {
   std::map<std::string, std::string> labels = {};  ///< that go with this key
 };
 
+/// How a connection ended.
+struct Disconnect {
+  DisconnectReason reason = DisconnectReason::cut;
+  std::string words = {};  ///< for people: Slave::lost_reason()
+};
+
 /// What a Slave is constructed from; a listener hands it to the slave class, which passes it on.
 class REMSH_API SlaveInit {
  public:
@@ -144,18 +150,23 @@ class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
   Pending<Box> start_call(std::string operation, Box arguments = {}, CallOptions options = {});
   Pending<std::chrono::nanoseconds> start_ping(CallOptions options = {});
 
-  /// Ends the connection and returns at once; calls in progress throw ConnectionLost. The slave is told the reason,
-  /// and will come back by itself if it was started to do so.
-  void disconnect(const std::string& reason = "disconnected by the master");
+  /// Ends the connection and returns at once; calls in progress throw ConnectionLost. The slave is told the words,
+  /// and will come back by itself if it was started to do so. `reason` is for disconnect_reason().
+  void disconnect(const std::string& words = "disconnected by the master",
+                  DisconnectReason reason = DisconnectReason::closed_here);
 
   [[nodiscard]] bool is_connected() const;
 
-  /// Why the connection ended; empty while it is there.
+  /// Why the connection ended, in words; empty while it is there.
   [[nodiscard]] std::string lost_reason() const;
+
+  /// The same as a value; nullopt while it is there.
+  [[nodiscard]] std::optional<DisconnectReason> disconnect_reason() const;
 
   /// Calls back when the connection has ended, on one of the library's service threads; at once, in this thread, where
   /// it has already. Callbacks may block. Each is called exactly once; what it throws is dropped. The object itself may
   /// be gone by then.
+  void on_disconnect(std::function<void(const Disconnect&)> callback);
   void on_disconnect(std::function<void()> callback);
 
  private:

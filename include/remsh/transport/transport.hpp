@@ -93,6 +93,10 @@ class Transport {
   /// Ends both directions, from any thread; wakes a blocked reader, which then sees end or failure.
   virtual void shutdown() noexcept = 0;
 
+  /// What the last failure was, if more is known of it than the error that read_some() or write_some() gave; else
+  /// empty.
+  [[nodiscard]] virtual std::string failure_words() const { return {}; }
+
   /// What binds a proof of identity to this very channel: empty where nothing does (RFC 5929 and 9266 say more).
   [[nodiscard]] virtual std::string channel_binding() const { return {}; }
 

@@ -669,7 +669,8 @@ TEST_CASE("each callback of on_disconnect is called once, whatever the others th
     called.push_back(2);
     fake->on_disconnect([&] { called.push_back(3); });  // registered while it is being lost: at once
   });
-  fake->on_disconnect({});
+  fake->on_disconnect(std::function<void()>());
+  fake->on_disconnect(std::function<void(const Disconnect&)>());
   CHECK(called.empty());
   fake->disconnect();
   CHECK(called == std::vector{1, 2, 3});

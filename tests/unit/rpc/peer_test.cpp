@@ -475,7 +475,7 @@ TEST_CASE("a stream that ends between two boxes and one that ends inside a box a
       peer->wait_until_left();
       REQUIRE(peer->ended());
       CHECK(peer->ended()->code == Errc::connection_lost);
-      CHECK((peer->ended()->message.find("inside a box") != std::string::npos) == is_cut);
+      CHECK((peer->ended()->message.find("in the middle of a message") != std::string::npos) == is_cut);
     }
   });
 }
@@ -585,6 +585,43 @@ TEST_CASE("a goodbye is told even where a write has failed before it was read") 
 
 // --- liveness
 
+TEST_CASE("what TLS says of a broken stream is why the connection ended") {
+  auto [ours, theirs] = memory_pair();
+  class Forger final : public Transport {  // changes what is written once it is told to
+   public:
+    explicit Forger(std::unique_ptr<Transport> inner) : inner_(std::move(inner)) {}
+    IoResult read_some(std::span<char> buffer, Duration wait) override { return inner_->read_some(buffer, wait); }
+    IoResult write_some(std::span<const std::string_view> buffers) override {
+      if (!forges || buffers.empty()) return inner_->write_some(buffers);
+      std::string forged(buffers.front());
+      forged.back() = static_cast<char>(forged.back() ^ 1);
+      const std::string_view one = forged;
+      return inner_->write_some({&one, 1});
+    }
+    Ready wait(Ready directions, Duration wait) override { return inner_->wait(directions, wait); }
+    void arm(Watcher& watcher, Ready directions, std::uint64_t token) override {
+      inner_->arm(watcher, directions, token);
+    }
+    void disarm_for_good(Watcher& watcher) noexcept override { inner_->disarm_for_good(watcher); }
+    void shutdown() noexcept override { inner_->shutdown(); }
+    [[nodiscard]] std::string description() const override { return "forged"; }
+
+    std::atomic<bool> forges = false;
+
+   private:
+    const std::unique_ptr<Transport> inner_;
+  };
+  auto forger = std::make_unique<Forger>(std::move(theirs));
+  Forger& forging = *forger;
+  PeerPair pair(with_tls({std::move(ours), std::move(forger)}), Handlers{{"echo", echo}});
+  CHECK(call(pair.master, "echo").ok());
+  forging.forges = true;
+  const auto outcome = call(pair.master, "echo");
+  REQUIRE_FALSE(outcome);
+  CHECK(outcome.failure().code == Errc::connection_lost);
+  CHECK(outcome.failure().message.find("TLS failed (") != std::string::npos);
+}
+
 TEST_CASE("a silent other side is given up, while somebody waits and while nobody does") {
   over_each_transport([](const auto& transports) {
     const OwnedLoop loop;
@@ -600,10 +637,10 @@ TEST_CASE("a silent other side is given up, while somebody waits and while nobod
           const auto outcome = call(peer, "stat");
           REQUIRE_FALSE(outcome);
           CHECK(outcome.failure().code == Errc::connection_lost);
-          CHECK(outcome.failure().message.starts_with("silent for "));
+          CHECK(outcome.failure().message.starts_with("given up: nothing came from the other side for 0."));
         }
         peer->wait_until_left();
-        CHECK(peer->ended()->message.starts_with("silent for "));
+        CHECK(peer->ended()->message.starts_with("given up: nothing came from the other side for 0."));
         CHECK(steady_clock::now() >= start + 100ms);
         // It had asked.
         RawEnd raw(std::move(theirs));

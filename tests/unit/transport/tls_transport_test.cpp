@@ -290,6 +290,7 @@ TEST_CASE("bytes that were changed on the way break the stream, and both sides s
   CHECK(result.status == Status::failed);
   CHECK(result.error == EPROTO);
   CHECK(server->failure()->code == Errc::protocol_error);
+  CHECK(server->failure_words().find("TLS failed (") != std::string::npos);
   CHECK(write(*server, "x").status == Status::failed);
   CHECK(read_result(*client).status == Status::failed);  // told by an alert
 }

@@ -1,0 +1,22 @@
+// What the end of a connection means, in words.
+#pragma once
+
+#include <string>
+#include <system_error>
+
+namespace remsh {
+
+inline constexpr const char* closed_without_goodbye =
+    "the connection was closed without a goodbye: the process of the other side was killed or crashed, or something "
+    "between closed it";
+inline constexpr const char* cut_in_message =
+    "the connection was cut in the middle of a message: the process of the other side was killed, or the network "
+    "failed";
+
+/// `action`, read or write, failed with this errno value.
+inline std::string connection_broke(const char* action, int error) {
+  return "the connection was lost (" + std::string(action) + ": " + std::generic_category().message(error) +
+         "): the process or the machine of the other side went down, or the network failed";
+}
+
+}  // namespace remsh
