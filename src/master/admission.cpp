@@ -395,7 +395,7 @@ void Admission::set_up() {
     finish(lost ? *lost : Failure{Errc::refused, trouble, 0});
     return;
   }
-  owner_->log_slave(LogLevel::info, name_, proof_, "registered from " + address_);
+  owner_->log_slave(LogLevel::info, name_, proof_, "registered from " + address_, true);
   owner_->accepted(slave_);
   finish(std::move(slave_));
 }

@@ -166,11 +166,12 @@ std::string Admissions::begin_setup(const Admission& admission) {
   return {};
 }
 
-void Admissions::log_slave(LogLevel level, const std::string& name, Proof proof, std::string message) {
+void Admissions::log_slave(LogLevel level, const std::string& name, Proof proof, std::string message, bool is_first) {
   if (proof != Proof::started) {
     const std::lock_guard lock(mutex_);
     const TimePoint now = std::chrono::steady_clock::now();
-    std::vector<Pace::Answer> answers{lines_of_names_.ask(name, now)};
+    std::vector<Pace::Answer> answers{is_first ? lines_of_names_.ask_if_known(name, now)
+                                               : lines_of_names_.ask(name, now)};
     if (proof == Proof::none) answers.push_back(lines_of_keyless_.ask({}, now));
     std::size_t left_out = 0;
     for (const Pace::Answer& answer : answers) {
@@ -314,6 +315,9 @@ void Admissions::end_without_right(AdmittedBackend& backend) const {
 
 void Admissions::backend_ended(const Backend& backend, const Failure& failure) {
   const bool is_breach = failure.code == Errc::protocol_error;
+  if (backend.proof() != Proof::started) {
+    names_->note_end(std::string(backend.name()), std::string(backend.kid()), std::chrono::steady_clock::now());
+  }
   log_slave(is_breach ? LogLevel::warning : LogLevel::info, std::string(backend.name()), backend.proof(),
             "disconnected: " + failure.message);
   const std::lock_guard lock(mutex_);

@@ -93,7 +93,8 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
 
   /// Logs something about one slave. Of each name, and of all slaves without a key together, the log gets a bounded
   /// number of lines, and then how many were left out.
-  void log_slave(LogLevel level, const std::string& name, Proof proof, std::string message);
+  /// `is_first`: this may be the first line about a slave that then stays for long.
+  void log_slave(LogLevel level, const std::string& name, Proof proof, std::string message, bool is_first = false);
 
   void ended(const std::shared_ptr<Admission>& admission);
 

@@ -6,6 +6,12 @@
 
 namespace remsh {
 
+namespace {
+
+std::string pace_key(const std::string& name, const std::string& key_id) { return name + ":" + key_id; }
+
+}  // namespace
+
 NameRuling rule_on_name(bool has_key, Proof newcomer, std::optional<Proof> holder) noexcept {
   const auto may_have_it = [has_key](Proof proof) { return proof != Proof::none || !has_key; };
   if (!may_have_it(newcomer)) return NameRuling::is_keyed;
@@ -71,11 +77,16 @@ Names::Claim Names::claim(const Newcomer& newcomer, const std::function<std::opt
   made.ruling = rule_on_name(is_keyed, proof, find_holder());
   if (!is_refused(made.ruling) && proof != Proof::started) {
     const std::lock_guard lock(mutex_);
-    made.wait = pace_.ask(name + ":" + key_id, now).wait;
+    made.wait = pace_.ask_if_known(pace_key(name, key_id), now).wait;
     if (made.wait > Duration::zero()) made.ruling = NameRuling::too_often;
   }
   if (is_refused(made.ruling) || made.ruling == NameRuling::too_often) release(name, std::exchange(made.id, 0));
   return made;
+}
+
+void Names::note_end(const std::string& name, const std::string& key_id, TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  pace_.remember(pace_key(name, key_id), now);
 }
 
 bool Names::holds(const std::string& name, ClaimId claim) const {

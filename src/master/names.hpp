@@ -72,6 +72,9 @@ class Names : public std::enable_shared_from_this<Names> {
   /// collection that has this name has shown; called without a lock.
   Claim claim(const Newcomer& newcomer, const std::function<std::optional<Proof>()>& find_holder, TimePoint now);
 
+  /// The connection of a slave that was let in has ended: when it comes again, its pace counts.
+  void note_end(const std::string& name, const std::string& key_id, TimePoint now);
+
   /// False where another slave has taken the claim over.
   [[nodiscard]] bool holds(const std::string& name, ClaimId claim) const;
   void release(const std::string& name, ClaimId claim);

@@ -44,6 +44,16 @@ class Pace {
     return {.left_out = std::exchange(entry.left_out, 0)};
   }
 
+  /// The same for what may be the first of a name: that is free, and costs no memory, unless remember() came before.
+  Answer ask_if_known(const std::string& name, TimePoint now) {
+    return entries_.contains(name) ? ask(name, now) : Answer();
+  }
+
+  /// Counts the first of a name now, if it has no entry. A fleet of which nobody comes again then costs nothing here.
+  void remember(const std::string& name, TimePoint now) {
+    if (!entries_.contains(name)) ask(name, now);
+  }
+
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
 
  private:

@@ -160,7 +160,10 @@ TEST_CASE("a slave that comes again and again is slowed down, and no other is") 
   using namespace std::chrono_literals;
   const auto come = [&](const Names::Newcomer& newcomer, TimePoint now) {
     const auto claim = names->claim(newcomer, nobody, now);
-    if (claim.id != 0) names->release(newcomer.name, claim.id);
+    if (claim.id != 0) {
+      names->release(newcomer.name, claim.id);
+      if (newcomer.proof != Proof::started) names->note_end(newcomer.name, newcomer.key_id, now);
+    }
     return claim;
   };
   for (std::size_t i = 0; i < Names::pace.burst; ++i) {
