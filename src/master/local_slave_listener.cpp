@@ -77,9 +77,9 @@ struct LocalSlaveListener::Local {
     ~Starting() { add(-1); }
 
    private:
-    void add(int count) {
+    void add(int more) {
       const std::lock_guard lock(local_.mutex);
-      local_.starting += count;
+      local_.starting += more;
       local_.changed.notify_all();
     }
     Local& local_;

@@ -4,6 +4,7 @@
 #include "base/text.hpp"
 #include "operations/schema.hpp"
 #include "os/file.hpp"
+#include "os/guard.hpp"
 #include "os/process.hpp"
 #include "os/process_tree.hpp"
 
@@ -76,7 +77,8 @@ std::vector<Bytes> environment_of(const std::vector<Bytes>& ours, const ExecuteC
     for (auto& [variable, entry] : entries) result.push_back(std::move(entry));
   }
   std::erase_if(result, [](const Bytes& entry) { return is_entry_of(entry, command_variable); });
-  result.push_back(command_entry(ours, name));
+  const Bytes guarded = guarded_name();
+  result.push_back(guarded.empty() ? command_entry(ours, name) : command_entry({command_entry(ours, guarded)}, name));
   return result;
 }
 

@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "os/descriptor_limit.hpp"
+#include "os/guard.hpp"
 #include "os/process_tree.hpp"
 #include "os/threads.hpp"
 #include "os/unique_fd.hpp"
@@ -356,6 +357,7 @@ class StopAtEof {
 void prepare_process(bool has_key) {
   ::signal(SIGCHLD, SIG_DFL);  // if it is ignored, as our parent may have left it, no command has an exit status
   raise_descriptor_limit();    // each command takes a few
+  start_guard();               // before there are threads, secrets and children
   claim_orphans();             // what commands leave behind comes to us, and can be found and ended
 #ifdef __linux__
   if (has_key) ::prctl(PR_SET_DUMPABLE, 0);  // nor may they read our memory; the key is in no core file

@@ -3,7 +3,6 @@
 
 #include "connection/block.hpp"
 #include "operations/advice.hpp"
-#include "operations/advice.hpp"
 #include "operations/schema.hpp"
 #include "os/file.hpp"
 #include "os/new_file.hpp"

@@ -97,6 +97,24 @@ TEST_CASE("what a command leaves in the background is told, goes on beside other
   CHECK(served.program.wait() == 0);
 }
 
+TEST_CASE("a slave that is killed leaves no command behind, and neither its processes in other sessions") {
+  Farm farm(Over::unix_socket);
+  Served served(farm);
+  const Lifeline lifeline;
+  std::jthread caller([&] {
+    CHECK_THROWS_AS(
+        served.slave->execute({"sh", "-c",
+                               "trap '' TERM; setsid sh -c 'exec 9>\"$0\"; sleep 100000; :' \"$0\" & "
+                               "exec 9>\"$0\"; echo >&9; while :; do sleep 100000; done",
+                               lifeline.path()},
+                              {.kill_after = 1h}),
+        ConnectionLost);
+  });
+  REQUIRE(lifeline.wait_for_begin());
+  REQUIRE(::kill(served.program.pid(), SIGKILL) == 0);
+  CHECK(lifeline.wait_for_end());
+}
+
 TEST_CASE("orphans that end are reaped while their command runs") {
   Farm farm(Over::unix_socket);
   Served served(farm);

@@ -130,7 +130,7 @@ TEST_CASE("a program that does not register in time is ended, with what it has s
       {.slave_collection = slaves,
        .command = script("exec 9>" + lifeline.path() +
                          "; trap '' TERM; setsid sh -c 'echo hello >&2; echo >&9; sleep 100000' & sleep 100000"),
-       .handshake_timeout = 500ms});
+       .handshake_timeout = 3s});
   const auto late = thrown_by<Timeout>([&] { local.start_slave(dir / "x", "worker"); });
   REQUIRE(late);
   CHECK(late->slave() == "worker");

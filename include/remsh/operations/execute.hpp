@@ -58,7 +58,8 @@ struct ExecuteResult {
   std::optional<int> exit_code = {};  ///< set where it exited by itself
   std::optional<int> signal = {};     ///< set where a signal ended it
   bool timed_out = false;             ///< ExecuteOptions::timeout ended it
-  bool left_background = false;       ///< processes of it went on holding its output; what they wrote later is lost
+  /// Processes of it live on. What they write later is lost; they are ended when the connection ends, not before.
+  bool left_background = false;
   Bytes out = {};
   Bytes err = {};
 
