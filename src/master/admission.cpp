@@ -404,6 +404,9 @@ void Admission::set_up() {
 /// user's.
 void Admission::finish(Result<std::shared_ptr<Slave>> result) {
   if (claim_ != 0) owner_->names()->release(name_, claim_);
+  if (claim_ != 0 && !result && proof_ != Proof::started) {  // it came as far as user code, and counts
+    owner_->names()->note_end(name_, registration_.kid, std::chrono::steady_clock::now());
+  }
   if (!result && !has_enrolled_) {
     const std::string why = without_controls(result.failure().message);
     if (proof_ == Proof::key) {

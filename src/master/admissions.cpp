@@ -285,8 +285,9 @@ void Admissions::look_at_clock() {
 void Admissions::keys_changed() {
   constexpr Duration pause = std::chrono::milliseconds(100);
   const std::lock_guard lock(mutex_);
-  if (shutting_down_ || std::exchange(check_is_due_, true)) return;
+  if (shutting_down_ || check_is_due_) return;
   later(std::max(checked_ + pause - std::chrono::steady_clock::now(), Duration::zero()), &Admissions::check_rights);
+  check_is_due_ = true;  // not before: what throws is to be tried again at the next change
 }
 
 void Admissions::check_rights() {
@@ -389,7 +390,7 @@ void Admissions::shut_down() {
   lock.unlock();
   names_->leave(listener_);
   for (const auto& admission : under_way)
-    loop_->post([admission] { admission->abort({Errc::connection_lost, going, 0}); });
+    loop_->post([admission] { admission->abort({Errc::connection_lost, going, 0, DisconnectReason::closed_here}); });
   for (const auto& backend : backends()) backend->disconnect(going);
   lock.lock();
   changed_.wait(lock, [this] { return under_way_.empty(); });

@@ -124,16 +124,14 @@ Result<std::shared_ptr<StartedProgram>> LocalSlaveListener::Local::start(
                                      socket, output->theirs.get());
   if (!process) return std::move(process).failure();
   auto program = std::make_shared<StartedProgram>(std::move(*process), std::move(output->ours));
-  {
-    const std::lock_guard lock(mutex);
-    if (stopping) return Failure{Errc::connection_lost, "the master shuts down", 0};
-    children.push_back({program});
-  }
   const auto log = [admissions, name](LogLevel level, const std::string& message) {
     admissions->log(level, name, message);
   };
+  const std::lock_guard lock(mutex);  // nobody finds it before it is watched
+  if (stopping) return Failure{Errc::connection_lost, "the master shuts down", 0};
+  children.push_back({program});
   program->watch({admissions->loop(), killer, kill_after, log, {}, [this, raw = program.get()] {
-                    const std::lock_guard lock(mutex);
+                    const std::lock_guard held(mutex);
                     children.remove_if([raw](const Child& child) { return child.program.get() == raw; });
                     changed.notify_all();
                   }});

@@ -201,10 +201,6 @@ std::optional<DisconnectReason> Slave::disconnect_reason() const {
   return lost ? std::optional(lost->reason) : std::nullopt;
 }
 
-void Slave::on_disconnect(std::function<void()> callback) {
-  if (callback) on_disconnect([callback = std::move(callback)](const Disconnect&) { callback(); });
-}
-
 void Slave::on_disconnect(std::function<void(const Disconnect&)> callback) {
   if (!callback) return;
   auto told = std::make_unique<DisconnectCallback>(*backend_, std::move(callback));

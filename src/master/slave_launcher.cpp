@@ -152,14 +152,12 @@ Result<std::shared_ptr<Launched>> SlaveLauncher::Impl::launch(const std::string&
 }
 
 void SlaveLauncher::Impl::watch(const std::shared_ptr<Launched>& one) {
-  {
-    const std::lock_guard lock(mutex);
-    launched.push_back(one);
-  }
   const auto log = [admissions = admissions, name = one->name](LogLevel level, const std::string& message) {
     admissions->log(level, name, message);
   };
   const std::weak_ptr<Launched> weak = one;
+  const std::lock_guard lock(mutex);  // nobody finds it before it is watched
+  launched.push_back(one);
   one->program->watch({admissions->loop(), killer, kill_after, log,
                        [this, weak] {
                          if (const auto self = weak.lock()) end_key(*self);
@@ -207,8 +205,9 @@ void SlaveLauncher::Impl::begin_end(Launched& one, TimePoint kill_at) {
     return !std::exchange(one.is_ending, true);
   }();
   if (is_first) {
-    end_key(one);
+    // In this order: a key that ends ends its connections too, and for another reason.
     if (const auto slave = find(one)) slave->disconnect("the slave was killed by its master", DisconnectReason::killed);
+    end_key(one);
   }
   one.program->end_by(kill_at);
 }

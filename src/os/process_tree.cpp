@@ -505,7 +505,9 @@ void TreeKiller::chase(Job& job, int signal) {
       if (!entry || !*entry || !(*entry)->lives || pid == ::getpid()) continue;
       const ProcessEntry& found = **entry;
       const bool is_near = job.tree.leader > 0 && (found.session == job.tree.leader || found.group == job.tree.leader);
-      const bool is_claimed = orphans_are_claimed && reaps_ && is_orphan(found) && is_only_of(job, found);
+      const bool may_be_claimed = orphans_are_claimed && reaps_ && is_orphan(found);
+      if (may_be_claimed) take_others();  // it may be of a command that began after the last look at all
+      const bool is_claimed = may_be_claimed && is_only_of(job, found);
       if (!is_near && !is_claimed) continue;
       signal_process(*reader_, found.id, signal);
       misses = 0;

@@ -29,6 +29,7 @@ Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, 
   try {
     begin(lock, command, arguments, kind);
   } catch (...) {  // out of memory
+    if (!lock.is_held()) lock.lock();
     abandon();
     leave({});
     lock.unlock();

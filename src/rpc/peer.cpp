@@ -12,6 +12,7 @@
 #include <cassert>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -336,7 +337,12 @@ void Peer::flush(Locked& lock) {
     for (std::size_t i = 0; i < count; ++i) total += views[i].size();
     writing_ = true;
     lock.unlock();
-    const IoResult result = transport_->write_some(std::span(views).first(count));
+    IoResult result;
+    try {
+      result = transport_->write_some(std::span(views).first(count));
+    } catch (const std::bad_alloc&) {  // who knows how far it came: as good as broken
+      result = IoResult::broken(ENOMEM);
+    }
     lock.lock();
     writing_ = false;
     const bool is_ok = result.status == IoResult::Status::ok;

@@ -115,6 +115,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
       held_ = true;
     }
     void unlock();
+    [[nodiscard]] bool is_held() const noexcept { return held_; }
 
    private:
     Peer& peer_;

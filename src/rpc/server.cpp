@@ -35,6 +35,10 @@ void Server::add(std::shared_ptr<OpenService> call) { add({.call = std::move(cal
 void Server::add(std::shared_ptr<PeerService> step) { add({.call = nullptr, .step = std::move(step), .tick = ticks_}); }
 
 void Server::add(Job job) {
+  if (is_over_ && alive_ == 0) {  // no worker comes: whoever has the mutex runs the step, which sees the end
+    if (job.step) to_tell.push_back(std::move(job.step));
+    return;
+  }
   ready_.push_back(std::move(job));
   if (is_this_thread()) {
     start_tick(tick_period);  // it looks itself: when it has read, or when its operation is over
@@ -54,6 +58,7 @@ bool Server::holds_back_answers() const noexcept { return is_this_thread() && !c
 
 /// Sees to it that so many workers come for what is ready; one that is on its way already counts.
 void Server::bring(std::size_t wanted) {
+  if (is_over_) return;  // workers that were left behind do what is ready when they return
   wanted = std::min(wanted, ready_.size());
   std::size_t coming = 0;
   for (const auto& worker : workers_) {
@@ -130,7 +135,7 @@ void Server::do_next(Peer::Locked& lock, Worker& me) {
   ready_.pop_front();
   const bool is_new = job.step == nullptr;
   if (is_new) job.step = std::make_shared<PeerService>(peer_.shared_from_this(), std::move(job.call));
-  me.service = job.step.get();
+  me.call = job.step->state();
   me.begun = ticks_;
   me.is_apart = ticks_ < slow_until_;
   ++busy_;
@@ -150,7 +155,7 @@ void Server::do_next(Peer::Locked& lock, Worker& me) {
   job.step.reset();  // the last of it may lock
   lock.lock();
   --busy_;
-  me.service = nullptr;
+  me.call = nullptr;
   me.begun = 0;
   me.is_slow = me.is_apart = false;
 }
@@ -196,11 +201,13 @@ void Server::on_tick() {
 
 Server::Threads Server::take_threads() {
   Threads threads;
+  is_over_ = true;
+  if (alive_ == 0) threads.dropped = std::make_shared<std::deque<Job>>(std::exchange(ready_, {}));
   for (const auto& worker : std::exchange(workers_, {})) {
     if (worker->has_returned) {
       threads.returned.push_back(std::move(worker->thread));
     } else {
-      const std::string command = worker->service != nullptr ? worker->service->command() : std::string();
+      const std::string command = worker->call != nullptr ? worker->call->command : std::string();
       threads.stuck.push_back({std::move(worker->thread), command, {worker, &worker->has_returned}});
     }
   }

@@ -62,6 +62,7 @@ class Server {
   struct Threads {
     std::vector<std::thread> returned;
     std::vector<StuckThread> stuck;
+    std::shared_ptr<void> dropped;  // to be destroyed without the mutex
   };
   Threads take_threads();
 
@@ -76,10 +77,10 @@ class Server {
     const Server* server = nullptr;
     std::thread thread;
     Waiter waiter;
-    const PeerService* service = nullptr;  // that it runs
-    std::uint64_t begun = 0;               // the tick in which its operation began; 0: it runs none
-    TimePoint slow_since{};                // when a tick first found it in its operation for a whole period
-    bool is_slow = false;                  // `slow_since` is set
+    std::shared_ptr<const OpenService> call;  // that it is in
+    std::uint64_t begun = 0;                  // the tick in which its operation began; 0: it runs none
+    TimePoint slow_since{};                   // when a tick first found it in its operation for a whole period
+    bool is_slow = false;                     // `slow_since` is set
     bool is_apart = false;     // the connection was handed over: nothing of others is held back by this operation
     bool is_starting = false;  // its thread has not looked for work yet
     std::atomic<bool> has_returned{false};
@@ -107,6 +108,7 @@ class Server {
   std::uint64_t ticks_ = 1;       // how many there were, from one on
   std::uint64_t slow_until_ = 0;  // the tick at which the slow phase ends
   bool is_tick_due_ = false;
+  bool is_over_ = false;  // the threads were taken out: there will be no more
 };
 
 }  // namespace remsh::rpc

@@ -42,6 +42,8 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   void on_change(std::function<void()> callback) override;
   void run_on_change(std::function<void()> step) override;
 
+  [[nodiscard]] std::shared_ptr<const OpenService> state() const noexcept { return state_; }
+
   // Under the mutex.
 
   /// Input, credit or a cancel came.

@@ -132,6 +132,7 @@ struct CommandSet::Shared {
   };
   std::vector<Background> background;
   bool stopping = false;
+  bool is_given_up = false;  // stop() did not wait any longer
 };
 
 /// One command. Built on a server thread; from start() on everything happens on the loop.
@@ -646,10 +647,14 @@ void CommandSet::execute(const std::shared_ptr<rpc::ServedCall>& call, const Wor
   try {
     Result<void> spawned = command->spawn_in(chosen ? *chosen : *current);
     if (spawned) {
-      shared_->loop->post([command] { command->start(); });
-      return;
+      const std::lock_guard lock(shared_->mutex);
+      if (!shared_->is_given_up) {
+        shared_->loop->post([command] { command->start(); });
+        return;
+      }
+    } else {
+      call->fail(std::move(spawned).failure());
     }
-    call->fail(std::move(spawned).failure());
   } catch (const std::system_error& error) {
     call->fail(os_failure(error.code().value(), "what is needed to end the command"));
   } catch (const std::exception& error) {
@@ -682,7 +687,11 @@ void CommandSet::stop() {
   begin_stop();
   {
     std::unique_lock lock(shared_->mutex);
-    shared_->changed.wait(lock, [this] { return shared_->commands.empty(); });
+    // A thread may hang in the file system before its command has begun: then nobody else can end that.
+    const auto limit = std::chrono::steady_clock::now() + 2 * farewell + std::chrono::seconds(2);
+    if (!shared_->changed.wait_until(lock, limit, [this] { return shared_->commands.empty(); })) {
+      shared_->is_given_up = true;
+    }
   }
   std::unique_lock lock(shared_->endings->mutex);
   shared_->endings->changed.wait(lock, [this] { return shared_->endings->count == 0; });

@@ -94,6 +94,27 @@ TEST_CASE("a slave that is frozen was silent, and the words say for how long and
   ::kill(process, SIGCONT);
 }
 
+TEST_CASE("a callback of the end takes the reason or nothing, in whatever form it is written") {
+  struct Host {
+    void lost() { ++times; }
+    std::atomic<int> times = 0;
+  } host;
+  Farm farm(Over::tcp);
+  const auto slave = farm.start();
+  const Event last;
+  slave->on_disconnect(std::bind(&Host::lost, &host));
+  slave->on_disconnect([&](auto&&...) { ++host.times; });
+  slave->on_disconnect(std::function<void()>());
+  slave->on_disconnect(nullptr);
+  slave->on_disconnect([&](const Disconnect&) {
+    ++host.times;
+    last.happened();
+  });
+  slave->disconnect();
+  REQUIRE(last.wait());
+  CHECK(host.times == 3);
+}
+
 TEST_CASE("a slave that breaks the protocol has misbehaved") {
   Farm farm(Over::tcp);
   const auto played = register_by_hand(socket_transport(connect_to_port(farm.port()), "a test"), "worker");

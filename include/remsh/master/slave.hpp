@@ -12,12 +12,14 @@
 #include <remsh/operations/transfer.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace remsh {
@@ -167,7 +169,12 @@ class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
   /// it has already. Callbacks may block. Each is called exactly once; what it throws is dropped. The object itself may
   /// be gone by then.
   void on_disconnect(std::function<void(const Disconnect&)> callback);
-  void on_disconnect(std::function<void()> callback);
+  template <class Callback>
+  requires std::invocable<Callback&>
+  void on_disconnect(Callback callback) {
+    std::function<void()> call(std::move(callback));
+    if (call) on_disconnect(std::function<void(const Disconnect&)>([call](const Disconnect&) { call(); }));
+  }
 
  private:
   friend class Admissions;
