@@ -78,7 +78,9 @@ TEST_CASE("without a free descriptor everything that a host makes fails with a l
          listener.start();
        }},
   };
-  for (const auto& [what, use] : uses) {
+  for (const auto& each : uses) {
+    const auto& what = each.first;
+    const auto& use = each.second;
     CAPTURE(what);
     int failures = 0;
     int successes = 0;
