@@ -66,7 +66,9 @@ TEST_CASE("whoever reserves a slave next finds no command of the last holder, ho
     Farm farm(over);
     const auto slave = farm.start();
     REQUIRE(slave != nullptr);
-    for (const auto& [words, leave] : ways) {
+    for (const auto& way : ways) {
+      const auto& words = way.first;
+      const auto& leave = way.second;
       CAPTURE(words);
       const Stubborn stubborn;
       Lease lease = farm.slaves.reserve(no_wait, {}, {}, {}, "job 1");

@@ -503,7 +503,7 @@ TEST_CASE("a slave that is killed while files are sent leaves nothing of them, a
     // Each has sent half of a file when the slave is killed.
     std::vector<std::jthread> senders;
     for (const std::string& directory : {below, there}) {
-      senders.emplace_back([&slave, process, directory] {
+      senders.emplace_back([&slave, directory] {
         bool is_first = true;
         const auto half = [&](std::span<char> buffer) -> std::size_t {
           if (std::exchange(is_first, false)) return buffer.size();
