@@ -479,7 +479,8 @@ TEST_CASE("what a caller has left is not over before the slave has been heard ou
     auto end = std::make_unique<Noted>(noted);
     end->range.first = pair.backend->next_operation();
     std::stop_source stop;
-    auto work = pair.backend->start_remove("tree", {.stop = stop.get_token()});
+    const Bytes tree = "tree";  // lives as long as the work
+    auto work = pair.backend->start_remove(tree, {.stop = stop.get_token()});
     work->suspend();
     const Bytes tag = pair.takes(Box{{"_command", "remove"}, {"path", "tree"}});
     stop.request_stop();
