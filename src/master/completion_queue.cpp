@@ -3,7 +3,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 
 namespace remsh {
@@ -22,15 +22,19 @@ struct Place {
 struct CompletionQueue::State : std::enable_shared_from_this<State> {
   mutable std::mutex mutex;
   std::condition_variable changed;
-  std::unordered_set<std::shared_ptr<Place>> places;
+  std::unordered_map<const Place*, std::shared_ptr<Place>> places;
   std::deque<std::shared_ptr<Place>> ready;
   std::function<void()> on_ready;
 
-  /// It is worth to look at one.
-  void wake(const std::shared_ptr<Place>& place) {
+  /// It is worth to look at one, if it is there still. By any thread, also one that the operation would join: so the
+  /// caller holds no reference, which might be the last one.
+  void wake(const Place* which) {
     {
       const std::lock_guard lock(mutex);
-      if (std::exchange(place->is_ready, true) || place->is_running || !places.contains(place)) return;
+      const auto found = places.find(which);
+      if (found == places.end()) return;
+      const std::shared_ptr<Place>& place = found->second;
+      if (std::exchange(place->is_ready, true) || place->is_running) return;
       if (!put(place)) return;
     }
     if (on_ready) on_ready();
@@ -45,10 +49,8 @@ struct CompletionQueue::State : std::enable_shared_from_this<State> {
 
   /// Does one piece, outside the mutex.
   void run(const std::shared_ptr<Place>& place) {
-    const bool is_over = place->entry->poll([weak = weak_from_this(), weak_place = std::weak_ptr(place)] {
-      const auto self = weak.lock();
-      const auto woken = weak_place.lock();
-      if (self && woken) self->wake(woken);
+    const bool is_over = place->entry->poll([weak = weak_from_this(), which = place.get()] {
+      if (const auto self = weak.lock()) self->wake(which);
     });
     if (is_over) {
       const Leave leave{*this, place};
@@ -70,7 +72,7 @@ struct CompletionQueue::State : std::enable_shared_from_this<State> {
     const std::shared_ptr<Place>& place;
     ~Leave() {
       const std::lock_guard lock(state.mutex);
-      state.places.erase(place);
+      state.places.erase(place.get());
       if (state.places.empty()) state.changed.notify_all();  // who runs until nothing is left
     }
   };
@@ -103,9 +105,9 @@ void CompletionQueue::add(std::unique_ptr<Entry> entry) {
   place->entry = std::move(entry);
   {
     const std::lock_guard lock(state_->mutex);
-    state_->places.insert(place);
+    state_->places.emplace(place.get(), place);
   }
-  state_->wake(place);
+  state_->wake(place.get());
 }
 
 void CompletionQueue::run() {
