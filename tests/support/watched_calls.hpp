@@ -20,6 +20,18 @@
 
 namespace remsh::test {
 
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool counts_descriptors = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+inline constexpr bool counts_descriptors = true;
+#else
+inline constexpr bool counts_descriptors = false;
+#endif
+#else
+inline constexpr bool counts_descriptors = false;
+#endif
+
 /// One call, as it is seen before it happens.
 struct WatchedCall {
   std::uint64_t arguments[6];
@@ -30,6 +42,10 @@ struct WatchedCall {
 /// False if this system does not allow it; then `work` did not run.
 inline bool watch_calls(unsigned number, const std::function<int(const WatchedCall&)>& observer,
                         const std::function<void()>& work) {
+  if (counts_descriptors) {
+    skip("the thread sanitizer does not know of the descriptor by which calls are watched, and fails");
+    return false;
+  }
   sock_filter filter[] = {
       {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
       {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, number},
