@@ -159,7 +159,7 @@ TEST_CASE("M8, G10: strangers who stop in the middle cost little memory, each an
   for (std::size_t i = 0; i < count; ++i) come();
   REQUIRE(prey.is_at_work());
 #ifdef REMSH_CAN_COUNT
-  const std::size_t each = (bytes_in_use() - before) / count;
+  const std::size_t each = bytes_taken_since(before) / count;
   MESSAGE("bytes of a stranger, of ", count, ": ", each);
   CHECK(each < 16 * 1024);
 #endif

@@ -21,5 +21,11 @@ inline std::size_t bytes_in_use() {
   return info.uordblks + info.hblkhd;
 }
 
+// How much more is in use than when `before` was measured: 0 if other threads have freed more since.
+inline std::size_t bytes_taken_since(std::size_t before) {
+  const std::size_t now = bytes_in_use();
+  return now > before ? now - before : 0;
+}
+
 }  // namespace remsh::test
 #endif

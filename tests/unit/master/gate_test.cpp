@@ -200,7 +200,7 @@ TEST_CASE("the table of penalties is bounded, the oldest one goes, and those tha
   CHECK(gate.penalties() == most);
   gate.failed(host(0), start + 1s);  // again, so that it is the newest
 #ifdef REMSH_CAN_COUNT
-  const std::size_t taken = test::bytes_in_use() - before;
+  const std::size_t taken = test::bytes_taken_since(before);
   MESSAGE("bytes of a full table of penalties: ", taken);
   CHECK(taken <= 12 * 1024 * 1024);
 #endif
@@ -213,7 +213,7 @@ TEST_CASE("the table of penalties is bounded, the oldest one goes, and those tha
   for (std::uint32_t i = 0; i < 200000; ++i) gate.failed(host(i + 100000), start + 2s);
   CHECK(gate.penalties() == most);
 #ifdef REMSH_CAN_COUNT
-  CHECK(test::bytes_in_use() - before <= taken + 4096);
+  CHECK(test::bytes_taken_since(before) <= taken + 4096);
 #endif
   gate.failed(host(1), start + 1h);
   CHECK(gate.penalties() == 1);

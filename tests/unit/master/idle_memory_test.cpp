@@ -37,7 +37,7 @@ TEST_CASE("an idle slave costs its master little memory") {
     test::register_on(pair[1], "worker-" + std::to_string(i));
     REQUIRE(slave.get());
   }
-  const std::size_t each = (test::bytes_in_use() - before) / count;
+  const std::size_t each = test::bytes_taken_since(before) / count;
   MESSAGE("bytes of an idle slave: ", each);
   CHECK(each <= 1024);
   for (const int socket : others) ::close(socket);
