@@ -3,11 +3,12 @@
 
 int main() try {
   remsh::SlaveCollection slaves;
-  remsh::TcpSlaveListener listener({.slave_collection = slaves, .keys = remsh::KeyFile("slaves.keys")});
+  auto log = [](const remsh::LogRecord& record) { std::clog << "[" + record.peer + "] " + record.message + '\n'; };
+  remsh::TcpSlaveListener listener({.slave_collection = slaves, .keys = remsh::KeyFile("slaves.keys"), .log = log});
   listener.start();
   std::cout << "now start a slave:  remsh-slave --key worker1.key --master " << listener.address() << std::endl;
 
-  auto slave = slaves.get_slave(remsh::block, [](const remsh::Slave& s) { return s.info().system == "linux"; });
+  auto slave = slaves.get_slave(remsh::block, [](const remsh::Slave& s) { return s.info().labels["os"] == "debian"; });
   slave->mkdir("project");
   auto print = [](remsh::BytesView bytes) { std::cout << bytes; };
   auto status = slave->execute({"sh", "-c", "echo hello from $(hostname) | tee out.txt"},

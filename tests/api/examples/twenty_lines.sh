@@ -12,7 +12,7 @@ trap 'rm -rf "$dir"; [ -z "$pids" ] || kill $pids 2>/dev/null || true' EXIT
 cd "$dir"
 mkfifo said
 
-"$slave" keygen add newcomer --slave-file newcomer.key
+"$slave" keygen add newcomer --label os=debian --slave-file newcomer.key
 "$master" >said &
 master_pid=$!
 pids=$master_pid
