@@ -2,6 +2,7 @@
 
 #include "auth/handshake.hpp"
 #include "base/embedded_mark.hpp"
+#include "base/exit_code.hpp"
 #include "base/text.hpp"
 
 #include <remsh/base/error.hpp>
@@ -153,10 +154,6 @@ Result<SlaveProcess> SlaveProcess::start(const SlaveCommand& command, const std:
 }
 
 SlaveProcess::End SlaveProcess::end() const {
-  // README has the table of a slave's exit codes.
-  constexpr int lowest_of_a_slave = 64;
-  constexpr int highest_of_a_slave = 77;
-  constexpr int cannot_work_here = 70;
   constexpr int of_ssh =
       255;  // ssh's own: nothing of the slave is here, and a connection that it shares is others' too
   siginfo_t info{};
@@ -172,9 +169,9 @@ SlaveProcess::End SlaveProcess::end() const {
     return end;
   }
   end.how = "its process ended with exit code " + std::to_string(code);
-  const bool is_of_a_slave = code >= lowest_of_a_slave && code <= highest_of_a_slave;
-  end.is_orderly = code == 0 || is_of_a_slave || code == of_ssh;
-  end.cannot_work_here = code == cannot_work_here;
+  const bool is_of_a_slave = is_error_of_slave(code);
+  end.is_orderly = code == exit_ok || is_of_a_slave || code == of_ssh;
+  end.cannot_work_here = code == exit_software;
   if (!is_of_a_slave) {
     end.hint = embedded_ ? "; does main() begin with remsh::run_embedded_slave()?" : "; is it a remsh-slave?";
   }

@@ -2,8 +2,8 @@
 
 #include "auth/derive.hpp"
 #include "auth/key_file.hpp"
+#include "base/exit_code.hpp"
 #include "base/text.hpp"
-#include "slave/exit_code.hpp"
 #include "slave/key_input.hpp"
 
 #include <remsh/base/error.hpp>

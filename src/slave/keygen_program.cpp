@@ -4,10 +4,10 @@
 #include "auth/key_file.hpp"
 #include "auth/key_line.hpp"
 #include "base/decimal.hpp"
+#include "base/exit_code.hpp"
 #include "base/secret_text.hpp"
 #include "base/text.hpp"
 #include "base/utc_time.hpp"
-#include "slave/exit_code.hpp"
 
 #include <remsh/auth/key_ring.hpp>
 

@@ -2,6 +2,7 @@
 
 #include "base/decimal.hpp"
 #include "base/embedded_mark.hpp"
+#include "base/exit_code.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "os/descriptor_limit.hpp"
@@ -10,7 +11,6 @@
 #include "os/threads.hpp"
 #include "os/unique_fd.hpp"
 #include "slave/enrol_program.hpp"
-#include "slave/exit_code.hpp"
 #include "slave/key_input.hpp"
 #include "slave/keygen_program.hpp"
 

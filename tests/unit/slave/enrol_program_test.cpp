@@ -1,7 +1,7 @@
 // What remsh-slave enrol does for itself before it takes the token.
 #include "slave/enrol_program.hpp"
 
-#include "slave/exit_code.hpp"
+#include "base/exit_code.hpp"
 #include "support/child_process.hpp"
 #include "support/temp_dir.hpp"
 

@@ -1,0 +1,44 @@
+// ExitCode: how remsh-slave, and every other slave program, ends; the one place where its exit codes are written down.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace remsh {
+
+/// Stable: scripts and service managers decide by them.
+enum ExitCode {
+  exit_ok = 0,
+  exit_usage = 64,
+  exit_unreachable = 69,
+  exit_software = 70,
+  exit_lost = 75,
+  exit_protocol = 76,
+  exit_refused = 77
+};
+
+struct ExitMeaning {
+  ExitCode code;
+  std::string_view meaning;
+};
+
+/// All of them, in rising order; `remsh-slave --help` shows them, and docs/remsh-slave.md has the same table.
+inline constexpr std::array exit_meanings{
+    ExitMeaning{exit_ok, "done, or stopped: by a signal, the end of its input, or a goodbye of the master"},
+    ExitMeaning{exit_usage, "wrong usage: an option, its value, or what standard input should have given"},
+    ExitMeaning{exit_unreachable, "the master could not be reached"},
+    ExitMeaning{exit_software, "it cannot work here: a file or a directory cannot be used, for example"},
+    ExitMeaning{exit_lost, "the connection was lost"},
+    ExitMeaning{exit_protocol, "the other side does not speak the protocol"},
+    ExitMeaning{exit_refused, "the master refused it, or one side did not accept the other's proof"},
+};
+
+/// Whether a slave program ends like this by itself, with an error.
+constexpr bool is_error_of_slave(int code) noexcept {
+  for (const ExitMeaning& one : exit_meanings) {
+    if (one.code == code && code != exit_ok) return true;
+  }
+  return false;
+}
+
+}  // namespace remsh
