@@ -1,4 +1,5 @@
 // Connection: boxes over a Transport.
+#include "base/clock.hpp"
 #include "connection/raw_connection.hpp"
 
 #include <remsh/connection/connection.hpp>
@@ -20,7 +21,7 @@ namespace {
 Duration time_left(Deadline deadline) {
   constexpr Duration long_time = std::chrono::hours(1);
   if (deadline.is_never()) return long_time;
-  const TimePoint now = std::chrono::steady_clock::now();
+  const TimePoint now = real_clock().now();
   return deadline.has_passed(now) ? Duration::zero() : std::min(long_time, deadline.at() - now);
 }
 
@@ -82,7 +83,7 @@ struct Connection::Impl {
       switch (result.status) {
         case IoResult::Status::ok: return {buffer.data(), result.bytes};
         case IoResult::Status::would_block:
-          if (!deadline.has_passed()) break;
+          if (!deadline.has_passed(real_clock().now())) break;
           throw Timeout(Errc::timeout, "", operation, "nothing in time on" + who());
         case IoResult::Status::end: return {};
         case IoResult::Status::failed: throw lost(operation, result.error);

@@ -18,8 +18,6 @@ using auth::Refusal;
 /// When a slave whose name is taken may try again.
 constexpr std::chrono::milliseconds name_retry{2000};
 
-TimePoint now() { return std::chrono::steady_clock::now(); }
-
 std::string quoted(const std::string& name) { return "'" + name + "'"; }
 
 }  // namespace
@@ -92,7 +90,7 @@ void Admission::arm() {
 
 void Admission::set_timer(Duration wait, void (Admission::*expired)()) {
   if (timer_) owner_->loop()->cancel(*timer_);
-  timer_ = owner_->loop()->at(now() + wait, [weak = weak_from_this(), expired] {
+  timer_ = owner_->loop()->at(owner_->loop()->now() + wait, [weak = weak_from_this(), expired] {
     if (const auto self = weak.lock(); self && self->state_ != State::over) ((*self).*expired)();
   });
 }
@@ -221,7 +219,8 @@ bool Admission::get_name() {
     }
     return holder ? std::optional(Admissions::proof_of(*holder)) : std::nullopt;
   };
-  const Names::Claim claim = owner_->names()->claim({name_, proof_, registration_.kid}, find_holder, now());
+  const Names::Claim claim =
+      owner_->names()->claim({name_, proof_, registration_.kid}, find_holder, owner_->loop()->now());
   claim_ = claim.id;
   if (claim.ruling == NameRuling::is_keyed) {
     refuse(Refusal::rejected, quoted(name_) + " has a key, and this slave has proven none");
@@ -405,7 +404,7 @@ void Admission::set_up() {
 void Admission::finish(Result<std::shared_ptr<Slave>> result) {
   if (claim_ != 0) owner_->names()->release(name_, claim_);
   if (claim_ != 0 && !result && proof_ != Proof::started) {  // it came as far as user code, and counts
-    owner_->names()->note_end(name_, registration_.kid, std::chrono::steady_clock::now());
+    owner_->names()->note_end(name_, registration_.kid, owner_->loop()->now());
   }
   if (!result && !has_enrolled_) {
     const std::string why = without_controls(result.failure().message);

@@ -95,7 +95,7 @@ void Admissions::admit(std::unique_ptr<Transport> connection, const Entrance& en
     Gate::Verdict verdict;
     if (shutting_down_) {
       refused = Failure{Errc::connection_lost, "the listener is shutting down", 0};
-    } else if (verdict = gate_.begin(origin, std::chrono::steady_clock::now()); !verdict.refused.empty()) {
+    } else if (verdict = gate_.begin(origin, loop_->now()); !verdict.refused.empty()) {
       refused = Failure{Errc::busy, std::move(verdict.refused), 0};
     } else {
       admission = std::make_shared<Admission>(shared_from_this(), std::move(connection), entrance, origin, verdict.id,
@@ -124,7 +124,7 @@ void Admissions::admit(std::unique_ptr<Transport> connection, const Entrance& en
 void Admissions::log_stranger(const Origin& origin, const std::string& who, std::string message) {
   const Gate::Telling telling = [&] {
     const std::lock_guard lock(mutex_);
-    return gate_.tell(origin, std::chrono::steady_clock::now());
+    return gate_.tell(origin, loop_->now());
   }();
   if (!telling.aloud) return;
   if (telling.untold > 0) message += " (and " + std::to_string(telling.untold) + " more from there, not told)";
@@ -141,7 +141,7 @@ void Admissions::proven(const Admission& admission) {
 
 void Admissions::proved_wrong(const Admission& admission) {
   const std::lock_guard lock(mutex_);
-  gate_.failed(admission.origin(), std::chrono::steady_clock::now());
+  gate_.failed(admission.origin(), loop_->now());
 }
 
 void Admissions::let_in(const Admission& admission) {
@@ -169,7 +169,7 @@ std::string Admissions::begin_setup(const Admission& admission) {
 void Admissions::log_slave(LogLevel level, const std::string& name, Proof proof, std::string message, bool is_first) {
   if (proof != Proof::started) {
     const std::lock_guard lock(mutex_);
-    const TimePoint now = std::chrono::steady_clock::now();
+    const TimePoint now = loop_->now();
     std::vector<Pace::Answer> answers{is_first ? lines_of_names_.ask_if_known(name, now)
                                                : lines_of_names_.ask(name, now)};
     if (proof == Proof::none) answers.push_back(lines_of_keyless_.ask({}, now));
@@ -249,7 +249,7 @@ void Admissions::look_after(std::function<std::vector<LogRecord>()> look) {
 
 /// Runs a function on a watch thread: nothing of the user's delays it there.
 void Admissions::later(Duration wait, void (Admissions::*function)()) {
-  loop_->at(std::chrono::steady_clock::now() + wait, [weak = weak_from_this(), function] {
+  loop_->at(loop_->now() + wait, [weak = weak_from_this(), function] {
     const auto self = weak.lock();
     if (self) self->run_on(&Runtime::watch_threads, [self, function] { ((*self).*function)(); });
   });
@@ -286,7 +286,7 @@ void Admissions::keys_changed() {
   constexpr Duration pause = std::chrono::milliseconds(100);
   const std::lock_guard lock(mutex_);
   if (shutting_down_ || check_is_due_) return;
-  later(std::max(checked_ + pause - std::chrono::steady_clock::now(), Duration::zero()), &Admissions::check_rights);
+  later(std::max(checked_ + pause - loop_->now(), Duration::zero()), &Admissions::check_rights);
   check_is_due_ = true;  // not before: what throws is to be tried again at the next change
 }
 
@@ -294,7 +294,7 @@ void Admissions::check_rights() {
   {
     const std::lock_guard lock(mutex_);
     check_is_due_ = false;
-    checked_ = std::chrono::steady_clock::now();
+    checked_ = loop_->now();
   }
   try {
     for (const auto& backend : backends()) end_without_right(*backend);
@@ -317,7 +317,7 @@ void Admissions::end_without_right(AdmittedBackend& backend) const {
 void Admissions::backend_ended(const Backend& backend, const Failure& failure) {
   const bool is_breach = failure.code == Errc::protocol_error;
   if (backend.proof() != Proof::started) {
-    names_->note_end(std::string(backend.name()), std::string(backend.kid()), std::chrono::steady_clock::now());
+    names_->note_end(std::string(backend.name()), std::string(backend.kid()), loop_->now());
   }
   log_slave(is_breach ? LogLevel::warning : LogLevel::info, std::string(backend.name()), backend.proof(),
             "disconnected: " + failure.message);

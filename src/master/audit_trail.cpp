@@ -21,7 +21,7 @@ AuditTrail::AuditTrail(const AuditHook& hook, const Request& request, const std:
 
 AuditTrail::~AuditTrail() {
   if (!is_begun_) return;
-  record_.duration = std::chrono::steady_clock::now() - start_;
+  record_.duration = real_clock().now() - start_;
   try {
     hook_(record_);
   } catch (...) {  // NOLINT(bugprone-empty-catch): there is nobody to whom it could be given

@@ -1,6 +1,7 @@
 // AuditTrail: an operation under way, of whose end an AuditHook is to be told.
 #pragma once
 
+#include "base/clock.hpp"
 #include "base/result.hpp"
 #include "master/backend.hpp"
 #include "master/request.hpp"
@@ -74,7 +75,7 @@ class AuditTrail {
 
   const AuditHook& hook_;
   AuditRecord record_;
-  const TimePoint start_ = std::chrono::steady_clock::now();
+  const TimePoint start_ = real_clock().now();
   bool is_begun_ = false;
   bool is_over_ = false;
 };

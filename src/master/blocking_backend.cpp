@@ -1,5 +1,6 @@
 #include "master/blocking_backend.hpp"
 
+#include "base/clock.hpp"
 #include "master/admitted_backend.hpp"
 #include "master/errand.hpp"
 #include "master/running_operations.hpp"
@@ -150,7 +151,7 @@ template <class Base>
 Started<TimePoint> BlockingBackend<Base>::start_ping(const CallOptions& options) {
   return begin<TimePoint>(*this, options, [this](Errand&, const CallOptions& patience) -> Result<TimePoint> {
     if (auto answer = this->ping(patience); !answer) return std::move(answer).failure();
-    return std::chrono::steady_clock::now();
+    return real_clock().now();
   });
 }
 

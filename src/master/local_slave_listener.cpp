@@ -33,8 +33,6 @@ namespace remsh {
 
 namespace {
 
-TimePoint now() { return std::chrono::steady_clock::now(); }
-
 /// Told of the end of a slave's connection: its program has some time left to end by itself, and may then be reaped.
 class ConnectionEnd final : public LostCallback {
  public:
@@ -51,7 +49,7 @@ class ConnectionEnd final : public LostCallback {
  private:
   void tell() noexcept {
     if (!program_) return;
-    program_->end_by(now() + kill_after_);
+    program_->end_by(program_->now() + kill_after_);
     std::exchange(program_, nullptr)->release();
   }
 
@@ -154,10 +152,10 @@ void LocalSlaveListener::Local::has_slave(const std::shared_ptr<StartedProgram>&
 /// was as far as its setup().
 Failure LocalSlaveListener::Local::give_up(StartedProgram& program, bool has_come, Failure failure) const {
   // Most often it has ended, or does now that its connection is closed. How it ended belongs into the failure.
-  if (failure.code != Errc::timeout) program.wait_for_exit(now() + kill_after);
+  if (failure.code != Errc::timeout) program.wait_for_exit(program.now() + kill_after);
   const std::optional<Failure> exited = program.exited();
   const std::string words = program.words();
-  program.end_by(now());
+  program.end_by(program.now());
   program.wait_for_end();
   if (failure.code == Errc::in_use || failure.code == Errc::refused) return failure;  // its own words repeat that
   if (has_come || !exited) {
@@ -177,7 +175,7 @@ void LocalSlaveListener::Local::end_all() {
   lock.unlock();
   for (const Child& child : all) {
     if (const auto slave = child.slave.lock()) slave->disconnect("the master shuts down");
-    child.program->end_by(now() + kill_after);
+    child.program->end_by(child.program->now() + kill_after);
   }
   lock.lock();
   changed.wait(lock, [this] { return children.empty(); });
@@ -244,7 +242,7 @@ bool LocalSlaveListener::kill_slave(const std::shared_ptr<Slave>& slave) {
   const auto program = found->program;
   lock.unlock();
   slave->disconnect("the slave was killed by its master", DisconnectReason::killed);
-  program->end_by(now() + local_->kill_after);
+  program->end_by(program->now() + local_->kill_after);
   program->wait_for_end();
   return true;
 }

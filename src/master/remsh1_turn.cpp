@@ -22,7 +22,7 @@ template <class Condition>
 bool Remsh1Backend::Turn::wait(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed,
                                Condition condition) const {
   if (options_.deadline.is_never()) return changed.wait(lock, options_.stop, condition);
-  if (condition() || options_.deadline.has_passed()) return condition();
+  if (condition() || options_.deadline.has_passed(backend_.loop_->now())) return condition();
   return changed.wait_until(lock, options_.stop, options_.deadline.at(), condition);
 }
 
@@ -128,7 +128,7 @@ Remsh1Backend::Turn::~Turn() {
       backend_.declare_end(remsh1::lost_because(
           "its caller has left a command, and remsh 1 has no other way to stop it", 0, DisconnectReason::closed_here));
     } else if (backend_.session_.is_sending()) {
-      const TimePoint limit = std::chrono::steady_clock::now() + settle_limit;
+      const TimePoint limit = backend_.loop_->now() + settle_limit;
       backend_.loop_->at(limit, [weak = backend_.weak_from_this(), turn = backend_.turns_] {
         const auto self = weak.lock();
         if (!self) return;

@@ -70,13 +70,15 @@ class Remsh1Backend::Turn {
  private:
   template <class Condition>
   bool wait(std::unique_lock<std::mutex>& lock, std::condition_variable_any& changed, Condition condition) const;
-  [[nodiscard]] bool is_impatient() const { return options_.stop.stop_requested() || options_.deadline.has_passed(); }
+  [[nodiscard]] bool is_impatient() const {
+    return options_.stop.stop_requested() || options_.deadline.has_passed(backend_.loop_->now());
+  }
   [[nodiscard]] Failure impatience() const;
   Result<Box> answer();
 
   Remsh1Backend& backend_;
   const CallOptions& options_;
-  const TimePoint begun_ = std::chrono::steady_clock::now();
+  const TimePoint begun_ = backend_.loop_->now();
   bool has_turn_ = false;
   bool outwaited_ = false;
   bool is_brief_ = false;

@@ -1,6 +1,7 @@
 // Runtime: the threads of a master.
 #pragma once
 
+#include "base/clock.hpp"
 #include "os/service_threads.hpp"
 #include "transport/loop.hpp"
 
@@ -22,7 +23,7 @@ namespace remsh {
 /// nothing of the user's runs, so that nothing delays the end of a key.
 class Runtime {
  public:
-  Runtime() : loop_(Loop::start()) {}
+  explicit Runtime(const Clock& clock = real_clock()) : loop_(Loop::start(clock)) {}
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
   ~Runtime() {
@@ -50,7 +51,7 @@ class Runtime {
  private:
   [[nodiscard]] ServiceThreads::Later later() const {
     return [loop = loop_](Duration wait, std::function<void()> function) {
-      loop->at(std::chrono::steady_clock::now() + wait, std::move(function));
+      loop->at(loop->now() + wait, std::move(function));
     };
   }
 

@@ -10,6 +10,7 @@
 // front of the queue to its end.
 #include <remsh/master/slave_collection.hpp>
 
+#include "base/clock.hpp"
 #include "base/misuse.hpp"
 #include "master/backend.hpp"
 #include "master/names.hpp"
@@ -315,7 +316,7 @@ struct SlaveCollection::Impl {
     if (wanted.stop.stop_requested()) throw_cancelled(wanted.operation());
     Tick seen = 0;
     // Who does not wait may take what is on offer to those who do: else it could find nothing where there is something.
-    const bool passed = deadline.has_passed();
+    const bool passed = deadline.has_passed(real_clock().now());
     if (auto found = look(wanted, seen, passed)) return found;
     if (passed) return nullptr;
     if (auto found = wait(deadline, wanted, seen)) return found;
@@ -462,7 +463,7 @@ struct SlaveCollection::Impl {
     int looks = 0;
     for (;;) {
       if (wanted.stop.stop_requested()) throw_cancelled(wanted.operation());
-      if (deadline.has_passed()) {  // also while there always is one more to look at
+      if (deadline.has_passed(real_clock().now())) {  // also while there always is one more to look at
         seen = self.cursor;
         return nullptr;
       }

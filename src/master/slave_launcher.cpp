@@ -234,7 +234,7 @@ SlaveLauncher::~SlaveLauncher() {
   std::unique_lock lock(impl_->mutex);
   const auto all = impl_->launched;
   lock.unlock();
-  const TimePoint kill_at = std::chrono::steady_clock::now() + impl_->kill_after;  // the same for all
+  const TimePoint kill_at = impl_->admissions->loop()->now() + impl_->kill_after;  // the same for all
   for (const auto& one : all) impl_->begin_end(*one, kill_at);
   lock.lock();
   impl_->changed.wait(lock, [this] { return impl_->launched.empty(); });
@@ -274,7 +274,7 @@ std::shared_ptr<Slave> SlaveLauncher::start_slave(const std::string& basedir, co
   }
   auto slave = impl_->wait_for(*one, address, deadline, stop);
   if (slave) return *std::move(slave);
-  impl_->begin_end(*one, std::chrono::steady_clock::now());
+  impl_->begin_end(*one, impl_->admissions->loop()->now());
   one->program->wait_for_end();
   throw_failure(slave.failure(), *name, what);
 }
@@ -290,7 +290,7 @@ bool SlaveLauncher::kill_slave(const std::shared_ptr<Slave>& slave) {
   lock.unlock();
   slave->disconnect("the slave was killed by its master",
                     DisconnectReason::killed);  // also if it was taken out of the collection
-  impl_->begin_end(*one, std::chrono::steady_clock::now() + impl_->kill_after);
+  impl_->begin_end(*one, impl_->admissions->loop()->now() + impl_->kill_after);
   one->program->wait_for_end();
   return true;
 }

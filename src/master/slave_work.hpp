@@ -3,6 +3,7 @@
 // They live on the stack of who waits, or in a Pending. What they are given by reference must live as long as they do.
 #pragma once
 
+#include "base/clock.hpp"
 #include "base/result.hpp"
 #include "master/audit_trail.hpp"
 #include "master/backend.hpp"
@@ -193,7 +194,7 @@ class PingWork final : public SlaveWork<std::chrono::nanoseconds, TimePoint> {
  private:
   std::chrono::nanoseconds finish(Result<TimePoint> answer) override { return value_of(std::move(answer)) - begin_; }
 
-  const TimePoint begin_ = std::chrono::steady_clock::now();
+  const TimePoint begin_ = real_clock().now();
 };
 
 // The following have members that the backend is given by reference: they end its work before these go.
@@ -218,7 +219,7 @@ class ExecuteWork final : public SlaveWork<ExecuteResult> {
 class Progress {
  public:
   explicit Progress(const ProgressCallback& callback) : callback_(callback) {
-    if (callback_) told_ = std::chrono::steady_clock::now();
+    if (callback_) told_ = real_clock().now();
   }
 
   void set_total(std::uint64_t total) { total_ = total; }
@@ -226,7 +227,7 @@ class Progress {
   void advance(std::size_t bytes) {
     done_ += bytes;
     if (!callback_) return;
-    const TimePoint now = std::chrono::steady_clock::now();
+    const TimePoint now = real_clock().now();
     if (now - told_ < std::chrono::milliseconds(100)) return;
     told_ = now;
     // A file may grow while it is sent; then more than it was is done.

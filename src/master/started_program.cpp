@@ -19,8 +19,6 @@ namespace {
 constexpr std::size_t read_at_once = 64 * 1024;
 constexpr std::chrono::milliseconds pause_of_flood{10};
 
-TimePoint now() { return std::chrono::steady_clock::now(); }
-
 /// The error in a sentence of remsh-slave that ends with "(ENOENT)"; 0 if it has none.
 int errno_at_end_of(std::string_view sentence) {
   const std::size_t open = sentence.rfind('(');

@@ -47,6 +47,9 @@ class StartedProgram : public std::enable_shared_from_this<StartedProgram> {
 
   [[nodiscard]] pid_t pid() const noexcept { return process_.pid(); }
 
+  /// By the clock of the loop that watches it.
+  [[nodiscard]] TimePoint now() const noexcept { return owner_->loop->now(); }
+
   /// Begins to watch it. Once, and before anything else.
   void watch(Owner owner);
 

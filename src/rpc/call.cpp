@@ -65,7 +65,7 @@ void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Ki
   }
   call_ = *call;
   me_.call = call_;
-  const TimePoint at = std::chrono::steady_clock::now();
+  const TimePoint at = peer_->now();
   begun_ = at;
   me_.young_until = at + Transport::slice;
   if (deadline_ > at) peer_->note_call(at);  // it will read
@@ -161,7 +161,7 @@ std::size_t Call::room_now(bool wants_room) const {
 std::optional<Call::Event> Call::take(bool wants_room) {
   const bool is_open = call_->state == OpenCall::State::open;
   if (is_open && me_.stopped) return fail({Errc::cancelled, "cancelled by the caller", 0});
-  if (is_open && deadline_ != TimePoint::max() && std::chrono::steady_clock::now() >= deadline_) {
+  if (is_open && deadline_ != TimePoint::max() && peer_->now() >= deadline_) {
     return fail({Errc::timeout, deadline_passed(begun_, deadline_), 0});
   }
   if (call_->has_chunk()) {

@@ -28,8 +28,6 @@ constexpr std::size_t max_queued_data = 512 * 1024;
 /// Less credit than this is not worth a box: what is under way gives more (docs/protocol.md section 6).
 constexpr std::uint64_t min_credit = stream_window / 4;
 
-TimePoint now() { return std::chrono::steady_clock::now(); }
-
 }  // namespace
 
 void Peer::Locked::unlock() {

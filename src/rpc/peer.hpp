@@ -87,6 +87,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   [[nodiscard]] std::vector<StuckThread> wait_until_left(TimePoint until);
 
   [[nodiscard]] Loop& loop() const noexcept { return *group_->loop(); }
+  [[nodiscard]] TimePoint now() const noexcept { return loop().now(); }
 
   // Watched
   void on_ready(std::uint32_t number, Ready directions) override;

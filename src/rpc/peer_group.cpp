@@ -34,7 +34,7 @@ void PeerGroup::add(std::weak_ptr<Peer> peer) {
 
 void PeerGroup::look_later() {
   const auto parts = static_cast<Duration::rep>(std::clamp<std::size_t>(peers_.size(), 1, shares));
-  loop_->at(std::chrono::steady_clock::now() + period_ / parts, [weak = weak_from_this()] {
+  loop_->at(loop_->now() + period_ / parts, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->look();
   });
 }

@@ -22,8 +22,6 @@ constexpr Duration full_tick_period = 20ms;
 /// How many ticks a slow phase lasts after the last operation that was found to be slow.
 constexpr std::uint64_t slow_ticks = 8;
 
-TimePoint now() { return std::chrono::steady_clock::now(); }
-
 }  // namespace
 
 thread_local const Server::Worker* Server::current = nullptr;
@@ -77,7 +75,7 @@ void Server::bring(std::size_t wanted) {
 /// False if there may be no more, or there are no more threads to be had; the tick tries again.
 bool Server::start_worker() {
   const PeerGroup::Options& options = peer_.group_->options();
-  if (alive_ >= options.max_threads || (alive_ >= options.threads && counted_workers(now()) >= options.threads)) {
+  if (alive_ >= options.max_threads || (alive_ >= options.threads && counted_workers(peer_.now()) >= options.threads)) {
     return false;
   }
   const auto worker = std::make_shared<Worker>();
@@ -164,7 +162,7 @@ void Server::do_next(Peer::Locked& lock, Worker& me) {
 
 void Server::start_tick(Duration after) {
   if (std::exchange(is_tick_due_, true)) return;
-  peer_.loop().at(now() + after, [weak = peer_.weak_from_this()] {
+  peer_.loop().at(peer_.now() + after, [weak = peer_.weak_from_this()] {
     if (const auto peer = weak.lock()) peer->server_->on_tick();
   });
 }
@@ -186,7 +184,7 @@ void Server::on_tick() {
   is_tick_due_ = false;
   ++ticks_;
   if (peer_.ended_ && !has_work()) return;
-  if (find_slow(now())) {
+  if (find_slow(peer_.now())) {
     slow_until_ = ticks_ + slow_ticks;
     peer_.settle();
     peer_.flush(lock);

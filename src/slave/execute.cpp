@@ -175,7 +175,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
 
   void arm(Source source, int descriptor, Ready directions);
   void close(Source source, UniqueFd& descriptor);
-  [[nodiscard]] TimePoint now() const { return std::chrono::steady_clock::now(); }
+  [[nodiscard]] TimePoint now() const { return shared_->loop->now(); }
   Loop::TimerId after(Duration wait, void (Command::*what)());
   [[nodiscard]] Source source_of(const Output& output) const { return output.name == StreamName::out ? out : err; }
 
@@ -259,7 +259,7 @@ void CommandSet::Shared::end_background(const Bytes& name, Duration kill_after) 
     const std::lock_guard lock(endings->mutex);
     ++endings->count;
   }
-  const TimePoint kill_at = std::chrono::steady_clock::now() + std::min(kill_after, farewell);
+  const TimePoint kill_at = loop->now() + std::min(kill_after, farewell);
   killer->end({-1, name}, kill_at, kill_at + farewell, [endings = endings](bool) {
     const std::lock_guard lock(endings->mutex);
     --endings->count;
@@ -688,7 +688,7 @@ void CommandSet::stop() {
   {
     std::unique_lock lock(shared_->mutex);
     // A thread may hang in the file system before its command has begun: then nobody else can end that.
-    const auto limit = std::chrono::steady_clock::now() + 2 * farewell + std::chrono::seconds(2);
+    const auto limit = shared_->loop->now() + 2 * farewell + std::chrono::seconds(2);
     if (!shared_->changed.wait_until(lock, limit, [this] { return shared_->commands.empty(); })) {
       shared_->is_given_up = true;
     }

@@ -1,6 +1,7 @@
 #include "slave/master_contact.hpp"
 
 #include "auth/derive.hpp"
+#include "base/clock.hpp"
 #include "base/text.hpp"
 #include "os/random.hpp"
 #include "transport/connect.hpp"
@@ -27,7 +28,7 @@ namespace {
 
 using Kind = Address::Kind;
 
-bool has_passed(Deadline deadline) { return deadline.has_passed(std::chrono::steady_clock::now()); }
+bool has_passed(Deadline deadline) { return deadline.has_passed(real_clock().now()); }
 
 std::string host_name() {
   std::array<char, 256> name{};

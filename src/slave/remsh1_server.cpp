@@ -1,6 +1,7 @@
 // Remsh1Server: serves an unmodified original master over a Transport.
 #include "slave/remsh1_server.hpp"
 
+#include "base/clock.hpp"
 #include "slave/remsh1_translation.hpp"
 
 #include <fcntl.h>
@@ -26,8 +27,6 @@ using rpc::StreamName;
 using Reason = ServeResult::Reason;
 
 constexpr std::size_t read_size = 64 * 1024;
-
-TimePoint now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
@@ -251,7 +250,7 @@ void Remsh1Server::read_more(TimePoint until) {
     case IoResult::Status::failed: return end_of_stream(result);
     case IoResult::Status::would_block: break;
   }
-  const Duration left = until == TimePoint::max() ? Duration(1h) : until - now();
+  const Duration left = until == TimePoint::max() ? Duration(1h) : until - real_clock().now();
   if (left > Duration::zero()) {
     transport_->wait(Ready::read, left);
   } else {

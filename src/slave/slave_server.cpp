@@ -1,6 +1,7 @@
 #include <remsh/slave/slave_server.hpp>
 
 #include "auth/handshake.hpp"
+#include "base/clock.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "rpc/peer.hpp"
@@ -131,6 +132,7 @@ struct SlaveServer::Impl {
   void end_later(Ending ending);
   void end_now();
 
+  const Clock& clock = real_clock();
   const SlaveOptions options;
   std::map<std::string, Operation, std::less<>> operations;
   std::stop_source stop;
@@ -266,9 +268,9 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
     return result;
   }
   log(LogLevel::info, master, "registered");
-  attempt.registered_at = std::chrono::steady_clock::now();
+  attempt.registered_at = clock.now();
 
-  const std::shared_ptr<Loop> loop = Loop::start();
+  const std::shared_ptr<Loop> loop = Loop::start(clock);
   const auto commands = std::make_shared<CommandSet>(loop);
   const auto dispatcher = std::make_shared<const Dispatcher>(make_dispatcher(workplace, commands));
   rpc::Peer::Options peer_options;
@@ -292,7 +294,7 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
     changed.wait(lock, [&connected] { return connected->ended().has_value(); });
   }
   commands->begin_stop();
-  leave_stuck(connected->wait_until_left(std::chrono::steady_clock::now() + return_patience), master);
+  leave_stuck(connected->wait_until_left(clock.now() + return_patience), master);
   end_later({loop, commands});
   const auto goodbye = connected->said_goodbye();
   const Failure failure = *connected->ended();
@@ -309,7 +311,7 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
 ServeResult SlaveServer::Impl::serve_remsh1(Attempt& attempt, std::unique_ptr<Transport> transport,
                                             const std::shared_ptr<Workplace>& workplace, Deadline welcomed) {
   const std::string master = transport->description();
-  const std::shared_ptr<Loop> loop = Loop::start();
+  const std::shared_ptr<Loop> loop = Loop::start(clock);
   const auto commands = std::make_shared<CommandSet>(loop);
   const Dispatcher dispatcher = make_dispatcher(workplace, commands);
   Remsh1Server::Options server_options;
@@ -322,7 +324,7 @@ ServeResult SlaveServer::Impl::serve_remsh1(Attempt& attempt, std::unique_ptr<Tr
   };
   server_options.registered_by = welcomed;
   server_options.on_registered = [this, &attempt, &master] {
-    attempt.registered_at = std::chrono::steady_clock::now();
+    attempt.registered_at = clock.now();
     log(LogLevel::info, master, "registered, by remsh 1");
   };
   const auto server = std::make_shared<Remsh1Server>(std::move(transport), std::move(server_options));
@@ -418,7 +420,7 @@ ServeResult SlaveServer::run(const std::string& address) {
   if (!parsed) throw_failure(parsed.failure(), "", "connect to '" + escaped(address) + "'");
   const std::string master = to_string(*parsed);
   std::mt19937_64 random(std::random_device{}());
-  BackOff back_off(impl_->options.back_off_min, impl_->options.back_off_max, std::chrono::steady_clock::now());
+  BackOff back_off(impl_->options.back_off_min, impl_->options.back_off_max, impl_->clock.now());
   RetryLog retry_log;
   for (bool is_first = true;; is_first = false) {
     ServeResult result;
@@ -426,7 +428,7 @@ ServeResult SlaveServer::run(const std::string& address) {
     try {
       Attempt attempt{impl_->options_of_now()};
       result = impl_->connect_and_serve(attempt, *parsed);
-      visit = visit_of(result.reason, attempt.registered_at, *attempt.has_served, std::chrono::steady_clock::now());
+      visit = visit_of(result.reason, attempt.registered_at, *attempt.has_served, impl_->clock.now());
     } catch (const std::exception& error) {
       if (is_first && !impl_->is_stopped()) throw;  // it cannot work here at all; later it may be a lack that passes
       result = Impl::over(Reason::lost, error.what());
@@ -434,7 +436,7 @@ ServeResult SlaveServer::run(const std::string& address) {
     // Whatever came of the visit: the program was told to end, so nobody asks.
     if (impl_->is_stopped()) return Impl::over(Reason::stopped, "stopped", result.registered);
     if (visit == Visit::lasting || visit == Visit::brief) retry_log.reset();
-    const auto pause = back_off.next(visit, result.retry, std::chrono::steady_clock::now(), random());
+    const auto pause = back_off.next(visit, result.retry, impl_->clock.now(), random());
     const std::string prefix = master + ": ";  // the log says it anyway
     const bool has_prefix = result.message.starts_with(prefix);
     const RetryLog::Line line = retry_log.next(result.message.substr(has_prefix ? prefix.size() : 0), pause);

@@ -86,7 +86,7 @@ class Acceptor::State : public std::enable_shared_from_this<State> {
       accept_one(listening_.get()).socket.reset();
       spare_ = open_spare();
     }
-    const TimePoint now = std::chrono::steady_clock::now();
+    const TimePoint now = loop_.now();
     if (on_failure_ && (last_told_ == TimePoint() || now - last_told_ >= silence_time)) {
       last_told_ = now;
       on_failure_(error);

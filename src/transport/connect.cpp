@@ -1,5 +1,6 @@
 #include "transport/connect.hpp"
 
+#include "base/clock.hpp"
 #include "transport/connect_race.hpp"
 #include "transport/socket_address.hpp"
 
@@ -69,7 +70,7 @@ class Attempts {
 
   Result<UniqueFd> run(Deadline deadline, const std::stop_token& stop) {
     for (;;) {
-      const TimePoint now = std::chrono::steady_clock::now();
+      const TimePoint now = real_clock().now();
       begin(now);
       if (winner_) {
         set_blocking(winner_.get());
@@ -179,7 +180,7 @@ Result<UniqueFd> connect_unix(const Address& address, Deadline deadline, const s
     Attempts attempt(what, {name});
     auto connected = attempt.run(deadline, stop);
     if (connected || connected.failure().os != EAGAIN) return connected;
-    const TimePoint now = std::chrono::steady_clock::now();
+    const TimePoint now = real_clock().now();
     if (stop.stop_requested()) return Failure{Errc::cancelled, what + ": stopped while connecting", 0};
     if (deadline.has_passed(now)) {
       return Failure{Errc::timeout, what + ": no connection in time, as too many others wait there", 0};

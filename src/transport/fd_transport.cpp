@@ -1,6 +1,7 @@
 // Transports over sockets and over pairs of descriptors.
 #include "transport/fd_transport.hpp"
 
+#include "base/clock.hpp"
 #include "os/threads.hpp"
 #include "transport/watch.hpp"
 
@@ -235,13 +236,13 @@ IoResult PipeTransport::write_some(std::span<const std::string_view> buffers) {
 }
 
 Ready PipeTransport::wait(Ready directions, Duration wait) {
-  const TimePoint begin = std::chrono::steady_clock::now();
+  const TimePoint begin = real_clock().now();
   Duration left = wait;
   for (;;) {
     if (shut_.load()) return directions;
     const Ready ready = poll_once(directions, std::min(left, slice));
     if (ready != Ready::none) return ready;
-    left = wait - std::min(wait, std::chrono::steady_clock::now() - begin);
+    left = wait - std::min(wait, real_clock().now() - begin);
     if (left <= Duration::zero()) return shut_.load() ? directions : Ready::none;
   }
 }

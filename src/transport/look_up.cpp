@@ -1,5 +1,6 @@
 #include "transport/look_up.hpp"
 
+#include "base/clock.hpp"
 #include "os/threads.hpp"
 
 #include <netdb.h>
@@ -97,7 +98,7 @@ Failure gave_up(const Address& address, const std::stop_token& stop, bool has_be
 /// Waits for one of the places of max_look_ups.
 std::optional<Turn> wait_for_turn(Deadline deadline, const std::stop_token& stop) {
   for (;;) {
-    if (stop.stop_requested() || deadline.has_passed()) return std::nullopt;
+    if (stop.stop_requested() || deadline.has_passed(real_clock().now())) return std::nullopt;
     if (auto turn = Turn::take()) return turn;
     ::poll(nullptr, 0, look_interval_ms);
   }

@@ -20,7 +20,8 @@
 namespace remsh {
 
 struct Loop::Impl final : Watcher {
-  Impl() : epoll(io, watch_set.descriptor()), timer(io), work(io.get_executor()) {}
+  explicit Impl(const Clock& given)
+      : clock(given), epoll(io, watch_set.descriptor()), timer(io), work(io.get_executor()) {}
   ~Impl() { epoll.release(); }  // it belongs to watch_set
 
   // The watcher.
@@ -28,7 +29,7 @@ struct Loop::Impl final : Watcher {
   void watch(int descriptor, Ready directions, std::uint64_t token) override {
     if (watch_set.arm(descriptor, directions, token) == 0 || directions == Ready::none) return;
     // The system cannot watch it, or not now. Who armed must not wait for ever: after a pause it looks for itself.
-    at(std::chrono::steady_clock::now() + Transport::slice, [this, token, directions] { tell(token, directions); });
+    at(clock.now() + Transport::slice, [this, token, directions] { tell(token, directions); });
   }
 
   void forget(int descriptor) noexcept override { watch_set.forget(descriptor); }
@@ -95,14 +96,15 @@ struct Loop::Impl final : Watcher {
       if (timers.empty()) return;
       when = timers.begin()->first;
     }
-    timer.expires_at(when);
+    const TimePoint now = clock.now();
+    timer.expires_after(when > now ? when - now : Duration::zero());
     timer.async_wait([this](const std::error_code& error) {
       if (!error) run_timers();
     });
   }
 
   void run_timers() {
-    const TimePoint now = std::chrono::steady_clock::now();
+    const TimePoint now = clock.now();
     while (!is_stopping.load(std::memory_order_relaxed)) {
       std::function<void()> function;
       {
@@ -188,6 +190,7 @@ struct Loop::Impl final : Watcher {
   };
   using Timers = std::multimap<TimePoint, Timer>;
 
+  const Clock& clock;
   Watch watch_set;
   asio::io_context io{1};
   asio::posix::stream_descriptor epoll;
@@ -209,17 +212,21 @@ struct Loop::Impl final : Watcher {
   std::deque<std::uint32_t> free_slots;
 };
 
-std::shared_ptr<Loop> Loop::start() {
-  std::shared_ptr<Loop> loop(new Loop(std::make_unique<Impl>()));
+std::shared_ptr<Loop> Loop::start(const Clock& clock) {
+  std::shared_ptr<Loop> loop(new Loop(std::make_unique<Impl>(clock)));
   Impl& impl = *loop->impl_;
   impl.thread = start_thread("remsh-io", [&impl] { impl.run(); });
   impl.thread_id = impl.thread.get_id();
   return loop;
 }
 
-Loop::Loop(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Loop::Loop(std::unique_ptr<Impl> impl) : impl_(std::move(impl)), clock_(impl_->clock) {}
 
 Loop::~Loop() { stop(); }
+
+void Loop::clock_moved() {
+  impl_->post([impl = impl_.get()] { impl->run_timers(); });
+}
 
 void Loop::post(std::function<void()> function) { impl_->post(std::move(function)); }
 

@@ -1,6 +1,8 @@
 // Loop: the io thread, which accepts, keeps time and watches what nobody leads. No Asio in here.
 #pragma once
 
+#include "base/clock.hpp"
+
 #include <remsh/base/deadline.hpp>
 #include <remsh/transport/transport.hpp>
 
@@ -27,12 +29,19 @@ class Loop {
  public:
   using TimerId = std::uint64_t;
 
-  /// Starts the thread (which blocks all signals).
-  static std::shared_ptr<Loop> start();
+  /// Starts the thread (which blocks all signals). Its timers, and all that runs on it, have the time from `clock`,
+  /// which must outlive it.
+  static std::shared_ptr<Loop> start(const Clock& clock = real_clock());
 
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
   ~Loop();  ///< stops
+
+  [[nodiscard]] const Clock& clock() const noexcept { return clock_; }
+  [[nodiscard]] TimePoint now() const noexcept { return clock_.now(); }
+
+  /// To be called after a clock that is not the real one was moved: runs the timers that are due by it, on the loop.
+  void clock_moved();
 
   /// Runs a function on the loop, soon and in order. After stop() it is dropped.
   void post(std::function<void()> function);
@@ -62,6 +71,7 @@ class Loop {
   struct Impl;
   explicit Loop(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+  const Clock& clock_;
 };
 
 }  // namespace remsh

@@ -1,6 +1,7 @@
 // TLS 1.3 over another transport.
 #include "transport/tls_transport.hpp"
 
+#include "base/clock.hpp"
 #include "transport/connect.hpp"
 #include "transport/fd_transport.hpp"
 
@@ -123,7 +124,7 @@ Result<void> TlsTransport::handshake(Deadline deadline, const std::stop_token& s
     if (!stepped) return std::move(stepped).failure();
     if (*stepped == Step::done) return {};
     if (stop.stop_requested()) return Failure{Errc::cancelled, "stopped in the TLS handshake", 0};
-    const TimePoint now = std::chrono::steady_clock::now();
+    const TimePoint now = real_clock().now();
     if (deadline.has_passed(now)) {
       return Failure{Errc::timeout, "no TLS handshake in time: is the other side set up for TLS?", 0};
     }
@@ -307,8 +308,9 @@ Ready TlsTransport::wait(Ready directions, Duration wait) {
       has_output = engine_ && !engine_->output().empty() && write_error_ == 0;
     }
     const Ready ready = inner_->wait(has_output ? directions | Ready::write : directions, wait);
-    if ((ready & directions) != Ready::none || ready == Ready::none || deadline.has_passed()) return ready & directions;
-    if (!deadline.is_never()) wait = std::max(Duration::zero(), deadline.at() - std::chrono::steady_clock::now());
+    if ((ready & directions) != Ready::none || ready == Ready::none || deadline.has_passed(real_clock().now()))
+      return ready & directions;
+    if (!deadline.is_never()) wait = std::max(Duration::zero(), deadline.at() - real_clock().now());
   }
 }
 

@@ -52,6 +52,30 @@ DOORS = {
     },
 }
 
+# Only the os layer and base/clock.hpp ask the system for the steady time. All others ask the clock of their loop, so
+# that a test can move the time. These files may name real_clock(): their threads wait in the operating system or on a
+# condition variable, which know no other clock, or they choose the clock of a loop that they start.
+REAL_TIME = {
+    'src/base/clock.hpp',
+    'src/connection/connection.cpp',
+    'src/master/audit_trail.cpp',
+    'src/master/audit_trail.hpp',
+    'src/master/blocking_backend.cpp',
+    'src/master/runtime.hpp',
+    'src/master/slave_collection.cpp',
+    'src/master/slave_work.hpp',
+    'src/slave/master_contact.cpp',
+    'src/slave/remsh1_server.cpp',
+    'src/slave/slave_server.cpp',
+    'src/transport/connect.cpp',
+    'src/transport/fd_transport.cpp',
+    'src/transport/look_up.cpp',
+    'src/transport/loop.hpp',
+    'src/transport/tls_transport.cpp',
+}
+ASKS_SYSTEM = re.compile(r'steady_clock::now|\bhas_passed\(\)')
+NAMES_REAL_CLOCK = re.compile(r'\breal_clock\(\)')
+
 # The headers that are there for a library.
 ADAPTERS = {'include/remsh/asio.hpp', 'include/remsh/fmt.hpp'}
 
@@ -105,6 +129,18 @@ def check_file(root, path):
             yield f'{at}{layer} includes {name} of {other}'
 
 
+def check_time(root):
+    for path in sources(root / 'src'):
+        where = path.relative_to(root).as_posix()
+        if where.startswith('src/os/'):
+            continue
+        for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
+            if ASKS_SYSTEM.search(line) and where != 'src/base/clock.hpp':
+                yield f'{where}:{number}: asks the system for the time; only src/os may: use the clock of the loop'
+            if NAMES_REAL_CLOCK.search(line) and where not in REAL_TIME:
+                yield f'{where}:{number}: names real_clock(); use the clock of the loop, or list the file in REAL_TIME'
+
+
 def check_examples(root):
     for path in sources(root / 'examples'):
         for number, _, name in includes(path):
@@ -134,6 +170,7 @@ def check_lists(root):
 def check(root):
     for path in sources(root / 'include') + sources(root / 'src'):
         yield from check_file(root, path)
+    yield from check_time(root)
     yield from check_examples(root)
     yield from check_lists(root)
 
@@ -146,6 +183,7 @@ PLANTED = {
     'src/master/local_slave_listener.cpp': '#include <remsh/slave/slave_server.hpp>\n#include <openssl/hmac.h>\n',
     'src/slave/b.cpp': '  #  include "master/backend.hpp"\n#include "nowhere.hpp"\n',
     'src/odd/b.cpp': '',
+    'src/rpc/time.cpp': 'auto at = std::chrono::steady_clock::now();\nif (deadline.has_passed()) return real_clock().now();\n',
     'examples/b.cpp': '#include "rpc/peer.hpp"\n',
     'tests/unit/base/b_test.cpp': '',
 }
@@ -163,6 +201,9 @@ EXPECTED = [
     'src/slave/b.cpp:1: slave includes master/backend.hpp of master',
     'src/slave/b.cpp:2: includes nowhere.hpp, which is in no layer',
     'src/odd/b.cpp: is in no layer',
+    'src/rpc/time.cpp:1: asks the system for the time;',
+    'src/rpc/time.cpp:2: asks the system for the time;',
+    'src/rpc/time.cpp:2: names real_clock();',
     'examples/b.cpp:1: an example includes rpc/peer.hpp',
     'include/remsh/base/a.hpp: is not listed in include/meson.build',
     'src/base/b.cpp: is not listed in src/meson.build',
@@ -174,6 +215,8 @@ SOUND = {
     'src/meson.build': "'master/good.cpp'",
     'include/remsh/operations/good.hpp': '#include <remsh/version.hpp>\n#include <remsh/connection/box.hpp>\n#include <map>\n',
     'src/master/good.cpp': '#include "operations/schema.hpp"\n#include "rpc/peer.hpp"\n#include <remsh/base/log.hpp>\n#include <sys/wait.h>\n',
+    'src/os/good.cpp': 'const auto now = std::chrono::steady_clock::now();\n',
+    'src/connection/connection.cpp': 'if (deadline.has_passed(real_clock().now())) return;\n',
     'src/transport/asio.hpp': '#include <asio.hpp>\n#include <asio/steady_timer.hpp>\n',
 }
 
@@ -187,7 +230,8 @@ def self_test():
             path.write_text(text, encoding='utf-8')
         found = list(check(root))
     missed = [line for line in EXPECTED if not any(f.startswith(line) for f in found)]
-    wrong = [f for f in found if 'good' in f or f.startswith('src/transport/asio.hpp')]
+    sound = ('src/transport/asio.hpp', 'src/connection/connection.cpp')
+    wrong = [f for f in found if ('good' in f or f.startswith(sound)) and 'is not listed' not in f]
     for line in missed:
         print(f'not found: {line}')
     for line in wrong:

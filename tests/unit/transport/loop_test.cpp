@@ -2,6 +2,7 @@
 #include "transport/loop.hpp"
 #include "os/threads.hpp"
 #include "os/unique_fd.hpp"
+#include "support/fake_clock.hpp"
 #include "transport/descriptor_watch.hpp"
 #include "unit/transport/recorder.hpp"
 
@@ -126,6 +127,28 @@ TEST_CASE("an earlier timer overtakes one that is waited for already") {
   std::promise<void> done;
   loop->at(from_now(1ms), [&] { done.set_value(); });
   done.get_future().get();
+}
+
+TEST_CASE("timers follow the clock of the loop, which may stand still") {
+  remsh::test::FakeClock clock;
+  const auto loop = Loop::start(clock);
+  std::atomic<int> runs{0};
+  std::promise<remsh::TimePoint> late;
+  const remsh::TimePoint begin = clock.now();
+  loop->at(begin + 1h, [&] { ++runs; });
+  loop->at(begin + 2h, [&] { late.set_value(loop->now()); });
+  clock.advance(1h - 1ns);
+  loop->clock_moved();
+  settle(*loop);
+  CHECK(runs == 0);
+  clock.advance(1ns);
+  loop->clock_moved();
+  settle(*loop);
+  CHECK(runs == 1);
+  clock.advance(2h);
+  loop->clock_moved();
+  CHECK(late.get_future().get() == begin + 3h);
+  loop->stop();
 }
 
 TEST_CASE("stop drops what has not begun and gives back what it held") {

@@ -1,0 +1,94 @@
+// Peers take the time from the clock of their loop: hours pass without waiting.
+#include "rpc/call.hpp"
+#include "rpc/peer.hpp"
+#include "support/fake_clock.hpp"
+#include "support/peer_pair.hpp"
+#include "transport/loop.hpp"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <future>
+#include <memory>
+#include <utility>
+
+using namespace remsh;
+using namespace remsh::rpc;
+using namespace std::chrono_literals;
+using remsh::test::FakeClock;
+using Event = Call::Event;
+
+namespace {
+
+/// A loop whose clock stands still, with one function that moves it.
+struct StillLoop {
+  StillLoop() = default;
+  StillLoop(const StillLoop&) = delete;
+  StillLoop& operator=(const StillLoop&) = delete;
+  ~StillLoop() { loop->stop(); }
+
+  /// Returns when the timers that are due have run.
+  void advance(Duration by) {
+    clock.advance(by);
+    loop->clock_moved();
+    std::promise<void> done;
+    loop->post([&done] { done.set_value(); });
+    done.get_future().wait();
+  }
+
+  FakeClock clock;
+  const std::shared_ptr<Loop> loop = Loop::start(clock);
+};
+
+Peer::Options patient() {
+  Peer::Options options;
+  options.engine.keepalive = 1h;
+  options.engine.patience = 1h;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("a silent other side is given up when the clock says so, and not before") {
+  StillLoop still;
+  std::promise<void> ended;
+  Peer::Options options = patient();
+  options.on_end = [&ended](Peer&) { ended.set_value(); };
+  auto transports = memory_pair();
+  const auto peer = Peer::start(std::move(transports.first), still.loop, std::move(options));
+  still.advance(1min);  // the first look: from here on it is silent
+  for (int minute = 0; minute < 119; ++minute) still.advance(1min);
+  CHECK_FALSE(peer->ended());
+  still.advance(1min);
+  ended.get_future().wait();
+  CHECK(peer->ended()->reason == DisconnectReason::silent);
+  peer->wait_until_left();
+}
+
+TEST_CASE("two quiet peers keep each other alive for hours") {
+  StillLoop still;
+  Peer::Options slave = test::serving({});
+  slave.engine.keepalive = slave.engine.patience = 1h;
+  test::PeerPair pair(still.loop, memory_pair(), std::move(slave), patient());
+  for (int step = 0; step < 600; ++step) still.advance(1min);
+  CHECK_FALSE(pair.master->ended());
+  CHECK_FALSE(pair.slave->ended());
+}
+
+TEST_CASE("the deadline of a suspended call is one of the clock") {
+  StillLoop still;
+  auto transports = memory_pair();
+  const auto peer = Peer::start(std::move(transports.first), still.loop, patient());
+  {
+    std::promise<void> woken;
+    Call call(peer, "work", {}, Call::Kind::plain, {.deadline = still.clock.now() + 30min});
+    CHECK_FALSE(call.poll(false, [&woken] { woken.set_value(); }));
+    still.advance(29min);
+    CHECK_FALSE(call.poll(false, [&woken] { woken.set_value(); }));
+    still.advance(1min);
+    woken.get_future().wait();
+    CHECK(call.poll(false, {}) == Event::failed);
+    CHECK(call.failure().code == Errc::timeout);
+  }
+  test::end(peer);
+}
