@@ -30,13 +30,6 @@ constexpr std::size_t max_ahead = std::size_t{4} * 1024 * 1024;
 constexpr unsigned max_left = 64;
 std::atomic<unsigned> left_threads = 0;
 
-/// On glibc a library is not unloaded while a thread has such an object of it.
-struct KeepsLibrary {
-  bool is_used = false;
-  ~KeepsLibrary() { is_used = false; }
-};
-thread_local KeepsLibrary keeps_library;
-
 /// How long the end of a call waits, beyond its deadline, for a disk that does not hang.
 constexpr std::chrono::milliseconds grace(100);
 
@@ -65,7 +58,6 @@ struct LocalFile::State {
   }
 
   void work() {
-    keeps_library.is_used = true;
     std::unique_lock lock(mutex);
     for (;;) {
       changed.wait(lock, [this] { return is_left || !steps.empty(); });

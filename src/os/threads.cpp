@@ -44,6 +44,16 @@ void SigpipeBlocked::consume() noexcept {
   ::sigwait(&pipe, &signal);
 }
 
+void keep_library_loaded() noexcept {
+  // glibc unloads no library while a thread still has to run a destructor of it.
+  struct Held {
+    bool is_used = false;
+    ~Held() { is_used = false; }
+  };
+  thread_local Held held;
+  held.is_used = true;
+}
+
 void name_this_thread(const char* name) noexcept {
   char cut[16] = {};  // with the zero
   std::strncpy(cut, name, sizeof cut - 1);

@@ -39,11 +39,16 @@ class SigpipeBlocked {
 /// The name that debuggers and top show for this thread; cut to what the system takes.
 void name_this_thread(const char* name) noexcept;
 
-/// A thread that blocks all signals and has a name. Throws std::system_error where none can be had.
+/// Keeps a shared library that this code is in from being unloaded (dlclose()) while this thread runs.
+void keep_library_loaded() noexcept;
+
+/// A thread that blocks all signals, has a name, and keeps the library loaded. Throws std::system_error if the system
+/// starts no more.
 template <class Function>
 std::thread start_thread(const char* name, Function&& function) {
   const SignalsBlocked blocked;
   return std::thread([name, body = std::forward<Function>(function)]() mutable {
+    keep_library_loaded();
     name_this_thread(name);
     body();
   });

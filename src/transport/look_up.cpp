@@ -60,19 +60,11 @@ struct Job {
   std::optional<Result<AddressList>> outcome;
 };
 
-/// A thread that has an object of this library with a destructor keeps the library from being unloaded under it.
-struct KeepsLibrary {
-  bool is_used = false;
-  ~KeepsLibrary() { is_used = false; }
-};
-thread_local KeepsLibrary keeps_library;
-
 Failure failure_of(const std::string& what, std::string why, int error = 0) {
   return {Errc::local_os_error, what + ": " + std::move(why), error};
 }
 
 void run(Job& job) noexcept {
-  keeps_library.is_used = true;
   std::optional<Result<AddressList>> outcome;
   try {
     outcome = job.by(job.address);
