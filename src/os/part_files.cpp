@@ -152,6 +152,8 @@ void PartRecord::drop() noexcept {
   home_.reset();
 }
 
+bool has_part_records(int home) noexcept { return ::faccessat(home, records_name, F_OK, AT_SYMLINK_NOFOLLOW) == 0; }
+
 void remove_abandoned_parts(int home, const std::function<UniqueFd(const Bytes&)>& open_directory) {
   UniqueFd records = open_records(home, O_RDONLY);
   if (!records) return;

@@ -38,6 +38,9 @@ class PartRecord {
   UniqueFd file_;  // locked; none: nothing could be recorded
 };
 
+/// True if `home` has records of part files, be their processes alive or not.
+[[nodiscard]] bool has_part_records(int home) noexcept;
+
 /// Removes the part files that are recorded in `home` and whose processes have ended, and their records. It removes no
 /// file that has no record, none that its process still writes, and none of another user.
 ///

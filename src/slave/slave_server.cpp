@@ -4,6 +4,7 @@
 #include "base/clock.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
+#include "os/threads.hpp"
 #include "rpc/peer.hpp"
 #include "slave/back_off.hpp"
 #include "slave/dispatcher.hpp"
@@ -105,7 +106,8 @@ struct SlaveServer::Impl {
   explicit Impl(SlaveOptions given) : options(std::move(given)), own_key(options) {}
 
   [[nodiscard]] bool is_allowed(const std::string& operation) const;
-  [[nodiscard]] std::shared_ptr<Workplace> open_workplace() const;
+  [[nodiscard]] std::shared_ptr<Workplace> open_workplace();
+  void begin_to_clean(const std::shared_ptr<const Workplace>& workplace);
   [[nodiscard]] SlaveOptions options_of_now();
   ServeResult serve(Attempt& attempt, std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace,
                     Deadline welcomed);
@@ -145,6 +147,7 @@ struct SlaveServer::Impl {
   std::vector<Ending> endings;
   unsigned user_operations = 0;  // that run; they use what belongs to the user, so the destructor waits for them
   StuckThreads stuck_threads;
+  std::shared_ptr<const std::atomic<bool>> has_cleaned;  // null: not begun
 };
 
 /// Begins to end the commands of a connection: the next connection does not wait for that.
@@ -225,7 +228,30 @@ bool SlaveServer::Impl::is_allowed(const std::string& operation) const {
   return !allow || std::find(allow->begin(), allow->end(), operation) != allow->end();
 }
 
-std::shared_ptr<Workplace> SlaveServer::Impl::open_workplace() const {
+/// Removes what killed slaves have left, on a thread that nobody waits for: it may be on a disk that hangs.
+void SlaveServer::Impl::begin_to_clean(const std::shared_ptr<const Workplace>& workplace) {
+  if (!workplace->may_have_abandoned_parts()) return;
+  const std::lock_guard lock(mutex);
+  if (has_cleaned && !*has_cleaned) return;
+  const auto has_returned = std::make_shared<std::atomic<bool>>(false);
+  std::vector<rpc::StuckThread> threads(1);
+  try {
+    threads[0].thread = start_thread("remsh-parts", [held = workplace, has_returned]() mutable {
+      try {
+        held->remove_abandoned_parts();
+      } catch (const std::exception&) {  // no memory: the next one does it
+      }
+      held.reset();
+      *has_returned = true;
+    });
+  } catch (const std::system_error&) {  // no thread: the next one does it
+    return;
+  }
+  threads[0].has_returned = has_cleaned = has_returned;
+  stuck_threads.add(std::move(threads));
+}
+
+std::shared_ptr<Workplace> SlaveServer::Impl::open_workplace() {
   for (const std::string& word : options.policy.allow.value_or(std::vector<std::string>())) {
     if (std::find(own_operations.begin(), own_operations.end(), word) == own_operations.end() && word != "ping" &&
         !operations.contains(word)) {
@@ -237,6 +263,7 @@ std::shared_ptr<Workplace> SlaveServer::Impl::open_workplace() const {
   const std::string basedir = options.basedir.empty() && root.empty() ? "." : options.basedir;
   auto workplace = Workplace::open(basedir, root);
   if (!workplace) throw_failure(workplace.failure(), "", "open the base directory '" + escaped(basedir) + "'");
+  begin_to_clean(*workplace);
   return std::move(*workplace);
 }
 

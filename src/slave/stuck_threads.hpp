@@ -10,8 +10,9 @@
 
 namespace remsh {
 
-/// The threads of ended connections that are still inside an operation. They are joined as they return; those that
-/// never do are let go at the end, as no process can end a thread that hangs in the kernel. Thread-safe.
+/// The threads of ended connections that are still inside an operation, and the one that removes what killed slaves
+/// have left. They are joined as they return; those that never do are let go at the end, as no process can end a thread
+/// that hangs in the kernel. Thread-safe.
 class StuckThreads {
  public:
   StuckThreads() = default;
@@ -24,6 +25,7 @@ class StuckThreads {
   }
 
   void add(std::vector<rpc::StuckThread> threads) {
+    join_returned();
     const std::lock_guard lock(mutex_);
     for (auto& stuck : threads) threads_.push_back(std::move(stuck));
   }

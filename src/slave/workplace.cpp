@@ -64,14 +64,16 @@ Result<std::shared_ptr<Workplace>> Workplace::open(const Bytes& basedir, const B
   auto base = Directory::open(at, path);
   if (!base) return std::move(base).failure();
   if (auto checked = check_owner(base->path()); !checked) return std::move(checked).failure();
-  std::shared_ptr<Workplace> workplace(
+  return std::shared_ptr<Workplace>(
       new Workplace(std::move(jail), reach, std::make_shared<const Directory>(std::move(*base))));
-  remove_abandoned_parts(workplace->base().descriptor(), [&workplace](const Bytes& recorded) {
-    const auto place = workplace->place_in_base(recorded);
+}
+
+void Workplace::remove_abandoned_parts() const {
+  remsh::remove_abandoned_parts(base_->descriptor(), [this](const Bytes& recorded) {
+    const auto place = place_in_base(recorded);
     if (!place) return errno = place.failure().os, UniqueFd();
     return open_at(place->at, place->path, open_to_resolve);
   });
-  return workplace;
 }
 
 std::shared_ptr<const Directory> Workplace::current() const {

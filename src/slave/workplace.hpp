@@ -23,8 +23,7 @@ class Workplace {
     Bytes path;
   };
 
-  /// Makes the directories where they are missing, and removes what killed processes have left of files that they wrote
-  /// for this base directory. With a root the base directory is beneath it: relative to it, or
+  /// Makes the directories where they are missing. With a root the base directory is beneath it: relative to it, or
   /// absolute; empty: the root itself. Fails with EPERM if another user (not root) has made one of them, or a directory
   /// above, where every user can, as in /tmp.
   static Result<std::shared_ptr<Workplace>> open(const Bytes& basedir, const Bytes& root = {},
@@ -45,10 +44,18 @@ class Workplace {
   /// A path, relative to the base directory.
   [[nodiscard]] Result<Place> place_in_base(const Bytes& path) const { return place_from(base_, path); }
 
-  /// Begins a file at a place. What is left of it when this process is killed is removed by the next open().
+  /// Begins a file at a place. If this process is killed, remove_abandoned_parts() of the next one removes what is
+  /// left.
   [[nodiscard]] Result<NewFile> create_file(const Place& place, bool overwrite) const {
     return NewFile::create(place.at, place.path, {.overwrite = overwrite, .home = base_->descriptor()});
   }
+
+  /// True if there may be something for remove_abandoned_parts() to do. Looks into the base directory only.
+  [[nodiscard]] bool may_have_abandoned_parts() const noexcept { return has_part_records(base_->descriptor()); }
+
+  /// Removes what killed processes have left of files that they wrote for this base directory, and nothing that a
+  /// living one writes, this one included. May block for ever: the files may be on any disk.
+  void remove_abandoned_parts() const;
 
   /// A directory, relative to the session's.
   [[nodiscard]] Result<Directory> open_directory(const Bytes& path) const;

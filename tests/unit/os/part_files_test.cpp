@@ -8,9 +8,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace remsh;
@@ -71,6 +73,28 @@ TEST_CASE("what a killed process has left of files is removed, wherever it is, a
   REQUIRE(living->commit(0600));
   CHECK(elsewhere.read("d") == "whole");
   CHECK(home.count() == 1);  // the directory of records has gone with the last one
+}
+
+TEST_CASE("files that are written while what others left is removed stay, and their records do not fail") {
+  TempDir home;
+  const UniqueFd records = open_directory(home.path());
+  std::atomic<bool> is_over = false;
+  std::atomic<unsigned> rounds = 0;
+  std::thread cleaner([&] {
+    for (; !is_over; ++rounds) remove_abandoned_parts(records.get(), open_directory);
+  });
+  for (int i = 0; i < 200; ++i) {
+    CAPTURE(i);
+    auto file = create(home, "a" + std::to_string(i), records);
+    const unsigned before = rounds;
+    while (i % 2 == 0 && rounds < before + 2) std::this_thread::yield();  // a whole round, while it is written
+    CHECK(file);
+    if (file) CHECK(file->write("whole"));
+    if (file) CHECK(file->commit(0600));
+  }
+  is_over = true;
+  cleaner.join();
+  CHECK(home.count() == 200);
 }
 
 TEST_CASE("a file that replaces another, and whose process is killed before it has, leaves nothing") {

@@ -5,6 +5,7 @@
 #include "support/slaves.hpp"
 #include "support/temp_dir.hpp"
 #include "support/tls.hpp"
+#include "support/watched_calls.hpp"
 #include "transport/endpoint.hpp"
 
 #include <doctest/doctest.h>
@@ -13,9 +14,12 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -132,6 +136,40 @@ TEST_CASE("a slave that waits connects at once when it is told to") {
   listener.start();
   slave.server().connect_now();
   CHECK(slaves.get_slave(ample));
+}
+
+TEST_CASE("what a killed slave left on a disk that hangs holds up neither the next slave nor its end") {
+  const TempDir dir;
+  for (const char* name : {"base", "base/.remsh-parts", "disk"}) REQUIRE(::mkdir((dir / name).c_str(), 0700) == 0);
+  const std::string part = ".remsh-0123456789abcdef.part";
+  dir.write("disk/" + part, "half");
+  dir.write("base/.remsh-parts/" + part, dir / "disk\n");
+  SlaveCollection slaves;
+  UnixSlaveListener listener({.slave_collection = slaves, .path = dir / "socket"});
+  listener.start();
+
+  std::optional<SlaveServer> server(SlaveOptions{.name = "w1", .basedir = dir / "base"});
+  const Event ended;
+  bool is_first = true;
+  const bool is_watched = watch_calls(
+      SYS_unlinkat,
+      [&](const WatchedCall&) {
+        if (!std::exchange(is_first, false)) return 0;
+        CHECK(slaves.get_slave(10s) != nullptr);
+        server->stop();
+        CHECK(ended.wait(10s));
+        CHECK(dir.has("disk/" + part));
+        return 0;  // now the disk answers
+      },
+      [&] {
+        server->run_once(listener.address());
+        server.reset();
+        ended.happened();
+      });
+  if (!is_watched) return;
+  CHECK_FALSE(is_first);
+  CHECK_FALSE(dir.has("disk/" + part));
+  CHECK_FALSE(dir.has("base/.remsh-parts"));
 }
 
 TEST_CASE("a slave that has both a key and a file of one is refused") {
