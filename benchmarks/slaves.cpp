@@ -20,16 +20,25 @@ namespace remsh::bench {
 
 namespace {
 
-constexpr const char* slave_mark = "--as-slave-with-bytes";
+constexpr const char* slave_mark = "--as-slave";
+
+/// The arguments of this program as a slave, behind the mark.
+enum SlaveArgument { bytes_argument = 2, master_argument, key_argument, name_argument, basedir_argument, arguments };
+
 constexpr std::chrono::seconds patience{30};
 
 }  // namespace
 
 std::optional<int> run_as_slave(int argc, char** argv) {
-  if (argc < 3 || std::string_view(argv[1]) != slave_mark) return std::nullopt;
+  if (argc != arguments || std::string_view(argv[1]) != slave_mark) return std::nullopt;
   std::optional<Ballast> ballast;
-  if (const std::size_t bytes = std::stoull(argv[2]); bytes > 0) ballast.emplace(bytes);
-  return run_slave_program(argc - 2, argv + 2);
+  if (const std::size_t bytes = std::stoull(argv[bytes_argument]); bytes > 0) ballast.emplace(bytes);
+  SlaveProgramOptions options{.master = argv[master_argument], .once = true, .log_level = LogLevel::error};
+  options.slave.key_file = argv[key_argument];
+  options.slave.keyless = options.slave.key_file.empty();
+  options.slave.name = argv[name_argument];
+  options.slave.basedir = argv[basedir_argument];
+  return run_slave_program(std::move(options));
 }
 
 Slaves::Slaves(const std::string& directory)
@@ -51,10 +60,10 @@ Slaves::~Slaves() {
 }
 
 Slaves::Started Slaves::start_tcp(const std::string& name, std::size_t ballast) {
-  return start(tcp_.address(), name, "--keyless", ballast);
+  return start(tcp_.address(), name, "", ballast);
 }
 
-Slaves::Started Slaves::start_unix(const std::string& name) { return start(unix_.address(), name, "--keyless", 0); }
+Slaves::Started Slaves::start_unix(const std::string& name) { return start(unix_.address(), name, "", 0); }
 
 Slaves::Started Slaves::start_tls(const std::string& name) {
   const Secret key = make_key();
@@ -63,16 +72,16 @@ Slaves::Started Slaves::start_tls(const std::string& name) {
   std::ofstream file(path);
   std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   if (!(file << name << ' ' << key.to_base64() << std::endl)) throw std::runtime_error("cannot write " + path);
-  return start(tls_.address(), name, "--key=" + path, 0);
+  return start(tls_.address(), name, path, 0);
 }
 
-Slaves::Started Slaves::start(const std::string& address, const std::string& name, const std::string& proof,
+Slaves::Started Slaves::start(const std::string& address, const std::string& name, const std::string& key_file,
                               std::size_t ballast) {
   const std::string bytes = std::to_string(ballast);
   const std::string basedir = directory_ + "/" + name;
   std::vector<char*> argv;
-  for (const char* arg : {"bench", slave_mark, bytes.c_str(), "--master", address.c_str(), "--once", "--quiet",
-                          proof.c_str(), "--name", name.c_str(), "--basedir", basedir.c_str()}) {
+  for (const char* arg : {"bench", slave_mark, bytes.c_str(), address.c_str(), key_file.c_str(), name.c_str(),
+                          basedir.c_str()}) {
     argv.push_back(const_cast<char*>(arg));
   }
   argv.push_back(nullptr);

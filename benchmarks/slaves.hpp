@@ -34,7 +34,7 @@ class Slaves {
   Started start_tls(const std::string& name);
 
  private:
-  Started start(const std::string& address, const std::string& name, const std::string& proof, std::size_t ballast);
+  Started start(const std::string& address, const std::string& name, const std::string& key_file, std::size_t ballast);
 
   std::string directory_;
   std::vector<pid_t> pids_;

@@ -1,5 +1,5 @@
 // remsh-slave: the program that runs on the workers.
 
-#include <remsh/slave/embedded.hpp>
+#include "programs/program.hpp"
 
-int main(int argc, char** argv) { return remsh::run_slave_program(argc, argv); }
+int main(int argc, char** argv) { return remsh::program::run_program(argc, argv); }

@@ -195,10 +195,10 @@ TEST_CASE("what makes no sense on the command line ends with 64 and words") {
            {{"--master", "tls:localhost:1", "--keyless"}, "--key FILE"},
            {{"--master", "localhost:1", "--keyless", "--insecure"}, "have a key"},
            {{"--master", "localhost:1", "--keyless", "--ca", "ca.pem"}, "tls:HOST:PORT"},
-           {{"--stdio", "--keyless"}, "--stdio serves who started it"},
-           {{"--stdio", "--key", "w1.key"}, "--stdio serves who started it"},
+           {{"--stdio", "--keyless"}, "it takes no --keyless"},
+           {{"--stdio", "--key", "w1.key"}, "it takes no --key"},
            {{"--master", "localhost:1", "--keyless", "--allow", "stat,exeute"}, "exeute"},
-           {{"--master", "localhost:1", "--keyless", "--allow", "stat,"}, "no operation"},
+           {{"--master", "localhost:1", "--keyless", "--allow", "stat,"}, "one comma between"},
            {{"--stdio", "--root", ""}, "needs a value"},
            {{"--stdio", "--no-execute=1"}, "takes no value"},
            {{"--master", "localhost:1", "--keyless", "--retry-max", "0"}, "1 to 86400"},
@@ -213,6 +213,24 @@ TEST_CASE("what makes no sense on the command line ends with 64 and words") {
     CHECK(has(program.err(), "--help"));
     CHECK(program.out().empty());
   }
+}
+
+TEST_CASE("the environment gives options that the command line does not, and --stdio does not read those of masters") {
+  Farm farm(Over::unix_socket);
+  const auto in_environment = [](const char* name, const std::string& value) { ::setenv(name, value.c_str(), 1); };
+  in_environment("REMSH_MASTER", farm.listener->address());
+  in_environment("REMSH_NAME", "of-the-environment");
+  in_environment("REMSH_PROTOCOL", "3");
+  Program wrong({"--once"});
+  Program right({"--once", "--protocol=2", "--basedir", farm.basedir()});
+  const auto slave = farm.slaves.get_slave(ample);
+  Program by_stdio({"--stdio", "--protocol=2", "--basedir", farm.basedir()});
+  for (const char* name : {"REMSH_MASTER", "REMSH_NAME", "REMSH_PROTOCOL"}) ::unsetenv(name);
+  CHECK(wrong.wait() == 64);
+  CHECK(has(wrong.err(), "REMSH_PROTOCOL takes 1 or 2, not '3'"));
+  REQUIRE(slave);
+  CHECK(slave->name() == "of-the-environment");
+  CHECK(by_stdio.wait() != 64);  // its input ends at once
 }
 
 TEST_CASE("a key file that others can read, or that is none, ends with 70 and words") {

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The library gives nothing of third parties to who links it: a host may carry another Asio. The shared library exports
-# nothing of it at all; the static one cannot hide symbols, but has Asio under a name of its own.
+# nothing of it at all; the static one cannot hide symbols, but has Asio under a name of its own. Nor is there anything
+# of the program remsh-slave in it.
 # Usage: exports.sh LIBRARY
 set -eu
 
@@ -14,5 +15,11 @@ esac
 printf '%s\n' "$symbols" | grep -q 'remsh::Error::Error(' || { echo "no remsh::Error in $1"; exit 1; }
 if printf '%s\n' "$symbols" | grep -E "$third_parties"; then
   echo "the symbols above are exported from $1"
+  exit 1
+fi
+
+# The command line of remsh-slave is the program's, not the library's.
+if printf '%s\n' "$symbols" | grep -E 'remsh::program::'; then
+  echo "the symbols above, of src/programs, are in $1"
   exit 1
 fi

@@ -1,0 +1,51 @@
+// Command: remsh-slave itself, `remsh-slave enrol` and `remsh-slave keygen`.
+#pragma once
+
+#include "base/exit_code.hpp"
+#include "programs/settings.hpp"
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace remsh::program {
+
+class OptionReader;
+
+/// What an option may be used for: bits, since some are for several.
+using Uses = unsigned;
+inline constexpr Uses for_serve = 1;
+inline constexpr Uses for_enrol = 2;
+inline constexpr Uses for_add = 4;  // of keygen, as the next three
+inline constexpr Uses for_invite = 8;
+inline constexpr Uses for_list = 16;
+inline constexpr Uses for_remove = 32;
+inline constexpr Uses for_keygen = for_add | for_invite | for_list | for_remove;
+inline constexpr Uses for_all = for_serve | for_enrol | for_keygen;
+
+struct Command {
+  Uses uses;
+  std::string_view word;   ///< the first argument; empty: none
+  std::string_view usage;  ///< how --help begins
+  std::string_view notes;  ///< what --help says behind the options
+  std::span<const ExitCode> exit_codes;
+  int (*run)(Settings& settings, const OptionReader& given);
+};
+
+/// All there are; the first is the one without a word.
+std::span<const Command> commands();
+
+/// As a user types it: "remsh-slave enrol".
+std::string full_name(const Command& command);
+
+/// Says on standard error what is wrong with the arguments, and where help is. Returns the exit code.
+int complain(const Command& command, const std::string& what);
+
+/// Says on standard error why it could not be done. Returns the exit code.
+int fail(const Command& command, ExitCode code, const std::string& what);
+
+const Command& serve_command();
+const Command& enrol_command();
+const Command& keygen_command();
+
+}  // namespace remsh::program

@@ -1,0 +1,109 @@
+#include "programs/option_reader.hpp"
+
+#include "base/percent_encoding.hpp"
+#include "programs/nearest.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <utility>
+
+namespace remsh::program {
+
+namespace {
+
+constexpr std::string_view flag_mark = "--";
+
+Failure wrong(std::string what) { return {Errc::invalid_argument, std::move(what), 0}; }
+
+}  // namespace
+
+Result<void> OptionReader::read_arguments(std::span<const std::string_view> arguments) {
+  while (!arguments.empty() && settings_.shows == Shows::nothing) {
+    const std::string_view word = arguments.front();
+    arguments = arguments.subspan(1);
+    if (!word.starts_with('-')) {
+      settings_.words.emplace_back(word);
+    } else if (auto read = read_option(word == "-h" ? "--help" : word, arguments); !read) {
+      return read;
+    }
+  }
+  return {};
+}
+
+/// Reads one option, whose value may be the first of the words behind it: then it is taken from them.
+Result<void> OptionReader::read_option(std::string_view word, std::span<const std::string_view>& rest) {
+  const std::size_t equals = word.find('=');
+  const std::string_view flag = word.substr(0, equals);
+  const std::string_view name = flag.starts_with(flag_mark) ? flag.substr(flag_mark.size()) : flag;
+  const Option* const option = flag.starts_with(flag_mark) ? find_option(command_.uses, name) : nullptr;
+  const std::string said(flag);
+  if (option == nullptr) return unknown(name, said);
+  if (option->metavariable.empty()) {
+    if (equals != std::string_view::npos) return wrong(said + " takes no value");
+    return set(option->name, "yes", Source::command_line, said);
+  }
+  std::string_view value;
+  if (equals != std::string_view::npos) {
+    value = word.substr(equals + 1);
+  } else if (!rest.empty()) {
+    value = rest.front();
+    rest = rest.subspan(1);
+  }
+  if (value.empty()) return wrong(said + " needs a value: " + std::string(option->metavariable));
+  return set(option->name, settings_.is_percent_encoded ? percent_decoded(value) : std::string(value),
+             Source::command_line, said);
+}
+
+Result<void> OptionReader::read_environment(const std::function<const char*(const char*)>& get) {
+  for (const Option& option : options()) {
+    if ((option.uses & command_.uses) == 0 || option.variable.empty()) continue;
+    const std::string variable(option.variable);
+    const char* const value = get(variable.c_str());
+    if (value == nullptr || *value == '\0') continue;
+    if (auto done = set(option.name, value, Source::environment, variable); !done) return done;
+  }
+  return {};
+}
+
+Result<void> OptionReader::set(std::string_view name, const std::string& value, Source source,
+                               const std::string& said) {
+  const Option* const option = find_option(command_.uses, name);
+  if (option == nullptr) return unknown(name, said);
+  const bool is_of_master = option->section == Section::master || option->section == Section::proof;
+  if (settings_.stdio && is_of_master && source != Source::command_line) return {};
+  const auto before = sources_.find(option->name);
+  if (before != sources_.end() && before->second < source) return {};
+  if (option->metavariable.empty() && value != "yes" && value != "no") {
+    return wrong(said + " takes yes or no, not " + shown(value));
+  }
+  if (value.empty()) return wrong(said + " needs a value: " + std::string(option->metavariable));
+  if (const Fault fault = option->set(settings_, value)) return wrong(said + *fault);
+  sources_.insert_or_assign(option->name, source);
+  return {};
+}
+
+std::vector<const Option*> OptionReader::on_command_line() const {
+  std::vector<const Option*> given;
+  for (const Option& option : options()) {
+    const auto source = sources_.find(option.name);
+    const bool is_given = source != sources_.end() && source->second == Source::command_line;
+    if (is_given && (option.uses & command_.uses) != 0) given.push_back(&option);
+  }
+  return given;
+}
+
+Failure OptionReader::unknown(std::string_view name, const std::string& said) const {
+  const std::string what = "unknown option " + shown(said);
+  std::vector<std::string_view> known;
+  for (const Option& option : options()) {
+    if ((option.uses & command_.uses) != 0) known.push_back(option.name);
+  }
+  for (const Command& other : commands()) {
+    if (find_option(other.uses, name) != nullptr) return wrong(what + ", which is one of '" + full_name(other) + "'");
+  }
+  const auto meant = nearest(name, known);
+  return wrong(what + (meant ? "; did you mean --" + std::string(*meant) + "?" : ""));
+}
+
+}  // namespace remsh::program

@@ -1,0 +1,51 @@
+// OptionReader: puts the options of a command into Settings, from wherever they come.
+#pragma once
+
+#include "base/result.hpp"
+#include "programs/command.hpp"
+#include "programs/option.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace remsh::program {
+
+/// Where a value came from, the strongest first: a value from one of these never replaces one from those before it,
+/// whatever the order in which they are read.
+enum class Source : std::uint8_t { command_line, environment, file };
+
+/// Every value goes through set(), so that each source is checked in the same way. Failures are sentences that name the
+/// option as the source does, the value, and what is allowed. One thread at a time.
+class OptionReader {
+ public:
+  OptionReader(const Command& command, Settings& settings) : command_(command), settings_(settings) {}
+
+  /// Reads `--name VALUE`, `--name=VALUE`, switches, and other words, which go to Settings::words. Stops behind an
+  /// option that shows something.
+  Result<void> read_arguments(std::span<const std::string_view> arguments);
+
+  /// Reads the variables of the options; `get` returns nullptr for one that is not set. An empty one counts as not set.
+  Result<void> read_environment(const std::function<const char*(const char*)>& get);
+
+  /// Sets the option of this name. A switch takes "yes" or "no". `said` is what the source calls the option:
+  /// "REMSH_NAME", "remsh.conf:3: name". With --stdio, what is about masters elsewhere counts only on the command line.
+  Result<void> set(std::string_view name, const std::string& value, Source source, const std::string& said);
+
+  /// The options that were on the command line, in the order of the table.
+  [[nodiscard]] std::vector<const Option*> on_command_line() const;
+
+ private:
+  Result<void> read_option(std::string_view word, std::span<const std::string_view>& rest);
+  [[nodiscard]] Failure unknown(std::string_view name, const std::string& said) const;
+
+  const Command& command_;
+  Settings& settings_;
+  std::map<std::string_view, Source> sources_;  // of the options that have been set
+};
+
+}  // namespace remsh::program

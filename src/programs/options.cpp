@@ -1,0 +1,239 @@
+#include "auth/handshake.hpp"
+#include "base/decimal.hpp"
+#include "base/text.hpp"
+#include "base/utc_time.hpp"
+#include "programs/option.hpp"
+#include "transport/endpoint.hpp"
+#include "transport/network.hpp"
+
+#include <remsh/base/secret.hpp>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace remsh::program {
+
+namespace {
+
+using Set = Fault (*)(Settings& settings, const std::string& value);
+
+/// Takes any value: a text as it is, and a switch that is on by "yes". `Where` says which member of the settings it is.
+template <class Where>
+constexpr Set into(Where) {
+  return [](Settings& settings, const std::string& value) -> Fault {
+    auto& member = Where()(settings);
+    if constexpr (std::is_same_v<decltype(member), bool&>) {
+      member = value == "yes";
+    } else {
+      member = value;
+    }
+    return std::nullopt;
+  };
+}
+
+Fault takes(const std::string& allowed, const std::string& value) {
+  return " takes " + allowed + ", not " + shown(value);
+}
+
+Fault set_master(Settings& settings, const std::string& value) {
+  if (auto address = parse_address(value); !address) return ": " + address.failure().message;
+  settings.program.master = value;
+  return std::nullopt;
+}
+
+Fault set_retry_max(Settings& settings, const std::string& value) {
+  constexpr std::uint64_t most = 86'400;
+  const auto seconds = from_decimal(value);
+  if (!seconds || *seconds == 0 || *seconds > most) return takes("1 to 86400 seconds", value);
+  settings.program.slave.back_off_max = std::chrono::seconds(*seconds);
+  return std::nullopt;
+}
+
+Fault set_key(Settings& settings, const std::string& value) {
+  if (Secret::from_base64(value)) return " takes a file, and never the key or the token itself";
+  settings.key = value;
+  return std::nullopt;
+}
+
+Fault set_name(Settings& settings, const std::string& value) {
+  if (!auth::is_slave_name(value)) {
+    return takes("1 to 64 of A-Z a-z 0-9 . _ -, of which the first is a letter or a digit", value);
+  }
+  settings.program.slave.name = value;
+  return std::nullopt;
+}
+
+Fault set_allow(Settings& settings, const std::string& value) {
+  std::vector<std::string> words(1);
+  for (const char c : value) {
+    if (c == ',') {
+      words.emplace_back();
+    } else {
+      words.back() += c;
+    }
+  }
+  if (std::find(words.begin(), words.end(), "") != words.end()) {
+    return takes("words with one comma between them, as stat,fetch", value);
+  }
+  settings.program.slave.policy.allow = std::move(words);
+  return std::nullopt;
+}
+
+Fault set_protocol(Settings& settings, const std::string& value) {
+  if (value != "1" && value != "2") return takes("1 or 2", value);
+  settings.program.slave.protocol = value == "1" ? 1 : 2;
+  return std::nullopt;
+}
+
+/// A moment, or how long from now.
+std::optional<std::chrono::system_clock::time_point> moment_of(const std::string& text,
+                                                               std::chrono::system_clock::time_point now) {
+  using namespace std::chrono;
+  if (const auto moment = parse_utc_time(text)) return moment;
+  constexpr std::uint64_t most = 100'000;
+  const auto count = from_decimal(std::string_view(text).substr(0, text.size() - 1));
+  if (!count || *count == 0 || *count > most) return std::nullopt;
+  const auto n = static_cast<std::int64_t>(*count);
+  switch (text.back()) {
+    case 's': return now + seconds(n);
+    case 'm': return now + minutes(n);
+    case 'h': return now + hours(n);
+    case 'd': return now + days(n);
+    default: return std::nullopt;
+  }
+}
+
+Fault set_expires(Settings& settings, const std::string& value) {
+  const auto moment = moment_of(value, settings.now);
+  if (!moment) return takes("a time in UTC, as 2027-01-31T00:00:00Z, or a duration, as 30m, 12h, 90d", value);
+  if (*moment <= settings.now) return takes("a time that is not over", value);
+  settings.terms.expires = moment;
+  return std::nullopt;
+}
+
+Fault set_network(Settings& settings, const std::string& value) {
+  if (!Network::parse(value)) {
+    return takes("an address, or the first of a range with its prefix, as 10.0.0.0/8 or fd00::/8", value);
+  }
+  settings.terms.networks.push_back(value);
+  return std::nullopt;
+}
+
+Fault set_label(Settings& settings, const std::string& value) {
+  const std::size_t split = value.find('=');
+  if (split == std::string::npos || split == 0) return takes("KEY=VALUE", value);
+  settings.terms.labels[value.substr(0, split)] = value.substr(split + 1);
+  return std::nullopt;
+}
+
+// The order is that of --help. Options with a value have a variable, except those of keygen; switches have none, so
+// that whatever weakens a slave's proof is seen on its command line.
+constexpr std::array table{
+    Option{for_serve, Section::master, "master", "REMSH_MASTER", "ADDRESS",
+           "tls:HOST:PORT, tcp:HOST:PORT or unix:PATH; connects again after each loss", set_master},
+    Option{for_serve, Section::master, "stdio", "", "",
+           "serve the program that started it, over standard input and output",
+           into([](Settings& s) -> bool& { return s.stdio; })},
+    Option{for_serve, Section::master, "once", "", "", "connect once, and end with that connection",
+           into([](Settings& s) -> bool& { return s.program.once; })},
+    Option{for_serve, Section::master, "retry-max", "REMSH_RETRY_MAX", "SECONDS",
+           "wait no longer than this before connecting again (default: 60)", set_retry_max},
+    Option{for_serve, Section::master, "until-eof", "", "",
+           "end when standard input ends, and so with the program at its other end",
+           into([](Settings& s) -> bool& { return s.program.until_eof; })},
+    Option{for_enrol, Section::master, "master", "REMSH_MASTER", "ADDRESS",
+           "tls:HOST:PORT of the master that the invitation is from", set_master},
+
+    Option{for_serve, Section::proof, "key", "REMSH_KEY", "FILE",
+           "the line NAME KEY, which proves both sides; -: it comes by standard input", set_key},
+    Option{for_enrol, Section::proof, "key", "REMSH_KEY", "FILE",
+           "the new file for the key, mode 0600; for remsh-slave --key FILE", set_key},
+    Option{for_serve | for_enrol, Section::proof, "ca", "REMSH_CA", "FILE",
+           "with tls: the master also shows a certificate by one of these CAs",
+           into([](Settings& s) -> std::string& { return s.program.slave.tls.ca; })},
+    Option{for_serve | for_enrol, Section::proof, "server-name", "REMSH_SERVER_NAME", "NAME",
+           "the name in that certificate (default: the host of the address)",
+           into([](Settings& s) -> std::string& { return s.program.slave.tls.server_name; })},
+    Option{for_serve, Section::proof, "keyless", "", "",
+           "no key over TCP on the loopback: all users of this host are trusted",
+           into([](Settings& s) -> bool& { return s.program.slave.keyless; })},
+    Option{for_serve, Section::proof, "insecure", "", "",
+           "a key over plain TCP beyond the loopback: others can read and take over",
+           into([](Settings& s) -> bool& { return s.program.slave.insecure; })},
+
+    Option{for_serve, Section::work, "name", "REMSH_NAME", "NAME",
+           "1 to 64 of A-Z a-z 0-9 . _ - (default: that of the key, or the host's)", set_name},
+    Option{for_serve, Section::work, "basedir", "REMSH_BASEDIR", "DIR",
+           "where relative paths begin; made if missing (default: .)",
+           into([](Settings& s) -> std::string& { return s.program.slave.basedir; })},
+    Option{for_serve, Section::work, "root", "REMSH_ROOT", "DIR",
+           "no path of the master leads out of it (commands are not held by it)",
+           into([](Settings& s) -> std::string& { return s.program.slave.policy.root; })},
+    Option{for_serve, Section::work, "allow", "REMSH_ALLOW", "WORDS",
+           "do these operations alone, as stat,fetch,info (default: all)", set_allow},
+    Option{for_serve, Section::work, "no-execute", "", "", "run no commands",
+           into([](Settings& s) -> bool& { return s.program.slave.policy.no_execute; })},
+    Option{for_serve, Section::work, "protocol", "REMSH_PROTOCOL", "1|2",
+           "1: serve a master of the original remsh, of 2009 (default: 2)", set_protocol},
+
+    Option{for_serve, Section::log, "verbose", "", "", "log more",
+           into([](Settings& s) -> bool& { return s.verbose; })},
+    Option{for_serve, Section::log, "trace", "", "", "also log every box that is sent or received",
+           into([](Settings& s) -> bool& { return s.program.trace; })},
+    Option{for_serve, Section::log, "quiet", "", "", "log nothing but what ends the program",
+           into([](Settings& s) -> bool& { return s.quiet; })},
+
+    Option{for_keygen, Section::keys, "keys", "", "FILE", "the master's file (default: slaves.keys)",
+           into([](Settings& s) -> std::string& { return s.keys; })},
+    Option{for_add | for_invite, Section::keys, "slave-file", "", "FILE",
+           "write the slave's line to this new file, mode 0600, not to standard output",
+           into([](Settings& s) -> std::optional<std::string>& { return s.slave_file; })},
+    Option{for_add | for_invite, Section::keys, "expires", "", "WHEN",
+           "it counts until 2027-01-31T00:00:00Z; or from now on for 30m, 12h, 90d", set_expires},
+    Option{for_add | for_invite, Section::keys, "network", "", "NET",
+           "it counts from there alone, 10.0.0.0/8 or fd00::1; may be repeated", set_network},
+    Option{for_add | for_invite, Section::keys, "label", "", "KEY=VALUE",
+           "the master's program is told of it; may be repeated", set_label},
+
+    Option{for_serve, Section::other, "percent-encoded", "", "", "in the values of later options %XX stands for a byte",
+           into([](Settings& s) -> bool& { return s.is_percent_encoded; })},
+    Option{for_all, Section::other, "help", "", "", "show this text",
+           [](Settings& s, const std::string&) -> Fault {
+             s.shows = Shows::help;
+             return std::nullopt;
+           }},
+    Option{for_serve, Section::other, "version", "", "", "show the versions of the program and of its protocol",
+           [](Settings& s, const std::string&) -> Fault {
+             s.shows = Shows::version;
+             return std::nullopt;
+           }},
+};
+
+}  // namespace
+
+std::span<const Option> options() { return table; }
+
+const Option* find_option(Uses uses, std::string_view name) {
+  const auto found = std::find_if(table.begin(), table.end(), [&](const Option& option) {
+    return (option.uses & uses) != 0 && option.name == name;
+  });
+  return found == table.end() ? nullptr : std::to_address(found);
+}
+
+std::string shown(std::string_view value) {
+  constexpr std::size_t shorter_than_keys = 40;
+  if (value.size() < shorter_than_keys) return "'" + escaped(value) + "'";
+  return std::to_string(value.size()) + " bytes that are not shown, as they may be a key";
+}
+
+}  // namespace remsh::program

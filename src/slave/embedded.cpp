@@ -1,0 +1,81 @@
+#include <remsh/slave/embedded.hpp>
+
+#include "base/embedded_mark.hpp"
+#include "base/exit_code.hpp"
+#include "base/percent_encoding.hpp"
+#include "base/text.hpp"
+
+#include <remsh/base/error.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+static_assert(std::string_view(embedded_slave_argument) == embedded_mark);
+
+/// A word with which LocalSlaveListener or SlaveLauncher starts a slave. One that ends with '=' has a value behind it.
+struct StartWord {
+  std::string_view word;
+  void (*set)(SlaveProgramOptions& options, std::string value);
+};
+
+/// All that there are. They are options of remsh-slave, too, as a listener does not know which program it starts; the
+/// other options of remsh-slave are none of these, so there is no command line in the library.
+constexpr StartWord start_words[] = {
+    {"--master=", [](SlaveProgramOptions& o, std::string v) { o.master = std::move(v); }},
+    {"--stdio", [](SlaveProgramOptions& o, std::string) { o.master.clear(); }},
+    {"--name=", [](SlaveProgramOptions& o, std::string v) { o.slave.name = std::move(v); }},
+    {"--basedir=", [](SlaveProgramOptions& o, std::string v) { o.slave.basedir = std::move(v); }},
+    {"--key=-", [](SlaveProgramOptions& o, std::string) { o.key_from_input = true; }},
+    {"--until-eof", [](SlaveProgramOptions& o, std::string) { o.until_eof = true; }},
+    {"--quiet", [](SlaveProgramOptions& o, std::string) { o.log_level = LogLevel::error; }},
+};
+constexpr std::string_view encoded_mark = "--percent-encoded";
+
+/// False if the word is none of these.
+bool take(std::string_view word, bool is_encoded, SlaveProgramOptions& options) {
+  for (const StartWord& one : start_words) {
+    const bool has_value = one.word.ends_with('=');
+    if (has_value ? !word.starts_with(one.word) : word != one.word) continue;
+    const std::string_view value = word.substr(one.word.size());
+    one.set(options, is_encoded ? percent_decoded(value) : std::string(value));
+    return true;
+  }
+  return false;
+}
+
+int complain(const std::string& what) {
+  std::fprintf(stderr, "%s %s\n", embedded_slave_argument, what.c_str());
+  return exit_usage;
+}
+
+}  // namespace
+
+std::optional<int> run_embedded_slave(int argc, char** argv, const PrepareSlave& prepare) {
+  if (argc < 2 || std::string_view(argv[1]) != embedded_slave_argument) return std::nullopt;
+  ::unsetenv(embedded_variable);
+  SlaveProgramOptions options;
+  bool is_encoded = false;  // the words that follow
+  for (const char* const word : std::span(argv + 2, static_cast<std::size_t>(argc - 2))) {
+    if (word == encoded_mark) {
+      is_encoded = true;
+    } else if (!take(word, is_encoded, options)) {
+      return complain("is for listeners of remsh, which start slaves, and none of them gives '" + escaped(word) + "'");
+    }
+  }
+  try {
+    return run_slave_program(std::move(options), prepare);
+  } catch (const Error& error) {
+    return complain(error.what());
+  }
+}
+
+}  // namespace remsh

@@ -1,0 +1,147 @@
+// The table of options, and what is made from it: the help, and the tables of docs/remsh-slave.md.
+#include "programs/option.hpp"
+
+#include "programs/help.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace remsh::program {
+
+namespace {
+
+bool has(const std::string& text, std::string_view words) { return text.find(words) != std::string::npos; }
+
+std::string flag_of(const Option& option) {
+  return "--" + std::string(option.name) + (option.metavariable.empty() ? "" : " " + std::string(option.metavariable));
+}
+
+/// The table of a command's options as docs/remsh-slave.md has it.
+std::string options_table(const Command& command) {
+  std::string table = "| option | variable | |\n|---|---|---|\n";
+  const auto cell = [](std::string_view text) {
+    std::string quoted;
+    for (const char c : text) quoted += c == '|' ? "\\|" : std::string(1, c);
+    return quoted;
+  };
+  for (const Option& option : options()) {
+    if ((option.uses & command.uses) == 0) continue;
+    table += "| `" + cell(flag_of(option)) + "` | " +
+             (option.variable.empty() ? "" : "`" + std::string(option.variable) + "` ") + "| " + cell(option.help) +
+             " |\n";
+  }
+  return table;
+}
+
+std::string exit_codes_table() {
+  std::string table = "| code | meaning |\n|---|---|\n";
+  for (const ExitMeaning& one : exit_meanings) {
+    table += "| " + std::to_string(one.code) + " | " + std::string(one.meaning) + " |\n";
+  }
+  return table;
+}
+
+/// docs/remsh-slave.md.
+std::string page() {
+  const char* const documents = std::getenv("REMSH_DOCUMENTS");
+  REQUIRE(documents != nullptr);
+  std::ifstream file(std::string(documents) + "/remsh-slave.md");
+  REQUIRE(file);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+}  // namespace
+
+TEST_CASE("a command has no two options of one name") {
+  for (const Command& command : commands()) {
+    std::set<std::string_view> names;
+    for (const Option& option : options()) {
+      CAPTURE(option.name);
+      if ((option.uses & command.uses) != 0) CHECK(names.insert(option.name).second);
+    }
+  }
+}
+
+TEST_CASE("every option of a slave that has a value, and no other, has a variable named after it") {
+  for (const Option& option : options()) {
+    CAPTURE(option.name);
+    std::string variable = "REMSH_";
+    for (const char c : option.name) variable += c == '-' ? '_' : static_cast<char>(std::toupper(c));
+    const bool has_one = !option.metavariable.empty() && (option.uses & (for_serve | for_enrol)) != 0;
+    CHECK(option.variable == (has_one ? variable : ""));
+  }
+}
+
+TEST_CASE("every switch can be turned on and off by name") {
+  for (const Option& option : options()) {
+    if (!option.metavariable.empty()) continue;
+    CAPTURE(option.name);
+    Settings settings{};
+    CHECK_FALSE(option.set(settings, "yes"));
+    CHECK_FALSE(option.set(settings, "no"));
+  }
+}
+
+TEST_CASE("the help of a command has every option of it on one line, no other, and fits a terminal") {
+  constexpr std::size_t widest = 100;
+  for (const Command& command : commands()) {
+    const std::string help = help_text(command);
+    std::set<std::string> shown_options;
+    std::istringstream lines(help);
+    for (std::string line; std::getline(lines, line);) {
+      CAPTURE(line);
+      CHECK(line.size() <= widest);
+      if (line.starts_with("  --") || line.starts_with("* --")) {
+        shown_options.insert(line.substr(4, line.find(' ', 4) - 4));
+      }
+    }
+    std::set<std::string> expected;
+    for (const Option& option : options()) {
+      CAPTURE(option.name);
+      if ((option.uses & command.uses) == 0) continue;
+      expected.emplace(option.name);
+      CHECK(has(help, (option.variable.empty() ? "\n  " : "\n* ") + flag_of(option) + "  "));
+      CHECK(has(help, "  " + std::string(option.help) + "\n"));
+    }
+    CHECK(shown_options == expected);
+  }
+}
+
+TEST_CASE("the help of a command has its exit codes, in the words of the one list of them") {
+  for (const Command& command : commands()) {
+    const std::string help = help_text(command);
+    for (const ExitMeaning& one : exit_meanings) {
+      const auto& codes = command.exit_codes;
+      const bool is_of_command = std::find(codes.begin(), codes.end(), one.code) != codes.end();
+      CHECK(has(help, std::to_string(one.code) + "  " + std::string(one.meaning) + "\n") == is_of_command);
+    }
+  }
+  CHECK(has(help_text(serve_command()), "SIGHUP makes it read its key file again and connect now"));
+}
+
+TEST_CASE("docs/remsh-slave.md has the options of every command, and the exit codes") {
+  const std::string text = page();
+  for (const Command& command : commands()) {
+    const std::string heading = "\n## `" + full_name(command) + "`\n";
+    const std::size_t begin = text.find(heading);
+    REQUIRE_MESSAGE(begin != std::string::npos, heading);
+    const std::string section = text.substr(begin, text.find("\n## ", begin + 1) + 1 - begin);
+    CHECK_MESSAGE(has(section, "\n" + options_table(command) + "\n"),
+                  "this table belongs into the section of docs/remsh-slave.md:\n"
+                      << options_table(command));
+  }
+  CHECK_MESSAGE(has(text, "\n" + exit_codes_table()), "this table belongs into docs/remsh-slave.md:\n"
+                                                          << exit_codes_table());
+}
+
+}  // namespace remsh::program
