@@ -138,6 +138,29 @@ TEST_CASE("a slave that waits connects at once when it is told to") {
   CHECK(slaves.get_slave(ample));
 }
 
+TEST_CASE("a slave that waits reads its key file again, and connects, when it is told to") {
+  const TempDir dir;
+  const Log log;
+  const auto give_key = [&dir](const Secret& key) {
+    dir.write("w1.key", "w1 " + key.to_base64() + "\n");
+    REQUIRE(::chmod((dir / "w1.key").c_str(), 0600) == 0);
+  };
+  give_key(key_of('o'));
+  SlaveOptions options{.basedir = dir / "w1", .key_file = dir / "w1.key"};
+  options.back_off_min = options.back_off_max = 24h;  // a random pause: shorter than a minute once in 1,440 runs
+  options.log = log.hook();
+  SlaveThread slave(options, [&](SlaveServer& server) { return server.run("unix:" + (dir / "socket")); });
+  REQUIRE(log.wait_for("; connecting again in "));
+  KeyRing keys;
+  const KeyRegistration line = keys.register_slave("w1", key_of('n'));
+  SlaveCollection slaves;
+  UnixSlaveListener listener({.slave_collection = slaves, .keys = keys, .path = dir / "socket"});
+  listener.start();
+  give_key(key_of('n'));
+  slave.server().connect_now();
+  CHECK(slaves.get_slave(ample));
+}
+
 TEST_CASE("what a killed slave left on a disk that hangs holds up neither the next slave nor its end") {
   const TempDir dir;
   for (const char* name : {"base", "base/.remsh-parts", "disk"}) REQUIRE(::mkdir((dir / name).c_str(), 0700) == 0);
