@@ -1,0 +1,167 @@
+// The program remsh-slave and signals: what ends it, and what makes it connect now.
+#include "support/fake_master.hpp"
+#include "support/program.hpp"
+#include "support/slaves.hpp"
+
+#include <remsh/connection/connection.hpp>
+#include <remsh/transport/descriptors.hpp>
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <functional>
+
+namespace remsh::test {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
+
+/// A unix socket that listens.
+int listen_at(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const int listening = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  REQUIRE(::bind(listening, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(listening, 8) == 0);
+  return listening;
+}
+
+/// Takes the next connection of a socket, and refuses the slave that comes by it for an hour.
+bool refuse_for_an_hour(int listening) {
+  pollfd ready{listening, POLLIN, 0};
+  if (::poll(&ready, 1, static_cast<int>(std::chrono::milliseconds(ample).count())) != 1) return false;
+  Connection connection(socket_transport(::accept4(listening, nullptr, nullptr, SOCK_CLOEXEC), "a slave"));
+  if (!connection.read_box(ample)) return false;
+  connection.send_box({{"_answer", "1"}, {"features", ""}, {"nonce", Bytes(32, 'm')}, {"version", "2"}});
+  if (!connection.read_box(ample)) return false;
+  connection.send_box({{"_answer", "2"}, {"reason", "a long break"}, {"refused", "full"}, {"retry", "3600000"}});
+  return !connection.read_box(ample);  // until it has gone
+}
+
+/// Starts remsh-slave in a session of its own, where something is set up before.
+pid_t start_prepared(const std::vector<std::string>& args, const std::function<void()>& prepare) {
+  std::vector<std::string> words{"remsh-slave"};
+  words.insert(words.end(), args.begin(), args.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  const pid_t process = ::fork();
+  REQUIRE(process >= 0);
+  if (process == 0) {
+    ::setsid();
+    ::signal(SIGHUP, SIG_DFL);
+    prepare();
+    ::execvp("remsh-slave", argv.data());
+    ::_exit(127);
+  }
+  return process;
+}
+
+/// Waits for the end of a process; its exit code, or minus the signal.
+int end_of(pid_t process) {
+  int status = 0;
+  if (::waitpid(process, &status, 0) != process) return -1000;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+}  // namespace
+
+TEST_CASE("SIGTERM ends it with 0, and what it runs with it") {
+  Farm farm(Over::unix_socket);
+  for (const int signal : {SIGTERM, SIGINT}) {
+    CAPTURE(signal);
+    Program program(
+        {"--keyless", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
+    const auto slave = farm.slaves.get_slave(ample);
+    REQUIRE(slave);
+    const Lifeline lifeline;
+    std::optional<ConnectionLost> lost;
+    std::jthread caller([&] { lost = thrown_by<ConnectionLost>([&] { slave->execute(lifeline.endless_command()); }); });
+    REQUIRE(lifeline.wait_for_begin());
+    REQUIRE(::kill(program.pid(), signal) == 0);
+    CHECK(program.wait() == 0);
+    caller.join();
+    REQUIRE(lost);
+    CHECK(has(lost->message(), "the slave stops"));
+    CHECK(lifeline.wait_for_end());
+    CHECK(eventually([&] { return farm.slaves.size() == 0; }));
+  }
+}
+
+TEST_CASE("SIGHUP makes a slave without a terminal connect now, and does nothing to one that is connected") {
+  const TempDir dir;
+  const std::string path = dir / "socket";
+  const int listening = listen_at(path);
+  Program program({"--master", "unix:" + path, "--basedir", dir / "base", "--name", "worker"});
+  REQUIRE(refuse_for_an_hour(listening));
+  REQUIRE(eventually([&] { return has(program.err(), "a long break; connecting again in "); }));
+  REQUIRE(::kill(program.pid(), SIGHUP) == 0);
+  CHECK(refuse_for_an_hour(listening));
+
+  ::close(listening);  // stale from here on
+  SlaveCollection slaves;
+  UnixSlaveListener listener({.slave_collection = slaves, .path = path});
+  listener.start();
+  REQUIRE(eventually([&] { return has(program.err(), "the same as before, 2 times now"); }));
+  REQUIRE(::kill(program.pid(), SIGHUP) == 0);
+  const auto slave = slaves.get_slave(ample);
+  REQUIRE(slave);
+  REQUIRE(::kill(program.pid(), SIGHUP) == 0);
+  CHECK(slave->execute({"true"}).ok());
+  CHECK(slave->is_connected());
+  REQUIRE(::kill(program.pid(), SIGTERM) == 0);
+  CHECK(program.wait() == 0);
+}
+
+TEST_CASE("SIGHUP ends a slave that has a terminal: it has gone") {
+  Farm farm(Over::unix_socket);
+  const int ours = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  REQUIRE(ours >= 0);
+  REQUIRE((::grantpt(ours) == 0 && ::unlockpt(ours) == 0));
+  const std::string theirs = ::ptsname(ours);
+  const pid_t process = start_prepared(
+      {"--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"}, [&theirs] {
+        const int terminal = ::open(theirs.c_str(), O_RDWR);  // becomes the terminal of the new session
+        for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(terminal, standard);
+      });
+  CHECK(farm.slaves.get_slave(ample));
+  ::close(ours);
+  CHECK(end_of(process) == 0);
+}
+
+TEST_CASE("who starts it may ignore SIGCHLD, and have few descriptors") {
+  Farm farm(Over::unix_socket);
+  const pid_t process =
+      start_prepared({"--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"}, [] {
+        ::signal(SIGCHLD, SIG_IGN);
+        rlimit limit{};
+        ::getrlimit(RLIMIT_NOFILE, &limit);
+        limit.rlim_cur = 100;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+      });
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  CHECK(slave->execute({"sh", "-c", "exit 7"}).exit_code == 7);
+  rlimit limit{};
+  REQUIRE(::prlimit(process, RLIMIT_NOFILE, nullptr, &limit) == 0);
+  CHECK(limit.rlim_cur == limit.rlim_max);
+  ::kill(process, SIGTERM);
+  CHECK(end_of(process) == 0);
+}
+
+TEST_CASE("SIGTERM also ends it while it waits for a master") {
+  const FakeMaster closes("");
+  Program program({"--keyless", "--master", closes.address()});
+  CHECK(eventually([&] { return has(program.err(), "connecting again"); }));
+  REQUIRE(::kill(program.pid(), SIGTERM) == 0);
+  CHECK(program.wait() == 0);
+}
+
+}  // namespace remsh::test
