@@ -377,18 +377,9 @@ void Admission::set_up() {
   } catch (...) {
     trouble = "setup() failed";
   }
-  bool is_in = false;
   if (trouble.empty() && !owner_->names()->holds(name_, claim_)) trouble = Admissions::name_has_key;
-  if (trouble.empty()) {
-    try {
-      SlaveCollection& slaves = owner_->options().slave_collection;
-      is_in = slaves.add_slave(slave_) || slaves.find(name_) == slave_;  // setup() may have put it in
-      if (!is_in) trouble = slave_->lost_reason();
-    } catch (const std::exception& error) {
-      trouble = error.what();
-    }
-  }
-  if (!is_in) {
+  if (trouble.empty()) trouble = add_to_collection();
+  if (!trouble.empty()) {
     const auto lost = backend_->lost();
     backend_->disconnect(trouble, DisconnectReason::refused);
     finish(lost ? *lost : Failure{Errc::refused, trouble, 0});
@@ -397,6 +388,30 @@ void Admission::set_up() {
   owner_->log_slave(LogLevel::info, name_, proof_, "registered from " + address_, true);
   owner_->accepted(slave_);
   finish(std::move(slave_));
+}
+
+/// Returns why it is not in the collection; empty: it is.
+std::string Admission::add_to_collection() {
+  SlaveCollection& slaves = owner_->options().slave_collection;
+  for (;;) {
+    try {
+      const bool is_in = slaves.add_slave(slave_) || slaves.find(name_) == slave_;  // setup() may have put it in
+      return is_in ? "" : slave_->lost_reason();
+    } catch (const Error& error) {
+      if (error.code() != Errc::in_use || !displace_late()) return error.what();
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+  }
+}
+
+/// Whether the name is free now that another slave had: one that this one has displaced while it had no more than a
+/// claim, and that came to the collection nevertheless.
+bool Admission::displace_late() {
+  const std::shared_ptr<Slave> holder = owner_->options().slave_collection.find(name_);
+  if (!holder) return true;
+  const auto ruling = rule_on_name(owner_->names()->has_key(name_), proof_, Admissions::proof_of(*holder));
+  return ruling == NameRuling::displaces && give_place(holder, ruling);
 }
 
 /// The last thing, wherever it ended; on a service thread where there is a slave object, as its destructor is the

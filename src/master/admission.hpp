@@ -76,6 +76,8 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   [[nodiscard]] bool get_name();
   [[nodiscard]] bool give_place(const std::shared_ptr<Slave>& holder, NameRuling ruling);
   void set_up();
+  [[nodiscard]] std::string add_to_collection();
+  [[nodiscard]] bool displace_late();
   void refuse(auth::Refusal refusal, std::string reason, std::optional<std::chrono::milliseconds> retry = {});
 
   void finish(Result<std::shared_ptr<Slave>> result);

@@ -1,6 +1,9 @@
 // Slaves with keys at real listeners: who gets in, and for how long.
 #include "auth/derive.hpp"
 #include "auth/handshake.hpp"
+#include "master/names.hpp"
+#include "master/runtime.hpp"
+#include "support/fake_clock.hpp"
 #include "support/temp_dir.hpp"
 #include "transport/connect.hpp"
 #include "transport/endpoint.hpp"
@@ -386,6 +389,98 @@ TEST_CASE("a slave that reconnects in a loop is slowed down, costs a bounded num
   const std::string text = master.lines.text();
   const auto lines = std::count(text.begin(), text.end(), '\n');
   CHECK(lines <= 32 + seconds + 2);
+}
+
+TEST_CASE("a slave that its slave class refuses comes no more often than its pace allows, and others are not slowed") {
+  test::FakeClock clock;  // stands still, so that the numbers are exact
+  std::map<std::string, int> asked;
+  Lines lines;
+  SlaveCollection slaves;
+  test::TempDir dir;
+  UnixSlaveListener listener({.slave_collection = slaves,
+                              .slave_class = [&asked](SlaveInit init) -> std::shared_ptr<Slave> {
+                                ++asked[init.info().name];
+                                throw SlaveRefused("not today");
+                              },
+                              .path = dir / "socket",
+                              .log = lines.hook(),
+                              .runtime = std::make_shared<Runtime>(clock)});
+  listener.start();
+  const auto refusal = [&](const std::string& name) {
+    const Stranger slave(listener.address(), name, std::nullopt);
+    CHECK_FALSE(slave.is_in());
+    return slave.step();
+  };
+  for (std::size_t i = 0; i < Names::pace.burst; ++i) CHECK(refusal("w1").failure.message.ends_with("not today"));
+  for (int i = 0; i < 3; ++i) {
+    const auto step = refusal("w1");
+    CHECK(step.failure.message.find("it comes too often") != std::string::npos);
+    CHECK(step.retry == std::chrono::ceil<std::chrono::milliseconds>(Names::pace.interval));
+  }
+  CHECK(refusal("w2").failure.message.ends_with("not today"));
+  clock.advance(Names::pace.interval);
+  CHECK(refusal("w1").failure.message.ends_with("not today"));
+  CHECK(refusal("w1").failure.message.find("it comes too often") != std::string::npos);
+  CHECK(asked["w1"] == Names::pace.burst + 1);
+  CHECK(asked["w2"] == 1);
+}
+
+TEST_CASE("a slave that proves its key is not refused for a claimant that it displaces, however late that one is") {
+  test::FakeClock clock;  // stands still, so that no look at the rights of slaves ends the claimant first
+  Lines lines;
+  SlaveCollection slaves;
+  test::TempDir dir;
+  std::promise<void> begun;
+  std::promise<void> claimed;
+  std::promise<void> added;
+  std::weak_ptr<Slave> displaced;
+  std::function<void()> be_late;
+  struct Late final : Slave {
+    Late(SlaveInit init, const std::function<void()>& work) : Slave(std::move(init)), work_(work) {}
+    void setup() override { work_(); }
+    const std::function<void()>& work_;
+  };
+  UnixSlaveListener by_path({.slave_collection = slaves,
+                             .slave_class = [&](SlaveInit init) -> std::shared_ptr<Slave> {
+                               auto slave = std::make_shared<Late>(std::move(init), be_late);
+                               displaced = slave;
+                               return slave;
+                             },
+                             .path = dir / "socket",
+                             .log = lines.hook(),
+                             .runtime = std::make_shared<Runtime>(clock)});
+  KeyRing ring;
+  TcpSlaveListener keyed({.slave_collection = slaves,
+                          .slave_class =
+                              [&](SlaveInit init) {
+                                claimed.set_value();
+                                added.get_future().wait();
+                                return std::make_shared<Slave>(std::move(init));
+                              },
+                          .address = "tcp:127.0.0.1:0",
+                          .keys = ring,
+                          .log = lines.hook()});
+  keyed.start();
+  by_path.start();
+  be_late = [&] {  // as if add_slave() came late; setup() may call it
+    begun.set_value();
+    claimed.get_future().wait();
+    slaves.add_slave(displaced.lock());
+    added.set_value();
+    CHECK((lines.wait_for("w1: registered from") || lines.text().find("w1: not let in") != std::string::npos));
+  };
+  const Stranger keyless(by_path.address(), "w1", std::nullopt);
+  CHECK(keyless.is_in());
+  begun.get_future().wait();
+  const Secret key = make_key();
+  const auto w1 = ring.register_slave("w1", key);
+  Stranger proven(keyed.address(), "w1", key);
+  CHECK(proven.is_in());
+  CHECK(lines.wait_for("w1: registered from"));
+  const auto slave = slaves.find("w1");
+  REQUIRE(slave);
+  CHECK(slave->is_connected());
+  CHECK(slave->info().kid == auth::kid(key));
 }
 
 TEST_CASE("a network that a key does not come from is no way in under TLS either") {
