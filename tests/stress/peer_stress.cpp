@@ -57,8 +57,6 @@ std::uint64_t number(const Served& served, BytesView key) { return std::stoull(B
 
 // --- what the slave does
 
-void echo(const Served& served) { served->answer(served->arguments()); }
-
 /// Output of so many bytes on a thread, in pieces of such a size.
 void stream(const Served& served) {
   const std::uint64_t size = number(served, "size");

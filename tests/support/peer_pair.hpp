@@ -104,6 +104,16 @@ class OwnedLoop {
 using Served = std::shared_ptr<rpc::ServedCall>;
 using Handlers = std::map<std::string, std::function<void(const Served&)>, std::less<>>;
 
+/// An operation that answers with its arguments.
+inline void echo(const Served& served) { served->answer(served->arguments()); }
+
+/// The box of a call, as a bare end sends it.
+inline Box request(int tag, BytesView command, BytesView op = {}) {
+  Box box{{"_ask", std::to_string(tag)}, {"_command", command}};
+  if (!op.empty()) box.set("op", Bytes(op));
+  return box;
+}
+
 /// An operation that never ends by itself; knows how many are inside and waits for that.
 class Hanging {
  public:

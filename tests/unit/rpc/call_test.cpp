@@ -65,8 +65,6 @@ void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); 
 
 namespace {
 
-void echo(const Served& served) { served->answer(served->arguments()); }
-
 /// Gives back its input.
 void cat(const Served& served) {
   for (;;) {

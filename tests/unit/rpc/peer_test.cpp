@@ -34,8 +34,6 @@ using Kind = Call::Kind;
 
 namespace {
 
-void echo(const Served& served) { served->answer(served->arguments()); }
-
 /// Writes "0 1 2 ... " of so many numbers to `out`.
 void count(const Served& served) {
   const int numbers = std::stoi(Bytes(*served->arguments().get("numbers")));

@@ -30,14 +30,6 @@ using Kind = Call::Kind;
 
 namespace {
 
-void echo(const Served& served) { served->answer(served->arguments()); }
-
-Box request(int tag, BytesView command, BytesView op = {}) {
-  Box box{{"_ask", std::to_string(tag)}, {"_command", command}};
-  if (!op.empty()) box.set("op", Bytes(op));
-  return box;
-}
-
 /// An operation that takes a while; knows how many were under way at once.
 class Lasting {
  public:

@@ -32,14 +32,6 @@ using Kind = Call::Kind;
 
 namespace {
 
-void echo(const Served& served) { served->answer(served->arguments()); }
-
-Box request(int tag, BytesView command, BytesView op = {}) {
-  Box box{{"_ask", std::to_string(tag)}, {"_command", command}};
-  if (!op.empty()) box.set("op", Bytes(op));
-  return box;
-}
-
 /// A relay as the io thread runs one: sends `size` bytes as there is room, whoever tells it.
 class Relay : public std::enable_shared_from_this<Relay> {
  public:
