@@ -95,7 +95,7 @@ void Peer::fail(Failure failure) {
 
 Peer::~Peer() {
   // Nobody is inside: they would hold us. The io thread may hold a late event, which finds nobody.
-  assert(!server_ || server_->workers() == 0 || is_given_up_);  // wait_until_left() was not called
+  assert(!server_ || server_->workers() == 0 || server_->is_over());  // wait_until_left() was not called
   if (transport_) transport_->disarm_for_good(loop().watcher());
   if (has_slot_) loop().remove(slot_);
 }
@@ -162,7 +162,6 @@ std::vector<StuckThread> Peer::wait_until_left(TimePoint until) {
     while (*place != &self) place = &(*place)->next;
     *place = self.next;
     if (server_) workers = server_->take_threads();
-    is_given_up_ = !workers.stuck.empty();
   }
   for (std::thread& thread : workers.returned) thread.join();
   return std::move(workers.stuck);

@@ -191,7 +191,6 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   // The end.
   bool closing_ = false;
   bool ended_ = false;
-  bool is_given_up_ = false;  // workers are stuck, and hold this
   std::uint32_t inside_ = 0;
   std::unique_ptr<Failure> end_;
 

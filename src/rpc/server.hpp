@@ -51,6 +51,9 @@ class Server {
   /// The connection has ended: calls that were not begun are dropped, steps still run and see it.
   void end();
 
+  /// The threads were taken out; those that were stuck in an operation hold the peer until they return.
+  [[nodiscard]] bool is_over() const noexcept { return is_over_; }
+
   /// How many workers there are that have not returned.
   [[nodiscard]] std::size_t workers() const noexcept { return alive_; }
 
