@@ -3,6 +3,7 @@
 
 #include "base/operations_end.hpp"
 #include "base/result.hpp"
+#include "connection/long_value.hpp"
 #include "connection/out_queue.hpp"
 #include "rpc/credit.hpp"
 #include "rpc/stream.hpp"
@@ -87,9 +88,8 @@ class Engine {
     std::size_t max_arguments = 256 * 1024 * 1024;  // bytes of all open services
     std::size_t max_abandoned = 1024;
     std::size_t max_unsent = 4 * 1024 * 1024;  // bytes of calls that the other side does not read: no more are made
-    // Beyond max_unsent: the last call that was made, of 8 MiB, and 1 MiB of credit, which no honest side leaves
-    // unread.
-    std::size_t max_unread_credit = std::size_t{9} * 1024 * 1024;
+    // Beyond max_unsent: the last call that was made, and 1 MiB of credit, which no honest side leaves unread.
+    std::size_t max_unread_credit = call_limits.bytes + std::size_t{1024} * 1024;
     std::size_t max_unread = 64 * 1024 * 1024;  // (serves) bytes of answers that it does not read: no more are taken
     Duration keepalive = std::chrono::seconds(10);
     Duration patience = std::chrono::seconds(10);
