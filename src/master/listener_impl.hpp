@@ -19,27 +19,53 @@ struct SlaveListener::Impl {
   std::shared_ptr<Admissions> admissions;
 };
 
-/// What the options of one kind of listener have in common with those of all. (They are not derived from them, since a
-/// designated initializer cannot name a member of a base.)
+/// Copies what the options of two kinds of listener have in common. (They do not share a base, since a designated
+/// initializer cannot name a member of one.)
+template <class From, class To>
+void copy_common_options(const From& from, To& to) {
+  to.slave_class = from.slave_class;
+  if constexpr (requires {
+                  from.keys;
+                  to.keys;
+                })
+    to.keys = from.keys;
+  if constexpr (requires {
+                  from.keyless;
+                  to.keyless;
+                })
+    to.keyless = from.keyless;
+  if constexpr (requires {
+                  from.remsh1;
+                  to.remsh1;
+                })
+    to.remsh1 = from.remsh1;
+  if constexpr (requires {
+                  from.backlog;
+                  to.backlog;
+                })
+    to.backlog = from.backlog;
+  to.keepalive = from.keepalive;
+  to.keepalive_patience = from.keepalive_patience;
+  to.handshake_timeout = from.handshake_timeout;
+  to.arbitration_timeout = from.arbitration_timeout;
+  if constexpr (requires {
+                  from.max_handshakes;
+                  to.max_handshakes;
+                }) {
+    to.max_handshakes = from.max_handshakes;
+    to.strangers = from.strangers;
+  }
+  to.log = from.log;
+  to.trace = from.trace;
+  to.audit = from.audit;
+  to.runtime = from.runtime;
+}
+
+/// The part of one kind of listener's options that all kinds have.
 template <class Options>
 ListenerOptions base_options(const Options& options) {
   ListenerOptions base{.slave_collection = options.slave_collection};
-  base.slave_class = options.slave_class;
-  if constexpr (requires { options.remsh1; }) base.remsh1 = options.remsh1;
-  if constexpr (requires { options.keys; }) base.keys = options.keys;
-  if constexpr (requires { options.keyless; }) base.keyless = options.keyless;
-  base.keepalive = options.keepalive;
-  base.keepalive_patience = options.keepalive_patience;
-  base.handshake_timeout = options.handshake_timeout;
-  base.arbitration_timeout = options.arbitration_timeout;
-  if constexpr (requires { options.max_handshakes; }) {
-    base.max_handshakes = options.max_handshakes;
-    base.strangers = options.strangers;
-  }
-  base.log = options.log;
-  base.trace = options.trace;
-  base.audit = options.audit;
-  base.runtime = options.runtime;
+  copy_common_options(options, base);
   return base;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
+#include "master/listener_impl.hpp"
 #include "transport/endpoint.hpp"
 
 #include <remsh/base/error.hpp>
@@ -15,21 +16,9 @@ namespace remsh {
 
 namespace {
 
-UnixListenerOptions unix_options(TcpListenerOptions options, std::string path) {
+UnixListenerOptions unix_options(const TcpListenerOptions& options, std::string path) {
   UnixListenerOptions result{.slave_collection = options.slave_collection, .path = std::move(path)};
-  result.slave_class = std::move(options.slave_class);
-  result.keys = std::move(options.keys);
-  result.backlog = options.backlog;
-  result.keepalive = options.keepalive;
-  result.keepalive_patience = options.keepalive_patience;
-  result.handshake_timeout = options.handshake_timeout;
-  result.arbitration_timeout = options.arbitration_timeout;
-  result.max_handshakes = options.max_handshakes;
-  result.strangers = std::move(options.strangers);
-  result.log = std::move(options.log);
-  result.trace = std::move(options.trace);
-  result.audit = std::move(options.audit);
-  result.runtime = std::move(options.runtime);
+  copy_common_options(options, result);
   return result;
 }
 
@@ -44,7 +33,7 @@ std::unique_ptr<SlaveListener> make_listener(TcpListenerOptions options) {
   if (options.host || options.port) refuse("the address of a unix socket has no host and no port");
   if (options.certificate) refuse("a certificate is for an address of TLS: tls:HOST:PORT");
   if (options.remsh1) refuse("slaves of the original remsh call in over TCP alone: tcp:HOST:PORT");
-  return std::make_unique<UnixSlaveListener>(unix_options(std::move(options), std::move(address->path)));
+  return std::make_unique<UnixSlaveListener>(unix_options(options, std::move(address->path)));
 }
 
 }  // namespace remsh
