@@ -4,6 +4,7 @@
 #include "base/exit_code.hpp"
 #include "base/percent_encoding.hpp"
 #include "base/text.hpp"
+#include "slave/start_words.hpp"
 
 #include <remsh/base/error.hpp>
 
@@ -21,15 +22,7 @@ namespace {
 
 static_assert(std::string_view(embedded_slave_argument) == embedded_mark);
 
-/// A word with which LocalSlaveListener or SlaveLauncher starts a slave. One that ends with '=' has a value behind it.
-struct StartWord {
-  std::string_view word;
-  void (*set)(SlaveProgramOptions& options, std::string value);
-};
-
-/// All that there are. They are options of remsh-slave, too, as a listener does not know which program it starts; the
-/// other options of remsh-slave are none of these, so there is no command line in the library.
-constexpr StartWord start_words[] = {
+constexpr StartWord words[] = {
     {"--master=", [](SlaveProgramOptions& o, std::string v) { o.master = std::move(v); }},
     {"--stdio", [](SlaveProgramOptions& o, std::string) { o.master.clear(); }},
     {"--name=", [](SlaveProgramOptions& o, std::string v) { o.slave.name = std::move(v); }},
@@ -38,11 +31,10 @@ constexpr StartWord start_words[] = {
     {"--until-eof", [](SlaveProgramOptions& o, std::string) { o.until_eof = true; }},
     {"--quiet", [](SlaveProgramOptions& o, std::string) { o.log_level = LogLevel::error; }},
 };
-constexpr std::string_view encoded_mark = "--percent-encoded";
 
 /// False if the word is none of these.
 bool take(std::string_view word, bool is_encoded, SlaveProgramOptions& options) {
-  for (const StartWord& one : start_words) {
+  for (const StartWord& one : words) {
     const bool has_value = one.word.ends_with('=');
     if (has_value ? !word.starts_with(one.word) : word != one.word) continue;
     const std::string_view value = word.substr(one.word.size());
@@ -58,6 +50,8 @@ int complain(const std::string& what) {
 }
 
 }  // namespace
+
+std::span<const StartWord> start_words() noexcept { return words; }
 
 std::optional<int> run_embedded_slave(int argc, char** argv, const PrepareSlave& prepare) {
   if (argc < 2 || std::string_view(argv[1]) != embedded_slave_argument) return std::nullopt;

@@ -14,7 +14,7 @@ namespace remsh {
 
 namespace {
 
-/// Whether a line has come with its end that is more than empty or a comment.
+/// Whether the text has a complete line that is neither empty nor a comment.
 bool has_whole_line(std::string_view text) {
   for (std::size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
     const std::string_view line = text.substr(0, end);
@@ -29,7 +29,7 @@ bool has_whole_line(std::string_view text) {
 
 Result<auth::KeyLine> read_key_input(int descriptor, bool to_the_end) {
   constexpr std::size_t most = auth::max_key_line;
-  SecretText text;  // and not by stdio, whose buffer nobody wipes
+  SecretText text;  // not stdio, whose buffer is never wiped
   while (text.view().size() <= most) {
     const std::span<char> room = text.grow(1024);
     const ssize_t count = ::read(descriptor, room.data(), room.size());

@@ -1,4 +1,4 @@
-// How a line `NAME KEY` comes by standard input.
+// Reading a line `NAME KEY` from standard input.
 #pragma once
 
 #include "auth/key_line.hpp"
@@ -6,8 +6,9 @@
 
 namespace remsh {
 
-/// Reads a line `NAME KEY`, which must be all that there is: as far as it has come with that line, or `to_the_end` of
-/// the input. Empty lines and comments may go before it. Blocks. What it reads into is wiped.
+/// Reads a line `NAME KEY`. Empty lines and comments may precede it; anything else beside it is an error. Returns as
+/// soon as that line is complete or, with `to_the_end`, at the end of the input. Blocks. Wipes the memory that it reads
+/// into.
 Result<auth::KeyLine> read_key_input(int descriptor, bool to_the_end);
 
 }  // namespace remsh

@@ -1,4 +1,4 @@
-// RetryLog: what a slave's log says of visits to its master that end one after the other; pure state.
+// RetryLog: what a slave logs when its attempts to serve its master end, one after the other; pure state.
 #pragma once
 
 #include "base/duration_text.hpp"
@@ -12,8 +12,8 @@
 
 namespace remsh {
 
-/// Tells a cause once in full, and as long as it stays the same only how often it has come: after 2, 4, 8, ... times;
-/// the lines between are for debugging. One thread at a time.
+/// A cause is logged in full the first time. While the same cause repeats, the log says how often it has occurred,
+/// after 2, 4, 8, ... times; the lines in between have the level `debug`. Pauses are in seconds. One thread at a time.
 class RetryLog {
  public:
   struct Line {
@@ -33,7 +33,7 @@ class RetryLog {
             "the same as before, " + std::to_string(times_) + " times now" + then};
   }
 
-  /// The next cause is told in full, whatever it is.
+  /// The next cause is logged in full, whatever it is.
   void reset() { times_ = 0; }
 
  private:

@@ -2,11 +2,13 @@
 #include "programs/option.hpp"
 
 #include "programs/help.hpp"
+#include "slave/start_words.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cstddef>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -14,7 +16,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <vector>
 
 namespace remsh::program {
 
@@ -89,6 +91,19 @@ TEST_CASE("every switch can be turned on and off by name") {
     Settings settings{};
     CHECK_FALSE(option.set(settings, "yes"));
     CHECK_FALSE(option.set(settings, "no"));
+  }
+}
+
+TEST_CASE("remsh-slave has an option for every word with which a listener starts a slave") {
+  std::vector<std::string_view> words{encoded_mark};
+  for (const StartWord& one : start_words()) words.push_back(one.word);
+  for (const std::string_view word : words) {
+    CAPTURE(word);
+    REQUIRE(word.starts_with("--"));
+    const std::size_t equals = word.find('=');
+    const Option* const option = find_option(for_serve, word.substr(2, equals == word.npos ? equals : equals - 2));
+    REQUIRE(option != nullptr);
+    CHECK(option->metavariable.empty() == (equals == word.npos));
   }
 }
 
