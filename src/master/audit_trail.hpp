@@ -47,24 +47,24 @@ class AuditTrail {
   }
 
   /// What came of it, as far as the slave is concerned.
-  template <class T>
-  void answered(const Result<T>& answer) {
+  template <class Reply>
+  void answered(const Result<void>& answer, const Reply& reply) {
     if (!answer.ok()) return failed(answer.failure());
     record_.error.reset();
     record_.message.clear();
-    if constexpr (std::is_same_v<T, ExecuteResult>) {
-      record_.exit_code = answer->exit_code;
-      record_.signal = answer->signal;
-      record_.timed_out = answer->timed_out;
+    if constexpr (std::is_same_v<Reply, operations::Execute::Reply>) {
+      record_.exit_code = reply.exit_code;
+      record_.signal = reply.signal;
+      record_.timed_out = reply.timed_out;
     }
   }
 
-  /// Nobody will take the outcome. It counts all the same where it is there, but for a fetched file, which is not.
-  template <class T>
-  void left(const Started<T>& started) noexcept {
-    if (!is_over_ || std::is_same_v<T, FetchedFile>) return;
+  /// Nobody will take the outcome. It counts all the same if it is there, but for a fetched file, which is not.
+  template <class Reply>
+  void left(const Started& started, const Reply& reply) noexcept {
+    if (!is_over_ || std::is_same_v<Reply, operations::Fetch::Reply>) return;
     try {
-      answered(started->take());
+      answered(started->take(), reply);
     } catch (...) {  // NOLINT(bugprone-empty-catch): then the caller has just left
     }
   }

@@ -3,62 +3,26 @@
 
 #include "base/operations_end.hpp"
 #include "base/result.hpp"
+#include "master/asked_operation.hpp"
 #include "master/lost_callback.hpp"
 #include "master/packed_info.hpp"
 #include "master/proof.hpp"
 
 #include <remsh/base/call_options.hpp>
-#include <remsh/base/deadline.hpp>
-#include <remsh/connection/box.hpp>
 #include <remsh/master/audit.hpp>
 #include <remsh/master/work.hpp>
-#include <remsh/operations/execute.hpp>
-#include <remsh/operations/filesystem.hpp>
-#include <remsh/operations/transfer.hpp>
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace remsh {
 
-/// How a command is to be run, as the worker needs to know it.
-struct ExecuteRequest {
-  std::vector<Bytes> args;
-  const ExecuteOptions* options = nullptr;  // cwd, environment, timeouts, what to do with the streams
-};
-
-/// What runs between a command and its caller: the backend calls these in the thread that drives it, holding nothing.
-struct ExecuteStreams {
-  InputCallback input;  // empty: none
-  OutputCallback out;   // empty: not wanted
-  OutputCallback err;
-};
-
-/// Told how long a fetched file will be.
-using SizeCallback = std::function<void(std::uint64_t)>;
-
-/// What a fetched file is, as far as the worker tells it.
-struct FetchedFile {
-  std::optional<std::uint32_t> mode;
-};
-
 /// An operation that was started. What it was given by reference must live as long as it does.
-template <class T>
-using Started = std::unique_ptr<WorkOf<Result<T>>>;
-
-/// How a file gets its name on a worker.
-struct Placement {
-  bool overwrite = false;  ///< it may replace what is there
-  bool durable = true;     ///< it is on the disk before the operation is over, if the worker knows how
-};
+using Started = std::unique_ptr<WorkOf<Result<void>>>;
 
 /// One worker, as a Slave drives it. Thread-safe; operations run at the same time. Each is over when it is done or its
 /// CallOptions end it. User code (callbacks) may throw through any of them.
@@ -83,33 +47,9 @@ class Backend {
   /// Who is to be told of its operations; null: nobody. Lives as long as the backend.
   [[nodiscard]] virtual const AuditHook* audit() const noexcept { return nullptr; }
 
-  virtual Started<Bytes> start_set_cwd(const std::optional<Bytes>& path, const CallOptions& options) = 0;
-  virtual Started<std::map<Bytes, Bytes>> start_getenv(const CallOptions& options) = 0;
-  virtual Started<std::map<Bytes, Bytes>> start_read_info(const CallOptions& options) = 0;
-  virtual Started<void> start_mkdir(const Bytes& path, std::optional<std::uint32_t> mode,
-                                    const CallOptions& options) = 0;
-  virtual Started<void> start_remove(const Bytes& path, const CallOptions& options) = 0;
-  virtual Started<void> start_rename(const Bytes& from, const Bytes& to, Placement placement,
-                                     const CallOptions& options) = 0;
-  virtual Started<void> start_copy(const Bytes& from, const Bytes& to, Placement placement,
-                                   const CallOptions& options) = 0;
-  virtual Started<std::optional<FileInfo>> start_stat(const Bytes& path, bool follow, const CallOptions& options) = 0;
-  virtual Started<ExecuteResult> start_execute(const ExecuteRequest& request, const ExecuteStreams& streams,
-                                               const CallOptions& options) = 0;
-
-  /// Writes a file of what `input` gives. The worker makes it appear only when it is complete.
-  virtual Started<void> start_send(const Bytes& path, const InputCallback& input, Placement placement,
-                                   std::uint32_t mode, const CallOptions& options) = 0;
-
-  /// Reads a file: `size` is told first, where it is known, then `output` gets its bytes in order.
-  virtual Started<FetchedFile> start_fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,
-                                           const CallOptions& options) = 0;
-
-  /// An operation that the owner of the slave has registered there.
-  virtual Started<Box> start_call(const std::string& name, const Box& arguments, const CallOptions& options) = 0;
-
-  /// Gives when the answer came.
-  virtual Started<TimePoint> start_ping(const CallOptions& options) = 0;
+  /// Begins an operation, whose reply will be in it once it is over. It must outlive what this returns. A worker that
+  /// cannot do it fails it with unsupported and a sentence that names it.
+  virtual Started start(AskedOperation& operation, const CallOptions& options) = 0;
 
   /// The number that the next operation gets: they are numbered in the order in which they begin.
   [[nodiscard]] virtual std::uint64_t next_operation() const = 0;

@@ -31,9 +31,14 @@ bool DrivenCall::wait_until(TimePoint until) {
   }
 }
 
-Result<Box> DrivenCall::outcome() {
+Result<void> DrivenCall::take() {
   if (failed_) return std::move(call_.failure());
-  return std::move(call_.answer());
+  operation_.answered_at = call_.answered_at();
+  auto answered = operation_.answered(std::move(call_.answer()));
+  if (answered) return {};
+  // It costs the call, not the connection.
+  return Failure{Errc::protocol_error,
+                 "the answer to " + Bytes(operation_.command()) + " makes no sense: " + answered.failure().message, 0};
 }
 
 /// True: it is over.
@@ -49,17 +54,16 @@ bool DrivenCall::do_next(rpc::Call::Event event) {
 
 void DrivenCall::take_chunk() {
   const rpc::Chunk& chunk = call_.chunk();
-  if (chunk.total && ends_.size != nullptr && *ends_.size) (*ends_.size)(*chunk.total);
-  const bool is_err = chunk.stream == rpc::StreamName::err;
-  if (!is_err) received_ += chunk.bytes().size();
-  const OutputCallback* const output = is_err ? ends_.err : ends_.out;
-  if (output != nullptr && *output) (*output)(chunk.bytes());
+  const StreamEnds& ends = operation_.ends;
+  if (chunk.total && ends.size) ends.size(*chunk.total);
+  const OutputCallback& output = chunk.stream == rpc::StreamName::err ? ends.err : ends.out;
+  if (output) output(chunk.bytes());
 }
 
 void DrivenCall::feed() {
   Block piece;
   const auto buffer = piece.payload().first(call_.room());
-  const std::size_t count = std::min((*ends_.input)(buffer), buffer.size());
+  const std::size_t count = std::min(operation_.ends.in(buffer), buffer.size());
   if (count > 0) return call_.send(std::move(piece), count);
   feeds_ = false;
   call_.end_input();

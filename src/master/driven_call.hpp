@@ -1,4 +1,4 @@
-// DrivenCall: a call whose streams end in callbacks.
+// DrivenCall: an operation as a call of remsh 2.
 #pragma once
 
 #include "master/backend.hpp"
@@ -10,47 +10,30 @@
 
 namespace remsh {
 
-/// A call whose streams end in callbacks, driven to its end by one who waits or polls. Holds nothing while it runs
-/// them. One thread at a time.
-class DrivenCall {
+/// An operation as a call of remsh 2, driven to its end by whoever waits or polls, with its streams. Holds nothing
+/// while it runs their callbacks. One thread at a time.
+class DrivenCall final : public WorkOf<Result<void>> {
  public:
-  /// Where the streams end; any may be empty.
-  struct Ends {
-    const InputCallback* input = nullptr;
-    const OutputCallback* out = nullptr;
-    const OutputCallback* err = nullptr;
-    const SizeCallback* size = nullptr;  // of `out`, where it is known, before its first bytes
-  };
+  DrivenCall(std::shared_ptr<rpc::Peer> peer, AskedOperation& operation, const CallOptions& options)
+      : operation_(operation),
+        call_(std::move(peer), operation.command(), operation.take_arguments(),
+              operation.what().may_last ? rpc::Call::Kind::streaming : rpc::Call::Kind::plain, options),
+        feeds_(operation.ends.in != nullptr) {}
 
-  DrivenCall(std::shared_ptr<rpc::Peer> peer, BytesView command, const Box& arguments, rpc::Call::Kind kind,
-             const Ends& ends, const CallOptions& options)
-      : call_(std::move(peer), command, arguments, kind, options),
-        ends_(ends),
-        feeds_(ends.input != nullptr && *ends.input) {}
-
-  void suspend() { call_.suspend(); }
-  bool poll(const Waker& wake);
-  bool wait_until(TimePoint until);
-
-  /// Once it is over: the answer, or why there is none.
-  [[nodiscard]] Result<Box> outcome();
-
-  /// When the answer came, whenever its caller looked.
-  [[nodiscard]] TimePoint answered_at() const noexcept { return call_.answered_at(); }
-
-  /// Bytes of `out`.
-  [[nodiscard]] std::uint64_t received() const noexcept { return received_; }
+  void suspend() override { call_.suspend(); }
+  bool poll(const Waker& wake) override;
+  bool wait_until(TimePoint until) override;
+  Result<void> take() override;
 
  private:
   bool do_next(rpc::Call::Event event);
   void feed();
   void take_chunk();
 
+  AskedOperation& operation_;
   rpc::Call call_;
-  const Ends ends_;
   bool feeds_;
   bool failed_ = false;
-  std::uint64_t received_ = 0;
 };
 
 }  // namespace remsh

@@ -41,25 +41,7 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
   void fail(Failure failure) override;
   void wait_until_left() override;
 
-  Result<Bytes> set_cwd(const std::optional<Bytes>& path, const CallOptions& options) override;
-  Result<std::map<Bytes, Bytes>> getenv(const CallOptions& options) override;
-  Result<std::map<Bytes, Bytes>> read_info(const CallOptions& options) override;
-  Result<void> mkdir(const Bytes& path, std::optional<std::uint32_t> mode, const CallOptions& options) override;
-  Result<void> remove(const Bytes& path, const CallOptions& options) override;
-  Result<void> rename(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) override;
-  Result<void> copy(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) override;
-  Result<std::optional<FileInfo>> stat(const Bytes& path, bool follow, const CallOptions& options) override;
-  Result<ExecuteResult> execute(const ExecuteRequest& request, const ExecuteStreams& streams,
-                                const CallOptions& options) override;
-  Result<void> send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
-                    const CallOptions& options) override;
-  Result<FetchedFile> fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,
-                            const CallOptions& options) override;
-  Result<Box> call(const std::string& name, const Box& arguments, const CallOptions& options) override;
-
-  /// Waits for its turn; where that does not come before the deadline, the slave is busy, which is no sign of death.
-  Result<void> ping(const CallOptions& options) override;
-
+  Result<void> run(AskedOperation& operation, const StreamEnds& ends, const CallOptions& options) override;
   void end_connection(Failure why) override;
   [[nodiscard]] std::optional<Failure> lost() const override;
   void on_lost(std::unique_ptr<LostCallback> callback) override;
@@ -70,6 +52,7 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
  private:
   using Event = remsh1::MasterSession::Event;
   class Turn;
+  class Operations;
 
   enum class Holder : std::uint8_t {
     nobody,
@@ -98,9 +81,6 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
   void note_settled() noexcept;
   [[nodiscard]] const Owner& owner() const noexcept override { return owner_; }
   void bury();
-  static Result<std::optional<FileInfo>> look(Turn& turn, const Bytes& path);
-  static Result<void> change_mode(Turn& turn, const Bytes& path, std::uint32_t mode);
-
   const std::shared_ptr<Loop> loop_;
   const Owner owner_;
   std::uint32_t slot_ = 0;  // written once, by open()

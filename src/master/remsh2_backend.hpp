@@ -2,7 +2,6 @@
 #pragma once
 
 #include "master/admitted_backend.hpp"
-#include "rpc/call.hpp"
 #include "rpc/peer.hpp"
 
 #include <cstdint>
@@ -30,24 +29,7 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
   explicit Remsh2Backend(std::shared_ptr<Remsh2Group> group) : Peer(std::move(group)) {}
   ~Remsh2Backend() override;
 
-  Started<Bytes> start_set_cwd(const std::optional<Bytes>& path, const CallOptions& options) override;
-  Started<std::map<Bytes, Bytes>> start_getenv(const CallOptions& options) override;
-  Started<std::map<Bytes, Bytes>> start_read_info(const CallOptions& options) override;
-  Started<void> start_mkdir(const Bytes& path, std::optional<std::uint32_t> mode, const CallOptions& options) override;
-  Started<void> start_remove(const Bytes& path, const CallOptions& options) override;
-  Started<void> start_rename(const Bytes& from, const Bytes& to, Placement placement,
-                             const CallOptions& options) override;
-  Started<void> start_copy(const Bytes& from, const Bytes& to, Placement placement,
-                           const CallOptions& options) override;
-  Started<std::optional<FileInfo>> start_stat(const Bytes& path, bool follow, const CallOptions& options) override;
-  Started<ExecuteResult> start_execute(const ExecuteRequest& request, const ExecuteStreams& streams,
-                                       const CallOptions& options) override;
-  Started<void> start_send(const Bytes& path, const InputCallback& input, Placement placement, std::uint32_t mode,
-                           const CallOptions& options) override;
-  Started<FetchedFile> start_fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,
-                                   const CallOptions& options) override;
-  Started<Box> start_call(const std::string& name, const Box& arguments, const CallOptions& options) override;
-  Started<TimePoint> start_ping(const CallOptions& options) override;
+  Started start(AskedOperation& operation, const CallOptions& options) override;
   [[nodiscard]] std::uint64_t next_operation() const override { return Peer::next_call(); }
   void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept override {
     Peer::notify_when_over(std::move(end));

@@ -4,8 +4,6 @@
 #include "base/throw_failure.hpp"
 #include "connection/long_value.hpp"
 
-#include <algorithm>
-#include <array>
 #include <system_error>
 
 namespace remsh {
@@ -100,17 +98,8 @@ void Request::check_execute(const std::vector<Bytes>& args, const ExecuteOptions
 
 /// docs/protocol.md section 7, the last row.
 void Request::check_call(const std::string& name, const Box& arguments) {
-  constexpr std::array<std::string_view, 19> ours{"cancel", "copy",    "credit", "data",    "end",   "execute", "fetch",
-                                                  "getenv", "goodbye", "hello",  "info",    "mkdir", "ping",    "prove",
-                                                  "remove", "rename",  "send",   "set_cwd", "stat"};
-  const auto is_word = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  if (name.empty() || name.size() > 64 || !is_word(name.front()) ||
-      !std::all_of(name.begin(), name.end(), [&](char c) { return is_word(c) || c == '_' || c == '-'; })) {
-    refuse(Errc::invalid_argument,
-           shown(name) + " cannot be the name of an operation, which is [a-z0-9][a-z0-9_-]{0,63}");
-  }
-  if (std::find(ours.begin(), ours.end(), name) != ours.end()) {
-    refuse(Errc::invalid_argument, "'" + name + "' is a word of the protocol itself, not an operation of yours");
+  if (const std::string_view why = operations::why_not_own_name(name); !why.empty()) {
+    refuse(Errc::invalid_argument, shown(name) + " cannot be an operation of yours: " + std::string(why));
   }
   for (const auto& [key, value] : arguments) {
     if (key.starts_with('_') || key == "op" || key.find('~') != Bytes::npos) {

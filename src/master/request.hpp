@@ -25,8 +25,23 @@ namespace remsh {
 class Request {
  public:
   /// `first` and `second` are its most telling arguments; they and the backend must outlive it.
-  Request(const Backend& slave, std::string_view verb, BytesView first = {}, BytesView second = {})
-      : slave_(slave), verb_(verb), first_(first), second_(second) {}
+  Request(const Backend& slave, const operations::Description& what, BytesView first = {}, BytesView second = {})
+      : slave_(slave), verb_(what.method), first_(first), second_(second) {}
+
+  /// Of a message whose paths are the most telling arguments.
+  template <class Message>
+  static Request of(const Backend& slave, const operations::Description& what, const Message& message) {
+    Paths paths;
+    Message::describe(paths, message);
+    return Request(slave, what, paths.first, paths.second);
+  }
+
+  /// Checks each field of a message that can be wrong.
+  template <class Message>
+  void check_fields(const Message& message) {
+    Checks checks{*this};
+    Message::describe(checks, message);
+  }
 
   /// A path, or another argument that must not be empty or contain a zero byte.
   void check(std::string_view key, BytesView value);
@@ -62,6 +77,32 @@ class Request {
   [[nodiscard]] BytesView second() const noexcept { return second_; }
 
  private:
+  /// Finds the paths of a message.
+  struct Paths {
+    BytesView first;
+    BytesView second;
+    void path(BytesView /*key*/, const Bytes& value) { (first.empty() ? first : second) = value; }
+    void any_path(BytesView key, const std::optional<Bytes>& value) {
+      if (value) path(key, *value);
+    }
+    void flag(BytesView /*key*/, bool /*value*/) {}
+    void off_flag(BytesView /*key*/, bool /*value*/) {}
+    void optional_mode(BytesView /*key*/, std::optional<std::uint32_t> /*value*/) {}
+  };
+
+  struct Checks {
+    Request& request;
+    void path(BytesView key, const Bytes& value) {
+      request.check(key == "from" ? "source path" : key == "to" ? "destination path" : "path", value);
+    }
+    void any_path(BytesView key, const std::optional<Bytes>& value) {
+      if (value) request.check_text(key, *value);
+    }
+    void flag(BytesView /*key*/, bool /*value*/) {}
+    void off_flag(BytesView /*key*/, bool /*value*/) {}
+    void optional_mode(BytesView /*key*/, std::optional<std::uint32_t> value) { request.check_mode(value); }
+  };
+
   void count(std::size_t key, std::size_t value, std::string_view what = "the arguments do");
   [[nodiscard]] std::string slave() const { return std::string(slave_.name()); }
   [[nodiscard]] std::string operation() const;

@@ -11,6 +11,8 @@ namespace remsh {
 
 namespace {
 
+using namespace operations;
+
 /// Work that was started, with all that it refers to.
 template <class SomeWork, class... Args>
 class Kept final : public PendingWork<typename SomeWork::Outcome> {
@@ -37,9 +39,22 @@ class Kept final : public PendingWork<typename SomeWork::Outcome> {
 };
 
 template <class SomeWork, class... Args>
-Pending<typename SomeWork::Outcome> start(Slave& slave, const std::shared_ptr<Backend>& backend, Args... args) {
+Pending<typename SomeWork::Outcome> keep(Slave& slave, const std::shared_ptr<Backend>& backend, Args... args) {
   return Pending<typename SomeWork::Outcome>(
       std::make_unique<Kept<SomeWork, Args...>>(slave, backend, std::move(args)...));
+}
+
+// The two forms of an operation without streams.
+
+template <class Operation, class Options>
+OutcomeOf<Operation> run(Backend& backend, typename Operation::Request request, const Options& options) {
+  return PlainWork<Operation>(backend, std::move(request), options).run();
+}
+
+template <class Operation, class Options>
+Pending<OutcomeOf<Operation>> start(Slave& slave, const std::shared_ptr<Backend>& backend,
+                                    typename Operation::Request request, Options options) {
+  return keep<PlainWork<Operation>>(slave, backend, std::move(request), std::move(options));
 }
 
 /// A callback of on_disconnect(). There is nobody to whom an exception of it could be given, and the others must be
@@ -87,104 +102,76 @@ std::string Slave::name() const { return std::string(backend_->name()); }
 
 Slave::~Slave() { backend_->disconnect("the master has dropped its handle"); }
 
-Bytes Slave::set_cwd(const CallOptions& options) { return SetCwdWork(*backend_, std::nullopt, options).run(); }
-
-Bytes Slave::set_cwd(const Bytes& path, const CallOptions& options) {
-  return SetCwdWork(*backend_, path, options).run();
-}
-
-std::map<Bytes, Bytes> Slave::getenv(const CallOptions& options) { return GetenvWork(*backend_, options).run(); }
-
-std::map<Bytes, Bytes> Slave::read_info(const CallOptions& options) { return ReadInfoWork(*backend_, options).run(); }
-
-void Slave::mkdir(const Bytes& path, const CallOptions& options) { return MkdirWork(*backend_, path, options).run(); }
-
-void Slave::remove(const Bytes& path, const CallOptions& options) { return RemoveWork(*backend_, path, options).run(); }
-
+Bytes Slave::set_cwd(const CallOptions& options) { return run<SetCwd>(*backend_, {}, options); }
+Bytes Slave::set_cwd(const Bytes& path, const CallOptions& options) { return run<SetCwd>(*backend_, {path}, options); }
+std::map<Bytes, Bytes> Slave::getenv(const CallOptions& options) { return run<Getenv>(*backend_, {}, options); }
+std::map<Bytes, Bytes> Slave::read_info(const CallOptions& options) { return run<ReadInfo>(*backend_, {}, options); }
+void Slave::mkdir(const Bytes& path, const CallOptions& options) { run<Mkdir>(*backend_, {path, {}}, options); }
+void Slave::remove(const Bytes& path, const CallOptions& options) { run<Remove>(*backend_, {path}, options); }
 void Slave::rename(const Bytes& from, const Bytes& to, const PathOptions& options) {
-  return RenameWork(*backend_, from, to, options).run();
+  run<Rename>(*backend_, {from, to, options.overwrite, options.durable}, options);
 }
-
 void Slave::copy(const Bytes& from, const Bytes& to, const PathOptions& options) {
-  return CopyWork(*backend_, from, to, options).run();
+  run<Copy>(*backend_, {from, to, options.overwrite, options.durable}, options);
 }
-
 std::optional<FileInfo> Slave::stat(const Bytes& path, const StatOptions& options) {
-  return StatWork(*backend_, path, options).run();
+  return run<Stat>(*backend_, {path, !options.follow}, options);
 }
-
 ExecuteResult Slave::execute(const std::vector<Bytes>& args, const ExecuteOptions& options) {
   return ExecuteWork(*backend_, args, options).run();
 }
-
 TransferResult Slave::send(const Source& source, const Bytes& to, const TransferOptions& options) {
   return SendWork(*backend_, source, to, options).run();
 }
-
 TransferResult Slave::fetch(const Bytes& from, const Sink& sink, const TransferOptions& options) {
   return FetchWork(*backend_, from, sink, options).run();
 }
-
 Box Slave::call(const std::string& operation, const Box& arguments, const CallOptions& options) {
   return CallWork(*backend_, operation, arguments, options).run();
 }
-
 std::chrono::nanoseconds Slave::ping(const CallOptions& options) { return PingWork(*backend_, options).run(); }
 
 Pending<Bytes> Slave::start_set_cwd(CallOptions options) {
-  return start<SetCwdWork>(*this, backend_, std::optional<Bytes>(), std::move(options));
+  return start<SetCwd>(*this, backend_, {}, std::move(options));
 }
-
 Pending<Bytes> Slave::start_set_cwd(Bytes path, CallOptions options) {
-  return start<SetCwdWork>(*this, backend_, std::optional(std::move(path)), std::move(options));
+  return start<SetCwd>(*this, backend_, {std::move(path)}, std::move(options));
 }
-
 Pending<std::map<Bytes, Bytes>> Slave::start_getenv(CallOptions options) {
-  return start<GetenvWork>(*this, backend_, std::move(options));
+  return start<Getenv>(*this, backend_, {}, std::move(options));
 }
-
 Pending<std::map<Bytes, Bytes>> Slave::start_read_info(CallOptions options) {
-  return start<ReadInfoWork>(*this, backend_, std::move(options));
+  return start<ReadInfo>(*this, backend_, {}, std::move(options));
 }
-
 Pending<void> Slave::start_mkdir(Bytes path, CallOptions options) {
-  return start<MkdirWork>(*this, backend_, std::move(path), std::move(options));
+  return start<Mkdir>(*this, backend_, {std::move(path), {}}, std::move(options));
 }
-
 Pending<void> Slave::start_remove(Bytes path, CallOptions options) {
-  return start<RemoveWork>(*this, backend_, std::move(path), std::move(options));
+  return start<Remove>(*this, backend_, {std::move(path)}, std::move(options));
 }
-
 Pending<void> Slave::start_rename(Bytes from, Bytes to, PathOptions options) {
-  return start<RenameWork>(*this, backend_, std::move(from), std::move(to), std::move(options));
+  return start<Rename>(*this, backend_, {std::move(from), std::move(to), options.overwrite, options.durable}, options);
 }
-
 Pending<void> Slave::start_copy(Bytes from, Bytes to, PathOptions options) {
-  return start<CopyWork>(*this, backend_, std::move(from), std::move(to), std::move(options));
+  return start<Copy>(*this, backend_, {std::move(from), std::move(to), options.overwrite, options.durable}, options);
 }
-
 Pending<std::optional<FileInfo>> Slave::start_stat(Bytes path, StatOptions options) {
-  return start<StatWork>(*this, backend_, std::move(path), std::move(options));
+  return start<Stat>(*this, backend_, {std::move(path), !options.follow}, options);
 }
-
 Pending<ExecuteResult> Slave::start_execute(std::vector<Bytes> args, ExecuteOptions options) {
-  return start<ExecuteWork>(*this, backend_, std::move(args), std::move(options));
+  return keep<ExecuteWork>(*this, backend_, std::move(args), std::move(options));
 }
-
 Pending<TransferResult> Slave::start_send(Source source, Bytes to, TransferOptions options) {
-  return start<SendWork>(*this, backend_, std::move(source), std::move(to), std::move(options));
+  return keep<SendWork>(*this, backend_, std::move(source), std::move(to), std::move(options));
 }
-
 Pending<TransferResult> Slave::start_fetch(Bytes from, Sink sink, TransferOptions options) {
-  return start<FetchWork>(*this, backend_, std::move(from), std::move(sink), std::move(options));
+  return keep<FetchWork>(*this, backend_, std::move(from), std::move(sink), std::move(options));
 }
-
 Pending<Box> Slave::start_call(std::string operation, Box arguments, CallOptions options) {
-  return start<CallWork>(*this, backend_, std::move(operation), std::move(arguments), std::move(options));
+  return keep<CallWork>(*this, backend_, std::move(operation), std::move(arguments), std::move(options));
 }
-
 Pending<std::chrono::nanoseconds> Slave::start_ping(CallOptions options) {
-  return start<PingWork>(*this, backend_, std::move(options));
+  return keep<PingWork>(*this, backend_, std::move(options));
 }
 
 void Slave::disconnect(const std::string& words, DisconnectReason reason) { backend_->disconnect(words, reason); }

@@ -38,24 +38,47 @@ InputCallback input_from(const InputCallback& callback, const Request& request) 
   };
 }
 
+operations::Execute::Request request_of(const std::vector<Bytes>& args, const ExecuteOptions& options) {
+  using operations::OutputMode;
+  operations::Execute::Request request;
+  request.args = args;
+  request.cwd = options.cwd;
+  request.clear_env = options.clear_env;
+  for (const auto& [name, value] : options.env) {
+    if (value) {
+      request.set_env.push_back(name + "=" + *value);
+    } else {
+      request.unset_env.push_back(name);
+    }
+  }
+  request.timeout = options.timeout;
+  request.kill_after = options.kill_after;
+  const auto* callback = std::get_if<InputCallback>(&options.in);
+  request.in = std::holds_alternative<Bytes>(options.in) || (callback != nullptr && *callback);
+  request.out = options.discard_stdout ? OutputMode::discard : OutputMode::stream;
+  request.err = options.merge_stderr     ? OutputMode::merge
+                : options.discard_stderr ? OutputMode::discard
+                                         : OutputMode::stream;
+  return request;
+}
+
 }  // namespace
 
 // --- execute
 
 ExecuteWork::ExecuteWork(Backend& slave, const std::vector<Bytes>& args, const ExecuteOptions& options)
-    : SlaveWork(Request(slave, "execute", args.empty() ? BytesView() : BytesView(args.front())), options),
-      options_(options),
-      command_{args, &options} {
+    : SlaveWork(slave, request_of(args, options), args.empty() ? BytesView() : BytesView(args.front()), {}, options),
+      options_(options) {
   request_.check_execute(args, options);
   if (const auto* bytes = std::get_if<Bytes>(&options.in)) {
-    streams_.input = input_from(*bytes);
+    asked_.ends.in = input_from(*bytes);
   } else if (const auto* callback = std::get_if<InputCallback>(&options.in); callback != nullptr && *callback) {
-    streams_.input = input_from(*callback, request_);
+    asked_.ends.in = input_from(*callback, request_);
   }
-  streams_.out = output_to(options.stdout_cb, options.discard_stdout, "stdout", out_);
-  streams_.err = output_to(options.stderr_cb, options.discard_stderr || options.merge_stderr, "stderr", err_);
+  asked_.ends.out = output_to(options.stdout_cb, options.discard_stdout, "stdout", out_);
+  asked_.ends.err = output_to(options.stderr_cb, options.discard_stderr || options.merge_stderr, "stderr", err_);
   if (trail_) trail_->set_command(args, options);
-  begin(slave.start_execute(command_, streams_, patience_));
+  begin(slave);
 }
 
 /// What is done with one of the outputs: to a callback, into a string, or nothing.
@@ -73,8 +96,13 @@ OutputCallback ExecuteWork::output_to(const OutputCallback& callback, bool disca
   };
 }
 
-ExecuteResult ExecuteWork::finish(Result<ExecuteResult> answer) {
-  ExecuteResult result = value_of(std::move(answer));
+ExecuteResult ExecuteWork::finish(Result<void> answer) {
+  require(std::move(answer));
+  ExecuteResult result;
+  result.exit_code = asked_.reply.exit_code;
+  result.signal = asked_.reply.signal;
+  result.timed_out = asked_.reply.timed_out;
+  result.left_background = asked_.reply.background;
   result.out = std::move(out_);
   result.err = std::move(err_);
   return result;
@@ -83,22 +111,22 @@ ExecuteResult ExecuteWork::finish(Result<ExecuteResult> answer) {
 // --- send
 
 SendWork::SendWork(Backend& slave, const Source& source, const Bytes& to, const TransferOptions& options)
-    : SlaveWork(
-          Request(slave, "send",
-                  std::holds_alternative<std::string>(source.what()) ? BytesView(std::get<std::string>(source.what()))
-                                                                     : BytesView(),
-                  to),
-          options),
-      progress_(options.progress),
-      input_((request_.check("destination path", to), request_.check_mode(options.mode), input_of(source))),
-      counted_([this](std::span<char> buffer) {
-        const std::size_t size = input_(buffer);
-        progress_.advance(size);
-        if (trail_) trail_->set_bytes(progress_.done());
-        return size;
-      }) {
+    : SlaveWork(slave, {.path = to, .overwrite = options.overwrite, .durable = options.durable},
+                std::holds_alternative<std::string>(source.what()) ? BytesView(std::get<std::string>(source.what()))
+                                                                   : BytesView(),
+                to, options),
+      progress_(options.progress) {
+  request_.check("destination path", to);
+  request_.check_mode(options.mode);
+  asked_.ends.in = [this, input = input_of(source)](std::span<char> buffer) {
+    const std::size_t size = input(buffer);
+    progress_.advance(size);
+    if (trail_) trail_->set_bytes(progress_.done());
+    return size;
+  };
+  if (options.mode) asked_.request.mode = *options.mode;
   if (trail_) trail_->set_bytes(0);
-  begin(slave.start_send(to, counted_, {options.overwrite, options.durable}, options.mode.value_or(mode_), patience_));
+  begin(slave);
 }
 
 InputCallback SendWork::input_of(const Source& source) {
@@ -108,7 +136,7 @@ InputCallback SendWork::input_of(const Source& source) {
     if (!opened.ok()) request_.fail_locally(operations::with_advice(opened.failure()), *path);
     file_ = std::move(opened).value();
     progress_.set_total(file_.size);
-    mode_ = static_cast<std::uint32_t>(file_.mode) & permission_bits;
+    asked_.request.mode = static_cast<std::uint32_t>(file_.mode) & permission_bits;
     return [this, path](std::span<char> buffer) {
       const Result<std::size_t> size = read_file(file_.fd.get(), buffer);
       if (!size.ok()) request_.fail_locally(size.failure(), *path);
@@ -125,7 +153,7 @@ InputCallback SendWork::input_of(const Source& source) {
 }
 
 TransferResult SendWork::finish(Result<void> answer) {
-  value_of(std::move(answer));
+  require(std::move(answer));
   progress_.finish();
   return {progress_.done()};
 }
@@ -133,24 +161,22 @@ TransferResult SendWork::finish(Result<void> answer) {
 // --- fetch
 
 FetchWork::FetchWork(Backend& slave, const Bytes& from, const Sink& sink, const TransferOptions& options)
-    : SlaveWork(Request(slave, "fetch", from), options),
-      sink_(sink),
-      options_(options),
-      progress_(options.progress),
-      write_((request_.check("path", from), request_.check_mode(options.mode), output_to(sink))),
-      size_([this](std::uint64_t total) {
-        require(total <= options_.max_bytes);
-        progress_.set_total(total);
-      }),
-      counted_([this](BytesView bytes) {
-        require(bytes.size() <= options_.max_bytes - progress_.done());
-        write_(bytes);
-        progress_.advance(bytes.size());
-        if (trail_) trail_->set_bytes(progress_.done());
-      }) {
+    : SlaveWork(slave, {.path = from}, options), sink_(sink), options_(options), progress_(options.progress) {
+  request_.check("path", from);
+  request_.check_mode(options.mode);
+  asked_.ends.out = [this, write = output_to(sink)](BytesView bytes) {
+    require_space(bytes.size() <= options_.max_bytes - progress_.done());
+    write(bytes);
+    progress_.advance(bytes.size());
+    if (trail_) trail_->set_bytes(progress_.done());
+  };
+  asked_.ends.size = [this](std::uint64_t total) {
+    require_space(total <= options_.max_bytes);
+    progress_.set_total(total);
+  };
   if (trail_) trail_->set_bytes(0);
   if (const auto* path = std::get_if<std::string>(&sink.what()); trail_ && path) trail_->add_argument(*path);
-  begin(slave.start_fetch(from, size_, counted_, patience_));
+  begin(slave);
 }
 
 OutputCallback FetchWork::output_to(const Sink& sink) {
@@ -166,7 +192,7 @@ OutputCallback FetchWork::output_to(const Sink& sink) {
   return [&callback](BytesView bytes) { callback(bytes); };
 }
 
-void FetchWork::require(bool fits) const {
+void FetchWork::require_space(bool fits) const {
   if (fits) return;
   request_.refuse(Errc::too_large,
                   "the file has more than the " + std::to_string(options_.max_bytes) + " bytes that max_bytes allows");
@@ -179,10 +205,15 @@ void FetchWork::require_local(const Result<void>& result, const std::string& pat
   request_.fail_locally(result.failure(), path);
 }
 
-TransferResult FetchWork::finish(Result<FetchedFile> answer) {
-  const FetchedFile fetched = value_of(std::move(answer));
+TransferResult FetchWork::finish(Result<void> answer) {
+  const operations::Fetch::Reply& reply = asked_.reply;
+  if (answer.ok() && reply.bytes != progress_.done()) {
+    answer = Failure{Errc::protocol_error, "the answer to fetch makes no sense: " + std::to_string(progress_.done()) +
+                                               " bytes came, it says " + std::to_string(reply.bytes)};
+  }
+  require(std::move(answer));
   if (file_) {
-    const std::uint32_t mode = options_.mode.value_or(fetched.mode.value_or(0644) & fetched_permission_bits);
+    const std::uint32_t mode = options_.mode.value_or(reply.mode & fetched_permission_bits);
     require_local(file_->commit(static_cast<mode_t>(mode), options_.durable), std::get<std::string>(sink_.what()));
   } else if (auto* const* bytes = std::get_if<Bytes*>(&sink_.what())) {
     **bytes = std::move(memory_);

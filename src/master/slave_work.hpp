@@ -29,8 +29,9 @@
 
 namespace remsh {
 
-/// What all of them are: a Request, and the same work of the backend. `Answer` is what that gives.
-template <class T, class Answer = T>
+/// What all of them are: the operation as the back end is asked for it, and the words for what may go wrong. `T` is
+/// what the caller gets.
+template <class Operation, class T>
 class SlaveWork : public WorkOf<T> {
  public:
   ~SlaveWork() override { cancel(); }
@@ -48,13 +49,13 @@ class SlaveWork : public WorkOf<T> {
     const auto trail = std::move(trail_);  // tells when it goes
     return trail->watch([&] {
       auto answer = started_->take();
-      trail->answered(answer);
+      trail->answered(answer, asked_.reply);
       return finish(std::move(answer));
     });
   }
 
   void cancel() {
-    if (trail_) trail_->left(started_);
+    if (trail_) trail_->left(started_, asked_.reply);
     started_.reset();
     trail_.reset();
   }
@@ -67,150 +68,125 @@ class SlaveWork : public WorkOf<T> {
 
  protected:
   template <class Options>
-  SlaveWork(Request request, const Options& options)
-      : request_(request), patience_{.deadline = options.deadline, .stop = options.stop} {
-    if (const AuditHook* const hook = request_.backend().audit()) {
-      trail_ = std::make_unique<AuditTrail>(*hook, request_, options.tag);
-    }
+  SlaveWork(Backend& slave, typename Operation::Request asked, BytesView first, BytesView second,
+            const Options& options)
+      : asked_(std::move(asked)), request_(slave, Operation::what, first, second), patience_(patience_of(options)) {
+    follow(options.tag);
+  }
+
+  /// Of a request whose paths are its most telling arguments.
+  template <class Options>
+  SlaveWork(Backend& slave, typename Operation::Request asked, const Options& options)
+      : asked_(std::move(asked)),
+        request_(Request::of(slave, Operation::what, asked_.request)),
+        patience_(patience_of(options)) {
+    follow(options.tag);
   }
 
   /// To be called by the constructors of those below, when they have checked what is asked.
-  void begin(Started<Answer> started) {
-    started_ = std::move(started);
+  void begin(Backend& slave) {
+    started_ = slave.start(asked_, patience_);
     if (trail_) trail_->begin();
   }
 
-  /// What becomes of the answer.
-  virtual T finish(Result<Answer> answer) = 0;
+  /// What the caller gets, once asked_ has its reply; throws if there is none.
+  virtual T finish(Result<void> answer) = 0;
 
-  Answer value_of(Result<Answer> answer) { return request_.value_of(std::move(answer), patience_.stop); }
+  void require(Result<void> answer) { request_.value_of(std::move(answer), patience_.stop); }
 
+  Asked<Operation> asked_;
   Request request_;
   const CallOptions patience_;
   std::unique_ptr<AuditTrail> trail_;  // null where nobody is to be told
 
  private:
+  template <class Options>
+  static CallOptions patience_of(const Options& options) {
+    return {.deadline = options.deadline, .stop = options.stop};
+  }
+
+  void follow(const std::string& tag) {
+    if (const AuditHook* const hook = request_.backend().audit()) {
+      trail_ = std::make_unique<AuditTrail>(*hook, request_, tag);
+    }
+  }
+
   template <class Step>
   bool drive(Step step) {
     return trail_ ? trail_->drive(step) : step();
   }
 
-  Started<Answer> started_;
+  Started started_;
 };
 
-/// Those whose outcome is what the backend gives.
-template <class T>
-class PlainWork : public SlaveWork<T> {
- protected:
-  using SlaveWork<T>::SlaveWork;
-  T finish(Result<T> answer) final { return this->value_of(std::move(answer)); }
-};
+// What the caller gets of a reply.
+inline void outcome_of(operations::Nothing&& /*reply*/) {}
+inline Bytes outcome_of(operations::SetCwd::Reply&& reply) { return std::move(reply.path); }
+inline std::map<Bytes, Bytes> outcome_of(operations::Getenv::Reply&& reply) { return std::move(reply.env); }
+inline std::map<Bytes, Bytes> outcome_of(operations::ReadInfo::Reply&& reply) { return std::move(reply.files); }
+inline std::optional<FileInfo> outcome_of(operations::Stat::Reply&& reply) { return reply.info; }
 
-class SetCwdWork final : public PlainWork<Bytes> {
+template <class Operation>
+using OutcomeOf = decltype(outcome_of(std::declval<typename Operation::Reply>()));
+
+/// An operation without streams, of which the caller gets what is in the reply.
+template <class Operation>
+class PlainWork final : public SlaveWork<Operation, OutcomeOf<Operation>> {
  public:
-  SetCwdWork(Backend& slave, const std::optional<Bytes>& path, const CallOptions& options)
-      : PlainWork(Request(slave, "set_cwd", path ? BytesView(*path) : BytesView()), options) {
-    if (path) request_.check_text("path", *path);
-    begin(slave.start_set_cwd(path, patience_));
-  }
-};
-
-class GetenvWork final : public PlainWork<std::map<Bytes, Bytes>> {
- public:
-  GetenvWork(Backend& slave, const CallOptions& options) : PlainWork(Request(slave, "getenv"), options) {
-    begin(slave.start_getenv(patience_));
-  }
-};
-
-class ReadInfoWork final : public PlainWork<std::map<Bytes, Bytes>> {
- public:
-  ReadInfoWork(Backend& slave, const CallOptions& options) : PlainWork(Request(slave, "read_info"), options) {
-    begin(slave.start_read_info(patience_));
-  }
-};
-
-class MkdirWork final : public PlainWork<void> {
- public:
-  MkdirWork(Backend& slave, const Bytes& path, const CallOptions& options)
-      : PlainWork(Request(slave, "mkdir", path), options) {
-    request_.check("path", path);
-    begin(slave.start_mkdir(path, std::nullopt, patience_));
-  }
-};
-
-class RemoveWork final : public PlainWork<void> {
- public:
-  RemoveWork(Backend& slave, const Bytes& path, const CallOptions& options)
-      : PlainWork(Request(slave, "remove", path), options) {
-    request_.check("path", path);
-    begin(slave.start_remove(path, patience_));
-  }
-};
-
-class RenameWork final : public PlainWork<void> {
- public:
-  RenameWork(Backend& slave, const Bytes& from, const Bytes& to, const PathOptions& options)
-      : PlainWork(Request(slave, "rename", from, to), options) {
-    request_.check("source path", from);
-    request_.check("destination path", to);
-    begin(slave.start_rename(from, to, {options.overwrite, options.durable}, patience_));
-  }
-};
-
-class CopyWork final : public PlainWork<void> {
- public:
-  CopyWork(Backend& slave, const Bytes& from, const Bytes& to, const PathOptions& options)
-      : PlainWork(Request(slave, "copy", from, to), options) {
-    request_.check("source path", from);
-    request_.check("destination path", to);
-    begin(slave.start_copy(from, to, {options.overwrite, options.durable}, patience_));
-  }
-};
-
-class StatWork final : public PlainWork<std::optional<FileInfo>> {
- public:
-  StatWork(Backend& slave, const Bytes& path, const StatOptions& options)
-      : PlainWork(Request(slave, "stat", path), options) {
-    request_.check("path", path);
-    begin(slave.start_stat(path, options.follow, patience_));
-  }
-};
-
-class CallWork final : public PlainWork<Box> {
- public:
-  CallWork(Backend& slave, const std::string& operation, const Box& arguments, const CallOptions& options)
-      : PlainWork(Request(slave, "call", operation), options) {
-    request_.check_call(operation, arguments);
-    begin(slave.start_call(operation, arguments, patience_));
-  }
-};
-
-class PingWork final : public SlaveWork<std::chrono::nanoseconds, TimePoint> {
- public:
-  PingWork(Backend& slave, const CallOptions& options) : SlaveWork(Request(slave, "ping"), options) {
-    begin(slave.start_ping(patience_));
+  template <class Options>
+  PlainWork(Backend& slave, typename Operation::Request asked, const Options& options)
+      : SlaveWork<Operation, OutcomeOf<Operation>>(slave, std::move(asked), options) {
+    this->request_.check_fields(this->asked_.request);
+    this->begin(slave);
   }
 
  private:
-  std::chrono::nanoseconds finish(Result<TimePoint> answer) override { return value_of(std::move(answer)) - begin_; }
+  OutcomeOf<Operation> finish(Result<void> answer) override {
+    this->require(std::move(answer));
+    return outcome_of(std::move(this->asked_.reply));
+  }
+};
+
+class CallWork final : public SlaveWork<operations::Call, Box> {
+ public:
+  CallWork(Backend& slave, const std::string& operation, const Box& arguments, const CallOptions& options)
+      : SlaveWork(slave, {operation, arguments}, operation, {}, options) {
+    request_.check_call(operation, arguments);
+    begin(slave);
+  }
+
+ private:
+  Box finish(Result<void> answer) override {
+    require(std::move(answer));
+    return std::move(asked_.reply.results);
+  }
+};
+
+class PingWork final : public SlaveWork<operations::Ping, std::chrono::nanoseconds> {
+ public:
+  PingWork(Backend& slave, const CallOptions& options) : SlaveWork(slave, {}, options) { begin(slave); }
+
+ private:
+  std::chrono::nanoseconds finish(Result<void> answer) override {
+    require(std::move(answer));
+    return asked_.answered_at - begin_;
+  }
 
   const TimePoint begin_ = real_clock().now();
 };
 
 // The following have members that the backend is given by reference: they end its work before these go.
 
-class ExecuteWork final : public SlaveWork<ExecuteResult> {
+class ExecuteWork final : public SlaveWork<operations::Execute, ExecuteResult> {
  public:
   ExecuteWork(Backend& slave, const std::vector<Bytes>& args, const ExecuteOptions& options);
   ~ExecuteWork() override { cancel(); }
 
  private:
-  ExecuteResult finish(Result<ExecuteResult> answer) override;
+  ExecuteResult finish(Result<void> answer) override;
   OutputCallback output_to(const OutputCallback& callback, bool discard, std::string_view stream, Bytes& captured);
 
   const ExecuteOptions& options_;
-  const ExecuteRequest command_;
-  ExecuteStreams streams_;
   Bytes out_;
   Bytes err_;
 };
@@ -247,7 +223,7 @@ class Progress {
   std::optional<std::uint64_t> total_;
 };
 
-class SendWork final : public SlaveWork<TransferResult, void> {
+class SendWork final : public SlaveWork<operations::Send, TransferResult> {
  public:
   SendWork(Backend& slave, const Source& source, const Bytes& to, const TransferOptions& options);
   ~SendWork() override { cancel(); }
@@ -258,19 +234,16 @@ class SendWork final : public SlaveWork<TransferResult, void> {
 
   Progress progress_;
   OpenFile file_;
-  std::uint32_t mode_ = 0644;
-  const InputCallback input_;
-  const InputCallback counted_;
 };
 
-class FetchWork final : public SlaveWork<TransferResult, FetchedFile> {
+class FetchWork final : public SlaveWork<operations::Fetch, TransferResult> {
  public:
   FetchWork(Backend& slave, const Bytes& from, const Sink& sink, const TransferOptions& options);
   ~FetchWork() override { cancel(); }
 
  private:
-  TransferResult finish(Result<FetchedFile> answer) override;
-  void require(bool fits) const;
+  TransferResult finish(Result<void> answer) override;
+  void require_space(bool fits) const;
   void require_local(const Result<void>& result, const std::string& path) const;
   OutputCallback output_to(const Sink& sink);
 
@@ -279,9 +252,6 @@ class FetchWork final : public SlaveWork<TransferResult, FetchedFile> {
   Progress progress_;
   Bytes memory_;
   std::optional<LocalFile> file_;
-  const OutputCallback write_;
-  const SizeCallback size_;
-  const OutputCallback counted_;
 };
 
 }  // namespace remsh

@@ -2,11 +2,11 @@
 #include "slave/execute.hpp"
 
 #include "base/text.hpp"
-#include "operations/schema.hpp"
 #include "os/file.hpp"
 #include "os/guard.hpp"
 #include "os/process.hpp"
 #include "os/process_tree.hpp"
+#include "slave/add_operation.hpp"
 
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -37,7 +37,7 @@ namespace remsh {
 namespace {
 
 using namespace std::chrono_literals;
-using operations::ExecuteCommand;
+using operations::Execute;
 using operations::OutputMode;
 using rpc::StreamName;
 
@@ -61,7 +61,7 @@ std::vector<Bytes> own_environment() {
 }
 
 /// What a command gets: ours, the changes that were asked for, and the name by which its processes are found.
-std::vector<Bytes> environment_of(const std::vector<Bytes>& ours, const ExecuteCommand& request, const Bytes& name) {
+std::vector<Bytes> environment_of(const std::vector<Bytes>& ours, const Execute::Request& request, const Bytes& name) {
   std::vector<Bytes> result;
   if (!request.clear_env) result = ours;
   if (!request.unset_env.empty() || !request.set_env.empty()) {
@@ -138,7 +138,7 @@ struct CommandSet::Shared {
 /// One command. Built on a server thread; from start() on everything happens on the loop.
 class CommandSet::Command final : public Watched, public std::enable_shared_from_this<Command> {
  public:
-  Command(std::shared_ptr<Shared> shared, std::shared_ptr<rpc::ServedCall> call, ExecuteCommand request)
+  Command(std::shared_ptr<Shared> shared, std::shared_ptr<rpc::ServedCall> call, Execute::Request request)
       : shared_(std::move(shared)), call_(std::move(call)), request_(std::move(request)), name_(new_command_name()) {}
 
   /// On the server thread: pipes and process.
@@ -201,7 +201,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
 
   const std::shared_ptr<Shared> shared_;
   std::shared_ptr<rpc::ServedCall> call_;
-  const ExecuteCommand request_;
+  const Execute::Request request_;
   const Bytes name_;  // of the tree of processes
   std::optional<Process> process_;
   std::array<Output, 2> outputs_{Output{.name = StreamName::out}, Output{.name = StreamName::err}};
@@ -599,13 +599,13 @@ void CommandSet::Command::answer() {
     call_->fail({Errc::remote_failure, "the command has ended, but its exit status cannot be had", 0});
   } else {
     const auto is_open = [](const Output& output) { return static_cast<bool>(output.pipe); };
-    operations::ExecuteReply reply;
+    Execute::Reply reply;
     reply.exit_code = (*status)->code;
     reply.signal = (*status)->signal;
     reply.timed_out = ending_ == Ending::timed_out;
     reply.background = left_ || std::any_of(outputs_.begin(), outputs_.end(), is_open);
     if (shared_->killer->knows(name_)) shared_->keep_background(name_, request_.kill_after);
-    call_->answer(reply.to_box());
+    call_->answer(operations::to_box(reply));
   }
 }
 
@@ -626,23 +626,21 @@ CommandSet::CommandSet(std::shared_ptr<Loop> loop, Duration background_grace)
 
 CommandSet::~CommandSet() { stop(); }
 
-void CommandSet::execute(const std::shared_ptr<rpc::ServedCall>& call, const Workplace& workplace) {
-  Result<ExecuteCommand> request = ExecuteCommand::from_box(call->arguments());
-  if (!request) return call->fail(std::move(request).failure());
-
+void CommandSet::execute(Execute::Request request, const std::shared_ptr<rpc::ServedCall>& call,
+                         const Workplace& workplace) {
   const std::shared_ptr<const Directory> current = workplace.current();
   std::optional<Directory> chosen;
-  if (!request->cwd.empty()) {
-    Result<Directory> directory = workplace.open_directory(request->cwd);
+  if (!request.cwd.empty()) {
+    Result<Directory> directory = workplace.open_directory(request.cwd);
     if (!directory) {
       Failure failure = directory.failure();
-      failure.message = "cwd '" + escaped(request->cwd) + "': " + failure.message;
+      failure.message = "cwd '" + escaped(request.cwd) + "': " + failure.message;
       return call->fail(std::move(failure));
     }
     chosen.emplace(std::move(*directory));
   }
 
-  const auto command = std::make_shared<Command>(shared_, call, std::move(*request));
+  const auto command = std::make_shared<Command>(shared_, call, std::move(request));
   if (!shared_->add(command)) return call->fail({Errc::cancelled, "the slave is being stopped", 0});
   try {
     Result<void> spawned = command->spawn_in(chosen ? *chosen : *current);
@@ -703,8 +701,11 @@ std::size_t CommandSet::size() const {
 }
 
 void add_execute(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, std::shared_ptr<CommandSet> commands) {
-  dispatcher.add("execute", [workplace = std::move(workplace), commands = std::move(commands)](
-                                const std::shared_ptr<rpc::ServedCall>& call) { commands->execute(call, *workplace); });
+  add_lasting_operation<Execute>(dispatcher,
+                                 [workplace = std::move(workplace), commands = std::move(commands)](
+                                     Execute::Request request, const std::shared_ptr<rpc::ServedCall>& call) {
+                                   commands->execute(std::move(request), call, *workplace);
+                                 });
 }
 
 }  // namespace remsh

@@ -1,6 +1,7 @@
 // execute: commands of this machine, relayed between their pipes and their callers.
 #pragma once
 
+#include "operations/operations.hpp"
 #include "rpc/served_call.hpp"
 #include "slave/dispatcher.hpp"
 #include "slave/workplace.hpp"
@@ -35,8 +36,9 @@ class CommandSet {
   /// Stops.
   ~CommandSet();
 
-  /// Starts the command of an execute call. It answers the call when it has ended, or was not started.
-  void execute(const std::shared_ptr<rpc::ServedCall>& call, const Workplace& workplace);
+  /// Starts a command. It answers the call when it has ended, or was not started.
+  void execute(operations::Execute::Request request, const std::shared_ptr<rpc::ServedCall>& call,
+               const Workplace& workplace);
 
   /// Between SIGTERM and SIGKILL, and from there until what cannot be killed is given up, when nobody waits any more:
   /// the connection was lost, or the set is stopped. A command with a shorter `kill_after` has less.

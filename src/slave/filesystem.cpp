@@ -2,12 +2,12 @@
 #include "slave/filesystem.hpp"
 
 #include "base/text.hpp"
-#include "operations/schema.hpp"
+#include "operations/operations.hpp"
 #include "os/file.hpp"
 #include "os/new_file.hpp"
 #include "os/rename.hpp"
 #include "os/tree.hpp"
-#include "slave/typed_handler.hpp"
+#include "slave/add_operation.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -38,9 +38,9 @@ constexpr std::size_t max_info_file = 64 * 1024;
 constexpr std::size_t max_info = 1024 * 1024;       // what an answer could not carry need not be collected
 constexpr std::size_t copy_step = 4 * 1024 * 1024;  // between two looks whether the caller still wants it
 
-Result<Box> answer_of(const Result<void>& result) {
-  if (!result) return result.failure();
-  return Box();
+Result<Nothing> reply_of(Result<void> result) {
+  if (!result) return std::move(result).failure();
+  return Nothing();
 }
 
 std::map<Bytes, Bytes> environment() {
@@ -75,12 +75,13 @@ Result<bool> read_info_file(At at, const Bytes& path, Bytes& content) {
   return size <= max_info_file && content.find('\0') == Bytes::npos;
 }
 
-Result<Box> read_info(const Workplace& workplace) {
-  InfoReply reply;
+Result<ReadInfo::Reply> read_info(const Workplace& workplace) {
+  ReadInfo::Reply reply;
   const auto where = workplace.place_in_base("info");
   if (!where) return where.failure();
   UniqueFd fd = open_at(where->at, where->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (!fd) return errno == ENOENT ? Result<Box>(reply.to_box()) : path_failure(where->at, errno, "info");
+  if (!fd && errno == ENOENT) return reply;
+  if (!fd) return path_failure(where->at, errno, "info");
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(fd.get()), ::closedir);
   if (!directory) return os_failure(errno, "info");
   static_cast<void>(fd.release());
@@ -90,7 +91,7 @@ Result<Box> read_info(const Workplace& workplace) {
     errno = 0;
     const dirent* entry = ::readdir(directory.get());
     if (entry == nullptr && errno != 0) return os_failure(errno, "info");
-    if (entry == nullptr) return reply.to_box();
+    if (entry == nullptr) return reply;
     Bytes name = entry->d_name;
     Bytes content;
     const auto read = read_info_file(where->at, where->path + "/" + name, content);
@@ -115,7 +116,7 @@ bool copy_in_kernel(int from, int to, const ServedCall& call) {
   return true;
 }
 
-Result<Box> copy(const Workplace& workplace, const TwoPathsRequest& request, const ServedCall& call) {
+Result<Nothing> copy(const Workplace& workplace, const TwoPaths& request, const ServedCall& call) {
   const auto from_place = workplace.place(request.from);
   if (!from_place) return from_place.failure();
   const auto to_place = workplace.place(request.to);
@@ -144,7 +145,7 @@ Result<Box> copy(const Workplace& workplace, const TwoPathsRequest& request, con
     if (auto written = target->write(BytesView(buffer).substr(0, *count)); !written) return written.failure();
   }
   // Set-user-ID and the like are not for a copy, which may have another owner.
-  return answer_of(target->commit(source->mode & 0777, request.durable));
+  return reply_of(target->commit(source->mode & 0777, request.durable));
 }
 
 FileType type_of(mode_t mode) {
@@ -169,11 +170,11 @@ std::chrono::sys_time<std::chrono::nanoseconds> mtime_of(const struct stat& stat
                                                          std::chrono::nanoseconds(time.tv_nsec));
 }
 
-Result<Box> stat(const Place& place, bool follow) {
+Result<Stat::Reply> stat(const Place& place, bool follow) {
   if (auto checked = check_path(place.path, "stat"); !checked) return std::move(checked).failure();
   struct stat status {};
   if (const int error = stat_at(place.at, place.path, status, follow)) {
-    if (error == ENOENT) return StatReply().to_box();
+    if (error == ENOENT) return Stat::Reply();
     return path_failure(place.at, error, "stat");
   }
   FileInfo info;
@@ -181,53 +182,47 @@ Result<Box> stat(const Place& place, bool follow) {
   info.size = static_cast<std::uint64_t>(status.st_size);
   info.mode = status.st_mode & 07777;
   info.mtime = mtime_of(status);
-  return StatReply{info}.to_box();
+  return Stat::Reply{info};
 }
 
 }  // namespace
 
 void add_filesystem(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, mode_t mode_mask) {
-  dispatcher.add("set_cwd", typed_handler<SetCwdRequest>([workplace](const auto& request, auto&) -> Result<Box> {
-                   auto path = workplace->set_current(request.path);
-                   if (!path) return std::move(path).failure();
-                   return SetCwdReply{std::move(*path)}.to_box();
-                 }));
-  dispatcher.add("getenv", [reply = GetenvReply{environment()}](const std::shared_ptr<ServedCall>& call) {
-    call->answer(reply.to_box());
+  add_operation<SetCwd>(dispatcher, [workplace](const SetCwd::Request& request, ServedCall&) -> Result<SetCwd::Reply> {
+    auto path = workplace->set_current(request.path);
+    if (!path) return std::move(path).failure();
+    return SetCwd::Reply{std::move(*path)};
   });
-  dispatcher.add("info", [workplace](const std::shared_ptr<ServedCall>& call) {
-    auto box = read_info(*workplace);
-    if (!box) return call->fail(std::move(box).failure());
-    call->answer(std::move(*box));
+  add_operation<Getenv>(dispatcher, [reply = Getenv::Reply{environment()}](const Nothing&, ServedCall&) {
+    return Result<Getenv::Reply>(reply);
   });
-  dispatcher.add("mkdir",
-                 typed_handler<MkdirRequest>([workplace, mode_mask](const auto& request, auto&) -> Result<Box> {
-                   const auto place = workplace->place(request.path);
-                   if (!place) return place.failure();
-                   const auto mode = request.mode ? std::optional<mode_t>(*request.mode & mode_mask) : std::nullopt;
-                   return answer_of(make_directories(place->at, place->path, mode, true));
-                 }));
-  dispatcher.add("remove", typed_handler<RemoveRequest>([workplace](const auto& request, auto& call) -> Result<Box> {
-                   const auto place = workplace->place(request.path);
-                   if (!place) return place.failure();
-                   return answer_of(remove_tree(place->at, place->path, [&call] { return call.cancelled(); }));
-                 }));
-  dispatcher.add(
-      "rename", typed_handler<TwoPathsRequest>([workplace](const auto& request, auto&) -> Result<Box> {
-        const auto from = workplace->place(request.from);
-        if (!from) return from.failure();
-        const auto to = workplace->place(request.to);
-        if (!to) return to.failure();
-        return answer_of(rename_path(from->at, from->path, to->at, to->path, request.overwrite, request.durable));
-      }));
-  dispatcher.add("copy", typed_handler<TwoPathsRequest>([workplace](const auto& request, auto& call) -> Result<Box> {
-                   return copy(*workplace, request, call);
-                 }));
-  dispatcher.add("stat", typed_handler<StatRequest>([workplace](const auto& request, auto&) -> Result<Box> {
-                   const auto place = workplace->place(request.path);
-                   if (!place) return place.failure();
-                   return stat(*place, !request.nofollow);
-                 }));
+  add_operation<ReadInfo>(dispatcher, [workplace](const Nothing&, ServedCall&) { return read_info(*workplace); });
+  add_operation<Mkdir>(
+      dispatcher, [workplace, mode_mask](const Mkdir::Request& request, ServedCall&) -> Result<Nothing> {
+        const auto place = workplace->place(request.path);
+        if (!place) return place.failure();
+        const auto mode = request.mode ? std::optional<mode_t>(*request.mode & mode_mask) : std::nullopt;
+        return reply_of(make_directories(place->at, place->path, mode, true));
+      });
+  add_operation<Remove>(dispatcher, [workplace](const Remove::Request& request, ServedCall& call) -> Result<Nothing> {
+    const auto place = workplace->place(request.path);
+    if (!place) return place.failure();
+    return reply_of(remove_tree(place->at, place->path, [&call] { return call.cancelled(); }));
+  });
+  add_operation<Rename>(dispatcher, [workplace](const TwoPaths& request, ServedCall&) -> Result<Nothing> {
+    const auto from = workplace->place(request.from);
+    if (!from) return from.failure();
+    const auto to = workplace->place(request.to);
+    if (!to) return to.failure();
+    return reply_of(rename_path(from->at, from->path, to->at, to->path, request.overwrite, request.durable));
+  });
+  add_operation<Copy>(
+      dispatcher, [workplace](const TwoPaths& request, ServedCall& call) { return copy(*workplace, request, call); });
+  add_operation<Stat>(dispatcher, [workplace](const Stat::Request& request, ServedCall&) -> Result<Stat::Reply> {
+    const auto place = workplace->place(request.path);
+    if (!place) return place.failure();
+    return stat(*place, !request.nofollow);
+  });
 }
 
 }  // namespace remsh

@@ -1,7 +1,7 @@
 // Between the calls of remsh 1 and the operations of ours.
 #include "slave/remsh1_translation.hpp"
 
-#include "operations/schema.hpp"
+#include "operations/operations.hpp"
 
 #include <cerrno>
 #include <string>
@@ -30,24 +30,24 @@ Bytes quoted(const Bytes& path) { return "'" + path + "'"; }
 
 Box arguments_of(const remsh1::Call& call) {
   if (call.command == "set_cwd") {
-    SetCwdRequest request;
+    SetCwd::Request request;
     if (call.arguments.has("cwd")) request.path = argument(call, "cwd");
-    return request.to_box();
+    return to_box(request);
   }
-  if (call.command == "mkdir") return MkdirRequest{argument(call, "dir"), {}}.to_box();
-  if (call.command == "remove") return RemoveRequest{argument(call, "path")}.to_box();
+  if (call.command == "mkdir") return to_box(Mkdir::Request{argument(call, "dir"), {}});
+  if (call.command == "remove") return to_box(Remove::Request{argument(call, "path")});
   if (call.command == "rename" || call.command == "copy") {
-    return TwoPathsRequest{argument(call, "src"), argument(call, "dest")}.to_box();
+    return to_box(TwoPaths{argument(call, "src"), argument(call, "dest")});
   }
-  if (call.command == "stat") return StatRequest{argument(call, "pathname")}.to_box();
-  if (call.command == "send") return SendRequest{argument(call, "dest")}.to_box();
-  if (call.command == "fetch") return FetchRequest{argument(call, "src")}.to_box();
+  if (call.command == "stat") return to_box(Stat::Request{argument(call, "pathname")});
+  if (call.command == "send") return to_box(Send::Request{argument(call, "dest")});
+  if (call.command == "fetch") return to_box(Fetch::Request{argument(call, "src")});
   if (call.command == "execute") {
-    ExecuteCommand request;
+    Execute::Request request;
     request.args = remsh1::split_args(argument(call, "args"));
     request.out = output(call, "want_stdout");
     request.err = output(call, "want_stderr");
-    return request.to_box();
+    return to_box(request);
   }
   return {};
 }
@@ -55,11 +55,11 @@ Box arguments_of(const remsh1::Call& call) {
 Result<Box> results_of(const remsh1::Call& call, const Box& reply) {
   Box results;
   if (call.command == "set_cwd") {
-    auto parsed = SetCwdReply::from_box(reply);
+    auto parsed = from_box<SetCwd::Reply>(reply);
     if (!parsed) return std::move(parsed).failure();
     results.set("cwd", std::move(parsed->path));
   } else if (call.command == "getenv") {
-    auto parsed = GetenvReply::from_box(reply);
+    auto parsed = from_box<Getenv::Reply>(reply);
     if (!parsed) return std::move(parsed).failure();
     results.reserve(parsed->env.size() + 1);
     for (auto& [name, value] : parsed->env) {
@@ -67,7 +67,7 @@ Result<Box> results_of(const remsh1::Call& call, const Box& reply) {
       results.set(Bytes(remsh1::env_prefix) + name, value.substr(0, Box::max_value));
     }
   } else if (call.command == "stat") {
-    const auto parsed = StatReply::from_box(reply);
+    const auto parsed = from_box<Stat::Reply>(reply);
     if (!parsed) return parsed.failure();
     const bool is_directory = parsed->info && parsed->info->type == FileType::directory;
     results.set("result", !parsed->info ? "" : is_directory ? "d" : "f");
@@ -76,7 +76,7 @@ Result<Box> results_of(const remsh1::Call& call, const Box& reply) {
 }
 
 Result<remsh1::ReturnCode> return_code_of(const Box& reply) {
-  const auto parsed = ExecuteReply::from_box(reply);
+  const auto parsed = from_box<Execute::Reply>(reply);
   if (!parsed) return parsed.failure();
   return remsh1::ReturnCode{parsed->exit_code, parsed->signal};
 }

@@ -4,6 +4,7 @@
 #include "base/clock.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
+#include "operations/operations.hpp"
 #include "os/threads.hpp"
 #include "rpc/peer.hpp"
 #include "slave/back_off.hpp"
@@ -24,7 +25,6 @@
 #include <remsh/connection/trace.hpp>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -45,10 +45,6 @@ namespace remsh {
 namespace {
 
 using Reason = ServeResult::Reason;
-
-/// What every slave can, and the policy may allow.
-constexpr std::array<std::string_view, 11> own_operations{"set_cwd", "getenv", "info",    "mkdir", "remove", "rename",
-                                                          "copy",    "stat",   "execute", "send",  "fetch"};
 
 /// How long operations may take to return once their connection has ended; then the slave goes on without them.
 constexpr Duration return_patience = std::chrono::seconds(2);
@@ -206,7 +202,7 @@ Dispatcher SlaveServer::Impl::make_dispatcher(const std::shared_ptr<Workplace>& 
                                               const std::shared_ptr<CommandSet>& commands) {
   Dispatcher dispatcher;
   // A master that the policy keeps from the slave's rights must not put them into a program that others can run.
-  const bool is_confined = !options.policy.root.empty() || !is_allowed("execute");
+  const bool is_confined = !options.policy.root.empty() || !is_allowed(std::string(operations::Execute::what.name));
   const mode_t mode_mask = is_confined ? 0777 : 07777;
   add_filesystem(dispatcher, workplace, mode_mask);
   add_transfer(dispatcher, workplace, mode_mask);
@@ -224,7 +220,8 @@ Dispatcher SlaveServer::Impl::make_dispatcher(const std::shared_ptr<Workplace>& 
 
 bool SlaveServer::Impl::is_allowed(const std::string& operation) const {
   const auto& allow = options.policy.allow;
-  if (options.policy.no_execute && operation == "execute") return false;
+  const operations::Description* const what = operations::find(operation);
+  if (options.policy.no_execute && what != nullptr && what->runs_commands) return false;
   return !allow || std::find(allow->begin(), allow->end(), operation) != allow->end();
 }
 
@@ -253,8 +250,7 @@ void SlaveServer::Impl::begin_to_clean(const std::shared_ptr<const Workplace>& w
 
 std::shared_ptr<Workplace> SlaveServer::Impl::open_workplace() {
   for (const std::string& word : options.policy.allow.value_or(std::vector<std::string>())) {
-    if (std::find(own_operations.begin(), own_operations.end(), word) == own_operations.end() && word != "ping" &&
-        !operations.contains(word)) {
+    if (operations::find(word) == nullptr && word != operations::Ping::what.name && !operations.contains(word)) {
       throw Error(Errc::invalid_argument, "", "serve",
                   "the policy allows '" + escaped(word) + "', which is no operation of this slave");
     }
@@ -395,17 +391,8 @@ SlaveServer::~SlaveServer() {
 }
 
 void SlaveServer::add_operation(std::string name, Operation operation) {
-  static constexpr std::array ours{"set_cwd", "getenv",  "info",    "mkdir", "remove", "rename", "copy",
-                                   "stat",    "execute", "send",    "fetch", "ping",   "data",   "end",
-                                   "credit",  "cancel",  "goodbye", "hello", "prove"};
-  const bool is_name = !name.empty() && name.size() <= 64 && name.front() != '_' && name.front() != '-' &&
-                       std::all_of(name.begin(), name.end(), [](char c) {
-                         return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-                       });
-  if (!is_name || std::find(ours.begin(), ours.end(), name) != ours.end()) {
-    throw Error(Errc::invalid_argument, "", "add operation '" + escaped(name) + "'",
-                is_name ? "the name is one of the library's own"
-                        : "a name is 1 to 64 of a-z 0-9 _ - and begins with a letter or digit");
+  if (const std::string_view why = operations::why_not_own_name(name); !why.empty()) {
+    throw Error(Errc::invalid_argument, "", "add operation '" + escaped(name) + "'", std::string(why));
   }
   if (!operation) throw Error(Errc::invalid_argument, "", "add operation '" + name + "'", "the function is empty");
   if (!impl_->operations.emplace(name, std::move(operation)).second) {

@@ -3,10 +3,10 @@
 
 #include "connection/block.hpp"
 #include "operations/advice.hpp"
-#include "operations/schema.hpp"
+#include "operations/operations.hpp"
 #include "os/file.hpp"
 #include "os/new_file.hpp"
-#include "slave/typed_handler.hpp"
+#include "slave/add_operation.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -18,6 +18,9 @@
 namespace remsh {
 
 namespace {
+
+using operations::Fetch;
+using operations::Send;
 
 /// One transfer, which holds no thread while it waits for its caller: a step moves what can be moved now.
 class Transfer : public std::enable_shared_from_this<Transfer> {
@@ -45,7 +48,7 @@ class Transfer : public std::enable_shared_from_this<Transfer> {
 /// Writes a file of what the caller sends.
 class Receive final : public Transfer {
  public:
-  Receive(std::shared_ptr<rpc::ServedCall> call, const operations::SendRequest& request,
+  Receive(std::shared_ptr<rpc::ServedCall> call, const Send::Request& request,
           std::shared_ptr<const Workplace> workplace, NewFile file)
       : Transfer(std::move(call)),
         mode_(request.mode),
@@ -67,7 +70,7 @@ class Receive final : public Transfer {
 
   void commit() {
     if (auto done = file_->commit(mode_, is_durable_); !done) return end(std::move(done).failure());
-    call().answer(operations::SendReply{file_->size()}.to_box());
+    call().answer(operations::to_box(Send::Reply{file_->size()}));
   }
 
   /// The unfinished file is gone before the caller hears of it.
@@ -99,7 +102,7 @@ class Deliver final : public Transfer {
       Block block;
       const auto count = read_file(file_.fd.get(), block.payload().first(std::min(room, Block::max_payload)));
       if (!count) return call().fail(count.failure());
-      if (*count == 0) return call().answer(reply_.to_box());
+      if (*count == 0) return call().answer(operations::to_box(reply_));
       call().send(rpc::StreamName::out, std::move(block), *count);
       reply_.bytes += *count;
     }
@@ -107,10 +110,10 @@ class Deliver final : public Transfer {
   }
 
   OpenFile file_;
-  operations::FetchReply reply_;
+  Fetch::Reply reply_;
 };
 
-void receive(const operations::SendRequest& request, const std::shared_ptr<Workplace>& workplace,
+void receive(const Send::Request& request, const std::shared_ptr<Workplace>& workplace,
              const std::shared_ptr<rpc::ServedCall>& call) {
   const auto place = workplace->place(request.path);
   if (!place) return call->fail(place.failure());
@@ -119,7 +122,7 @@ void receive(const operations::SendRequest& request, const std::shared_ptr<Workp
   std::make_shared<Receive>(call, request, workplace, std::move(*file))->start();
 }
 
-void deliver(const operations::FetchRequest& request, const std::shared_ptr<Workplace>& workplace,
+void deliver(const Fetch::Request& request, const std::shared_ptr<Workplace>& workplace,
              const std::shared_ptr<rpc::ServedCall>& call) {
   const auto place = workplace->place(request.path);
   if (!place) return call->fail(place.failure());
@@ -128,29 +131,17 @@ void deliver(const operations::FetchRequest& request, const std::shared_ptr<Work
   std::make_shared<Deliver>(call, std::move(*file))->start();
 }
 
-/// A handler that parses its request and has `begin` answer the call, then or later.
-template <class Request, class Begin>
-Handler begin_with(Begin begin) {
-  return [begin = std::move(begin)](const std::shared_ptr<rpc::ServedCall>& call) {
-    auto request = Request::from_box(call->arguments());
-    if (!request) return call->fail(std::move(request).failure());
-    begin(*request, call);
-  };
-}
-
 }  // namespace
 
 void add_transfer(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, mode_t mode_mask) {
-  using operations::FetchRequest;
-  using operations::SendRequest;
-  dispatcher.add("send", begin_with<SendRequest>([workplace, mode_mask](SendRequest& request, const auto& call) {
-                   request.mode &= mode_mask;
-                   receive(request, workplace, call);
-                 }));
-  dispatcher.add("fetch", begin_with<FetchRequest>(
-                              [workplace = std::move(workplace)](const FetchRequest& request, const auto& call) {
-                                deliver(request, workplace, call);
-                              }));
+  add_lasting_operation<Send>(dispatcher, [workplace, mode_mask](Send::Request request, const auto& call) {
+    request.mode &= mode_mask;
+    receive(request, workplace, call);
+  });
+  add_lasting_operation<Fetch>(dispatcher,
+                               [workplace = std::move(workplace)](const Fetch::Request& request, const auto& call) {
+                                 deliver(request, workplace, call);
+                               });
 }
 
 }  // namespace remsh

@@ -11,72 +11,44 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace remsh::test {
 
-/// Each operation is a function that a test may set before it is called; unset, it succeeds and does nothing.
+/// Each operation is a function that a test may set before it is called; unset, it succeeds and does nothing:
+///
+///     backend.on<operations::Stat>([](const auto& request, const auto&, const auto&) { return Stat::Reply{...}; });
+///
 /// The connection is there until lose() or disconnect(). Thread-safe, as far as the functions are.
 class FakeBackend : public BlockingBackend<> {
  public:
-  std::function<Result<Bytes>(const std::optional<Bytes>&, const CallOptions&)> do_set_cwd;
-  std::function<Result<std::map<Bytes, Bytes>>(const CallOptions&)> do_getenv;
-  std::function<Result<std::map<Bytes, Bytes>>(const CallOptions&)> do_read_info;
-  std::function<Result<void>(const Bytes&, std::optional<std::uint32_t>, const CallOptions&)> do_mkdir;
-  std::function<Result<void>(const Bytes&, const CallOptions&)> do_remove;
-  std::function<Result<void>(const Bytes&, const Bytes&, bool, const CallOptions&)> do_rename;
-  std::function<Result<void>(const Bytes&, const Bytes&, bool, const CallOptions&)> do_copy;
-  std::function<Result<std::optional<FileInfo>>(const Bytes&, bool, const CallOptions&)> do_stat;
-  std::function<Result<ExecuteResult>(const ExecuteRequest&, const ExecuteStreams&, const CallOptions&)> do_execute;
-  std::function<Result<void>(const Bytes&, const InputCallback&, bool, std::uint32_t, const CallOptions&)> do_send;
-  std::function<Result<FetchedFile>(const Bytes&, const SizeCallback&, const OutputCallback&, const CallOptions&)>
-      do_fetch;
-  std::function<Result<Box>(const std::string&, const Box&, const CallOptions&)> do_call;
-  std::function<Result<void>(const CallOptions&)> do_ping;
   AuditHook audit_hook;
 
   [[nodiscard]] const AuditHook* audit() const noexcept override { return audit_hook ? &audit_hook : nullptr; }
 
-  Result<Bytes> set_cwd(const std::optional<Bytes>& path, const CallOptions& options) override {
-    return do_set_cwd ? do_set_cwd(path, options) : Result<Bytes>(path.value_or("/base"));
+  /// From now on an operation is done by a function of its request, its streams and its caller's patience.
+  template <class Operation, class Function>
+  requires std::is_convertible_v<
+      std::invoke_result_t<Function&, const typename Operation::Request&, const StreamEnds&, const CallOptions&>,
+      Result<typename Operation::Reply>>
+  void on(Function function) {
+    functions_[Operation::what.name] = [function = std::move(function)](
+                                           AskedOperation& operation, const StreamEnds& ends,
+                                           const CallOptions& options) mutable -> Result<void> {
+      auto& asked = static_cast<Asked<Operation>&>(operation);
+      Result<typename Operation::Reply> reply = function(std::as_const(asked.request), ends, options);
+      if (!reply) return std::move(reply).failure();
+      asked.reply = std::move(*reply);
+      return {};
+    };
   }
-  Result<std::map<Bytes, Bytes>> getenv(const CallOptions& options) override {
-    return do_getenv ? do_getenv(options) : Result(std::map<Bytes, Bytes>());
+
+  Result<void> run(AskedOperation& operation, const StreamEnds& ends, const CallOptions& options) override {
+    const auto function = functions_.find(operation.what().name);
+    return function == functions_.end() ? Result<void>() : function->second(operation, ends, options);
   }
-  Result<std::map<Bytes, Bytes>> read_info(const CallOptions& options) override {
-    return do_read_info ? do_read_info(options) : Result(std::map<Bytes, Bytes>());
-  }
-  Result<void> mkdir(const Bytes& path, std::optional<std::uint32_t> mode, const CallOptions& options) override {
-    return do_mkdir ? do_mkdir(path, mode, options) : Result<void>();
-  }
-  Result<void> remove(const Bytes& path, const CallOptions& options) override {
-    return do_remove ? do_remove(path, options) : Result<void>();
-  }
-  Result<void> rename(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) override {
-    return do_rename ? do_rename(from, to, overwrite, options) : Result<void>();
-  }
-  Result<void> copy(const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) override {
-    return do_copy ? do_copy(from, to, overwrite, options) : Result<void>();
-  }
-  Result<std::optional<FileInfo>> stat(const Bytes& path, bool follow, const CallOptions& options) override {
-    return do_stat ? do_stat(path, follow, options) : Result(std::optional<FileInfo>());
-  }
-  Result<ExecuteResult> execute(const ExecuteRequest& request, const ExecuteStreams& streams,
-                                const CallOptions& options) override {
-    return do_execute ? do_execute(request, streams, options) : Result(ExecuteResult());
-  }
-  Result<void> send(const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t mode,
-                    const CallOptions& options) override {
-    return do_send ? do_send(path, input, overwrite, mode, options) : Result<void>();
-  }
-  Result<FetchedFile> fetch(const Bytes& path, const SizeCallback& size, const OutputCallback& output,
-                            const CallOptions& options) override {
-    return do_fetch ? do_fetch(path, size, output, options) : Result(FetchedFile());
-  }
-  Result<Box> call(const std::string& name, const Box& arguments, const CallOptions& options) override {
-    return do_call ? do_call(name, arguments, options) : Result(Box());
-  }
-  Result<void> ping(const CallOptions& options) override { return do_ping ? do_ping(options) : Result<void>(); }
 
   /// From now on the worker goes on with operations that have ended here, until answer().
   void go_on() {
@@ -117,6 +89,8 @@ class FakeBackend : public BlockingBackend<> {
   void on_lost(std::unique_ptr<LostCallback> callback) override { on_lost_.add(std::move(callback)); }
 
  private:
+  using Function = std::function<Result<void>(AskedOperation&, const StreamEnds&, const CallOptions&)>;
+
   void over(OperationsEnds ends) noexcept override {
     {
       const std::lock_guard lock(mutex_);
@@ -125,6 +99,7 @@ class FakeBackend : public BlockingBackend<> {
     ends.note();
   }
 
+  std::map<std::string_view, Function> functions_;
   mutable std::mutex mutex_;
   std::optional<Failure> lost_;
   bool goes_on_ = false;

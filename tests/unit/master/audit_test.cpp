@@ -17,6 +17,7 @@
 #include <vector>
 
 using namespace remsh;
+using namespace remsh::operations;
 using remsh::test::FakeSlave;
 using remsh::test::TempDir;
 
@@ -43,11 +44,7 @@ struct Audited {
 
 using Arguments = std::vector<Bytes>;
 
-Result<ExecuteResult> exits(int code) {
-  ExecuteResult result;
-  result.exit_code = code;
-  return result;
-}
+Execute::Reply exits(int code) { return {.exit_code = code, .signal = {}}; }
 
 }  // namespace
 
@@ -93,7 +90,7 @@ TEST_CASE("every operation tells its arguments and the tag of its caller") {
 
 TEST_CASE("of a command its directory and its end are told, and nothing of its environment") {
   Audited slave;
-  slave.slave.backend->do_execute = [](const auto&, const auto&, const auto&) { return exits(3); };
+  slave.slave.backend->on<Execute>([](const auto&, const auto&, const auto&) { return exits(3); });
   slave->execute({"make", "--password=x"}, {.cwd = "src", .env = {{"TOKEN", "y"}}});
   AuditRecord record = slave.take();
   CHECK(record.cwd == "src");
@@ -105,12 +102,9 @@ TEST_CASE("of a command its directory and its end are told, and nothing of its e
   record = slave.take();
   CHECK(record.arguments == Arguments{"make"});
 
-  slave.slave.backend->do_execute = [](const auto&, const auto&, const auto&) {
-    ExecuteResult result;
-    result.signal = 9;
-    result.timed_out = true;
-    return Result(result);
-  };
+  slave.slave.backend->on<Execute>([](const auto&, const auto&, const auto&) {
+    return Execute::Reply{.exit_code = {}, .signal = 9, .timed_out = true};
+  });
   slave->execute({"make"});
   record = slave.take();
   CHECK(record.signal == 9);
@@ -120,16 +114,18 @@ TEST_CASE("of a command its directory and its end are told, and nothing of its e
 
 TEST_CASE("of a failure its code, its cause and the system's error are told") {
   Audited slave;
-  slave.slave.backend->do_remove = [](const auto&, const auto&) -> Result<void> {
+  slave.slave.backend->on<Remove>([](const auto&, const auto&, const auto&) {
     return Failure{Errc::os_error, "No such thing", ENOTDIR};
-  };
+  });
   CHECK_THROWS_AS(slave->remove("d"), RemoteError);
   AuditRecord record = slave.take();
   CHECK(record.error == Errc::os_error);
   CHECK(record.os == std::errc::not_a_directory);
   CHECK(record.message == "No such thing");
 
-  slave.slave.backend->do_ping = [](const auto&) -> Result<void> { return Failure{Errc::timeout, "late", 0}; };
+  slave.slave.backend->on<Ping>([](const auto&, const auto&, const auto&) {
+    return Failure{Errc::timeout, "late", 0};
+  });
   CHECK_THROWS_AS(slave->ping(), Timeout);
   CHECK(slave.take().error == Errc::timeout);
 }
@@ -146,11 +142,11 @@ TEST_CASE("what is refused before it is begun is not told") {
 TEST_CASE("of a transfer the bytes are told, also where it does not come to its end") {
   const TempDir dir;
   Audited slave;
-  slave.slave.backend->do_fetch = [](const auto&, const auto&, const auto& output, const auto&) -> Result<FetchedFile> {
-    output("half");
-    output("half");
-    return FetchedFile{};
-  };
+  slave.slave.backend->on<Fetch>([](const auto&, const StreamEnds& ends, const auto&) {
+    ends.out("half");
+    ends.out("half");
+    return Fetch::Reply{.bytes = 8};
+  });
   const std::string path = dir / "local";
   slave->fetch("remote", path);
   AuditRecord record = slave.take();
@@ -163,12 +159,11 @@ TEST_CASE("of a transfer the bytes are told, also where it does not come to its 
   CHECK(record.bytes == 4);
 
   // The slave has given it all, but the local file cannot be: the operation has failed.
-  slave.slave.backend->do_fetch = [&dir](const auto&, const auto&, const auto& output,
-                                         const auto&) -> Result<FetchedFile> {
+  slave.slave.backend->on<Fetch>([&dir](const auto&, const StreamEnds& ends, const auto&) {
     dir.write("late", "somebody else's");
-    output("four");
-    return FetchedFile{};
-  };
+    ends.out("four");
+    return Fetch::Reply{.bytes = 4};
+  });
   CHECK_THROWS_AS(slave->fetch("remote", std::string(dir / "late")), Error);
   record = slave.take();
   CHECK(record.error == Errc::local_os_error);
@@ -177,10 +172,10 @@ TEST_CASE("of a transfer the bytes are told, also where it does not come to its 
 
 TEST_CASE("a callback that throws ends the operation, and is told of") {
   Audited slave;
-  slave.slave.backend->do_execute = [](const auto&, const ExecuteStreams& streams, const auto&) {
-    streams.out("output");
+  slave.slave.backend->on<Execute>([](const auto&, const StreamEnds& ends, const auto&) {
+    ends.out("output");
     return exits(0);
-  };
+  });
   const auto throws = [](BytesView) { throw std::runtime_error("I am full"); };
   CHECK_THROWS_WITH(slave->execute({"make"}, {.stdout_cb = throws}), "I am full");
   AuditRecord record = slave.take();
@@ -194,7 +189,7 @@ TEST_CASE("a callback that throws ends the operation, and is told of") {
 
 TEST_CASE("what was started is told of once: when it is waited for, cancelled or dropped") {
   Audited slave;
-  slave.slave.backend->do_execute = [](const auto&, const auto&, const auto&) { return exits(1); };
+  slave.slave.backend->on<Execute>([](const auto&, const auto&, const auto&) { return exits(1); });
   {
     auto pending = slave->start_execute({"make"}, {.tag = "waited for"});
     CHECK(slave.told.empty());

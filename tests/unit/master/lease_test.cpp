@@ -18,6 +18,7 @@
 #include <vector>
 
 using namespace remsh;
+using namespace remsh::operations;
 using namespace std::chrono_literals;
 using remsh::test::FakeSlave;
 
@@ -31,9 +32,9 @@ struct Abandoned {
     slaves->add_slave(fake.slave);
     lease = slaves->reserve(no_wait, {}, {}, {}, "job 1");
     REQUIRE(lease);
-    fake.backend->do_execute = [](const ExecuteRequest&, const ExecuteStreams&, const CallOptions&) {
-      return Result<ExecuteResult>(Failure{Errc::timeout, "the deadline passed", 0});
-    };
+    fake.backend->on<Execute>([](const auto&, const auto&, const auto&) {
+      return Failure{Errc::timeout, "the deadline passed", 0};
+    });
     fake.backend->go_on();
     CHECK_THROWS_AS(static_cast<void>(lease->execute({"make"}, {.deadline = 1ms})), Timeout);
   }
@@ -134,13 +135,13 @@ TEST_CASE("only what was started under the lease holds it up") {
   std::latch begun(2);
   std::promise<void> end_before;
   std::promise<void> end_after;
-  fake.backend->do_execute = [&](const ExecuteRequest& request, const ExecuteStreams&, const CallOptions&) {
+  fake.backend->on<Execute>([&](const Execute::Request& request, const auto&, const auto&) {
     if (request.args[0] != "under") {
       begun.count_down();
       (request.args[0] == "before" ? end_before : end_after).get_future().wait();
     }
-    return Result<ExecuteResult>(ExecuteResult());
-  };
+    return Execute::Reply();
+  });
   auto before = fake->start_execute({"before"});
   Lease lease = slaves.reserve(no_wait);
   static_cast<void>(lease->execute({"under"}));
@@ -162,10 +163,10 @@ TEST_CASE("a Pending holds the lease of its slave up while it is under way, and 
   SlaveCollection slaves;
   slaves.add_slave(fake.slave);
   std::promise<void> end;
-  fake.backend->do_remove = [&](const Bytes&, const CallOptions&) {
+  fake.backend->on<Remove>([&](const auto&, const auto&, const auto&) {
     end.get_future().wait();
-    return Result<void>();
-  };
+    return Nothing();
+  });
   Lease lease = slaves.reserve(no_wait);
   auto pending = lease->start_remove("tree");
   lease.release();
@@ -181,12 +182,12 @@ TEST_CASE("a Pending that is dropped without having been waited for holds nothin
   FakeSlave fake("a");
   SlaveCollection slaves;
   slaves.add_slave(fake.slave);
-  fake.backend->do_remove = [&](const Bytes&, const CallOptions& options) {
+  fake.backend->on<Remove>([&](const auto&, const auto&, const CallOptions& options) {
     std::promise<void> stopped;
     const std::stop_callback on_stop(options.stop, [&] { stopped.set_value(); });
     stopped.get_future().wait();
-    return Result<void>(Failure{Errc::cancelled, "stopped", 0});
-  };
+    return Failure{Errc::cancelled, "stopped", 0};
+  });
   Lease lease = slaves.reserve(no_wait);
   {
     const auto pending = lease->start_remove("tree");
@@ -201,12 +202,12 @@ TEST_CASE("every round of jobs that leave their commands finds the slave without
   SlaveCollection slaves;
   slaves.add_slave(fake.slave);
   std::atomic<int> running = 0;
-  fake.backend->do_mkdir = [&](const Bytes&, std::optional<std::uint32_t>, const CallOptions&) {
+  fake.backend->on<Mkdir>([&](const auto&, const auto&, const auto&) {
     CHECK(running.fetch_add(1) == 0);
     std::this_thread::yield();
     CHECK(running.fetch_sub(1) == 1);
-    return Result<void>();
-  };
+    return Nothing();
+  });
   const auto jobs = [&] {
     std::vector<Pending<void>> left;
     for (int i = 0; i < 100; ++i) {

@@ -3,6 +3,8 @@
 
 #include "transport/loop.hpp"
 
+#include "support/ask.hpp"
+
 #include <doctest/doctest.h>
 #include <remsh/connection/connection.hpp>
 #include <remsh/transport/memory.hpp>
@@ -23,6 +25,8 @@
 #include <vector>
 
 using namespace remsh;
+using namespace remsh::operations;
+using remsh::test::ask;
 using namespace std::chrono_literals;
 
 namespace {
@@ -102,9 +106,9 @@ struct Pair {
 
   /// Another caller's whole operation, which shows that the turn is free and the slave well.
   void is_usable() {
-    auto path = later([this] { return backend->set_cwd(std::nullopt, {}); });
+    auto path = later([this] { return ask<SetCwd>(*backend, {}); });
     answers(takes("set_cwd"), {{"cwd", "/start"}});
-    CHECK(*got(path) == "/start");
+    CHECK(got(path)->path == "/start");
   }
 
   /// All bytes until the end of the stream.
@@ -135,7 +139,11 @@ Failure end_of(Pair& pair) {
 
 const CallOptions forever;
 
-ExecuteRequest request(std::vector<Bytes> args, const ExecuteOptions& options) { return {std::move(args), &options}; }
+Execute::Request command(std::vector<Bytes> args) {
+  Execute::Request request;
+  request.args = std::move(args);
+  return request;
+}
 
 Box execute_box(BytesView args, BytesView out = "n", BytesView err = "n") {
   return Box{{"_command", "execute"}, {"args", args}, {"want_stderr", err}, {"want_stdout", out}};
@@ -164,23 +172,23 @@ InputCallback text_input(Bytes text) {
 
 TEST_CASE("plain operations have the keys of the original") {
   Pair pair;
-  auto cwd = later([&] { return pair.backend->set_cwd("d", forever); });
+  auto cwd = later([&] { return ask<SetCwd>(*pair.backend, {"d"}); });
   pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", "d"}}), {{"cwd", "/start/d"}});
-  CHECK(*got(cwd) == "/start/d");
+  CHECK(got(cwd)->path == "/start/d");
 
-  auto made = later([&] { return pair.backend->mkdir("d/e", {}, forever); });
+  auto made = later([&] { return ask<Mkdir>(*pair.backend, {"d/e", {}}); });
   pair.answers(pair.takes(Box{{"_command", "mkdir"}, {"dir", "d/e"}}));
   CHECK(got(made));
 
-  auto removed = later([&] { return pair.backend->remove("d", forever); });
+  auto removed = later([&] { return ask<Remove>(*pair.backend, {"d"}); });
   pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", "d"}}));
   CHECK(got(removed));
 
-  auto renamed = later([&] { return pair.backend->rename("a", "b", false, forever); });
+  auto renamed = later([&] { return ask<Rename>(*pair.backend, {"a", "b"}); });
   pair.answers(pair.takes(Box{{"_command", "rename"}, {"dest", "b"}, {"src", "a"}}));
   CHECK(got(renamed));
 
-  auto pinged = later([&] { return pair.backend->ping(forever); });
+  auto pinged = later([&] { return ask<Ping>(*pair.backend, {}); });
   pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", ""}}), {{"cwd", "/start/d"}});
   CHECK(got(pinged));
   pair.is_usable();
@@ -188,27 +196,27 @@ TEST_CASE("plain operations have the keys of the original") {
 
 TEST_CASE("an environment comes without the prefix of its keys") {
   Pair pair;
-  auto env = later([&] { return pair.backend->getenv(forever); });
+  auto env = later([&] { return ask<Getenv>(*pair.backend, {}); });
   pair.answers(pair.takes("getenv"), {{"env_A", "1"}, {"env_B", ""}, {"other", "x"}});
-  CHECK(*got(env) == std::map<Bytes, Bytes>{{"A", "1"}, {"B", ""}});
+  CHECK(got(env)->env == std::map<Bytes, Bytes>{{"A", "1"}, {"B", ""}});
 }
 
 TEST_CASE("a file or a directory is there, or nothing is") {
   Pair pair;
   for (const auto& [result, type] : {std::pair{"d", FileType::directory}, std::pair{"f", FileType::file}}) {
-    auto info = later([&] { return pair.backend->stat("p", true, forever); });
+    auto info = later([&] { return ask<Stat>(*pair.backend, {"p"}); });
     pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "p"}}), {{"result", result}});
-    CHECK(got(info).value()->type == type);
+    CHECK(got(info)->info->type == type);
   }
-  auto nothing = later([&] { return pair.backend->stat("p", true, forever); });
+  auto nothing = later([&] { return ask<Stat>(*pair.backend, {"p"}); });
   pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "p"}}), {{"result", ""}});
-  CHECK_FALSE(got(nothing).value().has_value());
+  CHECK_FALSE(got(nothing)->info.has_value());
 }
 
 TEST_CASE("an answer that makes no sense costs the call, not the connection") {
   Pair pair;
   for (const Box& results : {Box{{"result", "x"}}, Box()}) {
-    auto info = later([&] { return pair.backend->stat("p", true, forever); });
+    auto info = later([&] { return ask<Stat>(*pair.backend, {"p"}); });
     pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "p"}}), results);
     CHECK(got(info).failure().code == Errc::protocol_error);
   }
@@ -217,11 +225,11 @@ TEST_CASE("an answer that makes no sense costs the call, not the connection") {
 
 TEST_CASE("what an error says is understood where it can be, and the slave stays usable") {
   Pair pair;
-  auto renamed = later([&] { return pair.backend->rename("a", "b", false, forever); });
+  auto renamed = later([&] { return ask<Rename>(*pair.backend, {"a", "b"}); });
   pair.fails(pair.takes(Box{{"_command", "rename"}, {"dest", "b"}, {"src", "a"}}), "'a' does not exist");
   CHECK(got(renamed).failure().os == ENOENT);
 
-  auto removed = later([&] { return pair.backend->remove("d", forever); });
+  auto removed = later([&] { return ask<Remove>(*pair.backend, {"d"}); });
   pair.fails(pair.takes(Box{{"_command", "remove"}, {"path", "d"}}), "tree not removed");
   const Failure failure = got(removed).failure();
   CHECK(failure.code == Errc::remote_failure);
@@ -232,7 +240,7 @@ TEST_CASE("what an error says is understood where it can be, and the slave stays
 TEST_CASE("nothing is ever replaced, as remsh 1 cannot do it in one step") {
   Pair pair;
   for (const bool overwrite : {false, true}) {
-    auto renamed = later([&] { return pair.backend->rename("a", "b", overwrite, forever); });
+    auto renamed = later([&] { return ask<Rename>(*pair.backend, {"a", "b", overwrite}); });
     pair.fails(pair.takes(Box{{"_command", "rename"}, {"dest", "b"}, {"src", "a"}}), "'b' already exists");
     const Failure failure = got(renamed).failure();
     CHECK(failure.code == (overwrite ? Errc::unsupported : Errc::os_error));
@@ -242,7 +250,7 @@ TEST_CASE("nothing is ever replaced, as remsh 1 cannot do it in one step") {
 
 TEST_CASE("a copy goes to a name of its own, and gets its name when it is complete") {
   Pair pair;
-  auto copied = later([&] { return pair.backend->copy("a", "d/b", false, forever); });
+  auto copied = later([&] { return ask<Copy>(*pair.backend, {"a", "d/b"}); });
   pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "d/b"}}), {{"result", ""}});
   const auto box = pair.slave->read_box(ample);
   REQUIRE(box);
@@ -266,15 +274,14 @@ TEST_CASE("the output of a command comes as the slave sends it, and its end as P
   Pair pair;
   Bytes out;
   Bytes err;
-  const ExecuteOptions options;
   for (const auto& [result, exit_code, signal] : {std::tuple{"3", std::optional(3), std::optional<int>()},
                                                   std::tuple{"-9", std::optional<int>(), std::optional(9)}}) {
     out.clear();
     err.clear();
     auto done = later([&] {
-      return pair.backend->execute(request({"sh", "-c", "x"}, options),
-                                   {{}, [&](BytesView bytes) { out += bytes; }, [&](BytesView bytes) { err += bytes; }},
-                                   forever);
+      return ask<Execute>(
+          *pair.backend, command({"sh", "-c", "x"}), {},
+          {.out = [&](BytesView bytes) { out += bytes; }, .err = [&](BytesView bytes) { err += bytes; }});
     });
     pair.answers(pair.takes(execute_box(BytesView("sh\0-c\0x", 7), "y", "y")));
     pair.says("data", {{"data", "o1"}, {"stream", "stdout"}});
@@ -293,8 +300,7 @@ TEST_CASE("the output of a command comes as the slave sends it, and its end as P
 
 TEST_CASE("a command that cannot be started fails as the system said") {
   Pair pair;
-  const ExecuteOptions options;
-  auto done = later([&] { return pair.backend->execute(request({"nope"}, options), {}, forever); });
+  auto done = later([&] { return ask<Execute>(*pair.backend, command({"nope"})); });
   pair.fails(pair.takes(execute_box("nope")), "OSError(2, 'No such file or directory')");
   CHECK(got(done).failure().os == ENOENT);
   pair.is_usable();
@@ -302,9 +308,9 @@ TEST_CASE("a command that cannot be started fails as the system said") {
 
 TEST_CASE("a command in another directory is led there and back, within its turn") {
   Pair pair;
-  ExecuteOptions options;
-  options.cwd = "sub";
-  auto done = later([&] { return pair.backend->execute(request({"ls"}, options), {}, forever); });
+  Execute::Request request = command({"ls"});
+  request.cwd = "sub";
+  auto done = later([&] { return ask<Execute>(*pair.backend, request); });
   pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", ""}}), {{"cwd", "/home"}});
   const Bytes there = pair.takes(Box{{"_command", "set_cwd"}, {"cwd", "sub"}});
   SUBCASE("where there is one") {
@@ -333,7 +339,9 @@ TEST_CASE("a command in another directory is led there and back, within its turn
 
 TEST_CASE("a file is sent under another name, and gets its own when it is complete") {
   Pair pair;
-  auto sent = later([&] { return pair.backend->send("d/f", text_input(Bytes(70'000, 'x')), false, 0644, forever); });
+  auto sent = later([&] {
+    return ask<Send>(*pair.backend, {.path = "d/f", .mode = 0644}, {}, {.in = text_input(Bytes(70'000, 'x'))});
+  });
   pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "d/f"}}), {{"result", ""}});
   const Bytes part = takes_send(pair);
   CHECK(part.starts_with("d/.remsh-"));
@@ -356,7 +364,9 @@ TEST_CASE("a file is sent under another name, and gets its own when it is comple
 TEST_CASE("a file that is there already is neither replaced nor sent") {
   Pair pair;
   for (const bool overwrite : {false, true}) {
-    auto sent = later([&] { return pair.backend->send("f", text_input("x"), overwrite, 0644, forever); });
+    auto sent = later([&] {
+      return ask<Send>(*pair.backend, {.path = "f", .overwrite = overwrite, .mode = 0644}, {}, {.in = text_input("x")});
+    });
     pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "f"}}), {{"result", "f"}});
     const Failure failure = got(sent).failure();
     CHECK(failure.code == (overwrite ? Errc::unsupported : Errc::os_error));
@@ -366,7 +376,7 @@ TEST_CASE("a file that is there already is neither replaced nor sent") {
 
 TEST_CASE("a program that is sent can be run: chmod sees to it, before it has its name") {
   Pair pair;
-  auto sent = later([&] { return pair.backend->send("f", text_input(""), false, 0755, forever); });
+  auto sent = later([&] { return ask<Send>(*pair.backend, {.path = "f", .mode = 0755}, {}, {.in = text_input("")}); });
   pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "f"}}), {{"result", ""}});
   const Bytes part = takes_send(pair);
   pair.answers(pair.takes("finished"));
@@ -389,21 +399,19 @@ TEST_CASE("a sender who leaves leaves nothing behind") {
   Pair pair;
   auto sent = later([&] {
     bool is_first = true;
-    return pair.backend->send(
-        "f",
-        [&](std::span<char> buffer) {
-          if (!std::exchange(is_first, false)) throw std::runtime_error("no more");
-          buffer[0] = 'x';
-          return std::size_t{1};
-        },
-        false, 0644, forever);
+    const InputCallback input = [&](std::span<char> buffer) {
+      if (!std::exchange(is_first, false)) throw std::runtime_error("no more");
+      buffer[0] = 'x';
+      return std::size_t{1};
+    };
+    return ask<Send>(*pair.backend, {.path = "f"}, {}, {.in = input});
   });
   pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "f"}}), {{"result", ""}});
   const Bytes part = takes_send(pair);
   pair.takes(Box{{"_command", "data"}, {"data", "x"}});
   REQUIRE(sent.wait_for(ample) == std::future_status::ready);
   CHECK_THROWS_AS((void)sent.get(), std::runtime_error);
-  auto next = later([&] { return pair.backend->ping(forever); });  // waits until all that is done
+  auto next = later([&] { return ask<Ping>(*pair.backend, {}); });  // waits until all that is done
   pair.answers(pair.takes("finished"));
   pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", part}}));
   pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", ""}}), {{"cwd", "/"}});
@@ -413,10 +421,8 @@ TEST_CASE("a sender who leaves leaves nothing behind") {
 TEST_CASE("a file is fetched piece by piece, and the slave hears that it has come") {
   Pair pair;
   Bytes file;
-  auto fetched = later([&] {
-    return pair.backend->fetch(
-        "f", {}, [&](BytesView bytes) { file += bytes; }, forever);
-  });
+  auto fetched =
+      later([&] { return ask<Fetch>(*pair.backend, {"f"}, {}, {.out = [&](BytesView bytes) { file += bytes; }}); });
   pair.answers(pair.takes(Box{{"_command", "fetch"}, {"src", "f"}}));
   pair.says("data", {{"data", "hello "}});
   pair.says("data", {{"data", "file"}});
@@ -436,8 +442,7 @@ TEST_CASE("a file is fetched piece by piece, and the slave hears that it has com
 TEST_CASE("who leaves a fetch has the rest of it swallowed") {
   Pair pair;
   auto fetched = later([&] {
-    return pair.backend->fetch(
-        "f", {}, [](BytesView) { throw std::runtime_error("enough"); }, forever);
+    return ask<Fetch>(*pair.backend, {"f"}, {}, {.out = [](BytesView) { throw std::runtime_error("enough"); }});
   });
   pair.answers(pair.takes(Box{{"_command", "fetch"}, {"src", "f"}}));
   pair.says("data", {{"data", "hello "}});
@@ -452,13 +457,13 @@ TEST_CASE("who leaves a fetch has the rest of it swallowed") {
 TEST_CASE("who leaves a plain call leaves it to its end, and the next waits for that") {
   Pair pair;
   std::stop_source stop;
-  auto removed = later([&] { return pair.backend->remove("tree", {.stop = stop.get_token()}); });
+  auto removed = later([&] { return ask<Remove>(*pair.backend, {"tree"}, {.stop = stop.get_token()}); });
   const Bytes tag = pair.takes(Box{{"_command", "remove"}, {"path", "tree"}});
   stop.request_stop();
   CHECK(got(removed).failure().code == Errc::cancelled);
 
-  CHECK(pair.backend->mkdir("d", {}, {.deadline = no_wait}).failure().code == Errc::timeout);
-  CHECK(pair.backend->ping({.deadline = no_wait}).failure().code == Errc::busy);  // no sign of death
+  CHECK(ask<Mkdir>(*pair.backend, {"d", {}}, {.deadline = no_wait}).failure().code == Errc::timeout);
+  CHECK(ask<Ping>(*pair.backend, {}, {.deadline = no_wait}).failure().code == Errc::busy);  // no sign of death
   pair.answers(tag);
   pair.is_usable();
 }
@@ -479,8 +484,8 @@ TEST_CASE("what a caller has left is not over before the slave has been heard ou
     auto end = std::make_unique<Noted>(noted);
     end->range.first = pair.backend->next_operation();
     std::stop_source stop;
-    const Bytes tree = "tree";  // lives as long as the work
-    auto work = pair.backend->start_remove(tree, {.stop = stop.get_token()});
+    Asked<Remove> asked({"tree"});
+    auto work = pair.backend->start(asked, {.stop = stop.get_token()});
     work->suspend();
     const Bytes tag = pair.takes(Box{{"_command", "remove"}, {"path", "tree"}});
     stop.request_stop();
@@ -501,7 +506,7 @@ TEST_CASE("what a caller has left is not over before the slave has been heard ou
 
 TEST_CASE("a deadline ends a wait for an answer") {
   Pair pair;
-  auto removed = later([&] { return pair.backend->remove("tree", {.deadline = 20ms}); });
+  auto removed = later([&] { return ask<Remove>(*pair.backend, {"tree"}, {.deadline = 20ms}); });
   const Failure failure = got(removed).failure();
   CHECK(failure.code == Errc::timeout);
   pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", "tree"}}));
@@ -510,22 +515,20 @@ TEST_CASE("a deadline ends a wait for an answer") {
 
 TEST_CASE("with no patience at all nothing is begun") {
   Pair pair;
-  const ExecuteOptions options;
   const CallOptions none{.deadline = no_wait};
-  CHECK(pair.backend->execute(request({"ls"}, options), {}, none).failure().code == Errc::timeout);
+  CHECK(ask<Execute>(*pair.backend, command({"ls"}), none).failure().code == Errc::timeout);
   pair.is_usable();
 }
 
 TEST_CASE("who leaves a command ends the connection, inside a box, as nothing else could stop it") {
   Pair pair;
   std::stop_source stop;
-  const ExecuteOptions options;
-  auto done = later([&] { return pair.backend->execute(request({"sleep"}, options), {}, {.stop = stop.get_token()}); });
+  auto done = later([&] { return ask<Execute>(*pair.backend, command({"sleep"}), {.stop = stop.get_token()}); });
   pair.answers(pair.takes(execute_box("sleep")));
   stop.request_stop();
   CHECK(got(done).failure().code == Errc::cancelled);
   CHECK(pair.rest() == Bytes(1, '\0'));
-  CHECK(pair.backend->ping(forever).failure().code == Errc::connection_lost);
+  CHECK(ask<Ping>(*pair.backend, {}).failure().code == Errc::connection_lost);
   CHECK(end_of(pair).message.find("left a command") != std::string::npos);
 }
 
@@ -538,8 +541,8 @@ TEST_CASE("callers take turns, each with a whole operation") {
   for (int caller = 0; caller < callers; ++caller) {
     futures.push_back(later([&, name = "d" + std::to_string(caller)] {
       for (int i = 0; i < calls; ++i) {
-        const auto path = pair.backend->set_cwd(name, forever);
-        if (path && *path == "/" + name) ++right;
+        const auto path = ask<SetCwd>(*pair.backend, {name});
+        if (path && path->path == "/" + name) ++right;
       }
     }));
   }
@@ -556,8 +559,8 @@ TEST_CASE("a callback cannot have another turn within its own, and is told so in
   Pair pair;
   std::optional<Failure> inner;
   auto fetched = later([&] {
-    return pair.backend->fetch(
-        "f", {}, [&](BytesView) { inner = pair.backend->stat("f", true, forever).failure(); }, forever);
+    return ask<Fetch>(*pair.backend, {"f"}, {},
+                      {.out = [&](BytesView) { inner = ask<Stat>(*pair.backend, {"f"}).failure(); }});
   });
   pair.answers(pair.takes(Box{{"_command", "fetch"}, {"src", "f"}}));
   pair.says("data", {{"data", "x"}});
@@ -575,16 +578,14 @@ TEST_CASE("a caller who is slow to take output slows the slave down") {
   std::promise<void> go_on;
   std::uint64_t taken = 0;
   auto fetched = later([&] {
-    return pair.backend->fetch(
-        "f", {},
-        [&](BytesView bytes) {
-          if (taken == 0) {
-            begun.set_value();
-            go_on.get_future().wait();
-          }
-          taken += bytes.size();
-        },
-        forever);
+    const OutputCallback output = [&](BytesView bytes) {
+      if (taken == 0) {
+        begun.set_value();
+        go_on.get_future().wait();
+      }
+      taken += bytes.size();
+    };
+    return ask<Fetch>(*pair.backend, {"f"}, {}, {.out = output});
   });
   pair.answers(pair.takes(Box{{"_command", "fetch"}, {"src", "f"}}));
   pair.says("data", {{"data", "x"}});
@@ -616,14 +617,12 @@ TEST_CASE("a slave that is slow to take a file slows its sender down") {
   std::atomic<std::uint64_t> given{0};
   constexpr std::uint64_t size = 8 * 1024 * 1024;
   auto sent = later([&] {
-    return pair.backend->send(
-        "f",
-        [&](std::span<char> buffer) {
-          const auto count = std::min<std::uint64_t>(buffer.size(), size - given);
-          given += count;
-          return static_cast<std::size_t>(count);
-        },
-        false, 0644, forever);
+    const InputCallback input = [&](std::span<char> buffer) {
+      const auto count = std::min<std::uint64_t>(buffer.size(), size - given);
+      given += count;
+      return static_cast<std::size_t>(count);
+    };
+    return ask<Send>(*pair.backend, {.path = "f"}, {}, {.in = input});
   });
   pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "f"}}), {{"result", ""}});
   takes_send(pair);
@@ -654,7 +653,7 @@ TEST_CASE("to disconnect is to cut it off inside a box: an original slave ends t
   CHECK(pair.rest() == Bytes(1, '\0'));
   got(lost);
   CHECK(pair.backend->lost()->message == "enough");
-  CHECK(pair.backend->getenv(forever).failure().message == "enough");
+  CHECK(ask<Getenv>(*pair.backend, {}).failure().message == "enough");
 }
 
 TEST_CASE("the end of an idle slave is seen") {
@@ -669,9 +668,10 @@ TEST_CASE("an end in the middle fails who waits, wherever that is") {
   for (int step = 0; step < 6; ++step) {
     CAPTURE(step);
     Pair pair;
-    auto sent = later([&] { return pair.backend->send("f", text_input("x"), false, 0755, forever); });
+    auto sent =
+        later([&] { return ask<Send>(*pair.backend, {.path = "f", .mode = 0755}, {}, {.in = text_input("x")}); });
     auto next = later([&] {
-      while (!pair.backend->lost()) (void)pair.backend->ping({.deadline = 1ms});
+      while (!pair.backend->lost()) (void)ask<Ping>(*pair.backend, {}, {.deadline = 1ms});
     });
     for (int i = 0; i < step;) {
       const auto box = pair.slave->read_box(ample);
@@ -708,33 +708,34 @@ TEST_CASE("what is no box ends the connection") {
 
 TEST_CASE("what remsh 1 cannot do is refused, and nothing sent") {
   Pair pair;
-  BlockingBackend<AdmittedBackend>& backend = *pair.backend;
+  Backend& backend = *pair.backend;
   const Bytes too_long(70'000, 'x');
   std::vector<Failure> failures;
-  failures.push_back(backend.read_info(forever).failure());
-  failures.push_back(backend.call("mine", {}, forever).failure());
-  failures.push_back(backend.mkdir("d", 0700, forever).failure());
-  failures.push_back(backend.stat("p", false, forever).failure());
-  failures.push_back(backend.set_cwd(too_long, forever).failure());
-  failures.push_back(backend.mkdir(too_long, {}, forever).failure());
-  failures.push_back(backend.remove(too_long, forever).failure());
-  failures.push_back(backend.rename(too_long, "b", false, forever).failure());
-  failures.push_back(backend.copy("a", too_long, false, forever).failure());
-  failures.push_back(backend.stat(too_long, true, forever).failure());
-  failures.push_back(backend.send(too_long, text_input(""), false, 0644, forever).failure());
-  failures.push_back(backend
-                         .fetch(
-                             too_long, {}, [](BytesView) {}, forever)
-                         .failure());
-  const auto execute = [&](const ExecuteOptions& options, ExecuteStreams streams = {}, Bytes arg = "") {
-    failures.push_back(backend.execute(request({"ls", std::move(arg)}, options), streams, forever).failure());
+  const auto refused = [&](const auto& result) { failures.push_back(result.failure()); };
+  refused(ask<ReadInfo>(backend, {}));
+  refused(ask<Call>(backend, {"mine", {}}));
+  refused(ask<Mkdir>(backend, {"d", 0700}));
+  refused(ask<Stat>(backend, {"p", true}));
+  refused(ask<SetCwd>(backend, {too_long}));
+  refused(ask<Mkdir>(backend, {too_long, {}}));
+  refused(ask<Remove>(backend, {too_long}));
+  refused(ask<Rename>(backend, {too_long, "b"}));
+  refused(ask<Copy>(backend, {"a", too_long}));
+  refused(ask<Stat>(backend, {too_long}));
+  refused(ask<Send>(backend, {.path = too_long}));
+  refused(ask<Fetch>(backend, {too_long}));
+  const auto execute = [&](const std::function<void(Execute::Request&)>& change) {
+    Execute::Request request = command({"ls"});
+    change(request);
+    refused(ask<Execute>(backend, request));
   };
-  execute({}, {text_input(""), {}, {}});
-  execute({.env = {{"A", "1"}}});
-  execute({.clear_env = true});
-  execute({.merge_stderr = true});
-  execute({.timeout = 1s});
-  execute({}, {}, too_long);
+  execute([](auto& request) { request.in = true; });
+  execute([](auto& request) { request.set_env = {"A=1"}; });
+  execute([](auto& request) { request.unset_env = {"A"}; });
+  execute([](auto& request) { request.clear_env = true; });
+  execute([](auto& request) { request.err = OutputMode::merge; });
+  execute([](auto& request) { request.timeout = 1s; });
+  execute([&](auto& request) { request.args.push_back(too_long); });
   for (const Failure& failure : failures) {
     CHECK(failure.code == Errc::unsupported);
     CHECK(failure.message.starts_with("the slave speaks remsh 1, which "));
@@ -746,7 +747,7 @@ TEST_CASE("before it is registered a slave can do nothing, and may be told to go
   auto loop = Loop::start();
   std::promise<Failure> ended;
   const auto backend = unopened(loop, ended);
-  CHECK(backend->ping(forever).failure().code == Errc::connection_lost);
+  CHECK(ask<Ping>(*backend, {}).failure().code == Errc::connection_lost);
   auto [ours, theirs] = memory_pair();
   backend->disconnect("not wanted");
   backend->open(std::move(ours));

@@ -23,6 +23,7 @@
 #include <vector>
 
 using namespace remsh;
+using namespace remsh::operations;
 using remsh::test::FakeBackend;
 using remsh::test::FakeSlave;
 using remsh::test::TempDir;
@@ -54,11 +55,7 @@ Bytes read_all(const InputCallback& input, std::size_t piece) {
   return all;
 }
 
-ExecuteResult exited(int code) {
-  ExecuteResult result;
-  result.exit_code = code;
-  return result;
-}
+Execute::Reply exited(int code) { return {.exit_code = code, .signal = {}}; }
 
 mode_t mode_of(const std::string& path) {
   struct stat status {};
@@ -66,14 +63,13 @@ mode_t mode_of(const std::string& path) {
 }
 
 /// A slave that sends a file of this content, in two pieces.
-void serve_file(FakeSlave& fake, Bytes content, std::optional<std::uint32_t> mode = 0640) {
-  fake.backend->do_fetch = [content = std::move(content), mode](const Bytes&, const auto& size, const auto& output,
-                                                                const auto&) -> Result<FetchedFile> {
-    size(content.size());
-    output(BytesView(content).substr(0, content.size() / 2));
-    output(BytesView(content).substr(content.size() / 2));
-    return FetchedFile{mode};
-  };
+void serve_file(FakeSlave& fake, Bytes content, std::uint32_t mode = 0640) {
+  fake.backend->on<Fetch>([content = std::move(content), mode](const auto&, const StreamEnds& ends, const auto&) {
+    ends.size(content.size());
+    ends.out(BytesView(content).substr(0, content.size() / 2));
+    ends.out(BytesView(content).substr(content.size() / 2));
+    return Fetch::Reply{content.size(), mode};
+  });
 }
 
 }  // namespace
@@ -81,7 +77,7 @@ void serve_file(FakeSlave& fake, Bytes content, std::optional<std::uint32_t> mod
 TEST_CASE("what the slave answers becomes the class that says what to do") {
   FakeSlave fake("w1");
   Failure failure;
-  fake.backend->do_stat = [&](const Bytes&, bool, const CallOptions&) { return failure; };
+  fake.backend->on<Stat>([&](const auto&, const auto&, const auto&) { return failure; });
   const auto stat = [&] { fake->stat("/x"); };
 
   for (const Errc code : {Errc::os_error, Errc::invalid_argument, Errc::too_large, Errc::unsupported, Errc::busy,
@@ -105,7 +101,7 @@ TEST_CASE("what the slave answers becomes the class that says what to do") {
 
 TEST_CASE("a cancelled call is Cancelled only where the caller stopped it") {
   FakeSlave fake("w1");
-  fake.backend->do_ping = [](const CallOptions&) { return Failure{Errc::cancelled, "stopped", 0}; };
+  fake.backend->on<Ping>([](const auto&, const auto&, const auto&) { return Failure{Errc::cancelled, "stopped", 0}; });
   std::stop_source stop;
   CHECK(thrown<RemoteError>([&] { fake->ping({.stop = stop.get_token()}); }));
   stop.request_stop();
@@ -114,9 +110,9 @@ TEST_CASE("a cancelled call is Cancelled only where the caller stopped it") {
 
 TEST_CASE("an error names the slave, the operation with its arguments, and the cause") {
   FakeSlave fake("w1");
-  fake.backend->do_rename = [](const Bytes&, const Bytes&, bool, const CallOptions&) {
+  fake.backend->on<Rename>([](const auto&, const auto&, const auto&) {
     return Failure{Errc::os_error, "File exists", EEXIST};
-  };
+  });
   const auto error = thrown<RemoteError>([&] { fake->rename("a\n", "b"); });
   REQUIRE(error);
   CHECK(error->slave() == "w1");
@@ -128,7 +124,7 @@ TEST_CASE("an error names the slave, the operation with its arguments, and the c
 
 TEST_CASE("a long argument is shortened in the message") {
   FakeSlave fake("w1");
-  fake.backend->do_execute = [](const auto&, const auto&, const auto&) { return Failure{}; };
+  fake.backend->on<Execute>([](const auto&, const auto&, const auto&) { return Failure{}; });
   const auto error = thrown<RemoteError>([&] { fake->execute({"begin" + Bytes(100000, 'x') + "end"}); });
   REQUIRE(error);
   CHECK(error->operation().starts_with("execute 'begin"));
@@ -139,24 +135,12 @@ TEST_CASE("a long argument is shortened in the message") {
 TEST_CASE("what cannot be meant is refused before anything is sent") {
   FakeSlave fake("w1");
   bool asked = false;
-  fake.backend->do_set_cwd = [&](const auto&, const auto&) { return asked = true, Result<Bytes>(""); };
-  fake.backend->do_mkdir = [&](const auto&, auto, const auto&) { return asked = true, Result<void>(); };
-  fake.backend->do_remove = [&](const auto&, const auto&) { return asked = true, Result<void>(); };
-  fake.backend->do_rename = [&](const auto&, const auto&, bool, const auto&) { return asked = true, Result<void>(); };
-  fake.backend->do_copy = fake.backend->do_rename;
-  fake.backend->do_stat = [&](const auto&, bool, const auto&) {
-    return asked = true, Result(std::optional<FileInfo>());
-  };
-  fake.backend->do_execute = [&](const auto&, const auto&, const auto&) {
-    return asked = true, Result(ExecuteResult());
-  };
-  fake.backend->do_send = [&](const auto&, const auto&, bool, auto, const auto&) {
-    return asked = true, Result<void>();
-  };
-  fake.backend->do_fetch = [&](const auto&, const auto&, const auto&, const auto&) {
-    return asked = true, Result(FetchedFile());
-  };
-  fake.backend->do_call = [&](const auto&, const auto&, const auto&) { return asked = true, Result(Box()); };
+  operations::for_each<AskedOperations>([&]<class Operation>(std::type_identity<Operation>) {
+    fake.backend->on<Operation>([&](const auto&, const auto&, const auto&) {
+      asked = true;
+      return typename Operation::Reply();
+    });
+  });
 
   const Bytes nul("a\0b", 3);
   const Bytes huge(8 * 1024 * 1024, 'x');
@@ -271,10 +255,10 @@ TEST_CASE("what cannot be meant is refused before anything is sent") {
 TEST_CASE("what just fits into a call is sent") {
   FakeSlave fake("w1");
   std::size_t size = 0;
-  fake.backend->do_execute = [&](const ExecuteRequest& request, const auto&, const auto&) {
+  fake.backend->on<Execute>([&](const Execute::Request& request, const auto&, const auto&) {
     size = request.args[1].size();
-    return Result(ExecuteResult());
-  };
+    return Execute::Reply();
+  });
   fake->execute({"a", Bytes(8100 * 1024, 'x')});
   CHECK(size == 8100 * 1024);
 }
@@ -284,44 +268,44 @@ TEST_CASE("operations hand their arguments on and give what the backend gave") {
   const auto deadline = Deadline(std::chrono::steady_clock::now() + std::chrono::hours(1));
   std::stop_source stop;
 
-  fake.backend->do_set_cwd = [&](const std::optional<Bytes>& path, const CallOptions& options) {
+  fake.backend->on<SetCwd>([&](const SetCwd::Request& request, const auto&, const CallOptions& options) {
     CHECK(options.deadline == deadline);
     CHECK(options.stop == stop.get_token());
-    return Result<Bytes>(path ? "/base/" + *path : "/base");
-  };
+    return SetCwd::Reply{request.path ? "/base/" + *request.path : "/base"};
+  });
   const CallOptions patience{.deadline = deadline, .stop = stop.get_token()};
   CHECK(fake->set_cwd(patience) == "/base");
   CHECK(fake->set_cwd("sub", patience) == "/base/sub");
   CHECK(fake->set_cwd("", patience) == "/base/");
 
-  fake.backend->do_getenv = [](const auto&) { return Result(std::map<Bytes, Bytes>{{"A", "1"}}); };
+  fake.backend->on<Getenv>([](const auto&, const auto&, const auto&) { return Getenv::Reply{{{"A", "1"}}}; });
   CHECK(fake->getenv() == std::map<Bytes, Bytes>{{"A", "1"}});
-  fake.backend->do_read_info = [](const auto&) { return Result(std::map<Bytes, Bytes>{{"admin", "me"}}); };
+  fake.backend->on<ReadInfo>([](const auto&, const auto&, const auto&) { return ReadInfo::Reply{{{"admin", "me"}}}; });
   CHECK(fake->read_info() == std::map<Bytes, Bytes>{{"admin", "me"}});
 
-  fake.backend->do_stat = [&](const Bytes& path, bool follow, const CallOptions& options) {
-    CHECK(path == "link");
-    CHECK_FALSE(follow);
+  fake.backend->on<Stat>([&](const Stat::Request& request, const auto&, const CallOptions& options) {
+    CHECK(request.path == "link");
+    CHECK(request.nofollow);
     CHECK(options.deadline == deadline);
     CHECK(options.stop == stop.get_token());
-    return Result(std::optional(FileInfo{.type = FileType::symlink, .size = 7}));
-  };
+    return Stat::Reply{FileInfo{.type = FileType::symlink, .size = 7}};
+  });
   const auto info = fake->stat("link", {.follow = false, .deadline = deadline, .stop = stop.get_token()});
   REQUIRE(info);
   CHECK(info->size == 7);
 
-  fake.backend->do_copy = [&](const Bytes& from, const Bytes& to, bool overwrite, const CallOptions& options) {
-    CHECK(from == "a");
-    CHECK(to == "b");
-    CHECK(overwrite);
+  fake.backend->on<Copy>([&](const TwoPaths& request, const auto&, const CallOptions& options) {
+    CHECK(request.from == "a");
+    CHECK(request.to == "b");
+    CHECK(request.overwrite);
     CHECK(options.deadline == deadline);
-    return Result<void>();
-  };
+    return Nothing();
+  });
   fake->copy("a", "b", {.overwrite = true, .deadline = deadline});
 
-  fake.backend->do_call = [](const std::string& name, const Box& arguments, const auto&) {
-    return Result(Box{{"name", name}, {"long", *arguments.get("long")}});
-  };
+  fake.backend->on<Call>([](const Call::Request& request, const auto&, const auto&) {
+    return Call::Reply{Box{{"name", request.name}, {"long", *request.arguments.get("long")}}};
+  });
   const Bytes value(200000, 'v');
   const Box reply = fake->call("my-build_1", {{"long", value}});
   CHECK(reply.get("name") == "my-build_1");
@@ -330,15 +314,15 @@ TEST_CASE("operations hand their arguments on and give what the backend gave") {
 
 TEST_CASE("output is captured where nobody takes it") {
   FakeSlave fake("w1");
-  fake.backend->do_execute = [](const ExecuteRequest& request, const ExecuteStreams& streams, const auto&) {
+  fake.backend->on<Execute>([](const Execute::Request& request, const StreamEnds& ends, const auto&) {
     CHECK(request.args == std::vector<Bytes>{"make", "-j8"});
-    CHECK(request.options->cwd == "project");
-    CHECK_FALSE(streams.input);
-    streams.out("one ");
-    streams.err("bad");
-    streams.out("two");
-    return Result(exited(3));
-  };
+    CHECK(request.cwd == "project");
+    CHECK_FALSE(ends.in);
+    ends.out("one ");
+    ends.err("bad");
+    ends.out("two");
+    return exited(3);
+  });
   const ExecuteResult result = fake->execute({"make", "-j8"}, {.cwd = "project"});
   CHECK(result.exit_code == 3);
   CHECK(result.out == "one two");
@@ -347,11 +331,11 @@ TEST_CASE("output is captured where nobody takes it") {
 
 TEST_CASE("output goes to the callbacks, or nowhere") {
   FakeSlave fake("w1");
-  fake.backend->do_execute = [](const ExecuteRequest&, const ExecuteStreams& streams, const auto&) {
-    if (streams.out) streams.out("out");
-    if (streams.err) streams.err("err");
-    return Result(exited(0));
-  };
+  fake.backend->on<Execute>([](const auto&, const StreamEnds& ends, const auto&) {
+    if (ends.out) ends.out("out");
+    if (ends.err) ends.err("err");
+    return exited(0);
+  });
   Bytes out;
   Bytes err;
   const OutputCallback to_out = [&](BytesView bytes) { out.append(bytes); };
@@ -374,10 +358,10 @@ TEST_CASE("output goes to the callbacks, or nowhere") {
 
 TEST_CASE("more output than may be captured ends the call and says what to do") {
   FakeSlave fake("w1");
-  fake.backend->do_execute = [](const ExecuteRequest&, const ExecuteStreams& streams, const auto&) {
-    for (int i = 0; i < 3; ++i) streams.err("12345");
-    return Result(ExecuteResult());
-  };
+  fake.backend->on<Execute>([](const auto&, const StreamEnds& ends, const auto&) {
+    for (int i = 0; i < 3; ++i) ends.err("12345");
+    return exited(0);
+  });
   CHECK(fake->execute({"a"}, {.capture_limit = 15}).err.size() == 15);
   const auto error = thrown<Error>([&] { fake->execute({"a"}, {.capture_limit = 14}); });
   REQUIRE(error);
@@ -388,11 +372,11 @@ TEST_CASE("more output than may be captured ends the call and says what to do") 
 TEST_CASE("a command reads bytes or what a callback gives") {
   FakeSlave fake("w1");
   Bytes read;
-  fake.backend->do_execute = [&](const ExecuteRequest&, const ExecuteStreams& streams, const auto&) {
-    REQUIRE(streams.input);
-    read = read_all(streams.input, 3);
-    return Result(ExecuteResult());
-  };
+  fake.backend->on<Execute>([&](const auto&, const StreamEnds& ends, const auto&) {
+    REQUIRE(ends.in);
+    read = read_all(ends.in, 3);
+    return exited(0);
+  });
   fake->execute({"cat"}, {.in = Bytes("some input")});
   CHECK(read == "some input");
 
@@ -410,17 +394,17 @@ TEST_CASE("a command reads bytes or what a callback gives") {
 
 TEST_CASE("what a callback throws comes out unchanged") {
   FakeSlave fake("w1");
-  fake.backend->do_execute = [](const ExecuteRequest&, const ExecuteStreams& streams, const auto&) {
-    streams.out("x");
-    return Result(ExecuteResult());
-  };
+  fake.backend->on<Execute>([](const auto&, const StreamEnds& ends, const auto&) {
+    ends.out("x");
+    return exited(0);
+  });
   const OutputCallback out = [](BytesView) { throw std::out_of_range("mine"); };
   CHECK_THROWS_WITH_AS(fake->execute({"a"}, {.stdout_cb = out}), "mine", std::out_of_range);
 
-  fake.backend->do_send = [](const auto&, const InputCallback& input, bool, auto, const auto&) {
-    read_all(input, 10);
-    return Result<void>();
-  };
+  fake.backend->on<Send>([](const auto&, const StreamEnds& ends, const auto&) {
+    read_all(ends.in, 10);
+    return Send::Reply();
+  });
   const InputCallback in = [](std::span<char>) -> std::size_t { throw std::out_of_range("mine too"); };
   CHECK_THROWS_WITH_AS(fake->send(in, "b"), "mine too", std::out_of_range);
 }
@@ -432,14 +416,13 @@ TEST_CASE("a local file is sent with its mode, unless another is wanted") {
   FakeSlave fake("w1");
   Bytes sent;
   std::uint32_t mode = 0;
-  fake.backend->do_send = [&](const Bytes& path, const InputCallback& input, bool overwrite, std::uint32_t with,
-                              const auto&) {
-    CHECK(path == "there");
-    CHECK(overwrite);
-    sent = read_all(input, 4);
-    mode = with;
-    return Result<void>();
-  };
+  fake.backend->on<Send>([&](const Send::Request& request, const StreamEnds& ends, const auto&) {
+    CHECK(request.path == "there");
+    CHECK(request.overwrite);
+    sent = read_all(ends.in, 4);
+    mode = request.mode;
+    return Send::Reply();
+  });
   CHECK(fake->send(dir / "a", "there", {.overwrite = true}).bytes == 17);
   CHECK(sent == "content of a file");
   CHECK(mode == 0751);
@@ -454,11 +437,11 @@ TEST_CASE("a file that grows while it is sent is sent as it is then") {
   const TempDir dir;
   dir.write("a", "12345");
   FakeSlave fake("w1");
-  fake.backend->do_send = [&](const auto&, const InputCallback& input, bool, auto, const auto&) {
+  fake.backend->on<Send>([&](const auto&, const StreamEnds& ends, const auto&) {
     dir.write("a", "1234567890");
-    CHECK(read_all(input, 4) == "1234567890");
-    return Result<void>();
-  };
+    CHECK(read_all(ends.in, 4) == "1234567890");
+    return Send::Reply();
+  });
   std::vector<std::pair<std::uint64_t, std::optional<std::uint64_t>>> told;
   const auto result =
       fake->send(dir / "a", "b", {.progress = [&](std::uint64_t done, auto total) { told.emplace_back(done, total); }});
@@ -488,9 +471,6 @@ TEST_CASE("a fetched file has the mode of the original, unless another is wanted
   CHECK(mode_of(dir / "a") == 0750);
   fake->fetch("x", dir / "b", {.mode = 0604});
   CHECK(mode_of(dir / "b") == 0604);
-  serve_file(fake, "fetched content", std::nullopt);
-  fake->fetch("x", dir / "c");
-  CHECK(mode_of(dir / "c") == 0644);
 }
 
 TEST_CASE("an existing destination is refused before the slave is asked, and at the end") {
@@ -498,12 +478,12 @@ TEST_CASE("an existing destination is refused before the slave is asked, and at 
   dir.write("a", "old");
   FakeSlave fake("w1");
   bool asked = false;
-  fake.backend->do_fetch = [&](const auto&, const auto&, const OutputCallback& output, const auto&) {
+  fake.backend->on<Fetch>([&](const auto&, const StreamEnds& ends, const auto&) {
     asked = true;
-    output("new");
+    ends.out("new");
     dir.write("b", "came meanwhile");
-    return Result(FetchedFile());
-  };
+    return Fetch::Reply{.bytes = 3};
+  });
   const auto error = thrown<Error>([&] { fake->fetch("x", dir / "a"); });
   REQUIRE(error);
   CHECK(error->os() == std::errc::file_exists);
@@ -583,13 +563,26 @@ TEST_CASE("a fetch to a disk of ours that hangs ends by its deadline, or when it
   }
 }
 
+TEST_CASE("a fetch of which not all came fails, and leaves nothing behind") {
+  const TempDir dir;
+  FakeSlave fake("w1");
+  fake.backend->on<Fetch>([](const auto&, const StreamEnds& ends, const auto&) {
+    ends.out("four");
+    return Fetch::Reply{.bytes = 5};
+  });
+  const auto error = thrown<ProtocolError>([&] { fake->fetch("x", dir / "a"); });
+  REQUIRE(error);
+  CHECK(error->message().find("4 bytes came, it says 5") != std::string::npos);
+  CHECK(dir.count() == 0);
+}
+
 TEST_CASE("a fetch that fails leaves nothing behind") {
   const TempDir dir;
   FakeSlave fake("w1");
-  fake.backend->do_fetch = [](const auto&, const auto&, const OutputCallback& output, const auto&) {
-    output("half of it");
-    return Result<FetchedFile>(Failure{Errc::connection_lost, "cut", 0});
-  };
+  fake.backend->on<Fetch>([](const auto&, const StreamEnds& ends, const auto&) {
+    ends.out("half of it");
+    return Failure{Errc::connection_lost, "cut", 0};
+  });
   CHECK(thrown<ConnectionLost>([&] { fake->fetch("x", dir / "a"); }));
   CHECK(dir.count() == 0);
 
@@ -617,11 +610,11 @@ TEST_CASE("a file of more than max_bytes is not fetched, announced or not") {
   CHECK(code_of([&] { fake->fetch("x", dir / "b", {.max_bytes = 9}); }) == Errc::too_large);
 
   Bytes got;
-  fake.backend->do_fetch = [](const auto&, const auto&, const OutputCallback& output, const auto&) {
-    output("01234");
-    output("56789");
-    return Result(FetchedFile());
-  };
+  fake.backend->on<Fetch>([](const auto&, const StreamEnds& ends, const auto&) {
+    ends.out("01234");
+    ends.out("56789");
+    return Fetch::Reply{.bytes = 10};
+  });
   const OutputCallback collect = [&](BytesView bytes) { got.append(bytes); };
   CHECK(code_of([&] { fake->fetch("x", collect, {.max_bytes = 9}); }) == Errc::too_large);
   CHECK(got == "01234");
@@ -631,11 +624,11 @@ TEST_CASE("a file of more than max_bytes is not fetched, announced or not") {
 TEST_CASE("progress is told at the end and not for every piece") {
   FakeSlave fake("w1");
   constexpr std::size_t pieces = 10000;
-  fake.backend->do_fetch = [](const auto&, const auto& size, const OutputCallback& output, const auto&) {
-    size(pieces);
-    for (std::size_t i = 0; i < pieces; ++i) output("x");
-    return Result(FetchedFile());
-  };
+  fake.backend->on<Fetch>([](const auto&, const StreamEnds& ends, const auto&) {
+    ends.size(pieces);
+    for (std::size_t i = 0; i < pieces; ++i) ends.out("x");
+    return Fetch::Reply{.bytes = pieces};
+  });
   std::size_t calls = 0;
   std::uint64_t last = 0;
   Bytes memory;
@@ -721,6 +714,7 @@ TEST_CASE("a subclass is a slave with operations of its own") {
     Bytes home;
   };
   const auto backend = std::make_shared<FakeBackend>();
+  backend->on<SetCwd>([](const auto&, const auto&, const auto&) { return SetCwd::Reply{"/base"}; });
   const auto builder = std::make_shared<Builder>(SlaveInit({.name = "w1"}, backend));
   builder->setup();
   CHECK(builder->home == "/base");

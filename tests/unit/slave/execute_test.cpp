@@ -1,7 +1,7 @@
 // execute: what a caller sees of a command, and what is left of it.
 #include "slave/execute.hpp"
 
-#include "operations/schema.hpp"
+#include "operations/operations.hpp"
 #include "os/process_tree.hpp"
 #include "support/fake_served_call.hpp"
 #include "support/temp_dir.hpp"
@@ -27,8 +27,7 @@
 
 using namespace remsh;
 using namespace std::chrono_literals;
-using operations::ExecuteCommand;
-using operations::ExecuteReply;
+using operations::Execute;
 using operations::OutputMode;
 using rpc::StreamName;
 using test::FakeServedCall;
@@ -36,22 +35,22 @@ using test::FakeServedCall;
 namespace {
 
 /// A program whose output is thrown away.
-ExecuteCommand quiet(std::vector<Bytes> args, const Bytes& cwd = {}) {
-  ExecuteCommand command;
+Execute::Request quiet(std::vector<Bytes> args, const Bytes& cwd = {}) {
+  Execute::Request command;
   command.args = std::move(args);
   command.cwd = cwd;
   return command;
 }
 
 /// A program whose output is wanted.
-ExecuteCommand program(std::vector<Bytes> args) {
-  ExecuteCommand command = quiet(std::move(args));
+Execute::Request program(std::vector<Bytes> args) {
+  Execute::Request command = quiet(std::move(args));
   command.out = OutputMode::stream;
   command.err = OutputMode::stream;
   return command;
 }
 
-ExecuteCommand shell(const Bytes& script) { return program({"/bin/sh", "-c", script}); }
+Execute::Request shell(const Bytes& script) { return program({"/bin/sh", "-c", script}); }
 
 /// A slave's commands on a loop of their own.
 class Slave {
@@ -71,20 +70,20 @@ class Slave {
     dispatcher_.dispatch(call);
     return call;
   }
-  std::shared_ptr<FakeServedCall> start(const ExecuteCommand& command) {
-    return start(std::make_shared<FakeServedCall>("execute", command.to_box()));
+  std::shared_ptr<FakeServedCall> start(const Execute::Request& command) {
+    return start(std::make_shared<FakeServedCall>("execute", to_box(command)));
   }
 
   /// Runs a command to its end.
-  ExecuteReply run(const ExecuteCommand& command) { return reply_of(*start(command)); }
-  Failure run_failing(const ExecuteCommand& command) {
+  Execute::Reply run(const Execute::Request& command) { return reply_of(*start(command)); }
+  Failure run_failing(const Execute::Request& command) {
     auto outcome = start(command)->outcome();
     REQUIRE(!outcome.ok());
     return outcome.failure();
   }
 
   /// Lets a command run out of its time, but not before it has written "ready".
-  std::shared_ptr<FakeServedCall> time_out(ExecuteCommand command) {
+  std::shared_ptr<FakeServedCall> time_out(Execute::Request command) {
     for (command.timeout = 50ms;; command.timeout *= 2) {
       auto call = start(command);
       static_cast<void>(call->outcome());
@@ -93,10 +92,10 @@ class Slave {
     }
   }
 
-  static ExecuteReply reply_of(FakeServedCall& call) {
+  static Execute::Reply reply_of(FakeServedCall& call) {
     auto outcome = call.outcome();
     REQUIRE_MESSAGE(outcome.ok(), outcome.failure().message);
-    auto reply = ExecuteReply::from_box(*outcome);
+    auto reply = operations::from_box<Execute::Reply>(*outcome);
     REQUIRE(reply.ok());
     return *reply;
   }
@@ -151,7 +150,7 @@ pid_t wait_for_pid(FakeServedCall& call) {
 TEST_CASE("a command's exit code and its output come back") {
   Slave slave;
   const auto call = slave.start(shell("echo to out; echo to err >&2; exit 3"));
-  const ExecuteReply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = Slave::reply_of(*call);
   CHECK(reply.exit_code == 3);
   CHECK(!reply.signal);
   CHECK(!reply.timed_out);
@@ -162,7 +161,7 @@ TEST_CASE("a command's exit code and its output come back") {
 
 TEST_CASE("a command ended by a signal tells which") {
   Slave slave;
-  const ExecuteReply reply = slave.run(shell("kill -USR1 $$"));
+  const Execute::Reply reply = slave.run(shell("kill -USR1 $$"));
   CHECK(reply.signal == SIGUSR1);
   CHECK(!reply.exit_code);
   CHECK(!reply.timed_out);
@@ -177,7 +176,7 @@ TEST_CASE("output that nobody wants is thrown away, input that nobody gives is e
 
 TEST_CASE("merged output comes in the order it was written") {
   Slave slave;
-  ExecuteCommand command = shell("for i in 1 2 3; do echo out $i; echo err $i >&2; done");
+  Execute::Request command = shell("for i in 1 2 3; do echo out $i; echo err $i >&2; done");
   command.err = OutputMode::merge;
   const auto call = slave.start(command);
   CHECK(Slave::reply_of(*call).exit_code == 0);
@@ -194,7 +193,7 @@ TEST_CASE("any byte goes through unchanged, in both directions") {
   Slave slave;
   Bytes bytes;
   for (int i = 0; i < 256; ++i) bytes += static_cast<char>(i);
-  ExecuteCommand command = program({"cat"});
+  Execute::Request command = program({"cat"});
   command.in = true;
   const auto call = slave.start(command);
   call->feed(bytes);
@@ -207,7 +206,7 @@ TEST_CASE("any byte goes through unchanged, in both directions") {
 
 TEST_CASE("a line comes as soon as it is written") {
   Slave slave;
-  ExecuteCommand command = shell("echo first; read line; echo second $line");
+  Execute::Request command = shell("echo first; read line; echo second $line");
   command.in = true;
   const auto call = slave.start(command);
   CHECK(call->wait_sent(StreamName::out, 6) == "first\n");
@@ -220,7 +219,7 @@ TEST_CASE("a line comes as soon as it is written") {
 TEST_CASE("both outputs full and input at the same time do not stand in each other's way") {
   Slave slave;
   constexpr std::size_t size = 1024 * 1024;
-  ExecuteCommand command = shell("head -c 1048576 /dev/zero & head -c 1048576 /dev/zero >&2 & cat; wait");
+  Execute::Request command = shell("head -c 1048576 /dev/zero & head -c 1048576 /dev/zero >&2 & cat; wait");
   command.in = true;
   const auto call = slave.start(command);
   const Bytes piece(16 * 1024, 'x');
@@ -237,8 +236,8 @@ TEST_CASE("both outputs full and input at the same time do not stand in each oth
 TEST_CASE("a caller that takes nothing stops its own command and no other, and gets all in the end") {
   Slave slave;
   constexpr std::size_t size = 2 * 1024 * 1024;
-  ExecuteCommand command = shell("head -c 2097152 /dev/zero; echo done > ready");
-  const auto slow = std::make_shared<FakeServedCall>("execute", command.to_box());
+  Execute::Request command = shell("head -c 2097152 /dev/zero; echo done > ready");
+  const auto slow = std::make_shared<FakeServedCall>("execute", to_box(command));
   slow->set_room(StreamName::out, 1000);
   slave.start(slow);
   CHECK(slow->wait_sent(StreamName::out, 1000).size() == 1000);
@@ -255,9 +254,9 @@ TEST_CASE("a caller that takes nothing stops its own command and no other, and g
 
 TEST_CASE("what lies in the pipe when the command has ended is sent, however slow the caller is") {
   Slave slave(0s);
-  ExecuteCommand command = shell("echo $$; head -c 50000 /dev/zero; cat gate & exit 0");  // who holds the pipe
+  Execute::Request command = shell("echo $$; head -c 50000 /dev/zero; cat gate & exit 0");  // who holds the pipe
   REQUIRE(::mkfifo((slave.dir / "gate").c_str(), 0600) == 0);
-  const auto call = std::make_shared<FakeServedCall>("execute", command.to_box());
+  const auto call = std::make_shared<FakeServedCall>("execute", to_box(command));
   call->set_room(StreamName::out, 10);
   slave.start(call);
   const pid_t leader = wait_for_pid(*call);
@@ -267,7 +266,7 @@ TEST_CASE("what lies in the pipe when the command has ended is sent, however slo
   slave.sync();
   CHECK(!call->is_over());
   call->add_room(StreamName::out, 100000);
-  const ExecuteReply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = Slave::reply_of(*call);
   const Bytes out = call->sent(StreamName::out);
   CHECK(std::count(out.begin(), out.end(), '\0') == 50000);
   CHECK(reply.exit_code == 0);
@@ -277,8 +276,8 @@ TEST_CASE("what lies in the pipe when the command has ended is sent, however slo
 
 TEST_CASE("output that exactly fills the room does not wait for more of it") {
   Slave slave;
-  ExecuteCommand command = shell("printf 12345");
-  const auto call = std::make_shared<FakeServedCall>("execute", command.to_box());
+  Execute::Request command = shell("printf 12345");
+  const auto call = std::make_shared<FakeServedCall>("execute", to_box(command));
   call->set_room(StreamName::out, 5);
   call->set_room(StreamName::err, 0);
   slave.start(call);
@@ -288,7 +287,7 @@ TEST_CASE("output that exactly fills the room does not wait for more of it") {
 
 TEST_CASE("a command that reads no input takes it all, without a signal for the slave") {
   Slave slave;
-  ExecuteCommand command = shell("exec <&-; echo closed; read line < gate; echo end");
+  Execute::Request command = shell("exec <&-; echo closed; read line < gate; echo end");
   command.in = true;
   REQUIRE(::mkfifo((slave.dir / "gate").c_str(), 0600) == 0);
   const auto call = slave.start(command);
@@ -304,7 +303,7 @@ TEST_CASE("a command that reads no input takes it all, without a signal for the 
 
 TEST_CASE("input for a command that is not to have any is used up") {
   Slave slave;
-  ExecuteCommand command = shell("read line < gate");
+  Execute::Request command = shell("read line < gate");
   REQUIRE(::mkfifo((slave.dir / "gate").c_str(), 0600) == 0);
   const auto call = slave.start(command);
   call->feed("nobody reads this");
@@ -316,7 +315,7 @@ TEST_CASE("input for a command that is not to have any is used up") {
 TEST_CASE("a command that runs too long is ended and says so, with what it wrote") {
   Slave slave;
   const auto call = slave.time_out(shell("echo ready; sleep 1000"));
-  const ExecuteReply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = Slave::reply_of(*call);
   CHECK(reply.timed_out);
   CHECK(reply.signal == SIGTERM);
   CHECK(!reply.background);
@@ -325,10 +324,10 @@ TEST_CASE("a command that runs too long is ended and says so, with what it wrote
 
 TEST_CASE("a command that cleans up at SIGTERM tells how it ended, and its last words come") {
   Slave slave;
-  ExecuteCommand command = shell("trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 1000 & wait; done");
+  Execute::Request command = shell("trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 1000 & wait; done");
   command.kill_after = 1h;
   const auto call = slave.time_out(command);
-  const ExecuteReply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = Slave::reply_of(*call);
   CHECK(reply.timed_out);
   CHECK(reply.exit_code == 9);
   CHECK(call->sent(StreamName::out) == "ready\nbye\n");
@@ -336,10 +335,10 @@ TEST_CASE("a command that cleans up at SIGTERM tells how it ended, and its last 
 
 TEST_CASE("a command that ignores SIGTERM is killed") {
   Slave slave;
-  ExecuteCommand command = shell("trap '' TERM; echo ready; while :; do sleep 1000; done");
+  Execute::Request command = shell("trap '' TERM; echo ready; while :; do sleep 1000; done");
   command.kill_after = 20ms;
   const auto call = slave.time_out(command);
-  const ExecuteReply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = Slave::reply_of(*call);
   CHECK(reply.timed_out);
   CHECK(reply.signal == SIGKILL);
 }
@@ -348,7 +347,7 @@ TEST_CASE("a cancelled command is over only when nothing of it lives, wherever i
   Slave slave;
   for (const bool ignores : {false, true}) {
     const Bytes trap = ignores ? "trap '' TERM; " : "";
-    ExecuteCommand command = shell(
+    Execute::Request command = shell(
         trap +
         "setsid sh -c 'echo $$ > session; exec sleep 1000' & "
         "(setsid sh -c '(echo $(exec sh -c \"echo \\$PPID\") > orphan; while :; do sleep 1000; done) & exit' &) ; "
@@ -372,7 +371,7 @@ TEST_CASE("a cancelled command is over only when nothing of it lives, wherever i
 
 TEST_CASE("a cancelled command whose caller takes nothing and that writes for ever is ended") {
   Slave slave;
-  const auto call = std::make_shared<FakeServedCall>("execute", shell("yes").to_box());
+  const auto call = std::make_shared<FakeServedCall>("execute", to_box(shell("yes")));
   call->set_room(StreamName::out, 10);
   slave.start(call);
   call->wait_sent(StreamName::out, 10);
@@ -382,7 +381,7 @@ TEST_CASE("a cancelled command whose caller takes nothing and that writes for ev
 
 TEST_CASE("a call that was cancelled before it is served starts nothing") {
   Slave slave;
-  const auto call = std::make_shared<FakeServedCall>("execute", shell("echo > effect").to_box());
+  const auto call = std::make_shared<FakeServedCall>("execute", to_box(shell("echo > effect")));
   call->cancel();
   slave.start(call);
   CHECK(call->outcome().failure().code == Errc::cancelled);
@@ -392,7 +391,7 @@ TEST_CASE("a call that was cancelled before it is served starts nothing") {
 
 TEST_CASE("a kill that is under way is brought forward when the connection is lost") {
   Slave slave;
-  ExecuteCommand command = shell("trap '' TERM; echo $$; while :; do sleep 1000; done");
+  Execute::Request command = shell("trap '' TERM; echo $$; while :; do sleep 1000; done");
   command.kill_after = 1h;
   const auto call = slave.start(command);
   const pid_t pid = wait_for_pid(*call);
@@ -406,7 +405,7 @@ TEST_CASE("a kill that is under way is brought forward when the connection is lo
 
 TEST_CASE("a kill that is under way is brought forward when the set is stopped") {
   Slave slave;
-  ExecuteCommand command = shell("trap '' TERM; echo $$; while :; do sleep 1000; done");
+  Execute::Request command = shell("trap '' TERM; echo $$; while :; do sleep 1000; done");
   command.kill_after = 1h;
   const auto call = slave.start(command);
   const pid_t pid = wait_for_pid(*call);
@@ -421,9 +420,9 @@ TEST_CASE("a kill that is under way is brought forward when the set is stopped")
 
 TEST_CASE("a command that was timed out can be cancelled while its caller takes nothing") {
   Slave slave;
-  ExecuteCommand command = shell("echo $$; exec yes");
+  Execute::Request command = shell("echo $$; exec yes");
   command.timeout = 50ms;
-  const auto call = std::make_shared<FakeServedCall>("execute", command.to_box());
+  const auto call = std::make_shared<FakeServedCall>("execute", to_box(command));
   call->set_room(StreamName::out, 100);
   slave.start(call);
   const pid_t pid = wait_for_pid(*call);
@@ -436,7 +435,7 @@ TEST_CASE("a command that was timed out can be cancelled while its caller takes 
 TEST_CASE("background processes that hold the output are told, and go on") {
   Slave slave(50ms);
   const auto call = slave.start(shell("sleep 1000 & echo $!"));
-  const ExecuteReply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = Slave::reply_of(*call);
   CHECK(reply.exit_code == 0);
   CHECK(reply.background);
   const pid_t pid = pid_in(call->sent(StreamName::out));
@@ -451,7 +450,7 @@ TEST_CASE("background processes are noticed also if they do not hold the output,
     for (const char* script : {"sleep 1000 >/dev/null 2>&1 & echo $!",
                                "setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' & wait -n; sleep 0.3"}) {
       const auto call = slave.start(shell(script));
-      const ExecuteReply reply = Slave::reply_of(*call);
+      const Execute::Reply reply = Slave::reply_of(*call);
       CHECK(reply.background);
       pids.push_back(pid_in(call->sent(StreamName::out)));
       CHECK(lives(pids.back()));
@@ -471,7 +470,7 @@ TEST_CASE("a command that leaves nothing is told as that, however long it takes"
 TEST_CASE("background processes that end soon are waited for") {
   Slave slave(1h);
   const auto call = slave.start(shell("(sleep 0.05; echo late) & echo early"));
-  const ExecuteReply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = Slave::reply_of(*call);
   CHECK(!reply.background);
   CHECK(call->sent(StreamName::out) == "early\nlate\n");
 }
@@ -526,7 +525,7 @@ TEST_CASE("a program or directory that is missing is an error that names it") {
 
 TEST_CASE("a command that cannot be started leaves nothing open") {
   Slave slave;
-  ExecuteCommand missing = program({"no-such-program"});
+  Execute::Request missing = program({"no-such-program"});
   missing.in = true;
   slave.run_failing(missing);
   const std::size_t before = descriptors();
@@ -550,7 +549,7 @@ TEST_CASE("a command starts in the session's directory, or in one relative to it
   Slave slave;
   std::filesystem::create_directory(slave.dir / "sub");
   const Bytes base = std::filesystem::canonical(slave.dir.path()).string();
-  ExecuteCommand command = shell("pwd -P");
+  Execute::Request command = shell("pwd -P");
   auto call = slave.start(command);
   CHECK(Slave::reply_of(*call).exit_code == 0);
   CHECK(call->sent(StreamName::out) == base + "\n");
@@ -570,7 +569,7 @@ TEST_CASE("a command's environment is the slave's with the changes, or only thes
   Slave slave;
   ::unsetenv("REMSH_TEST_KEPT");
   ::unsetenv("REMSH_TEST_GONE");
-  ExecuteCommand command = shell("echo \"$REMSH_TEST_KEPT,${REMSH_TEST_GONE-unset},$NEW,$EMPTY.\"");
+  Execute::Request command = shell("echo \"$REMSH_TEST_KEPT,${REMSH_TEST_GONE-unset},$NEW,$EMPTY.\"");
   command.set_env = {"NEW=a=b", "EMPTY=", "BOTH=x"};
   command.unset_env = {"REMSH_TEST_GONE", "NEVER_THERE"};
   auto call = slave.start(command);
@@ -596,9 +595,9 @@ TEST_CASE("commands started and cancelled by many threads at once all come to an
   for (int t = 0; t < 4; ++t) {
     callers.emplace_back([&slave, &wrong, t] {
       for (int i = 0; i < 15; ++i) {
-        ExecuteCommand command = shell("cat; echo x");
+        Execute::Request command = shell("cat; echo x");
         command.in = true;
-        const auto call = std::make_shared<FakeServedCall>("execute", command.to_box());
+        const auto call = std::make_shared<FakeServedCall>("execute", to_box(command));
         const bool is_cancelled = (t + i) % 3 == 0;
         if (i % 2 == 0) call->set_room(StreamName::out, 1);
         slave.start(call);
@@ -625,7 +624,7 @@ TEST_CASE("commands started and cancelled by many threads at once all come to an
 TEST_CASE("when the set is stopped all commands are gone and new ones are refused") {
   Slave slave;
   std::vector<std::shared_ptr<FakeServedCall>> calls;
-  ExecuteCommand command = shell("echo $$; trap '' TERM; while :; do sleep 1000; done");
+  Execute::Request command = shell("echo $$; trap '' TERM; while :; do sleep 1000; done");
   command.kill_after = 20ms;
   for (int i = 0; i < 10; ++i) calls.push_back(slave.start(command));
   std::vector<pid_t> pids;

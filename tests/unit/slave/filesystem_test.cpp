@@ -1,6 +1,6 @@
 #include "slave/filesystem.hpp"
 
-#include "operations/schema.hpp"
+#include "operations/operations.hpp"
 #include "support/child_process.hpp"
 #include "support/fake_served_call.hpp"
 #include "support/temp_dir.hpp"
@@ -47,7 +47,7 @@ struct Session {
   }
 
   std::optional<FileInfo> stat(const Bytes& path, bool nofollow = false) {
-    return StatReply::from_box(*call("stat", StatRequest{path, nofollow}.to_box()))->info;
+    return from_box<Stat::Reply>(*call("stat", to_box(Stat::Request{path, nofollow})))->info;
   }
 
   mode_t mode(const std::string& name) const {
@@ -58,7 +58,7 @@ struct Session {
 };
 
 Box two_paths(const Bytes& from, const Bytes& to, bool overwrite = false) {
-  return TwoPathsRequest{from, to, overwrite}.to_box();
+  return to_box(TwoPaths{from, to, overwrite});
 }
 
 }  // namespace
@@ -90,7 +90,7 @@ TEST_CASE("getenv tells the environment of the beginning, not what became of it"
   REQUIRE(::setenv("REMSH_TEST_VARIABLE", "one=two\nthree", 1) == 0);
   Session session;
   ::unsetenv("REMSH_TEST_VARIABLE");
-  const auto reply = GetenvReply::from_box(*session.call("getenv"));
+  const auto reply = from_box<Getenv::Reply>(*session.call("getenv"));
   REQUIRE(reply);
   REQUIRE(reply->env.count("REMSH_TEST_VARIABLE") == 1);
   CHECK(reply->env.at("REMSH_TEST_VARIABLE") == "one=two\nthree");
@@ -98,7 +98,7 @@ TEST_CASE("getenv tells the environment of the beginning, not what became of it"
 
 TEST_CASE("info gives the files of the base directory's info/, wherever the session is") {
   Session session;
-  CHECK(InfoReply::from_box(*session.call("info"))->files.empty());
+  CHECK(from_box<ReadInfo::Reply>(*session.call("info"))->files.empty());
 
   REQUIRE(::mkdir((session.dir / "info").c_str(), 0755) == 0);
   REQUIRE(::mkdir((session.dir / "info/directory").c_str(), 0755) == 0);
@@ -111,7 +111,7 @@ TEST_CASE("info gives the files of the base directory's info/, wherever the sess
   session.dir.write("info/more", std::string(64 * 1024 + 1, 'x'));
   REQUIRE(session.call("set_cwd", Box{{"path", "/"}}));
 
-  const auto reply = InfoReply::from_box(*session.call("info"));
+  const auto reply = from_box<ReadInfo::Reply>(*session.call("info"));
   REQUIRE(reply);
   CHECK(reply->files.size() == 4);
   CHECK(reply->files.at("admin") == "me <me@example.com>\n");
@@ -131,11 +131,11 @@ TEST_CASE("info that no call can carry is an error, and costs no memory") {
 
 TEST_CASE("mkdir makes parents, and accepts a directory that is there but no file") {
   Session session;
-  CHECK(session.error("mkdir", MkdirRequest{"a/b/c", 0750}.to_box()) == 0);
+  CHECK(session.error("mkdir", to_box(Mkdir::Request{"a/b/c", 0750})) == 0);
   CHECK(session.mode("a/b/c") == 0750);
-  CHECK(session.error("mkdir", MkdirRequest{"a/b/c", {}}.to_box()) == 0);
+  CHECK(session.error("mkdir", to_box(Mkdir::Request{"a/b/c", {}})) == 0);
   session.dir.write("file", "");
-  CHECK(session.error("mkdir", MkdirRequest{"file", {}}.to_box()) == EEXIST);
+  CHECK(session.error("mkdir", to_box(Mkdir::Request{"file", {}})) == EEXIST);
 }
 
 TEST_CASE("remove removes a tree, and a missing path is fine") {
@@ -272,15 +272,15 @@ TEST_CASE("stat answers that a path is missing, and fails where it cannot know")
   CHECK_FALSE(session.stat("missing/x"));
   CHECK_FALSE(session.stat("dangling"));
   CHECK(session.stat("dangling", true)->type == FileType::symlink);
-  CHECK(session.error("stat", StatRequest{"file/x", false}.to_box()) == ENOTDIR);
-  CHECK(session.error("stat", StatRequest{Bytes(300, 'n'), false}.to_box()) == ENAMETOOLONG);
+  CHECK(session.error("stat", to_box(Stat::Request{"file/x", false})) == ENOTDIR);
+  CHECK(session.error("stat", to_box(Stat::Request{Bytes(300, 'n'), false})) == ENAMETOOLONG);
 
-  REQUIRE(session.call("mkdir", MkdirRequest{"closed/x", {}}.to_box()));
+  REQUIRE(session.call("mkdir", to_box(Mkdir::Request{"closed/x", {}})));
   REQUIRE(::chmod((session.dir / "closed").c_str(), 0000) == 0);
   REQUIRE(::chmod(session.dir.path().c_str(), 0755) == 0);
   const int code = test::run_in_child([&] {
     if (!test::drop_privileges()) return test::skipped;
-    return session.error("stat", StatRequest{"closed/x", false}.to_box()) == EACCES ? 0 : 1;
+    return session.error("stat", to_box(Stat::Request{"closed/x", false})) == EACCES ? 0 : 1;
   });
   REQUIRE(::chmod((session.dir / "closed").c_str(), 0755) == 0);
   CHECK(test::unless_skipped(code) == 0);
@@ -315,12 +315,12 @@ TEST_CASE("what mkdir, rename and copy have made is on the disk when they answer
   CHECK(forced.empty());
   watch("copy", two_paths("from/a", "to/a"));
   CHECK(forced == Names{"a file", "to"});
-  watch("copy", TwoPathsRequest{.from = "from/a", .to = "to/b", .durable = false}.to_box());
+  watch("copy", to_box(TwoPaths{.from = "from/a", .to = "to/b", .durable = false}));
   CHECK(forced.empty());
   watch("rename", two_paths("from/a", "to/c"));
   CHECK(forced == Names{"to", "from"});
   watch("rename", two_paths("to/a", "to/b", true));
   CHECK(forced == Names{"to"});
-  watch("rename", TwoPathsRequest{.from = "to/c", .to = "to/d", .durable = false}.to_box());
+  watch("rename", to_box(TwoPaths{.from = "to/c", .to = "to/d", .durable = false}));
   CHECK(forced.empty());
 }

@@ -1,5 +1,5 @@
 // The policy of a slave, against a master that wants out.
-#include "operations/schema.hpp"
+#include "operations/operations.hpp"
 #include "slave/execute.hpp"
 #include "slave/filesystem.hpp"
 #include "slave/transfer.hpp"
@@ -90,13 +90,13 @@ struct Jail {
   }
 };
 
-Box two_paths(const Bytes& from, const Bytes& to) { return TwoPathsRequest{from, to, true}.to_box(); }
+Box two_paths(const Bytes& from, const Bytes& to) { return to_box(TwoPaths{from, to, true}); }
 
 Box command_in(const Bytes& cwd) {
-  ExecuteCommand command;
+  Execute::Request command;
   command.args = {"true"};
   command.cwd = cwd;
-  return command.to_box();
+  return to_box(command);
 }
 
 }  // namespace
@@ -113,27 +113,27 @@ TEST_CASE("no operation of a master gets out of the root") {
       CAPTURE(way);
       const Bytes secret = way + "/secret";
       const Bytes fresh = way + "/new";
-      CHECK(jail.forbids("stat", StatRequest{secret}.to_box()));
-      CHECK(jail.forbids("stat", StatRequest{secret, true}.to_box()));
-      CHECK(jail.forbids("fetch", FetchRequest{secret}.to_box()));
-      CHECK(jail.forbids("send", SendRequest{fresh}.to_box()));
-      CHECK(jail.forbids("send", SendRequest{secret, true}.to_box()));
-      CHECK(jail.forbids("mkdir", MkdirRequest{fresh, {}}.to_box()));
-      CHECK(jail.forbids("mkdir", MkdirRequest{fresh + "/a/b", 0700}.to_box()));
-      CHECK(jail.forbids("remove", RemoveRequest{secret}.to_box()));
-      CHECK(jail.forbids("remove", RemoveRequest{way + "/dir"}.to_box()));
+      CHECK(jail.forbids("stat", to_box(Stat::Request{secret})));
+      CHECK(jail.forbids("stat", to_box(Stat::Request{secret, true})));
+      CHECK(jail.forbids("fetch", to_box(Fetch::Request{secret})));
+      CHECK(jail.forbids("send", to_box(Send::Request{fresh})));
+      CHECK(jail.forbids("send", to_box(Send::Request{secret, true})));
+      CHECK(jail.forbids("mkdir", to_box(Mkdir::Request{fresh, {}})));
+      CHECK(jail.forbids("mkdir", to_box(Mkdir::Request{fresh + "/a/b", 0700})));
+      CHECK(jail.forbids("remove", to_box(Remove::Request{secret})));
+      CHECK(jail.forbids("remove", to_box(Remove::Request{way + "/dir"})));
       CHECK(jail.forbids("rename", two_paths(secret, "stolen")));
       CHECK(jail.forbids("rename", two_paths("file", fresh)));
       CHECK(jail.forbids("rename", two_paths("file", secret)));
       CHECK(jail.forbids("copy", two_paths(secret, "stolen")));
       CHECK(jail.forbids("copy", two_paths("file", fresh)));
       CHECK(jail.forbids("copy", two_paths("file", secret)));
-      CHECK(jail.forbids("set_cwd", SetCwdRequest{way}.to_box()));
+      CHECK(jail.forbids("set_cwd", to_box(SetCwd::Request{way})));
       CHECK(jail.forbids("execute", command_in(way)));
     }
-    CHECK(jail.forbids("fetch", FetchRequest{"secret"}.to_box()));
+    CHECK(jail.forbids("fetch", to_box(Fetch::Request{"secret"})));
     CHECK(jail.forbids("copy", two_paths("secret", "stolen")));
-    CHECK(jail.forbids("stat", StatRequest{"secret"}.to_box()));
+    CHECK(jail.forbids("stat", to_box(Stat::Request{"secret"})));
     CHECK(jail.is_untouched());
     CHECK(jail.dir.read("root/base/file") == "inside");
     CHECK_FALSE(jail.dir.has("root/base/stolen"));
@@ -143,16 +143,16 @@ TEST_CASE("no operation of a master gets out of the root") {
 TEST_CASE("what is done to the name of a link is done to the link") {
   for (const Reach reach : confined) {
     Jail jail(reach);
-    CHECK(jail.error("remove", RemoveRequest{"link"}.to_box()) == 0);
-    CHECK(jail.error("remove", RemoveRequest{"absolute/"}.to_box()) == ENOTDIR);
+    CHECK(jail.error("remove", to_box(Remove::Request{"link"})) == 0);
+    CHECK(jail.error("remove", to_box(Remove::Request{"absolute/"})) == ENOTDIR);
     CHECK(jail.error("rename", two_paths("absolute/", "other")) == ENOTDIR);
     CHECK(jail.error("rename", two_paths("absolute", "other")) == 0);
-    CHECK(jail.error("send", SendRequest{"secret", true}.to_box()) == 0);
+    CHECK(jail.error("send", to_box(Send::Request{"secret", true})) == 0);
     CHECK(jail.dir.read("root/base/secret") == "new");
-    CHECK(jail.error("mkdir", MkdirRequest{"other", {}}.to_box()) == EEXIST);
+    CHECK(jail.error("mkdir", to_box(Mkdir::Request{"other", {}})) == EEXIST);
     fs::create_directories(jail.dir / "root/base/tree/deep");
     fs::create_directory_symlink(jail.dir / "outside", jail.dir / "root/base/tree/deep/link");
-    CHECK(jail.error("remove", RemoveRequest{"tree"}.to_box()) == 0);
+    CHECK(jail.error("remove", to_box(Remove::Request{"tree"})) == 0);
     CHECK(jail.is_untouched());
   }
 }
@@ -163,13 +163,13 @@ TEST_CASE("beneath the root all is as it is without one") {
     Jail jail(reach);
     const Bytes root = fs::canonical(jail.dir / "root").string();
     CHECK(*jail.workplace->set_current("") == root + "/base");
-    CHECK(jail.error("mkdir", MkdirRequest{"a/b/c", 0705}.to_box()) == 0);
+    CHECK(jail.error("mkdir", to_box(Mkdir::Request{"a/b/c", 0705})) == 0);
     CHECK((fs::status(jail.dir / "root/base/a/b/c").permissions() & fs::perms::mask) == fs::perms(0705));
-    CHECK(jail.error("mkdir", MkdirRequest{"a/b", {}}.to_box()) == 0);
-    CHECK(jail.error("mkdir", MkdirRequest{"file/x", {}}.to_box()) == ENOTDIR);
-    CHECK(jail.error("send", SendRequest{"../top"}.to_box()) == 0);
+    CHECK(jail.error("mkdir", to_box(Mkdir::Request{"a/b", {}})) == 0);
+    CHECK(jail.error("mkdir", to_box(Mkdir::Request{"file/x", {}})) == ENOTDIR);
+    CHECK(jail.error("send", to_box(Send::Request{"../top"})) == 0);
     CHECK(jail.dir.read("root/top") == "new");
-    CHECK(jail.error("send", SendRequest{"../top"}.to_box()) == EEXIST);
+    CHECK(jail.error("send", to_box(Send::Request{"../top"})) == EEXIST);
     CHECK(jail.error("copy", two_paths("a/../../top", "a/b/copy")) == 0);
     CHECK(jail.dir.read("root/base/a/b/copy") == "new");
     CHECK(jail.error("copy", two_paths("file", "file")) == EINVAL);
@@ -177,22 +177,22 @@ TEST_CASE("beneath the root all is as it is without one") {
     CHECK(jail.error("rename", two_paths("file", "a/")) == ENOTDIR);
     CHECK(jail.error("rename", two_paths("missing", "x")) == ENOENT);
     CHECK(jail.error("rename", two_paths("a/..", "x")) == EBUSY);
-    CHECK(jail.error("rename", TwoPathsRequest{"file", "d/copy", false}.to_box()) == EEXIST);
-    CHECK(jail.error("remove", RemoveRequest{"a/b/missing"}.to_box()) == 0);
-    CHECK(jail.error("remove", RemoveRequest{root}.to_box()) == EINVAL);
+    CHECK(jail.error("rename", to_box(TwoPaths{"file", "d/copy", false})) == EEXIST);
+    CHECK(jail.error("remove", to_box(Remove::Request{"a/b/missing"})) == 0);
+    CHECK(jail.error("remove", to_box(Remove::Request{root})) == EINVAL);
     fs::create_directory_symlink("d", jail.dir / "root/base/in");
-    CHECK(jail.start("fetch", FetchRequest{"in/copy"}.to_box())->outcome());
-    CHECK(jail.start("fetch", FetchRequest{root + "//base/d/copy"}.to_box())->outcome());
-    CHECK(jail.error("fetch", FetchRequest{"d"}.to_box()) == EISDIR);
-    CHECK(jail.error("stat", StatRequest{""}.to_box()) == jail.error("stat", StatRequest{"missing"}.to_box()));
+    CHECK(jail.start("fetch", to_box(Fetch::Request{"in/copy"}))->outcome());
+    CHECK(jail.start("fetch", to_box(Fetch::Request{root + "//base/d/copy"}))->outcome());
+    CHECK(jail.error("fetch", to_box(Fetch::Request{"d"})) == EISDIR);
+    CHECK(jail.error("stat", to_box(Stat::Request{""})) == jail.error("stat", to_box(Stat::Request{"missing"})));
     CHECK(jail.error("execute", command_in("d")) == 0);
     CHECK(jail.error("execute", command_in("missing")) == ENOENT);
 
     CHECK(*jail.workplace->set_current("in") == root + "/base/d");
-    CHECK(jail.start("fetch", FetchRequest{"copy"}.to_box())->outcome());
+    CHECK(jail.start("fetch", to_box(Fetch::Request{"copy"}))->outcome());
     CHECK(*jail.workplace->set_current("../..") == root);
     CHECK(jail.workplace->set_current("..").failure().os == EPERM);
-    CHECK(jail.start("fetch", FetchRequest{"top"}.to_box())->outcome());
+    CHECK(jail.start("fetch", to_box(Fetch::Request{"top"}))->outcome());
     CHECK(*jail.workplace->set_current(root + "/base") == root + "/base");
     CHECK(*jail.workplace->set_current(std::nullopt) == root + "/base");
     CHECK(jail.is_untouched());
@@ -206,7 +206,7 @@ TEST_CASE("what the operator says of a slave is read beneath the root alone") {
     jail.dir.write("root/base/info/kind", "arm64");
     fs::create_symlink("../file", jail.dir / "root/base/info/linked");
     fs::create_symlink("../../../outside/secret", jail.dir / "root/base/info/stolen");
-    auto reply = InfoReply::from_box(*jail.start("info", {})->outcome());
+    auto reply = from_box<ReadInfo::Reply>(*jail.start("info", {})->outcome());
     CHECK(reply->files == std::map<Bytes, Bytes>{{"kind", "arm64"}, {"linked", "inside"}});
     fs::remove_all(jail.dir / "root/base/info");
     fs::create_directory_symlink("../../outside", jail.dir / "root/base/info");
@@ -250,18 +250,18 @@ TEST_CASE("a master that swaps directories for links meanwhile gets nowhere") {
     });
     for (int i = 0; i < 60; ++i) {
       const Bytes number = std::to_string(i);
-      const auto fetched = jail.start("fetch", FetchRequest{"d/secret"}.to_box());
+      const auto fetched = jail.start("fetch", to_box(Fetch::Request{"d/secret"}));
       static_cast<void>(fetched->outcome());
       CHECK(fetched->sent(rpc::StreamName::out).find("outside") == Bytes::npos);
       jail.error("copy", two_paths("d/secret", "copied" + number));
       CHECK(jail.dir.read("root/base/copied" + number).find("outside") == std::string::npos);
-      jail.error("send", SendRequest{"d/new" + number}.to_box());
-      jail.error("mkdir", MkdirRequest{"d/made" + number + "/deep", 0}.to_box());
-      jail.error("mkdir", MkdirRequest{"d/m" + number, 0}.to_box());
+      jail.error("send", to_box(Send::Request{"d/new" + number}));
+      jail.error("mkdir", to_box(Mkdir::Request{"d/made" + number + "/deep", 0}));
+      jail.error("mkdir", to_box(Mkdir::Request{"d/m" + number, 0}));
       jail.error("copy", two_paths("file", "d/copy"));
       jail.error("rename", two_paths("copied" + number, "d/renamed"));
       jail.error("rename", two_paths("d/secret", "d/secret"));
-      jail.error("remove", RemoveRequest{"d/dir"}.to_box());
+      jail.error("remove", to_box(Remove::Request{"d/dir"}));
       static_cast<void>(jail.workplace->set_current("d"));
       CHECK(jail.workplace->current()->path().find("outside") == Bytes::npos);
       REQUIRE(jail.workplace->set_current(std::nullopt));
@@ -275,7 +275,7 @@ TEST_CASE("a master that swaps directories for links meanwhile gets nowhere") {
 TEST_CASE("an operation that the policy does not allow is answered so, and not done") {
   Jail jail(Reach::beneath);
   jail.dispatcher.allow_only([](const std::string& name) { return name == "stat"; });
-  CHECK(jail.error("stat", StatRequest{"file"}.to_box()) == 0);
+  CHECK(jail.error("stat", to_box(Stat::Request{"file"})) == 0);
   for (const char* name :
        {"set_cwd", "getenv", "info", "mkdir", "remove", "rename", "copy", "execute", "send", "fetch"}) {
     CHECK(jail.forbids(name, Box{{"path", "file"}}));

@@ -1,7 +1,7 @@
 // Remsh1Server: one connection to an original master, on real transports.
 #include "slave/remsh1_server.hpp"
 
-#include "operations/schema.hpp"
+#include "operations/operations.hpp"
 #include "support/peer_pair.hpp"
 #include "support/temp_dir.hpp"
 
@@ -95,7 +95,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
       call_->send(StreamName::out, block_of(Bytes(part, 'r')), part);
       left_ -= part;
     }
-    call_->answer(operations::ExecuteReply{.exit_code = 5, .signal = {}}.to_box());
+    call_->answer(to_box(operations::Execute::Reply{.exit_code = 5, .signal = {}}));
     call_.reset();
   }
 

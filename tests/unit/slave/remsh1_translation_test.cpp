@@ -1,7 +1,7 @@
 // What calls, results and errors of remsh 1 are among our operations, and the other way round.
 #include "slave/remsh1_translation.hpp"
 
-#include "operations/schema.hpp"
+#include "operations/operations.hpp"
 
 #include <doctest/doctest.h>
 
@@ -10,21 +10,22 @@
 
 using namespace remsh;
 using namespace remsh::operations;
-using remsh1::Call;
 
 namespace {
 
 Failure os(int error) { return {Errc::os_error, "a sentence of ours", error}; }
 
 Bytes text(const char* command, Box arguments, const Failure& failure, const Bytes& existing = {}) {
-  return error_text(Call{"1", command, std::move(arguments)}, failure,
+  return error_text(remsh1::Call{"1", command, std::move(arguments)}, failure,
                     [&existing](const Bytes& path) { return path == existing; });
 }
 
 }  // namespace
 
 TEST_CASE("arguments take the names of ours") {
-  const auto arguments = [](const char* command, Box box) { return arguments_of(Call{"1", command, std::move(box)}); };
+  const auto arguments = [](const char* command, Box box) {
+    return arguments_of(remsh1::Call{"1", command, std::move(box)});
+  };
   CHECK(arguments("set_cwd", {}) == Box());
   CHECK(arguments("set_cwd", {{"cwd", ""}}) == Box{{"path", ""}});
   CHECK(arguments("getenv", {{"more", "x"}}) == Box());
@@ -34,7 +35,7 @@ TEST_CASE("arguments take the names of ours") {
   CHECK(arguments("copy", {{"src", "a"}, {"dest", "b"}}) == Box{{"from", "a"}, {"to", "b"}});
   CHECK(arguments("stat", {{"pathname", "p"}}) == Box{{"path", "p"}});
   CHECK(arguments("fetch", {{"src", "p"}}) == Box{{"path", "p"}});
-  const auto send = SendRequest::from_box(arguments("send", {{"dest", "p"}}));
+  const auto send = from_box<Send::Request>(arguments("send", {{"dest", "p"}}));
   REQUIRE(send);
   CHECK(send->path == "p");
   CHECK_FALSE(send->overwrite);
@@ -43,7 +44,7 @@ TEST_CASE("arguments take the names of ours") {
 TEST_CASE("a command streams what is wanted, and drops the rest") {
   const auto command = [](const char* out, const char* err) {
     const Box arguments{{"args", BytesView("a\0\0b c", 6)}, {"want_stderr", err}, {"want_stdout", out}};
-    const auto parsed = ExecuteCommand::from_box(arguments_of(Call{"1", "execute", arguments}));
+    const auto parsed = from_box<Execute::Request>(arguments_of(remsh1::Call{"1", "execute", arguments}));
     REQUIRE(parsed);
     return *parsed;
   };
@@ -56,23 +57,25 @@ TEST_CASE("a command streams what is wanted, and drops the rest") {
 }
 
 TEST_CASE("results take the names of the original") {
-  const auto results = [](const char* command, const Box& reply) { return *results_of(Call{"1", command}, reply); };
-  CHECK(results("set_cwd", SetCwdReply{"/a"}.to_box()) == Box{{"cwd", "/a"}});
+  const auto results = [](const char* command, const Box& reply) {
+    return *results_of(remsh1::Call{"1", command}, reply);
+  };
+  CHECK(results("set_cwd", to_box(SetCwd::Reply{"/a"})) == Box{{"cwd", "/a"}});
   CHECK(results("mkdir", Box()) == Box());
-  CHECK(results("stat", StatReply().to_box()) == Box{{"result", ""}});
+  CHECK(results("stat", to_box(Stat::Reply())) == Box{{"result", ""}});
   FileInfo info;
   info.type = FileType::directory;
-  CHECK(results("stat", StatReply{info}.to_box()) == Box{{"result", "d"}});
+  CHECK(results("stat", to_box(Stat::Reply{info})) == Box{{"result", "d"}});
   for (const FileType type : {FileType::file, FileType::fifo, FileType::socket, FileType::unknown}) {
     info.type = type;
-    CHECK(results("stat", StatReply{info}.to_box()) == Box{{"result", "f"}});
+    CHECK(results("stat", to_box(Stat::Reply{info})) == Box{{"result", "f"}});
   }
 }
 
 TEST_CASE("of an environment goes what a box can carry") {
   const Bytes longest(251, 'N');
-  const GetenvReply reply{{{"A", ""}, {"B", Bytes(70'000, 'x')}, {longest, "1"}, {longest + "N", "2"}}};
-  const Box results = *results_of(Call{"1", "getenv"}, reply.to_box());
+  const Getenv::Reply reply{{{"A", ""}, {"B", Bytes(70'000, 'x')}, {longest, "1"}, {longest + "N", "2"}}};
+  const Box results = *results_of(remsh1::Call{"1", "getenv"}, to_box(reply));
   CHECK(results.size() == 3);
   CHECK(results.get("env_A") == "");
   CHECK(results.get("env_B")->size() == 65535);
@@ -80,8 +83,8 @@ TEST_CASE("of an environment goes what a box can carry") {
 }
 
 TEST_CASE("the end of a command is a number, negative for a signal") {
-  CHECK(return_code_of(ExecuteReply{.exit_code = 3, .signal = {}}.to_box())->to_text() == "3");
-  CHECK(return_code_of(ExecuteReply{.exit_code = {}, .signal = 9}.to_box())->to_text() == "-9");
+  CHECK(return_code_of(to_box(Execute::Reply{.exit_code = 3, .signal = {}}))->to_text() == "3");
+  CHECK(return_code_of(to_box(Execute::Reply{.exit_code = {}, .signal = 9}))->to_text() == "-9");
   CHECK_FALSE(return_code_of(Box()));
 }
 
@@ -113,7 +116,7 @@ TEST_CASE("of two paths the error names the one that is to blame") {
 }
 
 TEST_CASE("a directory that is there already counts as made, and nothing else does") {
-  CHECK(is_success(Call{"1", "mkdir"}, os(EEXIST)));
-  CHECK_FALSE(is_success(Call{"1", "mkdir"}, os(ENOTDIR)));
-  CHECK_FALSE(is_success(Call{"1", "rename"}, os(EEXIST)));
+  CHECK(is_success(remsh1::Call{"1", "mkdir"}, os(EEXIST)));
+  CHECK_FALSE(is_success(remsh1::Call{"1", "mkdir"}, os(ENOTDIR)));
+  CHECK_FALSE(is_success(remsh1::Call{"1", "rename"}, os(EEXIST)));
 }

@@ -1,6 +1,6 @@
 #include "slave/transfer.hpp"
 
-#include "operations/schema.hpp"
+#include "operations/operations.hpp"
 #include "support/child_process.hpp"
 #include "support/fake_served_call.hpp"
 #include "support/temp_dir.hpp"
@@ -36,10 +36,10 @@ struct Session {
   Session() { add_transfer(dispatcher, workplace); }
 
   static std::shared_ptr<FakeServedCall> send(const Bytes& path, bool overwrite = false, std::uint32_t mode = 0644) {
-    return std::make_shared<FakeServedCall>("send", SendRequest{path, overwrite, mode}.to_box());
+    return std::make_shared<FakeServedCall>("send", to_box(Send::Request{path, overwrite, mode}));
   }
   static std::shared_ptr<FakeServedCall> fetch(const Bytes& path) {
-    return std::make_shared<FakeServedCall>("fetch", FetchRequest{path}.to_box());
+    return std::make_shared<FakeServedCall>("fetch", to_box(Fetch::Request{path}));
   }
 
   Result<Box> serve(const std::shared_ptr<FakeServedCall>& call) const {
@@ -68,7 +68,7 @@ TEST_CASE("a file that is sent appears when it is complete") {
   CHECK_FALSE(session.dir.has("a\n\xff"));
   call->end_input();
   server.join();
-  CHECK(SendReply::from_box(*call->outcome())->bytes == content.size());
+  CHECK(from_box<Send::Reply>(*call->outcome())->bytes == content.size());
   CHECK(session.dir.read("a\n\xff") == content);
   CHECK(std::filesystem::status(session.dir / "a\n\xff").permissions() == std::filesystem::perms(0751));
   CHECK(session.dir.count() == 1);
@@ -86,7 +86,7 @@ TEST_CASE("a file that is sent is on the disk when that is answered, unless the 
   for (const bool durable : {true, false}) {
     CAPTURE(durable);
     Session session;
-    const auto call = std::make_shared<FakeServedCall>("send", SendRequest{.path = "a", .durable = durable}.to_box());
+    const auto call = std::make_shared<FakeServedCall>("send", to_box(Send::Request{.path = "a", .durable = durable}));
     call->feed("content");
     call->end_input();
     std::vector<bool> was_there;
@@ -206,7 +206,7 @@ TEST_CASE("a file that is fetched comes whole, in pieces of a block, after its s
   session.dir.write("a", content);
   REQUIRE(::chmod((session.dir / "a").c_str(), 0640) == 0);
   const auto call = Session::fetch("a");
-  const auto reply = FetchReply::from_box(*session.serve(call));
+  const auto reply = from_box<Fetch::Reply>(*session.serve(call));
   REQUIRE(reply);
   CHECK(reply->bytes == content.size());
   CHECK(reply->mode == 0640);

@@ -1,6 +1,6 @@
 // Requests and replies of operations: any box is refused with a sentence, or means something that can be said again.
 #include "fuzz/input.hpp"
-#include "operations/schema.hpp"
+#include "operations/operations.hpp"
 
 #include <array>
 
@@ -50,16 +50,16 @@ constexpr std::array<std::string_view, 34> values{"",
 
 template <class Message>
 void expect_read(const Box& box) {
-  const auto first = Message::from_box(box);
+  const auto first = from_box<Message>(box);
   if (!first) {
     REMSH_EXPECT(first.failure().code == Errc::invalid_argument);
     fuzz::expect_printable(first.failure().message);
     return;
   }
-  const Box said = first->to_box();
-  const auto second = Message::from_box(said);
+  const Box said = to_box(*first);
+  const auto second = from_box<Message>(said);
   REMSH_EXPECT(second);
-  REMSH_EXPECT(second->to_box() == said);
+  REMSH_EXPECT(to_box(*second) == said);
 }
 
 }  // namespace
@@ -73,10 +73,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!decoder.next()) return 0;
   const Box box = decoder.box().copy();
   constexpr std::array<void (*)(const Box&), 15> all{
-      expect_read<SetCwdRequest>, expect_read<SetCwdReply>,    expect_read<GetenvReply>,     expect_read<InfoReply>,
-      expect_read<MkdirRequest>,  expect_read<RemoveRequest>,  expect_read<TwoPathsRequest>, expect_read<StatRequest>,
-      expect_read<StatReply>,     expect_read<ExecuteCommand>, expect_read<ExecuteReply>,    expect_read<SendRequest>,
-      expect_read<SendReply>,     expect_read<FetchRequest>,   expect_read<FetchReply>};
+      expect_read<SetCwd::Request>,  expect_read<SetCwd::Reply>,  expect_read<Getenv::Reply>,
+      expect_read<ReadInfo::Reply>,  expect_read<Mkdir::Request>, expect_read<Remove::Request>,
+      expect_read<TwoPaths>,         expect_read<Stat::Request>,  expect_read<Stat::Reply>,
+      expect_read<Execute::Request>, expect_read<Execute::Reply>, expect_read<Send::Request>,
+      expect_read<Send::Reply>,      expect_read<Fetch::Request>, expect_read<Fetch::Reply>};
   all[which](box);
   return 0;
 }

@@ -1,5 +1,5 @@
 // Requests and replies of each operation, to and from boxes.
-#include "operations/schema.hpp"
+#include "operations/operations.hpp"
 
 #include "support/hex.hpp"
 
@@ -25,14 +25,14 @@ using namespace std::chrono_literals;
 /// What comes of a box after it has been taken apart and put together again: the same, or the failure's message.
 template <class T>
 std::string there_and_back(const Box& box) {
-  const auto parsed = T::from_box(box);
+  const auto parsed = from_box<T>(box);
   if (!parsed.ok()) return parsed.failure().message;
-  return parsed->to_box() == box ? "same" : "other";
+  return to_box(*parsed) == box ? "same" : "other";
 }
 
 template <class T>
 Failure failure_of(const Box& box) {
-  auto parsed = T::from_box(box);
+  auto parsed = from_box<T>(box);
   REQUIRE_FALSE(parsed.ok());
   return std::move(parsed.failure());
 }
@@ -51,7 +51,7 @@ void check_malformed(const std::vector<Malformed>& cases) {
     const Bytes bytes = one.box.empty() ? Bytes() : encode(one.box);
     CAPTURE(one.key);
     CAPTURE(bytes);
-    const auto parsed = T::from_box(one.box);
+    const auto parsed = from_box<T>(one.box);
     REQUIRE_FALSE(parsed.ok());
     CHECK(parsed.failure().code == Errc::invalid_argument);
     CHECK(parsed.failure().message.starts_with("'" + one.key + "' "));
@@ -105,83 +105,83 @@ TEST_CASE("a decimal number has one spelling") {
 }
 
 TEST_CASE("what a peer may send comes out of the box as it went in") {
-  CHECK(there_and_back<SetCwdRequest>({}) == "same");
-  CHECK(there_and_back<SetCwdRequest>({{"path", ""}}) == "same");
-  CHECK(there_and_back<SetCwdRequest>({{"path", "a b/\xff"}}) == "same");
-  CHECK(there_and_back<SetCwdReply>({{"path", "/srv"}}) == "same");
+  CHECK(there_and_back<SetCwd::Request>({}) == "same");
+  CHECK(there_and_back<SetCwd::Request>({{"path", ""}}) == "same");
+  CHECK(there_and_back<SetCwd::Request>({{"path", "a b/\xff"}}) == "same");
+  CHECK(there_and_back<SetCwd::Reply>({{"path", "/srv"}}) == "same");
 
-  CHECK(there_and_back<GetenvReply>({{"env", ""}}) == "same");
-  CHECK(there_and_back<GetenvReply>({{"env", "A=\0B==1=\0PATH=/bin:/usr\0"s}}) == "same");
-  CHECK(there_and_back<InfoReply>({{"files", ""}}) == "same");
-  CHECK(there_and_back<InfoReply>({{"files", "admin\0joe\n\0host\0\0"s}}) == "same");
+  CHECK(there_and_back<Getenv::Reply>({{"env", ""}}) == "same");
+  CHECK(there_and_back<Getenv::Reply>({{"env", "A=\0B==1=\0PATH=/bin:/usr\0"s}}) == "same");
+  CHECK(there_and_back<ReadInfo::Reply>({{"files", ""}}) == "same");
+  CHECK(there_and_back<ReadInfo::Reply>({{"files", "admin\0joe\n\0host\0\0"s}}) == "same");
 
-  CHECK(there_and_back<MkdirRequest>({{"path", "d"}}) == "same");
-  CHECK(there_and_back<MkdirRequest>({{"mode", "0"}, {"path", "d"}}) == "same");
-  CHECK(there_and_back<MkdirRequest>({{"mode", "7777"}, {"path", "d"}}) == "same");
-  CHECK(there_and_back<RemoveRequest>({{"path", "d"}}) == "same");
-  CHECK(there_and_back<TwoPathsRequest>({{"from", "a"}, {"to", "b"}}) == "same");
-  CHECK(there_and_back<TwoPathsRequest>({{"from", "a"}, {"overwrite", "1"}, {"to", "b"}}) == "same");
-  CHECK(there_and_back<TwoPathsRequest>({{"from", "a"}, {"no_sync", "1"}, {"to", "b"}}) == "same");
+  CHECK(there_and_back<Mkdir::Request>({{"path", "d"}}) == "same");
+  CHECK(there_and_back<Mkdir::Request>({{"mode", "0"}, {"path", "d"}}) == "same");
+  CHECK(there_and_back<Mkdir::Request>({{"mode", "7777"}, {"path", "d"}}) == "same");
+  CHECK(there_and_back<Remove::Request>({{"path", "d"}}) == "same");
+  CHECK(there_and_back<TwoPaths>({{"from", "a"}, {"to", "b"}}) == "same");
+  CHECK(there_and_back<TwoPaths>({{"from", "a"}, {"overwrite", "1"}, {"to", "b"}}) == "same");
+  CHECK(there_and_back<TwoPaths>({{"from", "a"}, {"no_sync", "1"}, {"to", "b"}}) == "same");
 
-  CHECK(there_and_back<StatRequest>({{"path", "/"}}) == "same");
-  CHECK(there_and_back<StatRequest>({{"nofollow", "1"}, {"path", "/"}}) == "same");
-  CHECK(there_and_back<StatReply>({{"type", "missing"}}) == "same");
+  CHECK(there_and_back<Stat::Request>({{"path", "/"}}) == "same");
+  CHECK(there_and_back<Stat::Request>({{"nofollow", "1"}, {"path", "/"}}) == "same");
+  CHECK(there_and_back<Stat::Reply>({{"type", "missing"}}) == "same");
   for (const BytesView type :
        {"file", "directory", "symlink", "fifo", "socket", "character-device", "block-device", "unknown"}) {
     CAPTURE(type);
-    CHECK(there_and_back<StatReply>({{"mode", "644"}, {"mtime", "1"}, {"size", "7"}, {"type", type}}) == "same");
+    CHECK(there_and_back<Stat::Reply>({{"mode", "644"}, {"mtime", "1"}, {"size", "7"}, {"type", type}}) == "same");
   }
   for (const BytesView mtime : {"0", "-1", "1700000000123456789", "9223372036854775807", "-9223372036854775808"}) {
     CAPTURE(mtime);
-    CHECK(there_and_back<StatReply>({{"mode", "0"}, {"mtime", mtime}, {"size", "0"}, {"type", "file"}}) == "same");
+    CHECK(there_and_back<Stat::Reply>({{"mode", "0"}, {"mtime", mtime}, {"size", "0"}, {"type", "file"}}) == "same");
   }
-  CHECK(there_and_back<StatReply>(
+  CHECK(there_and_back<Stat::Reply>(
             {{"mode", "7777"}, {"mtime", "0"}, {"size", "18446744073709551615"}, {"type", "file"}}) == "same");
 
-  CHECK(there_and_back<ExecuteCommand>({{"args", "true\0"s}, {"kill_after", "2000"}}) == "same");
-  CHECK(there_and_back<ExecuteCommand>({{"args", "sh\0-c\0\0"s},
-                                        {"clear_env", "1"},
-                                        {"cwd", "/tmp"},
-                                        {"env", "A=1\0B=\0"s},
-                                        {"err", "merge"},
-                                        {"in", "1"},
-                                        {"kill_after", "0"},
-                                        {"out", "stream"},
-                                        {"timeout", "1000000000000"},
-                                        {"unset", "C\0D\0"s}}) == "same");
-  CHECK(there_and_back<ExecuteCommand>({{"args", "true\0"s}, {"err", "stream"}, {"kill_after", "1"}}) == "same");
-  for (const BytesView exit : {"0", "1", "255"}) CHECK(there_and_back<ExecuteReply>({{"exit", exit}}) == "same");
-  CHECK(there_and_back<ExecuteReply>({{"background", "1"}, {"signal", "9"}, {"timed_out", "1"}}) == "same");
+  CHECK(there_and_back<Execute::Request>({{"args", "true\0"s}, {"kill_after", "2000"}}) == "same");
+  CHECK(there_and_back<Execute::Request>({{"args", "sh\0-c\0\0"s},
+                                          {"clear_env", "1"},
+                                          {"cwd", "/tmp"},
+                                          {"env", "A=1\0B=\0"s},
+                                          {"err", "merge"},
+                                          {"in", "1"},
+                                          {"kill_after", "0"},
+                                          {"out", "stream"},
+                                          {"timeout", "1000000000000"},
+                                          {"unset", "C\0D\0"s}}) == "same");
+  CHECK(there_and_back<Execute::Request>({{"args", "true\0"s}, {"err", "stream"}, {"kill_after", "1"}}) == "same");
+  for (const BytesView exit : {"0", "1", "255"}) CHECK(there_and_back<Execute::Reply>({{"exit", exit}}) == "same");
+  CHECK(there_and_back<Execute::Reply>({{"background", "1"}, {"signal", "9"}, {"timed_out", "1"}}) == "same");
 
-  CHECK(there_and_back<SendRequest>({{"mode", "644"}, {"path", "f"}}) == "same");
-  CHECK(there_and_back<SendRequest>({{"mode", "0"}, {"overwrite", "1"}, {"path", "f"}}) == "same");
-  CHECK(there_and_back<SendRequest>({{"mode", "0"}, {"no_sync", "1"}, {"path", "f"}}) == "same");
-  CHECK(there_and_back<SendReply>({{"bytes", "0"}}) == "same");
-  CHECK(there_and_back<FetchRequest>({{"path", "f"}}) == "same");
-  CHECK(there_and_back<FetchReply>({{"bytes", "18446744073709551615"}, {"mode", "755"}}) == "same");
+  CHECK(there_and_back<Send::Request>({{"mode", "644"}, {"path", "f"}}) == "same");
+  CHECK(there_and_back<Send::Request>({{"mode", "0"}, {"overwrite", "1"}, {"path", "f"}}) == "same");
+  CHECK(there_and_back<Send::Request>({{"mode", "0"}, {"no_sync", "1"}, {"path", "f"}}) == "same");
+  CHECK(there_and_back<Send::Reply>({{"bytes", "0"}}) == "same");
+  CHECK(there_and_back<Fetch::Request>({{"path", "f"}}) == "same");
+  CHECK(there_and_back<Fetch::Reply>({{"bytes", "18446744073709551615"}, {"mode", "755"}}) == "same");
 }
 
 TEST_CASE("what is said in a box is what is meant") {
   SUBCASE("set_cwd: absent, empty and a path are three things") {
-    CHECK_FALSE(SetCwdRequest::from_box({}).value().path.has_value());
-    CHECK(SetCwdRequest::from_box({{"path", ""}}).value().path == "");
-    CHECK(SetCwdRequest::from_box({{"path", "a"}}).value().path == "a");
+    CHECK_FALSE(from_box<SetCwd::Request>({}).value().path.has_value());
+    CHECK(from_box<SetCwd::Request>({{"path", ""}}).value().path == "");
+    CHECK(from_box<SetCwd::Request>({{"path", "a"}}).value().path == "a");
   }
   SUBCASE("getenv: the first equals sign ends the name") {
     const std::map<Bytes, Bytes> expected{{"A", ""}, {"B", "=1="}};
-    CHECK(GetenvReply::from_box({{"env", "B==1=\0A=\0"s}}).value().env == expected);
+    CHECK(from_box<Getenv::Reply>({{"env", "B==1=\0A=\0"s}}).value().env == expected);
   }
   SUBCASE("info: a name and a value by turns") {
     const std::map<Bytes, Bytes> expected{{"admin", "joe\n"}, {"empty", ""}};
-    CHECK(InfoReply::from_box({{"files", "empty\0\0admin\0joe\n\0"s}}).value().files == expected);
+    CHECK(from_box<ReadInfo::Reply>({{"files", "empty\0\0admin\0joe\n\0"s}}).value().files == expected);
   }
   SUBCASE("mkdir: the mode is octal, with or without a leading zero") {
-    CHECK_FALSE(MkdirRequest::from_box({{"path", "d"}}).value().mode.has_value());
-    CHECK(MkdirRequest::from_box({{"path", "d"}, {"mode", "755"}}).value().mode == 0755U);
-    CHECK(MkdirRequest::from_box({{"path", "d"}, {"mode", "0644"}}).value().mode == 0644U);
+    CHECK_FALSE(from_box<Mkdir::Request>({{"path", "d"}}).value().mode.has_value());
+    CHECK(from_box<Mkdir::Request>({{"path", "d"}, {"mode", "755"}}).value().mode == 0755U);
+    CHECK(from_box<Mkdir::Request>({{"path", "d"}, {"mode", "0644"}}).value().mode == 0644U);
   }
   SUBCASE("rename and copy: from is not to") {
-    const auto request = TwoPathsRequest::from_box({{"from", "a"}, {"to", "b"}}).value();
+    const auto request = from_box<TwoPaths>({{"from", "a"}, {"to", "b"}}).value();
     CHECK(request.from == "a");
     CHECK(request.to == "b");
     CHECK_FALSE(request.overwrite);
@@ -189,17 +189,17 @@ TEST_CASE("what is said in a box is what is meant") {
   }
   SUBCASE("stat: all that a file is") {
     const auto reply =
-        StatReply::from_box({{"type", "fifo"}, {"size", "12"}, {"mode", "1640"}, {"mtime", "-5"}}).value();
+        from_box<Stat::Reply>({{"type", "fifo"}, {"size", "12"}, {"mode", "1640"}, {"mtime", "-5"}}).value();
     FileInfo expected;
     expected.type = FileType::fifo;
     expected.size = 12;
     expected.mode = 01640;
     expected.mtime -= 5ns;
     CHECK(reply.info == expected);
-    CHECK_FALSE(StatReply::from_box({{"type", "missing"}}).value().info.has_value());
+    CHECK_FALSE(from_box<Stat::Reply>({{"type", "missing"}}).value().info.has_value());
   }
   SUBCASE("execute: what is absent has its default") {
-    const auto command = ExecuteCommand::from_box({{"args", "make\0-j8\0"s}}).value();
+    const auto command = from_box<Execute::Request>({{"args", "make\0-j8\0"s}}).value();
     CHECK(command.args == std::vector<Bytes>{"make", "-j8"});
     CHECK(command.cwd.empty());
     CHECK(command.set_env.empty());
@@ -212,10 +212,10 @@ TEST_CASE("what is said in a box is what is meant") {
     CHECK(command.err == OutputMode::discard);
   }
   SUBCASE("execute: how it ended") {
-    const auto exited = ExecuteReply::from_box({{"exit", "3"}}).value();
+    const auto exited = from_box<Execute::Reply>({{"exit", "3"}}).value();
     CHECK(exited.exit_code == 3);
     CHECK_FALSE(exited.signal.has_value());
-    const auto killed = ExecuteReply::from_box({{"signal", "9"}, {"timed_out", "1"}}).value();
+    const auto killed = from_box<Execute::Reply>({{"signal", "9"}, {"timed_out", "1"}}).value();
     CHECK_FALSE(killed.exit_code.has_value());
     CHECK(killed.signal == 9);
     CHECK(killed.timed_out);
@@ -224,78 +224,78 @@ TEST_CASE("what is said in a box is what is meant") {
 }
 
 TEST_CASE("keys that are not known are ignored") {
-  CHECK(RemoveRequest::from_box({{"path", "a"}, {"force", "yes"}}).ok());
-  CHECK(StatReply::from_box({{"type", "missing"}, {"inode", "7"}}).ok());
-  CHECK(ExecuteReply::from_box({{"exit", "0"}, {"rusage", "?"}}).ok());
+  CHECK(from_box<Remove::Request>({{"path", "a"}, {"force", "yes"}}).ok());
+  CHECK(from_box<Stat::Reply>({{"type", "missing"}, {"inode", "7"}}).ok());
+  CHECK(from_box<Execute::Reply>({{"exit", "0"}, {"rusage", "?"}}).ok());
 }
 
 TEST_CASE("time limits beyond any clock are sent as the longest that may be") {
-  ExecuteCommand command;
+  Execute::Request command;
   command.args = {"true"};
   command.timeout = std::chrono::milliseconds::max();
   command.kill_after = -1ms;
-  const auto parsed = ExecuteCommand::from_box(command.to_box());
+  const auto parsed = from_box<Execute::Request>(to_box(command));
   REQUIRE(parsed.ok());
   CHECK(parsed->timeout == 1'000'000'000'000ms);
   CHECK(parsed->kill_after == 0ms);
 }
 
 TEST_CASE("a failure says which key and what of it") {
-  CHECK(failure_of<RemoveRequest>({}).message == "'path' is missing");
-  CHECK(failure_of<MkdirRequest>({{"path", "d"}, {"mode", "8"}}).message ==
+  CHECK(failure_of<Remove::Request>({}).message == "'path' is missing");
+  CHECK(failure_of<Mkdir::Request>({{"path", "d"}, {"mode", "8"}}).message ==
         "'mode' is not a mode of one to four octal digits");
-  CHECK(failure_of<ExecuteReply>({{"exit", "256"}}).message == "'exit' is not from 0 to 255");
+  CHECK(failure_of<Execute::Reply>({{"exit", "256"}}).message == "'exit' is not from 0 to 255");
 }
 
 TEST_CASE("malformed paths and flags are refused") {
   const Bytes zero = "a\0b"s;
-  check_malformed<SetCwdRequest>({{{{"path", zero}}, "path"}});
-  check_malformed<SetCwdReply>(
+  check_malformed<SetCwd::Request>({{{{"path", zero}}, "path"}});
+  check_malformed<SetCwd::Reply>(
       {{{}, "path"}, {{{"path", ""}}, "path"}, {{{"path", "srv"}}, "path"}, {{{"path", "/a\0"s}}, "path"}});
-  check_malformed<RemoveRequest>({{{}, "path"}, {{{"path", ""}}, "path"}, {{{"path", zero}}, "path"}});
-  check_malformed<FetchRequest>({{{}, "path"}, {{{"path", ""}}, "path"}, {{{"path", zero}}, "path"}});
+  check_malformed<Remove::Request>({{{}, "path"}, {{{"path", ""}}, "path"}, {{{"path", zero}}, "path"}});
+  check_malformed<Fetch::Request>({{{}, "path"}, {{{"path", ""}}, "path"}, {{{"path", zero}}, "path"}});
 
   const Box two{{"from", "a"}, {"to", "b"}};
-  check_malformed<TwoPathsRequest>({{with(two, "from", {}), "from"},
-                                    {with(two, "to", {}), "to"},
-                                    {with(two, "from", ""), "from"},
-                                    {with(two, "to", zero), "to"},
-                                    {with(two, "overwrite", ""), "overwrite"},
-                                    {with(two, "overwrite", "0"), "overwrite"},
-                                    {with(two, "overwrite", "true"), "overwrite"},
-                                    {with(two, "overwrite", "11"), "overwrite"},
-                                    {with(two, "no_sync", "0"), "no_sync"}});
-  check_malformed<StatRequest>({{{{"nofollow", "1"}}, "path"}, {{{"nofollow", "2"}, {"path", "a"}}, "nofollow"}});
+  check_malformed<TwoPaths>({{with(two, "from", {}), "from"},
+                             {with(two, "to", {}), "to"},
+                             {with(two, "from", ""), "from"},
+                             {with(two, "to", zero), "to"},
+                             {with(two, "overwrite", ""), "overwrite"},
+                             {with(two, "overwrite", "0"), "overwrite"},
+                             {with(two, "overwrite", "true"), "overwrite"},
+                             {with(two, "overwrite", "11"), "overwrite"},
+                             {with(two, "no_sync", "0"), "no_sync"}});
+  check_malformed<Stat::Request>({{{{"nofollow", "1"}}, "path"}, {{{"nofollow", "2"}, {"path", "a"}}, "nofollow"}});
 }
 
 TEST_CASE("malformed modes and numbers are refused") {
   const Box mkdir{{"path", "d"}};
   for (const char* mode : {"", "8", "10000", "00644", "-1", "+7", "0x1", " 7", "7 ", "rwx"}) {
-    check_malformed<MkdirRequest>({{with(mkdir, "mode", mode), "mode"}});
+    check_malformed<Mkdir::Request>({{with(mkdir, "mode", mode), "mode"}});
   }
   const Box send{{"mode", "644"}, {"path", "f"}};
-  check_malformed<SendRequest>({{with(send, "mode", {}), "mode"},
-                                {with(send, "mode", "9"), "mode"},
-                                {with(send, "path", {}), "path"},
-                                {with(send, "overwrite", "yes"), "overwrite"},
-                                {with(send, "no_sync", ""), "no_sync"}});
+  check_malformed<Send::Request>({{with(send, "mode", {}), "mode"},
+                                  {with(send, "mode", "9"), "mode"},
+                                  {with(send, "path", {}), "path"},
+                                  {with(send, "overwrite", "yes"), "overwrite"},
+                                  {with(send, "no_sync", ""), "no_sync"}});
   for (const char* bytes : {"", "-1", "01", "18446744073709551616", "1k"}) {
-    check_malformed<SendReply>({{{{"bytes", bytes}}, "bytes"}});
-    check_malformed<FetchReply>({{{{"bytes", bytes}, {"mode", "644"}}, "bytes"}});
+    check_malformed<Send::Reply>({{{{"bytes", bytes}}, "bytes"}});
+    check_malformed<Fetch::Reply>({{{{"bytes", bytes}, {"mode", "644"}}, "bytes"}});
   }
-  check_malformed<SendReply>({{{}, "bytes"}});
-  check_malformed<FetchReply>({{{{"mode", "644"}}, "bytes"}, {{{"bytes", "1"}}, "mode"}});
+  check_malformed<Send::Reply>({{{}, "bytes"}});
+  check_malformed<Fetch::Reply>({{{{"mode", "644"}}, "bytes"}, {{{"bytes", "1"}}, "mode"}});
 }
 
 TEST_CASE("malformed lists are refused") {
   for (const Bytes& env : {"A=1"s, "A\0"s, "=1\0"s, "\0"s, "A=1\0A=2\0"s}) {
-    check_malformed<GetenvReply>({{{{"env", env}}, "env"}});
+    check_malformed<Getenv::Reply>({{{{"env", env}}, "env"}});
   }
-  check_malformed<GetenvReply>({{{}, "env"}});
+  check_malformed<Getenv::Reply>({{{}, "env"}});
   for (const Bytes& files : {"a"s, "a\0"s, "\0v\0"s, "a\0v\0a\0w\0"s, "a\0v\0b\0"s}) {
-    check_malformed<InfoReply>({{{{"files", files}}, "files"}});
+    check_malformed<ReadInfo::Reply>({{{{"files", files}}, "files"}});
   }
-  check_malformed<InfoReply>({{{}, "files"}});
+  check_malformed<ReadInfo::Reply>({{{}, "files"}});
 }
 
 TEST_CASE("malformed answers to stat are refused") {
@@ -314,7 +314,7 @@ TEST_CASE("malformed answers to stat are refused") {
   for (const char* mtime : {"", "-", "-0", "--1", "+1", "01", "-01", "9223372036854775808", "-9223372036854775809"}) {
     cases.push_back({with(good, "mtime", mtime), "mtime"});
   }
-  check_malformed<StatReply>(cases);
+  check_malformed<Stat::Reply>(cases);
 }
 
 TEST_CASE("malformed commands are refused") {
@@ -341,25 +341,25 @@ TEST_CASE("malformed commands are refused") {
     cases.push_back({with(good, "kill_after", time), "kill_after"});
   }
   cases.push_back({with(good, "timeout", "0"), "timeout"});
-  check_malformed<ExecuteCommand>(cases);
+  check_malformed<Execute::Request>(cases);
 }
 
 TEST_CASE("malformed results of commands are refused") {
-  check_malformed<ExecuteReply>({{{}, "exit"},
-                                 {{{"exit", "256"}}, "exit"},
-                                 {{{"exit", "-1"}}, "exit"},
-                                 {{{"exit", ""}}, "exit"},
-                                 {{{"exit", "0"}, {"signal", "9"}}, "exit"},
-                                 {{{"signal", "0"}}, "signal"},
-                                 {{{"signal", "128"}}, "signal"},
-                                 {{{"signal", "SIGKILL"}}, "signal"},
-                                 {{{"exit", "0"}, {"timed_out", "0"}}, "timed_out"},
-                                 {{{"exit", "0"}, {"background", ""}}, "background"}});
+  check_malformed<Execute::Reply>({{{}, "exit"},
+                                   {{{"exit", "256"}}, "exit"},
+                                   {{{"exit", "-1"}}, "exit"},
+                                   {{{"exit", ""}}, "exit"},
+                                   {{{"exit", "0"}, {"signal", "9"}}, "exit"},
+                                   {{{"signal", "0"}}, "signal"},
+                                   {{{"signal", "128"}}, "signal"},
+                                   {{{"signal", "SIGKILL"}}, "signal"},
+                                   {{{"exit", "0"}, {"timed_out", "0"}}, "timed_out"},
+                                   {{{"exit", "0"}, {"background", ""}}, "background"}});
 }
 
 // Recorded bytes: where one of these changes, the protocol has.
 TEST_CASE("operations have these bytes on the wire") {
-  check_bytes(StatRequest{.path = "/", .nofollow = true}.to_box(),
+  check_bytes(to_box(Stat::Request{.path = "/", .nofollow = true}),
               "0008 6e6f666f6c6c6f77 0001 31"  // nofollow 1
               "0004 70617468 0001 2f"          // path /
               "0000");
@@ -369,14 +369,14 @@ TEST_CASE("operations have these bytes on the wire") {
   info.size = 7;
   info.mode = 0644;
   info.mtime += 1s;
-  check_bytes(StatReply{info}.to_box(),
+  check_bytes(to_box(Stat::Reply{info}),
               "0004 6d6f6465 0003 363434"                  // mode 644
               "0005 6d74696d65 000a 31303030303030303030"  // mtime 1000000000
               "0004 73697a65 0001 37"                      // size 7
               "0004 74797065 0004 66696c65"                // type file
               "0000");
 
-  ExecuteCommand command;
+  Execute::Request command;
   command.args = {"make", "-j8"};
   command.cwd = "p";
   command.set_env = {"A=1"};
@@ -385,7 +385,7 @@ TEST_CASE("operations have these bytes on the wire") {
   command.in = true;
   command.out = OutputMode::stream;
   command.err = OutputMode::merge;
-  check_bytes(command.to_box(),
+  check_bytes(to_box(command),
               "0004 61726773 0009 6d616b6500 2d6a3800"   // args make, -j8
               "0003 637764 0001 70"                      // cwd p
               "0003 656e76 0004 413d3100"                // env A=1
@@ -397,21 +397,21 @@ TEST_CASE("operations have these bytes on the wire") {
               "0005 756e736574 0002 4200"                // unset B
               "0000");
 
-  check_bytes(ExecuteReply{.exit_code = 0, .signal = {}, .timed_out = false, .background = true}.to_box(),
+  check_bytes(to_box(Execute::Reply{.exit_code = 0, .signal = {}, .timed_out = false, .background = true}),
               "000a 6261636b67726f756e64 0001 31"  // background 1
               "0004 65786974 0001 30"              // exit 0
               "0000");
-  check_bytes(SendRequest{.path = "f", .overwrite = true, .mode = 0600}.to_box(),
+  check_bytes(to_box(Send::Request{.path = "f", .overwrite = true, .mode = 0600}),
               "0004 6d6f6465 0003 363030"        // mode 600
               "0009 6f7665727772697465 0001 31"  // overwrite 1
               "0004 70617468 0001 66"            // path f
               "0000");
-  check_bytes(SendRequest{.path = "f", .mode = 0600, .durable = false}.to_box(),
+  check_bytes(to_box(Send::Request{.path = "f", .mode = 0600, .durable = false}),
               "0004 6d6f6465 0003 363030"    // mode 600
               "0007 6e6f5f73796e63 0001 31"  // no_sync 1
               "0004 70617468 0001 66"        // path f
               "0000");
-  check_bytes(GetenvReply{.env = {{"A", "1"}, {"B", ""}}}.to_box(),
+  check_bytes(to_box(Getenv::Reply{.env = {{"A", "1"}, {"B", ""}}}),
               "0003 656e76 0007 413d3100 423d00"  // env A=1, B=
               "0000");
 }

@@ -1,0 +1,106 @@
+// AskedOperation: an operation as a back end is asked for it.
+#pragma once
+
+#include "base/result.hpp"
+#include "operations/operations.hpp"
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/base/deadline.hpp>
+#include <remsh/connection/box.hpp>
+#include <remsh/operations/execute.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace remsh {
+
+/// Called with the length of what will be fetched.
+using SizeCallback = std::function<void(std::uint64_t)>;
+
+/// Where the streams of an operation end on our side. A back end calls these in the thread that drives the operation,
+/// and holds nothing meanwhile; they may throw. Empty: there is no such stream, or it is not wanted.
+struct StreamEnds {
+  InputCallback in = {};
+  OutputCallback out = {};
+  OutputCallback err = {};
+  SizeCallback size = {};  ///< of `out`, if it is known, before its first bytes
+};
+
+/// An operation as a back end is asked for it: its request, its streams, and the place of its reply. A back end that
+/// speaks boxes takes them from here; one that does not visits the Asked<Operation>. One thread at a time.
+class AskedOperation {
+ public:
+  AskedOperation(const AskedOperation&) = delete;
+  AskedOperation& operator=(const AskedOperation&) = delete;
+
+  [[nodiscard]] const operations::Description& what() const noexcept { return what_; }
+
+  /// The request, in boxes: the command, and the arguments, which can be taken once.
+  [[nodiscard]] virtual BytesView command() const noexcept { return what_.name; }
+  [[nodiscard]] virtual Box take_arguments() = 0;
+
+  /// Notes the reply; fails if it makes no sense.
+  virtual Result<void> answered(Box results) = 0;
+
+  StreamEnds ends;
+  TimePoint answered_at{};  ///< when the reply came, whenever it was looked at
+
+ protected:
+  explicit AskedOperation(const operations::Description& what) : what_(what) {}
+  ~AskedOperation() = default;
+
+ private:
+  const operations::Description& what_;
+};
+
+template <class Operation>
+class Asked final : public AskedOperation {
+ public:
+  explicit Asked(typename Operation::Request asked) : AskedOperation(Operation::what), request(std::move(asked)) {}
+
+  [[nodiscard]] Box take_arguments() override { return operations::to_box(request); }
+  Result<void> answered(Box results) override {
+    auto read = operations::from_box<typename Operation::Reply>(results);
+    if (!read) return std::move(read).failure();
+    reply = std::move(*read);
+    return {};
+  }
+
+  typename Operation::Request request;
+  typename Operation::Reply reply{};
+};
+
+/// An operation of the user's own: its arguments and results are boxes.
+template <>
+class Asked<operations::Call> final : public AskedOperation {
+ public:
+  explicit Asked(operations::Call::Request asked) : AskedOperation(operations::Call::what), request(std::move(asked)) {}
+
+  [[nodiscard]] BytesView command() const noexcept override { return request.name; }
+  [[nodiscard]] Box take_arguments() override { return std::move(request.arguments); }
+  Result<void> answered(Box results) override {
+    reply.results = std::move(results);
+    return {};
+  }
+
+  operations::Call::Request request;
+  operations::Call::Reply reply{};
+};
+
+/// All that a back end may be asked for.
+using AskedOperations = decltype(std::tuple_cat(operations::All(), std::tuple<operations::Ping, operations::Call>()));
+
+/// Calls `visit` with the Asked<Operation> that this is.
+template <class Visit>
+Result<void> visit(AskedOperation& operation, Visit visit) {
+  Result<void> result;
+  operations::for_each<AskedOperations>([&]<class Operation>(std::type_identity<Operation>) {
+    if (operation.what().name == Operation::what.name) result = visit(static_cast<Asked<Operation>&>(operation));
+  });
+  return result;
+}
+
+}  // namespace remsh

@@ -1,0 +1,63 @@
+// Remsh1Backend::Operations: our operations, done with the calls that an original slave knows.
+#pragma once
+
+#include "master/remsh1_backend.hpp"
+#include "master/remsh1_turn.hpp"
+
+namespace remsh {
+
+/// One operation of ours, done in one turn with the calls that an original slave knows. What it cannot do is refused
+/// before anything is sent. One thread at a time.
+class Remsh1Backend::Operations {
+ public:
+  Operations(Remsh1Backend& backend, const StreamEnds& ends, const CallOptions& options)
+      : ends_(ends), turn_(backend, options) {}
+
+  template <class Operation>
+  Result<void> operator()(Asked<Operation>& asked) {
+    if constexpr (requires { perform(asked); }) {
+      if (auto can = check(asked.request); !can) return can;
+      return perform(asked);
+    } else {
+      return remsh1::unsupported("has no operation '" + std::string(Operation::what.method) + "'");
+    }
+  }
+
+ private:
+  // Why a request cannot be done.
+  static Result<void> check(const operations::Nothing& /*request*/) { return {}; }
+  static Result<void> check(const operations::SetCwd::Request& request);
+  static Result<void> check(const operations::Mkdir::Request& request);
+  static Result<void> check(const operations::Remove::Request& request);
+  static Result<void> check(const operations::TwoPaths& request);
+  static Result<void> check(const operations::Stat::Request& request);
+  static Result<void> check(const operations::Execute::Request& request);
+  static Result<void> check(const operations::Send::Request& request);
+  static Result<void> check(const operations::Fetch::Request& request);
+
+  Result<void> perform(Asked<operations::SetCwd>& asked);
+  Result<void> perform(Asked<operations::Getenv>& asked);
+  Result<void> perform(Asked<operations::Mkdir>& asked);
+  Result<void> perform(Asked<operations::Remove>& asked);
+  Result<void> perform(Asked<operations::Rename>& asked);
+  Result<void> perform(Asked<operations::Copy>& asked);
+  Result<void> perform(Asked<operations::Stat>& asked);
+  Result<void> perform(Asked<operations::Execute>& asked);
+  Result<void> perform(Asked<operations::Send>& asked);
+  Result<void> perform(Asked<operations::Fetch>& asked);
+
+  /// Waits for its turn; if that does not come before the deadline, the slave is busy, which is no sign of death.
+  Result<void> perform(Asked<operations::Ping>& asked);
+
+  Result<void> ask(const Bytes& command, const Box& arguments);
+  Result<std::optional<FileInfo>> look(const Bytes& path);
+  Result<void> require_absent(const Bytes& path, bool overwrite);
+  Result<void> give_name(const Bytes& part, const Bytes& path, bool overwrite);
+  Result<void> change_mode(const Bytes& path, std::uint32_t mode);
+  Result<void> enter(const Bytes& directory);
+
+  const StreamEnds& ends_;
+  Turn turn_;
+};
+
+}  // namespace remsh

@@ -1,0 +1,168 @@
+// FieldWriter, FieldReader: how the values of a message become fields of a box, and come out of one. docs/protocol.md
+// section 7.
+//
+// A message describes its fields once, in a function `describe(fields, self)`, which both visit:
+//
+//     struct Request {
+//       Bytes path;
+//       bool nofollow = false;
+//       static void describe(auto& fields, auto& self) {
+//         fields.path("path", self.path);
+//         fields.flag("nofollow", self.nofollow);
+//       }
+//     };
+//     const Box box = to_box(Request{"a"});
+//     const Result<Request> request = from_box<Request>(box);
+//
+// Each kind of field is one function of the same name in both classes. A box here holds arguments or results alone:
+// `_command`, `_ask`, `_answer` and `op` are added by rpc, which also cuts and joins long values.
+#pragma once
+
+#include "base/decimal.hpp"
+#include "base/result.hpp"
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/connection/box.hpp>
+#include <remsh/operations/filesystem.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace remsh::operations {
+
+/// A list as on the wire: every element followed by a zero byte. Elements must not contain one.
+Bytes join_list(const std::vector<Bytes>& elements);
+Result<std::vector<Bytes>> split_list(BytesView text);
+
+/// What becomes of one of a command's outputs.
+enum class OutputMode : std::uint8_t { discard, stream, merge };
+
+/// Writes the fields of a message into a box.
+class FieldWriter {
+ public:
+  void path(BytesView key, const Bytes& value) { set(key, value); }
+  void absolute_path(BytesView key, const Bytes& value) { set(key, value); }
+  /// A path that may be empty or absent, with different meanings.
+  void any_path(BytesView key, const std::optional<Bytes>& value) {
+    if (value) set(key, *value);
+  }
+  /// A path whose absence is the empty one.
+  void optional_path(BytesView key, const Bytes& value) {
+    if (!value.empty()) set(key, value);
+  }
+  void flag(BytesView key, bool value) {
+    if (value) set(key, "1");
+  }
+  /// A flag that says that something is off which is on by default.
+  void off_flag(BytesView key, bool value) { flag(key, !value); }
+  void number(BytesView key, std::uint64_t value) { set(key, to_decimal(value)); }
+  void mode(BytesView key, std::uint32_t value);
+  void optional_mode(BytesView key, const std::optional<std::uint32_t>& value) {
+    if (value) mode(key, *value);
+  }
+  /// 0 is no limit, and absent.
+  void time_limit(BytesView key, std::chrono::milliseconds value) {
+    if (value.count() > 0) duration(key, value);
+  }
+  /// Absent: what the message has by default.
+  void duration(BytesView key, std::chrono::milliseconds value);
+  /// At least one element.
+  void list(BytesView key, const std::vector<Bytes>& value) { set(key, join_list(value)); }
+  /// NAME=value each.
+  void assignments(BytesView key, const std::vector<Bytes>& value) {
+    if (!value.empty()) set(key, join_list(value));
+  }
+  void names(BytesView key, const std::vector<Bytes>& value) {
+    if (!value.empty()) set(key, join_list(value));
+  }
+  void environment(BytesView key, const std::map<Bytes, Bytes>& value);
+  void pairs(BytesView key, const std::map<Bytes, Bytes>& value);
+  /// `may_merge`: it may go where the other output goes.
+  void output(BytesView key, OutputMode value, bool may_merge = false);
+  /// Exactly one of the two.
+  void exit_status(const std::optional<int>& code, const std::optional<int>& signal);
+  /// None: there is nothing at the path.
+  void file_info(const std::optional<FileInfo>& value);
+
+  [[nodiscard]] Box&& box() && noexcept { return std::move(box_); }
+
+ private:
+  void set(BytesView key, BytesView value) { box_.set(Bytes(key), Bytes(value)); }
+
+  Box box_;
+};
+
+/// Takes values out of a box that a peer sent, and keeps the first reason why it cannot be used; from then on the
+/// values mean nothing. Unknown keys are ignored. One thread at a time.
+class FieldReader {
+ public:
+  explicit FieldReader(const Box& box) : box_(box) {}
+
+  void path(BytesView key, Bytes& value);
+  void absolute_path(BytesView key, Bytes& value);
+  void any_path(BytesView key, std::optional<Bytes>& value);
+  void optional_path(BytesView key, Bytes& value) {
+    if (has(key)) path(key, value);
+  }
+  void flag(BytesView key, bool& value);
+  void off_flag(BytesView key, bool& value) {
+    flag(key, value);
+    value = !value;
+  }
+  void number(BytesView key, std::uint64_t& value);
+  void mode(BytesView key, std::uint32_t& value);
+  void optional_mode(BytesView key, std::optional<std::uint32_t>& value) {
+    if (has(key)) mode(key, value.emplace());
+  }
+  void time_limit(BytesView key, std::chrono::milliseconds& value) { milliseconds(key, 1, value); }
+  void duration(BytesView key, std::chrono::milliseconds& value) { milliseconds(key, 0, value); }
+  void list(BytesView key, std::vector<Bytes>& value);
+  void assignments(BytesView key, std::vector<Bytes>& value);
+  void names(BytesView key, std::vector<Bytes>& value);
+  void environment(BytesView key, std::map<Bytes, Bytes>& value);
+  void pairs(BytesView key, std::map<Bytes, Bytes>& value);
+  void output(BytesView key, OutputMode& value, bool may_merge = false);
+  void exit_status(std::optional<int>& code, std::optional<int>& signal);
+  void file_info(std::optional<FileInfo>& value);
+
+  template <class T>
+  Result<T> finish(T value) {
+    if (failure_) return std::move(*failure_);
+    return value;
+  }
+
+ private:
+  [[nodiscard]] bool has(BytesView key) const { return box_.has(key); }
+  BytesView required(BytesView key);
+  std::uint64_t number_from(BytesView key, std::uint64_t min, std::uint64_t max);
+  std::int64_t signed_number(BytesView key);
+  void milliseconds(BytesView key, std::uint64_t min, std::chrono::milliseconds& value);
+  std::vector<Bytes> elements(BytesView key);
+  void fail(BytesView key, std::string_view what);
+
+  const Box& box_;
+  std::optional<Failure> failure_;
+};
+
+template <class Message>
+Box to_box(const Message& message) {
+  FieldWriter writer;
+  Message::describe(writer, message);
+  return std::move(writer).box();
+}
+
+/// For bytes of a peer: fails with invalid_argument (the BAD_ARGUMENT of the wire) and a sentence that names the key.
+template <class Message>
+Result<Message> from_box(const Box& box) {
+  FieldReader reader(box);
+  Message message;
+  Message::describe(reader, message);
+  return reader.finish(std::move(message));
+}
+
+}  // namespace remsh::operations

@@ -1,0 +1,266 @@
+// The operations: for each its name, its request, its reply and its streams. What follows from them: the methods of
+// Slave, the back ends, the handlers of a slave, policies, audits, and the table of docs/protocol.md section 7, which a
+// test compares.
+//
+// To add one: describe it here and put it into `All`, write its handler in src/slave/, its method of Slave, and its row
+// in docs/protocol.md.
+#pragma once
+
+#include "operations/fields.hpp"
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/connection/box.hpp>
+#include <remsh/operations/filesystem.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <vector>
+
+namespace remsh::operations {
+
+/// What there is to say of an operation beside its request and reply.
+struct Description {
+  std::string_view name;           ///< on the wire, and in policies
+  std::string_view method = name;  ///< of Slave, and in errors and audits
+
+  /// It may last: it has an `op`, by which it is cancelled and its streams are known.
+  bool may_last = false;
+  std::string_view streams = {};  ///< "in", "out", "out err", with a space between
+  bool runs_commands = false;     ///< a policy without commands excludes it
+};
+
+/// A request or a reply that says nothing.
+struct Nothing {
+  static void describe(auto& /*fields*/, auto& /*self*/) {}
+};
+
+struct SetCwd {
+  static constexpr Description what{.name = "set_cwd"};
+  struct Request {
+    std::optional<Bytes> path;  ///< none: back to the base directory; empty: changes nothing
+    static void describe(auto& fields, auto& self) { fields.any_path("path", self.path); }
+  };
+  struct Reply {
+    Bytes path;
+    static void describe(auto& fields, auto& self) { fields.absolute_path("path", self.path); }
+  };
+};
+
+struct Getenv {
+  static constexpr Description what{.name = "getenv"};
+  using Request = Nothing;
+  struct Reply {
+    std::map<Bytes, Bytes> env;
+    static void describe(auto& fields, auto& self) { fields.environment("env", self.env); }
+  };
+};
+
+struct ReadInfo {
+  static constexpr Description what{.name = "info", .method = "read_info"};
+  using Request = Nothing;
+  struct Reply {
+    std::map<Bytes, Bytes> files;
+    static void describe(auto& fields, auto& self) { fields.pairs("files", self.files); }
+  };
+};
+
+struct Mkdir {
+  static constexpr Description what{.name = "mkdir"};
+  struct Request {
+    Bytes path;
+    std::optional<std::uint32_t> mode;
+    static void describe(auto& fields, auto& self) {
+      fields.path("path", self.path);
+      fields.optional_mode("mode", self.mode);
+    }
+  };
+  using Reply = Nothing;
+};
+
+struct Remove {
+  static constexpr Description what{.name = "remove", .may_last = true};
+  struct Request {
+    Bytes path;
+    static void describe(auto& fields, auto& self) { fields.path("path", self.path); }
+  };
+  using Reply = Nothing;
+};
+
+/// The request of rename and of copy.
+struct TwoPaths {
+  Bytes from;
+  Bytes to;
+  bool overwrite = false;
+  bool durable = true;  ///< what it did is on the disk when it is answered
+  static void describe(auto& fields, auto& self) {
+    fields.path("from", self.from);
+    fields.path("to", self.to);
+    fields.flag("overwrite", self.overwrite);
+    fields.off_flag("no_sync", self.durable);
+  }
+};
+
+struct Rename {
+  static constexpr Description what{.name = "rename"};
+  using Request = TwoPaths;
+  using Reply = Nothing;
+};
+
+struct Copy {
+  static constexpr Description what{.name = "copy", .may_last = true};
+  using Request = TwoPaths;
+  using Reply = Nothing;
+};
+
+struct Stat {
+  static constexpr Description what{.name = "stat"};
+  struct Request {
+    Bytes path;
+    bool nofollow = false;
+    static void describe(auto& fields, auto& self) {
+      fields.path("path", self.path);
+      fields.flag("nofollow", self.nofollow);
+    }
+  };
+  struct Reply {
+    std::optional<FileInfo> info;  ///< none: missing
+    static void describe(auto& fields, auto& self) { fields.file_info(self.info); }
+  };
+};
+
+struct Execute {
+  static constexpr Description what{
+      .name = "execute", .may_last = true, .streams = "in out err", .runs_commands = true};
+  struct Request {
+    std::vector<Bytes> args;
+    Bytes cwd;                   ///< empty: the session's directory
+    std::vector<Bytes> set_env;  ///< NAME=value
+    std::vector<Bytes> unset_env;
+    bool clear_env = false;
+    std::chrono::milliseconds timeout{0};  ///< 0: none
+    std::chrono::milliseconds kill_after{2000};
+    bool in = false;
+    OutputMode out = OutputMode::discard;  ///< never merge
+    OutputMode err = OutputMode::discard;
+    static void describe(auto& fields, auto& self) {
+      fields.list("args", self.args);
+      fields.optional_path("cwd", self.cwd);
+      fields.assignments("env", self.set_env);
+      fields.names("unset", self.unset_env);
+      fields.flag("clear_env", self.clear_env);
+      fields.time_limit("timeout", self.timeout);
+      fields.duration("kill_after", self.kill_after);
+      fields.flag("in", self.in);
+      fields.output("out", self.out);
+      fields.output("err", self.err, true);
+    }
+  };
+  struct Reply {
+    std::optional<int> exit_code;  ///< exactly one of these two is set
+    std::optional<int> signal;
+    bool timed_out = false;
+    bool background = false;
+    static void describe(auto& fields, auto& self) {
+      fields.exit_status(self.exit_code, self.signal);
+      fields.flag("timed_out", self.timed_out);
+      fields.flag("background", self.background);
+    }
+  };
+};
+
+struct Send {
+  static constexpr Description what{.name = "send", .may_last = true, .streams = "in"};
+  struct Request {
+    Bytes path;
+    bool overwrite = false;
+    std::uint32_t mode = 0644;
+    bool durable = true;
+    static void describe(auto& fields, auto& self) {
+      fields.path("path", self.path);
+      fields.flag("overwrite", self.overwrite);
+      fields.mode("mode", self.mode);
+      fields.off_flag("no_sync", self.durable);
+    }
+  };
+  struct Reply {
+    std::uint64_t bytes = 0;
+    static void describe(auto& fields, auto& self) { fields.number("bytes", self.bytes); }
+  };
+};
+
+struct Fetch {
+  static constexpr Description what{.name = "fetch", .may_last = true, .streams = "out"};
+  struct Request {
+    Bytes path;
+    static void describe(auto& fields, auto& self) { fields.path("path", self.path); }
+  };
+  struct Reply {
+    std::uint64_t bytes = 0;
+    std::uint32_t mode = 0644;
+    static void describe(auto& fields, auto& self) {
+      fields.number("bytes", self.bytes);
+      fields.mode("mode", self.mode);
+    }
+  };
+};
+
+/// Answered by the connection itself, whatever the policy.
+struct Ping {
+  static constexpr Description what{.name = "ping"};
+  using Request = Nothing;
+  using Reply = Nothing;
+};
+
+/// One that the owner of the slave has registered there: on the wire it has the name that its request says.
+struct Call {
+  static constexpr Description what{.name = "call", .may_last = true};
+  struct Request {
+    std::string name;
+    Box arguments;
+  };
+  struct Reply {
+    Box results;
+  };
+};
+
+/// All that a slave serves and a policy may name.
+using All = std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, Remove, Rename, Copy, Stat, Execute, Send, Fetch>;
+
+/// Calls `visit` with a std::type_identity of each operation of a tuple.
+template <class Operations = All, class Visit>
+constexpr void for_each(Visit visit) {
+  [&]<class... Op>(std::type_identity<std::tuple<Op...>>) {
+    (visit(std::type_identity<Op>()), ...);
+  }(std::type_identity<Operations>());
+}
+
+/// The description of the operation that a policy calls `name`; null if there is none.
+constexpr const Description* find(std::string_view name) {
+  const Description* found = nullptr;
+  for_each([&]<class Op>(std::type_identity<Op>) {
+    if (Op::what.name == name) found = &Op::what;
+  });
+  return found;
+}
+
+/// Why an operation of a user's own cannot have this name; empty: it can.
+constexpr std::string_view why_not_own_name(std::string_view name) {
+  constexpr std::array<std::string_view, 8> words{"cancel",  "credit", "data", "end",
+                                                  "goodbye", "hello",  "ping", "prove"};
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  bool is_name = !name.empty() && name.size() <= 64 && is_letter(name.front());
+  for (const char c : name) is_name = is_name && (is_letter(c) || c == '_' || c == '-');
+  if (!is_name) return "a name is 1 to 64 of a-z 0-9 _ - and begins with a letter or digit";
+  bool is_ours = find(name) != nullptr;
+  for (const std::string_view word : words) is_ours = is_ours || word == name;
+  return is_ours ? "the name is one of the library's own" : "";
+}
+
+}  // namespace remsh::operations

@@ -1,0 +1,43 @@
+// add_operation: the handler of an operation, from a function of its request.
+#pragma once
+
+#include "base/result.hpp"
+#include "operations/operations.hpp"
+#include "slave/dispatcher.hpp"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace remsh {
+
+/// Has an operation done by `work`, which gives its reply before it returns:
+/// Result<Reply> work(const Request&, rpc::ServedCall&).
+template <class Operation, class Work>
+void add_operation(Dispatcher& dispatcher, Work work) {
+  dispatcher.add(std::string(Operation::what.name),
+                 [work = std::move(work)](const std::shared_ptr<rpc::ServedCall>& call) {
+                   auto request = operations::from_box<typename Operation::Request>(call->arguments());
+                   if (!request) return call->fail(std::move(request).failure());
+                   Result<typename Operation::Reply> reply = work(*request, *call);
+                   if (!reply) return call->fail(std::move(reply).failure());
+                   call->answer(operations::to_box(*reply));
+                 });
+}
+
+/// Has an operation done by what `begin` starts, which answers or fails the call, then or later:
+/// void begin(Request, const std::shared_ptr<rpc::ServedCall>&).
+template <class Operation, class Begin>
+void add_lasting_operation(Dispatcher& dispatcher, Begin begin) {
+  dispatcher.add(std::string(Operation::what.name),
+                 [begin = std::move(begin)](const std::shared_ptr<rpc::ServedCall>& call) {
+                   auto request = operations::from_box<typename Operation::Request>(call->arguments());
+                   if (!request) return call->fail(std::move(request).failure());
+                   begin(std::move(*request), call);
+                 });
+}
+
+/// What an operation that was told to stop ends with.
+inline Failure stopped() { return {Errc::cancelled, "cancelled", 0}; }
+
+}  // namespace remsh

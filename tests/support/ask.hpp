@@ -1,0 +1,22 @@
+// ask: has a back end do one operation.
+#pragma once
+
+#include "master/backend.hpp"
+
+#include <utility>
+
+namespace remsh::test {
+
+/// Has a back end do an operation, and waits for its reply.
+template <class Operation>
+Result<typename Operation::Reply> ask(Backend& backend, typename Operation::Request request,
+                                      const CallOptions& options = {}, StreamEnds ends = {}) {
+  Asked<Operation> asked(std::move(request));
+  asked.ends = std::move(ends);
+  const Started started = backend.start(asked, options);
+  started->wait_until(TimePoint::max());
+  if (auto done = started->take(); !done) return std::move(done).failure();
+  return std::move(asked.reply);
+}
+
+}  // namespace remsh::test
