@@ -173,6 +173,7 @@ Result<void> NewFile::commit(mode_t mode, bool durable) {
     }
     part_.drop();
   }
+  file_.reset();  // it may be a program, which cannot be run while somebody could write it
   return durable ? sync_directory(directory_.get()) : Result<void>();
 }
 

@@ -8,6 +8,7 @@
 #include "os/threads.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -34,6 +35,9 @@
 namespace remsh {
 
 namespace {
+
+/// The last of the pauses, in milliseconds, after which a program that is busy is tried again.
+constexpr int longest_busy_pause = 512;
 
 /// Room in a pipe that carries much: a quarter of what Linux lets everybody have.
 constexpr int enlarged_pipe = 256 * 1024;
@@ -251,6 +255,27 @@ Result<ChildPipe> child_pipe(std::size_t our_end) {
   return pipe;
 }
 
+int try_to_spawn(pid_t& pid, const Bytes& path, const FileActions& files, const Attributes& how,
+                 const std::vector<char*>& args, const std::vector<char*>& env) {
+  SpawnedChildren::Birth birth(SpawnedChildren::instance());
+  const int error = ::posix_spawn(&pid, path.c_str(), &files.actions, &how.attributes, args.data(), env.data());
+  if (error == 0) birth.known_as(pid);
+  return error;
+}
+
+/// Starts the program. One that was just written is busy (ETXTBSY) for as long as a child of another thread, which has
+/// inherited the descriptor that it was written by, has not begun a program of its own: that is soon over.
+int spawn_when_free(pid_t& pid, const Bytes& path, const FileActions& files, const Attributes& how,
+                    const SpawnRequest& request) {
+  const std::vector<char*> args = pointers(request.args);
+  const std::vector<char*> env = pointers(request.env);
+  for (int pause = 1;; pause *= 2) {
+    const int error = try_to_spawn(pid, path, files, how, args, env);
+    if (error != ETXTBSY || pause > longest_busy_pause) return error;
+    ::poll(nullptr, 0, pause);
+  }
+}
+
 }  // namespace
 
 /// A thread that waits for the end of one child and then makes a descriptor readable.
@@ -400,14 +425,8 @@ Result<Process> spawn(const SpawnRequest& request) {
   ::posix_spawnattr_setflags(&how.attributes,
                              static_cast<short>(place | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
 
-  const std::vector<char*> args = pointers(request.args);
-  const std::vector<char*> env = pointers(request.env);
   pid_t pid = -1;
-  if (error == 0) {
-    SpawnedChildren::Birth birth(SpawnedChildren::instance());
-    error = ::posix_spawn(&pid, path->c_str(), &files.actions, &how.attributes, args.data(), env.data());
-    if (error == 0) birth.known_as(pid);
-  }
+  if (error == 0) error = spawn_when_free(pid, *path, files, how, request);
   if (error != 0) return spawn_failure(error, request, *path);
   restore_descriptor_limit(pid);
 

@@ -1,6 +1,7 @@
 #include "os/new_file.hpp"
 
 #include "os/file.hpp"
+#include "os/process.hpp"
 #include "support/child_process.hpp"
 #include "support/temp_dir.hpp"
 #include "support/watched_calls.hpp"
@@ -56,6 +57,19 @@ bool is_directory(int descriptor) {
 }
 
 }  // namespace
+
+TEST_CASE("a program can be run as soon as it is committed") {
+  const TempDir dir;
+  for (const bool named : kinds) {
+    const std::string path = dir / (named ? "named" : "unnamed");
+    auto file = create(path, named);
+    REQUIRE(file);
+    REQUIRE(file->write("#!/bin/sh\nexit 7\n"));
+    REQUIRE(file->commit(0755, false));
+    const auto program = spawn({.args = {path}, .env = {}});
+    REQUIRE_MESSAGE(program.ok(), program.failure().message);
+  }
+}
 
 TEST_CASE("a new file appears with its content and permissions when it is committed, not before") {
   for (const bool named : kinds) {

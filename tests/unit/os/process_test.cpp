@@ -2,6 +2,7 @@
 #include "os/process.hpp"
 
 #include "support/temp_dir.hpp"
+#include "support/watched_calls.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -322,6 +323,25 @@ TEST_CASE("a program that is missing or cannot run fails with the system's own e
   request.env = {"PATH=/nowhere:."};
   CHECK(failure_of(request).os == EACCES);
   CHECK(spawn(SpawnRequest{}).failure().code == Errc::invalid_argument);
+}
+
+TEST_CASE("a program that is busy, as a child of another thread holds it open, is tried again") {
+  int tries = 0;
+  bool has_started = false;
+  const auto observer = [&](const test::WatchedCall&) { return ++tries < 3 ? ETXTBSY : 0; };
+  if (!test::watch_calls(SYS_execve, observer, [&] { has_started = spawn({.args = {"/bin/true"}, .env = plain_env}).ok(); })) return;
+  CHECK(has_started);
+  CHECK(tries == 3);
+}
+
+TEST_CASE("a program that stays busy fails with the system's own error") {
+  int error = 0;
+  const auto observer = [](const test::WatchedCall&) { return ETXTBSY; };
+  const auto start = [&] {
+    const auto program = spawn({.args = {"/bin/true"}, .env = plain_env});
+    error = program ? 0 : program.failure().os;
+  };
+  if (test::watch_calls(SYS_execve, observer, start)) CHECK(error == ETXTBSY);
 }
 
 TEST_CASE("arguments that are too long for the system fail with E2BIG") {
