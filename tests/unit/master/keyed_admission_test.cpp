@@ -483,6 +483,28 @@ TEST_CASE("a slave that proves its key is not refused for a claimant that it dis
   CHECK(slave->info().kid == auth::kid(key));
 }
 
+TEST_CASE("a slave that was in the collection, goes and comes, again and again, is slowed down as well") {
+  KeyRing ring;
+  const Secret key = make_key();
+  const auto w1 = ring.register_slave("w1", key);
+  Master master("tcp:127.0.0.1:0", ring);
+  std::string refused;
+  for (int i = 0; i < 400 && refused.empty(); ++i) {
+    {
+      const Stranger slave(master.listener.address(), "w1", key);
+      if (slave.is_in()) {
+        REQUIRE(master.slave("w1"));
+      } else {
+        refused = slave.step().failure.message;
+      }
+    }
+    for (auto version = master.slaves.version(); master.slaves.find("w1"); version = master.slaves.version()) {
+      REQUIRE(master.slaves.wait_for_change(version, ample));
+    }
+  }
+  CHECK(refused.find("it comes too often") != std::string::npos);
+}
+
 TEST_CASE("a network that a key does not come from is no way in under TLS either") {
   KeyRing ring;
   const Secret key = make_key();
