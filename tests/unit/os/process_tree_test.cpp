@@ -225,6 +225,32 @@ TEST_CASE("a kill that takes long looks ever more seldom, and reads each environ
   CHECK(killer.effort().environments < 10 * ProcessTable::read().entries().size());
 }
 
+TEST_CASE("an environment is read once, and never that of a process which is older than the command") {
+  const ProcessReader reader;
+  const auto self = reader.find(::getpid());
+  REQUIRE((self.ok() && self->has_value()));
+  const ProcessId own = (*self)->id;
+  Command command("echo ready; sleep 1000");
+  CHECK(command.line() == "ready");
+  const auto leader = reader.find(command.tree().leader);
+  REQUIRE((leader.ok() && leader->has_value()));
+
+  CommandNames names;
+  for (int i = 0; i < 3; ++i) CHECK(names.has(reader, (*leader)->id, command.tree().name));
+  CHECK(names.reads() == 1);
+  // A process without a name is read again only while it may be in the middle of an exec.
+  while (ticks_now() <= own.started + 30) std::this_thread::yield();
+  for (int i = 0; i < 3; ++i) CHECK(!names.has(reader, own, command.tree().name));
+  CHECK(names.reads() == 2);
+
+  CommandNames none;
+  const ProcessTable table = ProcessTable::read(reader);
+  const std::uint64_t later = ticks_now() + 1000;
+  const KnownTree younger{.leader = -1, .name = command.tree().name, .began = later, .seen = {}};
+  CHECK(table.members(younger, reader, none).empty());
+  CHECK(none.reads() == 0);
+}
+
 TEST_CASE("the time of a kill that is under way can be brought forward") {
   TreeKiller killer;
   Command command("trap '' TERM; echo ready; while :; do sleep 1000; done");
@@ -467,6 +493,65 @@ TEST_CASE("a tree is ended without a free descriptor and without a process to sp
     const bool gone = end_and_wait(killer, {leader, name}, 50ms);
     pollfd ended{alive[0], POLLIN, 0};
     return none_free && gone && ::poll(&ended, 1, 0) == 1;
+  }));
+}
+
+TEST_CASE("as long as processes cannot be looked at, none counts as gone") {
+  CHECK(in_slave_program([] {
+    TreeKiller killer(TreeKiller::Orphans::reaped);
+    killer.prepare();
+    const Bytes name = new_command_name();
+    killer.watch(name);
+    std::array<int, 2> alive{};
+    std::array<int, 2> ready{};
+    if (::pipe2(alive.data(), O_CLOEXEC) != 0 || ::pipe2(ready.data(), O_CLOEXEC) != 0) return false;
+    const pid_t leader = start_leader([&ready] {
+      if (::fork() == 0) {
+        ::setsid();
+        ::signal(SIGTERM, SIG_IGN);
+        static_cast<void>(!::write(ready[1], "x", 1));
+      }
+      for (;;) ::pause();
+    });
+    ::close(alive[1]);
+    killer.set_leader(name, leader);
+    char byte = 0;
+    if (::read(ready[0], &byte, 1) != 1) return false;
+    rlimit usual{};
+    ::getrlimit(RLIMIT_NOFILE, &usual);
+    const rlimit none{0, usual.rlim_max};  // for the descriptors of all threads, also where they have tables of their own
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    std::promise<bool> done;
+    auto gone = done.get_future();
+    const std::size_t before = killer.effort().looks;
+    killer.end({leader, name}, now() + 50ms, now() + 60s, [&done](bool all) { done.set_value(all); });
+    while (killer.effort().looks < before + 6) pause_for(1000);
+    const bool is_told = gone.wait_for(0s) == std::future_status::ready;
+    ::setrlimit(RLIMIT_NOFILE, &usual);
+    const bool is_gone = gone.get();
+    pollfd ended{alive[0], POLLIN, 0};
+    return !is_told && is_gone && ::poll(&ended, 1, 0) == 1;
+  }));
+}
+
+TEST_CASE("the status of every command is left to who started it, whatever else is ended meanwhile") {
+  CHECK(in_slave_program([] {
+    TreeKiller killer(TreeKiller::Orphans::reaped);
+    killer.prepare();
+    const Bytes name = new_command_name();
+    killer.watch(name);
+    const pid_t leader = start_leader([] {
+      for (;;) ::pause();
+    });
+    killer.set_leader(name, leader);
+    // Of another connection; without a pidfd, by which the system would tell the status of one that was reaped.
+    auto other = spawn({.args = {"/bin/sh", "-c", "exit 3"}, .env = {}, .session = true, .use_pidfd = false});
+    if (!other) return false;
+    pollfd ended{other->exit_descriptor(), POLLIN, 0};
+    if (::poll(&ended, 1, 60'000) != 1) return false;
+    if (!end_and_wait(killer, {leader, name}, 0s)) return false;
+    const auto status = other->reap();
+    return status.ok() && status->has_value() && (*status)->code == 3;
   }));
 }
 
