@@ -7,8 +7,10 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -364,18 +366,38 @@ TEST_CASE("a failed start leaves no child behind") {
 }
 
 #if defined(__linux__)
+namespace {
+
+/// Whether this system tells the status of a process that was reaped already (Linux 6.15).
+bool keeps_status_of_reaped() {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(3);
+  const UniqueFd held(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  std::array<std::uint64_t, 8> info{1U << 3U};  // struct pidfd_info; PIDFD_INFO_EXIT
+  return held && ::ioctl(held.get(), _IOWR(0xFF, 11, decltype(info)), &info) == 0 && (info[0] & (1U << 3U)) != 0;
+}
+
+}  // namespace
+
 TEST_CASE("in a program that ignores SIGCHLD the status is there, or an error that names the cause") {
   struct sigaction before {};
   struct sigaction ignored {};
   ignored.sa_handler = SIG_IGN;
   ::sigaction(SIGCHLD, &ignored, &before);
-  auto process = spawn({.args = {"sh", "-c", "exit 3"}, .env = plain_env});
+  auto input = open_pipe_to_child();
+  REQUIRE(input.ok());
+  auto process = spawn({.args = {"sh", "-c", "read line; exit 3"}, .env = plain_env, .in = input->theirs.get()});
   REQUIRE(process.ok());
+  input->theirs.reset();
+  input->ours.reset();  // it ends now, not before we hold it: then its status is lost
   pollfd watched{process->exit_descriptor(), POLLIN, 0};
   while (::poll(&watched, 1, -1) < 0 && errno == EINTR) {
   }
   const auto status = process->reap();
   ::sigaction(SIGCHLD, &before, nullptr);
+  CHECK(status.ok() == keeps_status_of_reaped());
   if (status.ok()) {
     REQUIRE(status->has_value());
     CHECK((*status)->code == 3);

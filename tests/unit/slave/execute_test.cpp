@@ -3,10 +3,13 @@
 
 #include "operations/operations.hpp"
 #include "os/process_tree.hpp"
+#include "os/unique_fd.hpp"
 #include "support/fake_served_call.hpp"
 #include "support/temp_dir.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -385,8 +388,57 @@ TEST_CASE("a call that was cancelled before it is served starts nothing") {
   call->cancel();
   slave.start(call);
   CHECK(call->outcome().failure().code == Errc::cancelled);
+  // Not even by a start that fails.
+  const auto missing = std::make_shared<FakeServedCall>("execute", to_box(program({"/no/such/program"})));
+  missing->cancel();
+  slave.start(missing);
+  CHECK(missing->outcome().failure().code == Errc::cancelled);
   slave.commands->stop();
   CHECK(!slave.dir.has("effect"));
+}
+
+TEST_CASE("a command is ended with all that it started when the slave has no free descriptor") {
+  Slave slave;
+  Execute::Request command =
+      shell("setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1000; done' & while :; do sleep 1000; done");
+  command.kill_after = 10ms;
+  const auto call = slave.start(command);
+  const pid_t pid = wait_for_pid(*call);
+  rlimit usual{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &usual) == 0);
+  const rlimit few{std::min<rlim_t>(usual.rlim_max, 512), usual.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  std::vector<UniqueFd> all;
+  for (;;) {
+    UniqueFd one(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (!one) break;
+    all.push_back(std::move(one));
+  }
+  const bool none_free = errno == EMFILE;
+  call->cancel();
+  const auto outcome = call->outcome();
+  all.clear();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &usual) == 0);
+  CHECK(none_free);
+  CHECK(outcome.failure().code == Errc::cancelled);
+  CHECK(!lives(pid));
+}
+
+TEST_CASE("in a program that ignores SIGCHLD a command has its status, or an error that names the cause") {
+  Slave slave;
+  struct sigaction before {};
+  struct sigaction ignored {};
+  ignored.sa_handler = SIG_IGN;
+  REQUIRE(::sigaction(SIGCHLD, &ignored, &before) == 0);
+  const auto call = slave.start(shell("echo out; exit 3"));
+  const auto outcome = call->outcome();
+  ::sigaction(SIGCHLD, &before, nullptr);
+  CHECK(call->sent(StreamName::out) == "out\n");
+  if (outcome.ok()) {
+    CHECK(operations::from_box<Execute::Reply>(*outcome)->exit_code == 3);
+  } else {
+    CHECK(outcome.failure().message.find("ignores SIGCHLD") != std::string::npos);
+  }
 }
 
 TEST_CASE("a kill that is under way is brought forward when the connection is lost") {
