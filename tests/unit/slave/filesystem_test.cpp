@@ -138,6 +138,16 @@ TEST_CASE("mkdir makes parents, and accepts a directory that is there but no fil
   CHECK(session.error("mkdir", to_box(Mkdir::Request{"file", {}})) == EEXIST);
 }
 
+TEST_CASE("a directory that is made for a master whom a policy confines gets no set-group-ID bit or the like") {
+  const TempDir dir;
+  Dispatcher dispatcher;
+  add_filesystem(dispatcher, *Workplace::open(dir.path()), 0777);
+  const auto call = std::make_shared<FakeServedCall>("mkdir", to_box(Mkdir::Request{"a", 07755}));
+  dispatcher.dispatch(call);
+  REQUIRE(call->outcome());
+  CHECK(std::filesystem::status(dir / "a").permissions() == std::filesystem::perms(0755));
+}
+
 TEST_CASE("remove removes a tree, and a missing path is fine") {
   Session session;
   REQUIRE(session.call("mkdir", Box{{"path", "tree/a"}}));

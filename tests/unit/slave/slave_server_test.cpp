@@ -132,6 +132,9 @@ TEST_CASE("a slave that waits connects at once when it is told to") {
   options.log = log.hook();
   SlaveThread slave(options, [&](SlaveServer& server) { return server.run("unix:" + (dir / "socket")); });
   REQUIRE(log.wait_for("; connecting again in "));
+  const std::string address = "unix:" + (dir / "socket");
+  CHECK(has(log.text(), "slave " + address + ": "));
+  CHECK_FALSE(has(log.text(), address + ": " + address));  // the log says it already
   UnixSlaveListener listener(std::move(listener_options));
   listener.start();
   slave.server().connect_now();
