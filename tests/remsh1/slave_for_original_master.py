@@ -535,7 +535,7 @@ class Options(unittest.TestCase):
     """The option --protocol."""
 
     def test_what_it_takes(self):
-        for options, words in ((['--protocol', '3'], 'the protocol is 1 or 2'), (['--protocol='], 'needs a value'),
+        for options, words in ((['--protocol', '3'], 'takes 1 or 2, not'), (['--protocol='], 'needs a value'),
                                (['--protocol'], 'needs a value')):
             done = subprocess.run([PROGRAM, '--master', '127.0.0.1:1', *options], stdout=subprocess.DEVNULL,
                                   stderr=subprocess.PIPE, check=False)
