@@ -23,4 +23,10 @@ inline std::optional<std::uint64_t> from_decimal(BytesView text) {
   return value;
 }
 
+/// The same, of at most 19 digits, as numbers of the protocol are: it fits into 63 bits, or nearly.
+inline std::optional<std::uint64_t> parse_number(BytesView text) {
+  if (text.size() > 19) return std::nullopt;
+  return from_decimal(text);
+}
+
 }  // namespace remsh

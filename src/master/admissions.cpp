@@ -213,7 +213,7 @@ std::shared_ptr<AdmittedBackend> Admissions::make_backend(bool is_original) {
   if (is_original) return std::make_shared<Remsh1Backend>(loop_, owner());
   const std::lock_guard lock(mutex_);
   if (!group_) {
-    rpc::Engine::Options options;
+    Session::Options options;
     options.keepalive = options_.keepalive;
     options.patience = options_.keepalive_patience;
     group_ = std::make_shared<Remsh2Group>(loop_, options, owner());

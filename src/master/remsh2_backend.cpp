@@ -6,8 +6,8 @@
 
 namespace remsh {
 
-Remsh2Group::Remsh2Group(std::shared_ptr<Loop> loop, const rpc::Engine::Options& options, AdmittedBackend::Owner owner)
-    : PeerGroup(std::move(loop), {.engine = options,
+Remsh2Group::Remsh2Group(std::shared_ptr<Loop> loop, const Session::Options& options, AdmittedBackend::Owner owner)
+    : PeerGroup(std::move(loop), {.session = options,
                                   .on_end =
                                       [this](rpc::Peer& peer) {  // who keeps us
                                         auto& backend = static_cast<Remsh2Backend&>(peer);

@@ -16,7 +16,7 @@ namespace remsh {
 /// What the backends of one listener have in common.
 class Remsh2Group final : public rpc::PeerGroup {
  public:
-  Remsh2Group(std::shared_ptr<Loop> loop, const rpc::Engine::Options& options, AdmittedBackend::Owner owner);
+  Remsh2Group(std::shared_ptr<Loop> loop, const Session::Options& options, AdmittedBackend::Owner owner);
 
  private:
   friend class Remsh2Backend;

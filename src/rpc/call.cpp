@@ -50,11 +50,11 @@ void Call::abandon() noexcept {
 }
 
 void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Kind kind) {
-  if (peer_->end_ && (peer_->ended_ || peer_->closing_)) {
-    failure_ = *peer_->end_;
+  if (const Failure* const why = peer_->session_.closed()) {
+    failure_ = *why;
     return;
   }
-  if (!peer_->transport_) {
+  if (!peer_->link_.is_open()) {
     failure_ = Failure{Errc::connection_lost, "the connection is not open yet", 0};
     return;
   }
@@ -67,7 +67,7 @@ void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Ki
   me_.call = call_;
   const TimePoint at = peer_->now();
   begun_ = at;
-  me_.young_until = at + Transport::slice;
+  me_.young_until = at + Link::slice;
   if (deadline_ > at) peer_->note_call(at);  // it will read
   if (peer_->is_another_calling(*call_, at)) {
     // Let the others append, so that one thread writes for several.
@@ -124,7 +124,7 @@ void Call::leave(std::function<void()> wake) {
     look_at_deadline();
   }
   peer_->settle();
-  if (peer_->ended_ && peer_->inside_ == 0) peer_->tell_left();
+  if (peer_->is_over() && peer_->inside_ == 0) peer_->tell_left();
 }
 
 /// Nobody looks at the clock for a suspended call but the loop.

@@ -1,6 +1,6 @@
 #include "rpc/engine.hpp"
 
-#include "base/seconds.hpp"
+#include "base/decimal.hpp"
 #include "base/text.hpp"
 #include "connection/long_value.hpp"
 #include "rpc/message.hpp"
@@ -74,7 +74,7 @@ Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has
     return Failure{Errc::busy,
                    std::to_string(abandoned_) + " earlier calls were left by their callers and are not over yet", 0};
   }
-  if (queue_.control_bytes() > options_.max_unsent && slack == 0) {
+  if (session_.control_bytes() > options_.max_unsent && slack == 0) {
     return Failure{Errc::busy, "the other side does not read what was sent to it", 0};
   }
   Bytes& scratch = empty_scratch();
@@ -124,7 +124,7 @@ void Engine::send_input(OpenCall& call, Block block, std::size_t count) {
   assert(call.streams && count <= call.streams->in.room());
   call.streams->in.spend(count);
   frame_data(block, count, make_tag(call.id), StreamName::in, std::nullopt);
-  queue_.push_data(std::move(block));
+  session_.send_data(std::move(block));
 }
 
 void Engine::end_input(OpenCall& call) {
@@ -189,7 +189,7 @@ void Engine::send_output(OpenService& service, StreamName stream, Block block, s
   assert(count <= credit.room());
   credit.spend(count);
   frame_data(block, count, service.op, stream, total);
-  queue_.push_data(std::move(block));
+  session_.send_data(std::move(block));
 }
 
 void Engine::consumed(OpenService& service, const Chunk& chunk) {
@@ -197,11 +197,10 @@ void Engine::consumed(OpenService& service, const Chunk& chunk) {
   grant_credit(service.op, StreamName::in, service.in.consume(chunk.bytes().size(), pool_));
 }
 
-// --- the connection
+// --- the session
 
 Result<void> Engine::receive(const BoxView& box, const OpenCall* reader, BytesView lent) {
-  if (goodbye_) return {};  // nothing counts after it
-  if (!options_.serves && queue_.control_bytes() > options_.max_unsent + options_.max_unread_credit) {
+  if (!options_.serves && session_.control_bytes() > options_.max_unsent + options_.max_unread_credit) {
     return breach("it does not read, but goes on sending as if it had been granted credit");
   }
   if (const auto tag = box.get("_answer")) return receive_outcome(box, *tag, false);
@@ -234,10 +233,12 @@ Result<void> Engine::receive_outcome(const BoxView& box, BytesView tag, bool is_
 
 Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesView tag) {
   if (!is_tag(tag)) return breach("a call with a tag of " + std::to_string(tag.size()) + " bytes");
-  if (options_.serves && queue_.control_bytes() + queue_.data_bytes() > options_.max_unread) {
+  if (options_.serves && session_.control_bytes() + session_.data_bytes() > options_.max_unread) {
     return breach("one more call, of a caller that does not read its answers");
   }
   if (command == "ping") {
+    const auto written = static_cast<std::uint32_t>(session_.sent().bytes);
+    if (std::exchange(ponged_at_, written) != written) pongs_ = 0;
     if (!options_.serves && ++pongs_ > max_pongs) return breach("a flood of pings");
     Bytes& scratch = empty_scratch();
     if (auto encoded = encode_answer(scratch, tag, {}); !encoded) return encoded.failure();
@@ -278,9 +279,7 @@ Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesVi
 
 Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, const OpenCall* reader, BytesView lent) {
   if (command == "goodbye") {
-    goodbye_ = std::make_unique<Goodbye>();
-    goodbye_->reason = box.get("reason").value_or(BytesView()).substr(0, 256);
-    if (const auto retry = box.get("retry")) goodbye_->retry = parse_number(*retry);
+    session_.receive_goodbye(box);
     return {};
   }
   const auto op = box.get("op");
@@ -385,7 +384,6 @@ Result<void> Engine::receive_credit(BytesView op, StreamName stream, std::uint64
 }
 
 void Engine::end(const Failure& failure) {
-  queue_.clear();
   for (std::size_t i = 0; i < calls_.size();) {
     OpenCall* const call = calls_[i].get();
     if (call->state != OpenCall::State::settled) settle(*call, failure);
@@ -400,26 +398,8 @@ void Engine::end(const Failure& failure) {
   }
 }
 
-void Engine::goodbye(BytesView reason, std::optional<std::uint64_t> retry) {
-  Bytes& scratch = empty_scratch();
-  encode_goodbye(scratch, reason, retry);
-  queue_.finish(scratch);
-}
-
-Result<void> Engine::tick(TimePoint now) {
-  if (std::exchange(has_sent_, false)) last_sent_ = now;
-  if (std::exchange(has_received_, false)) last_received_ = now;
-  if (now - last_received_ >= options_.keepalive + options_.patience) {
-    return Failure{Errc::connection_lost,
-                   "given up: nothing came from the other side for " + in_seconds(now - last_received_) +
-                       ", and it had " + in_seconds(options_.keepalive) + " (keepalive) and " +
-                       in_seconds(options_.patience) + " more (keepalive_patience)",
-                   0, DisconnectReason::silent};
-  }
-  if (now - last_sent_ >= options_.keepalive && !pinging_) {
-    pinging_ = call("ping", {}, false, nullptr).ok();
-  }
-  return {};
+void Engine::ping() {
+  if (!pinging_) pinging_ = call("ping", {}, false, nullptr).ok();
 }
 
 void Engine::grant_credit(BytesView op, StreamName stream, std::uint64_t bytes) {
@@ -431,9 +411,9 @@ void Engine::grant_credit(BytesView op, StreamName stream, std::uint64_t bytes) 
 
 void Engine::push(BytesView box, bool ordered) {
   if (ordered) {
-    queue_.push_ordered(box);
+    session_.send_ordered(box);
   } else {
-    queue_.push_control(box);
+    session_.send_control(box);
   }
 }
 

@@ -1,17 +1,17 @@
-// Engine: the calls and streams of one connection, without I/O: boxes and times in, boxes and completions out.
+// Engine: the calls and streams of one session, without I/O: boxes in, boxes and completions out.
 #pragma once
 
 #include "base/operations_end.hpp"
 #include "base/result.hpp"
 #include "connection/long_value.hpp"
-#include "connection/out_queue.hpp"
 #include "rpc/credit.hpp"
 #include "rpc/stream.hpp"
+#include "session/session.hpp"
 
-#include <remsh/base/deadline.hpp>
 #include <remsh/connection/box.hpp>
 #include <remsh/connection/box_codec.hpp>
 
+#include <cassert>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -63,10 +63,10 @@ struct OpenService {
   bool answered = false;  // and out of the engine's tables
 };
 
-/// The calls and streams of one connection, in both directions. Pure state: no mutex, no thread, no descriptor, no
+/// The calls and streams of one session, in both directions. Pure state: no mutex, no thread, no descriptor, no
 /// clock. One thread at a time.
 ///
-/// Boxes to send go into the OutQueue. What comes in is told through Events, at once; the handler must not call back.
+/// Boxes to send go to the Session. What comes in is told through Events, at once; the handler must not call back.
 class Engine {
  public:
   class Events {
@@ -91,12 +91,12 @@ class Engine {
     // Beyond max_unsent: the last call that was made, and 1 MiB of credit, which no honest side leaves unread.
     std::size_t max_unread_credit = call_limits.bytes + std::size_t{1024} * 1024;
     std::size_t max_unread = 64 * 1024 * 1024;  // (serves) bytes of answers that it does not read: no more are taken
-    Duration keepalive = std::chrono::seconds(10);
-    Duration patience = std::chrono::seconds(10);
   };
 
-  Engine(Options&& options, OutQueue& queue, Events& events) = delete;  // they must outlive it
-  Engine(const Options& options, OutQueue& queue, Events& events) : options_(options), queue_(queue), events_(events) {
+  Engine(Options&& options, Session& session, Events& events) = delete;  // they must outlive it
+  Engine(const Options& options, Session& session, Events& events)
+      : options_(options), session_(session), events_(events) {
+    assert(options.max_abandoned < 0x8000);
     if (options.serves) services_ = std::make_unique<Services>();
   }
 
@@ -146,37 +146,18 @@ class Engine {
 
   [[nodiscard]] std::size_t open_services() const noexcept { return services_ ? services_->by_tag.size() : 0; }
 
-  // --- the connection
+  // --- the session
 
-  /// A box came. A failure is a breach of the protocol: close. A chunk whose bytes lie in `lent`, for the call
-  /// `reader`, is not copied: its reader uses it up before it reads again.
+  /// A box came, as Session::next() gives them. A failure is a breach of the protocol. A chunk whose bytes lie in
+  /// `lent`, for the call `reader`, is not copied: its reader uses it up before it reads again.
   Result<void> receive(const BoxView& box, const OpenCall* reader, BytesView lent);
 
-  /// The connection is over: every call we made fails with this, every service is cancelled.
+  /// The session is over: every call we made fails with this, every service is cancelled.
   void end(const Failure& failure);
 
-  /// Said on purpose before closing.
-  void goodbye(BytesView reason, std::optional<std::uint64_t> retry);
-
-  /// What the other side said before it closed on purpose.
-  struct Goodbye {
-    Bytes reason;
-    std::optional<std::uint64_t> retry;
-  };
-  /// Null until then.
-  [[nodiscard]] const Goodbye* said_goodbye() const noexcept { return goodbye_.get(); }
-
-  // --- liveness: told what moved, asked now and then
-
-  void count_sent(std::size_t bytes) noexcept {
-    if (bytes == 0) return;
-    has_sent_ = true;
-    pongs_ = 0;
-  }
-  void count_received(std::size_t bytes) noexcept { has_received_ = has_received_ || bytes > 0; }
-
-  /// Pings where that is due. A failure: the other side is silent for too long.
-  Result<void> tick(TimePoint now);
+  /// Asks whether the other side is alive, if that was not asked already: its answer is traffic, which the session
+  /// sees.
+  void ping();
 
   /// Frees what it holds for later use, where no call is open.
   void give_back() noexcept {
@@ -201,7 +182,7 @@ class Engine {
   void forget(const OpenCall& call) { calls_.erase(find(call.id)); }
   [[nodiscard]] OpenService* service_of(BytesView op) const;
 
-  // An engine lives as long as its connection, and most connections are idle: what not all of them need is apart.
+  // An engine lives as long as its session, and most sessions are idle: what not all of them need is apart.
   struct Services {
     std::map<Bytes, std::shared_ptr<OpenService>, std::less<>> by_tag;
     std::map<Bytes, OpenService*, std::less<>> by_op;
@@ -209,22 +190,17 @@ class Engine {
   };
 
   const Options& options_;
-  OutQueue& queue_;
+  Session& session_;
   Events& events_;
 
   std::uint64_t next_id_ = 1;
   Calls calls_;
-  std::size_t abandoned_ = 0;
   CreditPool pool_;
   std::unique_ptr<Services> services_;  // where options.serves
-  std::unique_ptr<Goodbye> goodbye_;
-
-  std::uint32_t pongs_ = 0;  // queued since anything was written
-  bool has_sent_ = true;     // since the last tick
-  bool has_received_ = true;
+  std::uint32_t ponged_at_ = 0;         // the bytes that were written, modulo 2^32, when a ping was answered last
+  std::uint16_t abandoned_ = 0;         // calls; at most max_abandoned, and pings
+  std::uint8_t pongs_ = 0;              // queued since anything was written
   bool pinging_ = false;
-  TimePoint last_sent_{};
-  TimePoint last_received_{};
 };
 
 }  // namespace remsh::rpc

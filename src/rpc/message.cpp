@@ -123,13 +123,6 @@ void encode_credit(Bytes& out, BytesView op, StreamName stream, std::uint64_t by
 
 void encode_cancel(Bytes& out, BytesView op) { BoxWriter(out).field("_command", "cancel").field("op", op).end(); }
 
-void encode_goodbye(Bytes& out, BytesView reason, std::optional<std::uint64_t> retry) {
-  BoxWriter writer(out);
-  writer.field("_command", "goodbye").field("reason", reason.substr(0, 256));
-  if (retry) writer.field("retry", std::to_string(*retry));
-  writer.end();
-}
-
 Bytes make_tag(std::uint64_t number) {
   std::array<char, 16> text{};
   const auto end = std::to_chars(text.data(), text.data() + text.size(), number, 16).ptr;
@@ -149,11 +142,6 @@ std::optional<std::uint64_t> parse_tag(BytesView text) noexcept {
     }
   }
   return number;
-}
-
-std::optional<std::uint64_t> parse_number(BytesView text) noexcept {
-  if (text.size() > 19) return std::nullopt;
-  return from_decimal(text);
 }
 
 Bytes error_code(const Failure& failure) {

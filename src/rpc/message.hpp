@@ -26,14 +26,10 @@ void frame_data(Block& block, std::size_t count, BytesView op, StreamName stream
 void encode_end(Bytes& out, BytesView op, StreamName stream);
 void encode_credit(Bytes& out, BytesView op, StreamName stream, std::uint64_t bytes);
 void encode_cancel(Bytes& out, BytesView op);
-void encode_goodbye(Bytes& out, BytesView reason, std::optional<std::uint64_t> retry);
 
 /// Our tags: a count from 1 in lower-case hex. parse_tag() takes nothing else.
 Bytes make_tag(std::uint64_t number);
 std::optional<std::uint64_t> parse_tag(BytesView text) noexcept;
-
-/// Decimal without sign or leading zero, up to 2^63.
-std::optional<std::uint64_t> parse_number(BytesView text) noexcept;
 
 /// What travels as `_error_code`, and what it means when it comes.
 Bytes error_code(const Failure& failure);

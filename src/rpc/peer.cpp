@@ -1,18 +1,13 @@
 #include "rpc/peer.hpp"
 
-#include "base/connection_words.hpp"
 #include "base/misuse.hpp"
-#include "base/text.hpp"
-#include "connection/long_value.hpp"
 #include "rpc/call.hpp"
 #include "rpc/server.hpp"
 #include "rpc/service.hpp"
 
 #include <array>
 #include <cassert>
-#include <cerrno>
 #include <cstring>
-#include <new>
 #include <system_error>
 #include <utility>
 
@@ -20,7 +15,7 @@ namespace remsh::rpc {
 
 namespace {
 
-constexpr Duration slice = Transport::slice;
+constexpr Duration slice = Link::slice;
 
 /// How much stream data may wait in a connection's queue before who sends has to wait.
 constexpr std::size_t max_queued_data = 512 * 1024;
@@ -36,14 +31,15 @@ void Peer::Locked::unlock() {
   OperationsEnds over;
   if (!peer_.operations_ends_.empty()) {
     over = peer_.operations_ends_.take_over(
-        [this](const OperationRange& range) { return !peer_.ended_ && peer_.engine_.has_open_calls(range); });
+        [this](const OperationRange& range) { return !peer_.is_over() && peer_.engine_.has_open_calls(range); });
   }
   const bool tells = peer_.server_ && !peer_.server_->to_tell.empty();
   if (!tells && peer_.wakes_.empty() && over.empty()) {
     peer_.mutex_.unlock();
     return;
   }
-  const auto wakes = std::exchange(peer_.wakes_, {});
+  auto wakes = std::exchange(peer_.wakes_, {});
+  wakes.reverse();  // in the order in which they came
   const auto services = tells ? std::exchange(peer_.server_->to_tell, {}) : decltype(peer_.server_->to_tell)();
   peer_.mutex_.unlock();
   for (const auto& wake : wakes) wake();
@@ -54,7 +50,9 @@ void Peer::Locked::unlock() {
 // --- life
 
 Peer::Peer(std::shared_ptr<PeerGroup> group)
-    : group_(std::move(group)), engine_(group_->options().engine, queue_, *this) {
+    : group_(std::move(group)),
+      session_(group_->options().session),
+      engine_(group_->options().engine, session_, *this) {
   if (group_->options().engine.serves) server_ = std::make_unique<Server>(*this);
 }
 
@@ -66,16 +64,11 @@ std::shared_ptr<Peer> Peer::start(std::unique_ptr<Transport> transport, std::sha
 }
 
 void Peer::open(std::unique_ptr<Transport> transport, BytesView already_read) {
-  const std::uint32_t slot = loop().add(weak_from_this());
   group_->add(weak_from_this());
   Locked lock(*this);
-  slot_ = slot;
-  has_slot_ = true;
-  transport_ = std::move(transport);
-  if (closing_) {  // somebody did not wait for it
-    engine_.goodbye(end_->message, {});
-    flush(lock);
-  }
+  link_.open(std::move(transport), loop(), weak_from_this());
+  session_.attach();
+  if (session_.is_closing()) flush(lock);  // somebody did not wait for it
   if (!already_read.empty()) {
     const Waiter me;
     reader_ = &me;
@@ -87,47 +80,42 @@ void Peer::open(std::unique_ptr<Transport> transport, BytesView already_read) {
 }
 
 void Peer::fail(Failure failure) {
-  Locked lock(*this);
-  if (ended_) return;
-  ended_ = true;
-  end_ = std::make_unique<Failure>(std::move(failure));
+  const std::lock_guard lock(mutex_);
+  session_.end(std::move(failure));
 }
 
 Peer::~Peer() {
   // Nobody is inside: they would hold us. The io thread may hold a late event, which finds nobody.
   assert(!server_ || server_->workers() == 0 || server_->is_over());  // wait_until_left() was not called
-  if (transport_) transport_->disarm_for_good(loop().watcher());
-  if (has_slot_) loop().remove(slot_);
 }
 
 void Peer::close(Failure why, std::optional<std::uint64_t> retry) {
   Locked lock(*this);
-  if (ended_ || closing_) return;
-  closing_ = true;
-  end_ = std::make_unique<Failure>(std::move(why));
-  if (!transport_) return;  // open() comes, and says so
-  engine_.goodbye(end_->message, retry);
+  if (!session_.close(std::move(why), retry) || !link_.is_open()) return;  // open() comes, and says it
   flush(lock);  // who writes last shuts down; the reader sees it, and declares the end
   settle();
 }
 
+namespace {
+template <class T>
+std::optional<T> copy_of(const T* value) {
+  return value == nullptr ? std::nullopt : std::optional(*value);
+}
+}  // namespace
+
 std::optional<Failure> Peer::ended() const {
   const std::lock_guard lock(mutex_);
-  if (!ended_) return std::nullopt;
-  return *end_;
+  return copy_of(session_.over());
 }
 
 std::optional<Failure> Peer::closed() const {
   const std::lock_guard lock(mutex_);
-  if (!ended_ && !closing_) return std::nullopt;
-  return *end_;
+  return copy_of(session_.closed());
 }
 
-std::optional<Engine::Goodbye> Peer::said_goodbye() const {
+std::optional<Session::Goodbye> Peer::said_goodbye() const {
   const std::lock_guard lock(mutex_);
-  const Engine::Goodbye* const goodbye = engine_.said_goodbye();
-  if (goodbye == nullptr) return std::nullopt;
-  return *goodbye;
+  return copy_of(session_.said_goodbye());
 }
 
 std::uint64_t Peer::next_call() const {
@@ -151,7 +139,7 @@ std::vector<StuckThread> Peer::wait_until_left(TimePoint until) {
     std::unique_lock lock(mutex_);
     Leaving self;
     self.next = std::exchange(leaving_, &self);
-    const auto is_quiet = [this] { return ended_ && inside_ == 0 && reader_ == nullptr && !writing_; };
+    const auto is_quiet = [this] { return is_over() && inside_ == 0 && reader_ == nullptr && !writing_; };
     const auto is_left = [&] { return is_quiet() && (!server_ || server_->workers() == 0); };
     if (until == TimePoint::max()) {
       self.left.wait(lock, is_left);
@@ -167,17 +155,15 @@ std::vector<StuckThread> Peer::wait_until_left(TimePoint until) {
   return std::move(workers.stuck);
 }
 
-/// The reader declares the end, once, here: every open call fails, every service is cancelled, all are woken.
-void Peer::declare_end(Failure failure) {
-  if (ended_) return;
-  ended_ = true;
-  if (!end_) end_ = std::make_unique<Failure>(std::move(failure));
+/// By the reader, after each read: has that ended the session? Then every open call fails, every service is cancelled,
+/// and all are woken, once.
+void Peer::look_at_session() {
+  // A connection that is cut is not replaced yet: the session goes with it (decision 0023).
+  if (session_.state() == Session::State::cut) session_.give_up();
+  if (!is_over() || std::exchange(is_end_told_, true)) return;
   heir_ = nullptr;
-  armed_ = Ready::none;
-  ++number_;
-  transport_->disarm_for_good(loop().watcher());
-  transport_->shutdown();
-  engine_.end(*end_);
+  link_.cut();
+  engine_.end(*session_.over());
   while (Waiter* const waiter = parked_ != nullptr ? parked_ : suspended_) {
     unlink(*waiter);
     wake(*waiter);
@@ -191,39 +177,21 @@ void Peer::tell_left() {
   for (Leaving* leaving = leaving_; leaving != nullptr; leaving = leaving->next) leaving->left.notify_all();
 }
 
-void Peer::write_failed(int error) {
-  // What the other side said before it went may still be read: the end is the reader's to declare.
-  queue_.clear();
-  if (!end_) end_ = std::make_unique<Failure>(broken("write", error));
-  transport_->shutdown();
-}
-
-/// What the transport knows of it says more than the number.
-Failure Peer::broken(const char* action, int error) const {
-  std::string words = transport_->failure_words();
-  return {Errc::connection_lost, words.empty() ? connection_broke(action, error) : std::move(words), error};
-}
-
 // --- the watch, and the invariants
-
-void Peer::arm(Ready directions) {
-  armed_ = directions;
-  transport_->arm(loop().watcher(), directions, Loop::token(slot_, ++number_));
-}
 
 /// Makes both invariants true; called before every unlock of a thread that does not go on to lead.
 void Peer::settle() {
-  if (ended_) {
-    decoder_.reset();  // half a box would stay for as long as somebody holds the slave
+  if (is_over()) {
+    session_.give_back();  // half a box would stay for as long as somebody holds the slave
     if (reader_ == nullptr && !writing_) {
-      transport_.reset();  // the last owner closes the descriptor
+      link_.close();  // closes the descriptor
       tell_left();
     }
     return;
   }
-  if (!transport_) return;  // not open yet
-  Ready wanted = armed_;
-  if (reader_ == nullptr && heir_ == nullptr && !has(armed_, Ready::read)) {
+  if (!link_.is_open()) return;  // not open yet
+  Ready wanted = link_.armed();
+  if (reader_ == nullptr && heir_ == nullptr && !has(wanted, Ready::read)) {
     const TimePoint at = parked_ != nullptr ? now() : TimePoint();
     for (Waiter* waiter = parked_; waiter != nullptr; waiter = waiter->next) {
       if (!waiter->woken && at < waiter->young_until) {
@@ -237,21 +205,22 @@ void Peer::settle() {
       wanted = wanted | Ready::read;
     }
   }
-  if (!queue_.empty() && !writing_ && promised_ == 0 && !(reader_ != nullptr && polls_)) {
+  if (session_.has_output() && !writing_ && promised_ == 0 && !(reader_ != nullptr && polls_)) {
     wanted = wanted | Ready::write;
   }
-  if (wanted != armed_) arm(wanted);
+  if (wanted != link_.armed()) link_.arm(wanted);
 }
 
 /// The invariants of docs/threading.md, at every unlock.
 void Peer::check() const {
 #ifndef NDEBUG
-  if (!transport_ || ended_) return;
+  if (!link_.is_open() || is_over()) return;
+  const Ready armed = link_.armed();
   const bool is_covered = server_ && server_->covers();
-  assert(reader_ != nullptr || has(armed_, Ready::read) || heir_ != nullptr || is_covered || resting_);
+  assert(reader_ != nullptr || has(armed, Ready::read) || heir_ != nullptr || is_covered || resting_);
   assert(heir_ == nullptr || (heir_->parked && heir_->woken));
-  assert(queue_.empty() || writing_ || promised_ > 0 || has(armed_, Ready::write) || (reader_ != nullptr && polls_) ||
-         is_covered);
+  assert(!session_.has_output() || writing_ || promised_ > 0 || has(armed, Ready::write) ||
+         (reader_ != nullptr && polls_) || is_covered);
 #endif
 }
 
@@ -283,7 +252,7 @@ void Peer::wake(Waiter& waiter) {
   if (!waiter.is_polled) {
     waiter.parking.unpark();
   } else if (waiter.wake) {
-    wakes_.push_back(std::exchange(waiter.wake, nullptr));
+    wakes_.push_front(std::exchange(waiter.wake, nullptr));
   }
 }
 
@@ -295,7 +264,7 @@ void Peer::wake_call(std::uint64_t id) {
 }
 
 void Peer::wake_for_room() {
-  if (!lacked_room_ || queue_.data_bytes() >= max_queued_data) return;
+  if (!lacked_room_ || session_.data_bytes() >= max_queued_data) return;
   lacked_room_ = false;
   if (room_waiters_ > 0) {
     for (Waiter* const list : {parked_, suspended_}) {
@@ -311,13 +280,13 @@ void Peer::wake_for_room() {
 }
 
 std::size_t Peer::room(std::uint64_t credit) const {
-  if (ended_ || credit < min_credit || lacks_room(credit)) return 0;
+  if (is_over() || credit < min_credit || lacks_room(credit)) return 0;
   return static_cast<std::size_t>(std::min<std::uint64_t>(credit, Block::max_payload));
 }
 
 /// Only the queue is in the way; who finds that is told when it is not any more. Credit tells by itself.
 bool Peer::lacks_room(std::uint64_t credit) const {
-  if (ended_ || credit < min_credit || queue_.data_bytes() < max_queued_data) return false;
+  if (is_over() || credit < min_credit || session_.data_bytes() < max_queued_data) return false;
   return lacked_room_ = true;
 }
 
@@ -326,33 +295,30 @@ bool Peer::lacks_room(std::uint64_t credit) const {
 /// Writes what is queued, where nobody else is writing; once more for what others append meanwhile. What is not taken
 /// is left to settle().
 void Peer::flush(Locked& lock) {
-  if (writing_ || ended_) return;
-  for (int round = 0; round < (closing_ ? 3 : 2) && !queue_.empty(); ++round) {
+  if (writing_ || is_over()) return;
+  for (int round = 0; round < (session_.is_closing() ? 3 : 2) && session_.has_output(); ++round) {
     std::array<std::string_view, 64> views;
-    const std::size_t count = queue_.gather(views);
+    const std::size_t count = session_.gather(views);
     std::size_t total = 0;
     for (std::size_t i = 0; i < count; ++i) total += views[i].size();
     writing_ = true;
     lock.unlock();
-    IoResult result;
-    try {
-      result = transport_->write_some(std::span(views).first(count));
-    } catch (const std::bad_alloc&) {  // who knows how far it came: as good as broken
-      result = IoResult::broken(ENOMEM);
-    }
+    const IoResult result = link_.write(std::span(views).first(count));
     lock.lock();
     writing_ = false;
     const bool is_ok = result.status == IoResult::Status::ok;
-    queue_.written(is_ok ? result.bytes : 0);
-    if (is_ok) engine_.count_sent(result.bytes);
-    if (ended_) break;
+    session_.written(is_ok ? result.bytes : 0);
+    if (is_over()) break;
     if (result.status == IoResult::Status::failed) {
-      write_failed(result.error);
+      // What the other side said before it went may still be read: the cut is the reader's to declare.
+      session_.drop_output();
+      session_.suspect(link_.broken("write", result.error));
+      link_.shut_down();
       break;
     }
     if (!is_ok || result.bytes < total) break;
   }
-  if (closing_ && !ended_) transport_->shutdown();
+  if (session_.is_closing() && !is_over()) link_.shut_down();
   wake_for_room();
 }
 
@@ -361,40 +327,21 @@ void Peer::flush(Locked& lock) {
 void Peer::take_in(const IoResult& result, std::span<const char> buffer, const OpenCall* reader) {
   switch (result.status) {
     case IoResult::Status::would_block: return;
-    case IoResult::Status::failed: declare_end(broken("read", result.error)); return;
-    case IoResult::Status::end:
-      declare_end(
-          {Errc::connection_lost, decoder_ && decoder_->is_inside_box() ? cut_in_message : closed_without_goodbye, 0});
-      return;
-    case IoResult::Status::ok: break;
-  }
-  if (ended_) return;
-  if (closing_) {
-    declare_end({});  // for the reason that close() was given
-    return;
-  }
-  now_ = now();
-  engine_.count_received(result.bytes);
-  const BytesView bytes(buffer.data(), result.bytes);
-  std::optional<Failure> over;
-  if (!decoder_) decoder_ = std::make_unique<BoxDecoder>(engine_.serves() ? call_limits : BoxLimits());
-  decoder_->feed(bytes);
-  while (decoder_->next()) {
-    if (auto received = engine_.receive(decoder_->box(), reader, bytes); !received) {
-      over = std::move(received).failure();
-      over->reason = DisconnectReason::misbehaved;
+    case IoResult::Status::failed: session_.cut(link_.broken("read", result.error)); break;
+    case IoResult::Status::end: session_.cut(); break;
+    case IoResult::Status::ok: {
+      now_ = now();
+      const BytesView bytes(buffer.data(), result.bytes);
+      session_.receive(bytes);
+      while (const BoxView* const box = session_.next()) {
+        if (auto received = engine_.receive(*box, reader, bytes); !received) {
+          session_.breach(std::move(received).failure());
+        }
+      }
       break;
     }
   }
-  if (decoder_->error() != BoxError::none) {
-    over = Failure{Errc::protocol_error, "the other side sent " + std::string(to_string(decoder_->error())), 0,
-                   DisconnectReason::misbehaved};
-  } else if (const auto* goodbye = engine_.said_goodbye(); goodbye != nullptr && !over) {
-    if (!closing_) end_.reset();  // it says more than a write that failed meanwhile
-    over = Failure{Errc::connection_lost, "goodbye: " + without_controls(goodbye->reason), 0,
-                   DisconnectReason::closed_there};
-  }
-  if (over) declare_end(std::move(*over));
+  look_at_session();
 }
 
 void Peer::resign(const Waiter& me) {
@@ -407,9 +354,9 @@ void Peer::resign(const Waiter& me) {
 /// One read, as the reader, of everything that there is for anybody.
 void Peer::lead(Locked& lock, Waiter& me, TimePoint deadline) {
   reader_ = &me;
-  polls_ = !queue_.empty() && !writing_ && promised_ == 0;
-  const Ready keep = polls_ ? Ready::none : armed_ & Ready::write;
-  if (keep != armed_) arm(keep);
+  polls_ = session_.has_output() && !writing_ && promised_ == 0;
+  const Ready keep = polls_ ? Ready::none : link_.armed() & Ready::write;
+  if (keep != link_.armed()) link_.arm(keep);
   settle();
   Duration wait = slice;
   if (deadline != TimePoint::max()) wait = std::clamp(deadline - now(), Duration::zero(), slice);
@@ -418,7 +365,7 @@ void Peer::lead(Locked& lock, Waiter& me, TimePoint deadline) {
   lock.unlock();
   Ready ready = Ready::read;
   if (polls) {
-    ready = transport_->wait(Ready::both, wait);
+    ready = link_.wait(Ready::both, wait);
     wait = Duration::zero();
     if (has(ready, Ready::write)) {
       lock.lock();
@@ -429,7 +376,7 @@ void Peer::lead(Locked& lock, Waiter& me, TimePoint deadline) {
     }
   }
   IoResult result;
-  if (has(ready, Ready::read)) result = transport_->read_some(buffer, wait);
+  if (has(ready, Ready::read)) result = link_.read(buffer, wait);
   lock.lock();
   polls_ = false;
   take_in(result, buffer, me.call);
@@ -441,7 +388,7 @@ void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_wo
   me.young_until = now() + slice;
   for (;;) {
     if (heir_ == &me) heir_ = nullptr;
-    if (has_work() || me.stopped || ended_) break;
+    if (has_work() || me.stopped || is_over()) break;
     const TimePoint at = now();
     if (at >= deadline) break;
     if ((reader_ == nullptr || reader_ == &me) && at < me.young_until) {
@@ -459,15 +406,14 @@ void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_wo
     unlink(me);
     me.parked = me.woken = false;
   }
-  if (me.is_server && !ended_) return;  // it begins an operation now, which resigns for it
+  if (me.is_server && !is_over()) return;  // it begins an operation now, which resigns for it
   resign(me);
   settle();
 }
 
 void Peer::on_ready(std::uint32_t number, Ready directions) {
   Locked lock(*this);
-  if (ended_ || number != number_) return;  // armed anew since
-  armed_ = Ready::none;
+  if (is_over() || !link_.take_event(number)) return;
   const bool reads = reader_ == nullptr;  // whatever the event was: an unlock needs somebody who reads
   Waiter me;                              // stands for the io thread
   if (reads) reader_ = &me;
@@ -476,7 +422,7 @@ void Peer::on_ready(std::uint32_t number, Ready directions) {
     settle();
     const std::span<char> buffer = me.buffer.span();
     lock.unlock();
-    const IoResult result = transport_->read_some(buffer, Duration::zero());
+    const IoResult result = link_.read(buffer, Duration::zero());
     lock.lock();
     take_in(result, buffer, nullptr);
     flush(lock);
@@ -510,7 +456,7 @@ void Peer::start_rest() {
 void Peer::on_rest_over() {
   Locked lock(*this);
   resting_ = false;
-  if (ended_) return;
+  if (is_over()) return;
   if (called_) start_rest();
   settle();
 }
@@ -529,16 +475,16 @@ bool Peer::is_another_calling(const OpenCall& call, TimePoint at) const {
 /// connection has ended, and need not be looked at any more.
 bool Peer::on_liveness() {
   Locked lock(*this);
-  if (ended_) return false;
-  if (!transport_) return true;
-  if (auto alive = engine_.tick(now()); !alive && !closing_) {
-    if (!end_) end_ = std::make_unique<Failure>(std::move(alive).failure());
-    transport_->shutdown();  // the reader sees it, and declares the end
+  if (is_over()) return false;
+  if (!link_.is_open()) return true;
+  switch (session_.look(now())) {
+    case Session::Pulse::good: break;
+    case Session::Pulse::ping_due: engine_.ping(); break;
+    case Session::Pulse::lost: link_.shut_down(); break;  // the reader sees it, and declares the cut
   }
   flush(lock);
-  queue_.give_back();
+  session_.give_back();
   engine_.give_back();
-  if (decoder_ && !decoder_->is_inside_box()) decoder_.reset();
   settle();
   return true;
 }

@@ -1,4 +1,4 @@
-// Peer: the engine under one mutex: who reads, who writes, who is woken.
+// Peer: a session and its engine under one mutex: who reads, who writes, who is woken.
 //
 // docs/threading.md has the rules that this file follows: roles, watch, the two invariants. In short: the thread that
 // waits for an answer reads the connection itself; the io thread reads only where nobody else does; whoever finds boxes
@@ -7,19 +7,18 @@
 
 #include "base/operations_end.hpp"
 #include "base/result.hpp"
-#include "connection/out_queue.hpp"
 #include "rpc/engine.hpp"
 #include "rpc/peer_group.hpp"
 #include "rpc/stuck_thread.hpp"
 #include "rpc/waiter.hpp"
+#include "session/link.hpp"
+#include "session/session.hpp"
 #include "transport/loop.hpp"
-
-#include <remsh/connection/box_codec.hpp>
-#include <remsh/transport/transport.hpp>
 
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <forward_list>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -34,7 +33,7 @@ class Call;
 class PeerService;
 class Server;
 
-/// One connection after its handshake: many calls at once in both directions, without a thread of its own. Thread-safe.
+/// One session after its handshake: many calls at once in both directions, without a thread of its own. Thread-safe.
 ///
 /// Most connections of a master are idle: what only some need, or only now and then, is made when it is needed.
 class Peer : public std::enable_shared_from_this<Peer>, public Watched, private Engine::Events {
@@ -58,27 +57,27 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   Peer& operator=(const Peer&) = delete;
   virtual ~Peer();
 
-  /// Says goodbye and ends the connection; calls fail with this reason. Returns at once.
+  /// Says goodbye and ends the session; calls fail with this reason. Returns at once.
   void close(Failure why, std::optional<std::uint64_t> retry = {});
   void close(const std::string& reason, std::optional<std::uint64_t> retry = {}) {
     close(Failure{Errc::connection_lost, reason, 0, DisconnectReason::closed_here}, retry);
   }
 
-  /// Why the connection ended; nothing while it is there.
+  /// Why the session is over; nothing while it is not.
   [[nodiscard]] std::optional<Failure> ended() const;
 
   /// Why no further call can be made: it has ended, or we are ending it.
   [[nodiscard]] std::optional<Failure> closed() const;
-  [[nodiscard]] std::optional<Engine::Goodbye> said_goodbye() const;
+  [[nodiscard]] std::optional<Session::Goodbye> said_goodbye() const;
 
   /// The id that the next call of ours gets.
   [[nodiscard]] std::uint64_t next_call() const;
 
   /// Notes `end` when the other side has answered all calls of ours with ids of its range, those too that their callers
-  /// have left, or the connection has ended; at once, in this thread, if that is so now.
+  /// have left, or the session is over; at once, in this thread, if that is so now.
   void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept;
 
-  /// Waits until the connection has ended, all callers have left and all worker threads have returned. After close();
+  /// Waits until the session is over, all callers have left and all worker threads have returned. After close();
   /// never on the loop, in a callback, or in a served operation. The owner of a serving peer must call this, or the
   /// next one, before releasing it.
   void wait_until_left();
@@ -131,8 +130,6 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   // All of these under the mutex.
   void settle();
   void check() const;
-  void arm(Ready directions);
-  void disarm() { arm(Ready::none); }
   void flush(Locked& lock);
   void take_in(const IoResult& result, std::span<const char> buffer, const OpenCall* reader);
   void lead(Locked& lock, Waiter& me, TimePoint deadline);
@@ -144,9 +141,8 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   void wake(Waiter& waiter);
   void wake_call(std::uint64_t id);
   void wake_for_room();
-  void declare_end(Failure failure);
-  void write_failed(int error);
-  [[nodiscard]] Failure broken(const char* action, int error) const;
+  void look_at_session();
+  [[nodiscard]] bool is_over() const noexcept { return session_.is_over(); }
   [[nodiscard]] std::size_t room(std::uint64_t credit) const;
   [[nodiscard]] bool lacks_room(std::uint64_t credit) const;
 
@@ -161,25 +157,20 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   const std::shared_ptr<PeerGroup> group_;
 
   mutable std::mutex mutex_;
-  std::unique_ptr<Transport> transport_;
-  OutQueue queue_;
+  Session session_;
+  Link link_;  // open from open() to the end, and until nobody reads or writes any more
   Engine engine_;
-  std::unique_ptr<BoxDecoder> decoder_;
   TimePoint now_{};  // of the read in progress
 
   // Roles and the watch.
   const Waiter* reader_ = nullptr;
   Waiter* heir_ = nullptr;
-  Waiter* parked_ = nullptr;                  // list of those with a thread, which may become the heir
-  Waiter* suspended_ = nullptr;               // list of those without one
-  std::vector<std::function<void()>> wakes_;  // of polled waiters, to be called after the unlock
-  std::uint32_t slot_ = 0;
-  std::uint32_t number_ = 0;    // of the last arming
-  std::uint32_t promised_ = 0;  // callers between append and write
+  Waiter* parked_ = nullptr;                        // list of those with a thread, which may become the heir
+  Waiter* suspended_ = nullptr;                     // list of those without one
+  std::forward_list<std::function<void()>> wakes_;  // of polled waiters, to be called after the unlock; newest first
+  std::uint32_t promised_ = 0;                      // callers between append and write
   std::uint32_t room_waiters_ = 0;
   TimePoint last_call_{};
-  Ready armed_ = Ready::none;
-  bool has_slot_ = false;
   bool writing_ = false;
   bool polls_ = false;                // the reader waits for both directions
   bool resting_ = false;              // a look of the loop is due within a slice, which arms
@@ -189,10 +180,8 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   OperationsEnds operations_ends_;  // to be noted after an unlock
 
   // The end.
-  bool closing_ = false;
-  bool ended_ = false;
+  bool is_end_told_ = false;
   std::uint32_t inside_ = 0;
-  std::unique_ptr<Failure> end_;
 
   /// Who waits until all have left; on that thread's stack.
   struct Leaving {

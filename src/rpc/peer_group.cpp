@@ -1,5 +1,6 @@
 #include "rpc/peer_group.hpp"
 
+#include "connection/long_value.hpp"
 #include "rpc/peer.hpp"
 
 #include <algorithm>
@@ -12,7 +13,12 @@ namespace {
 
 constexpr std::size_t shares = 8;  // of a period, where there are many peers
 
-Duration period_of(const Engine::Options& options) {
+PeerGroup::Options with_limits(PeerGroup::Options options) {
+  if (options.engine.serves) options.session.limits = call_limits;
+  return options;
+}
+
+Duration period_of(const Session::Options& options) {
   const Duration shorter = std::min(options.keepalive, options.patience);
   return std::clamp<Duration>(shorter / 20, std::chrono::milliseconds(5), std::chrono::milliseconds(500));
 }
@@ -24,7 +30,7 @@ bool is_same(const std::weak_ptr<Peer>& a, const std::weak_ptr<Peer>& b) {
 }  // namespace
 
 PeerGroup::PeerGroup(std::shared_ptr<Loop> loop, Options options)
-    : loop_(std::move(loop)), options_(std::move(options)), period_(period_of(options_.engine)) {}
+    : loop_(std::move(loop)), options_(with_limits(std::move(options))), period_(period_of(options_.session)) {}
 
 void PeerGroup::add(std::weak_ptr<Peer> peer) {
   const std::lock_guard lock(mutex_);

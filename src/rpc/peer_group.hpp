@@ -3,6 +3,7 @@
 
 #include "rpc/engine.hpp"
 #include "rpc/served_call.hpp"
+#include "session/session.hpp"
 #include "transport/loop.hpp"
 
 #include <remsh/base/deadline.hpp>
@@ -24,6 +25,7 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
  public:
   struct Options {
     Engine::Options engine = {};
+    Session::Options session = {};                                       // its limits follow from engine.serves
     std::function<void(const std::shared_ptr<ServedCall>&)> serve = {};  // on a worker, must not throw
     std::size_t threads = 64;        // operations of one peer that run at once, without those that are long
     std::size_t max_threads = 1024;  // with these

@@ -115,7 +115,7 @@ void Server::run(Worker& me) {
       do_next(lock, me);
       continue;
     }
-    if (peer_.ended_) break;
+    if (peer_.is_over()) break;
     if (peer_.reader_ == nullptr) peer_.reader_ = &me.waiter;
     peer_.flush(lock);  // the answers to all of one read, in one write
     const auto has_ready = [this] { return has_work(); };
@@ -183,7 +183,7 @@ void Server::on_tick() {
   Peer::Locked lock(peer_);
   is_tick_due_ = false;
   ++ticks_;
-  if (peer_.ended_ && !has_work()) return;
+  if (peer_.is_over() && !has_work()) return;
   if (find_slow(peer_.now())) {
     slow_until_ = ticks_ + slow_ticks;
     peer_.settle();

@@ -79,7 +79,7 @@ bool PeerService::cancelled() const {
 
 bool PeerService::lost() const {
   const std::lock_guard lock(peer_->mutex_);
-  return peer_->ended_;
+  return peer_->is_over();
 }
 
 void PeerService::announce_total(std::uint64_t bytes) {
@@ -95,7 +95,7 @@ bool PeerService::write(StreamName stream, Block block, std::size_t count) {
   const auto has_work = [&] { return is_over() || room() > 0; };
   while (count > 0) {
     wait(lock, me, has_work);
-    if (is_over() || peer_->ended_) break;
+    if (is_over() || peer_->is_over()) break;
     const std::size_t part = std::min(count, room());
     std::optional<Block> rest;
     if (part < count) {
@@ -172,7 +172,7 @@ void PeerService::on_change(std::function<void()> callback) {
 
 void PeerService::changed() {
   for (Waiter* const waiter : waiters_) {
-    waiter->young_until = peer_->now_ + Transport::slice;
+    waiter->young_until = peer_->now_ + Link::slice;
     peer_->wake(*waiter);
   }
   notify();

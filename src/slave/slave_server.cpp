@@ -298,8 +298,8 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
   const auto dispatcher = std::make_shared<const Dispatcher>(make_dispatcher(workplace, commands));
   rpc::Peer::Options peer_options;
   peer_options.engine.serves = true;
-  peer_options.engine.keepalive = step->keepalive;
-  peer_options.engine.patience = options.keepalive_patience;
+  peer_options.session.keepalive = step->keepalive;
+  peer_options.session.patience = options.keepalive_patience;
   peer_options.threads = std::max(1U, options.threads);
   peer_options.max_threads = std::max(peer_options.threads, max_threads - std::min(max_threads, stuck_threads.size()));
   peer_options.serve = [dispatcher, has_served = attempt.has_served](const std::shared_ptr<rpc::ServedCall>& call) {

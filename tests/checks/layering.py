@@ -10,16 +10,17 @@ import re
 import sys
 import tempfile
 
-# What a folder includes beside itself. base < os < transport < connection < { rpc, auth, operations, remsh1 } <
-# { master, slave } < programs, examples. Siblings never include each other: master and slave meet on the wire only,
+# What a folder includes beside itself. base < os < transport < connection < session < { rpc, auth, operations, remsh1 }
+# < { master, slave } < programs, examples. Siblings never include each other: master and slave meet on the wire only,
 # so even src/master/local_slave_listener.cpp, which starts slaves, starts them as programs.
-BELOW_CALLS = {'base', 'os', 'transport', 'connection'}
+BELOW_CALLS = {'base', 'os', 'transport', 'connection', 'session'}
 CALLS = {'rpc', 'auth', 'operations', 'remsh1'}
 ALLOWED = {
     'base': set(),
     'os': {'base'},
     'transport': {'base', 'os'},
     'connection': {'base', 'os', 'transport'},
+    'session': {'base', 'os', 'transport', 'connection'},
     'rpc': BELOW_CALLS,
     'auth': BELOW_CALLS,
     'operations': BELOW_CALLS,
@@ -38,6 +39,9 @@ LAYER_OF = {
     'asio.hpp': 'master',
     'fmt.hpp': 'master',
 }
+
+# Calls go over a session, which may change its connection under them: src/session/link.hpp is all that they see of it.
+HIDDEN = {'rpc': {'remsh/transport/transport.hpp', 'remsh/transport/memory.hpp', 'remsh/transport/descriptors.hpp'}}
 
 # The files that may include a library: it is to be replaced, or upgraded, in one place.
 DOORS = {
@@ -108,6 +112,8 @@ def check_file(root, path):
             if (name == library or name.startswith((library + '/', library + '.'))) and where not in doors:
                 who = 'only ' + ', '.join(sorted(doors)) if doors else 'nobody'
                 yield f'{at}includes {name}; {who} may'
+        if name in HIDDEN.get(layer, ()):
+            yield f'{at}{layer} includes {name}; src/session hides it'
         if name == 'transport/asio.hpp' and layer != 'transport':
             yield f'{at}includes {name}; only src/transport may'
         if name.startswith('remsh/'):
@@ -179,7 +185,8 @@ PLANTED = {
     'include/remsh/base/a.hpp': '#include <asio.hpp>\n#include <sys/types.h>\n#include "base/b.hpp"\n',
     'include/remsh/rpc/a.hpp': '#include <remsh/master.hpp>\n',
     'src/base/b.cpp': '#include "os/file.hpp"\n#include "transport/asio.hpp"\n',
-    'src/rpc/b.cpp': '#include "operations/operations.hpp"\n',
+    'src/rpc/b.cpp': '#include "operations/operations.hpp"\n#include <remsh/transport/transport.hpp>\n',
+    'src/session/b.cpp': '#include "rpc/engine.hpp"\n',
     'src/master/local_slave_listener.cpp': '#include <remsh/slave/slave_server.hpp>\n#include <openssl/hmac.h>\n',
     'src/slave/b.cpp': '  #  include "master/backend.hpp"\n#include "nowhere.hpp"\n',
     'src/odd/b.cpp': '',
@@ -195,6 +202,8 @@ EXPECTED = [
     'src/base/b.cpp:1: base includes os/file.hpp of os',
     'src/base/b.cpp:2: includes transport/asio.hpp; only src/transport may',
     'src/rpc/b.cpp:1: rpc includes operations/operations.hpp of operations',
+    'src/rpc/b.cpp:2: rpc includes remsh/transport/transport.hpp; src/session hides it',
+    'src/session/b.cpp:1: session includes rpc/engine.hpp of rpc',
     'src/master/local_slave_listener.cpp:1: master includes remsh/slave/slave_server.hpp of slave',
     'src/master/local_slave_listener.cpp:2: includes openssl/hmac.h; only src/auth/hmac.cpp, '
     'src/transport/tls_certificates.cpp, src/transport/tls_engine.cpp, src/transport/tls_objects.hpp may',

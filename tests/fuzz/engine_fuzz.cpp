@@ -1,9 +1,10 @@
 // Engine: a script of boxes, bytes, calls, answers, credit and ticks. Whatever the other side sends, both sides keep
 // the limits and the credit, what goes out is right, and every call is settled exactly once.
-#include "connection/out_queue.hpp"
+#include "base/decimal.hpp"
 #include "fuzz/input.hpp"
 #include "rpc/engine.hpp"
 #include "rpc/message.hpp"
+#include "session/session.hpp"
 
 #include <algorithm>
 #include <array>
@@ -35,7 +36,13 @@ using Granted = std::map<std::pair<Bytes, Bytes>, std::uint64_t>;
 class Harness final : private Engine::Events {
  public:
   explicit Harness(fuzz::Input& input)
-      : input_(input), settings_(input.byte()), options_(options(settings_)), engine_(options_, queue_, *this) {}
+      : input_(input),
+        settings_(input.byte()),
+        options_(options(settings_)),
+        session_(session_options_),
+        engine_(options_, session_, *this) {
+    session_.attach();
+  }
 
   void run() {
     while (!input_.empty() && !over_) {
@@ -60,8 +67,6 @@ class Harness final : private Engine::Events {
     options.max_services = 4;
     options.max_abandoned = 3;
     options.max_unsent = 2048;
-    options.keepalive = std::chrono::seconds(2);
-    options.patience = std::chrono::seconds(3);
     return options;
   }
   [[nodiscard]] bool serves() const { return (settings_ & 1U) != 0; }
@@ -115,7 +120,7 @@ class Harness final : private Engine::Events {
       case 19:
         if (is_lazy()) return drain();
         if (input_.byte() == 255) {
-          engine_.goodbye(input_.bytes(20), 5);
+          session_.close({Errc::connection_lost, Bytes(input_.bytes(20)), 0}, 5);
           is_closing_ = true;
         }
         return;
@@ -127,21 +132,14 @@ class Harness final : private Engine::Events {
 
   void feed(BytesView bytes) {
     const Bytes fed(bytes);
-    engine_.count_received(fed.size());
-    decoder_.feed(fed);
-    while (decoder_.next()) {
-      if (!receive(decoder_.box(), fed)) {
-        over_ = true;
-        while (decoder_.next()) {
-        }
-        return;
-      }
+    session_.receive(fed);
+    while (const BoxView* const box = session_.next()) {
+      if (!receive(*box)) session_.breach({Errc::protocol_error, "", 0});
     }
-    if (decoder_.error() != BoxError::none) over_ = true;
+    over_ = session_.is_over();
   }
 
-  bool receive(const BoxView& box, BytesView) {
-    const bool counts = !engine_.said_goodbye();
+  bool receive(const BoxView& box) {
     incoming_ = nullptr;
     const auto received = engine_.receive(box, nullptr, {});
     if (!received) {
@@ -150,7 +148,7 @@ class Harness final : private Engine::Events {
       return false;
     }
     const auto command = box.get("_command");
-    if (!counts || box.has("_answer") || box.has("_error")) return true;
+    if (box.has("_answer") || box.has("_error")) return true;
     REMSH_EXPECT(command);
     if (const auto asked = box.get("_ask")) {
       REMSH_EXPECT(serves() || command == "ping");
@@ -309,9 +307,10 @@ class Harness final : private Engine::Events {
 
   void tick() {
     now_ += std::chrono::milliseconds(input_.below(256) * 16);
-    if (const auto ticked = engine_.tick(now_); !ticked) {
-      REMSH_EXPECT(ticked.failure().code == Errc::connection_lost);
-      over_ = true;
+    switch (session_.look(now_)) {
+      case Session::Pulse::good: return;
+      case Session::Pulse::ping_due: return engine_.ping();
+      case Session::Pulse::lost: over_ = true; return;
     }
   }
 
@@ -320,19 +319,18 @@ class Harness final : private Engine::Events {
   void drain() {
     Bytes bytes;
     std::size_t part = input_.below(4) * 100;
-    while (!queue_.empty()) {
+    while (session_.has_output()) {
       std::array<std::string_view, 16> views;
-      const std::size_t count = queue_.gather(views);
+      const std::size_t count = session_.gather(views);
       Bytes gathered;
       for (std::size_t i = 0; i < count; ++i) gathered += views[i];
       REMSH_EXPECT(!gathered.empty());
       const std::size_t written = part == 0 ? gathered.size() : std::min(part, gathered.size());
       part *= 2;
-      queue_.written(written);
+      session_.written(written);
       bytes += gathered.substr(0, written);
     }
-    REMSH_EXPECT(queue_.data_bytes() == 0 && queue_.control_bytes() == 0);
-    if (!bytes.empty()) engine_.count_sent(bytes.size());
+    REMSH_EXPECT(session_.data_bytes() == 0 && session_.control_bytes() == 0);
     BoxDecoder boxes;
     boxes.feed(bytes);
     while (boxes.next()) expect_sent(boxes.box());
@@ -383,8 +381,9 @@ class Harness final : private Engine::Events {
       REMSH_EXPECT(is_closing_ || unanswered_.size() == engine_.open_services());
     }
     is_ending_ = true;
-    engine_.end({Errc::connection_lost, "gone", 0});
-    REMSH_EXPECT(queue_.empty() && engine_.open_services() == 0 && engine_.abandoned_calls() == 0);
+    session_.end({Errc::connection_lost, "gone", 0});
+    engine_.end(*session_.over());
+    REMSH_EXPECT(!session_.has_output() && engine_.open_services() == 0 && engine_.abandoned_calls() == 0);
     REMSH_EXPECT(engine_.open_calls() == calls_.size());
     for (auto& [id, one] : calls_) {
       REMSH_EXPECT(one.settled && one.open->state == OpenCall::State::settled);
@@ -395,15 +394,15 @@ class Harness final : private Engine::Events {
       REMSH_EXPECT(service->answered);
       engine_.answer(*service, {});
     }
-    REMSH_EXPECT(engine_.open_calls() == 0 && queue_.empty());
+    REMSH_EXPECT(engine_.open_calls() == 0 && !session_.has_output());
   }
 
   fuzz::Input& input_;
   const std::size_t settings_;
   const Engine::Options options_;
-  OutQueue queue_;
+  const Session::Options session_options_{.keepalive = std::chrono::seconds(2), .patience = std::chrono::seconds(3)};
+  Session session_;
   Engine engine_;
-  BoxDecoder decoder_;
   TimePoint now_{std::chrono::seconds(1)};
   bool over_ = false;
   bool is_ending_ = false;
@@ -412,8 +411,8 @@ class Harness final : private Engine::Events {
   std::set<std::uint64_t> left_;         // calls with an op whose caller has left
   std::vector<std::shared_ptr<OpenService>> services_;
   OpenService* incoming_ = nullptr;
-  bool is_closing_ = false;  // goodbye() was called
-  bool has_ended_ = false;   // and its box went out
+  bool is_closing_ = false;          // goodbye() was called
+  bool has_ended_ = false;           // and its box went out
   std::multiset<Bytes> unanswered_;  // tags that the other side has asked with
   std::uint64_t last_id_ = 0;
   std::uint64_t last_asked_ = 0;

@@ -1,9 +1,9 @@
 // Two engines that keep the rules: however their bytes are cut and delayed and whatever their users do in which order,
 // neither ever accuses the other, every call is answered once, and streams arrive as they were sent.
-#include "connection/out_queue.hpp"
 #include "fuzz/input.hpp"
 #include "rpc/engine.hpp"
 #include "rpc/message.hpp"
+#include "session/session.hpp"
 
 #include <algorithm>
 #include <array>
@@ -55,13 +55,14 @@ struct Story {
 class End final : public Engine::Events {
  public:
   End(bool serves, std::map<std::uint64_t, Story>& truth)
-      : stories(truth), settings(options(serves)), engine(settings, queue, *this) {}
+      : stories(truth), settings(options(serves)), session(session_settings), engine(settings, session, *this) {
+    session.attach();
+  }
 
   static Engine::Options options(bool serves) {
     Engine::Options options;
     options.serves = serves;
     options.max_services = 8;
-    options.keepalive = std::chrono::seconds(2);
     return options;
   }
 
@@ -79,34 +80,40 @@ class End final : public Engine::Events {
 
   /// Moves up to `most` bytes out of the queue onto the wire.
   void write(std::size_t most) {
-    if (queue.empty()) return;
+    if (!session.has_output()) return;
     std::array<std::string_view, 8> views;
-    const std::size_t count = queue.gather(views);
+    const std::size_t count = session.gather(views);
     std::size_t written = 0;
     for (std::size_t i = 0; i < count && written < most; ++i) {
       const auto part = views[i].substr(0, most - written);
       wire += part;
       written += part.size();
     }
-    queue.written(written);
-    engine.count_sent(written);
+    session.written(written);
   }
 
   /// Takes up to `most` bytes from the other side's wire.
   void read(End& other, std::size_t most, const OpenCall* reader, Bytes& lent) {
     lent = other.wire.substr(0, most);
     other.wire.erase(0, lent.size());
-    engine.count_received(lent.size());
-    decoder.feed(lent);
-    while (decoder.next()) REMSH_EXPECT(engine.receive(decoder.box(), reader, lent));
-    REMSH_EXPECT(decoder.error() == BoxError::none);
+    session.receive(lent);
+    while (const BoxView* const box = session.next()) REMSH_EXPECT(engine.receive(*box, reader, lent));
+    REMSH_EXPECT(!session.is_over());
+  }
+
+  /// The other side is never silent for long enough to be given up.
+  void look(TimePoint now) {
+    const auto pulse = session.look(now);
+    REMSH_EXPECT(pulse != Session::Pulse::lost);
+    if (pulse == Session::Pulse::ping_due) engine.ping();
   }
 
   std::map<std::uint64_t, Story>& stories;
   const Engine::Options settings;
-  OutQueue queue;
+  // That the fuzzer delays the other side is not its fault.
+  const Session::Options session_settings{.keepalive = std::chrono::seconds(2), .patience = std::chrono::hours(10000)};
+  Session session;
   Engine engine;
-  BoxDecoder decoder;
   Bytes wire;
   std::vector<std::shared_ptr<OpenService>> services;
 };
@@ -148,10 +155,8 @@ class Pair {
       case 14: return deliver_to_master(amount(), some_call());
       case 15: {
         now_ += std::chrono::milliseconds(input_.below(256) * 8);
-        // Neither is silent long enough to be given up: that the fuzzer delays them is not their fault.
-        master_.engine.count_received(1);
-        slave_.engine.count_received(1);
-        REMSH_EXPECT(master_.engine.tick(now_) && slave_.engine.tick(now_));
+        master_.look(now_);
+        slave_.look(now_);
         return;
       }
       default: return;
@@ -261,8 +266,8 @@ class Pair {
   /// Everybody does what is left to do, until nothing is.
   void finish() {
     for (OpenCall* open : calls_) end_input(open);
-    while (!master_.queue.empty() || !slave_.queue.empty() || !master_.wire.empty() || !slave_.wire.empty() ||
-           !slave_.services.empty()) {
+    while (master_.session.has_output() || slave_.session.has_output() || !master_.wire.empty() ||
+           !slave_.wire.empty() || !slave_.services.empty()) {
       master_.write(SIZE_MAX);
       deliver_to_slave(SIZE_MAX);
       for (const auto& service : std::vector(slave_.services)) {
@@ -279,6 +284,8 @@ class Pair {
       leave(open);
     }
     REMSH_EXPECT(master_.engine.open_calls() == 0 && master_.engine.abandoned_calls() == 0);
+    REMSH_EXPECT(master_.session.sent() == slave_.session.received());
+    REMSH_EXPECT(slave_.session.sent() == master_.session.received());
     REMSH_EXPECT(slave_.engine.open_calls() == 0 && slave_.engine.open_services() == 0);
   }
 

@@ -1,7 +1,9 @@
 // Messages: what is encoded is one box within the limits, canonical, and says what it should.
 #include "connection/long_value.hpp"
 #include "fuzz/input.hpp"
+#include "base/decimal.hpp"
 #include "rpc/message.hpp"
+#include "session/session.hpp"
 
 #include <array>
 #include <cstring>

@@ -33,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   REMSH_EXPECT(number.has_value() == is_number(text, "18446744073709551615"));
   if (number) REMSH_EXPECT(to_decimal(*number) == text);
 
-  const auto small = rpc::parse_number(text);
+  const auto small = parse_number(text);
   REMSH_EXPECT(small.has_value() == is_number(text, "9999999999999999999"));
   if (small) REMSH_EXPECT(small == number);
 

@@ -207,7 +207,7 @@ class Run {
                                     {"stream", stream},
                                     {"swallow", swallow}});
     serves.threads = 1 + random() % 16;
-    if (one_in(random, 2)) serves.engine.keepalive = options.engine.keepalive = 1ms;
+    if (one_in(random, 2)) serves.session.keepalive = options.session.keepalive = 1ms;
     std::shared_ptr<Transport> line = std::move(transports.second);
     auto slave = Peer::start(std::make_unique<CountingTransport>(line, counts_), loop_, serves);
     auto master = Peer::start(std::move(transports.first), loop_, options);

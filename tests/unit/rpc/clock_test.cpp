@@ -42,8 +42,8 @@ struct StillLoop {
 
 Peer::Options patient() {
   Peer::Options options;
-  options.engine.keepalive = 1h;
-  options.engine.patience = 1h;
+  options.session.keepalive = 1h;
+  options.session.patience = 1h;
   return options;
 }
 
@@ -68,7 +68,7 @@ TEST_CASE("a silent other side is given up when the clock says so, and not befor
 TEST_CASE("two quiet peers keep each other alive for hours") {
   StillLoop still;
   Peer::Options slave = test::serving({});
-  slave.engine.keepalive = slave.engine.patience = 1h;
+  slave.session.keepalive = slave.session.patience = 1h;
   test::PeerPair pair(still.loop, memory_pair(), std::move(slave), patient());
   for (int step = 0; step < 600; ++step) still.advance(1min);
   CHECK_FALSE(pair.master->ended());

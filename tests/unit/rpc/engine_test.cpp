@@ -1,6 +1,7 @@
-// Engine: boxes in, boxes and completions out; what each side accepts; liveness by a clock that the test moves.
+// Engine: boxes in, boxes and completions out; what each side accepts.
 #include "rpc/engine.hpp"
 
+#include "base/decimal.hpp"
 #include "rpc/message.hpp"
 
 #include <doctest/doctest.h>
@@ -37,7 +38,7 @@ std::string show(const BoxView& view) {
 
 /// One end of a connection without a connection: what the engine tells is recorded, what it sends is taken by out().
 struct Side final : private Engine::Events {
-  explicit Side(const Engine::Options& wanted) : options(wanted), engine(options, queue, *this) {}
+  explicit Side(const Engine::Options& wanted) : options(wanted), engine(options, session, *this) { session.attach(); }
 
   static Engine::Options master() { return {}; }
   static Engine::Options slave() {
@@ -54,16 +55,16 @@ struct Side final : private Engine::Events {
 
   /// Gives the engine the boxes of some bytes; the sentence of the breach, or "".
   std::string feed(BytesView bytes, const OpenCall* reader = nullptr) {
-    decoder.feed(bytes);
-    while (decoder.next()) {
-      if (const auto result = engine.receive(decoder.box(), reader, bytes); !result) {
+    session.receive(bytes);
+    while (const BoxView* const next = session.next()) {
+      if (const auto result = engine.receive(*next, reader, bytes); !result) {
         CHECK(result.failure().code == Errc::protocol_error);
-        while (decoder.next()) {
+        while (session.next() != nullptr) {
         }
         return result.failure().message;
       }
     }
-    CHECK(decoder.error() == BoxError::none);
+    CHECK((!session.is_over() || session.said_goodbye()));
     return "";
   }
   std::string feed(Fields fields) { return feed(box(fields)); }
@@ -71,15 +72,15 @@ struct Side final : private Engine::Events {
   /// All bytes that the queue holds.
   Bytes take_bytes() {
     Bytes bytes;
-    while (!queue.empty()) {
+    while (session.has_output()) {
       std::array<std::string_view, 16> views;
-      const std::size_t count = queue.gather(views);
+      const std::size_t count = session.gather(views);
       std::size_t size = 0;
       for (std::size_t i = 0; i < count; ++i) {
         bytes += views[i];
         size += views[i].size();
       }
-      queue.written(size);
+      session.written(size);
     }
     return bytes;
   }
@@ -104,9 +105,9 @@ struct Side final : private Engine::Events {
   }
 
   const Engine::Options options;
-  OutQueue queue;
+  const Session::Options session_options;
+  Session session{session_options};
   Engine engine;
-  BoxDecoder decoder;
   int marker = 0;
   std::vector<std::uint64_t> changed;                  // calls, by id
   std::vector<std::shared_ptr<OpenService>> services;  // that came
@@ -190,7 +191,7 @@ TEST_CASE("a call that cannot be encoded sends nothing and takes no tag") {
   const auto large = side.engine.call("x", {{"v", Bytes(9'000'000, 'x')}}, true, &side);
   REQUIRE_FALSE(large);
   CHECK(large.failure().code == Errc::too_large);
-  CHECK(side.queue.empty());
+  CHECK_FALSE(side.session.has_output());
   CHECK(side.engine.open_calls() == 0);
   side.call("x");
   CHECK(side.out() == "_ask=1 _command=x op=1\n");
@@ -315,13 +316,11 @@ TEST_CASE("at 1,024 calls left no new ones are made, and liveness goes on") {
   const auto refused = side.engine.call("stat", {}, false, &side);
   REQUIRE_FALSE(refused);
   CHECK(refused.failure().code == Errc::busy);
-  CHECK(side.queue.empty());
+  CHECK_FALSE(side.session.has_output());
   // A newcomer of the same name is let in if a ping stays without an answer: so that is never refused.
   CHECK(side.engine.call("ping", {}, false, &side).ok());
   CHECK(side.out() == "_ask=401 _command=ping\n");
-  const TimePoint start = TimePoint() + 1h;
-  REQUIRE(side.engine.tick(start));
-  REQUIRE(side.engine.tick(start + 10s));
+  side.engine.ping();
   CHECK(side.out() == "_ask=402 _command=ping\n");
   REQUIRE(side.feed({{"_answer", "400"}}) == "");
   CHECK(side.engine.call("stat", {}, false, &side).ok());
@@ -356,7 +355,7 @@ TEST_CASE("a side that sends without reading the credit that it spends is cut of
     while (call.has_chunk()) side.engine.consumed(call, call.take_chunk());
   }
   CHECK(breach.find("does not read") != std::string::npos);
-  CHECK(side.queue.control_bytes() < 2100);
+  CHECK(side.session.control_bytes() < 2100);
 }
 
 TEST_CASE("a caller that leaves takes back what its streams were lent, with the answer") {
@@ -521,7 +520,7 @@ TEST_CASE("a caller that reads no answers can make a slave queue so much and no 
       }
     }
     CHECK(breach.find("does not read") != std::string::npos);
-    CHECK(side.queue.control_bytes() + side.queue.data_bytes() < 11'000);
+    CHECK(side.session.control_bytes() + side.session.data_bytes() < 11'000);
     CHECK(calls > 100);
   }
 }
@@ -540,7 +539,6 @@ TEST_CASE("a flood of pings that nobody reads the answers of ends the connection
   for (int i = 0; i < 1000; ++i) {
     REQUIRE(patient.feed(ping) == "");
     REQUIRE(patient.out() == "_answer=p\n");
-    patient.engine.count_sent(1);
   }
 }
 
@@ -579,18 +577,18 @@ TEST_CASE("after goodbye nothing counts, and its reason is kept within 256 bytes
   Side side(Side::master());
   OpenCall& call = side.call("stat");
   CHECK(side.feed({{"_command", "goodbye"}, {"reason", Bytes(300, 'r')}, {"retry", "7"}}) == "");
-  REQUIRE(side.engine.said_goodbye());
-  CHECK(side.engine.said_goodbye()->reason == Bytes(256, 'r'));
-  CHECK(side.engine.said_goodbye()->retry == 7);
+  REQUIRE(side.session.said_goodbye());
+  CHECK(side.session.said_goodbye()->reason == Bytes(256, 'r'));
+  CHECK(side.session.said_goodbye()->retry == 7);
   CHECK(side.feed({{"_answer", "1"}}) == "");
   CHECK(call.state == OpenCall::State::open);
   CHECK(side.feed({{"_ask", "1"}, {"_command", "execute"}}) == "");
 
   Side other(Side::master());
   CHECK(other.feed({{"_command", "goodbye"}, {"retry", "soon"}}) == "");
-  REQUIRE(other.engine.said_goodbye());
-  CHECK(other.engine.said_goodbye()->reason == "");
-  CHECK_FALSE(other.engine.said_goodbye()->retry.has_value());
+  REQUIRE(other.session.said_goodbye());
+  CHECK(other.session.said_goodbye()->reason == "");
+  CHECK_FALSE(other.session.said_goodbye()->retry.has_value());
 }
 
 TEST_CASE("goodbye is the last that is sent, in place of data that waits") {
@@ -598,7 +596,7 @@ TEST_CASE("goodbye is the last that is sent, in place of data that waits") {
   OpenCall& call = side.call("send");
   side.out();
   side.engine.send_input(call, filled(3), 3);
-  side.engine.goodbye("restart", 2000);
+  CHECK(side.session.close({Errc::connection_lost, "restart", 0}, 2000));
   side.engine.send_input(call, filled(3), 3);
   side.engine.end_input(call);
   CHECK(side.out() == "_command=goodbye reason=restart retry=2000\n");
@@ -810,18 +808,18 @@ TEST_CASE("the end fails every open call once, cancels every service, and emptie
   OpenCall& settled = side.call("settled");
   REQUIRE(side.feed({{"_answer", "2"}, {"a", "b"}}) == "");
   side.engine.leave(side.call("left"));
-  REQUIRE(side.engine.tick(TimePoint() + 1h));
-  REQUIRE(side.engine.tick(TimePoint() + 1h + 10s));  // a ping of ours
+  side.engine.ping();
   const auto service = side.service({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}});
   side.changed.clear();
 
-  side.engine.end({Errc::connection_lost, "cut", 0});
+  side.session.end({Errc::connection_lost, "cut", 0});
+  side.engine.end(*side.session.over());
   CHECK(side.changed == std::vector<std::uint64_t>{1});
   CHECK(std::get<Failure>(open.outcome).message == "cut");
   CHECK(std::get<Box>(settled.outcome) == Box{{"a", "b"}});
   CHECK(side.services_changed == std::vector<const OpenService*>{service.get()});
   CHECK(service->cancelled);
-  CHECK(side.queue.empty());
+  CHECK_FALSE(side.session.has_output());
   CHECK(side.engine.open_services() == 0);
   CHECK(side.engine.abandoned_calls() == 0);
   CHECK(side.engine.open_calls() == 2);  // those that have a caller
@@ -833,56 +831,20 @@ TEST_CASE("the end fails every open call once, cancels every service, and emptie
   side.engine.leave(open);
   side.engine.leave(settled);
   CHECK(side.engine.open_calls() == 0);
-  CHECK(side.queue.empty());
+  CHECK_FALSE(side.session.has_output());
 }
 
-// --- liveness
-
-TEST_CASE("a ping is sent after K without sending, one at a time") {
+TEST_CASE("a ping of ours is one at a time, and nobody hears of its answer") {
   Side side(Side::master());
-  const TimePoint start = TimePoint() + 1h;
-  REQUIRE(side.engine.tick(start));
-  REQUIRE(side.engine.tick(start + 9999ms));
-  CHECK(side.out() == "");
-  REQUIRE(side.engine.tick(start + 10s));
+  side.engine.ping();
   CHECK(side.out() == "_ask=1 _command=ping\n");
-  REQUIRE(side.engine.tick(start + 15s));
+  side.engine.ping();
   CHECK(side.out() == "");
   CHECK(side.feed({{"_answer", "1"}}) == "");
   CHECK(side.engine.open_calls() == 0);
   CHECK(side.changed.empty());
-  side.engine.count_received(12);
-  side.engine.count_sent(20);
-  REQUIRE(side.engine.tick(start + 16s));
-  CHECK(side.out() == "");
-  REQUIRE(side.engine.tick(start + 26s));
+  side.engine.ping();
   CHECK(side.out() == "_ask=2 _command=ping\n");
-}
-
-TEST_CASE("who has sent something needs no ping") {
-  Side side(Side::master());
-  const TimePoint start = TimePoint() + 1h;
-  for (int i = 0; i < 20; ++i) {
-    REQUIRE(side.engine.tick(start + i * 5s));
-    side.engine.count_sent(1);
-    side.engine.count_received(1);
-  }
-  CHECK(side.out() == "");
-}
-
-TEST_CASE("nothing received for K and the patience is the end, and any byte counts") {
-  Side side(Side::master());
-  const TimePoint start = TimePoint() + 1h;
-  REQUIRE(side.engine.tick(start));
-  REQUIRE(side.engine.tick(start + 19999ms));
-  CHECK(side.engine.tick(start + 20s).failure().code == Errc::connection_lost);
-
-  Side alive(Side::master());
-  REQUIRE(alive.engine.tick(start));
-  for (int i = 1; i < 10; ++i) {
-    alive.engine.count_received(1);
-    REQUIRE(alive.engine.tick(start + i * 19s));
-  }
 }
 
 // --- anything

@@ -1,5 +1,6 @@
 // Messages: the bytes of every box of docs/protocol.md sections 2, 5, 6 and 8.
 #include "rpc/message.hpp"
+#include "base/decimal.hpp"
 
 #include "connection/long_value.hpp"
 #include "support/hex.hpp"
@@ -139,15 +140,6 @@ TEST_CASE("stream boxes have no tag") {
   out.clear();
   encode_cancel(out, "3");
   CHECK(out == box({{"_command", "cancel"}, {"op", "3"}}));
-}
-
-TEST_CASE("goodbye says why, in at most 256 bytes, and when to come back") {
-  Bytes out;
-  encode_goodbye(out, "restart", 2000);
-  CHECK(out == box({{"_command", "goodbye"}, {"reason", "restart"}, {"retry", "2000"}}));
-  out.clear();
-  encode_goodbye(out, Bytes(300, 'r'), std::nullopt);
-  CHECK(out == box({{"_command", "goodbye"}, {"reason", Bytes(256, 'r')}}));
 }
 
 TEST_CASE("an error has one of the protocol's codes") {

@@ -627,8 +627,8 @@ TEST_CASE("a silent other side is given up, while somebody waits and while nobod
       for (const bool waits : {false, true}) {
         auto [ours, theirs] = transports();
         Peer::Options options = serves ? serving({}) : Peer::Options();
-        options.engine.keepalive = 50ms;
-        options.engine.patience = 50ms;
+        options.session.keepalive = 50ms;
+        options.session.patience = 50ms;
         const TimePoint start = steady_clock::now();
         const auto peer = Peer::start(std::move(ours), loop, options);
         if (waits) {
@@ -658,9 +658,9 @@ TEST_CASE("pings keep a connection that nobody uses, also while a caller waits l
     TransportCounts counts;
     // Patient, as the machine may be loaded; what is looked for is that pings and their answers go on.
     Peer::Options options;
-    options.engine.keepalive = 5ms;
+    options.session.keepalive = 5ms;
     Peer::Options slave_options = serving({{"hang", [&](const Served& served) { hanging(served); }}});
-    slave_options.engine.keepalive = 5ms;
+    slave_options.session.keepalive = 5ms;
     PeerPair pair(loop,
                   {std::make_unique<CountingTransport>(std::move(ours), counts),
                    std::make_unique<CountingTransport>(std::move(theirs), counts)},
@@ -687,7 +687,7 @@ TEST_CASE("a peer that is kept after its end costs its loop nothing more") {
   const OwnedLoop loop;
   auto [ours, theirs] = socket_pair();
   Peer::Options options;
-  options.engine.keepalive = 100ms;  // a look every 5 ms
+  options.session.keepalive = 100ms;  // a look every 5 ms
   PeerPair pair(loop, {std::move(ours), std::move(theirs)}, serving({}), options);
   pair.master->close("that was it");
   pair.master->wait_until_left();

@@ -29,8 +29,8 @@ using Reason = ServeResult::Reason;
 namespace {
 
 /// A server on a thread of its own, whose operations the test makes up; the test is the master, registered already.
-struct Session {
-  explicit Session(TransportPair transports, Handlers handlers, bool registers = true)
+struct ServedSession {
+  explicit ServedSession(TransportPair transports, Handlers handlers, bool registers = true)
       : master(std::move(transports.first)) {
     Remsh1Server::Options options;
     options.loop = loop;
@@ -42,9 +42,9 @@ struct Session {
     CHECK(master.read() == Box{{"hostname", "w1"}, {"type", "register"}, {"version", "1"}});
     if (registers) master.write(Box{{"type", "registered"}});
   }
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
-  ~Session() {
+  ServedSession(const ServedSession&) = delete;
+  ServedSession& operator=(const ServedSession&) = delete;
+  ~ServedSession() {
     server->close();
     if (result.valid()) result.wait();
   }
@@ -131,7 +131,7 @@ class Endless : public std::enable_shared_from_this<Endless> {
 
 TEST_CASE("what an operation answers, fails with or throws away is one answer") {
   over_each_transport([](const auto& transports) {
-    Session session(transports(), {
+    ServedSession session(transports(), {
                                       {"mkdir", [](const Served& call) { call->answer({}); }},
                                       {"remove",
                                        [](const Served& call) {
@@ -159,7 +159,7 @@ TEST_CASE("what an operation answers, fails with or throws away is one answer") 
 TEST_CASE("calls that come all at once are done one after another") {
   over_each_transport([](const auto& transports) {
     std::vector<std::string> done;
-    Session session(transports(), {
+    ServedSession session(transports(), {
                                       {"mkdir",
                                        [&](const Served& call) {
                                          done.emplace_back(*call->arguments().get("path"));
@@ -190,7 +190,7 @@ TEST_CASE("calls that come all at once are done one after another") {
 TEST_CASE("the output of a command is relayed with bounded memory, whenever the master reads it") {
   over_each_transport([](const auto& transports) {
     constexpr std::size_t size = 3'000'000;
-    Session session(transports(), {{"execute", [&](const Served& call) {
+    ServedSession session(transports(), {{"execute", [&](const Served& call) {
                                       std::make_shared<Relay>(call, size, session.loop.operator->())->start();
                                     }}});
     for (int round = 0; round < 2; ++round) {
@@ -214,7 +214,7 @@ TEST_CASE("the output of a command is relayed with bounded memory, whenever the 
 
 TEST_CASE("a command that was not started is an error, and none of its boxes follow") {
   over_each_transport([](const auto& transports) {
-    Session session(transports(), {{"execute", [](const Served& call) { call->fail({Errc::os_error, "", ENOENT}); }}});
+    ServedSession session(transports(), {{"execute", [](const Served& call) { call->fail({Errc::os_error, "", ENOENT}); }}});
     session.execute();
     CHECK(session.master.read() == session.error("OSError(2, 'No such file or directory')"));
     session.execute();
@@ -224,7 +224,7 @@ TEST_CASE("a command that was not started is an error, and none of its boxes fol
 
 TEST_CASE("a master that goes ends the command, and the server when that is over") {
   over_each_transport([](const auto& transports) {
-    Session session(transports(), {{"execute", [&](const Served& call) {
+    ServedSession session(transports(), {{"execute", [&](const Served& call) {
                                       std::make_shared<Endless>(call, session.loop.operator->())->start();
                                     }}});
     session.execute();
@@ -243,7 +243,7 @@ TEST_CASE("a master that goes ends the command, and the server when that is over
 
 TEST_CASE("a master that sends so much ahead that its end would not be seen ends the command and the connection") {
   over_each_transport([](const auto& transports) {
-    Session session(transports(), {{"execute", [&](const Served& call) {
+    ServedSession session(transports(), {{"execute", [&](const Served& call) {
                                       std::make_shared<Endless>(call, session.loop.operator->())->start();
                                     }}});
     session.execute();
@@ -261,19 +261,19 @@ TEST_CASE("a master that sends so much ahead that its end would not be seen ends
 TEST_CASE("close() ends whatever is under way") {
   over_each_transport([](const auto& transports) {
     SUBCASE("nothing") {
-      Session session(transports(), {});
+      ServedSession session(transports(), {});
       session.server->close();
       CHECK(session.result.get().reason == Reason::stopped);
     }
     SUBCASE("the registration") {
-      Session session(transports(), {}, false);
+      ServedSession session(transports(), {}, false);
       session.server->close();
       const ServeResult result = session.result.get();
       CHECK(result.reason == Reason::stopped);
       CHECK_FALSE(result.registered);
     }
     SUBCASE("a command") {
-      Session session(transports(), {{"execute", [&](const Served& call) {
+      ServedSession session(transports(), {{"execute", [&](const Served& call) {
                                         std::make_shared<Endless>(call, session.loop.operator->())->start();
                                       }}});
       session.execute();
@@ -282,7 +282,7 @@ TEST_CASE("close() ends whatever is under way") {
       CHECK(session.result.get().reason == Reason::stopped);
     }
     SUBCASE("a command that nobody reads") {
-      Session session(transports(), {{"execute", [&](const Served& call) {
+      ServedSession session(transports(), {{"execute", [&](const Served& call) {
                                         std::make_shared<Relay>(call, 50'000'000, session.loop.operator->())->start();
                                       }}});
       session.execute();
@@ -292,7 +292,7 @@ TEST_CASE("close() ends whatever is under way") {
     }
     SUBCASE("a fetch that nobody reads") {
       std::promise<bool> written;
-      Session session(transports(), {{"fetch", [&](const Served& call) {
+      ServedSession session(transports(), {{"fetch", [&](const Served& call) {
                                         bool is_going = true;
                                         while (is_going) is_going = call->write(StreamName::out, Block(), 60'000);
                                         written.set_value(is_going);
@@ -305,7 +305,7 @@ TEST_CASE("close() ends whatever is under way") {
       CHECK(session.result.get().reason == Reason::stopped);
     }
     SUBCASE("a send whose data does not come") {
-      Session session(transports(), {{"send", [&](const Served& call) {
+      ServedSession session(transports(), {{"send", [&](const Served& call) {
                                         CHECK_FALSE(call->read());
                                         CHECK(call->cancelled());
                                         CHECK(call->lost());
@@ -321,7 +321,7 @@ TEST_CASE("close() ends whatever is under way") {
 
 TEST_CASE("a file that cannot be read to its end is a failure at the end, and the connection goes on") {
   over_each_transport([](const auto& transports) {
-    Session session(transports(), {{"fetch",
+    ServedSession session(transports(), {{"fetch",
                                     [](const Served& call) {
                                       call->announce_total(100);
                                       call->write(StreamName::out, block_of("begin"), 5);
@@ -342,7 +342,7 @@ TEST_CASE("a file that cannot be read to its end is a failure at the end, and th
 
 TEST_CASE("a file that cannot be written is a failure when all of it has come") {
   over_each_transport([](const auto& transports) {
-    Session session(transports(), {{"send",
+    ServedSession session(transports(), {{"send",
                                     [](const Served& call) {
                                       CHECK(call->read() == "one");
                                       call->fail({Errc::os_error, "", ENOSPC});
@@ -362,7 +362,7 @@ TEST_CASE("a file that cannot be written is a failure when all of it has come") 
 }
 
 TEST_CASE("how a command ended that cannot be told ends the connection") {
-  Session session(memory_pair(), {{"execute", [&](const Served& call) {
+  ServedSession session(memory_pair(), {{"execute", [&](const Served& call) {
                                      session.loop->post([call] {
                                        call->on_change([] {});
                                        call->fail({Errc::remote_failure, "it is lost in space", 0});
@@ -378,7 +378,7 @@ TEST_CASE("how a command ended that cannot be told ends the connection") {
 
 TEST_CASE("the end of the connection is told for what it is") {
   const auto result_of = [](BytesView bytes, bool registers) {
-    Session session(memory_pair(), {}, registers);
+    ServedSession session(memory_pair(), {}, registers);
     session.master.write(bytes);
     session.master.transport().shutdown();
     return session.result.get();

@@ -1,0 +1,161 @@
+#include "session/session.hpp"
+
+#include "base/connection_words.hpp"
+#include "base/decimal.hpp"
+#include "base/seconds.hpp"
+#include "base/text.hpp"
+
+#include <remsh/base/error.hpp>
+
+#include <cassert>
+#include <string>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+constexpr std::size_t max_reason = 256;  // of a goodbye
+}  // namespace
+
+void encode_goodbye(Bytes& out, BytesView reason, std::optional<std::uint64_t> retry) {
+  BoxWriter writer(out);
+  writer.field("_command", "goodbye").field("reason", reason.substr(0, max_reason));
+  if (retry) writer.field("retry", std::to_string(*retry));
+  writer.end();
+}
+
+// --- boxes
+
+void Session::send_control(BytesView box) {
+  if (is_over()) return;
+  queue_.push_control(box);
+  ++sent_.boxes;
+}
+
+void Session::send_ordered(BytesView box) {
+  if (is_over()) return;
+  queue_.push_ordered(box);
+  ++sent_.boxes;
+}
+
+void Session::send_data(Block framed) {
+  if (is_over()) return;
+  queue_.push_data(std::move(framed));
+  ++sent_.boxes;
+}
+
+void Session::attach() {
+  assert(state_ == State::waiting);
+  state_ = State::attached;
+  if (!closing_) return;
+  Bytes box;  // somebody did not wait for the connection
+  encode_goodbye(box, ending_->cause.message, {});
+  queue_.finish(box);
+}
+
+void Session::written(std::size_t bytes) {
+  queue_.written(bytes);
+  sent_.bytes += bytes;
+  has_sent_ = has_sent_ || bytes > 0;
+}
+
+void Session::receive(BytesView bytes) {
+  if (state_ != State::attached) return;
+  if (closing_) return end({});  // for the reason that close() was given
+  received_.bytes += bytes.size();
+  has_received_ = has_received_ || !bytes.empty();
+  if (!decoder_) decoder_ = std::make_unique<BoxDecoder>(options_.limits);
+  decoder_->feed(bytes);
+}
+
+const BoxView* Session::next() {
+  if (state_ != State::attached || !decoder_) return nullptr;
+  if (decoder_->next()) {
+    ++received_.boxes;
+    return &decoder_->box();
+  }
+  if (decoder_->error() != BoxError::none) {
+    breach({Errc::protocol_error, "the other side sent " + std::string(to_string(decoder_->error())), 0});
+  }
+  return nullptr;
+}
+
+// --- the end
+
+bool Session::close(Failure why, std::optional<std::uint64_t> retry) {
+  if (is_over() || closing_) return false;
+  closing_ = true;
+  ending_ = std::make_unique<Ending>(Ending{std::move(why), nullptr});
+  if (state_ == State::attached) {
+    Bytes box;
+    encode_goodbye(box, ending_->cause.message, retry);
+    queue_.finish(box);
+  }
+  return true;
+}
+
+void Session::receive_goodbye(const BoxView& box) {
+  auto goodbye = std::make_unique<Goodbye>();
+  goodbye->reason = box.get("reason").value_or(BytesView()).substr(0, max_reason);
+  if (const auto retry = box.get("retry")) goodbye->retry = parse_number(*retry);
+  if (!closing_) ending_.reset();  // it says more than a write that failed meanwhile
+  end({Errc::connection_lost, "goodbye: " + without_controls(goodbye->reason), 0, DisconnectReason::closed_there});
+  ending_->goodbye = std::move(goodbye);
+}
+
+void Session::breach(Failure failure) {
+  failure.reason = DisconnectReason::misbehaved;
+  end(std::move(failure));
+}
+
+void Session::suspect(Failure cause) {
+  if (!ending_) ending_ = std::make_unique<Ending>(Ending{std::move(cause), nullptr});
+}
+
+void Session::cut() {
+  const bool is_inside_box = decoder_ && decoder_->is_inside_box();
+  cut({Errc::connection_lost, is_inside_box ? cut_in_message : closed_without_goodbye, 0});
+}
+
+void Session::cut(Failure cause) {
+  if (is_over()) return;
+  suspect(std::move(cause));
+  state_ = State::cut;
+  decoder_.reset();  // half a box of a connection that is gone
+}
+
+void Session::give_up() {
+  assert(state_ == State::cut);
+  end(ending_->cause);
+}
+
+void Session::end(Failure failure) {
+  if (is_over()) return;
+  suspect(std::move(failure));
+  state_ = State::over;
+  queue_.clear();
+}
+
+// --- liveness
+
+Session::Pulse Session::look(TimePoint now) {
+  if (std::exchange(has_sent_, false)) last_sent_ = now;
+  if (std::exchange(has_received_, false)) last_received_ = now;
+  if (state_ != State::attached || closing_) return Pulse::good;
+  if (now - last_received_ >= options_.keepalive + options_.patience) {
+    suspect({Errc::connection_lost,
+             "given up: nothing came from the other side for " + in_seconds(now - last_received_) + ", and it had " +
+                 in_seconds(options_.keepalive) + " (keepalive) and " + in_seconds(options_.patience) +
+                 " more (keepalive_patience)",
+             0, DisconnectReason::silent});
+    return Pulse::lost;
+  }
+  return now - last_sent_ >= options_.keepalive ? Pulse::ping_due : Pulse::good;
+}
+
+void Session::give_back() {
+  queue_.give_back();
+  if (decoder_ && (is_over() || !decoder_->is_inside_box())) decoder_.reset();
+}
+
+}  // namespace remsh

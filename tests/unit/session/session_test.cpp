@@ -1,0 +1,269 @@
+// Session: boxes of both directions, counted; when a ping is due; how it ends. All by bytes and a clock that is moved.
+#include "session/session.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+using namespace remsh;
+using namespace std::chrono_literals;
+using Pulse = Session::Pulse;
+using State = Session::State;
+
+namespace {
+
+const TimePoint start = TimePoint() + 1h;
+
+Failure lost_by(std::string message) { return {Errc::connection_lost, std::move(message), 0}; }
+
+/// A session with a connection that the test plays.
+struct Side {
+  Side() { session.attach(); }
+
+  /// What it wants to write, up to `most` bytes.
+  Bytes write(std::size_t most = SIZE_MAX) {
+    Bytes bytes;
+    while (session.has_output() && bytes.size() < most) {
+      std::array<std::string_view, 16> views;
+      const std::size_t count = session.gather(views);
+      Bytes all;
+      for (std::size_t i = 0; i < count; ++i) all += views[i];
+      all.resize(std::min(all.size(), most - bytes.size()));
+      session.written(all.size());
+      bytes += all;
+    }
+    return bytes;
+  }
+
+  /// The boxes that are whole after these bytes.
+  std::vector<Box> read(BytesView bytes) {
+    std::vector<Box> boxes;
+    session.receive(bytes);
+    while (const BoxView* const next = session.next()) boxes.push_back(next->copy());
+    return boxes;
+  }
+
+  const Session::Options options;
+  Session session{options};
+};
+
+Bytes small(const char* value) { return encode(Box{{"k", value}}); }
+
+Block framed(std::size_t size) {
+  Block result;
+  std::memset(result.payload().data(), 'x', size);
+  result.frame("", size, "");
+  return result;
+}
+
+}  // namespace
+
+// --- boxes
+
+TEST_CASE("however the bytes are cut, the boxes come whole and in order, and both sides have counted the same") {
+  for (const std::size_t part : {1U, 2U, 7U, 1000U}) {
+    CAPTURE(part);
+    Side a;
+    Side b;
+    a.session.send_ordered(small("1"));
+    a.session.send_control(small("2"));
+    a.session.send_ordered(small("3"));
+    std::vector<Box> came;
+    while (a.session.has_output()) {
+      for (Box& box : b.read(a.write(part))) came.push_back(std::move(box));
+      CHECK(b.session.received().boxes <= a.session.sent().boxes);
+    }
+    CHECK(came.size() == 3);
+    CHECK(a.session.sent() == b.session.received());
+    CHECK(a.session.sent().boxes == 3);
+    CHECK(b.session.sent() == Session::Counts());
+  }
+}
+
+TEST_CASE("a framed block is a box too, and a control box overtakes it") {
+  Side side;
+  side.session.send_data(framed(20'000));
+  side.session.send_control(small("now"));
+  CHECK(side.session.sent().boxes == 2);
+  CHECK(side.session.data_bytes() > 0);
+  CHECK(side.session.control_bytes() == small("now").size());
+  CHECK(side.write(small("now").size()) == small("now"));
+}
+
+TEST_CASE("bytes that are no boxes are the fault of the other side") {
+  Side side;
+  CHECK(side.read(Bytes("\x7f\x7f\x7f\x7f", 4)).empty());
+  REQUIRE(side.session.over());
+  CHECK(side.session.over()->code == Errc::protocol_error);
+  CHECK(side.session.over()->reason == DisconnectReason::misbehaved);
+}
+
+TEST_CASE("a box that breaks the rules ends the session at once, and what came behind it does not count") {
+  Side side;
+  const Bytes bytes = small("1") + small("2");
+  side.session.receive(bytes);
+  REQUIRE(side.session.next() != nullptr);
+  side.session.breach({Errc::protocol_error, "no such box", 0});
+  CHECK(side.session.next() == nullptr);
+  CHECK(side.session.received().boxes == 1);
+  CHECK(side.session.over()->reason == DisconnectReason::misbehaved);
+}
+
+// --- cut, and over
+
+TEST_CASE("a cut is not the end until the session is given up") {
+  Side side;
+  side.session.send_ordered(small("unsent"));
+  side.session.cut();
+  CHECK(side.session.state() == State::cut);
+  CHECK_FALSE(side.session.is_over());
+  CHECK(side.session.over() == nullptr);
+  CHECK(side.session.has_output());
+  side.session.give_up();
+  REQUIRE(side.session.over());
+  CHECK(side.session.over()->code == Errc::connection_lost);
+  CHECK(side.session.over()->message.find("without a goodbye") != std::string::npos);
+  CHECK_FALSE(side.session.has_output());
+}
+
+TEST_CASE("a cut inside a box says so") {
+  Side side;
+  side.read(small("1").substr(0, 3));
+  side.session.cut();
+  side.session.give_up();
+  CHECK(side.session.over()->message.find("in the middle of a message") != std::string::npos);
+}
+
+TEST_CASE("the first cause of a cut counts: what the reader sees is most often the second") {
+  Side side;
+  side.session.suspect(lost_by("the write failed"));
+  side.session.suspect(lost_by("nobody answers"));
+  side.session.cut(lost_by("the read failed"));
+  side.session.give_up();
+  CHECK(side.session.over()->message == "the write failed");
+}
+
+TEST_CASE("a session that is over stays as it is") {
+  Side side;
+  side.session.end(lost_by("first"));
+  side.session.end(lost_by("second"));
+  side.session.cut();
+  CHECK(side.session.over()->message == "first");
+  CHECK_FALSE(side.session.close(lost_by("third"), {}));
+  side.session.send_control(small("late"));
+  side.session.send_ordered(small("late"));
+  side.session.send_data(framed(1));
+  CHECK_FALSE(side.session.has_output());
+  CHECK(side.read(small("late")).empty());
+}
+
+TEST_CASE("one that never has a connection can end") {
+  const Session::Options options;
+  Session session(options);
+  CHECK(session.state() == State::waiting);
+  CHECK(session.closed() == nullptr);
+  session.end(lost_by("refused"));
+  CHECK(session.over()->message == "refused");
+}
+
+// --- goodbye
+
+TEST_CASE("goodbye says why, in at most 256 bytes, and when to come back") {
+  Bytes out;
+  encode_goodbye(out, "restart", 2000);
+  CHECK(out == encode(Box{{"_command", "goodbye"}, {"reason", "restart"}, {"retry", "2000"}}));
+  out.clear();
+  encode_goodbye(out, Bytes(300, 'r'), std::nullopt);
+  CHECK(out == encode(Box{{"_command", "goodbye"}, {"reason", Bytes(256, 'r')}}));
+}
+
+TEST_CASE("closing says goodbye in place of data that waits, and what comes then does not count") {
+  Side side;
+  side.session.send_ordered(small("data"));
+  CHECK(side.session.close(lost_by("restart"), 2000));
+  CHECK(side.session.is_closing());
+  CHECK(side.session.closed()->message == "restart");
+  CHECK_FALSE(side.session.is_over());
+  CHECK_FALSE(side.session.close(lost_by("again"), {}));
+  side.session.send_ordered(small("late"));
+  CHECK(side.write() == encode(Box{{"_command", "goodbye"}, {"reason", "restart"}, {"retry", "2000"}}));
+  CHECK(side.read(small("late")).empty());
+  CHECK(side.session.over()->message == "restart");
+}
+
+TEST_CASE("a session that is closed before it has a connection says goodbye as soon as it has one") {
+  const Session::Options options;
+  Session session(options);
+  CHECK(session.close(lost_by("changed my mind"), {}));
+  CHECK_FALSE(session.has_output());
+  session.attach();
+  CHECK(session.has_output());
+}
+
+TEST_CASE("the other side's goodbye is the end, and says more than a write that failed meanwhile") {
+  Side side;
+  side.session.suspect(lost_by("the write failed"));
+  const Bytes bytes = encode(Box{{"_command", "goodbye"}, {"reason", "full\nhouse"}, {"retry", "7"}}) + small("late");
+  side.session.receive(bytes);
+  const BoxView* const box = side.session.next();
+  REQUIRE(box);
+  side.session.receive_goodbye(*box);
+  CHECK(side.session.next() == nullptr);
+  CHECK(side.session.said_goodbye()->reason == "full\nhouse");
+  CHECK(side.session.said_goodbye()->retry == 7);
+  CHECK(side.session.over()->reason == DisconnectReason::closed_there);
+  CHECK(side.session.over()->message.starts_with("goodbye: full"));
+  CHECK(side.session.over()->message.find('\n') == std::string::npos);
+}
+
+// --- liveness
+
+TEST_CASE("a ping is due after keepalive without sending") {
+  Side side;
+  side.session.look(start);
+  CHECK(side.session.look(start + 9999ms) == Pulse::good);
+  CHECK(side.session.look(start + 10s) == Pulse::ping_due);
+  side.session.send_control(small("ping"));
+  CHECK(side.session.look(start + 11s) == Pulse::ping_due);  // queued is not sent
+  side.write();
+  CHECK(side.session.look(start + 12s) == Pulse::good);
+  side.read(small("pong"));
+  CHECK(side.session.look(start + 21999ms) == Pulse::good);
+  CHECK(side.session.look(start + 22s) == Pulse::ping_due);
+}
+
+TEST_CASE("nothing received for keepalive and patience is the end, and any byte counts") {
+  Side side;
+  side.session.look(start);
+  CHECK(side.session.look(start + 19999ms) != Pulse::lost);
+  CHECK(side.session.look(start + 20s) == Pulse::lost);
+  CHECK(side.session.state() == State::attached);  // the reader is to see it, and say so
+  side.session.cut();
+  side.session.give_up();
+  CHECK(side.session.over()->reason == DisconnectReason::silent);
+
+  Side alive;
+  const Bytes box = small("0123456789");
+  alive.session.look(start);
+  for (int i = 1; i < 10; ++i) {
+    alive.read(box.substr(static_cast<std::size_t>(i) - 1, 1));
+    CHECK(alive.session.look(start + i * 19s) != Pulse::lost);
+  }
+}
+
+TEST_CASE("what is idle holds no memory, and half a box is kept") {
+  Side side;
+  side.read(small("1"));
+  side.session.give_back();
+  const Bytes box = small("2");
+  side.read(box.substr(0, 4));
+  side.session.give_back();
+  CHECK(side.read(box.substr(4)) == std::vector<Box>{Box{{"k", "2"}}});
+}
