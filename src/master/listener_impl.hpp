@@ -24,34 +24,15 @@ struct SlaveListener::Impl {
 template <class From, class To>
 void copy_common_options(const From& from, To& to) {
   to.slave_class = from.slave_class;
-  if constexpr (requires {
-                  from.keys;
-                  to.keys;
-                })
-    to.keys = from.keys;
-  if constexpr (requires {
-                  from.keyless;
-                  to.keyless;
-                })
-    to.keyless = from.keyless;
-  if constexpr (requires {
-                  from.remsh1;
-                  to.remsh1;
-                })
-    to.remsh1 = from.remsh1;
-  if constexpr (requires {
-                  from.backlog;
-                  to.backlog;
-                })
-    to.backlog = from.backlog;
+  if constexpr (requires { to.keys = from.keys; }) to.keys = from.keys;
+  if constexpr (requires { to.keyless = from.keyless; }) to.keyless = from.keyless;
+  if constexpr (requires { to.remsh1 = from.remsh1; }) to.remsh1 = from.remsh1;
+  if constexpr (requires { to.backlog = from.backlog; }) to.backlog = from.backlog;
   to.keepalive = from.keepalive;
   to.keepalive_patience = from.keepalive_patience;
   to.handshake_timeout = from.handshake_timeout;
   to.arbitration_timeout = from.arbitration_timeout;
-  if constexpr (requires {
-                  from.max_handshakes;
-                  to.max_handshakes;
-                }) {
+  if constexpr (requires { to.max_handshakes = from.max_handshakes; }) {
     to.max_handshakes = from.max_handshakes;
     to.strangers = from.strangers;
   }
