@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <limits>
 #include <list>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <optional>
@@ -53,9 +54,8 @@ struct Entry : std::enable_shared_from_this<Entry> {
   const std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
   Entry* previous = nullptr;  // in the order of arrival
   Entry* next = nullptr;
-  std::atomic<Tick> tick = 0;          // when it became free last
-  std::unique_ptr<std::string> owner;  // where it is reserved, and by somebody with a name
-  std::atomic<bool> free = false;      // it is in and not reserved
+  std::atomic<Tick> tick = 0;      // when it became free last
+  std::atomic<bool> free = false;  // it is in and not reserved
   bool gone = false;
   bool reserved = false;
   bool releasing = false;  // the lease was released, and what was started under it has not ended yet
@@ -187,6 +187,7 @@ struct SlaveCollection::Impl {
   Entry* last = nullptr;
   EntriesByTick free;
   EntriesByTick reserved;                      // so that becoming free cannot fail
+  std::map<const Entry*, std::string> owners;  // of those that somebody with a name has reserved
   mutable std::shared_ptr<const Entries> all;  // in the order of arrival; null: to be made again
   std::list<Waiter*> waiters;
   mutable std::list<Watcher*> watchers;
@@ -221,7 +222,7 @@ struct SlaveCollection::Impl {
     (entry->reserved ? reserved : free).erase(entry.get());
     entry->free.store(false, std::memory_order_relaxed);
     entry->reserved = entry->releasing = false;
-    entry->owner.reset();
+    owners.erase(entry.get());
     (entry->previous != nullptr ? entry->previous->next : first) = entry->next;
     (entry->next != nullptr ? entry->next->previous : last) = entry->previous;
     slaves.erase(entry);
@@ -270,7 +271,7 @@ struct SlaveCollection::Impl {
     if (at == reserved.end()) return;
     Entry& entry = **at;
     entry.reserved = entry.releasing = false;
-    entry.owner.reset();
+    owners.erase(&entry);
     become_free(entry, reserved);
     changed();
   }
@@ -359,7 +360,7 @@ struct SlaveCollection::Impl {
     if (!entry.free.load(std::memory_order_relaxed)) return Taken::no;
     if (!wanted.alone) return Taken::yes;
     if (!may_go_before && is_on_offer(entry)) return Taken::on_offer;
-    if (!wanted.owner.empty()) entry.owner = std::make_unique<std::string>(wanted.owner);
+    if (!wanted.owner.empty()) owners.insert_or_assign(&entry, wanted.owner);
     entry.free.store(false, std::memory_order_relaxed);
     reserved.insert(free.extract(&entry));
     entry.reserved = true;
@@ -626,7 +627,8 @@ std::vector<SlaveStatus> SlaveCollection::snapshot() const {
     for (std::size_t i = 0; i < in->size(); ++i) {
       statuses[i].reserved = (*in)[i]->reserved;
       statuses[i].releasing = (*in)[i]->releasing;
-      if ((*in)[i]->owner) statuses[i].reserved_by = *(*in)[i]->owner;
+      const auto owner = impl_->owners.find((*in)[i].get());
+      if (owner != impl_->owners.end()) statuses[i].reserved_by = owner->second;
     }
   }
   for (std::size_t i = 0; i < in->size(); ++i) {
