@@ -137,18 +137,14 @@ std::vector<StuckThread> Peer::wait_until_left(TimePoint until) {
   Server::Threads workers;
   {
     std::unique_lock lock(mutex_);
-    Leaving self;
-    self.next = std::exchange(leaving_, &self);
+    is_end_awaited_ = true;
     const auto is_quiet = [this] { return is_over() && inside_ == 0 && reader_ == nullptr && !writing_; };
     const auto is_left = [&] { return is_quiet() && (!server_ || server_->workers() == 0); };
     if (until == TimePoint::max()) {
-      self.left.wait(lock, is_left);
-    } else if (!self.left.wait_until(lock, until, is_left)) {
-      self.left.wait(lock, is_quiet);
+      group_->left_.wait(lock, is_left);
+    } else if (!group_->left_.wait_until(lock, until, is_left)) {
+      group_->left_.wait(lock, is_quiet);
     }
-    Leaving** place = &leaving_;
-    while (*place != &self) place = &(*place)->next;
-    *place = self.next;
     if (server_) workers = server_->take_threads();
   }
   for (std::thread& thread : workers.returned) thread.join();
@@ -160,7 +156,8 @@ std::vector<StuckThread> Peer::wait_until_left(TimePoint until) {
 void Peer::look_at_session() {
   // A connection that is cut is not replaced yet: the session goes with it (decision 0023).
   if (session_.state() == Session::State::cut) session_.give_up();
-  if (!is_over() || std::exchange(is_end_told_, true)) return;
+  if (!is_over() || is_end_told_) return;
+  is_end_told_ = true;
   heir_ = nullptr;
   link_.cut();
   engine_.end(*session_.over());
@@ -174,7 +171,7 @@ void Peer::look_at_session() {
 }
 
 void Peer::tell_left() {
-  for (Leaving* leaving = leaving_; leaving != nullptr; leaving = leaving->next) leaving->left.notify_all();
+  if (is_end_awaited_) group_->left_.notify_all();
 }
 
 // --- the watch, and the invariants

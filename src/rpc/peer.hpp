@@ -170,25 +170,18 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   std::forward_list<std::function<void()>> wakes_;  // of polled waiters, to be called after the unlock; newest first
   std::uint32_t promised_ = 0;                      // callers between append and write
   std::uint32_t room_waiters_ = 0;
+  std::uint32_t inside_ = 0;  // callers in their calls
+  bool writing_ : 1 = false;
+  bool polls_ : 1 = false;                // the reader waits for both directions
+  bool resting_ : 1 = false;              // a look of the loop is due within a slice, which arms
+  bool called_ : 1 = false;               // a call was made since the last one
+  mutable bool lacked_room_ : 1 = false;  // somebody found the queue full since all were told
+  bool is_end_told_ : 1 = false;
+  bool is_end_awaited_ : 1 = false;  // wait_until_left() was called
   TimePoint last_call_{};
-  bool writing_ = false;
-  bool polls_ = false;                // the reader waits for both directions
-  bool resting_ = false;              // a look of the loop is due within a slice, which arms
-  bool called_ = false;               // a call was made since the last one
-  mutable bool lacked_room_ = false;  // somebody found the queue full since all were told
 
   OperationsEnds operations_ends_;  // to be noted after an unlock
 
-  // The end.
-  bool is_end_told_ = false;
-  std::uint32_t inside_ = 0;
-
-  /// Who waits until all have left; on that thread's stack.
-  struct Leaving {
-    std::condition_variable left;
-    Leaving* next = nullptr;
-  };
-  Leaving* leaving_ = nullptr;  // list
   void tell_left();
 
   std::unique_ptr<Server> server_;  // null if this side does not serve

@@ -9,6 +9,7 @@
 #include <remsh/base/deadline.hpp>
 
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -50,6 +51,8 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
   const std::shared_ptr<Loop> loop_;
   const Options options_;
   const Duration period_;  // in which each is looked at once
+
+  std::condition_variable_any left_;  // somebody has left a peer for whose end a thread waits; under that peer's mutex
 
   mutable std::mutex mutex_;
   std::vector<std::weak_ptr<Peer>> peers_;
