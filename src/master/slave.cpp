@@ -117,6 +117,9 @@ void Slave::copy(const Bytes& from, const Bytes& to, const PathOptions& options)
 std::optional<FileInfo> Slave::stat(const Bytes& path, const StatOptions& options) {
   return run<Stat>(*backend_, {path, !options.follow}, options);
 }
+std::vector<DirectoryEntry> Slave::list(const Bytes& path, const ListOptions& options) {
+  return ListWork(*backend_, path, options).run();
+}
 ExecuteResult Slave::execute(const std::vector<Bytes>& args, const ExecuteOptions& options) {
   return ExecuteWork(*backend_, args, options).run();
 }
@@ -157,6 +160,9 @@ Pending<void> Slave::start_copy(Bytes from, Bytes to, PathOptions options) {
 }
 Pending<std::optional<FileInfo>> Slave::start_stat(Bytes path, StatOptions options) {
   return start<Stat>(*this, backend_, {std::move(path), !options.follow}, options);
+}
+Pending<std::vector<DirectoryEntry>> Slave::start_list(Bytes path, ListOptions options) {
+  return keep<ListWork>(*this, backend_, std::move(path), std::move(options));
 }
 Pending<ExecuteResult> Slave::start_execute(std::vector<Bytes> args, ExecuteOptions options) {
   return keep<ExecuteWork>(*this, backend_, std::move(args), std::move(options));

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cstring>
 #include <span>
 #include <variant>
@@ -13,6 +14,9 @@ namespace remsh {
 namespace {
 
 constexpr std::uint32_t permission_bits = 0777;
+
+/// What one entry of a directory may take; names have at most 255 bytes on the usual systems.
+constexpr BoxLimits entry_limits{.bytes = 8192, .fields = 32};
 
 /// What a slave may say of a file that it gives us: not that others of this host may change it.
 constexpr std::uint32_t fetched_permission_bits = 0755;
@@ -63,6 +67,50 @@ operations::Execute::Request request_of(const std::vector<Bytes>& args, const Ex
 }
 
 }  // namespace
+
+// --- list
+
+ListWork::ListWork(Backend& slave, const Bytes& path, const ListOptions& options)
+    : SlaveWork(slave, {.path = path}, options), options_(options), decoder_(entry_limits) {
+  request_.check_fields(asked_.request);
+  asked_.ends.out = [this](BytesView bytes) { take_in(bytes); };
+  begin(slave);
+}
+
+void ListWork::take_in(BytesView bytes) {
+  decoder_.feed(bytes);
+  while (decoder_.next()) {
+    auto entry = operations::from_box<operations::List::Entry>(decoder_.box().copy());
+    if (!entry) makes_no_sense(entry.failure().message);
+    if (!entry->info) makes_no_sense("'type' is missing");
+    ++count_;
+    DirectoryEntry ours{std::move(entry->name), *entry->info};
+    if (options_.each) {
+      options_.each(ours);
+      continue;
+    }
+    if (count_ > options_.max_entries) {
+      request_.refuse(Errc::too_large, "more than " + std::to_string(options_.max_entries) +
+                                           " entries: raise max_entries, or take them with `each`");
+    }
+    entries_.push_back(std::move(ours));
+  }
+  if (decoder_.error() != BoxError::none) makes_no_sense(std::string(to_string(decoder_.error())));
+}
+
+void ListWork::makes_no_sense(const std::string& why) const {
+  request_.fail({Errc::protocol_error, "an entry that makes no sense: " + why}, patience_.stop);
+}
+
+std::vector<DirectoryEntry> ListWork::finish(Result<void> answer) {
+  if (answer.ok() && (decoder_.is_inside_box() || asked_.reply.entries != count_)) {
+    makes_no_sense(std::to_string(count_) + " came whole, the slave says " + std::to_string(asked_.reply.entries));
+  }
+  require(std::move(answer));
+  std::sort(entries_.begin(), entries_.end(),
+            [](const DirectoryEntry& a, const DirectoryEntry& b) { return a.name < b.name; });
+  return std::move(entries_);
+}
 
 // --- execute
 

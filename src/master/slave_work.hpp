@@ -12,6 +12,7 @@
 #include "os/file.hpp"
 
 #include <remsh/base/call_options.hpp>
+#include <remsh/connection/box_codec.hpp>
 #include <remsh/master/work.hpp>
 
 #include <algorithm>
@@ -176,6 +177,22 @@ class PingWork final : public SlaveWork<operations::Ping, std::chrono::nanosecon
 };
 
 // The following have members that the backend is given by reference: they end its work before these go.
+
+class ListWork final : public SlaveWork<operations::List, std::vector<DirectoryEntry>> {
+ public:
+  ListWork(Backend& slave, const Bytes& path, const ListOptions& options);
+  ~ListWork() override { cancel(); }
+
+ private:
+  std::vector<DirectoryEntry> finish(Result<void> answer) override;
+  void take_in(BytesView bytes);
+  [[noreturn]] void makes_no_sense(const std::string& why) const;
+
+  const ListOptions& options_;
+  BoxDecoder decoder_;
+  std::uint64_t count_ = 0;
+  std::vector<DirectoryEntry> entries_;
+};
 
 class ExecuteWork final : public SlaveWork<operations::Execute, ExecuteResult> {
  public:

@@ -122,6 +122,12 @@ void FieldReader::absolute_path(BytesView key, Bytes& value) {
   if (!value.starts_with('/')) fail(key, "is not an absolute path");
 }
 
+void FieldReader::file_name(BytesView key, Bytes& value) {
+  value = required(key);
+  const bool is_name = !value.empty() && value != "." && value != ".." && value.find('/') == Bytes::npos;
+  if (!is_name || has_zero(value)) fail(key, "is not a name in a directory");
+}
+
 void FieldReader::any_path(BytesView key, std::optional<Bytes>& value) {
   const auto given = box_.get(key);
   if (!given) return;

@@ -47,6 +47,8 @@ class FieldWriter {
  public:
   void path(BytesView key, const Bytes& value) { set(key, value); }
   void absolute_path(BytesView key, const Bytes& value) { set(key, value); }
+  /// A name in a directory.
+  void file_name(BytesView key, const Bytes& value) { set(key, value); }
   /// A path that may be empty or absent, with different meanings.
   void any_path(BytesView key, const std::optional<Bytes>& value) {
     if (value) set(key, *value);
@@ -105,6 +107,7 @@ class FieldReader {
 
   void path(BytesView key, Bytes& value);
   void absolute_path(BytesView key, Bytes& value);
+  void file_name(BytesView key, Bytes& value);
   void any_path(BytesView key, std::optional<Bytes>& value);
   void optional_path(BytesView key, Bytes& value) {
     if (has(key)) path(key, value);

@@ -135,6 +135,27 @@ struct Stat {
   };
 };
 
+struct List {
+  static constexpr Description what{.name = "list", .may_last = true, .streams = "out"};
+  struct Request {
+    Bytes path;
+    static void describe(auto& fields, auto& self) { fields.path("path", self.path); }
+  };
+  struct Reply {
+    std::uint64_t entries = 0;
+    static void describe(auto& fields, auto& self) { fields.number("entries", self.entries); }
+  };
+  /// The stream is a sequence of these, a box each.
+  struct Entry {
+    Bytes name;
+    std::optional<FileInfo> info;  ///< always there
+    static void describe(auto& fields, auto& self) {
+      fields.file_name("name", self.name);
+      fields.file_info(self.info);
+    }
+  };
+};
+
 struct Execute {
   static constexpr Description what{
       .name = "execute", .may_last = true, .streams = "in out err", .runs_commands = true};
@@ -231,7 +252,7 @@ struct Call {
 };
 
 /// All that a slave serves and a policy may name.
-using All = std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, Remove, Rename, Copy, Stat, Execute, Send, Fetch>;
+using All = std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, Remove, Rename, Copy, Stat, List, Execute, Send, Fetch>;
 
 /// Calls `visit` with a std::type_identity of each operation of a tuple.
 template <class Operations = All, class Visit>

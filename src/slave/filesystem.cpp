@@ -3,20 +3,19 @@
 
 #include "base/text.hpp"
 #include "operations/operations.hpp"
+#include "os/directory_reader.hpp"
 #include "os/file.hpp"
 #include "os/new_file.hpp"
 #include "os/rename.hpp"
 #include "os/tree.hpp"
 #include "slave/add_operation.hpp"
+#include "slave/file_info.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -79,20 +78,16 @@ Result<ReadInfo::Reply> read_info(const Workplace& workplace) {
   ReadInfo::Reply reply;
   const auto where = workplace.place_in_base("info");
   if (!where) return where.failure();
-  UniqueFd fd = open_at(where->at, where->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (!fd && errno == ENOENT) return reply;
-  if (!fd) return path_failure(where->at, errno, "info");
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(fd.get()), ::closedir);
-  if (!directory) return os_failure(errno, "info");
-  static_cast<void>(fd.release());
+  auto directory = DirectoryReader::open(where->at, where->path);
+  if (!directory && directory.failure().os == ENOENT) return reply;
+  if (!directory) return std::move(directory).failure();
 
   std::size_t total = 0;
   for (;;) {
-    errno = 0;
-    const dirent* entry = ::readdir(directory.get());
-    if (entry == nullptr && errno != 0) return os_failure(errno, "info");
-    if (entry == nullptr) return reply;
-    Bytes name = entry->d_name;
+    auto entry = directory->next();
+    if (!entry) return std::move(entry).failure();
+    if (!*entry) return reply;
+    Bytes name = std::move(**entry);
     Bytes content;
     const auto read = read_info_file(where->at, where->path + "/" + name, content);
     if (!read) {
@@ -148,28 +143,6 @@ Result<Nothing> copy(const Workplace& workplace, const TwoPaths& request, const 
   return reply_of(target->commit(source->mode & 0777, request.durable));
 }
 
-FileType type_of(mode_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFREG: return FileType::file;
-    case S_IFDIR: return FileType::directory;
-    case S_IFLNK: return FileType::symlink;
-    case S_IFIFO: return FileType::fifo;
-    case S_IFSOCK: return FileType::socket;
-    case S_IFCHR: return FileType::character_device;
-    case S_IFBLK: return FileType::block_device;
-    default: return FileType::unknown;
-  }
-}
-
-std::chrono::sys_time<std::chrono::nanoseconds> mtime_of(const struct stat& status) {
-  const timespec time = status.st_mtim;
-  // A file system may tell a time that nanoseconds in 64 bits cannot: 300 years away from 1970.
-  constexpr std::int64_t limit = INT64_MAX / 1'000'000'000 - 1;
-  const std::int64_t seconds = std::clamp<std::int64_t>(time.tv_sec, -limit, limit);
-  return std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::seconds(seconds) +
-                                                         std::chrono::nanoseconds(time.tv_nsec));
-}
-
 Result<Stat::Reply> stat(const Place& place, bool follow) {
   if (auto checked = check_path(place.path, "stat"); !checked) return std::move(checked).failure();
   struct stat status {};
@@ -177,12 +150,7 @@ Result<Stat::Reply> stat(const Place& place, bool follow) {
     if (error == ENOENT) return Stat::Reply();
     return path_failure(place.at, error, "stat");
   }
-  FileInfo info;
-  info.type = type_of(status.st_mode);
-  info.size = static_cast<std::uint64_t>(status.st_size);
-  info.mode = status.st_mode & 07777;
-  info.mtime = mtime_of(status);
-  return Stat::Reply{info};
+  return Stat::Reply{file_info_of(status)};
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "slave/dispatcher.hpp"
 #include "slave/execute.hpp"
 #include "slave/filesystem.hpp"
+#include "slave/list.hpp"
 #include "slave/master_contact.hpp"
 #include "slave/own_key.hpp"
 #include "slave/remsh1_server.hpp"
@@ -205,6 +206,7 @@ Dispatcher SlaveServer::Impl::make_dispatcher(const std::shared_ptr<Workplace>& 
   const bool is_confined = !options.policy.root.empty() || !is_allowed(std::string(operations::Execute::what.name));
   const mode_t mode_mask = is_confined ? 0777 : 07777;
   add_filesystem(dispatcher, workplace, mode_mask);
+  add_list(dispatcher, workplace);
   add_transfer(dispatcher, workplace, mode_mask);
   add_execute(dispatcher, workplace, commands);
   for (const auto& [name, operation] : operations) {

@@ -7,6 +7,7 @@
 #include "os/file.hpp"
 #include "os/new_file.hpp"
 #include "slave/add_operation.hpp"
+#include "slave/stepped_operation.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -22,35 +23,12 @@ namespace {
 using operations::Fetch;
 using operations::Send;
 
-/// One transfer, which holds no thread while it waits for its caller: a step moves what can be moved now.
-class Transfer : public std::enable_shared_from_this<Transfer> {
- public:
-  virtual ~Transfer() = default;
-  Transfer(const Transfer&) = delete;
-  Transfer& operator=(const Transfer&) = delete;
-
-  void start() {
-    call_->run_on_change([self = shared_from_this()] { run_guarded(*self->call_, [&] { self->step(); }); });
-  }
-
- protected:
-  explicit Transfer(std::shared_ptr<rpc::ServedCall> call) : call_(std::move(call)) {}
-
-  /// Moves pieces until there is no room or no input, or answers the call.
-  virtual void step() = 0;
-
-  [[nodiscard]] rpc::ServedCall& call() const noexcept { return *call_; }
-
- private:
-  const std::shared_ptr<rpc::ServedCall> call_;
-};
-
 /// Writes a file of what the caller sends.
-class Receive final : public Transfer {
+class Receive final : public SteppedOperation {
  public:
   Receive(std::shared_ptr<rpc::ServedCall> call, const Send::Request& request,
           std::shared_ptr<const Workplace> workplace, NewFile file)
-      : Transfer(std::move(call)),
+      : SteppedOperation(std::move(call)),
         mode_(request.mode),
         is_durable_(request.durable),
         workplace_(std::move(workplace)),
@@ -86,9 +64,10 @@ class Receive final : public Transfer {
 };
 
 /// Sends what is in a file. Reads to its end, not to its size: some files have none, and others grow.
-class Deliver final : public Transfer {
+class Deliver final : public SteppedOperation {
  public:
-  Deliver(std::shared_ptr<rpc::ServedCall> call, OpenFile file) : Transfer(std::move(call)), file_(std::move(file)) {
+  Deliver(std::shared_ptr<rpc::ServedCall> call, OpenFile file)
+      : SteppedOperation(std::move(call)), file_(std::move(file)) {
     reply_.mode = file_.mode;
     if (file_.size > 0) this->call().announce_total(file_.size);
   }

@@ -347,7 +347,9 @@ class Farm {
         make<TcpSlaveListener>(
             TcpListenerOptions{.slave_collection = slaves, .address = "tls:127.0.0.1:0", .keys = keys_});
         break;
-      case Over::remsh1: make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .keyless = true, .remsh1 = true}); break;
+      case Over::remsh1:
+        make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .keyless = true, .remsh1 = true});
+        break;
       case Over::unix_socket:
         make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves, .path = dir / "socket"});
         break;
@@ -416,6 +418,7 @@ enum class BeyondRemsh1 {
   environment,  ///< a command has the slave's
   info,         ///< what the slave says of itself, beside its name
   input,        ///< a command reads nothing
+  listing,      ///< no list of a directory
   leaving,      ///< nothing stops what the slave is at, so a caller who leaves costs the connection, or others wait
   long_values,  ///< over 65535 bytes
   merging,      ///< a command's two outputs stay two; and background processes are not told apart from it

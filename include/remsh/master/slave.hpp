@@ -118,6 +118,9 @@ class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
   /// What is at a path; nothing where nothing is.
   std::optional<FileInfo> stat(const Bytes& path, const StatOptions& options = {});
 
+  /// The entries of a directory, but for "." and "..": sorted by name, or given to ListOptions::each as they come.
+  std::vector<DirectoryEntry> list(const Bytes& path, const ListOptions& options = {});
+
   /// Runs a command and waits for its end. Its output is given to the callbacks live, or captured.
   ExecuteResult execute(const std::vector<Bytes>& args, const ExecuteOptions& options = {});
 
@@ -146,6 +149,7 @@ class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
   Pending<void> start_rename(Bytes from, Bytes to, PathOptions options = {});
   Pending<void> start_copy(Bytes from, Bytes to, PathOptions options = {});
   Pending<std::optional<FileInfo>> start_stat(Bytes path, StatOptions options = {});
+  Pending<std::vector<DirectoryEntry>> start_list(Bytes path, ListOptions options = {});
   Pending<ExecuteResult> start_execute(std::vector<Bytes> args, ExecuteOptions options = {});
   Pending<TransferResult> start_send(Source source, Bytes to, TransferOptions options = {});
   Pending<TransferResult> start_fetch(Bytes from, Sink sink, TransferOptions options = {});

@@ -1,11 +1,13 @@
-// FileInfo; options of mkdir, remove, rename, copy, stat.
+// FileInfo, DirectoryEntry; options of stat, list, rename, copy.
 #pragma once
 
+#include <remsh/base/bytes.hpp>
 #include <remsh/base/deadline.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -53,6 +55,23 @@ inline std::string to_string(const FileInfo& info) {
 
 struct StatOptions {
   bool follow = true;  ///< false: of a symbolic link itself
+  Deadline deadline = {};
+  std::stop_token stop = {};
+  std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
+};
+
+/// One entry of a directory.
+struct DirectoryEntry {
+  Bytes name = {};     ///< any bytes but '/' and zero
+  FileInfo info = {};  ///< of a symbolic link itself; what the slave may not look at is unknown, and 0
+  friend bool operator==(const DirectoryEntry&, const DirectoryEntry&) = default;
+};
+
+struct ListOptions {
+  /// Called with each entry as it comes, in the thread that made the call; the result is empty then. For directories
+  /// that are too large to be held.
+  std::function<void(const DirectoryEntry&)> each = {};
+  std::size_t max_entries = 1'000'000;  ///< without `each`: more end the call with too_large
   Deadline deadline = {};
   std::stop_token stop = {};
   std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one

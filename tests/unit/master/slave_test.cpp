@@ -1,4 +1,5 @@
 // Slave: what it refuses, what it asks of its backend, and what it throws.
+#include <remsh/connection/box_codec.hpp>
 #include <remsh/master/slave.hpp>
 
 #include "support/fake_backend.hpp"
@@ -158,6 +159,7 @@ TEST_CASE("what cannot be meant is refused before anything is sent") {
       {"copy from", [&] { fake->copy(nul, "b"); }},
       {"copy to", [&] { fake->copy("a", ""); }},
       {"stat", [&] { fake->stat(""); }},
+      {"list", [&] { fake->list(""); }},
       {"no args", [&] { fake->execute({}); }},
       {"empty program",
        [&] {
@@ -310,6 +312,34 @@ TEST_CASE("operations hand their arguments on and give what the backend gave") {
   const Box reply = fake->call("my-build_1", {{"long", value}});
   CHECK(reply.get("name") == "my-build_1");
   CHECK(reply.get("long") == value);
+}
+
+TEST_CASE("entries of a directory that make no sense fail the call") {
+  FakeSlave fake("w1");
+  Bytes stream;
+  std::uint64_t says = 1;
+  fake.backend->on<List>([&](const auto&, const StreamEnds& ends, const auto&) {
+    for (const char& byte : stream) ends.out(BytesView(&byte, 1));
+    return List::Reply{says};
+  });
+  const FileInfo info{.type = FileType::file, .size = 7, .mode = 0644};
+  const Bytes good = encode(to_box(List::Entry{"a", info}));
+  stream = good;
+  CHECK(fake->list("d") == std::vector<DirectoryEntry>{{"a", info}});
+  for (const Bytes& bad :
+       {encode(to_box(List::Entry{"..", info})), encode(to_box(List::Entry{"a/b", info})),
+        encode(to_box(List::Entry{"", info})), encode(to_box(List::Entry{Bytes(1, '\0'), info})),
+        encode(to_box(List::Entry{"a", {}})), encode(Box{{"name", "a"}}), Bytes("\xff\xff"),
+        good.substr(0, good.size() - 1), Bytes(), good + good, encode(to_box(List::Entry{Bytes(10'000, 'x'), info}))}) {
+    CAPTURE(bad);
+    stream = bad;
+    CHECK(thrown<ProtocolError>([&] { fake->list("d"); }));
+  }
+  std::size_t given = 0;
+  stream = good + good;
+  says = 2;
+  CHECK(fake->list("d", {.each = [&](const DirectoryEntry&) { ++given; }}).empty());
+  CHECK(given == 2);
 }
 
 TEST_CASE("output is captured where nobody takes it") {

@@ -268,6 +268,15 @@ TEST_CASE("malformed paths and flags are refused") {
   check_malformed<Stat::Request>({{{{"nofollow", "1"}}, "path"}, {{{"nofollow", "2"}, {"path", "a"}}, "nofollow"}});
 }
 
+TEST_CASE("malformed entries of directories are refused") {
+  const Box good{{"mode", "644"}, {"mtime", "0"}, {"name", "a"}, {"size", "1"}, {"type", "file"}};
+  CHECK(there_and_back<List::Entry>(good) == "same");
+  for (const Bytes& name : {""s, "."s, ".."s, "a/b"s, "/"s, "a\0"s}) {
+    check_malformed<List::Entry>({{with(good, "name", name), "name"}});
+  }
+  check_malformed<List::Entry>({{with(good, "name", {}), "name"}, {with(good, "type", {}), "type"}});
+}
+
 TEST_CASE("malformed modes and numbers are refused") {
   const Box mkdir{{"path", "d"}};
   for (const char* mode : {"", "8", "10000", "00644", "-1", "+7", "0x1", " 7", "7 ", "rwx"}) {
@@ -372,6 +381,14 @@ TEST_CASE("operations have these bytes on the wire") {
   check_bytes(to_box(Stat::Reply{info}),
               "0004 6d6f6465 0003 363434"                  // mode 644
               "0005 6d74696d65 000a 31303030303030303030"  // mtime 1000000000
+              "0004 73697a65 0001 37"                      // size 7
+              "0004 74797065 0004 66696c65"                // type file
+              "0000");
+
+  check_bytes(to_box(List::Entry{"a", info}),
+              "0004 6d6f6465 0003 363434"                  // mode 644
+              "0005 6d74696d65 000a 31303030303030303030"  // mtime 1000000000
+              "0004 6e616d65 0001 61"                      // name a
               "0004 73697a65 0001 37"                      // size 7
               "0004 74797065 0004 66696c65"                // type file
               "0000");

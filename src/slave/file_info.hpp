@@ -1,0 +1,40 @@
+// file_info_of: what stat(2) says, as FileInfo.
+#pragma once
+
+#include <remsh/operations/filesystem.hpp>
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+
+namespace remsh {
+
+inline FileType file_type_of(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG: return FileType::file;
+    case S_IFDIR: return FileType::directory;
+    case S_IFLNK: return FileType::symlink;
+    case S_IFIFO: return FileType::fifo;
+    case S_IFSOCK: return FileType::socket;
+    case S_IFCHR: return FileType::character_device;
+    case S_IFBLK: return FileType::block_device;
+    default: return FileType::unknown;
+  }
+}
+
+inline FileInfo file_info_of(const struct stat& status) {
+  // A file system may have a time that nanoseconds in 64 bits cannot express: 300 years away from 1970.
+  constexpr std::int64_t limit = INT64_MAX / 1'000'000'000 - 1;
+  const std::int64_t seconds = std::clamp<std::int64_t>(status.st_mtim.tv_sec, -limit, limit);
+  FileInfo info;
+  info.type = file_type_of(status.st_mode);
+  info.size = static_cast<std::uint64_t>(status.st_size);
+  info.mode = status.st_mode & 07777;
+  info.mtime = std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::seconds(seconds) +
+                                                               std::chrono::nanoseconds(status.st_mtim.tv_nsec));
+  return info;
+}
+
+}  // namespace remsh
