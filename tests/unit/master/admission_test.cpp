@@ -1,4 +1,7 @@
 // Registrations next to user code that never returns.
+#include "master/names.hpp"
+#include "master/runtime.hpp"
+#include "support/fake_clock.hpp"
 #include "support/registered_socket.hpp"
 #include "support/temp_dir.hpp"
 #include "transport/connect.hpp"
@@ -58,6 +61,25 @@ class MuteSlave {
   int socket_ = -1;
   std::future<std::shared_ptr<Slave>> slave_;
 };
+
+/// Why a slave is not let in that registers by itself; empty: it was, and has gone.
+std::string refusal_of(SlaveListener& listener, const std::string& name) {
+  std::array<int, 2> pair{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
+  const UniqueFd theirs(pair[1]);
+  auto refused = std::async(std::launch::async, [&listener, socket = pair[0]]() -> std::string {
+    try {
+      listener.handle_new_connection(socket_transport(socket, "a socket pair", true));
+    } catch (const Error& error) {
+      return error.message();
+    }
+    return {};
+  });
+  const bool is_in = test::try_to_register_on(theirs.get(), name);
+  const std::string why = refused.get();
+  CHECK(is_in == why.empty());
+  return why;
+}
 
 }  // namespace
 
@@ -220,21 +242,26 @@ TEST_CASE("on_disconnect callbacks of one slave that never return do not pile up
   }
   MuteSlave other(listener, "other");
   CHECK(other.slave());
-  std::array<int, 2> pair{};
-  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
-  const UniqueFd theirs(pair[1]);
-  auto refused = std::async(std::launch::async, [&listener, socket = pair[0]]() -> std::string {
-    try {
-      listener.handle_new_connection(socket_transport(socket, "a socket pair", true));
-    } catch (const Error& error) {
-      return error.message();
-    }
-    return {};
-  });
-  CHECK_FALSE(test::try_to_register_on(theirs.get(), "worker"));
-  CHECK(refused.get().find("on_disconnect callbacks of 16 earlier connections of this slave have not returned") !=
+  CHECK(refusal_of(listener, "worker")
+            .find("on_disconnect callbacks of 16 earlier connections of this slave have not returned") !=
         std::string::npos);
   go.set_value();
+}
+
+TEST_CASE("a slave that is let in and goes, again and again, comes too often in the end") {
+  test::FakeClock clock;  // stands still: none of them comes later than the one before
+  SlaveCollection slaves;
+  TransportSlaveListener listener({.slave_collection = slaves, .runtime = std::make_shared<Runtime>(clock)});
+  std::string refused;
+  std::size_t times = 0;
+  for (; times < 2 * Names::pace.burst && refused.empty(); ++times) {
+    refused = refusal_of(listener, "worker");
+    for (auto version = slaves.version(); slaves.find("worker"); version = slaves.version()) {
+      REQUIRE(slaves.wait_for_change(version, ample));
+    }
+  }
+  CHECK(times > Names::pace.burst);
+  CHECK(refused.find("it comes too often") != std::string::npos);
 }
 
 }  // namespace remsh
