@@ -180,6 +180,19 @@ TEST_CASE("a listener is an abstract class, and null is no connection") {
     CHECK(refused->code() == Errc::invalid_argument);
     CHECK(farm.start());
   }
+  struct Own final : SlaveListener {
+    using SlaveListener::SlaveListener;
+    ~Own() override { shut_down(); }
+    void start() override {}
+    void stop() override {}
+    [[nodiscard]] std::string address() const override { return "own"; }
+    void admit_nothing() { admit(nullptr); }
+  };
+  SlaveCollection slaves;
+  Own own({.slave_collection = slaves});
+  const auto refused = thrown_by<Error>([&own] { own.admit_nothing(); });
+  REQUIRE(refused);
+  CHECK(refused->code() == Errc::invalid_argument);
 }
 
 TEST_CASE("an address makes its listener, and the address that a listener has makes another like it") {
