@@ -49,7 +49,7 @@ void show_live_output(Screen& screen, remsh::SlaveCollection& slaves) {
 void show_reservation(Screen& screen, remsh::SlaveCollection& slaves) {
   screen.heading("A slave of one's own");
   const auto is_not_ash = [](const remsh::Slave& slave) { return slave.name() != "ash"; };
-  const remsh::Lease lease = slaves.reserve(remsh::block, is_not_ash, {}, {}, "build 17");
+  const remsh::Lease lease = slaves.reserve({.filter = is_not_ash, .owner = "build 17"});
   for (const auto& status : slaves.snapshot()) {
     screen.line(status.info.name + (status.reserved ? " is reserved by " + status.reserved_by : " is free"));
   }

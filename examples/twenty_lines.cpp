@@ -8,7 +8,7 @@ int main() try {
   listener.start();
   std::cout << "now start a slave:  remsh-slave --key worker1.key --master " << listener.address() << std::endl;
 
-  auto slave = slaves.get_slave(remsh::block, [](const remsh::Slave& s) { return s.info().labels["os"] == "debian"; });
+  auto slave = slaves.get_slave(remsh::block, remsh::label("os", "debian"));
   slave->mkdir("project");
   auto print = [](remsh::BytesView bytes) { std::cout << bytes; };
   auto status = slave->execute({"sh", "-c", "echo hello from $(hostname) | tee out.txt"},

@@ -44,7 +44,8 @@ int main(int argc, char** argv) try {
   const auto smallest = [](const remsh::Slave& a, const remsh::Slave& b) {
     return worker(a).gigabytes < worker(b).gigabytes;
   };
-  remsh::Lease lease = slaves.reserve(30s, has_enough, smallest, {}, "build 17");
+  remsh::Lease lease =
+      slaves.reserve({.filter = has_enough, .compare = smallest, .owner = "build 17", .deadline = 30s});
   if (!lease) throw std::runtime_error("no slave with 8 GB within 30 seconds");
   std::cout << "build 17 got " << lease->name() << '\n';
   for (const auto& status : slaves.snapshot()) {

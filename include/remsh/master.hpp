@@ -7,10 +7,12 @@
 #include <remsh/base/error.hpp>
 #include <remsh/base/log.hpp>
 #include <remsh/master/audit.hpp>
+#include <remsh/master/lease.hpp>
 #include <remsh/master/local_slave_listener.hpp>
 #include <remsh/master/make_listener.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_collection.hpp>
+#include <remsh/master/slave_filter.hpp>
 #include <remsh/master/slave_launcher.hpp>
 #include <remsh/master/slave_listener.hpp>
 #include <remsh/master/tcp_slave_listener.hpp>

@@ -149,7 +149,7 @@ struct Wanted {
   /// One that is lost may be in for a moment yet: nobody wants it. Throws Cancelled after a stop.
   [[nodiscard]] bool accepts(const Entry& entry) const {
     if (stop.stop_requested()) throw_cancelled(operation());
-    return (!filter || filter(*entry.slave)) && entry.slave->is_connected();
+    return filter(*entry.slave) && entry.slave->is_connected();
   }
 
   [[nodiscard]] const char* operation() const noexcept { return alone ? "reserve" : "get_slave"; }
@@ -514,6 +514,12 @@ Lease& Lease::operator=(Lease&& other) noexcept {
 
 Lease::~Lease() { release(); }
 
+void Lease::throw_empty() {
+  throw Error(Errc::invalid_argument, {}, "Lease",
+              "the lease is empty: no slave came before the deadline of reserve(), or the lease was released or moved "
+              "from. Test it before you use it: if (lease) ...");
+}
+
 void Lease::release() noexcept {
   const auto holder = std::move(holder_);
   const auto slave = std::move(slave_);
@@ -574,19 +580,21 @@ bool SlaveCollection::remove_slave(const Slave& slave) {
   return entry && impl_->remove(entry);
 }
 
-std::shared_ptr<Slave> SlaveCollection::get_slave(Deadline deadline, const SlaveFilter& filter,
-                                                  const SlaveCompare& compare, const std::stop_token& stop) {
-  const auto entry =
-      impl_->acquire(deadline, {.filter = filter, .compare = compare, .stop = stop, .alone = false, .owner = {}});
+std::shared_ptr<Slave> SlaveCollection::get_slave(Deadline deadline, const SlaveFilter& filter) {
+  return get_slave({.filter = filter, .deadline = deadline});
+}
+
+std::shared_ptr<Slave> SlaveCollection::get_slave(const GetSlaveOptions& options) {
+  const Wanted wanted{options.filter, options.compare, options.stop, false, {}};
+  const auto entry = impl_->acquire(options.deadline, wanted);
   return entry ? entry->slave : nullptr;
 }
 
-Lease SlaveCollection::reserve(Deadline deadline, const SlaveFilter& filter, const SlaveCompare& compare,
-                               const std::stop_token& stop, std::string owner) {
+Lease SlaveCollection::reserve(const ReserveOptions& options) {
   auto holder = std::make_unique<Lease::Holder>(Lease::Holder{impl_, 0, nullptr});
   auto end = std::make_unique<Impl::LeaseEnd>(impl_);
-  const Wanted wanted{.filter = filter, .compare = compare, .stop = stop, .alone = true, .owner = std::move(owner)};
-  const auto entry = impl_->acquire(deadline, wanted);
+  const Wanted wanted{options.filter, options.compare, options.stop, true, options.owner};
+  const auto entry = impl_->acquire(options.deadline, wanted);
   if (!entry) return {};
   // Only what begins from now on is started under the lease.
   end->range.first = entry->slave->backend_->next_operation();

@@ -71,17 +71,17 @@ TEST_CASE("whoever reserves a slave next finds no command of the last holder, ho
       const auto& leave = way.second;
       CAPTURE(words);
       const Stubborn stubborn;
-      Lease lease = farm.slaves.reserve(no_wait, {}, {}, {}, "job 1");
+      Lease lease = farm.slaves.reserve({.owner = "job 1", .deadline = no_wait});
       REQUIRE(lease);
       leave(*lease, stubborn);
       lease.release();
-      CHECK_FALSE(farm.slaves.reserve(no_wait));
+      CHECK_FALSE(farm.slaves.reserve({.deadline = no_wait}));
       const SlaveStatus status = farm.slaves.snapshot().at(0);
       CHECK(status.releasing);
       CHECK(status.reserved_by == "job 1");
 
       auto next = std::async(std::launch::async, [&] {
-        Lease second = farm.slaves.reserve(ample);
+        Lease second = farm.slaves.reserve({.deadline = ample});
         CHECK(second);
         CHECK(stubborn.lifeline.wait_for_end());  // it has
         return second;
@@ -98,11 +98,11 @@ TEST_CASE("a slave that dies with the command of its last holder is not free, bu
   const pid_t process = process_of(*slave);
   const Stubborn stubborn;
   {
-    const Lease lease = farm.slaves.reserve(no_wait);
+    const Lease lease = farm.slaves.reserve({.deadline = no_wait});
     const auto pending = lease->start_execute(stubborn.command(), {.kill_after = std::chrono::hours(1)});
     CHECK(stubborn.lifeline.wait_for_begin());
   }
-  auto next = std::async(std::launch::async, [&] { return farm.slaves.reserve(ample); });
+  auto next = std::async(std::launch::async, [&] { return farm.slaves.reserve({.deadline = ample}); });
   CHECK(::kill(process, SIGKILL) == 0);
   const auto again = farm.start("another");
   CHECK(next.get().slave() == again);

@@ -213,11 +213,15 @@ class Run {
     Random random(seed_ + 1000 + opened_++);
     std::shared_ptr<SlaveListener> made;
     switch (place) {
-      case Place::tcp: made = make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves_, .keyless = true}, random); break;
+      case Place::tcp:
+        made = make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves_, .keyless = true}, random);
+        break;
       case Place::unix_socket:
         made = make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves_, .path = dir_ / "s"}, random);
         break;
-      case Place::memory: made = make<TransportSlaveListener>(ListenerOptions{.slave_collection = slaves_}, random); break;
+      case Place::memory:
+        made = make<TransportSlaveListener>(ListenerOptions{.slave_collection = slaves_}, random);
+        break;
     }
     const std::lock_guard lock(post(place).mutex);
     post(place).listener = std::move(made);
@@ -381,9 +385,12 @@ class Run {
     SlaveCompare compare;
     if (one_in(random, 4)) compare = [](const Slave& a, const Slave& b) { return a.name() < b.name(); };
     try {
-      if (one_in(random, 2)) return slaves_.get_slave(deadline, filter, compare, stop);
+      if (one_in(random, 2)) {
+        return slaves_.get_slave({.filter = filter, .compare = compare, .deadline = deadline, .stop = stop});
+      }
       release(user);
-      user.lease = slaves_.reserve(deadline, filter, compare, stop, user.path);
+      user.lease = slaves_.reserve(
+          {.filter = filter, .compare = compare, .owner = user.path, .deadline = deadline, .stop = stop});
       if (!user.lease) return nullptr;
       auto& held = dynamic_cast<Counted&>(*user.lease);
       if (++held.holders != 1 && !held.was_removed) tally_->complain("reserved by two");

@@ -3,12 +3,12 @@
 
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/export.hpp>
+#include <remsh/master/lease.hpp>
 #include <remsh/master/slave.hpp>
+#include <remsh/master/slave_filter.hpp>
 
-#include <cassert>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -16,55 +16,25 @@
 
 namespace remsh {
 
-/// Which slaves will do; run in the thread that asks, without a lock. Empty: any. What it throws comes out of the call.
-/// Callers that wait are asked in turn, so it should not take long, and must not wait in the collection itself.
-using SlaveFilter = std::function<bool(const Slave&)>;
-
-/// True where the first is the better choice. Empty: a random one of those that will do.
-using SlaveCompare = std::function<bool(const Slave&, const Slave&)>;
-
 class Admissions;
 class Names;
 class SlaveCollection;
 
-/// A slave that get_slave() and reserve() of its collection give to nobody else. Moves, does not copy. One thread at a
-/// time.
-///
-/// When it is released, or destroyed, the slave becomes free as soon as everything has ended that was started on it
-/// since it was reserved, or the slave is gone. An operation whose caller has left it (by a deadline, a stop token or a
-/// dropped Pending) has ended when the slave says so: for a command, when its processes are gone. A Slave handle is
-/// shared, so the operations of all threads count, but none that was started before the lease or after its release.
-class REMSH_API Lease {
- public:
-  Lease() noexcept;
-  Lease(Lease&&) noexcept;
-  Lease& operator=(Lease&&) noexcept;
-  ~Lease();  ///< release()
+/// What get_slave() is asked for.
+struct GetSlaveOptions {
+  SlaveFilter filter = {};    ///< which slaves qualify
+  SlaveCompare compare = {};  ///< which of those is the best; empty: a random one is chosen
+  Deadline deadline = {};     ///< how long to wait for one: `5s`, remsh::no_wait; as long as it takes by default
+  std::stop_token stop = {};  ///< ends the wait with Cancelled
+};
 
-  /// True where it holds a slave, connected or not.
-  explicit operator bool() const noexcept { return slave_ != nullptr; }
-
-  [[nodiscard]] const std::shared_ptr<Slave>& slave() const noexcept { return slave_; }
-  Slave* operator->() const noexcept {
-    assert(slave_ && "no slave came in time: look at the lease before using it");
-    return slave_.get();
-  }
-  Slave& operator*() const noexcept { return *operator->(); }
-
-  /// Gives the slave back and holds nothing any more; returns at once. The slave is free when all that was started
-  /// under the lease has ended; until then snapshot() shows it as `releasing`. Does nothing the second time.
-  void release() noexcept;
-
-  /// As release(), but the slave is free at once, whatever runs on it: the next holder shares it with commands that
-  /// were left, and with their files. Only for slaves on which the next job does not mind.
-  void release_now() noexcept;
-
- private:
-  friend class SlaveCollection;
-  struct Holder;
-  Lease(std::shared_ptr<Slave> slave, std::unique_ptr<Holder> holder);
-  std::shared_ptr<Slave> slave_;
-  std::unique_ptr<Holder> holder_;
+/// What reserve() is asked for.
+struct ReserveOptions {
+  SlaveFilter filter = {};    ///< which slaves qualify
+  SlaveCompare compare = {};  ///< which of those is the best; empty: a random one is chosen
+  std::string owner = {};     ///< for whom: shown by snapshot() while the slave is reserved
+  Deadline deadline = {};     ///< how long to wait for one: `5s`, remsh::no_wait; as long as it takes by default
+  std::stop_token stop = {};  ///< ends the wait with Cancelled
 };
 
 /// A slave of a collection as a status page shows it.
@@ -72,13 +42,13 @@ struct SlaveStatus {
   SlaveInfo info;
   std::chrono::system_clock::time_point since;  ///< when it came into the collection
   bool reserved = false;
-  bool releasing = false;   ///< reserved still, as what was started under the lease has not ended yet
+  bool releasing = false;   ///< still reserved, since what was started under the released lease has not ended yet
   std::string reserved_by;  ///< the `owner` that reserve() was given
 };
 
 /// The slaves that there are now. Listeners put them in, and they leave when their connection ends. Thread-safe.
 ///
-///     auto slave = slaves.get_slave(remsh::block, [](const remsh::Slave& s) { return s.info().system == "linux"; });
+///     auto slave = slaves.get_slave(remsh::block, remsh::label("os", "linux"));
 ///
 /// Destroying it while callers wait in it is not allowed; listeners that feed it must go first.
 class REMSH_API SlaveCollection {
@@ -95,16 +65,16 @@ class REMSH_API SlaveCollection {
   /// Takes a slave out; it stays connected. Ends its lease: put back, it is free. False if it was not in.
   bool remove_slave(const Slave& slave);
 
-  /// A slave that is not reserved and for which the filter is true: the best by `compare`, else a random one. Waits for
-  /// one until the deadline (`block`, `no_wait`, `5s`); null where none came in time. A stop throws Cancelled.
-  /// Others may get the same slave: reserve() gives one alone.
-  [[nodiscard]] std::shared_ptr<Slave> get_slave(Deadline deadline, const SlaveFilter& filter = {},
-                                                 const SlaveCompare& compare = {}, const std::stop_token& stop = {});
+  /// A slave that is not reserved and qualifies. Waits for one until the deadline; null if none came in time. A stop
+  /// throws Cancelled. Others may get the same slave: reserve() gives one to its caller alone.
+  [[nodiscard]] std::shared_ptr<Slave> get_slave(const GetSlaveOptions& options);
 
-  /// As get_slave(), and nobody else gets it until the lease is released. `owner` is shown by snapshot(). Who waits is
-  /// served first come, first served. An empty lease where none came in time.
-  [[nodiscard]] Lease reserve(Deadline deadline, const SlaveFilter& filter = {}, const SlaveCompare& compare = {},
-                              const std::stop_token& stop = {}, std::string owner = {});
+  /// The same in short, for the most common options.
+  [[nodiscard]] std::shared_ptr<Slave> get_slave(Deadline deadline, const SlaveFilter& filter = {});
+
+  /// As get_slave(), and nobody else gets the slave until the lease is released. Callers that wait are served in the
+  /// order in which they came. An empty lease if no slave came in time.
+  [[nodiscard]] Lease reserve(const ReserveOptions& options);
 
   /// All that are in, reserved or not, those that came first in front.
   [[nodiscard]] std::vector<std::shared_ptr<Slave>> get_all_slaves() const;

@@ -30,7 +30,7 @@ constexpr auto ample = 60s;
 struct Abandoned {
   Abandoned() {
     slaves->add_slave(fake.slave);
-    lease = slaves->reserve(no_wait, {}, {}, {}, "job 1");
+    lease = slaves->reserve({.owner = "job 1", .deadline = no_wait});
     REQUIRE(lease);
     fake.backend->on<Execute>([](const auto&, const auto&, const auto&) {
       return Failure{Errc::timeout, "the deadline passed", 0};
@@ -48,10 +48,43 @@ struct Abandoned {
 
 /// Waits in reserve() of a collection, and holds what it got.
 std::future<Lease> waits_for_lease(SlaveCollection& slaves) {
-  return std::async(std::launch::async, [&slaves] { return slaves.reserve(ample, {}, {}, {}, "job 2"); });
+  return std::async(std::launch::async, [&slaves] { return slaves.reserve({.owner = "job 2", .deadline = ample}); });
 }
 
 }  // namespace
+
+TEST_CASE("an empty lease says what to test instead of being used") {
+  const FakeSlave fake("a");
+  SlaveCollection slaves;
+  slaves.add_slave(fake.slave);
+  const auto is_refused = [](const Lease& lease) {
+    CHECK_FALSE(lease);
+    CHECK(lease.slave() == nullptr);
+    int refused = 0;
+    try {
+      static_cast<void>(lease->name());
+    } catch (const Error& error) {
+      refused += error.code() == Errc::invalid_argument;
+      CHECK(std::string(error.what()).find("if (lease)") != std::string::npos);
+    }
+    try {
+      static_cast<void>((*lease).name());
+    } catch (const Error& error) {
+      refused += error.code() == Errc::invalid_argument;
+    }
+    return refused == 2;
+  };
+  CHECK(is_refused(Lease()));
+  Lease lease = slaves.reserve({.deadline = no_wait});
+  CHECK(is_refused(slaves.reserve({.deadline = no_wait})));
+  CHECK(lease->name() == "a");
+  const Lease moved = std::move(lease);
+  CHECK(is_refused(lease));  // NOLINT(bugprone-use-after-move)
+  CHECK((*moved).name() == "a");
+  Lease released = slaves.reserve({.deadline = no_wait});
+  released.release();
+  CHECK(is_refused(released));
+}
 
 TEST_CASE("a slave that is given back while a command of its holder runs is not free before that has ended") {
   Abandoned it;
@@ -62,7 +95,7 @@ TEST_CASE("a slave that is given back while a command of its holder runs is not 
   CHECK(it.status().reserved);
   CHECK(it.status().releasing);
   CHECK(it.status().reserved_by == "job 1");
-  CHECK_FALSE(it.slaves->reserve(no_wait));
+  CHECK_FALSE(it.slaves->reserve({.deadline = no_wait}));
   CHECK(it.slaves->get_slave(no_wait) == nullptr);
 
   auto next = waits_for_lease(*it.slaves);
@@ -78,13 +111,13 @@ TEST_CASE("a slave that is given back while a command of its holder runs is not 
 TEST_CASE("release_now() frees the slave at once, and what ends later is nobody's") {
   Abandoned it;
   it.lease.release_now();
-  Lease second = it.slaves->reserve(no_wait);
+  Lease second = it.slaves->reserve({.deadline = no_wait});
   CHECK(second);
   it.fake.backend->answer();
-  CHECK_FALSE(it.slaves->reserve(no_wait));
+  CHECK_FALSE(it.slaves->reserve({.deadline = no_wait}));
   second.release_now();
   second.release_now();
-  CHECK(it.slaves->reserve(no_wait));
+  CHECK(it.slaves->reserve({.deadline = no_wait}));
 }
 
 TEST_CASE("an end that comes after the slave has been taken out, put back and reserved frees nothing") {
@@ -92,10 +125,10 @@ TEST_CASE("an end that comes after the slave has been taken out, put back and re
   it.lease.release();
   CHECK(it.slaves->remove_slave(*it.fake.slave));
   CHECK(it.slaves->add_slave(it.fake.slave));
-  const Lease second = it.slaves->reserve(no_wait);
+  const Lease second = it.slaves->reserve({.deadline = no_wait});
   CHECK(second);
   it.fake.backend->answer();
-  CHECK_FALSE(it.slaves->reserve(no_wait));
+  CHECK_FALSE(it.slaves->reserve({.deadline = no_wait}));
   CHECK_FALSE(it.status().releasing);
 }
 
@@ -113,7 +146,7 @@ TEST_CASE("a slave that is lost with a command under way is gone, and the one th
     const Lease second = next.get();
     CHECK(second.slave() == again.slave);
     it.lease.release();
-    CHECK_FALSE(it.slaves->reserve(no_wait));
+    CHECK_FALSE(it.slaves->reserve({.deadline = no_wait}));
   }
 }
 
@@ -143,15 +176,15 @@ TEST_CASE("only what was started under the lease holds it up") {
     return Execute::Reply();
   });
   auto before = fake->start_execute({"before"});
-  Lease lease = slaves.reserve(no_wait);
+  Lease lease = slaves.reserve({.deadline = no_wait});
   static_cast<void>(lease->execute({"under"}));
   lease.release();
   auto after = fake->start_execute({"after"});
-  lease = slaves.reserve(no_wait);
+  lease = slaves.reserve({.deadline = no_wait});
   CHECK(lease);
   begun.wait();
   lease.release();
-  CHECK(slaves.reserve(no_wait));
+  CHECK(slaves.reserve({.deadline = no_wait}));
   end_before.set_value();
   end_after.set_value();
   before.wait();
@@ -167,10 +200,10 @@ TEST_CASE("a Pending holds the lease of its slave up while it is under way, and 
     end.get_future().wait();
     return Nothing();
   });
-  Lease lease = slaves.reserve(no_wait);
+  Lease lease = slaves.reserve({.deadline = no_wait});
   auto pending = lease->start_remove("tree");
   lease.release();
-  CHECK_FALSE(slaves.reserve(no_wait));
+  CHECK_FALSE(slaves.reserve({.deadline = no_wait}));
   auto next = waits_for_lease(slaves);
   end.set_value();
   REQUIRE(next.wait_for(ample) == std::future_status::ready);
@@ -188,13 +221,13 @@ TEST_CASE("a Pending that is dropped without having been waited for holds nothin
     stopped.get_future().wait();
     return Failure{Errc::cancelled, "stopped", 0};
   });
-  Lease lease = slaves.reserve(no_wait);
+  Lease lease = slaves.reserve({.deadline = no_wait});
   {
     const auto pending = lease->start_remove("tree");
     lease.release();
-    CHECK_FALSE(slaves.reserve(no_wait));
+    CHECK_FALSE(slaves.reserve({.deadline = no_wait}));
   }
-  CHECK(slaves.reserve(no_wait));
+  CHECK(slaves.reserve({.deadline = no_wait}));
 }
 
 TEST_CASE("every round of jobs that leave their commands finds the slave without one") {
@@ -211,7 +244,7 @@ TEST_CASE("every round of jobs that leave their commands finds the slave without
   const auto jobs = [&] {
     std::vector<Pending<void>> left;
     for (int i = 0; i < 100; ++i) {
-      const Lease lease = slaves.reserve(ample);
+      const Lease lease = slaves.reserve({.deadline = ample});
       REQUIRE(lease);
       left.push_back(lease->start_mkdir("d"));
     }
@@ -219,5 +252,5 @@ TEST_CASE("every round of jobs that leave their commands finds the slave without
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) threads.emplace_back(jobs);
   for (std::thread& thread : threads) thread.join();
-  CHECK(slaves.reserve(ample));
+  CHECK(slaves.reserve({.deadline = ample}));
 }

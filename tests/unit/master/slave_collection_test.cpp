@@ -207,12 +207,12 @@ TEST_CASE("between the end of a slave and its notice nobody gets it, and another
   slaves.add_slave(old.slave);
   old.backend->lose({}, [&] {
     CHECK(slaves.get_slave(no_wait) == nullptr);
-    CHECK_FALSE(slaves.reserve(no_wait));
+    CHECK_FALSE(slaves.reserve({.deadline = no_wait}));
     CHECK(slaves.add_slave(other.slave));
   });
   CHECK(slaves.find("a") == other.slave);
   CHECK(slaves.size() == 1);
-  CHECK(slaves.reserve(no_wait));
+  CHECK(slaves.reserve({.deadline = no_wait}));
 }
 
 TEST_CASE("a slave that is lost while it is added does not stay") {
@@ -243,11 +243,11 @@ TEST_CASE("the filter decides who will do, and compare who is best") {
   CHECK(slaves.get_slave(no_wait, named("bsd"))->name() == "bsd9");
   CHECK(slaves.get_slave(no_wait, named("windows")) == nullptr);
   const SlaveCompare higher = [](const Slave& a, const Slave& b) { return a.name() > b.name(); };
-  CHECK(slaves.get_slave(no_wait, {}, higher)->name() == "linux7");
-  CHECK(slaves.get_slave(no_wait, named("bsd"), higher)->name() == "bsd9");
-  CHECK(slaves.get_slave(no_wait, named("windows"), higher) == nullptr);
-  const Lease best = slaves.reserve(no_wait, {}, higher);
-  const Lease next = slaves.reserve(no_wait, {}, higher);
+  CHECK(slaves.get_slave({.compare = higher, .deadline = no_wait})->name() == "linux7");
+  CHECK(slaves.get_slave({.filter = named("bsd"), .compare = higher, .deadline = no_wait})->name() == "bsd9");
+  CHECK(slaves.get_slave({.filter = named("windows"), .compare = higher, .deadline = no_wait}) == nullptr);
+  const Lease best = slaves.reserve({.compare = higher, .deadline = no_wait});
+  const Lease next = slaves.reserve({.compare = higher, .deadline = no_wait});
   CHECK(best->name() == "linux7");
   CHECK(next->name() == "linux5");
 }
@@ -258,10 +258,11 @@ TEST_CASE("filters run without a lock, and may use the collection") {
   slaves.add_slave(a.slave);
   const SlaveFilter nosy = [&](const Slave& slave) {
     return slaves.size() == 1 && slaves.get_all_slaves().size() == 1 && slaves.find(slave.name()) &&
-           slaves.snapshot().size() == 1 && slaves.get_slave(no_wait) == a.slave && slaves.reserve(no_wait);
+           slaves.snapshot().size() == 1 && slaves.get_slave(no_wait) == a.slave &&
+           slaves.reserve({.deadline = no_wait});
   };
   CHECK(slaves.get_slave(no_wait, nosy) == a.slave);
-  CHECK(slaves.reserve(no_wait, nosy));
+  CHECK(slaves.reserve({.filter = nosy, .deadline = no_wait}));
 }
 
 TEST_CASE("a slave is destroyed without a lock") {
@@ -298,8 +299,8 @@ TEST_CASE("a deadline that passes gives nothing") {
   const FakeSlave a("a");
   slaves.add_slave(a.slave);
   CHECK(slaves.get_slave(5ms, named("b")) == nullptr);
-  CHECK_FALSE(slaves.reserve(5ms, named("b")));
-  CHECK_FALSE(slaves.reserve(no_wait, named("b")));
+  CHECK_FALSE(slaves.reserve({.filter = named("b"), .deadline = 5ms}));
+  CHECK_FALSE(slaves.reserve({.filter = named("b"), .deadline = no_wait}));
 }
 
 TEST_CASE("a stop ends the wait with Cancelled") {
@@ -316,15 +317,15 @@ TEST_CASE("a stop ends the wait with Cancelled") {
   {
     // The first has nothing more to look at when the second is shown something, so it sleeps when the stop comes.
     const auto ask = [&](const SlaveFilter& filter) {
-      attempt([&] { static_cast<void>(slaves.get_slave(block, filter, {}, stop.get_token())); });
+      attempt([&] { static_cast<void>(slaves.get_slave({.filter = filter, .stop = stop.get_token()})); });
     };
     const Queued first(slaves, anyone, ask);
     const Queued second(slaves, anyone, ask);
     stop.request_stop();
   }
   CHECK(cancelled == 2);
-  attempt([&] { static_cast<void>(slaves.reserve(block, {}, {}, stop.get_token())); });
-  attempt([&] { static_cast<void>(slaves.get_slave(no_wait, {}, {}, stop.get_token())); });
+  attempt([&] { static_cast<void>(slaves.reserve({.stop = stop.get_token()})); });
+  attempt([&] { static_cast<void>(slaves.get_slave({.deadline = no_wait, .stop = stop.get_token()})); });
   attempt([&] { slaves.wait_for_change(slaves.version(), block, stop.get_token()); });
   attempt([&] { slaves.wait_for_slaves(1, block, stop.get_token()); });
   CHECK(cancelled == 6);
@@ -335,12 +336,12 @@ TEST_CASE("nobody else gets a reserved slave until it is released") {
   const FakeSlave a("a");
   slaves.add_slave(a.slave);
   const std::uint64_t version = slaves.version();
-  Lease lease = slaves.reserve(no_wait, {}, {}, {}, "job 7");
+  Lease lease = slaves.reserve({.owner = "job 7", .deadline = no_wait});
   REQUIRE(lease);
   CHECK(lease.slave() == a.slave);
   CHECK(slaves.version() == version + 1);
   CHECK(slaves.get_slave(no_wait) == nullptr);
-  CHECK_FALSE(slaves.reserve(no_wait));
+  CHECK_FALSE(slaves.reserve({.deadline = no_wait}));
   CHECK(slaves.find("a") == a.slave);
   CHECK(slaves.get_all_slaves().size() == 1);
   std::vector<SlaveStatus> statuses = slaves.snapshot();
@@ -367,21 +368,21 @@ TEST_CASE("a lease releases when it goes or takes another, and not when it is mo
   slaves.add_slave(a.slave);
   slaves.add_slave(b.slave);
   {
-    Lease first = slaves.reserve(no_wait, named("a"));
+    Lease first = slaves.reserve({.filter = named("a"), .deadline = no_wait});
     Lease moved = std::move(first);
-    CHECK_FALSE(slaves.reserve(no_wait, named("a")));
-    moved = slaves.reserve(no_wait, named("b"));
+    CHECK_FALSE(slaves.reserve({.filter = named("a"), .deadline = no_wait}));
+    moved = slaves.reserve({.filter = named("b"), .deadline = no_wait});
     CHECK(slaves.get_slave(no_wait) == a.slave);
     CHECK(moved.slave() == b.slave);
   }
-  CHECK(slaves.reserve(no_wait, named("b")));
+  CHECK(slaves.reserve({.filter = named("b"), .deadline = no_wait}));
 }
 
 TEST_CASE("a lease of a lost slave is released, and still points to it") {
   SlaveCollection slaves;
   const FakeSlave old("a");
   slaves.add_slave(old.slave);
-  Lease lease = slaves.reserve(no_wait);
+  Lease lease = slaves.reserve({.deadline = no_wait});
   old.backend->lose({});
   CHECK(lease);
   CHECK_FALSE(lease->is_connected());
@@ -389,23 +390,23 @@ TEST_CASE("a lease of a lost slave is released, and still points to it") {
 
   const FakeSlave again("a");
   slaves.add_slave(again.slave);
-  const Lease of_again = slaves.reserve(no_wait);
+  const Lease of_again = slaves.reserve({.deadline = no_wait});
   CHECK(of_again.slave() == again.slave);
   lease.release();  // has nothing to do with the new one
-  CHECK_FALSE(slaves.reserve(no_wait));
+  CHECK_FALSE(slaves.reserve({.deadline = no_wait}));
 }
 
 TEST_CASE("a slave that is taken out while reserved comes back free") {
   SlaveCollection slaves;
   const FakeSlave a("a");
   slaves.add_slave(a.slave);
-  Lease lease = slaves.reserve(no_wait);
+  Lease lease = slaves.reserve({.deadline = no_wait});
   CHECK(slaves.remove_slave(*a.slave));
   CHECK(slaves.add_slave(a.slave));
-  const Lease other = slaves.reserve(no_wait);
+  const Lease other = slaves.reserve({.deadline = no_wait});
   CHECK(other);
   lease.release();
-  CHECK_FALSE(slaves.reserve(no_wait));
+  CHECK_FALSE(slaves.reserve({.deadline = no_wait}));
 }
 
 TEST_CASE("leases and slaves may outlive the collection") {
@@ -414,7 +415,7 @@ TEST_CASE("leases and slaves may outlive the collection") {
   {
     SlaveCollection slaves;
     slaves.add_slave(a.slave);
-    lease = slaves.reserve(no_wait);
+    lease = slaves.reserve({.deadline = no_wait});
   }
   CHECK(a->is_connected());
   a.backend->lose({});
@@ -440,20 +441,20 @@ TEST_CASE("a released slave goes to those who wait, first come, first served") {
   SlaveCollection slaves;
   const FakeSlave a("a");
   slaves.add_slave(a.slave);
-  Lease lease = slaves.reserve(no_wait);
+  Lease lease = slaves.reserve({.deadline = no_wait});
   std::mutex mutex;
   std::vector<int> order;
   std::vector<std::unique_ptr<Queued>> waiters;
   for (int i = 0; i < 5; ++i) {
     waiters.push_back(std::make_unique<Queued>(slaves, anyone, [&, i](const SlaveFilter& filter) {
-      const Lease mine = slaves.reserve(block, filter);
+      const Lease mine = slaves.reserve({.filter = filter});
       const std::lock_guard lock(mutex);
       order.push_back(i);
     }));
   }
   lease.release();
   // Who comes now goes to the end of the queue.
-  lease = slaves.reserve(block);
+  lease = slaves.reserve({});
   {
     const std::lock_guard lock(mutex);
     CHECK(order == std::vector{0, 1, 2, 3, 4});
@@ -467,7 +468,7 @@ TEST_CASE("a newcomer is shown to one waiter after the other until one takes it"
   std::vector<std::unique_ptr<Queued>> waiters;
   for (int i = 0; i < 6; ++i) {
     waiters.push_back(std::make_unique<Queued>(slaves, named("s" + std::to_string(i)), [&](const SlaveFilter& filter) {
-      const Lease lease = slaves.reserve(block, filter);
+      const Lease lease = slaves.reserve({.filter = filter});
       served += lease ? 1 : 0;
     }));
   }
@@ -507,12 +508,12 @@ TEST_CASE("what a filter throws comes out, and the next gets the slave") {
   std::shared_ptr<Slave> got;
   Queued first(slaves, broken, [&](const SlaveFilter& filter) {
     try {
-      static_cast<void>(slaves.reserve(block, filter));
+      static_cast<void>(slaves.reserve({.filter = filter}));
     } catch (const std::out_of_range&) {
       caught = true;
     }
   });
-  Queued second(slaves, anyone, [&](const SlaveFilter& filter) { got = slaves.reserve(block, filter).slave(); });
+  Queued second(slaves, anyone, [&](const SlaveFilter& filter) { got = slaves.reserve({.filter = filter}).slave(); });
   slaves.add_slave(a.slave);
   first.join();
   second.join();
@@ -536,12 +537,12 @@ TEST_CASE("a waiter that is stopped passes on what it was shown") {
   std::shared_ptr<Slave> got;
   Queued first(slaves, slow, [&](const SlaveFilter& filter) {
     try {
-      static_cast<void>(slaves.reserve(block, filter, {}, stop.get_token()));
+      static_cast<void>(slaves.reserve({.filter = filter, .stop = stop.get_token()}));
     } catch (const Cancelled&) {
       cancelled = true;
     }
   });
-  Queued second(slaves, anyone, [&](const SlaveFilter& filter) { got = slaves.reserve(block, filter).slave(); });
+  Queued second(slaves, anyone, [&](const SlaveFilter& filter) { got = slaves.reserve({.filter = filter}).slave(); });
   slaves.add_slave(a.slave);
   looking.wait();
   stop.request_stop();
@@ -565,14 +566,14 @@ TEST_CASE("a slow filter keeps nobody from what is there when his time is up") {
     return true;
   };
   std::shared_ptr<Slave> got;
-  Queued waiter(slaves, slow, [&](const SlaveFilter& filter) { got = slaves.reserve(block, filter).slave(); });
+  Queued waiter(slaves, slow, [&](const SlaveFilter& filter) { got = slaves.reserve({.filter = filter}).slave(); });
   slaves.add_slave(a.slave);
   looking.wait();
   {
-    const Lease patient = slaves.reserve(5ms);
+    const Lease patient = slaves.reserve({.deadline = 5ms});
     CHECK(patient.slave() == a.slave);
   }
-  Lease impatient = slaves.reserve(no_wait);
+  Lease impatient = slaves.reserve({.deadline = no_wait});
   CHECK(impatient.slave() == a.slave);
   CHECK(slaves.get_slave(no_wait) == nullptr);
   go_on.count_down();  // it would have done, but is gone
@@ -592,12 +593,12 @@ TEST_CASE("a deadline ends the wait also while slaves become free faster than th
     const SlaveFilter filter = [&](const Slave&) {
       if (std::exchange(is_asking, true)) return true;
       REQUIRE(++looks < 5'000'000);
-      CHECK(slaves.reserve(no_wait));  // and so becomes free again
+      CHECK(slaves.reserve({.deadline = no_wait}));  // and so becomes free again
       is_asking = false;
       return false;
     };
     if (alone) {
-      CHECK_FALSE(slaves.reserve(20ms, filter));
+      CHECK_FALSE(slaves.reserve({.filter = filter, .deadline = 20ms}));
     } else {
       CHECK(slaves.get_slave(20ms, filter) == nullptr);
     }
@@ -615,7 +616,9 @@ TEST_CASE("a stop ends the look at many slaves, not only the wait") {
       ++looks;
       return stop.request_stop() && false;
     };
-    CHECK_THROWS_AS(static_cast<void>(slaves.get_slave(1h, filter, compare, stop.get_token())), Cancelled);
+    CHECK_THROWS_AS(static_cast<void>(slaves.get_slave(
+                        {.filter = filter, .compare = compare, .deadline = 1h, .stop = stop.get_token()})),
+                    Cancelled);
     CHECK(looks == 1);
   }
 }
@@ -637,7 +640,7 @@ TEST_CASE("a change is told to those who wait for it") {
   };
   Lease lease;
   CHECK(told([&] { slaves.add_slave(a.slave); }));
-  CHECK(told([&] { lease = slaves.reserve(no_wait); }));
+  CHECK(told([&] { lease = slaves.reserve({.deadline = no_wait}); }));
   CHECK(told([&] { lease.release(); }));
   CHECK(told([&] { slaves.remove_slave(*a.slave); }));
   CHECK(slaves.wait_for_change(seen - 1, no_wait));
@@ -672,7 +675,7 @@ TEST_CASE("so many slaves can be waited for") {
   for (const char* name : {"a", "b", "c"}) slaves.add_slave(fakes.emplace_back(name).slave);
   waiter.join();
   CHECK(result);
-  const Lease lease = slaves.reserve(no_wait);
+  const Lease lease = slaves.reserve({.deadline = no_wait});
   CHECK(slaves.wait_for_slaves(3, no_wait));
   CHECK_FALSE(slaves.wait_for_slaves(4, no_wait));
 }
@@ -696,7 +699,7 @@ TEST_CASE("a thousand waiters and ten thousand slaves cost one look for each sla
   std::vector<std::thread> threads;
   for (int i = 0; i < waiting; ++i) {
     threads.emplace_back([&] {
-      Lease lease = slaves.reserve(block, filter);
+      Lease lease = slaves.reserve({.filter = filter});
       const std::lock_guard lock(mutex);
       taken.insert(lease->name());
       leases.push_back(std::move(lease));
@@ -768,15 +771,15 @@ TEST_CASE("however threads race, a slave is one's alone and nobody waits in vain
         } else if (pick == 1) {
           std::stop_source stop;
           stop.request_stop();
-          CHECK_THROWS_AS(static_cast<void>(slaves.reserve(block, {}, {}, stop.get_token())), Cancelled);
+          CHECK_THROWS_AS(static_cast<void>(slaves.reserve({.stop = stop.get_token()})), Cancelled);
         } else if (pick == 2) {
           static_cast<void>(slaves.snapshot());
           slaves.wait_for_change(slaves.version(), 1ms);
         }
-        Lease lease = pick == 3   ? slaves.reserve(1ms, odd)
-                      : pick == 4 ? slaves.reserve(block, {}, compare)
-                      : pick == 5 ? slaves.reserve(no_wait)
-                                  : slaves.reserve(block);
+        Lease lease = pick == 3   ? slaves.reserve({.filter = odd, .deadline = 1ms})
+                      : pick == 4 ? slaves.reserve({.compare = compare})
+                      : pick == 5 ? slaves.reserve({.deadline = no_wait})
+                                  : slaves.reserve({});
         if (!lease) continue;
         std::atomic<int>& count = holders.at(lease->name());
         if (count.fetch_add(1) != 0) shared = true;
