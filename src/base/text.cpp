@@ -64,6 +64,11 @@ std::string escaped(BytesView bytes) {
   return out;
 }
 
+std::string without_prefix(std::string text, BytesView prefix) {
+  if (text.starts_with(prefix)) text.erase(0, prefix.size());
+  return text;
+}
+
 std::string without_controls(BytesView text) {
   std::string out;
   out.reserve(text.size());

@@ -15,6 +15,9 @@ std::string escaped(BytesView bytes);
 /// something (controls, line separators, those that turn the direction of writing), which become \xNN.
 std::string without_controls(BytesView text);
 
+/// The text without the prefix, if it begins with that.
+std::string without_prefix(std::string text, BytesView prefix);
+
 /// The bytes of the character that a text begins with, by UTF-8; 0 where it begins with none.
 std::size_t utf8_size(BytesView text) noexcept;
 

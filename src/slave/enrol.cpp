@@ -47,7 +47,13 @@ Secret enrol(const std::string& address, const std::string& name, const Secret& 
   options.key = token;
   options.tls = trust;
   auto key = try_to_enrol(address, options, deadline);
-  if (!key) throw_failure(key.failure(), name, "enrol at '" + escaped(address) + "'");
+  if (!key) {
+    Failure failure = std::move(key).failure();
+    if (const auto parsed = parse_address(address); parsed) {
+      failure.message = without_prefix(std::move(failure.message), to_string(*parsed) + ": ");
+    }
+    throw_failure(failure, name, "enrol at '" + escaped(address) + "'");
+  }
   return *std::move(key);
 }
 

@@ -453,9 +453,7 @@ ServeResult SlaveServer::run(const std::string& address) {
     if (impl_->is_stopped()) return Impl::over(Reason::stopped, "stopped", result.registered);
     if (visit == Visit::lasting || visit == Visit::brief) retry_log.reset();
     const auto pause = back_off.next(visit, result.retry, impl_->clock.now(), random());
-    const std::string prefix = master + ": ";  // the log says it anyway
-    const bool has_prefix = result.message.starts_with(prefix);
-    const RetryLog::Line line = retry_log.next(result.message.substr(has_prefix ? prefix.size() : 0), pause);
+    const RetryLog::Line line = retry_log.next(without_prefix(result.message, master + ": "), pause);  // the log has it
     impl_->log(line.level, master, line.text);
     impl_->wait_to_connect(pause, result.registered);
     if (impl_->is_stopped()) return Impl::over(Reason::stopped, "stopped");

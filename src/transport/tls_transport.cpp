@@ -2,6 +2,7 @@
 #include "transport/tls_transport.hpp"
 
 #include "base/clock.hpp"
+#include "base/text.hpp"
 #include "transport/connect.hpp"
 #include "transport/fd_transport.hpp"
 
@@ -157,8 +158,13 @@ std::string TlsTransport::channel_binding() const {
 Result<std::unique_ptr<TlsTransport>> connect_tls(const Address& address, std::shared_ptr<const TlsContext> context,
                                                   Deadline deadline, const std::stop_token& stop) {
   assert(address.kind == Address::Kind::tls);
-  auto socket = connect_to({Address::Kind::tcp, address.host, address.port, {}}, deadline, stop);
-  if (!socket) return std::move(socket).failure();
+  const Address beneath{Address::Kind::tcp, address.host, address.port, {}};
+  auto socket = connect_to(beneath, deadline, stop);
+  if (!socket) {
+    Failure failure = std::move(socket).failure();
+    failure.message = to_string(address) + ": " + without_prefix(std::move(failure.message), to_string(beneath) + ": ");
+    return failure;
+  }
   std::string description = describe_peer(socket->get());
   auto transport = std::make_unique<TlsTransport>(
       std::make_unique<SocketTransport>(std::move(*socket), std::move(description), false), std::move(context));

@@ -5,6 +5,12 @@
 
 using namespace std::string_view_literals;
 
+TEST_CASE("a prefix is taken away if it is there, and once") {
+  CHECK(remsh::without_prefix("a: a: b", "a: ") == "a: b");
+  CHECK(remsh::without_prefix("b", "a: ") == "b");
+  CHECK(remsh::without_prefix("", "") == "");
+}
+
 TEST_CASE("printable ASCII is shown as it is") {
   CHECK(remsh::escaped("a b~!'\"9") == "a b~!'\"9");
   CHECK(remsh::escaped("").empty());

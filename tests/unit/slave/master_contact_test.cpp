@@ -375,6 +375,28 @@ TEST_CASE("no key comes of an enrolment that is not proven") {
   CHECK(has(enrol_at(proves_nothing, right), "not our master"));
 }
 
+TEST_CASE("an error of an enrolment has the address once, wherever it fails") {
+  const auto error_at = [](const std::string& address) {
+    try {
+      enrol(address, "w1", right, {}, 10ms);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  std::string address;
+  {
+    auto listening = listen_tcp("127.0.0.1", 0, 8);  // the system accepts, nobody reads
+    REQUIRE(listening);
+    address = "tls:127.0.0.1:" + std::to_string(local_port(listening->get()));
+    CHECK(has(error_at(address), "enrol at '" + address + "': "));
+    CHECK_FALSE(has(error_at(address), address + ": "));
+  }
+  const std::string refused = error_at(address);  // nobody listens there any more
+  CHECK(has(refused, "enrol at '" + address + "': "));
+  CHECK_FALSE(has(refused, address.substr(4) + ": "));
+}
+
 TEST_CASE("an invitation is shown over TLS alone") {
   for (const char* address : {"127.0.0.1:1", "tcp:127.0.0.1:1", "unix:/no/such/socket", "nonsense"}) {
     CAPTURE(address);
