@@ -25,7 +25,7 @@ int main(int argc, char** argv) try {
   remsh::SlaveLauncher launcher(
       {.listener = listener, .command = std::vector<std::string>(argv + 1, argv + argc)});  // none: remsh-slave
   const auto slave = launcher.start_slave(directory / "worker", "worker");
-  std::cout << slave->name() << " has proven the key " << slave->info().kid << ", and says "
+  std::cout << slave->name() << " has proven the key " << slave->info().key_id << ", and says "
             << slave->execute({"echo", "hello"}).out;
 
   // A connection that is lost is nothing to it: it comes again, as another Slave, for as long as its process lives.

@@ -326,7 +326,7 @@ Result<Bytes> MasterHandshake::answer_hello(const BoxView& box) {
       return Failure{Errc::auth_failed,
                      quoted(*name) + " has the key " + quoted(*kid) + ", and there are no keys here"};
     }
-    registration_.kid = *kid;
+    registration_.key_id = *kid;
   } else if (!options_.keyless_allowed) {
     return Failure{Errc::auth_failed, quoted(*name) + " has no key, which is not allowed here"};
   }
@@ -339,10 +339,10 @@ Result<Bytes> MasterHandshake::answer_hello(const BoxView& box) {
   const auto offered = *parse_features(*features);
   std::set_intersection(offered.begin(), offered.end(), options_.features.begin(), options_.features.end(),
                         std::back_inserter(registration_.features));
-  if (registration_.kid.empty()) std::erase(registration_.features, resume_feature);
+  if (registration_.key_id.empty()) std::erase(registration_.features, resume_feature);
   const Box challenge{
       {"_answer", tag_}, {"features", join(registration_.features)}, {"nonce", options_.nonce}, {"version", version}};
-  if (!registration_.kid.empty()) {
+  if (!registration_.key_id.empty()) {
     transcript_ = new_transcript(options_.binding);
     transcript_->update(body(box) + body(challenge));
   }
@@ -358,7 +358,7 @@ Result<void> MasterHandshake::take_prove(const BoxView& box) {
     if (value->size() > max) return reader_.broken("sent a " + quoted(key) + " over " + to_decimal(max) + " bytes");
     registration_.*member = *value;
   }
-  return registration_.kid.empty() ? check_keyless(box) : check_proof(box);
+  return registration_.key_id.empty() ? check_keyless(box) : check_proof(box);
 }
 
 Result<void> MasterHandshake::check_keyless(const BoxView& box) {
@@ -386,14 +386,14 @@ Result<void> MasterHandshake::check_proof(const BoxView& box) {
   transcript_->update(body(box));
 
   const std::string& name = registration_.name;
-  KeyAnswer answer = options_.keys->find(name, registration_.kid);
-  if (!options_.psk_identity.empty() && options_.psk_identity != name + ':' + registration_.kid) {
+  KeyAnswer answer = options_.keys->find(name, registration_.key_id);
+  if (!options_.psk_identity.empty() && options_.psk_identity != name + ':' + registration_.key_id) {
     answer = {.reason = "TLS has proven " + quoted(options_.psk_identity)};
   }
   const Secret key = answer.key.value_or(options_.keys->decoy);
   const bool is_proven = Secret::from_bytes(*mac) == hmac(derive(key, "slave").bytes(), transcript_->digest());
   const auto fail = [&](const std::string& why) {
-    return Failure{Errc::auth_failed, quoted(name) + " with the key " + quoted(registration_.kid) + ": " + why};
+    return Failure{Errc::auth_failed, quoted(name) + " with the key " + quoted(registration_.key_id) + ": " + why};
   };
   if (!answer.key) return fail(answer.reason);
   if (!is_proven) {

@@ -134,7 +134,7 @@ void Admission::act(AnyHandshake::Step step) {
       state_ = State::considering;
       registration_ = handshake_->registration();
       name_ = registration_.name;
-      if (!registration_.kid.empty()) {
+      if (!registration_.key_id.empty()) {
         proof_ = Proof::key;
       } else if (!required_name_.empty() && required_name_ == name_) {
         proof_ = Proof::started;
@@ -220,7 +220,7 @@ bool Admission::get_name() {
     return holder ? std::optional(Admissions::proof_of(*holder)) : std::nullopt;
   };
   const Names::Claim claim =
-      owner_->names()->claim({name_, proof_, registration_.kid}, find_holder, owner_->loop()->now());
+      owner_->names()->claim({name_, proof_, registration_.key_id}, find_holder, owner_->loop()->now());
   claim_ = claim.id;
   if (claim.ruling == NameRuling::is_keyed) {
     refuse(Refusal::rejected, quoted(name_) + " has a key, and this slave has proven none");
@@ -288,7 +288,7 @@ void Admission::consider() {
                   .features = registration_.features,
                   .address = address_,
                   .protocol = is_original ? "remsh 1" : "remsh 2",
-                  .kid = registration_.kid,
+                  .key_id = registration_.key_id,
                   .labels = handshake_->labels()},
                  backend_);
   try {
@@ -419,7 +419,7 @@ bool Admission::displace_late() {
 void Admission::finish(Result<std::shared_ptr<Slave>> result) {
   if (claim_ != 0) owner_->names()->release(name_, claim_);
   if (claim_ != 0 && !result && proof_ != Proof::started) {  // it came as far as user code, and counts
-    owner_->names()->note_end(name_, registration_.kid, owner_->loop()->now());
+    owner_->names()->note_end(name_, registration_.key_id, owner_->loop()->now());
   }
   if (!result && !has_enrolled_) {
     const std::string why = without_controls(result.failure().message);

@@ -317,7 +317,7 @@ void Admissions::end_without_right(AdmittedBackend& backend) const {
 void Admissions::backend_ended(const Backend& backend, const Failure& failure) {
   const bool is_breach = failure.code == Errc::protocol_error;
   if (backend.proof() != Proof::started) {
-    names_->note_end(std::string(backend.name()), std::string(backend.kid()), loop_->now());
+    names_->note_end(std::string(backend.name()), std::string(backend.key_id()), loop_->now());
   }
   log_slave(is_breach ? LogLevel::warning : LogLevel::info, std::string(backend.name()), backend.proof(),
             "disconnected: " + failure.message);

@@ -55,7 +55,7 @@ std::string to_json_line(const AuditRecord& record) {
     if (!text.empty()) add(key, quoted(text));
   };
   add_text("slave", record.slave);
-  add_text("kid", record.kid);
+  add_text("key_id", record.key_id);
   add_text("operation", record.operation);
   if (!record.arguments.empty()) {
     std::string list;

@@ -9,7 +9,7 @@ namespace remsh {
 AuditTrail::AuditTrail(const AuditHook& hook, const Request& request, const std::string& tag) : hook_(hook) {
   record_.start = std::chrono::system_clock::now();
   record_.slave = request.backend().name();
-  record_.kid = request.backend().kid();
+  record_.key_id = request.backend().key_id();
   record_.operation = request.verb();
   for (const BytesView argument : {request.first(), request.second()}) {
     if (!argument.empty()) record_.arguments.emplace_back(argument);

@@ -34,7 +34,7 @@ class Backend {
   void set_info(const SlaveInfo& info) { info_ = PackedInfo(info); }
   [[nodiscard]] SlaveInfo info() const { return info_.unpack(); }
   [[nodiscard]] std::string_view name() const noexcept { return info_.name(); }
-  [[nodiscard]] std::string_view kid() const noexcept { return info_.kid(); }
+  [[nodiscard]] std::string_view key_id() const noexcept { return info_.key_id(); }
 
   /// What it has shown to be the one of its name; set before anybody else sees it.
   void set_proof(Proof proof) noexcept { proof_ = proof; }

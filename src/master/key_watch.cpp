@@ -31,7 +31,7 @@ FindTlsKey KeyWatch::for_tls(std::shared_ptr<auth::KeyStore> store) {
 }
 
 bool KeyWatch::counts(const SlaveInfo& slave) const {
-  return slave.kid.empty() || store_->counts(slave.name, slave.kid, ip_address_of(slave.address), wall_time());
+  return slave.key_id.empty() || store_->counts(slave.name, slave.key_id, ip_address_of(slave.address), wall_time());
 }
 
 std::vector<LogRecord> KeyWatch::look_at_file() { return store_->refresh(wall_time(), &heard_); }
@@ -46,7 +46,7 @@ bool KeyWatch::look_at_clock() {
 }
 
 Result<auth::KeyStore::Enrolled> KeyWatch::enrol(const Registration& slave, const Secret& key) {
-  return store_->enrol(slave.name, slave.kid, key, wall_time());
+  return store_->enrol(slave.name, slave.key_id, key, wall_time());
 }
 
 }  // namespace remsh

@@ -45,7 +45,7 @@ std::string_view take_text(const char*& at) {
 /// In the order of the block; the two that are asked for alone are first.
 template <class Info>
 auto fields(Info& info) {
-  return std::array{&info.name,     &info.kid,     &info.hostname, &info.system,
+  return std::array{&info.name,     &info.key_id,  &info.hostname, &info.system,
                     &info.software, &info.basedir, &info.address,  &info.protocol};
 }
 
@@ -80,7 +80,7 @@ std::string_view PackedInfo::name() const noexcept {
   return take_text(at);
 }
 
-std::string_view PackedInfo::kid() const noexcept {
+std::string_view PackedInfo::key_id() const noexcept {
   if (!block_) return {};
   const char* at = block_.get();
   take_text(at);

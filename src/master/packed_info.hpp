@@ -16,7 +16,7 @@ class PackedInfo {
   explicit PackedInfo(const SlaveInfo& info);
 
   [[nodiscard]] std::string_view name() const noexcept;
-  [[nodiscard]] std::string_view kid() const noexcept;
+  [[nodiscard]] std::string_view key_id() const noexcept;
   [[nodiscard]] SlaveInfo unpack() const;
 
  private:

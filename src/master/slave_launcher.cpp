@@ -42,7 +42,7 @@ struct Launched {
       : name(std::move(given_name)), program(std::move(given)) {}
 
   const std::string name;
-  std::string kid;
+  std::string key_id;
   const std::shared_ptr<StartedProgram> program;
   std::stop_source over;  // requested: nobody need wait for it to come any more
 
@@ -99,7 +99,7 @@ struct SlaveLauncher::Impl {
 /// The slave that has proven its very key.
 std::shared_ptr<Slave> SlaveLauncher::Impl::find(const Launched& one) const {
   auto slave = slaves().find(one.name);
-  return slave && slave->info().kid == one.kid ? slave : nullptr;
+  return slave && slave->info().key_id == one.key_id ? slave : nullptr;
 }
 
 /// A name for one more, which nobody else gets from here meanwhile.
@@ -139,7 +139,7 @@ Result<std::shared_ptr<Launched>> SlaveLauncher::Impl::launch(const std::string&
   if (!process) return std::move(process).failure();
   auto one =
       std::make_shared<Launched>(name, std::make_shared<StartedProgram>(std::move(*process), std::move(output->ours)));
-  one->kid = line->kid;
+  one->key_id = line->kid;
   one->key = std::move(registration);
   one->to = std::move(input->ours);
   input->theirs.reset();
@@ -283,7 +283,7 @@ bool SlaveLauncher::kill_slave(const std::shared_ptr<Slave>& slave) {
   if (!slave) return false;
   const SlaveInfo info = slave->info();
   std::unique_lock lock(impl_->mutex);
-  const auto is_it = [&info](const auto& one) { return one->name == info.name && one->kid == info.kid; };
+  const auto is_it = [&info](const auto& one) { return one->name == info.name && one->key_id == info.key_id; };
   const auto found = std::find_if(impl_->launched.begin(), impl_->launched.end(), is_it);
   if (found == impl_->launched.end()) return false;
   const auto one = *found;

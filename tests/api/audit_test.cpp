@@ -46,8 +46,8 @@ TEST_CASE("every listener tells of the operations of its slaves") {
     const auto records = told.take();
     REQUIRE(records.size() == 4);
     CHECK(records[0].slave == "w1");
-    CHECK(records[0].kid == slave->info().kid);
-    if (over == Over::tls) CHECK(records[0].kid.size() == 8);
+    CHECK(records[0].key_id == slave->info().key_id);
+    if (over == Over::tls) CHECK(records[0].key_id.size() == 8);
     CHECK(records[0].arguments == std::vector<Bytes>{"sh", "-c", "exit 3"});
     CHECK(records[0].exit_code == 3);
     CHECK(records[0].tag == "first");

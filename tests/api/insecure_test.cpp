@@ -88,7 +88,7 @@ int try_beyond_the_loopback() {
   slave_options.insecure = true;
   SlaveThread thread(slave_options, [&](SlaveServer& server) { return server.run_once(listener.address()); });
   const auto slave = slaves.get_slave(ample);
-  if (!slave || slave->info().kid.empty()) return 5;
+  if (!slave || slave->info().key_id.empty()) return 5;
   if (slave->execute({"echo", "hello"}).out != "hello\n") return 6;
   if (!has(slaves_log.text(), "plain TCP beyond this host, as 'insecure' allows")) return 7;
   return 0;

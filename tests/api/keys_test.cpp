@@ -88,7 +88,7 @@ TEST_CASE("a slave that has the key comes in over TCP and over TLS, and works") 
     const auto slave = master.slaves.get_slave(ample);
     REQUIRE(slave);
     CHECK(slave->name() == "w1");
-    CHECK_FALSE(slave->info().kid.empty());
+    CHECK_FALSE(slave->info().key_id.empty());
     CHECK(slave->execute({"cat"}, {.in = Bytes(1'000'000, 'x')}).out.size() == 1'000'000);
     slave->disconnect("that was all");
     CHECK(thread.result().reason == Reason::ended);
@@ -146,7 +146,7 @@ TEST_CASE("a slave whose key is not known tries on with it, and comes in when it
     const auto registered = master.keys.register_slave("w1", key);
     const auto slave = master.slaves.get_slave(ample);
     REQUIRE(slave);
-    CHECK_FALSE(slave->info().kid.empty());
+    CHECK_FALSE(slave->info().key_id.empty());
   }
 }
 
@@ -179,17 +179,17 @@ TEST_CASE("a slave comes back with the key that its file has then") {
   auto slave = master.slaves.get_slave(ample);
   REQUIRE(slave);
   CHECK(slave->name() == "w1");
-  const std::string old_id = slave->info().kid;
+  const std::string old_id = slave->info().key_id;
 
   const auto new_line = master.keys.register_slave("w1", new_key);  // both count for a while
   write_key_file(file, line_of(new_key));
   slave->disconnect("rotate");
-  const auto has_new_key = [&old_id](const Slave& s) { return s.info().kid != old_id; };
+  const auto has_new_key = [&old_id](const Slave& s) { return s.info().key_id != old_id; };
   slave = master.slaves.get_slave(ample, has_new_key);
   REQUIRE(slave);
   old_line.reset();
   CHECK(slave->execute({"true"}).ok());
-  CHECK(has(master.log.text(), "the key in '" + file + "' is now " + slave->info().kid));
+  CHECK(has(master.log.text(), "the key in '" + file + "' is now " + slave->info().key_id));
 }
 
 TEST_CASE("if a key file cannot be read again the key of before counts, and the log says why") {

@@ -76,13 +76,13 @@ TEST_CASE("a launched slave comes back to the listener by a key of its own, and 
     SlaveLauncher& launcher = master.launch_by();
     const auto slave = launcher.start_slave(master.dir / "a/new/directory", "w1");
     CHECK(slave->name() == "w1");
-    CHECK(slave->info().kid.size() == 8);
+    CHECK(slave->info().key_id.size() == 8);
     CHECK(slave->set_cwd().ends_with("/a/new/directory"));
     CHECK(slave->execute({"cat"}, {.in = Bytes(100'000, 'x')}).out.size() == 100'000);
     CHECK(slave->execute({"cat"}).out.empty());  // whose input is not the slave's
     const auto other = launcher.start_slave(master.dir / "b");
     CHECK(other->name() == "launched-1");
-    CHECK(other->info().kid != slave->info().kid);
+    CHECK(other->info().key_id != slave->info().key_id);
     CHECK(master.slaves.size() == 2);
   }
 }
@@ -98,7 +98,7 @@ TEST_CASE("over a unix socket, and from a program that is its own slaves, it is 
   listener.start();
   SlaveLauncher launcher({.listener = listener, .embedded = true});
   const auto slave = launcher.start_slave(dir / "w1", "w1");
-  CHECK_FALSE(slave->info().kid.empty());
+  CHECK_FALSE(slave->info().key_id.empty());
   CHECK(slave->call("echo", {{"a", "b"}}) == Box{{"a", "b"}});
 #ifdef __linux__
   CHECK(slave->call("memory", {}) == Box{{"is_private", "yes"}});  // it has a key there
@@ -129,12 +129,12 @@ TEST_CASE("a launched slave that has lost its connection comes again by its key"
   LaunchingMaster master;
   SlaveLauncher& launcher = master.launch_by();
   const auto first = launcher.start_slave(master.dir / "w1", "w1");
-  const std::string kid = first->info().kid;
+  const std::string kid = first->info().key_id;
   const pid_t process = process_of(*first);
   first->disconnect();
   const auto second = next_after(master.slaves, *first);
   REQUIRE(second);
-  CHECK(second->info().kid == kid);
+  CHECK(second->info().key_id == kid);
   CHECK(process_of(*second) == process);
   CHECK(launcher.kill_slave(first));  // which is the same process
   CHECK(is_gone(process));
@@ -154,7 +154,7 @@ TEST_CASE("kill_slave ends the process, what it does, and its key") {
   CHECK(lifeline.wait_for_end());
   CHECK_FALSE(launcher.kill_slave(slave));
   CHECK_FALSE(launcher.kill_slave(nullptr));
-  CHECK(launcher.start_slave(master.dir / "w1", "w1")->info().kid != slave->info().kid);
+  CHECK(launcher.start_slave(master.dir / "w1", "w1")->info().key_id != slave->info().key_id);
 }
 
 TEST_CASE("a slave that does not end by itself is killed, with what it started") {

@@ -235,7 +235,7 @@ TEST_CASE("a new key in the file of --key counts for the next connection") {
   const auto before = slaves.get_slave(ample);
   REQUIRE(before);
   line = give_key();  // the old one ends, and its connection
-  const auto is_new = [&before](const Slave& slave) { return slave.info().kid != before->info().kid; };
+  const auto is_new = [&before](const Slave& slave) { return slave.info().key_id != before->info().key_id; };
   CHECK(slaves.get_slave(ample, is_new));
 }
 

@@ -108,10 +108,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case Action::registered:
         REMSH_EXPECT(sent == 1);
         expect_registration(handshake.registration());
-        REMSH_EXPECT(handshake.registration().kid.empty() == !is_proven);
+        REMSH_EXPECT(handshake.registration().key_id.empty() == !is_proven);
         if (has_keys) REMSH_EXPECT((handshake.registration().name == "worker1") == is_proven);
         if (handshake.is_enrolment()) {
-          REMSH_EXPECT(is_proven && handshake.registration().kid == "2da4e400");
+          REMSH_EXPECT(is_proven && handshake.registration().key_id == "2da4e400");
           expect_box(handshake.enrol().welcome, "_answer", 1024);
           expect_box(handshake.refuse(Refusal::full, ""), "_answer", 1024);
         } else if ((settings & 2U) != 0) {
@@ -141,7 +141,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (sent == 0) {
         transcript.add(box);
       } else if (!over) {
-        const bool is_invited = handshake.registration().kid == "2da4e400";
+        const bool is_invited = handshake.registration().key_id == "2da4e400";
         if (auto proof = transcript.prove(box, is_invited ? invitation : key, "slave")) {
           is_proven = true;
           box = std::move(*proof);

@@ -56,7 +56,7 @@ TEST_CASE("an unknown name, an unknown key id and a wrong key get the one failur
   master.call_in("w1", key.to_base64());
   const auto slave = master.slaves.get_slave(ample);
   REQUIRE(slave);
-  const std::string kid = slave->info().kid;
+  const std::string kid = slave->info().key_id;
   slave->disconnect("that was all");
   CHECK(master.twisted.next_end() == "w1 that was all");
   REQUIRE(eventually([&] { return master.slaves.size() == 0; }));

@@ -61,7 +61,7 @@ class REMSH_API KeyRegistration {
   /// The name of the slave; empty for one of nothing.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
-  /// The id of the key, as logs, SlaveInfo::kid and `remsh-slave keygen list` show it: 8 hex digits, which are no
+  /// The id of the key, as logs, SlaveInfo::key_id and `remsh-slave keygen list` show it: 8 hex digits, which are no
   /// secret. Another one after update() with another key; empty for one of nothing. The key itself is not to be had
   /// from here.
   [[nodiscard]] const std::string& key_id() const noexcept { return key_id_; }

@@ -22,7 +22,7 @@ struct AuditRecord {
   std::chrono::nanoseconds duration{0};
 
   std::string slave = {};             ///< its name
-  std::string kid = {};               ///< the id of the key that it has proven; empty: none
+  std::string key_id = {};            ///< the id of the key that it has proven; empty: none
   std::string operation = {};         ///< as the function is called: "execute"
   std::vector<Bytes> arguments = {};  ///< the command, the paths (local ones too), or the name of an own operation
   Bytes cwd = {};                     ///< of a command, as it was asked for
@@ -47,7 +47,7 @@ using AuditHook = std::function<void(const AuditRecord&)>;
 
 /// One line of JSON, without the newline: an object, in which what is empty is left out.
 ///
-///     {"start":"2026-11-21T10:02:22.017302Z","seconds":0.041250,"slave":"w1","kid":"4962dc04",
+///     {"start":"2026-11-21T10:02:22.017302Z","seconds":0.041250,"slave":"w1","key_id":"4962dc04",
 ///      "operation":"execute","arguments":["make","-j8"],"cwd":"project","tag":"build 7","end":"done","exit_code":0}
 ///
 /// "end" is "done" or the name of the error's code. Bytes that are no UTF-8 become U+FFFD.

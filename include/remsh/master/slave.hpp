@@ -40,7 +40,7 @@ struct SlaveInfo {
   std::string protocol = {};  ///< "remsh 2"
 
   // What the master knows, whatever the slave says.
-  std::string kid = {};                            ///< which key it has proven; empty: none
+  std::string key_id = {};                         ///< which key it has proven; empty: none
   std::map<std::string, std::string> labels = {};  ///< that go with this key
 };
 

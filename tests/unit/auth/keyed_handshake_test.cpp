@@ -201,7 +201,7 @@ TEST_CASE("the master registers what was proven") {
   CHECK(outcome.slave.action == SlaveAction::open);
   CHECK(outcome.slave.keepalive == 10s);
   Registration expected = worker;
-  expected.kid = "4962dc04";
+  expected.key_id = "4962dc04";
   CHECK((master.registration() == expected));
   CHECK(master.labels() == std::map<std::string, std::string>{{"rack", "b7"}});
   CHECK_FALSE(master.is_enrolment());
@@ -399,7 +399,7 @@ TEST_CASE("a slave without a key gets in beside those with keys, by a name of it
   SlaveHandshake slave(options);
   const Outcome outcome = run(master, slave);
   CHECK(outcome.slave.action == SlaveAction::open);
-  CHECK(master.registration().kid.empty());
+  CHECK(master.registration().key_id.empty());
   CHECK_FALSE(box_of(outcome.boxes.at(BoxName::welcome)).has("mac"));
 
   MasterHandshake::Options strict = master_options();
@@ -485,7 +485,7 @@ TEST_CASE("an invitation gives both sides the same new key") {
   const Outcome outcome = run(master, slave, {}, [&](MasterHandshake& m) {
     CHECK(m.is_enrolment());
     CHECK(m.registration().name == "worker1");
-    CHECK(m.registration().kid == kid(invitation));
+    CHECK(m.registration().key_id == kid(invitation));
     const auto enrolment = m.enrol();
     stored = enrolment.key;
     return enrolment.welcome;

@@ -250,7 +250,7 @@ TEST_CASE("a record is one line of JSON") {
                                 R"("operation":"execute","arguments":["sh","a \"b\"\\\u000a\u007f",)"
                                 "\"\xc3\xa4\",\"\\ufffd.\",\"\"],\"end\":\"done\"}");
   record = {};
-  record.kid = "4962dc04";
+  record.key_id = "4962dc04";
   record.cwd = "d";
   record.tag = "t";
   record.error = Errc::os_error;
@@ -260,7 +260,7 @@ TEST_CASE("a record is one line of JSON") {
   record.signal = 9;
   record.timed_out = true;
   record.bytes = 12;
-  CHECK(to_json_line(record) == R"({"start":"1970-01-01T00:00:00.000000Z","seconds":0.000000,"kid":"4962dc04",)"
+  CHECK(to_json_line(record) == R"({"start":"1970-01-01T00:00:00.000000Z","seconds":0.000000,"key_id":"4962dc04",)"
                                 R"("cwd":"d","tag":"t","end":"os_error","errno":17,"message":"no","exit_code":3,)"
                                 R"("signal":9,"timed_out":true,"bytes":12})");
 }

@@ -195,7 +195,7 @@ TEST_CASE("a slave that proves its key is in, and the master knows by which, and
     REQUIRE(slave.is_in());
     const auto handle = master.slave("w1");
     REQUIRE(handle);
-    CHECK(handle->info().kid == auth::kid(key));
+    CHECK(handle->info().key_id == auth::kid(key));
     CHECK(handle->info().labels == std::map<std::string, std::string>{{"rack", "7"}});
   }
 }
@@ -499,7 +499,7 @@ TEST_CASE("a slave that proves its key is not refused for a claimant that it dis
   const auto slave = slaves.find("w1");
   REQUIRE(slave);
   CHECK(slave->is_connected());
-  CHECK(slave->info().kid == auth::kid(key));
+  CHECK(slave->info().key_id == auth::kid(key));
 }
 
 TEST_CASE("a network that a key does not come from is no way in under TLS either") {

@@ -8,7 +8,7 @@ namespace remsh {
 
 TEST_CASE("what a slave told of itself comes out of the block as it went in") {
   CHECK(PackedInfo().name().empty());
-  CHECK(PackedInfo().kid().empty());
+  CHECK(PackedInfo().key_id().empty());
   CHECK(PackedInfo().unpack().features.empty());
   const SlaveInfo info{.name = "worker-1",
                        .hostname = std::string(127, 'h'),
@@ -18,11 +18,11 @@ TEST_CASE("what a slave told of itself comes out of the block as it went in") {
                        .features = {"", "one", std::string(300, 'f')},
                        .address = "tcp 127.0.0.1:40112",
                        .protocol = "remsh 2",
-                       .kid = "0123abcd",
+                       .key_id = "0123abcd",
                        .labels = {{"rack", "7"}, {"zone", std::string(200, 'z')}}};
   const PackedInfo packed(info);
   CHECK(packed.name() == "worker-1");
-  CHECK(packed.kid() == "0123abcd");
+  CHECK(packed.key_id() == "0123abcd");
   const SlaveInfo unpacked = packed.unpack();
   CHECK(unpacked.name == info.name);
   CHECK(unpacked.hostname == info.hostname);
@@ -32,7 +32,7 @@ TEST_CASE("what a slave told of itself comes out of the block as it went in") {
   CHECK(unpacked.features == info.features);
   CHECK(unpacked.address == info.address);
   CHECK(unpacked.protocol == info.protocol);
-  CHECK(unpacked.kid == info.kid);
+  CHECK(unpacked.key_id == info.key_id);
   CHECK(unpacked.labels == info.labels);
 }
 

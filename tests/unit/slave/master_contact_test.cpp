@@ -229,20 +229,20 @@ TEST_CASE("a slave and a master that share a key come together, over TCP and ove
   Seen seen = plain.seen();
   CHECK(seen.failure.empty());
   CHECK(seen.registration.name == "w1");
-  CHECK(seen.registration.kid == auth::kid(right));
+  CHECK(seen.registration.key_id == auth::kid(right));
   CHECK(seen.registration.basedir == "/srv");
 
   PlayedMaster with_tls({.tls = true});
   CHECK(come(with_tls.tls(), keyed()).action == SlaveAction::open);
   seen = with_tls.seen();
   CHECK(seen.identity == "w1:" + auth::kid(right));
-  CHECK(seen.registration.kid == auth::kid(right));
+  CHECK(seen.registration.key_id == auth::kid(right));
 }
 
 TEST_CASE("a slave without a key comes where both sides say so") {
   PlayedMaster master({.is_keyless = true});
   CHECK(come(master.tcp(), keyless()).action == SlaveAction::open);
-  CHECK(master.seen().registration.kid.empty());
+  CHECK(master.seen().registration.key_id.empty());
 }
 
 TEST_CASE("a key that the master does not take is told with its id, and not with more") {
@@ -305,7 +305,7 @@ TEST_CASE("with a CA the master shows a certificate, of the address's host where
     const Seen seen = master.seen();
     if (example.is_good) {
       CHECK(outcome.action == SlaveAction::open);
-      CHECK(seen.registration.kid == auth::kid(right));
+      CHECK(seen.registration.key_id == auth::kid(right));
     } else {
       CHECK_FALSE(outcome.action);
       CHECK(outcome.failure.code == Errc::auth_failed);
