@@ -155,8 +155,8 @@ class Engine {
   /// The session is over: every call we made fails with this, every service is cancelled.
   void end(const Failure& failure);
 
-  /// Asks whether the other side is alive, if that was not asked already: its answer is traffic, which the session
-  /// sees.
+  /// Sends something that the other side answers, so that both see each other. Also if the one before is not answered
+  /// yet: its answer may wait behind a long box.
   void ping();
 
   /// Frees what it holds for later use, where no call is open.
@@ -200,7 +200,6 @@ class Engine {
   std::uint32_t ponged_at_ = 0;         // the bytes that were written, modulo 2^32, when a ping was answered last
   std::uint16_t abandoned_ = 0;         // calls; at most max_abandoned, and pings
   std::uint8_t pongs_ = 0;              // queued since anything was written
-  bool pinging_ = false;
 };
 
 }  // namespace remsh::rpc

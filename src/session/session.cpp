@@ -15,6 +15,10 @@ namespace remsh {
 
 namespace {
 constexpr std::size_t max_reason = 256;  // of a goodbye
+
+/// Since anything came: less than half of what a master takes of a slave that does not read (docs/protocol.md section
+/// 9).
+constexpr std::uint8_t max_pings = 30;
 }  // namespace
 
 void encode_goodbye(Bytes& out, BytesView reason, std::optional<std::uint64_t> retry) {
@@ -140,7 +144,10 @@ void Session::end(Failure failure) {
 
 Session::Pulse Session::look(TimePoint now) {
   if (std::exchange(has_sent_, false)) last_sent_ = now;
-  if (std::exchange(has_received_, false)) last_received_ = now;
+  if (std::exchange(has_received_, false)) {
+    last_received_ = now;
+    pings_ = 0;
+  }
   if (state_ != State::attached || closing_) return Pulse::good;
   if (now - last_received_ >= options_.keepalive + options_.patience) {
     suspect({Errc::connection_lost,
@@ -150,7 +157,9 @@ Session::Pulse Session::look(TimePoint now) {
              0, DisconnectReason::silent});
     return Pulse::lost;
   }
-  return now - last_sent_ >= options_.keepalive ? Pulse::ping_due : Pulse::good;
+  if (now - last_sent_ < options_.keepalive || has_output() || pings_ >= max_pings) return Pulse::good;
+  ++pings_;
+  return Pulse::ping_due;
 }
 
 void Session::give_back() {

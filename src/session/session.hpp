@@ -124,7 +124,7 @@ class Session {
 
   enum class Pulse : std::uint8_t {
     good,
-    ping_due,  // nothing was sent for a while
+    ping_due,  // nothing was sent for a while, and nothing waits to be
     lost,      // nothing came for too long; the reason is noted as suspect() does
   };
   /// To be asked now and then; times are exact to the distance of two looks, so that the hot path reads no clock.
@@ -147,6 +147,7 @@ class Session {
   std::unique_ptr<Ending> ending_;  // null while nothing is known of an end
   TimePoint last_sent_{};
   TimePoint last_received_{};
+  std::uint8_t pings_ = 0;  // that were due since anything came
   State state_ = State::waiting;
   bool closing_ = false;
   bool has_sent_ = true;  // since the last look
