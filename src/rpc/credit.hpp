@@ -48,6 +48,8 @@ class SendCredit {
     return true;
   }
 
+  [[nodiscard]] std::uint64_t credit() const noexcept { return credit_; }
+
  private:
   std::uint64_t credit_ = stream_window;
 };
@@ -85,6 +87,10 @@ class ReceiveWindow {
   }
 
   [[nodiscard]] std::uint64_t window() const noexcept { return stream_window + lent_; }
+
+  /// What the other side may still send, and what it has sent and did not come yet. Its SendCredit is never more, and
+  /// the same as soon as nothing is under way.
+  [[nodiscard]] std::uint64_t granted() const noexcept { return granted_; }
 
  private:
   std::uint64_t granted_ = stream_window;  // sent and not yet used by the other side, as we count it

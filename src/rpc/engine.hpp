@@ -135,6 +135,7 @@ class Engine {
   }
   [[nodiscard]] std::size_t open_calls() const noexcept { return calls_.size(); }
   [[nodiscard]] std::size_t abandoned_calls() const noexcept { return abandoned_; }
+  [[nodiscard]] const CreditPool& pool() const noexcept { return pool_; }
 
   // --- calls of the other side
 

@@ -94,6 +94,8 @@ class ReceiveStream {
 
   void settle(CreditPool& pool) { window_.settle(pool); }
 
+  [[nodiscard]] const ReceiveWindow& window() const noexcept { return window_; }
+
  private:
   ReceiveWindow window_;
   std::deque<Chunk> inbox_;

@@ -1,0 +1,170 @@
+// End: one side of a simulated pair: a session and its engine, driven as Peer drives them.
+#pragma once
+
+#include "rpc/engine.hpp"
+#include "session/session.hpp"
+#include "sim/wire.hpp"
+#include "sim/world.hpp"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace remsh::sim {
+
+/// What happens at an end. As Engine::Events: the functions must not call back.
+class Watching {
+ public:
+  virtual void on_call_changed(rpc::OpenCall& call) = 0;
+  virtual void on_service(std::shared_ptr<rpc::OpenService> service) = 0;
+  virtual void on_service_changed(rpc::OpenService& service) = 0;
+  virtual void on_room(std::size_t side) = 0;
+  /// Before an end reads: the call whose thread does, or null.
+  virtual rpc::OpenCall* reader(std::size_t side) = 0;
+  /// After it: what the reader was lent has to be used now.
+  virtual void has_read(std::size_t side, rpc::OpenCall* reader) = 0;
+  virtual void on_over(std::size_t side) = 0;
+
+ protected:
+  ~Watching() = default;
+};
+
+class End final : private rpc::Engine::Events {
+ public:
+  /// As Peer's: more data than this is not queued.
+  static constexpr std::size_t max_queued_data = 512 * 1024;
+  static constexpr Duration look_period = std::chrono::milliseconds(500);
+
+  struct Options {
+    rpc::Engine::Options engine;
+    Session::Options session;
+  };
+
+  End(World& world, Wire& wire, std::size_t side, const Options& options, Watching& watching)
+      : options_(options), world_(world), wire_(wire), side_(side), watching_(watching) {
+    wire_.sides[side].on_bytes = [this](BytesView bytes) { read(bytes); };
+    wire_.sides[side].on_end = [this] {
+      if (session.is_over()) return;
+      session.cut();
+      look_at_session();
+    };
+    wire_.sides[side].on_room = [this] { pump(); };
+    session.attach();
+    look();
+  }
+
+  /// To be called after anything was queued: writes what the wire takes, soon.
+  void pump_soon() {
+    if (std::exchange(pumps_, true)) return;
+    world_.soon([this] {
+      pumps_ = false;
+      pump();
+    });
+  }
+
+  void close(const std::string& reason) {
+    if (!session.close({Errc::connection_lost, reason, 0, DisconnectReason::closed_here}, {})) return;
+    world_.note(name() + " says goodbye");
+    pump();
+  }
+
+  [[nodiscard]] std::size_t room(std::uint64_t credit) const {
+    if (session.is_over() || session.data_bytes() >= max_queued_data) return 0;
+    return static_cast<std::size_t>(std::min<std::uint64_t>(credit, Block::max_payload));
+  }
+
+  [[nodiscard]] std::string name() const { return side_ == 0 ? "the master" : "the slave"; }
+
+ private:
+  const Options options_;
+
+ public:
+  Session session{options_.session};
+  rpc::Engine engine{options_.engine, session, *this};
+
+ private:
+  void on_call_changed(rpc::OpenCall& call) override { watching_.on_call_changed(call); }
+  void on_service(std::shared_ptr<rpc::OpenService> service) override { watching_.on_service(std::move(service)); }
+  void on_service_changed(rpc::OpenService& service) override { watching_.on_service_changed(service); }
+
+  void pump() {
+    bool is_broken = false;
+    for (int round = 0; round < 4 && session.has_output() && !is_broken; ++round) {
+      std::array<std::string_view, 8> views;
+      const std::size_t count = session.gather(views);
+      std::size_t written = 0;
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t taken = wire_.write(side_, views[i], is_broken);
+        written += taken;
+        if (taken < views[i].size()) break;
+      }
+      session.written(written);
+      if (written == 0) break;
+    }
+    if (session.is_over()) return;
+    if (is_broken) {
+      session.drop_output();
+      session.suspect({Errc::connection_lost, "the write failed", 0});
+      wire_.close(side_);
+    } else if (session.is_closing()) {
+      wire_.close(side_);
+    } else if (session.has_output() && wire_.under_way(side_) == 0) {
+      pump_soon();  // the wire would have taken more
+    }
+    watching_.on_room(side_);
+  }
+
+  void read(BytesView bytes) {
+    if (session.is_over()) return;
+    rpc::OpenCall* const reader = watching_.reader(side_);
+    session.receive(bytes);
+    while (const BoxView* const box = session.next()) {
+      auto received = engine.receive(*box, reader, bytes);
+      world_.expect(received.ok(), name(), " accuses the other side of ", (received ? "" : received.failure().message));
+    }
+    watching_.has_read(side_, reader);
+    look_at_session();
+    pump_soon();
+  }
+
+  /// As Peer: a session that is cut is given up.
+  void look_at_session() {
+    if (session.state() == Session::State::cut) session.give_up();
+    if (!session.is_over() || std::exchange(is_end_told_, true)) return;
+    world_.note(name() + ": " + session.over()->message);
+    wire_.close(side_);
+    engine.end(*session.over());
+    watching_.on_over(side_);
+  }
+
+  void look() {
+    if (session.is_over()) return;
+    switch (session.look(world_.now())) {
+      case Session::Pulse::good: break;
+      case Session::Pulse::ping_due:
+        engine.ping();
+        pump_soon();
+        break;
+      case Session::Pulse::lost:
+        world_.expect(wire_.is_cut(), name(), " gives up the other side, which is there");
+        wire_.close(side_);
+        break;
+    }
+    session.give_back();
+    engine.give_back();
+    world_.after(look_period, [this] { look(); });
+  }
+
+  World& world_;
+  Wire& wire_;
+  const std::size_t side_;
+  Watching& watching_;
+  bool pumps_ = false;
+  bool is_end_told_ = false;
+};
+
+}  // namespace remsh::sim
