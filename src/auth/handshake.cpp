@@ -281,6 +281,12 @@ Bytes MasterHandshake::open(std::chrono::milliseconds keepalive) {
   return answer_prove(Box{{"keepalive", to_decimal(static_cast<std::uint64_t>(within.count()))}});
 }
 
+Bytes MasterHandshake::reject() {
+  state_ = State::over;
+  key_.reset();
+  return tag_.empty() ? Bytes() : failure_box(tag_);
+}
+
 Bytes MasterHandshake::refuse(Refusal refusal, std::string_view reason,
                               std::optional<std::chrono::milliseconds> retry) {
   Box welcome{{"reason", cut_text(reason, max_reason)}, {"refused", to_string(refusal)}};
@@ -305,7 +311,7 @@ Result<void> MasterHandshake::take_call(const BoxView& box, BytesView command) {
 
 Result<Bytes> MasterHandshake::answer_hello(const BoxView& box) {
   if (box.get("type") == "register" && !box.has("_command")) {
-    return reader_.broken("registered as a slave of remsh 1, which this listener does not serve");
+    return reader_.broken("registered as a slave of remsh 1, which is another protocol");
   }
   if (const auto taken = take_call(box, "hello"); !taken.ok()) return taken.failure();
   const auto name = reader_.require(box, "name", is_slave_name);
@@ -364,13 +370,6 @@ Result<void> MasterHandshake::take_prove(const BoxView& box) {
 Result<void> MasterHandshake::check_keyless(const BoxView& box) {
   for (const BytesView key : {"mac", "enrol"}) {
     if (box.has(key)) return reader_.broken("sent " + quoted(key) + " without the id of a key");
-  }
-  const std::string who = quoted(registration_.name);
-  if (!options_.psk_identity.empty()) {
-    return Failure{Errc::auth_failed, who + " names no key, but TLS has proven " + quoted(options_.psk_identity)};
-  }
-  if (options_.has_key && options_.has_key(registration_.name)) {
-    return Failure{Errc::auth_failed, who + " names no key, but there is one for this name"};
   }
   return {};
 }

@@ -6,6 +6,7 @@
 // functions that take a box, and make the next one, add them; those that prove and check are at the same places.
 #pragma once
 
+#include "auth/handshake_step.hpp"
 #include "auth/hmac.hpp"
 #include "base/result.hpp"
 
@@ -32,17 +33,11 @@ inline constexpr std::size_t nonce_size = 32;
 inline constexpr std::size_t binding_size = 32;
 inline constexpr std::chrono::milliseconds max_keepalive{3'600'000};
 
-/// How long a failure waits after the box that caused it, so that guessing is slow.
-inline constexpr std::chrono::milliseconds failure_delay{100};
-
 /// True for [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
 [[nodiscard]] bool is_slave_name(BytesView text) noexcept;
 
 /// True for [a-z0-9-]{1,32}.
 [[nodiscard]] bool is_feature_name(BytesView text) noexcept;
-
-/// Why a master does not want a slave, in one word.
-enum class Refusal : std::uint8_t { name_in_use, draining, full, features, rejected };
 
 /// The word on the wire: "name_in_use".
 [[nodiscard]] std::string_view to_string(Refusal refusal) noexcept;
@@ -113,35 +108,15 @@ class MasterHandshake {
   struct Options {
     std::vector<std::string> features = {};       ///< that this master wants where a slave offers them
     Bytes nonce;                                  ///< nonce_size random bytes, new for every connection
-    bool keyless_allowed = true;                  ///< by the transport and its configuration
+    bool keyless_allowed = true;                  ///< false: a hello without a key is answered by the failure
     std::shared_ptr<const MasterKeys> keys = {};  ///< null: slaves have none here
-
-    /// Whether a name has a key, here or at another listener: a slave without a key does not get it. Empty: none has.
-    std::function<bool(BytesView name)> has_key = {};
-
     Bytes binding = {};              ///< what TLS exports for this connection, binding_size bytes; empty without TLS
-    Bytes psk_identity = {};         ///< "NAME:KID" that TLS has proven; empty where it proves none
+    Bytes psk_identity = {};         ///< "NAME:KID" that TLS has proven; empty: none. Another key is not accepted
     bool enrolment_allowed = false;  ///< only under TLS
   };
 
-  /// The answer to who comes with an invitation.
-  struct Enrolment {
-    Bytes welcome;
-    Secret key;  ///< the new key of registration().name, which the slave computes as well
-  };
-
-  struct Step {
-    enum class Action : std::uint8_t {
-      read,        ///< more bytes are needed
-      send,        ///< send `bytes`, then read on
-      registered,  ///< registration() is complete: answer with open() or refuse()
-      fail,        ///< send `bytes` failure_delay after the last came, then close
-      close,       ///< close at once
-    };
-    Action action = Action::read;
-    Bytes bytes = {};
-    Failure failure = {};  ///< of fail and close: why, for the log; peers' text in it is escaped
-  };
+  using Step = HandshakeStep;
+  using Enrolment = auth::Enrolment;
 
   explicit MasterHandshake(Options options);
 
@@ -166,6 +141,10 @@ class MasterHandshake {
 
   /// The welcome of a slave that is let in. The keepalive is brought within 1 ms and max_keepalive.
   Bytes open(std::chrono::milliseconds keepalive);
+
+  /// The failure, in place of a welcome, for a slave that the caller does not believe although its proof was right, or
+  /// none was asked for. Empty before the slave's first box. To be sent failure_delay after the slave's last byte.
+  Bytes reject();
 
   /// The welcome of one that is not; the reason is cut to 256 bytes. It comes back after `retry`, else when it likes.
   Bytes refuse(Refusal refusal, std::string_view reason, std::optional<std::chrono::milliseconds> retry = {});

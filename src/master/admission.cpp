@@ -1,9 +1,12 @@
 #include "master/admission.hpp"
 
+#include "base/duration_text.hpp"
 #include "base/text.hpp"
-#include "os/random.hpp"
+#include "master/blocking_backend.hpp"
+#include "master/entry_rules.hpp"
 
 #include <array>
+#include <cassert>
 #include <chrono>
 #include <exception>
 #include <system_error>
@@ -20,6 +23,12 @@ constexpr std::chrono::milliseconds name_retry{2000};
 
 std::string quoted(const std::string& name) { return "'" + name + "'"; }
 
+/// "remsh1()" for "remsh 1": SlaveProtocol names its functions after the protocols.
+std::string function_name(std::string protocol) {
+  std::erase(protocol, ' ');
+  return protocol + "()";
+}
+
 }  // namespace
 
 Admission::Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transport> connection, const Entrance& entrance,
@@ -31,7 +40,8 @@ Admission::Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transpor
       on_made_(entrance.on_made),
       origin_(std::move(origin)),
       place_(place),
-      done_(std::move(done)) {
+      done_(std::move(done)),
+      opening_(owner_->protocols()) {
   if (entrance.tls) {
     auto tls = std::make_unique<TlsTransport>(std::move(connection), entrance.tls->context());
     tls_ = tls.get();
@@ -69,18 +79,30 @@ void Admission::secured(const Result<TlsTransport::Step>& step) {
 
 void Admission::shake_hands() {
   state_ = State::handshake;
-  auth::MasterHandshake::Options options;
-  options.nonce.resize(auth::nonce_size);
-  random_bytes(options.nonce);
-  options.keyless_allowed = keyless_;
-  if (owner_->keys() != nullptr) options.keys = owner_->keys()->as_seen_from(ip_address_of(address_));
-  options.has_key = [names = owner_->names(), started_as = required_name_](BytesView name) {
-    return name != started_as && names->has_key(name);
-  };
-  options.binding = transport_->channel_binding();
-  if (tls_ != nullptr) options.psk_identity = tls_->identity();
-  options.enrolment_allowed = tls_ != nullptr;
-  handshake_.emplace(std::move(options), owner_->options().remsh1);
+  const ServedProtocol* first = opening_.sends_first();
+  if (first == nullptr) return;
+  const Duration silence = *first->worker().silence_before_sending();
+  if (silence == Duration::zero()) return send_first();
+  silence_ = owner_->loop()->at(owner_->loop()->now() + silence, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self || self->state_ != State::handshake || self->handshake_ || !self->opening_.bytes().empty()) return;
+    self->send_first();
+    if (self->state_ == State::handshake) self->arm();
+  });
+}
+
+/// Begins the handshake in which the master sends first.
+void Admission::send_first() {
+  begin_handshake(*opening_.sends_first());
+  write(handshake_->start());
+}
+
+void Admission::begin_handshake(const ServedProtocol& protocol) {
+  protocol_ = &protocol;
+  NewConnection connection{.keyless = keyless_, .is_tls = tls_ != nullptr, .binding = transport_->channel_binding()};
+  if (owner_->keys() != nullptr) connection.keys = owner_->keys()->as_seen_from(ip_address_of(address_));
+  if (tls_ != nullptr) connection.tls_identity = tls_->identity();
+  handshake_ = protocol.begin(std::move(connection));
 }
 
 void Admission::arm() {
@@ -111,52 +133,73 @@ void Admission::read() {
   std::array<char, 4096> buffer{};
   const IoResult result = transport_->read_some(buffer, Duration::zero());
   if (result.status == IoResult::Status::would_block) return;
-  AnyHandshake::Step step;
-  if (result.status == IoResult::Status::ok) {
-    step = handshake_->feed(BytesView(buffer.data(), result.bytes));
-  } else {
-    step.action = AnyHandshake::Step::Action::close;
-    step.failure = result.status == IoResult::Status::end
-                       ? handshake_->at_end()
-                       : Failure{Errc::connection_lost, std::generic_category().message(result.error), result.error};
+  if (result.status == IoResult::Status::ok) return take(BytesView(buffer.data(), result.bytes));
+  if (result.status != IoResult::Status::end) {
+    return abort({Errc::connection_lost, std::generic_category().message(result.error), result.error});
   }
-  act(std::move(step));
+  if (!handshake_) begin_handshake(opening_.assumed());
+  abort(handshake_->at_end());
 }
 
-void Admission::act(AnyHandshake::Step step) {
-  using Action = AnyHandshake::Step::Action;
+/// Bytes of the worker: they go to the handshake, once they have shown which protocol it speaks.
+void Admission::take(BytesView bytes) {
+  if (handshake_) return act(handshake_->feed(bytes));
+  const ServedProtocol* protocol = opening_.feed(bytes);
+  if (protocol == nullptr) return;
+  begin_handshake(*protocol);
+  if (protocol->is_accepted) return act(handshake_->feed(opening_.bytes()));
+  const std::string name = protocol->protocol.name();
+  fail(handshake_->reject(), {Errc::refused,
+                              "it speaks " + name + ", which this listener does not accept: add SlaveProtocol::" +
+                                  function_name(name) + " to `protocols` to accept such slaves",
+                              0});
+}
+
+void Admission::act(WorkerHandshake::Step step) {
+  using Action = WorkerHandshake::Step::Action;
   switch (step.action) {
     case Action::read: return;
-    case Action::send: write(step.bytes); return;
-    case Action::registered:
-      if (timer_) owner_->loop()->cancel(*timer_);
-      timer_.reset();
-      state_ = State::considering;
-      registration_ = handshake_->registration();
-      name_ = registration_.name;
-      if (!registration_.key_id.empty()) {
-        proof_ = Proof::key;
-      } else if (!required_name_.empty() && required_name_ == name_) {
-        proof_ = Proof::started;
-      }
-      owner_->proven(*this);
-      if (tls_ != nullptr) tls_->set_proven();
-      if (handshake_->is_enrolment()) {
-        enrolment_ = handshake_->enrol();
-        owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] { self->enrol(); });
-        return;
-      }
-      owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] { self->consider(); });
-      return;
-    case Action::fail:
-      state_ = State::failing;
-      if (step.failure.code == Errc::auth_failed) owner_->proved_wrong(*this);
-      farewell_ = std::move(step.bytes);
-      verdict_ = std::move(step.failure);
-      set_timer(auth::failure_delay, &Admission::send_failure);
-      return;
-    case Action::close: abort(std::move(step.failure)); return;
+    case Action::send: return write(step.bytes);
+    case Action::registered: return registered();
+    case Action::fail: return fail(std::move(step.bytes), std::move(step.failure));
+    case Action::close: return abort(std::move(step.failure));
   }
+}
+
+/// The handshake is over. The rules about keys and names are applied here, whatever the protocol.
+void Admission::registered() {
+  registration_ = handshake_->registration();
+  name_ = registration_.name;
+  proof_ = handshake_->proof();
+  if (proof_ == Proof::none && !required_name_.empty() && required_name_ == name_) proof_ = Proof::started;
+  EntryRules rules{.keyless = keyless_};
+  rules.name_has_key = proof_ == Proof::none && owner_->names()->has_key(name_);
+  if (tls_ != nullptr) rules.tls_identity = tls_->identity();
+  if (auto why = why_rejected({name_, proof_, registration_.key_id}, rules)) {
+    return fail(handshake_->reject(), std::move(*why));
+  }
+  if (timer_) owner_->loop()->cancel(*timer_);
+  timer_.reset();
+  state_ = State::considering;
+  owner_->proven(*this);
+  if (tls_ != nullptr) tls_->set_proven();
+  enrolment_ = handshake_->enrol();
+  owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] {
+    if (self->enrolment_) {
+      self->enrol();
+    } else {
+      self->consider();
+    }
+  });
+}
+
+/// Rejects the worker after a while, so that guessing is slow.
+void Admission::fail(Bytes farewell, Failure failure) {
+  state_ = State::failing;
+  if (failure.code == Errc::auth_failed) owner_->proved_wrong(*this);
+  farewell_ = std::move(farewell);
+  verdict_ = std::move(failure);
+  set_timer(auth::failure_delay, &Admission::send_failure);
 }
 
 void Admission::write(const Bytes& bytes) {
@@ -197,6 +240,8 @@ void Admission::let_go() {
   state_ = State::over;
   if (timer_) owner_->loop()->cancel(*timer_);
   timer_.reset();
+  if (silence_) owner_->loop()->cancel(*silence_);
+  silence_.reset();
   if (transport_) {
     transport_->disarm_for_good(owner_->loop()->watcher());
     transport_->shutdown();
@@ -228,7 +273,7 @@ bool Admission::get_name() {
   }
   if (claim.ruling == NameRuling::too_often) {
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(claim.wait);
-    refuse(Refusal::rejected, "it comes too often: again in " + std::to_string(wait.count()) + " ms", wait);
+    refuse(Refusal::rejected, "it comes too often: it may come again in " + in_seconds(wait), wait);
     return false;
   }
   if (claim.ruling == NameRuling::is_taken || (holder && !give_place(holder, claim.ruling))) {
@@ -277,8 +322,9 @@ void Admission::consider() {
     return;
   }
   if (!get_name()) return;
-  const bool is_original = handshake_->is_original();
-  backend_ = owner_->make_backend(is_original);
+  backend_ = handshake_->make_backend();
+  assert(protocol_->worker().does_one_operation_at_a_time() ||
+         dynamic_cast<const HoldsThreads*>(backend_.get()) == nullptr);
   backend_->set_proof(proof_);
   SlaveInit init({.name = registration_.name,
                   .hostname = registration_.hostname,
@@ -287,7 +333,7 @@ void Admission::consider() {
                   .basedir = registration_.basedir,
                   .features = registration_.features,
                   .address = address_,
-                  .protocol = is_original ? "remsh 1" : "remsh 2",
+                  .protocol = protocol_->protocol.name(),
                   .key_id = registration_.key_id,
                   .labels = handshake_->labels()},
                  backend_);
@@ -347,7 +393,7 @@ void Admission::enrolled(const auth::KeyStore::Enrolled& enrolled) {
 
 void Admission::welcome() {
   if (!gone_) {
-    write(handshake_->open(owner_->options().keepalive));
+    write(handshake_->open());
     if (!gone_ && !unwritten_.empty()) gone_ = Failure{Errc::connection_lost, "it does not read", 0};
   }
   if (gone_) {

@@ -1,13 +1,14 @@
 // Admission: one connection on its way to being a slave.
 #pragma once
 
-#include "auth/handshake.hpp"
+#include "auth/handshake_step.hpp"
 #include "base/result.hpp"
 #include "master/admissions.hpp"
 #include "master/admitted_backend.hpp"
-#include "master/any_handshake.hpp"
 #include "master/names.hpp"
+#include "master/opening.hpp"
 #include "master/proof.hpp"
+#include "master/worker_protocol.hpp"
 #include "transport/loop.hpp"
 #include "transport/tls_transport.hpp"
 
@@ -58,7 +59,12 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   void secured(const Result<TlsTransport::Step>& step);
   void shake_hands();
   void read();
-  void act(AnyHandshake::Step step);
+  void take(BytesView bytes);
+  void begin_handshake(const ServedProtocol& protocol);
+  void send_first();
+  void act(WorkerHandshake::Step step);
+  void registered();
+  void fail(Bytes farewell, Failure failure);
   void write(const Bytes& bytes);
   void arm();
   void set_timer(Duration wait, void (Admission::*expired)());
@@ -92,12 +98,15 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   TlsTransport* tls_ = nullptr;  // within transport_, where there is TLS
   std::unique_ptr<Transport> transport_;
   Admissions::Done done_;
-  std::optional<AnyHandshake> handshake_;
+  Opening opening_;
+  const ServedProtocol* protocol_ = nullptr;    // with the handshake
+  std::unique_ptr<WorkerHandshake> handshake_;  // once the protocol is known
   State state_ = State::waiting;
   std::uint32_t slot_ = 0;
   bool has_slot_ = false;
   std::uint32_t number_ = 0;
   std::optional<Loop::TimerId> timer_;
+  std::optional<Loop::TimerId> silence_;  // of the worker, before the master sends first
   Bytes unwritten_;
   std::atomic<bool> is_gone_ = false;  // for the service thread
   std::optional<Failure> gone_;        // it ended while it was being considered
@@ -111,7 +120,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   Bytes farewell_;
   std::optional<Failure> verdict_;
   std::optional<Refused> refused_;
-  std::optional<auth::MasterHandshake::Enrolment> enrolment_;
+  std::optional<auth::Enrolment> enrolment_;
   bool has_enrolled_ = false;
 
   Registration registration_;

@@ -2,8 +2,9 @@
 
 #include "base/misuse.hpp"
 #include "base/text.hpp"
+#include "base/throw_failure.hpp"
 #include "master/admission.hpp"
-#include "master/remsh1_backend.hpp"
+#include "master/known_protocols.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -68,6 +69,7 @@ Admissions::Admissions(ListenerOptions options)
       options_(within_reason(std::move(options))),
       gate_(gate_options(options_)) {
   assert(loop_);
+  if (auto good = check_protocols(options_.protocols); !good) throw_failure(good.failure(), "", "make a listener");
   options_.slave_collection.listener_comes();
 }
 
@@ -209,16 +211,17 @@ AdmittedBackend::Owner Admissions::owner() {
           options_.audit};
 }
 
-std::shared_ptr<AdmittedBackend> Admissions::make_backend(bool is_original) {
-  if (is_original) return std::make_shared<Remsh1Backend>(loop_, owner());
-  const std::lock_guard lock(mutex_);
-  if (!group_) {
-    Session::Options options;
-    options.keepalive = options_.keepalive;
-    options.patience = options_.keepalive_patience;
-    group_ = std::make_shared<Remsh2Group>(loop_, options, owner());
-  }
-  return std::make_shared<Remsh2Backend>(group_);
+void Admissions::serve_protocols() {
+  const auto serve = [this](const SlaveProtocol& protocol, bool is_accepted) {
+    const bool is_there = std::any_of(protocols_.begin(), protocols_.end(),
+                                      [&protocol](const ServedProtocol& one) { return one.protocol == protocol; });
+    if (is_there) return;
+    protocols_.push_back({protocol,
+                          protocol.worker().serve({loop_, options_.keepalive, options_.keepalive_patience, owner()}),
+                          is_accepted});
+  };
+  for (const SlaveProtocol& protocol : options_.protocols) serve(protocol, true);
+  for (const SlaveProtocol& protocol : known_protocols()) serve(protocol, false);
 }
 
 void Admissions::open(const std::shared_ptr<AdmittedBackend>& backend, std::unique_ptr<Transport> transport) {
@@ -233,6 +236,7 @@ void Admissions::open(const std::shared_ptr<AdmittedBackend>& backend, std::uniq
 }
 
 void Admissions::start() {
+  serve_protocols();
   listener_ = names_->join(keys_ ? keys_->store() : nullptr, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->keys_changed();
   });

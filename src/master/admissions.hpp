@@ -7,8 +7,8 @@
 #include "master/gate.hpp"
 #include "master/key_watch.hpp"
 #include "master/names.hpp"
+#include "master/opening.hpp"
 #include "master/pace.hpp"
-#include "master/remsh2_backend.hpp"
 #include "master/runtime.hpp"
 
 #include <remsh/master/slave_listener.hpp>
@@ -75,7 +75,8 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   /// Null where slaves have no keys.
   [[nodiscard]] KeyWatch* keys() const noexcept { return keys_.get(); }
 
-  [[nodiscard]] std::shared_ptr<AdmittedBackend> make_backend(bool is_original);
+  /// Those that the listener accepts, in their order, and then all others. The same after start().
+  [[nodiscard]] const std::vector<ServedProtocol>& protocols() const noexcept { return protocols_; }
 
   /// Opens a back end, which is ended at once where we are shutting down.
   void open(const std::shared_ptr<AdmittedBackend>& backend, std::unique_ptr<Transport> transport);
@@ -103,6 +104,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
 
  private:
   [[nodiscard]] AdmittedBackend::Owner owner();
+  void serve_protocols();
   void run_farewell(const Backend& backend, std::function<void()> function);
   void backend_ended(const Backend& backend, const Failure& failure);
   [[nodiscard]] std::vector<std::shared_ptr<AdmittedBackend>> backends() const;
@@ -117,8 +119,9 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
 
   const std::shared_ptr<Loop> loop_;
   const std::unique_ptr<KeyWatch> keys_;
-  const std::shared_ptr<Names> names_;  // of the collection
-  Names::ListenerId listener_ = 0;      // among them; 0: not started
+  const std::shared_ptr<Names> names_;     // of the collection
+  Names::ListenerId listener_ = 0;         // among them; 0: not started
+  std::vector<ServedProtocol> protocols_;  // since start()
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -135,7 +138,6 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   std::map<std::string, std::size_t> farewells_;  // not over, by the name of the slave that has gone
   std::set<const Admission*> setups_;             // whose slave class and setup() may run
   std::set<std::shared_ptr<Admission>> under_way_;
-  std::shared_ptr<Remsh2Group> group_;                    // of all the slaves but the original ones
   std::vector<std::weak_ptr<AdmittedBackend>> backends_;  // that were opened
   std::size_t ended_ = 0;                                 // of them, since those that are gone were taken out
   std::weak_ptr<Slave> last_accepted_;

@@ -10,11 +10,15 @@
 
 namespace remsh {
 
-/// A Backend whose operations block the thread that calls them: the simplest to write, for workers that speak a
-/// protocol of their own, and do one thing at a time. An operation that is waited for runs in the waiting thread; one
-/// that is started has a thread for as long as it runs, whose callbacks are handed to whoever drives it.
+/// A back end that may hold a thread for each operation. Only for protocols that do one operation at a time, which
+/// WorkerProtocol::does_one_operation_at_a_time() says: the number of threads must not grow with that of operations.
+struct HoldsThreads {};
+
+/// A Backend whose operations block the thread that calls them, the simplest kind to write. An operation that is waited
+/// for runs in the waiting thread. One that is started has a thread for as long as it runs, and hands its callbacks to
+/// the thread that drives it.
 template <class Base = Backend>
-class BlockingBackend : public Base, protected RunningOperations {
+class BlockingBackend : public Base, public HoldsThreads, protected RunningOperations {
  public:
   /// Does an operation and notes its reply in it. `ends` are its streams as this thread may call them.
   virtual Result<void> run(AskedOperation& operation, const StreamEnds& ends, const CallOptions& options) = 0;

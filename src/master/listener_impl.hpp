@@ -26,7 +26,7 @@ void copy_common_options(const From& from, To& to) {
   to.slave_class = from.slave_class;
   if constexpr (requires { to.keys = from.keys; }) to.keys = from.keys;
   if constexpr (requires { to.keyless = from.keyless; }) to.keyless = from.keyless;
-  if constexpr (requires { to.remsh1 = from.remsh1; }) to.remsh1 = from.remsh1;
+  if constexpr (requires { to.protocols = from.protocols; }) to.protocols = from.protocols;
   if constexpr (requires { to.backlog = from.backlog; }) to.backlog = from.backlog;
   to.keepalive = from.keepalive;
   to.keepalive_patience = from.keepalive_patience;

@@ -3,6 +3,7 @@
 
 #include "master/remsh1_backend.hpp"
 #include "master/remsh1_turn.hpp"
+#include "master/worker_protocol.hpp"
 
 namespace remsh {
 
@@ -19,7 +20,7 @@ class Remsh1Backend::Operations {
       if (auto can = check(asked.request); !can) return can;
       return perform(asked);
     } else {
-      return remsh1::unsupported("has no operation '" + std::string(Operation::what.method) + "'");
+      return no_such_operation("remsh 1", Operation::what.method);
     }
   }
 

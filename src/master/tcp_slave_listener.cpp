@@ -4,6 +4,7 @@
 #include "base/throw_failure.hpp"
 #include "master/certificate_watch.hpp"
 #include "master/listener_impl.hpp"
+#include "master/worker_protocol.hpp"
 #include "transport/acceptor.hpp"
 #include "transport/endpoint.hpp"
 
@@ -51,16 +52,18 @@ Address wanted_address(const TcpListenerOptions& options) {
 
 /// Refuses what nobody could use, and what nobody should.
 void check(const TcpListenerOptions& options, const Address& address) {
-  const auto refuse = [&address](const char* why) {
+  const auto refuse = [&address](const std::string& why) {
     throw Error(Errc::invalid_argument, "", "listen on '" + escaped(to_string(address)) + "'", why);
   };
   const bool is_plain = address.kind == Address::Kind::tcp;
   const bool is_local = is_loopback(address.host);
-  if (!options.keys && !options.keyless && !options.remsh1) {
-    refuse("no slave could come in: give it `keys`, or say `keyless`, on the loopback");
+  for (const SlaveProtocol& protocol : options.protocols) {
+    if (options.keyless || protocol.worker().has_keys()) continue;
+    refuse("slaves that speak " + protocol.name() +
+           " have no keys: with it in `protocols`, say `keyless` as well, on the loopback");
   }
-  if (options.remsh1 && !options.keyless) {
-    refuse("slaves of the original remsh have no keys: with `remsh1` say `keyless` as well, on the loopback");
+  if (!options.keys && !options.keyless) {
+    refuse("no slave could come in: give it `keys`, or say `keyless`, on the loopback");
   }
   if (options.keyless && !is_local) {
     refuse("without keys everybody could come in: `keyless` is for the loopback alone (127.0.0.1 or ::1)");

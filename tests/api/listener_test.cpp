@@ -250,7 +250,7 @@ TEST_CASE("an address or an option that a listener cannot keep to is refused, wi
   CHECK(refusal("tcp:127.0.0.1:0", [](auto& options) { options.host = "::1"; }).find("write both into `address`") !=
         std::string::npos);
   CHECK(refusal("unix:/tmp/x", [](auto& options) { options.port = 1; }).find("no port") != std::string::npos);
-  CHECK(refusal("unix:/tmp/x", [](auto& options) { options.remsh1 = true; }).find("TCP alone") != std::string::npos);
+  CHECK(refusal("unix:/tmp/x", [](auto& options) { options.protocols = {SlaveProtocol::remsh1()}; }).find("TCP alone") != std::string::npos);
   CHECK(refusal("unix:/tmp/x", [](auto& options) { options.certificate = TlsIdentity{}; }).find("tls:HOST:PORT") !=
         std::string::npos);
 }

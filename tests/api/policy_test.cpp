@@ -23,7 +23,9 @@ struct Strict {
     if (options.policy.root.empty()) options.basedir = dir / "root";
     dir.write("secret", "outside");
     auto tcp = std::make_unique<TcpSlaveListener>(
-        TcpListenerOptions{.slave_collection = slaves, .keyless = true, .remsh1 = protocol == 1});
+        TcpListenerOptions{.slave_collection = slaves,
+                           .keyless = true,
+                           .protocols = {protocol == 1 ? SlaveProtocol::remsh1() : SlaveProtocol::remsh2()}});
     tcp->start();
     server = std::make_unique<SlaveThread>(std::move(options), [address = tcp->address()](SlaveServer& slave_server) {
       return slave_server.run_once(address);

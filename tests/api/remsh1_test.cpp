@@ -68,8 +68,11 @@ class OriginalSlave {
 struct Originals {
   SlaveCollection slaves;
   Log log;
-  TcpSlaveListener listener{
-      {.slave_collection = slaves, .keyless = true, .remsh1 = true, .arbitration_timeout = 100ms, .log = log.hook()}};
+  TcpSlaveListener listener{{.slave_collection = slaves,
+                             .keyless = true,
+                             .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()},
+                             .arbitration_timeout = 100ms,
+                             .log = log.hook()}};
 
   Originals() { listener.start(); }
 
@@ -272,7 +275,7 @@ TEST_CASE("an original slave is refused where nobody said that it is wanted, and
   listener.start();
   OriginalSlave process("w1", std::to_string(listener.port()));
   CHECK(process.exit_code() == 1);
-  CHECK(log.wait_for("remsh1 = true"));
+  CHECK(log.wait_for("add SlaveProtocol::remsh1() to `protocols`"));
 }
 
 TEST_CASE("an original slave whose name is taken is refused, also while the other is busy") {

@@ -83,7 +83,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                              .nonce = Bytes(nonce_size, 'b'),
                              .keyless_allowed = settings != 1,
                              .keys = has_keys ? worker_keys() : nullptr,
-                             .has_key = [has_keys](BytesView name) { return has_keys && name == "worker1"; },
                              .enrolment_allowed = (settings & 8U) != 0});
   fuzz::Transcript transcript;
   bool is_proven = false;
@@ -109,7 +108,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         REMSH_EXPECT(sent == 1);
         expect_registration(handshake.registration());
         REMSH_EXPECT(handshake.registration().key_id.empty() == !is_proven);
-        if (has_keys) REMSH_EXPECT((handshake.registration().name == "worker1") == is_proven);
+        if (is_proven) REMSH_EXPECT(handshake.registration().name == "worker1");
         if (handshake.is_enrolment()) {
           REMSH_EXPECT(is_proven && handshake.registration().key_id == "2da4e400");
           expect_box(handshake.enrol().welcome, "_answer", 1024);

@@ -207,7 +207,7 @@ class Place {
  public:
   TcpSlaveListener keyless{{.slave_collection = slaves,
                             .keyless = true,
-                            .remsh1 = true,
+                            .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()},
                             .arbitration_timeout = patience,
                             .log = log.hook()}};
   UnixSlaveListener by_path{{.slave_collection = slaves, .path = dir / "1", .arbitration_timeout = patience}};
@@ -330,7 +330,7 @@ TEST_CASE("an original slave gets no name behind TLS that has proven another one
                              .address = "tls:127.0.0.1:0",
                              .keys = ring,
                              .keyless = true,
-                             .remsh1 = true,
+                             .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()},
                              .log = log.hook()});
   listener.start();
   Wire wire(tls_to(listener.port(), TlsContext::client("w1:" + auth::kid(key), auth::derive(key, "tls"))));
@@ -342,7 +342,8 @@ TEST_CASE("an original slave gets no name behind TLS that has proven another one
 
 TEST_CASE("an original slave is refused at a listener of the user's own that takes no slaves without keys") {
   SlaveCollection slaves;
-  TransportSlaveListener by_hand({.slave_collection = slaves, .remsh1 = true});
+  TransportSlaveListener by_hand(
+      {.slave_collection = slaves, .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}});
   std::array<int, 2> pair{};
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
   Wire wire(socket_transport(pair[1], "a master"));

@@ -348,7 +348,9 @@ class Farm {
             TcpListenerOptions{.slave_collection = slaves, .address = "tls:127.0.0.1:0", .keys = keys_});
         break;
       case Over::remsh1:
-        make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves, .keyless = true, .remsh1 = true});
+        make<TcpSlaveListener>(TcpListenerOptions{.slave_collection = slaves,
+                                                  .keyless = true,
+                                                  .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}});
         break;
       case Over::unix_socket:
         make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves, .path = dir / "socket"});

@@ -18,7 +18,7 @@ namespace remsh {
 ///
 /// A unix socket has no use for the options of TCP; it lets slaves in without a key in any case. Throws Error with
 /// invalid_argument for an address that cannot be used, and for options that the kind of address cannot keep to:
-/// `certificate` and `remsh1` with a unix socket, for example.
+/// `certificate` and other `protocols` with a unix socket, for example.
 REMSH_API std::unique_ptr<SlaveListener> make_listener(TcpListenerOptions options);
 
 }  // namespace remsh

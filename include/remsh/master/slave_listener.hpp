@@ -9,6 +9,7 @@
 #include <remsh/master/audit.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_collection.hpp>
+#include <remsh/master/slave_protocol.hpp>
 #include <remsh/master/stranger_limits.hpp>
 #include <remsh/transport/transport.hpp>
 
@@ -20,6 +21,7 @@
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 namespace remsh {
 
@@ -60,9 +62,8 @@ struct ListenerOptions {
   /// the operating system vouches are accepted anyway: on an inherited descriptor, or a unix socket of our own user.
   bool keyless = false;
 
-  /// Accept slaves of the original remsh too, which speak remsh 1: docs/remsh1.md says what they cannot do. They prove
-  /// nothing, so they come in only where other slaves without a key do.
-  bool remsh1 = false;
+  /// The protocols that slaves may speak. A slave that speaks another one is refused, and the log says so.
+  std::vector<SlaveProtocol> protocols = {SlaveProtocol::remsh2()};
 
   std::chrono::milliseconds keepalive{10000};           ///< how long either side may be silent before it pings
   std::chrono::milliseconds keepalive_patience{10000};  ///< how much longer until it is taken for dead

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace remsh {
 
@@ -40,9 +41,9 @@ struct TcpListenerOptions {
   /// must be told the same.
   bool insecure = false;
 
-  /// Take slaves of the original remsh too: docs/remsh1.md says what they cannot do. They have no keys, so it needs
+  /// The protocols that slaves may speak. Those whose slaves have no keys, such as SlaveProtocol::remsh1(), need
   /// `keyless`.
-  bool remsh1 = false;
+  std::vector<SlaveProtocol> protocols = {SlaveProtocol::remsh2()};
 
   bool tcp_keepalive = true;                          ///< SO_KEEPALIVE on every connection
   std::chrono::seconds tcp_keepalive_idle{0};         ///< TCP_KEEPIDLE: silence before the first probe; 0: the system's

@@ -67,11 +67,7 @@ std::shared_ptr<const MasterKeys> keys() {
 }
 
 MasterHandshake::Options master_options(const Bytes& binding = {}) {
-  return {.nonce = master_nonce,
-          .keys = keys(),
-          .has_key = [](BytesView name) { return name == "worker1" || name == "worker2"; },
-          .binding = binding,
-          .enrolment_allowed = !binding.empty()};
+  return {.nonce = master_nonce, .keys = keys(), .binding = binding, .enrolment_allowed = !binding.empty()};
 }
 
 SlaveHandshake::Options slave_options(const Bytes& binding = {}) {
@@ -356,8 +352,6 @@ TEST_CASE("whatever is wrong, the same work is done and the same bytes are sent"
   SlaveHandshake::Options invited_without_tls = slave_options();
   invited_without_tls.key = invitation;
   invited_without_tls.enrols = true;
-  SlaveHandshake::Options keyless = slave_options(exporter);
-  keyless.key = {};
   MasterHandshake::Options of_other_name = master_options(exporter);
   of_other_name.psk_identity = "worker2:" + kid(other_key);
   MasterHandshake::Options of_other_kid = master_options(exporter);
@@ -371,9 +365,7 @@ TEST_CASE("whatever is wrong, the same work is done and the same bytes are sent"
       {"an invitation used as a key", master_options(exporter), invited, "an invitation as a key"},
       {"an invitation without TLS", master_options(), invited_without_tls, "there is no TLS"},
       {"TLS identity of another name", of_other_name, slave_options(exporter), "TLS has proven 'worker2:"},
-      {"TLS identity of another key", of_other_kid, slave_options(exporter), "TLS has proven 'worker1:"},
-      {"keyless, but the name has a key", master_options(exporter), keyless, "there is one for this name"},
-      {"keyless, but TLS has proven a key", of_other_name, keyless, "TLS has proven 'worker2:"}};
+      {"TLS identity of another key", of_other_kid, slave_options(exporter), "TLS has proven 'worker1:"}};
   for (const Wrong& wrong : all) {
     CAPTURE(wrong.title);
     const Outcome outcome = run(wrong.master, wrong.slave);

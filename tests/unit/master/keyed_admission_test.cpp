@@ -609,17 +609,23 @@ TEST_CASE("a TCP listener that nobody could use, or nobody should, is refused wi
         std::string::npos);
   CHECK(refusal_of({.slave_collection = slaves, .address = "tcp:0.0.0.0:0", .keys = ring}).find("tls:HOST:PORT") !=
         std::string::npos);
-  CHECK(refusal_of({.slave_collection = slaves, .remsh1 = true}).find("say `keyless` as well") != std::string::npos);
-  CHECK(refusal_of({.slave_collection = slaves, .address = "tls:127.0.0.1:0", .keys = ring, .remsh1 = true})
+  CHECK(refusal_of({.slave_collection = slaves, .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}})
             .find("say `keyless` as well") != std::string::npos);
-  CHECK(refusal_of({.slave_collection = slaves, .address = "tcp:0.0.0.0:0", .insecure = true, .remsh1 = true}) !=
-        "nothing");
+  CHECK(refusal_of({.slave_collection = slaves,
+                    .address = "tls:127.0.0.1:0",
+                    .keys = ring,
+                    .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}})
+            .find("say `keyless` as well") != std::string::npos);
+  CHECK(refusal_of({.slave_collection = slaves,
+                    .address = "tcp:0.0.0.0:0",
+                    .insecure = true,
+                    .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}}) != "nothing");
   CHECK(refusal_of({.slave_collection = slaves,
                     .address = "tcp:0.0.0.0:0",
                     .keys = ring,
                     .keyless = true,
                     .insecure = true,
-                    .remsh1 = true})
+                    .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}})
             .find("for the loopback alone") != std::string::npos);
   CHECK(refusal_of({.slave_collection = slaves, .address = "tls:127.0.0.1:0", .keyless = true})
             .find("TLS needs the `keys`") != std::string::npos);

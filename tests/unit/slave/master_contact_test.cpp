@@ -124,7 +124,6 @@ class PlayedMaster {
                              if (name != "w1" || kid != auth::kid(options_.key)) return {};
                              return {.key = options_.key, .is_invitation = options_.is_invitation};
                            }});
-      handshake_options.has_key = [](BytesView name) { return name == "w1"; };
     }
     MasterHandshake handshake(std::move(handshake_options));
     for (;;) {

@@ -1,0 +1,43 @@
+// SlaveProtocol: the protocols by which slaves may talk to a listener.
+#pragma once
+
+#include <remsh/base/export.hpp>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace remsh {
+
+class WorkerProtocol;
+
+/// A protocol that slaves may speak. A listener recognises it by the first bytes of a connection, and accepts those
+/// that are in the `protocols` of its options:
+///
+///     TcpSlaveListener listener({.slave_collection = slaves, .keyless = true,
+///                                .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}});
+///
+/// Copies are cheap. Thread-safe.
+class REMSH_API SlaveProtocol {
+ public:
+  /// The protocol of this library and of remsh-slave: docs/protocol.md.
+  [[nodiscard]] static SlaveProtocol remsh2();
+
+  /// The protocol of the original remsh of 2009: docs/remsh1.md says what its slaves cannot do. They have no keys, so
+  /// they are accepted only where other slaves without a key are: it needs `keyless`.
+  [[nodiscard]] static SlaveProtocol remsh1();
+
+  /// As SlaveInfo::protocol has it: "remsh 2".
+  [[nodiscard]] std::string name() const;
+
+  [[nodiscard]] bool operator==(const SlaveProtocol& other) const noexcept = default;
+
+  /// For the library: what speaks the protocol.
+  explicit SlaveProtocol(std::shared_ptr<const WorkerProtocol> worker) noexcept : worker_(std::move(worker)) {}
+  [[nodiscard]] const WorkerProtocol& worker() const noexcept { return *worker_; }
+
+ private:
+  std::shared_ptr<const WorkerProtocol> worker_;  // never null
+};
+
+}  // namespace remsh

@@ -1,0 +1,54 @@
+// Opening: which protocol a connection speaks, by its first bytes; no I/O.
+#pragma once
+
+#include "master/worker_protocol.hpp"
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/master/slave_protocol.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace remsh {
+
+/// One protocol at one listener.
+struct ServedProtocol {
+  SlaveProtocol protocol;
+  BeginHandshake begin;
+  bool is_accepted = true;  ///< false: it is recognised only to say that it is not accepted
+
+  [[nodiscard]] const WorkerProtocol& worker() const noexcept { return protocol.worker(); }
+};
+
+/// The protocols of a listener, those that it accepts first. Fails with invalid_argument if no connection could be told
+/// from another by them, or there are none.
+[[nodiscard]] Result<void> check_protocols(const std::vector<SlaveProtocol>& accepted);
+
+/// The first bytes of a connection, until they show which of a listener's protocols it speaks. One thread at a time.
+class Opening {
+ public:
+  /// `protocols` begins with an accepted one, and must outlive this.
+  explicit Opening(const std::vector<ServedProtocol>& protocols) : protocols_(protocols) {}
+
+  /// Takes the next bytes. Returns the protocol of the connection, or null if more bytes are needed: the first accepted
+  /// protocol that recognises the bytes; else the first other one that does; else the first of all, whose handshake
+  /// then says what is wrong with the bytes.
+  const ServedProtocol* feed(BytesView bytes);
+
+  /// The protocol that is assumed while there are no bytes.
+  [[nodiscard]] const ServedProtocol& assumed() const noexcept { return protocols_.front(); }
+
+  /// All bytes so far.
+  [[nodiscard]] const Bytes& bytes() const noexcept { return bytes_; }
+
+  /// The protocol in which the master sends first, if one is accepted.
+  [[nodiscard]] const ServedProtocol* sends_first() const noexcept;
+
+ private:
+  const std::vector<ServedProtocol>& protocols_;
+  Bytes bytes_;
+};
+
+}  // namespace remsh

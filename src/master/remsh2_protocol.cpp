@@ -1,0 +1,81 @@
+#include "master/remsh2_protocol.hpp"
+
+#include "master/remsh2_backend.hpp"
+#include "os/random.hpp"
+
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+/// The first key of a hello, whose keys are in ascending order, with its length.
+constexpr BytesView hello_opening("\0\4_ask", 6);
+
+auth::MasterHandshake::Options options_for(NewConnection connection) {
+  auth::MasterHandshake::Options options;
+  options.nonce.resize(auth::nonce_size);
+  random_bytes(options.nonce);
+  options.keyless_allowed = connection.keyless;
+  options.keys = std::move(connection.keys);
+  options.binding = std::move(connection.binding);
+  options.psk_identity = std::move(connection.tls_identity);
+  options.enrolment_allowed = connection.is_tls;
+  return options;
+}
+
+class Remsh2Handshake final : public WorkerHandshake {
+ public:
+  Remsh2Handshake(NewConnection connection, std::shared_ptr<Remsh2Group> group)
+      : handshake_(options_for(std::move(connection))), group_(std::move(group)) {}
+
+  Step feed(BytesView bytes) override { return handshake_.feed(bytes); }
+  [[nodiscard]] Failure at_end() const override { return handshake_.at_end(); }
+  [[nodiscard]] const Registration& registration() const noexcept override { return handshake_.registration(); }
+  [[nodiscard]] Proof proof() const noexcept override {
+    return registration().key_id.empty() ? Proof::none : Proof::key;  // the handshake registers no other
+  }
+  [[nodiscard]] std::map<std::string, std::string> labels() const override { return handshake_.labels(); }
+  [[nodiscard]] std::optional<auth::Enrolment> enrol() const override {
+    return handshake_.is_enrolment() ? std::optional(handshake_.enrol()) : std::nullopt;
+  }
+  [[nodiscard]] std::shared_ptr<AdmittedBackend> make_backend() override {
+    return std::make_shared<Remsh2Backend>(group_);
+  }
+  Bytes open() override {
+    return handshake_.open(std::chrono::duration_cast<std::chrono::milliseconds>(group_->options().session.keepalive));
+  }
+  Bytes refuse(auth::Refusal refusal, std::string_view reason,
+               std::optional<std::chrono::milliseconds> retry) override {
+    return handshake_.refuse(refusal, reason, retry);
+  }
+  Bytes reject() override { return handshake_.reject(); }
+
+ private:
+  auth::MasterHandshake handshake_;
+  const std::shared_ptr<Remsh2Group> group_;
+};
+
+class Remsh2Protocol final : public WorkerProtocol {
+ public:
+  [[nodiscard]] std::string_view name() const noexcept override { return "remsh 2"; }
+  [[nodiscard]] bool has_keys() const noexcept override { return true; }
+  [[nodiscard]] bool does_one_operation_at_a_time() const noexcept override { return false; }
+  [[nodiscard]] Recognition recognise(BytesView opening) const override {
+    if (opening.starts_with(hello_opening)) return Recognition::yes;
+    return hello_opening.starts_with(opening) ? Recognition::need_more : Recognition::no;
+  }
+  [[nodiscard]] BeginHandshake serve(WorkerHost host) const override {
+    Session::Options options;
+    options.keepalive = host.keepalive;
+    options.patience = host.keepalive_patience;
+    return [group = std::make_shared<Remsh2Group>(std::move(host.loop), options, std::move(host.owner))](
+               NewConnection connection) { return std::make_unique<Remsh2Handshake>(std::move(connection), group); };
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const WorkerProtocol> remsh2_protocol() { return std::make_shared<Remsh2Protocol>(); }
+
+}  // namespace remsh

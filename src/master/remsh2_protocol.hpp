@@ -1,0 +1,12 @@
+// remsh2_protocol(): slaves that speak our own protocol, of docs/protocol.md.
+#pragma once
+
+#include "master/worker_protocol.hpp"
+
+#include <memory>
+
+namespace remsh {
+
+[[nodiscard]] std::shared_ptr<const WorkerProtocol> remsh2_protocol();
+
+}  // namespace remsh

@@ -1,0 +1,30 @@
+// The protocols that this library has: the one place that names them all.
+#include <remsh/master/slave_protocol.hpp>
+
+#include "master/known_protocols.hpp"
+#include "master/remsh1_protocol.hpp"
+#include "master/remsh2_protocol.hpp"
+#include "master/worker_protocol.hpp"
+
+namespace remsh {
+
+SlaveProtocol SlaveProtocol::remsh2() {
+  static const SlaveProtocol protocol(remsh2_protocol());
+  return protocol;
+}
+
+SlaveProtocol SlaveProtocol::remsh1() {
+  static const SlaveProtocol protocol(remsh1_protocol());
+  return protocol;
+}
+
+std::string SlaveProtocol::name() const { return std::string(worker_->name()); }
+
+std::vector<SlaveProtocol> known_protocols() { return {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}; }
+
+Failure no_such_operation(std::string_view protocol, std::string_view operation) {
+  return {Errc::unsupported,
+          "the slave speaks " + std::string(protocol) + ", which has no operation '" + std::string(operation) + "'", 0};
+}
+
+}  // namespace remsh
