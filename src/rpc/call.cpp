@@ -154,7 +154,9 @@ void Call::use_up_chunk(Peer::Locked& lock) {
 }
 
 std::size_t Call::room_now(bool wants_room) const {
-  return wants_room && call_->state == OpenCall::State::open ? peer_->room(call_->streams->in.room()) : 0;
+  return wants_room && call_->state == OpenCall::State::open && call_->is_sent()
+             ? peer_->room(call_->streams->in.room())
+             : 0;
 }
 
 /// What there is to be done, under the mutex; nothing: the call is open, and its caller patient.

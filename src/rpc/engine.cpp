@@ -74,9 +74,8 @@ Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has
     return Failure{Errc::busy,
                    std::to_string(abandoned_) + " earlier calls were left by their callers and are not over yet", 0};
   }
-  if (session_.control_bytes() > options_.max_unsent && slack == 0) {
-    return Failure{Errc::busy, "the other side does not read what was sent to it", 0};
-  }
+  send_waiting();
+  const bool waits = slack == 0 && (has_unsent_ || session_.control_bytes() > options_.max_unsent);
   Bytes& scratch = empty_scratch();
   if (auto encoded = encode_call(scratch, command, make_tag(next_id_), has_op, arguments); !encoded) {
     return encoded.failure();
@@ -85,18 +84,37 @@ Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has
   call->id = next_id_;
   call->owner = owner;
   if (has_op) call->streams = std::make_unique<OpenCall::Streams>();
+  if (waits) call->unsent = scratch;
   calls_.push_back(std::move(call));
   try {
-    push(scratch, false);
+    if (!waits) push(scratch, false);
   } catch (...) {  // out of memory
     calls_.pop_back();
     throw;
   }
   ++next_id_;
+  has_unsent_ = has_unsent_ || waits;
   return calls_.back().get();
 }
 
+void Engine::send_waiting() {
+  if (!has_unsent_) return;
+  for (const auto& call : calls_) {
+    if (call->is_sent()) continue;
+    if (session_.control_bytes() > options_.max_unsent) return;
+    push(call->unsent, false);
+    call->unsent = Bytes();
+    if (call->input_ended) end_input(*call);
+    if (call->streams) events_.on_call_changed(*call);  // it may have input
+  }
+  has_unsent_ = false;
+}
+
 void Engine::leave(OpenCall& call) {
+  if (call.state == OpenCall::State::open && !call.is_sent()) {
+    forget(call);
+    return;
+  }
   if (call.state == OpenCall::State::open) {
     call.state = OpenCall::State::abandoned;
     call.owner = nullptr;
@@ -121,13 +139,17 @@ void Engine::consumed(OpenCall& call, const Chunk& chunk) {
 }
 
 void Engine::send_input(OpenCall& call, Block block, std::size_t count) {
-  assert(call.streams && count <= call.streams->in.room());
+  assert(call.is_sent() && call.streams && count <= call.streams->in.room());
   call.streams->in.spend(count);
   frame_data(block, count, make_tag(call.id), StreamName::in, std::nullopt);
   session_.send_data(std::move(block));
 }
 
 void Engine::end_input(OpenCall& call) {
+  if (!call.is_sent()) {
+    call.input_ended = true;
+    return;
+  }
   Bytes& scratch = empty_scratch();
   encode_end(scratch, make_tag(call.id), StreamName::in);
   push(scratch, true);
@@ -148,6 +170,7 @@ void Engine::settle(OpenCall& call, std::variant<Box, Failure> outcome) {
     return;
   }
   call.state = OpenCall::State::settled;
+  call.unsent = Bytes();
   call.outcome = std::move(outcome);
   events_.on_call_changed(call);
 }
@@ -213,7 +236,7 @@ Result<void> Engine::receive(const BoxView& box, const OpenCall* reader, BytesVi
 Result<void> Engine::receive_outcome(const BoxView& box, BytesView tag, bool is_error) {
   const auto id = parse_tag(tag);
   const auto found = find(id);
-  if (found == calls_.end() || (*found)->state == OpenCall::State::settled) {
+  if (found == calls_.end() || (*found)->state == OpenCall::State::settled || !(*found)->is_sent()) {
     return breach("an answer to no open call, tag '" + escaped(tag.substr(0, max_tag)) + "'");
   }
   OpenCall& call = **found;
@@ -335,7 +358,8 @@ Result<void> Engine::receive_output(BytesView op, BytesView bytes, Chunk chunk, 
                                     BytesView lent) {
   const auto id = parse_tag(op);
   const auto found = find(id);
-  if (found == calls_.end() || (*found)->state == OpenCall::State::settled || !(*found)->streams) {
+  if (found == calls_.end() || (*found)->state == OpenCall::State::settled || !(*found)->streams ||
+      !(*found)->is_sent()) {
     if (options_.serves) return {};
     return breach("output of an operation that is over or was never begun");
   }
@@ -368,6 +392,7 @@ Result<void> Engine::receive_credit(BytesView op, StreamName stream, std::uint64
       return breach("credit for an operation that was never begun");
     }
     OpenCall& call = **found;
+    if (!call.is_sent()) return breach("credit for an operation that was never begun");
     if (!call.streams || !call.streams->in.add(bytes)) return breach("more credit than a stream can have");
     if (call.state == OpenCall::State::open) events_.on_call_changed(call);
     return {};

@@ -41,8 +41,11 @@ struct OpenCall {
   State state = State::open;
   std::unique_ptr<Streams> streams;
   std::variant<Box, Failure> outcome;
-  void* owner = nullptr;  // whatever the driver wants to find again
+  void* owner = nullptr;     // whatever the driver wants to find again
+  Bytes unsent;              // its box, while that waits for room in the queue; empty: it was sent
+  bool input_ended = false;  // end_input() came before that was sent
 
+  [[nodiscard]] bool is_sent() const noexcept { return unsent.empty(); }
   [[nodiscard]] bool has_chunk() const { return streams && (!streams->out.empty() || !streams->err.empty()); }
   /// In the order of arrival within each stream; err first, as it is short and people wait for it.
   Chunk take_chunk() { return streams->err.empty() ? streams->out.take() : streams->err.take(); }
@@ -87,7 +90,7 @@ class Engine {
     std::size_t max_services = 1024;
     std::size_t max_arguments = 256 * 1024 * 1024;  // bytes of all open services
     std::size_t max_abandoned = 1024;
-    std::size_t max_unsent = 4 * 1024 * 1024;  // bytes of calls that the other side does not read: no more are made
+    std::size_t max_unsent = 4 * 1024 * 1024;  // bytes of calls that the other side does not read: others wait
     // Beyond max_unsent: the last call that was made, and 1 MiB of credit, which no honest side leaves unread.
     std::size_t max_unread_credit = call_limits.bytes + std::size_t{1024} * 1024;
     std::size_t max_unread = 64 * 1024 * 1024;  // (serves) bytes of answers that it does not read: no more are taken
@@ -105,7 +108,12 @@ class Engine {
 
   // --- calls that we make
 
-  /// Makes a call. Fails, before anything is sent, with too_large, invalid_argument or busy.
+  /// Sends the boxes of calls that waited for room in the queue, those that came first in front. After each write.
+  void send_waiting();
+
+  /// Makes a call. Fails, before anything is sent, with too_large, invalid_argument or busy. Its box is sent at once,
+  /// or by send_waiting() if too much is queued that the other side does not read; a call that is left before costs
+  /// nothing.
   Result<OpenCall*> call(BytesView command, const Box& arguments, bool has_op, void* owner);
 
   /// The caller leaves. Settled: it is forgotten. Open: the other side is told, and it is forgotten with the answer.
@@ -201,6 +209,7 @@ class Engine {
   std::uint32_t ponged_at_ = 0;         // the bytes that were written, modulo 2^32, when a ping was answered last
   std::uint16_t abandoned_ = 0;         // calls; at most max_abandoned, and pings
   std::uint8_t pongs_ = 0;              // queued since anything was written
+  bool has_unsent_ = false;             // there may be calls that wait for room in the queue
 };
 
 }  // namespace remsh::rpc

@@ -306,6 +306,7 @@ void Peer::flush(Locked& lock) {
     const bool is_ok = result.status == IoResult::Status::ok;
     session_.written(is_ok ? result.bytes : 0);
     if (is_over()) break;
+    if (is_ok && !session_.is_closing()) engine_.send_waiting();
     if (result.status == IoResult::Status::failed) {
       // What the other side said before it went may still be read: the cut is the reader's to declare.
       session_.drop_output();

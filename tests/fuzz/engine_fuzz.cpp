@@ -191,7 +191,8 @@ class Harness final : private Engine::Events {
     const auto id = parse_tag(op);
     if (!id) return false;
     const auto found = calls_.find(*id);
-    return found != calls_.end() ? found->second.has_op && !found->second.settled : left_.contains(*id);
+    return found != calls_.end() ? found->second.has_op && !found->second.settled && found->second.open->is_sent()
+                                  : left_.contains(*id);
   }
 
   void on_call_changed(OpenCall& open) override {
@@ -235,7 +236,7 @@ class Harness final : private Engine::Events {
     const std::uint64_t id = one->open->id;
     const bool settled = one->settled;
     OpenCall& open = *one->open;
-    if (!settled && one->has_op) left_.insert(id);
+    if (!settled && one->has_op && open.is_sent()) left_.insert(id);
     calls_.erase(id);
     engine_.leave(open);
   }
@@ -268,6 +269,7 @@ class Harness final : private Engine::Events {
       one->input_ended = true;
       return engine_.end_input(*one->open);
     }
+    if (!one->open->is_sent()) return;
     const std::size_t count = amount(one->open->streams->in.room());
     if (count > 0) engine_.send_input(*one->open, filled(count), count);
   }
@@ -328,6 +330,7 @@ class Harness final : private Engine::Events {
       const std::size_t written = part == 0 ? gathered.size() : std::min(part, gathered.size());
       part *= 2;
       session_.written(written);
+      engine_.send_waiting();
       bytes += gathered.substr(0, written);
     }
     REMSH_EXPECT(session_.data_bytes() == 0 && session_.control_bytes() == 0);

@@ -90,6 +90,7 @@ class End final : public Engine::Events {
       written += part.size();
     }
     session.written(written);
+    engine.send_waiting();
   }
 
   /// Takes up to `most` bytes from the other side's wire.
@@ -201,7 +202,7 @@ class Pair {
 
   void send_input() {
     OpenCall* const open = some_call();
-    if (open == nullptr || !open->streams || open->state != OpenCall::State::open) return;
+    if (open == nullptr || !open->streams || open->state != OpenCall::State::open || !open->is_sent()) return;
     Story& story = stories_[open->id];
     const std::size_t count = std::min<std::size_t>({amount(), open->streams->in.room(), Block::max_payload});
     if (story.input_ended || count == 0) return;

@@ -103,6 +103,7 @@ class End final : private rpc::Engine::Events {
         if (taken < views[i].size()) break;
       }
       session.written(written);
+      if (!session.is_closing()) engine.send_waiting();
       if (written == 0) break;
     }
     if (session.is_over()) return;

@@ -32,6 +32,7 @@ Plan Plan::of(Chance& chance) {
   plan.slave.session.limits = call_limits;
   if (chance.one_in(3)) plan.slave.engine.max_services = 2;
   if (chance.one_in(3)) plan.master.engine.max_abandoned = 2;
+  if (chance.one_in(3)) plan.master.engine.max_unsent = 64 * 1024;
   plan.master.session.keepalive = plan.slave.session.keepalive = 1s + chance.up_to(9s);  // as the welcome has it
   plan.calls = chance.one_in(10) ? 0 : static_cast<unsigned>(chance.between(1, 24));
   plan.most_data = std::min(std::size_t{512} * 1024 >> chance.below(8), plan.wire.capacity * 64);
@@ -122,8 +123,7 @@ void Pair::make_call() {
   if (chance.one_in(3)) arguments.set("long", Bytes(chance.size(max_box), 'a'));
   const auto made = master_.engine.call("work", arguments, has_streams, this);
   if (!made) {
-    const bool may_refuse = master_.engine.abandoned_calls() >= plan_.master.engine.max_abandoned ||
-                            master_.session.control_bytes() > plan_.master.engine.max_unsent;
+    const bool may_refuse = master_.engine.abandoned_calls() >= plan_.master.engine.max_abandoned;
     world_.expect(made.failure().code == Errc::busy && may_refuse, "a call is refused: ", made.failure().message);
     ++refused_;
     return;
@@ -159,7 +159,7 @@ void Pair::drive_caller(Story& story) {
 void Pair::feed(Story& story) {
   if (!story.has_streams || story.call->state != OpenCall::State::open || story.input_ended) return;
   bool has_sent = false;
-  while (story.input_left > 0) {
+  while (story.input_left > 0 && story.call->is_sent()) {
     const std::size_t room = master_.room(story.call->streams->in.room());
     if (room == 0) break;
     const std::size_t most = std::min(room, story.input_left);

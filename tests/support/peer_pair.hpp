@@ -1,6 +1,7 @@
 // PeerPair: a master's peer and a slave's, joined by a transport of the test's choice, on a real loop.
 #pragma once
 
+#include "connection/long_value.hpp"
 #include "rpc/call.hpp"
 #include "rpc/peer.hpp"
 #include "support/tls.hpp"
@@ -255,7 +256,7 @@ class RawEnd {
  private:
   std::unique_ptr<Transport> transport_;
   Bytes buffer_;
-  BoxDecoder decoder_;
+  BoxDecoder decoder_{call_limits};
 };
 
 }  // namespace remsh::test

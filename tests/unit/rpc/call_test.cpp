@@ -136,6 +136,52 @@ TEST_CASE("suspended calls are answered without a thread that waits, and wake wh
   });
 }
 
+TEST_CASE("calls with large arguments wait for a slow other side, those without patience until their deadline") {
+  auto [theirs, ours] = socket_pair();
+  RawEnd slow(std::move(theirs));
+  const OwnedLoop loop;
+  const auto peer = rpc::Peer::start(std::move(ours), loop, {});
+  const Box large{{"a", Bytes(2'000'000, 'x')}};
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 8; ++i) calls.push_back(suspended(peer, "own", large));
+  CHECK(call(peer, "impatient", large, {.deadline = 10ms}).failure().code == Errc::timeout);
+  std::thread waiting([&peer, &large] { CHECK(call(peer, "patient", large).ok()); });
+
+  std::vector<std::string> commands;
+  for (int i = 0; i < 9; ++i) {
+    const Box asked = slow.read();
+    commands.emplace_back(asked.get("_command").value_or("none"));
+    slow.write(Box{{"_answer", Bytes(asked.get("_ask").value_or(""))}});
+  }
+  waiting.join();
+  for (const auto& one : calls) CHECK(poll_until_event(*one) == Event::answered);
+  CHECK(std::count(commands.begin(), commands.end(), "own") == 8);
+  CHECK(std::count(commands.begin(), commands.end(), "patient") == 1);
+  calls.clear();
+  end(peer);
+}
+
+TEST_CASE("a streaming call that waits to be sent gets room for its input when it is") {
+  PeerPair pair(memory_pair(1000), Handlers{{"cat", cat}, {"own", [](const Served& served) { served->answer({}); }}});
+  const Box large{{"a", Bytes(900'000, 'x')}};
+  std::vector<std::unique_ptr<Call>> calls;
+  for (int i = 0; i < 8; ++i) calls.push_back(suspended(pair.master, "own", large));
+  Call cats(pair.master, "cat", {}, Kind::streaming, {});
+  Bytes back;
+  bool was_sent = false;
+  for (;;) {
+    const Event event = cats.next(!was_sent);
+    if (event == Event::chunk) back += cats.chunk().bytes();
+    if (event == Event::answered || event == Event::failed) break;
+    if (event != Event::room) continue;
+    cats.send(block_of("miau"), 4);
+    cats.end_input();
+    was_sent = true;
+  }
+  CHECK(back == "miau");
+  for (const auto& one : calls) CHECK(poll_until_event(*one) == Event::answered);
+}
+
 TEST_CASE("streams of a polled call flow both ways, whole and in order") {
   over_each_transport([](const auto& transports) {
     PeerPair pair(transports(), Handlers{{"cat", cat}});
