@@ -16,6 +16,7 @@ void Link::open(std::unique_ptr<Transport> transport, Loop& loop, std::weak_ptr<
   assert(slot < 1U << 24U);
   transport_ = std::move(transport);
   loop_ = &loop;
+  ++number_;  // an event of the connection before does not count
   slot_ = slot & 0xffffffU;
   armed_ = is_cut_ = 0;
 }
