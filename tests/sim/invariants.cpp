@@ -48,7 +48,8 @@ void Pair::check_side(const End& end, const End& other) {
   const auto pings = static_cast<std::size_t>((world_.now() - World::begin) / plan_.master.session.keepalive) + 1;
   world_.expect(end.session.data_bytes() <= End::max_queued_data + Block::size + boxes * most_of_a_box, end.name(),
                 " queues too much data");
-  world_.expect(end.session.control_bytes() <= plan_.master.engine.max_unsent + most_of_a_box, end.name(),
+  const std::size_t most_boxes = &end == &master_ ? plan_.master.engine.max_unsent : Engine::Options().max_unsent;
+  world_.expect(end.session.control_bytes() <= most_boxes + most_of_a_box, end.name(),
                 " queues too many boxes");
   const auto has_caller = [](const auto& entry) { return entry.second.call != nullptr; };
   const auto callers = static_cast<std::size_t>(std::count_if(stories_.begin(), stories_.end(), has_caller));
