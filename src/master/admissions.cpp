@@ -20,7 +20,7 @@ namespace remsh {
 
 namespace {
 
-/// Times that the clock can add up, and that make sense.
+/// Brings the times within bounds in which the clock can add them.
 ListenerOptions within_reason(ListenerOptions options) {
   using std::chrono::milliseconds;
   constexpr milliseconds day = std::chrono::hours(24);
@@ -50,35 +50,28 @@ GateOptions gate_options(const ListenerOptions& options) {
   return gate;
 }
 
-Origin origin_of(const std::string& address, const Entrance& entrance) {
-  if (entrance.user) return *entrance.user;
+Origin origin_of(const std::string& address, const AdmissionTerms& terms) {
+  if (terms.user) return *terms.user;
   if (const auto ip = ip_address_of(address)) return *ip;
   return {};
 }
 
-/// What slaves are told that are connected, or would be.
-constexpr const char* going = "the master shuts down";
+/// What slaves that are connected, or would be, are told at the end.
+constexpr const char* shutting_down = "the master shuts down";
 
 }  // namespace
 
 Admissions::Admissions(ListenerOptions options)
     : loop_(options.runtime ? options.runtime->loop() : nullptr),
-      keys_(options.keys ? std::make_unique<KeyWatch>(options.keys->store()) : nullptr),
       names_(options.slave_collection.names()),
       runtime_(std::move(options.runtime)),
       options_(within_reason(std::move(options))),
+      log_(options_.log, loop_),
+      rights_(options_.keys ? std::make_unique<KeyWatch>(options_.keys->store()) : nullptr, names_, host_of_rights()),
       gate_(gate_options(options_)) {
   assert(loop_);
   if (auto good = check_protocols(options_.protocols); !good) throw_failure(good.failure(), "", "make a listener");
   options_.slave_collection.listener_comes();
-}
-
-void Admissions::log(LogLevel level, const std::string& peer, const std::string& message) const {
-  if (!options_.log) return;
-  try {
-    options_.log(LogRecord{level, "listener", without_controls(peer), without_controls(message)});
-  } catch (...) {  // a hook that throws must not end the io thread
-  }
 }
 
 void Admissions::cannot_accept(int error) const {
@@ -86,9 +79,9 @@ void Admissions::cannot_accept(int error) const {
       "cannot take connections: " + std::generic_category().message(error) + "; slaves will try again");
 }
 
-void Admissions::admit(std::unique_ptr<Transport> connection, const Entrance& entrance, Done done) {
+void Admissions::admit(std::unique_ptr<Transport> connection, const AdmissionTerms& terms, Done done) {
   const std::string address = connection->description();
-  const Origin origin = origin_of(address, entrance);
+  const Origin origin = origin_of(address, terms);
   std::optional<Failure> refused;
   std::shared_ptr<Admission> admission;
   std::shared_ptr<Admission> gives_way;
@@ -100,7 +93,7 @@ void Admissions::admit(std::unique_ptr<Transport> connection, const Entrance& en
     } else if (verdict = gate_.begin(origin, loop_->now()); !verdict.refused.empty()) {
       refused = Failure{Errc::busy, std::move(verdict.refused), 0};
     } else {
-      admission = std::make_shared<Admission>(shared_from_this(), std::move(connection), entrance, origin, verdict.id,
+      admission = std::make_shared<Admission>(shared_from_this(), std::move(connection), terms, origin, verdict.id,
                                               std::move(done));
       under_way_.insert(admission);
     }
@@ -112,7 +105,7 @@ void Admissions::admit(std::unique_ptr<Transport> connection, const Entrance& en
   }
   if (refused) {
     log_stranger(origin, address, "not let in: " + refused->message);
-    if (done) done(std::move(*refused));  // NOLINT(bugprone-use-after-move): moved only where nobody was refused
+    if (done) done(std::move(*refused));  // NOLINT(bugprone-use-after-move): moved only if nothing was refused
     return;
   }
   if (gives_way) {
@@ -129,9 +122,9 @@ void Admissions::log_stranger(const Origin& origin, const std::string& who, std:
     return gate_.tell(origin, loop_->now());
   }();
   if (!telling.aloud) return;
-  if (telling.untold > 0) message += " (and " + std::to_string(telling.untold) + " more from there, not told)";
+  if (telling.untold > 0) message += " (and " + std::to_string(telling.untold) + " more from there, left out)";
   if (telling.untold_of_others > 0) {
-    message += " (and " + std::to_string(telling.untold_of_others) + " from elsewhere, not told)";
+    message += " (and " + std::to_string(telling.untold_of_others) + " from elsewhere, left out)";
   }
   log(LogLevel::warning, who, message);
 }
@@ -151,7 +144,7 @@ void Admissions::let_in(const Admission& admission) {
   gate_.end(admission.place());
 }
 
-/// So that neither setup()s nor on_disconnect callbacks that hang pile up without end.
+/// Bounds the setup() functions and on_disconnect callbacks that hang.
 std::string Admissions::begin_setup(const Admission& admission) {
   constexpr std::size_t most_farewells = 16;  // of one name
   const std::size_t most_setups = 16 * options_.max_handshakes;
@@ -166,23 +159,6 @@ std::string Admissions::begin_setup(const Admission& admission) {
   }
   setups_.insert(&admission);
   return {};
-}
-
-void Admissions::log_slave(LogLevel level, const std::string& name, Proof proof, std::string message, bool is_first) {
-  if (proof != Proof::started) {
-    const std::lock_guard lock(mutex_);
-    const TimePoint now = loop_->now();
-    std::vector<Pace::Answer> answers{is_first ? lines_of_names_.ask_if_known(name, now)
-                                               : lines_of_names_.ask(name, now)};
-    if (proof == Proof::none) answers.push_back(lines_of_keyless_.ask({}, now));
-    std::size_t left_out = 0;
-    for (const Pace::Answer& answer : answers) {
-      if (answer.wait > Duration::zero()) return;
-      left_out += answer.left_out;
-    }
-    if (left_out > 0) message += " (and " + std::to_string(left_out) + " lines more, left out)";
-  }
-  log(level, name, message);
 }
 
 void Admissions::run_farewell(const Backend& backend, std::function<void()> function) {
@@ -231,91 +207,19 @@ void Admissions::open(const std::shared_ptr<AdmittedBackend>& backend, std::uniq
     return !shutting_down_;
   }();
   backend->open(std::move(transport));
-  if (!stays) backend->disconnect(going);
-  end_without_right(*backend);  // keys may have changed since it was asked for, before anybody knew of this slave
+  if (!stays) backend->disconnect(shutting_down);
+  rights_.end_without_right(*backend);  // a key may have ended before this slave was among the backends()
 }
 
 void Admissions::start() {
   serve_protocols();
-  listener_ = names_->join(keys_ ? keys_->store() : nullptr, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->keys_changed();
-  });
-  if (!keys_) return;
-  later(KeyWatch::period, &Admissions::look_again_and_again<&Admissions::look_at_files>);
-  later(KeyWatch::period, &Admissions::look_again_and_again<&Admissions::look_at_clock>);
+  rights_.start(std::shared_ptr<RightsWatch>(shared_from_this(), &rights_));
 }
 
-void Admissions::look_after(std::function<std::vector<LogRecord>()> look) {
-  assert(keys_);
-  const std::lock_guard lock(mutex_);
-  others_.push_back(std::move(look));
-}
-
-/// Runs a function on a watch thread: nothing of the user's delays it there.
-void Admissions::later(Duration wait, void (Admissions::*function)()) {
-  loop_->at(loop_->now() + wait, [weak = weak_from_this(), function] {
-    const auto self = weak.lock();
-    if (self) self->run_on(&Runtime::watch_threads, [self, function] { ((*self).*function)(); });
-  });
-}
-
-template <void (Admissions::*look)()>
-void Admissions::look_again_and_again() {
-  try {
-    (this->*look)();
-  } catch (const std::exception& error) {  // no memory, for one: the next look may do better
-    log(LogLevel::error, "", std::string("cannot look at the keys and certificates: ") + error.what());
-  }
-  later(KeyWatch::period, &Admissions::look_again_and_again<look>);
-}
-
-/// May hang as long as a disk does; look_at_clock() and check_rights() do not wait for it.
-void Admissions::look_at_files() {
-  for (const LogRecord& record : keys_->look_at_file()) log(record.level, record.peer, record.message);
-  const auto others = [this] {
-    const std::lock_guard lock(mutex_);
-    return others_;
-  }();
-  for (const auto& look_at_other : others) {
-    for (const LogRecord& record : look_at_other()) log(record.level, record.peer, record.message);
-  }
-}
-
-void Admissions::look_at_clock() {
-  if (keys_->look_at_clock()) keys_changed();
-}
-
-/// The first change is looked at now, and many changes together.
-void Admissions::keys_changed() {
-  constexpr Duration pause = std::chrono::milliseconds(100);
-  const std::lock_guard lock(mutex_);
-  if (shutting_down_ || check_is_due_) return;
-  later(std::max(checked_ + pause - loop_->now(), Duration::zero()), &Admissions::check_rights);
-  check_is_due_ = true;  // not before: what throws is to be tried again at the next change
-}
-
-void Admissions::check_rights() {
-  {
-    const std::lock_guard lock(mutex_);
-    check_is_due_ = false;
-    checked_ = loop_->now();
-  }
-  try {
-    for (const auto& backend : backends()) end_without_right(*backend);
-  } catch (const std::exception& error) {
-    log(LogLevel::error, "", std::string("cannot look at the rights of slaves: ") + error.what());
-    keys_changed();
-  }
-}
-
-void Admissions::end_without_right(AdmittedBackend& backend) const {
-  if (backend.lost()) return;
-  const char* why = nullptr;
-  if (backend.proof() == Proof::none && names_->has_key(backend.name())) why = name_has_key;
-  if (backend.proof() == Proof::key && !keys_->counts(backend.info())) why = "its key does not count any more";
-  if (why == nullptr) return;
-  backend.disconnect(why, DisconnectReason::refused);
-  log(LogLevel::warning, std::string(backend.name()), why);
+RightsWatch::Host Admissions::host_of_rights() {
+  return {loop_, [this](std::function<void()> look) { run_on(&Runtime::watch_threads, std::move(look)); },
+          [this] { return backends(); },
+          [this](const LogRecord& record) { log(record.level, record.peer, record.message); }};
 }
 
 void Admissions::backend_ended(const Backend& backend, const Failure& failure) {
@@ -326,7 +230,7 @@ void Admissions::backend_ended(const Backend& backend, const Failure& failure) {
   log_slave(is_breach ? LogLevel::warning : LogLevel::info, std::string(backend.name()), backend.proof(),
             "disconnected: " + failure.message);
   const std::lock_guard lock(mutex_);
-  if (++ended_ < backends_.size() / 2) return;  // now and then, so that each costs little
+  if (++ended_ < backends_.size() / 2) return;  // seldom, so that each end costs little
   std::erase_if(backends_, [](const auto& entry) { return entry.expired(); });
   ended_ = 0;
 }
@@ -392,18 +296,21 @@ void Admissions::shut_down() {
   shutting_down_ = true;
   const auto under_way = under_way_;
   lock.unlock();
-  names_->leave(listener_);
-  for (const auto& admission : under_way)
-    loop_->post([admission] { admission->abort({Errc::connection_lost, going, 0, DisconnectReason::closed_here}); });
-  for (const auto& backend : backends()) backend->disconnect(going);
+  rights_.stop();
+  for (const auto& admission : under_way) {
+    loop_->post([admission] {
+      admission->abort({Errc::connection_lost, shutting_down, 0, DisconnectReason::closed_here});
+    });
+  }
+  for (const auto& backend : backends()) backend->disconnect(shutting_down);
   lock.lock();
   changed_.wait(lock, [this] { return under_way_.empty(); });
   lock.unlock();
-  for (const auto& backend : backends()) {  // also those that came to be meanwhile
-    backend->disconnect(going);
+  for (const auto& backend : backends()) {  // also those that were opened meanwhile
+    backend->disconnect(shutting_down);
     backend->wait_until_left();
   }
-  std::promise<void> loop_is_through;  // and so has told all backends
+  std::promise<void> loop_is_through;  // then all back ends have reported their end
   loop_->post([&loop_is_through] { loop_is_through.set_value(); });
   loop_is_through.get_future().wait();
   lock.lock();

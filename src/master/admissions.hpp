@@ -2,18 +2,18 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "master/admission_terms.hpp"
 #include "master/admitted_backend.hpp"
-#include "master/entrance.hpp"
 #include "master/gate.hpp"
 #include "master/key_watch.hpp"
+#include "master/listener_log.hpp"
 #include "master/names.hpp"
 #include "master/opening.hpp"
-#include "master/pace.hpp"
+#include "master/rights_watch.hpp"
 #include "master/runtime.hpp"
 
 #include <remsh/master/slave_listener.hpp>
 
-#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
@@ -22,14 +22,15 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace remsh {
 
 class Admission;
 
-/// What the connections of one listener share: its options, who is on the way, which back ends there are. Thread-safe.
-/// May outlive the listener for as long as a slave does, but does nothing after shut_down().
+/// What the connections of one listener share: its options, the admissions under way, the back ends. Thread-safe. It
+/// may outlive the listener for as long as a slave does, but does nothing after shut_down().
 class Admissions : public std::enable_shared_from_this<Admissions> {
  public:
   using Done = std::function<void(Result<std::shared_ptr<Slave>>)>;
@@ -38,17 +39,16 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
 
   // For the listener.
 
-  /// Brings its keys to the collection, and follows them from now on.
+  /// Prepares the protocols, adds the keys to those of the collection, and follows them from now on.
   void start();
 
-  /// Looks after something else besides, as often: a function that may block, and gives what is to be told to the log.
-  /// Only where there are keys.
-  void look_after(std::function<std::vector<LogRecord>()> look);
+  /// See RightsWatch::look_after().
+  void look_after(RightsWatch::Look look) { rights_.look_after(std::move(look)); }
 
-  /// Begins with a connection; `done`, which may be empty, is told how it ended, on the loop or a service thread.
-  void admit(std::unique_ptr<Transport> connection, const Entrance& entrance, Done done = {});
+  /// Begins with a connection. `done`, which may be empty, gets the outcome, on the loop or on a service thread.
+  void admit(std::unique_ptr<Transport> connection, const AdmissionTerms& terms, Done done = {});
 
-  /// Ends all that is under way and all connections, and waits until nothing of it runs.
+  /// Ends all admissions and all connections, and waits until nothing of them runs.
   void shut_down();
 
   [[nodiscard]] std::shared_ptr<Slave> last_accepted() const;
@@ -59,9 +59,16 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   [[nodiscard]] const ListenerOptions& options() const noexcept { return options_; }
   [[nodiscard]] std::shared_ptr<Runtime> runtime() const;  ///< null after shut_down()
   [[nodiscard]] const std::shared_ptr<Loop>& loop() const noexcept { return loop_; }
-  void log(LogLevel level, const std::string& peer, const std::string& message) const;
+
+  /// See ListenerLog.
+  void log(LogLevel level, const std::string& peer, const std::string& message) const {
+    log_.log(level, peer, message);
+  }
 
   // For each admission.
+
+  /// The protocols that the listener accepts, in their order, and then all others. Set by start().
+  [[nodiscard]] const std::vector<ServedProtocol>& protocols() const noexcept { return protocols_; }
 
   /// Runs a function on a service thread of one kind; shut_down() waits for it.
   void run_on(ServiceThreads& (Runtime::*threads)() noexcept, std::function<void()> function);
@@ -69,77 +76,60 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   [[nodiscard]] const std::shared_ptr<Names>& names() const noexcept { return names_; }
   [[nodiscard]] static Proof proof_of(const Slave& slave) noexcept;
 
-  /// What a slave that has proven nothing is told when there is a key of its name.
-  static constexpr const char* name_has_key = "its name has a key now, which it has not proven";
+  /// Null if slaves have no keys.
+  [[nodiscard]] KeyWatch* keys() const noexcept { return rights_.keys(); }
 
-  /// Null where slaves have no keys.
-  [[nodiscard]] KeyWatch* keys() const noexcept { return keys_.get(); }
-
-  /// Those that the listener accepts, in their order, and then all others. The same after start().
-  [[nodiscard]] const std::vector<ServedProtocol>& protocols() const noexcept { return protocols_; }
-
-  /// Opens a back end, which is ended at once where we are shutting down.
+  /// Opens a back end. Ends it at once if the listener is shutting down.
   void open(const std::shared_ptr<AdmittedBackend>& backend, std::unique_ptr<Transport> transport);
 
-  // What an admission comes to, for the limits.
+  // What an admission has come to, for the limits.
 
-  void proven(const Admission& admission);  ///< or needs no proof
-  void let_in(const Admission& admission);  ///< its place among those that register is free
+  void proven(const Admission& admission);        ///< it has proven a key, or needs none
+  void proved_wrong(const Admission& admission);  ///< its proof was wrong
+  void let_in(const Admission& admission);        ///< it has registered: its place is free
+  void ended(const std::shared_ptr<Admission>& admission);
+  void accepted(const std::shared_ptr<Slave>& slave);
 
-  /// Counts one more whose slave class and setup() may run, until ended(). Why not; empty: it is counted.
+  /// Counts one more admission whose slave class and setup() may run, until ended(). Returns why it may not; empty: it
+  /// is counted.
   [[nodiscard]] std::string begin_setup(const Admission& admission);
 
-  void proved_wrong(const Admission& admission);
+  /// Reports about a connection that has proven nothing. Each origin may cause a bounded number of lines.
   void log_stranger(const Origin& origin, const std::string& who, std::string message);
 
-  /// Logs something about one slave. Of each name, and of all slaves without a key together, the log gets a bounded
-  /// number of lines, and then how many were left out.
-  /// `is_first`: this may be the first line about a slave that then stays for long.
-  void log_slave(LogLevel level, const std::string& name, Proof proof, std::string message, bool is_first = false);
+  /// See ListenerLog.
+  void log_slave(LogLevel level, const std::string& name, Proof proof, std::string message, bool is_first = false) {
+    log_.log_slave(level, name, proof, std::move(message), is_first);
+  }
 
-  void ended(const std::shared_ptr<Admission>& admission);
-
-  void accepted(const std::shared_ptr<Slave>& slave);
   [[nodiscard]] bool is_shutting_down() const;
 
  private:
   [[nodiscard]] AdmittedBackend::Owner owner();
+  [[nodiscard]] RightsWatch::Host host_of_rights();
   void serve_protocols();
   void run_farewell(const Backend& backend, std::function<void()> function);
   void backend_ended(const Backend& backend, const Failure& failure);
   [[nodiscard]] std::vector<std::shared_ptr<AdmittedBackend>> backends() const;
-  void later(Duration wait, void (Admissions::*function)());
-  template <void (Admissions::*look)()>
-  void look_again_and_again();
-  void look_at_files();
-  void look_at_clock();
-  void keys_changed();
-  void check_rights();
-  void end_without_right(AdmittedBackend& backend) const;
 
   const std::shared_ptr<Loop> loop_;
-  const std::unique_ptr<KeyWatch> keys_;
-  const std::shared_ptr<Names> names_;     // of the collection
-  Names::ListenerId listener_ = 0;         // among them; 0: not started
-  std::vector<ServedProtocol> protocols_;  // since start()
+  const std::shared_ptr<Names> names_;  // of the collection
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::shared_ptr<Runtime> runtime_;  // let go by shut_down(): it must not end with us, on a thread of its own
-  const ListenerOptions options_;     // but for the runtime
+  std::shared_ptr<Runtime> runtime_;  // reset by shut_down(): a runtime must not end on a thread of its own
+  const ListenerOptions options_;     // without the runtime
+  ListenerLog log_;
+  RightsWatch rights_;
+  std::vector<ServedProtocol> protocols_;  // since start()
   bool shutting_down_ = false;
-  bool check_is_due_ = false;                                    // of the rights of all slaves
-  TimePoint checked_ = {};                                       // when that was done last
-  unsigned services_ = 0;                                        // functions on service threads
-  std::vector<std::function<std::vector<LogRecord>()>> others_;  // to look after besides the keys
+  unsigned services_ = 0;  // functions on service threads
   Gate gate_;
-  Pace lines_of_names_{{.burst = 16, .interval = std::chrono::seconds(1)}};
-  Pace lines_of_keyless_{{.burst = 16384, .interval = std::chrono::milliseconds(10)}};
-  std::map<std::string, std::size_t> farewells_;  // not over, by the name of the slave that has gone
+  std::map<std::string, std::size_t> farewells_;  // that run or wait, by the name of the slave
   std::set<const Admission*> setups_;             // whose slave class and setup() may run
   std::set<std::shared_ptr<Admission>> under_way_;
   std::vector<std::weak_ptr<AdmittedBackend>> backends_;  // that were opened
-  std::size_t ended_ = 0;                                 // of them, since those that are gone were taken out
+  std::size_t ended_ = 0;                                 // of backends_, since it was tidied up
   std::weak_ptr<Slave> last_accepted_;
 };
 

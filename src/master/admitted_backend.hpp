@@ -1,4 +1,4 @@
-// AdmittedBackend: a Backend as admission makes it, before its connection is open.
+// AdmittedBackend: a Backend whose connection admission opens later.
 #pragma once
 
 #include "master/backend.hpp"
@@ -11,16 +11,17 @@
 
 namespace remsh {
 
-/// A Backend over a connection that comes later, so that the slave class can decide whether it wants it: until open()
+/// A Backend that gets its connection later, so that the user's slave class can refuse the slave first. Until open()
 /// every operation fails with connection_lost. Thread-safe.
 class AdmittedBackend : public Backend {
  public:
-  /// What it asks of who admits it, which it may outlive.
+  /// What the listener does for its back ends, which may outlive it.
   struct Owner {
-    /// Runs a function of a backend, whose connection has ended, on a thread that may block, or drops it.
+    /// Runs a function of a back end whose connection has ended, on a thread that may block; drops it if the listener
+    /// is gone.
     std::function<void(const Backend&, std::function<void()>)> run_farewell;
 
-    /// Called on the loop, once, when a connection that was open has ended.
+    /// Called on the loop, once, when the connection of an open back end has ended.
     std::function<void(const Backend&, const Failure&)> on_end;
 
     AuditHook audit = {};
@@ -31,19 +32,19 @@ class AdmittedBackend : public Backend {
     return hook ? &hook : nullptr;
   }
 
-  /// Takes over the connection of a worker that has been told that it is registered. Once; disconnect() may have come
-  /// before, and takes effect then.
+  /// Takes over the connection, after the worker was sent its welcome. Called once. A disconnect() that was called
+  /// before takes effect now.
   virtual void open(std::unique_ptr<Transport> transport) = 0;
 
-  /// In place of open(): there will never be a connection.
+  /// Called in place of open(): there will never be a connection.
   virtual void fail(Failure failure) = 0;
 
-  /// Waits until the connection has ended and all callers have left. After open() and disconnect(); never on the loop
-  /// or in a callback.
+  /// Waits until the connection has ended and all callers have left. Only after open() and disconnect(); never on the
+  /// loop or in a callback.
   virtual void wait_until_left() = 0;
 
  protected:
-  /// Tells of the end of the connection.
+  /// Calls the callbacks for the end of the connection.
   void tell_lost(LostCallbacks& callbacks) const {
     callbacks.tell([this](std::function<void()> function) { owner().run_farewell(*this, std::move(function)); });
   }

@@ -10,7 +10,10 @@ std::optional<Failure> why_rejected(const Names::Newcomer& newcomer, const Entry
   };
   if (!rules.tls_identity.empty()) {
     const bool is_same = newcomer.proof == Proof::key && rules.tls_identity == newcomer.name + ":" + newcomer.key_id;
-    if (!is_same) return reject("is not who TLS has proven: TLS has proven '" + escaped(rules.tls_identity) + "'");
+    if (!is_same) {
+      return reject("does not register with the key by which it came: TLS has proven '" + escaped(rules.tls_identity) +
+                    "'");
+    }
   }
   if (newcomer.proof != Proof::none) return std::nullopt;
   if (!rules.keyless) {

@@ -10,7 +10,7 @@
 namespace remsh {
 
 struct SlaveListener::Impl {
-  /// For connections of which nothing is known but what they say of themselves.
+  /// Admits a connection of which nothing is known.
   void admit(std::unique_ptr<Transport> connection, Admissions::Done done = {}) const {
     const bool keyless = admissions->options().keyless || connection->is_inherited();
     admissions->admit(std::move(connection), {.keyless = keyless}, std::move(done));

@@ -218,13 +218,13 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
   theirs.reset();
   std::promise<Result<std::shared_ptr<Slave>>> registered;
   bool has_come = false;
-  const Entrance entrance{
+  const AdmissionTerms terms{
       .keyless = true, .name = name, .on_made = [&, this](const std::shared_ptr<Slave>& slave, Backend& backend) {
         has_come = true;
         local_->has_slave(program, slave, backend);
       }};
   const std::string description = "local process " + std::to_string(program->pid());
-  admissions->admit(socket_transport(ours.release(), description, true), entrance,
+  admissions->admit(socket_transport(ours.release(), description, true), terms,
                     [&registered](auto outcome) { registered.set_value(std::move(outcome)); });
   auto outcome = registered.get_future().get();
   if (outcome) return *std::move(outcome);

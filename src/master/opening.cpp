@@ -21,6 +21,16 @@ Result<void> check_protocols(const std::vector<SlaveProtocol>& accepted) {
   return {};
 }
 
+Failure not_accepted(const ServedProtocol& protocol) {
+  const std::string name = protocol.protocol.name();
+  std::string function = name;  // SlaveProtocol names its functions after the protocols
+  std::erase(function, ' ');
+  return {Errc::refused,
+          "it speaks " + name + ", which this listener does not accept: add SlaveProtocol::" + function +
+              "() to `protocols` to accept such slaves",
+          0};
+}
+
 const ServedProtocol* Opening::feed(BytesView bytes) {
   bytes_.append(bytes);
   for (const bool is_accepted : {true, false}) {

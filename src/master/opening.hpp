@@ -26,6 +26,9 @@ struct ServedProtocol {
 /// from another by them, or there are none.
 [[nodiscard]] Result<void> check_protocols(const std::vector<SlaveProtocol>& accepted);
 
+/// Why a connection is refused whose protocol the listener does not accept.
+[[nodiscard]] Failure not_accepted(const ServedProtocol& protocol);
+
 /// The first bytes of a connection, until they show which of a listener's protocols it speaks. One thread at a time.
 class Opening {
  public:

@@ -24,7 +24,7 @@ namespace remsh {
 
 namespace {
 
-/// More output than this for a caller that is slow to take it, and we stop reading.
+/// The output that may wait for a slow caller, before we stop reading.
 constexpr std::size_t max_queued = std::size_t{1024} * 1024;
 
 }  // namespace
@@ -32,7 +32,7 @@ constexpr std::size_t max_queued = std::size_t{1024} * 1024;
 // --- the connection
 
 Remsh1Backend::~Remsh1Backend() {
-  // Nobody is inside: they would hold us.
+  // No caller is inside: it would own this object.
   if (transport_) {
     transport_->disarm_for_good(loop_->watcher());
     loop_->remove(slot_);
@@ -57,7 +57,7 @@ void Remsh1Backend::fail(Failure failure) {
     const std::lock_guard lock(mutex_);
     assert(!transport_);
     if (!end_) end_ = std::move(failure);
-    is_buried_ = true;
+    is_closed_ = true;
   }
   tell_lost(on_lost_);
 }
@@ -79,51 +79,51 @@ void Remsh1Backend::wait_until_left() {
   if (holder_ == Holder::caller && holding_ == Errand::acting_for()) {
     misuse("a listener is destroyed in a callback of a call on one of its slaves, which it would wait for");
   }
-  left_.wait(lock, [this] { return is_buried_ && inside_ == 0; });
+  left_.wait(lock, [this] { return is_closed_ && inside_ == 0; });
 }
 
-/// What an operation has left for the io thread to do is part of it.
+/// An operation is over when the io thread has completed the turn that it left.
 void Remsh1Backend::over(OperationsEnds ends) noexcept {
   {
     const std::lock_guard lock(mutex_);
-    if (holder_ == Holder::io_thread && !is_buried_) {
-      settling_.add(std::move(ends));
+    if (holder_ == Holder::io_thread && !is_closed_) {
+      unfinished_.add(std::move(ends));
       return;
     }
   }
   ends.note();
 }
 
-/// On the loop: the turn that was left is at its end, or the slave is gone.
-void Remsh1Backend::note_settled() noexcept {
+/// On the loop: the turn that its caller left is complete, or the slave is gone.
+void Remsh1Backend::note_finished() noexcept {
   OperationsEnds ends;
   {
     const std::lock_guard lock(mutex_);
-    if (holder_ == Holder::io_thread && !is_buried_) return;  // another one has been left meanwhile
-    ends = std::move(settling_);
+    if (holder_ == Holder::io_thread && !is_closed_) return;  // another caller has left meanwhile
+    ends = std::move(unfinished_);
   }
   ends.note();
 }
 
-/// From here on there is no slave any more, for anybody; the io thread lets the transport go.
+/// From here on every operation fails. The io thread closes the transport.
 void Remsh1Backend::declare_end(Failure failure) {
   if (end_) return;
   end_ = std::move(failure);
   turn_changed_.notify_all();
   happened_.notify_all();
   if (!transport_) return;
-  // An original slave ends at once where it is cut off inside a box, and spins for ever where it is not.
+  // An original slave ends at once if it is cut off inside a box. At any other place it would spin for ever.
   if (unwritten() != 1) {
     const std::string_view one_byte =
         unwritten() == 0 ? std::string_view("\0", 1) : std::string_view(out_).substr(written_, 1);
     transport_->write_some({&one_byte, 1});
   }
   transport_->shutdown();
-  loop_->post([self = shared_from_this()] { self->bury(); });
+  loop_->post([self = shared_from_this()] { self->close_transport(); });
 }
 
-/// The last thing, on the loop.
-void Remsh1Backend::bury() {
+/// The last step of a connection, on the loop.
+void Remsh1Backend::close_transport() {
   std::unique_ptr<Transport> transport;
   {
     const std::lock_guard lock(mutex_);
@@ -132,12 +132,12 @@ void Remsh1Backend::bury() {
     transport = std::move(transport_);
     out_ = Bytes();
     written_ = 0;
-    is_buried_ = true;
+    is_closed_ = true;
     left_.notify_all();
   }
   transport.reset();
-  note_settled();
-  owner_.on_end(*this, *end_);  // which does not change any more
+  note_finished();
+  owner_.on_end(*this, *end_);  // it does not change any more
   tell_lost(on_lost_);
 }
 
@@ -147,7 +147,7 @@ void Remsh1Backend::on_ready(std::uint32_t number, Ready directions) {
     if (number != number_ || end_) return;
     armed_ = Ready::none;  // an event disarms both
   }
-  // Nobody else reads, and the transport goes on this thread only.
+  // No other thread reads, and the transport is closed on this thread only.
   constexpr std::size_t size = std::size_t{64} * 1024;
   const auto buffer = std::make_unique_for_overwrite<char[]>(size);  // the stacks of musl are small
   IoResult result;
@@ -185,7 +185,7 @@ void Remsh1Backend::flush() {
     if (result.status == IoResult::Status::ok) {
       written_ += result.bytes;
     } else {
-      // What the slave said before it went may still be read: the end is found there.
+      // What the slave sent before it went can still be read: the reader finds the end.
       write_failed_ = remsh1::lost_because(connection_broke("write", result.error), result.error);
       transport_->shutdown();
     }
@@ -228,7 +228,7 @@ void Remsh1Backend::take_in(const IoResult& result, BytesView bytes) {
   }
 }
 
-/// One event, for the caller whose turn it is; or nobody's, where that has left.
+/// One event, for the caller that has the turn; if it has left, for continue_turn().
 void Remsh1Backend::take(Event event) {
   if (event.reply) write(*event.reply);
   if (holder_ == Holder::caller) {
@@ -240,11 +240,11 @@ void Remsh1Backend::take(Event event) {
   if (event.kind == Event::Kind::failed && is_vital_) {
     return declare_end(remsh1::lost_because("it cannot go back to its directory: " + without_controls(event.text)));
   }
-  settle();
+  continue_turn();
 }
 
-/// Goes one step further with a turn whose caller has left, as far as the slave lets us now.
-void Remsh1Backend::settle() {
+/// Goes one step further with a turn whose caller has left, if the slave is ready for it.
+void Remsh1Backend::continue_turn() {
   assert(holder_ == Holder::io_thread);
   if (end_) return;
   if (session_.is_sending()) return write(session_.finish());
@@ -252,7 +252,7 @@ void Remsh1Backend::settle() {
   if (last_calls_.empty()) {
     holder_ = Holder::nobody;
     turn_changed_.notify_all();
-    if (!settling_.empty()) loop_->post([self = shared_from_this()] { self->note_settled(); });
+    if (!unfinished_.empty()) loop_->post([self = shared_from_this()] { self->note_finished(); });
     return;
   }
   LastCall last = std::move(last_calls_.front());

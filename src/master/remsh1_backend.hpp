@@ -22,12 +22,13 @@
 
 namespace remsh {
 
-/// An AdmittedBackend for a slave that does one thing at a time: operations take turns, in their order. Thread-safe.
-/// docs/remsh1.md says what it cannot do, which it refuses before anything is sent.
+/// An AdmittedBackend for a slave that does one operation at a time: operations take turns, in the order of their
+/// calls. What the slave cannot do (docs/remsh1.md) is refused before anything is sent. Thread-safe.
 ///
-/// The io thread reads, always, so that the end of an idle slave is seen; who has the turn waits for what it finds. All
-/// write, each what fits without waiting, and the io thread the rest. Who leaves in the middle of its turn leaves it to
-/// the io thread, which brings it to its end: it hears the slave out, and undoes what was left half done.
+/// The io thread always reads, so that it sees the end of an idle slave. The caller that has the turn waits for what
+/// the io thread finds. Each thread writes as much as fits without waiting, and the io thread writes the rest. A caller
+/// that leaves in the middle of its turn hands the turn to the io thread, which completes it: it waits for the slave's
+/// answer and undoes what was left half done.
 class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
                             public Watched,
                             public std::enable_shared_from_this<Remsh1Backend> {
@@ -60,11 +61,11 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
     io_thread,  // the caller has left
   };
 
-  /// What is still to be done when a turn ends, however it does.
+  /// A call that is still to be made at the end of a turn, however the turn ends.
   struct LastCall {
     Bytes command;
     Box arguments;
-    bool is_vital = false;  // where it fails the slave is not as others expect it, and cannot be used
+    bool is_vital = false;  // if it fails, the slave is not as other callers expect it: the connection ends
   };
 
   // All of these under the mutex.
@@ -73,25 +74,26 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
   void rearm();
   void take_in(const IoResult& result, BytesView bytes);
   void take(Event event);
-  void settle();
+  void continue_turn();
   void declare_end(Failure failure);
   [[nodiscard]] std::size_t unwritten() const noexcept { return out_.size() - written_; }
 
   void over(OperationsEnds ends) noexcept override;
-  void note_settled() noexcept;
+  void note_finished() noexcept;
   [[nodiscard]] const Owner& owner() const noexcept override { return owner_; }
-  void bury();
+  void close_transport();
+
   const std::shared_ptr<Loop> loop_;
   const Owner owner_;
   std::uint32_t slot_ = 0;  // written once, by open()
 
   mutable std::mutex mutex_;
-  std::unique_ptr<Transport> transport_;  // from open() to bury(), both of them on the loop
+  std::unique_ptr<Transport> transport_;  // from open() to close_transport(), both on the loop
   BoxDecoder decoder_{remsh1::limits};
   remsh1::MasterSession session_;
   Ready armed_ = Ready::none;
   std::uint32_t number_ = 0;  // of the last arming
-  Bytes out_;                 // boxes on their way
+  Bytes out_;                 // boxes that are being written
   std::size_t written_ = 0;   // of them
   std::optional<Failure> write_failed_;
 
@@ -101,16 +103,16 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
   Holder holder_ = Holder::nobody;
   std::thread::id holding_;  // the caller's
   std::uint64_t turns_ = 0;
-  std::condition_variable_any happened_;  // for who has the turn
+  std::condition_variable_any happened_;  // for the caller that has the turn
   std::deque<Event> events_;
   std::size_t queued_ = 0;  // bytes of data in them
   std::deque<LastCall> last_calls_;
-  OperationsEnds settling_;  // of operations whose caller has left, until the slave has been heard out
-  bool is_vital_ = false;    // what is under way, once the caller has left
+  OperationsEnds unfinished_;  // of operations whose caller has left, until the slave has answered
+  bool is_vital_ = false;      // of the LastCall that is under way
 
   // The end.
   std::optional<Failure> end_;
-  bool is_buried_ = false;
+  bool is_closed_ = false;
   unsigned inside_ = 0;
   std::condition_variable left_;
   LostCallbacks on_lost_;

@@ -21,7 +21,7 @@ namespace {
 
 using namespace operations;
 
-/// What a new file is on the slave without our doing, its umask being the usual one.
+/// The mode of a new file on a slave with the usual umask.
 constexpr std::uint32_t usual_mode = 0644;
 
 Failure bad_answer(BytesView command, const std::string& why) {
@@ -35,7 +35,7 @@ Result<void> require_short(std::initializer_list<BytesView> values) {
   return remsh1::unsupported("has no values of over " + std::to_string(remsh1::max_data) + " bytes");
 }
 
-/// A new name beside a path, of a file that is to get that path once it is complete.
+/// A new name in the directory of a path, for a file that is renamed to that path when it is complete.
 Bytes temporary_beside(const Bytes& path) {
   std::array<char, 8> random{};
   random_bytes(random);
@@ -248,7 +248,7 @@ Result<void> Remsh1Backend::Operations::perform(Asked<Send>& asked) {
   return named;
 }
 
-/// There is no call for it, but a program on every system.
+/// Runs the program chmod, since remsh 1 has no call for it.
 Result<void> Remsh1Backend::Operations::change_mode(const Bytes& path, std::uint32_t mode) {
   std::array<char, 8> octal{};
   const char* const end = std::to_chars(octal.data(), octal.data() + octal.size(), mode, 8).ptr;

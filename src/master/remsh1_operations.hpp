@@ -1,4 +1,4 @@
-// Remsh1Backend::Operations: our operations, done with the calls that an original slave knows.
+// Remsh1Backend::Operations: our operations, done by the calls that an original slave knows.
 #pragma once
 
 #include "master/remsh1_backend.hpp"
@@ -7,8 +7,9 @@
 
 namespace remsh {
 
-/// One operation of ours, done in one turn with the calls that an original slave knows. What it cannot do is refused
-/// before anything is sent. One thread at a time.
+/// One operation of ours, done in one turn by the calls that an original slave knows. The operations that have no
+/// perform() here do not exist in remsh 1. What the slave cannot do is refused before anything is sent. One thread at a
+/// time.
 class Remsh1Backend::Operations {
  public:
   Operations(Remsh1Backend& backend, const StreamEnds& ends, const CallOptions& options)
@@ -47,7 +48,7 @@ class Remsh1Backend::Operations {
   Result<void> perform(Asked<operations::Send>& asked);
   Result<void> perform(Asked<operations::Fetch>& asked);
 
-  /// Waits for its turn; if that does not come before the deadline, the slave is busy, which is no sign of death.
+  /// Waits for its turn. If its turn does not come before the deadline, the slave is busy, not dead.
   Result<void> perform(Asked<operations::Ping>& asked);
 
   Result<void> ask(const Bytes& command, const Box& arguments);

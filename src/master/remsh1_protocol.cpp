@@ -39,10 +39,7 @@ class Remsh1Handshake final : public WorkerHandshake {
     return std::make_shared<Remsh1Backend>(host_->loop, host_->owner);
   }
   Bytes open() override { return encode(remsh1::registered_box()); }
-  Bytes refuse(auth::Refusal /*refusal*/, std::string_view /*reason*/,
-               std::optional<std::chrono::milliseconds> /*retry*/) override {
-    return half_a_key_length;
-  }
+  Bytes refuse(const EntryRefusal& /*refusal*/) override { return half_a_key_length; }
   Bytes reject() override { return half_a_key_length; }
 
  private:

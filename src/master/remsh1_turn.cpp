@@ -13,8 +13,8 @@ namespace remsh {
 
 namespace {
 
-/// How long the slave has to take the rest of a file whose sender has left.
-constexpr std::chrono::seconds settle_limit{30};
+/// How long the slave may take to receive the rest of a file whose sender has left.
+constexpr std::chrono::seconds longest_rest{30};
 
 }  // namespace
 
@@ -43,7 +43,7 @@ Result<void> Remsh1Backend::Turn::take() {
   });
   std::erase(backend_.waiting_, this);
   if (!has_turn_) {
-    backend_.turn_changed_.notify_all();  // it may be the next one's now
+    backend_.turn_changed_.notify_all();  // the turn may be that of the next caller
     outwaited_ = true;
     return impatience();
   }
@@ -61,7 +61,7 @@ Result<Box> Remsh1Backend::Turn::ask(const Bytes& command, const Box& arguments)
   {
     const std::lock_guard lock(backend_.mutex_);
     if (backend_.end_) return *backend_.end_;
-    if (is_impatient()) return impatience();  // while nothing has been done yet
+    if (is_impatient()) return impatience();  // before anything is sent
     backend_.write(backend_.session_.begin(command, arguments));
   }
   return answer();
@@ -71,14 +71,14 @@ Result<Box> Remsh1Backend::Turn::answer() {
   auto event = next();
   if (!event) return std::move(event).failure();
   if (event->kind == Event::Kind::failed) return remsh1::failure_of(event->text);
-  assert(event->kind == Event::Kind::answered);  // the session lets nothing else come
+  assert(event->kind == Event::Kind::answered);  // the session accepts no other event here
   return std::move(event->results);
 }
 
 Result<Remsh1Backend::Event> Remsh1Backend::Turn::next() {
   std::unique_lock lock(backend_.mutex_);
   wait(lock, backend_.happened_, [this] { return !backend_.events_.empty() || backend_.end_; });
-  // Endless output must not keep anybody who wants to leave; but what is over is over.
+  // A caller that wants to leave does so even if output never ends. If the call is over, its result is taken first.
   const bool has_event = !backend_.events_.empty();
   if (is_impatient() && !(has_event && backend_.session_.is_idle()) && !backend_.end_) return impatience();
   if (!has_event) return *backend_.end_;
@@ -126,9 +126,10 @@ Remsh1Backend::Turn::~Turn() {
     backend_.is_vital_ = false;
     if (backend_.session_.is_executing() && !is_brief_) {
       backend_.declare_end(remsh1::lost_because(
-          "its caller has left a command, and remsh 1 has no other way to stop it", 0, DisconnectReason::closed_here));
+          "its caller has left a command, and in remsh 1 only the end of the connection stops a command", 0,
+          DisconnectReason::closed_here));
     } else if (backend_.session_.is_sending()) {
-      const TimePoint limit = backend_.loop_->now() + settle_limit;
+      const TimePoint limit = backend_.loop_->now() + longest_rest;
       backend_.loop_->at(limit, [weak = backend_.weak_from_this(), turn = backend_.turns_] {
         const auto self = weak.lock();
         if (!self) return;
@@ -138,7 +139,7 @@ Remsh1Backend::Turn::~Turn() {
                                                DisconnectReason::silent));
       });
     }
-    backend_.settle();
+    backend_.continue_turn();
     backend_.rearm();
   }
   if (--backend_.inside_ == 0) backend_.left_.notify_all();

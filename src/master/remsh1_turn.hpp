@@ -1,4 +1,4 @@
-// Remsh1Backend::Turn: the sole right to speak with the slave.
+// Remsh1Backend::Turn: the exclusive use of the connection, for one operation.
 #pragma once
 
 #include "master/remsh1_backend.hpp"
@@ -14,10 +14,10 @@ namespace remsh {
 
 namespace remsh1 {
 
-/// More than this that the slave has not taken, and who sends has to wait.
+/// The bytes that the slave may leave unread, before a sender waits.
 inline constexpr std::size_t max_unwritten = std::size_t{256} * 1024;
 
-/// What an event that waits for its caller costs us: the smallest pieces are not the cheapest.
+/// The memory of an event that waits for its caller: small pieces of data cost more than their size.
 inline std::size_t weight(const remsh1::MasterSession::Event& event) { return event.data.size() + 256; }
 
 inline Failure lost_because(std::string what, int error = 0, DisconnectReason reason = DisconnectReason::cut) {
@@ -30,8 +30,8 @@ inline Failure unsupported(const std::string& what) {
 
 }  // namespace remsh1
 
-/// The sole right to speak with the slave, and the call that is under way in it. One thread at a time; its end gives
-/// the right on, at once or once the slave has been heard out.
+/// The exclusive use of the connection, and the call that is under way. One thread at a time. The destructor passes the
+/// turn on, at once or when the slave has answered.
 class Remsh1Backend::Turn {
  public:
   Turn(Remsh1Backend& backend, const CallOptions& options) : backend_(backend), options_(options) {
@@ -45,26 +45,26 @@ class Remsh1Backend::Turn {
   /// Waits for the turn.
   Result<void> take();
 
-  /// True where take() failed because of others, who have the turn still.
+  /// True if take() failed because another caller still has the turn.
   [[nodiscard]] bool was_outwaited() const noexcept { return outwaited_; }
 
   /// Makes a call and waits for its answer.
   Result<Box> ask(const Bytes& command, const Box& arguments);
 
-  /// Waits for what comes next of a call that goes on after its answer.
+  /// Waits for the next event of a call that goes on after its answer.
   Result<Event> next();
 
-  /// Sends the next piece of a file; waits for room.
+  /// Sends the next piece of a file. Waits until the slave has taken enough of the former ones.
   Result<void> feed(BytesView bytes);
 
   /// Ends the file and waits for the answer.
   Result<Box> finish();
 
-  /// To be called at the end of the turn, in this order, whatever happens until then.
+  /// Adds a call to those that are made at the end of the turn, in this order, whatever happens until then.
   void at_end(Bytes command, Box arguments, bool is_vital);
   void forget_last_calls();
 
-  /// The command that is called next may be left alone: it ends by itself, soon.
+  /// If the caller leaves the next command, the command is not killed: it ends soon by itself.
   void let_it_end() noexcept { is_brief_ = true; }
 
  private:

@@ -9,7 +9,7 @@ namespace remsh {
 Remsh2Group::Remsh2Group(std::shared_ptr<Loop> loop, const Session::Options& options, AdmittedBackend::Owner owner)
     : PeerGroup(std::move(loop), {.session = options,
                                   .on_end =
-                                      [this](rpc::Peer& peer) {  // who keeps us
+                                      [this](rpc::Peer& peer) {  // the peer keeps this group alive
                                         auto& backend = static_cast<Remsh2Backend&>(peer);
                                         owner_.on_end(backend, *backend.ended());
                                         backend.tell_lost(backend.on_lost_);
@@ -17,7 +17,7 @@ Remsh2Group::Remsh2Group(std::shared_ptr<Loop> loop, const Session::Options& opt
       owner_(std::move(owner)) {}
 
 Remsh2Backend::~Remsh2Backend() {
-  tell_lost(on_lost_);  // the last handle went before the end of the connection was declared
+  tell_lost(on_lost_);  // if the last handle went before the end of the connection was declared
 }
 
 void Remsh2Backend::fail(Failure failure) {

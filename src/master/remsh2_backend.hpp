@@ -1,4 +1,4 @@
-// Remsh2Backend: drives a slave that speaks our own protocol.
+// Remsh2Backend: drives a slave that speaks remsh 2, the protocol of this library.
 #pragma once
 
 #include "master/admitted_backend.hpp"
@@ -13,7 +13,7 @@
 
 namespace remsh {
 
-/// What the backends of one listener have in common.
+/// What the back ends of one listener have in common.
 class Remsh2Group final : public rpc::PeerGroup {
  public:
   Remsh2Group(std::shared_ptr<Loop> loop, const Session::Options& options, AdmittedBackend::Owner owner);
@@ -23,7 +23,7 @@ class Remsh2Group final : public rpc::PeerGroup {
   const AdmittedBackend::Owner owner_;
 };
 
-/// An AdmittedBackend that is a Peer: one object, as a master has many. Thread-safe.
+/// An AdmittedBackend that is also a Peer, in one object, since a master has many of them. Thread-safe.
 class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
  public:
   explicit Remsh2Backend(std::shared_ptr<Remsh2Group> group) : Peer(std::move(group)) {}

@@ -45,9 +45,8 @@ class Remsh2Handshake final : public WorkerHandshake {
   Bytes open() override {
     return handshake_.open(std::chrono::duration_cast<std::chrono::milliseconds>(group_->options().session.keepalive));
   }
-  Bytes refuse(auth::Refusal refusal, std::string_view reason,
-               std::optional<std::chrono::milliseconds> retry) override {
-    return handshake_.refuse(refusal, reason, retry);
+  Bytes refuse(const EntryRefusal& refusal) override {
+    return handshake_.refuse(refusal.refusal, refusal.reason, refusal.retry);
   }
   Bytes reject() override { return handshake_.reject(); }
 

@@ -24,7 +24,7 @@ namespace remsh {
 
 namespace {
 
-/// Numbers only: what a name means is for others to say.
+/// Of a number. The address of a host name is not known here.
 bool is_loopback(const std::string& host) {
   in_addr four{};
   if (::inet_pton(AF_INET, host.c_str(), &four) == 1) return ntohl(four.s_addr) >> 24U == 127;
@@ -50,7 +50,7 @@ Address wanted_address(const TcpListenerOptions& options) {
   return *address;
 }
 
-/// Refuses what nobody could use, and what nobody should.
+/// Refuses a listener that no slave could use, and one that every stranger could.
 void check(const TcpListenerOptions& options, const Address& address) {
   const auto refuse = [&address](const std::string& why) {
     throw Error(Errc::invalid_argument, "", "listen on '" + escaped(to_string(address)) + "'", why);
@@ -66,7 +66,7 @@ void check(const TcpListenerOptions& options, const Address& address) {
     refuse("no slave could come in: give it `keys`, or say `keyless`, on the loopback");
   }
   if (options.keyless && !is_local) {
-    refuse("without keys everybody could come in: `keyless` is for the loopback alone (127.0.0.1 or ::1)");
+    refuse("without keys everybody could connect: `keyless` is for the loopback alone (127.0.0.1 or ::1)");
   }
   if (!is_plain && !options.keys) refuse("TLS needs the `keys` of the slaves");
   if (is_plain && options.certificate) refuse("a certificate is for an address of TLS: tls:HOST:PORT");
@@ -80,8 +80,8 @@ void check(const TcpListenerOptions& options, const Address& address) {
 
 struct TcpSlaveListener::Tcp {
   Address wanted;
-  Entrance entrance;
-  std::shared_ptr<TlsServer> tls;  // of the entrance
+  AdmissionTerms terms;
+  std::shared_ptr<TlsServer> tls;  // as in the terms
   int backlog = 0;
   TcpOptions options;
 
@@ -94,12 +94,12 @@ TcpSlaveListener::TcpSlaveListener(TcpListenerOptions options)
     : SlaveListener(base_options(options)), tcp_(std::make_unique<Tcp>()) {
   tcp_->wanted = wanted_address(options);
   check(options, tcp_->wanted);
-  tcp_->entrance.keyless = options.keyless;
+  tcp_->terms.keyless = options.keyless;
   if (tcp_->wanted.kind == Address::Kind::tls) {
     auto tls = TlsServer::create(KeyWatch::for_tls(options.keys->store()), options.certificate);
     if (!tls) throw_failure(tls.failure(), "", "listen on " + to_string(tcp_->wanted));
     tcp_->tls = std::move(*tls);
-    tcp_->entrance.tls = tcp_->tls;
+    tcp_->terms.tls = tcp_->tls;
     if (options.certificate) {
       const auto watch = std::make_shared<CertificateWatch>(tcp_->tls, *options.certificate);
       if (watch->has_files()) {
@@ -132,16 +132,18 @@ void TcpSlaveListener::start() {
       [this](UniqueFd connection) {
         set_tcp_options(connection.get(), tcp_->options);
         std::string description = describe_peer(connection.get());
-        impl().admissions->admit(socket_transport(connection.release(), std::move(description)), tcp_->entrance);
+        impl().admissions->admit(socket_transport(connection.release(), std::move(description)), tcp_->terms);
       },
       [this](int error) { impl().admissions->cannot_accept(error); });
-  lock.unlock();  // the hook may ask for our address
+  lock.unlock();  // the log hook may call address()
   std::string text = "listens on " + address();
-  if (tcp_->entrance.keyless) text += ": slaves need no key, so every local user can register";
+  if (tcp_->terms.keyless) text += ": slaves need no key, so every local user can register";
   admissions->log(LogLevel::info, "", text);
   if (tcp_->wanted.kind == Address::Kind::tcp && !is_loopback(tcp_->wanted.host)) {
-    admissions->log(LogLevel::warning, "",
-                    address() + " is plain TCP, as `insecure` allows: whoever is on the way can take over a slave");
+    admissions->log(
+        LogLevel::warning, "",
+        address() +
+            " is plain TCP, as `insecure` allows: an attacker between a slave and this master can take over the slave");
   }
 }
 

@@ -3,7 +3,8 @@
 // To add a protocol, write
 //   - a class of WorkerProtocol, which recognises the first bytes of a connection,
 //   - a class of WorkerHandshake, which leads from the first byte to a registered worker, without I/O,
-//   - a class of AdmittedBackend, which does operations,
+//   - a class of AdmittedBackend, which does operations, and fails those that the protocol does not have by
+//     no_such_operation(),
 //   - a function of SlaveProtocol by which users choose it, and its place in known_protocols() (slave_protocol.cpp).
 // Nothing else in the library names a protocol. A handshake says what its worker has proven; who may have which name
 // with that is the business of admission (entry_rules.hpp, names.hpp), and the same for all. tests/unit/master/
@@ -48,6 +49,16 @@ struct NewConnection {
   Bytes tls_identity = {};  ///< "NAME:KEY_ID" that TLS has proven; empty: none
 };
 
+/// Why a registered worker is not admitted, as it is told.
+struct EntryRefusal {
+  auth::Refusal refusal = auth::Refusal::rejected;
+  std::string reason = {};
+  std::optional<std::chrono::milliseconds> retry = {};  ///< when it may come again; not set: as it likes
+
+  /// The retry of a worker that is refused because of others, which may be gone soon.
+  static constexpr std::chrono::milliseconds usual_retry{2000};
+};
+
 /// The handshake of one worker. No I/O: admission moves the bytes, keeps the time limits and decides who is admitted.
 /// One thread at a time; but labels() and make_backend() are called while feed() may run.
 class WorkerHandshake {
@@ -90,8 +101,7 @@ class WorkerHandshake {
   virtual Bytes open() = 0;
 
   /// The worker is not admitted, and may learn why.
-  virtual Bytes refuse(auth::Refusal refusal, std::string_view reason,
-                       std::optional<std::chrono::milliseconds> retry) = 0;
+  virtual Bytes refuse(const EntryRefusal& refusal) = 0;
 
   /// The worker is not admitted, and must not learn why: what it has proven is not enough. Also called in place of the
   /// whole handshake, for workers of a protocol that the listener does not accept.

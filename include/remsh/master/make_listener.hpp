@@ -16,9 +16,9 @@ namespace remsh {
 ///     auto listener = remsh::make_listener({.slave_collection = slaves, .address = "unix:/run/farm.sock"});
 ///     listener->start();
 ///
-/// A unix socket has no use for the options of TCP; it lets slaves in without a key in any case. Throws Error with
-/// invalid_argument for an address that cannot be used, and for options that the kind of address cannot keep to:
-/// `certificate` and other `protocols` with a unix socket, for example.
+/// The options of TCP have no effect on a unix socket, which accepts slaves without a key in any case. Throws Error
+/// with invalid_argument for an address that cannot be used, and for options that contradict the kind of address:
+/// `certificate` or other `protocols` with a unix socket, for example.
 REMSH_API std::unique_ptr<SlaveListener> make_listener(TcpListenerOptions options);
 
 }  // namespace remsh

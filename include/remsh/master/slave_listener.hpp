@@ -25,8 +25,8 @@
 
 namespace remsh {
 
-/// Makes the object for a slave that registers: sees who it is (SlaveInit::info), may choose a class by it, and may
-/// throw SlaveRefused. Runs on a service thread and may block.
+/// Makes the object for a slave that registers. It sees who the slave is (SlaveInit::info), may choose a class by that,
+/// and may throw SlaveRefused. Runs on a service thread and may block.
 using SlaveFactory = std::function<std::shared_ptr<Slave>(SlaveInit)>;
 
 /// The factory for a subclass of Slave with an inherited constructor: remsh::slave_class<MySlave>().
@@ -45,8 +45,8 @@ class REMSH_API SlaveRefused : public std::runtime_error {
   ~SlaveRefused() override;
 };
 
-/// The threads of a master: one io thread, and service threads that are started when they are needed. A
-/// listener makes its own unless it is given one to share. Must outlive nothing: who needs it holds it.
+/// The threads of a master: one io thread, and service threads that are started when they are needed. A listener makes
+/// its own, unless it is given one to share.
 class Runtime;
 REMSH_API std::shared_ptr<Runtime> make_runtime();
 
@@ -55,28 +55,28 @@ struct ListenerOptions {
   SlaveCollection& slave_collection;
   SlaveFactory slave_class = {};  ///< empty: makes remsh::Slave
 
-  /// The keys that slaves may prove: a KeyFile, or a KeyRing that is filled by calls. None: no slave can come by a key.
+  /// The keys that slaves may prove: a KeyFile, or a KeyRing that is filled by calls. Not set: slaves cannot use keys.
   std::optional<KeyRing> keys = {};
 
-  /// Accept slaves that prove nothing, under any name that no listener of the collection has a key for. Those for whom
-  /// the operating system vouches are accepted anyway: on an inherited descriptor, or a unix socket of our own user.
+  /// Accept slaves that prove nothing, under any name for which no listener of the collection has a key. Slaves for
+  /// which the operating system vouches are accepted anyway: on an inherited descriptor, or a unix socket of this user.
   bool keyless = false;
 
   /// The protocols that slaves may speak. A slave that speaks another one is refused, and the log says so.
   std::vector<SlaveProtocol> protocols = {SlaveProtocol::remsh2()};
 
   std::chrono::milliseconds keepalive{10000};           ///< how long either side may be silent before it pings
-  std::chrono::milliseconds keepalive_patience{10000};  ///< how much longer until it is taken for dead
-  std::chrono::milliseconds handshake_timeout{10000};   ///< from connect to registered, whatever bytes come
+  std::chrono::milliseconds keepalive_patience{10000};  ///< how much longer until it is given up
+  std::chrono::milliseconds handshake_timeout{10000};  ///< from the connection to the registration, whatever bytes come
   std::chrono::milliseconds arbitration_timeout{
       5000};  ///< how long an old slave has to answer when its name comes again
   std::size_t max_handshakes =
-      256;  ///< connections that have not registered; with one more the oldest gives way, of whom has most
+      256;  ///< unregistered connections; beyond that, the oldest one of the busiest address is dropped
   StrangerLimits strangers = {};
 
   LogHook log = {};
-  TraceHook trace = {};  ///< told of every box of every connection
-  AuditHook audit = {};  ///< told of every operation of every slave, at its end
+  TraceHook trace = {};  ///< called with every box of every connection
+  AuditHook audit = {};  ///< called with every operation of every slave, at its end
   std::shared_ptr<Runtime> runtime = {};
 };
 

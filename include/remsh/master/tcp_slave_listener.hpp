@@ -25,20 +25,20 @@ struct TcpListenerOptions {
   std::optional<std::uint16_t> port = {};  ///< 0 or not set: the system picks one, see address()
   int backlog = 4096;
 
-  /// The keys that slaves may prove: a KeyFile, or a KeyRing that is filled by calls. By TLS, a slave's key encrypts
-  /// what it says as well: nothing else is needed.
+  /// The keys that slaves may prove: a KeyFile, or a KeyRing that is filled by calls. With TLS the key of a slave also
+  /// encrypts its connection: nothing else is needed.
   std::optional<KeyRing> keys = {};
 
-  /// Under TLS: a certificate, for slaves that want to see one. They need their keys as well. Where it names files they
-  /// are looked at twice a second: one that was renewed counts for new connections, and those that there are stay.
-  /// Files that do not fit together, or cannot be read, change nothing and are told to the log.
+  /// For TLS: a certificate, for slaves that ask for one. They need their keys as well. If it names files, these are
+  /// looked at twice a second. A renewed one is used for new connections; the others stay. Files that do not belong
+  /// together or cannot be read change nothing, and the log says so.
   std::optional<TlsIdentity> certificate = {};
 
-  /// Let slaves in that prove nothing: on the loopback only, where every local user can then connect.
+  /// Accept slaves that prove nothing. Only on the loopback, where every local user can then connect.
   bool keyless = false;
 
-  /// Without TLS beyond the loopback, where whoever is on the way can take over a connection after the proof. Slaves
-  /// must be told the same.
+  /// Allow plain TCP beyond the loopback, where an attacker between slave and master can take over a connection after
+  /// the proof. Slaves need the same option.
   bool insecure = false;
 
   /// The protocols that slaves may speak. Those whose slaves have no keys, such as SlaveProtocol::remsh1(), need
@@ -76,8 +76,8 @@ class REMSH_API TcpSlaveListener final : public SlaveListener {
   void start() override;
   void stop() override;
 
-  /// Reads the files of the certificate again now, for connections that come from now on, which otherwise is done
-  /// within a second. Throws Error where they are no good; then all stays as it was.
+  /// Reads the files of the certificate again now, for new connections; otherwise this happens within a second. Throws
+  /// Error if they cannot be used; then nothing changes.
   void reload_certificate();
 
   /// "tls:127.0.0.1:9876", or "127.0.0.1:9876" without TLS, the port resolved.

@@ -71,6 +71,18 @@ TEST_CASE("a protocol is recognised by the first bytes, wherever they are cut") 
   CHECK(found(both, BytesView(original).substr(0, original.size() - 1)).empty());
 }
 
+TEST_CASE("a protocol is recognised, or not, after a bounded number of bytes") {
+  const std::vector<ServedProtocol> both{{remsh2, {}}, {remsh1, {}}};
+  const Bytes long_box = Bytes("\0\x8hostname\xff\xff", 12) + Bytes(65535, 'n');
+  Opening opening(both);
+  const ServedProtocol* protocol = nullptr;
+  for (std::size_t i = 0; i < long_box.size() && protocol == nullptr; ++i)
+    protocol = opening.feed(BytesView(long_box).substr(i, 1));
+  REQUIRE(protocol != nullptr);
+  CHECK(protocol->protocol == remsh2);
+  CHECK(opening.bytes().size() <= 1025);
+}
+
 TEST_CASE("a protocol that is not accepted is recognised to say so") {
   const std::vector<ServedProtocol> one{{remsh2, {}}, {remsh1, {}, false}};
   CHECK(found(one, hello) == "remsh 2");

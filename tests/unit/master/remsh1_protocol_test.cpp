@@ -39,7 +39,7 @@ TEST_CASE("an original slave is registered by its one box, has proven nothing, a
   CHECK_FALSE(master->enrol());
   SUBCASE("it may be admitted") { CHECK(from_hex(session[1].hex).starts_with(master->open())); }
   SUBCASE("or refused, and is then cut off inside a box") {
-    CHECK(master->refuse(auth::Refusal::name_in_use, "taken", 2s) == Bytes(1, '\0'));
+    CHECK(master->refuse({auth::Refusal::name_in_use, "taken", 2s}) == Bytes(1, '\0'));
   }
   SUBCASE("or rejected, in the same way") { CHECK(master->reject() == Bytes(1, '\0')); }
   SUBCASE("it has to wait for that") { CHECK(master->feed("x").failure.code == Errc::protocol_error); }

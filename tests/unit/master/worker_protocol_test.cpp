@@ -175,10 +175,7 @@ class LineHandshake final : public WorkerHandshake {
     return std::make_shared<LineBackend>(host_);
   }
   Bytes open() override { return "WELCOME\n"; }
-  Bytes refuse(auth::Refusal /*refusal*/, std::string_view reason,
-               std::optional<std::chrono::milliseconds> /*retry*/) override {
-    return "NO " + std::string(reason) + "\n";
-  }
+  Bytes refuse(const EntryRefusal& refusal) override { return "NO " + refusal.reason + "\n"; }
   Bytes reject() override { return "NO\n"; }
 
  private:
@@ -363,7 +360,8 @@ TEST_CASE("TLS has proven somebody: then a worker that proves nothing else is no
   Lines worker(std::move(*tls));
   worker.send("HELLO w2");
   CHECK(worker.next() == "NO");
-  CHECK(log.wait_for("'w2' is not who TLS has proven: TLS has proven 'w1:" + auth::kid(key) + "'"));
+  CHECK(
+      log.wait_for("'w2' does not register with the key by which it came: TLS has proven 'w1:" + auth::kid(key) + "'"));
   CHECK(slaves.size() == 0);
 }
 

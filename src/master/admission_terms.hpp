@@ -1,0 +1,29 @@
+// AdmissionTerms: on what terms a listener admits the connections that come in at one of its sockets.
+#pragma once
+
+#include "transport/tls_engine.hpp"
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace remsh {
+
+class Backend;
+class Slave;
+
+/// On what terms a listener admits the connections that come in at one of its sockets.
+struct AdmissionTerms {
+  bool keyless = false;                       ///< workers that prove nothing are accepted, under names without a key
+  std::shared_ptr<const TlsServer> tls = {};  ///< null: plain
+  std::optional<uid_t> user = {};             ///< of the other side, if the system reports it
+  std::string name = {};                      ///< the only name that is admitted; empty: any
+
+  /// Called with the slave object before its setup(), on a service thread.
+  std::function<void(const std::shared_ptr<Slave>&, Backend&)> on_made = {};
+};
+
+}  // namespace remsh

@@ -1,0 +1,35 @@
+#include "master/listener_log.hpp"
+
+#include "base/text.hpp"
+
+#include <cstddef>
+#include <vector>
+
+namespace remsh {
+
+void ListenerLog::log(LogLevel level, const std::string& peer, const std::string& message) const {
+  if (!hook_) return;
+  try {
+    hook_(LogRecord{level, "listener", without_controls(peer), without_controls(message)});
+  } catch (...) {  // a hook that throws must not end the io thread
+  }
+}
+
+void ListenerLog::log_slave(LogLevel level, const std::string& name, Proof proof, std::string message, bool is_first) {
+  if (proof != Proof::started) {  // the host program decides how often it starts slaves
+    const std::lock_guard lock(mutex_);
+    const TimePoint now = loop_->now();
+    std::vector<Pace::Answer> answers{is_first ? lines_of_names_.ask_if_known(name, now)
+                                               : lines_of_names_.ask(name, now)};
+    if (proof == Proof::none) answers.push_back(lines_of_keyless_.ask({}, now));
+    std::size_t left_out = 0;
+    for (const Pace::Answer& answer : answers) {
+      if (answer.wait > Duration::zero()) return;
+      left_out += answer.left_out;
+    }
+    if (left_out > 0) message += " (and " + std::to_string(left_out) + " lines more, left out)";
+  }
+  log(level, name, message);
+}
+
+}  // namespace remsh

@@ -1,0 +1,46 @@
+// NameClaim: how a newcomer gets a name, and enters the collection under it.
+#pragma once
+
+#include "master/names.hpp"
+#include "master/worker_protocol.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace remsh {
+
+class Admissions;
+class Slave;
+
+/// The claim of one newcomer to its name, from its proof until it is in the collection or gone. Names has the rule;
+/// this carries it out: it asks the slave that has the name, and disconnects the one that loses it. Its functions run
+/// on service threads, and may block for as long as `arbitration_timeout`. One thread at a time.
+class NameClaim {
+ public:
+  explicit NameClaim(Admissions& admissions) : admissions_(admissions) {}
+  NameClaim(const NameClaim&) = delete;
+  NameClaim& operator=(const NameClaim&) = delete;
+  ~NameClaim() { release(); }
+
+  /// Claims the name. Returns why the newcomer does not get it.
+  std::optional<EntryRefusal> claim(Names::Newcomer newcomer);
+
+  [[nodiscard]] bool is_made() const noexcept { return id_ != 0; }
+
+  /// Puts the slave of the newcomer into the collection. Returns why it is not in there; empty: it is.
+  std::string enter(const std::shared_ptr<Slave>& slave);
+
+  /// Nobody claims the name any more.
+  void release() noexcept;
+
+ private:
+  [[nodiscard]] bool displace(const std::shared_ptr<Slave>& holder, NameRuling ruling);
+  [[nodiscard]] bool displace_late();
+
+  Admissions& admissions_;
+  Names::Newcomer newcomer_;
+  Names::ClaimId id_ = 0;  // 0: none
+};
+
+}  // namespace remsh
