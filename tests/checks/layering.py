@@ -66,7 +66,7 @@ REAL_TIME = {
     'src/master/audit_trail.hpp',
     'src/master/blocking_backend.cpp',
     'src/master/runtime.hpp',
-    'src/master/slave_collection.cpp',
+    'src/master/slave_request.cpp',
     'src/master/slave_work.hpp',
     'src/slave/master_contact.cpp',
     'src/slave/remsh1_server.cpp',

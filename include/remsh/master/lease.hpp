@@ -8,6 +8,8 @@
 
 namespace remsh {
 
+class LeaseMaker;
+
 /// A slave that its collection gives to nobody else: what SlaveCollection::reserve() returns. Moved, not copied. One
 /// thread at a time.
 ///
@@ -48,7 +50,7 @@ class [[nodiscard]] REMSH_API Lease {
   void release_now() noexcept;
 
  private:
-  friend class SlaveCollection;
+  friend class LeaseMaker;
   struct Holder;
   Lease(std::shared_ptr<Slave> slave, std::unique_ptr<Holder> holder);
   [[noreturn]] static void throw_empty();

@@ -8,6 +8,7 @@
 #include <remsh/master/slave_filter.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <stop_token>
@@ -46,11 +47,11 @@ struct SlaveStatus {
   std::string reserved_by;  ///< the `owner` that reserve() was given
 };
 
-/// The slaves that there are now. Listeners put them in, and they leave when their connection ends. Thread-safe.
+/// The connected slaves. Listeners put them in, and they leave when their connection ends. Thread-safe.
 ///
 ///     auto slave = slaves.get_slave(remsh::block, remsh::label("os", "linux"));
 ///
-/// Destroying it while callers wait in it is not allowed; listeners that feed it must go first.
+/// Destroy it after the listeners that fill it, and when no thread waits in it any more. Leases may outlive it.
 class REMSH_API SlaveCollection {
  public:
   SlaveCollection();
@@ -58,8 +59,8 @@ class REMSH_API SlaveCollection {
   SlaveCollection& operator=(const SlaveCollection&) = delete;
   ~SlaveCollection();
 
-  /// Puts a slave in; it leaves by itself when its connection ends. False where it is in already or its connection has
-  /// ended. Throws Error with in_use where another of the same name is in.
+  /// Puts a slave in; it leaves by itself when its connection ends. False if it is in already or its connection has
+  /// ended. Throws Error with in_use if another slave of the same name is in.
   bool add_slave(std::shared_ptr<Slave> slave);
 
   /// Takes a slave out; it stays connected. Ends its lease: put back, it is free. False if it was not in.
@@ -76,35 +77,34 @@ class REMSH_API SlaveCollection {
   /// order in which they came. An empty lease if no slave came in time.
   [[nodiscard]] Lease reserve(const ReserveOptions& options);
 
-  /// All that are in, reserved or not, those that came first in front.
+  /// All that are in, reserved or not, in the order of arrival.
   [[nodiscard]] std::vector<std::shared_ptr<Slave>> get_all_slaves() const;
 
-  /// The one of that name; null where it is not in.
+  /// The slave of this name; null if it is not in.
   [[nodiscard]] std::shared_ptr<Slave> find(const std::string& name) const;
 
   [[nodiscard]] std::size_t size() const;
 
-  /// What a status page shows, those that came first in front.
+  /// What a status page shows, in the order of arrival.
   [[nodiscard]] std::vector<SlaveStatus> snapshot() const;
 
-  /// Counts up with every slave that comes, leaves, is reserved or released.
+  /// A number that grows with every slave that comes, leaves, is reserved or released.
   [[nodiscard]] std::uint64_t version() const;
 
-  /// Waits until version() is above `seen`; false where the deadline passes first. A stop throws Cancelled.
+  /// Waits until version() is above `seen`; false if the deadline passes first. A stop throws Cancelled.
   bool wait_for_change(std::uint64_t seen, Deadline deadline, const std::stop_token& stop = {}) const;
 
-  /// Waits until at least so many slaves are in; false where the deadline passes first. A stop throws Cancelled.
+  /// Waits until at least `count` slaves are in; false if the deadline passes first. A stop throws Cancelled.
   bool wait_for_slaves(std::size_t count, Deadline deadline, const std::stop_token& stop = {}) const;
 
  private:
   friend class Admissions;
   friend class SlaveLauncher;
-  friend class Lease;
   void listener_comes() noexcept;
   void listener_goes() noexcept;
   [[nodiscard]] const std::shared_ptr<Names>& names() const noexcept;
   struct Impl;
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace remsh

@@ -1,0 +1,27 @@
+// LeaseMaker: makes the lease of a slave that was reserved in a pool.
+#pragma once
+
+#include "master/slave_pool.hpp"
+
+#include <remsh/master/lease.hpp>
+
+#include <memory>
+
+namespace remsh {
+
+/// Allocates what a lease needs before the slave is reserved, so that nothing can fail afterwards.
+class LeaseMaker {
+ public:
+  explicit LeaseMaker(const std::shared_ptr<SlavePool>& pool);
+  LeaseMaker(const LeaseMaker&) = delete;
+  LeaseMaker& operator=(const LeaseMaker&) = delete;
+  ~LeaseMaker();
+
+  /// The lease of a slave that was just reserved. Once.
+  Lease make(const SlaveEntry& entry) noexcept;
+
+ private:
+  std::unique_ptr<Lease::Holder> holder_;
+};
+
+}  // namespace remsh

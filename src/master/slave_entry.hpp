@@ -1,0 +1,52 @@
+// SlaveEntry: one slave in a collection.
+#pragma once
+
+#include <remsh/master/slave.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <utility>
+#include <vector>
+
+namespace remsh {
+
+class Backend;
+
+/// A moment in a collection: each slave that becomes free gets the next tick.
+using Tick = std::uint64_t;
+
+/// One slave in the collection, until it leaves; a slave that comes again is another entry. What is neither atomic nor
+/// const is guarded by the mutex of the pool. The atomics are changed under it, and are only hints without it.
+struct SlaveEntry : std::enable_shared_from_this<SlaveEntry> {
+  SlaveEntry(std::shared_ptr<Slave> what, Backend& its_backend) : slave(std::move(what)), backend(its_backend) {}
+
+  const std::shared_ptr<Slave> slave;
+  Backend& backend;  // the slave's
+  const std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
+  SlaveEntry* previous = nullptr;  // in the order of arrival
+  SlaveEntry* next = nullptr;
+  std::atomic<Tick> tick = 0;      // when it last became free
+  std::atomic<bool> free = false;  // it is in the collection and not reserved
+  bool gone = false;
+  bool reserved = false;
+  bool releasing = false;  // the lease was released, and what was started under it has not ended yet
+};
+
+using SlaveEntries = std::vector<std::shared_ptr<SlaveEntry>>;
+
+/// Orders entries by when they last became free. No two became free at the same tick.
+struct ByTick {
+  using is_transparent = void;
+  static Tick of(const SlaveEntry* entry) noexcept { return entry->tick.load(std::memory_order_relaxed); }
+  static Tick of(Tick tick) noexcept { return tick; }
+  template <class A, class B>
+  bool operator()(A a, B b) const noexcept {
+    return of(a) < of(b);
+  }
+};
+using EntriesByTick = std::set<SlaveEntry*, ByTick>;
+
+}  // namespace remsh

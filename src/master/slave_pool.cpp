@@ -1,0 +1,210 @@
+#include "master/slave_pool.hpp"
+
+#include "master/backend.hpp"
+#include "master/stop_watch.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace remsh {
+
+std::string_view SlavePool::SameName::of(const std::shared_ptr<SlaveEntry>& entry) noexcept {
+  return entry->backend.name();
+}
+
+bool SlavePool::add(const std::shared_ptr<SlaveEntry>& entry) {
+  EntriesByTick made{entry.get()};  // allocated here, so that nothing can fail half-way
+  std::shared_ptr<const SlaveEntries> dropped;
+  const Lock lock(mutex_);
+  const auto [at, is_new] = slaves_.insert(entry);
+  if (!is_new) {
+    if ((*at)->slave == entry->slave) return false;
+    throw Error(Errc::in_use, entry->slave->name(), "add_slave", "another slave of this name is in the collection");
+  }
+  entry->previous = last_;
+  (last_ != nullptr ? last_->next : first_) = entry.get();
+  last_ = entry.get();
+  dropped = std::move(all_);
+  become_free(*entry, made);
+  changed();
+  return true;
+}
+
+bool SlavePool::remove(const std::shared_ptr<SlaveEntry>& entry, std::shared_ptr<const SlaveEntries>& dropped) {
+  const Lock lock(mutex_);
+  if (std::exchange(entry->gone, true)) return false;
+  (entry->reserved ? reserved_ : free_).erase(entry.get());
+  entry->free.store(false, std::memory_order_relaxed);
+  entry->reserved = entry->releasing = false;
+  owners_.erase(entry.get());
+  (entry->previous != nullptr ? entry->previous->next : first_) = entry->next;
+  (entry->next != nullptr ? entry->next->previous : last_) = entry->previous;
+  slaves_.erase(entry);
+  dropped = std::move(all_);
+  changed();
+  return true;
+}
+
+bool SlavePool::remove(const std::shared_ptr<SlaveEntry>& entry) {
+  std::shared_ptr<const SlaveEntries> dropped;
+  return remove(entry, dropped);
+}
+
+std::shared_ptr<SlaveEntry> SlavePool::entry_of(const Backend& backend) const {
+  const Lock lock(mutex_);
+  const auto at = slaves_.find(backend.name());
+  return at != slaves_.end() && &(*at)->backend == &backend ? *at : nullptr;
+}
+
+void SlavePool::note_release(Tick lease) noexcept {
+  const Lock lock(mutex_);
+  const auto at = reserved_.find(lease);
+  if (at == reserved_.end()) return;
+  (*at)->releasing = true;
+  changed();
+}
+
+void SlavePool::end_lease(Tick lease) noexcept {
+  const Lock lock(mutex_);
+  const auto at = reserved_.find(lease);
+  if (at == reserved_.end()) return;
+  SlaveEntry& entry = **at;
+  entry.reserved = entry.releasing = false;
+  owners_.erase(&entry);
+  become_free(entry, reserved_);
+  changed();
+}
+
+std::shared_ptr<Slave> SlavePool::find(std::string_view name) const {
+  const Lock lock(mutex_);
+  const auto at = slaves_.find(name);
+  return at == slaves_.end() ? nullptr : (*at)->slave;
+}
+
+std::size_t SlavePool::size() const {
+  const Lock lock(mutex_);
+  return slaves_.size();
+}
+
+std::uint64_t SlavePool::version() const {
+  const Lock lock(mutex_);
+  return version_;
+}
+
+std::shared_ptr<const SlaveEntries> SlavePool::entries() const {
+  const Lock lock(mutex_);
+  return entries(lock);
+}
+
+std::shared_ptr<const SlaveEntries> SlavePool::entries(const Lock& /*held*/) const {
+  if (!all_) {
+    auto made = std::make_shared<SlaveEntries>();
+    made->reserve(slaves_.size());
+    for (SlaveEntry* entry = first_; entry != nullptr; entry = entry->next) made->push_back(entry->shared_from_this());
+    all_ = std::move(made);
+  }
+  return all_;
+}
+
+std::vector<SlaveStatus> SlavePool::states(std::shared_ptr<const SlaveEntries>& of) const {
+  std::vector<SlaveStatus> states;
+  const Lock lock(mutex_);
+  of = entries(lock);
+  states.resize(of->size());
+  for (std::size_t i = 0; i < of->size(); ++i) {
+    const SlaveEntry& entry = *(*of)[i];
+    states[i].since = entry.since;
+    states[i].reserved = entry.reserved;
+    states[i].releasing = entry.releasing;
+    states[i].reserved_by = owner_of(entry);
+  }
+  return states;
+}
+
+bool SlavePool::wait_for(const Change& change, const char* operation, Deadline deadline,
+                         const std::stop_token& stop) const {
+  ChangeWaiter self{change, {}};
+  const StopWatch stop_watch(stop, self.parking);
+  Lock lock(mutex_);
+  const auto here = change_waiters_.insert(change_waiters_.end(), &self);
+  bool in_time = true;
+  while (!change.has_come(version_, slaves_.size()) && in_time && !stop.stop_requested()) {
+    lock.unlock();
+    in_time = self.parking.park_until(deadline.at());
+    lock.lock();
+  }
+  change_waiters_.erase(here);
+  if (change.has_come(version_, slaves_.size())) return true;
+  if (in_time) throw_stopped(operation);
+  return false;
+}
+
+bool SlavePool::has_callers() const {
+  const Lock lock(mutex_);
+  return !queue_.empty() || !change_waiters_.empty();
+}
+
+Tick SlavePool::open_to_all(const Lock& /*held*/) const {
+  return queue_.empty() ? last_tick_ : std::min(last_tick_, queue_.back()->cursor_);
+}
+
+SlavePool::Taken SlavePool::take(SlaveEntry& entry, bool alone, const std::string& owner, bool may_pass,
+                                 const Lock& /*held*/) {
+  if (!entry.free.load(std::memory_order_relaxed)) return Taken::no;
+  if (!alone) return Taken::yes;
+  if (!may_pass && !queue_.empty() && ByTick::of(&entry) > queue_.back()->cursor_) return Taken::on_offer;
+  if (!owner.empty()) owners_.insert_or_assign(&entry, owner);
+  entry.free.store(false, std::memory_order_relaxed);
+  reserved_.insert(free_.extract(&entry));
+  entry.reserved = true;
+  changed();
+  return Taken::yes;
+}
+
+SlavePool::Queue::iterator SlavePool::join(QueuedRequest& request, Tick has_seen, const Lock& lock) {
+  request.cursor_ = std::min(has_seen, queue_.empty() ? has_seen : queue_.back()->cursor_);
+  static_cast<void>(lock);
+  return queue_.insert(queue_.end(), &request);
+}
+
+void SlavePool::leave(Queue::iterator place, const Lock& /*held*/) { wake(queue_.erase(place)); }
+
+SlaveEntry* SlavePool::next_for(Queue::const_iterator place, const Lock& /*held*/) const {
+  const Tick limit = place == queue_.begin() ? any_tick : (*std::prev(place))->cursor_;
+  const auto next = free_.upper_bound((*place)->cursor_);
+  return next == free_.end() || ByTick::of(*next) > limit ? nullptr : *next;
+}
+
+void SlavePool::wake_next(Queue::iterator place, const Lock& /*held*/) { wake(std::next(place)); }
+
+void SlavePool::become_free(SlaveEntry& entry, EntriesByTick& from) {
+  auto node = from.extract(&entry);
+  entry.tick.store(++last_tick_, std::memory_order_relaxed);
+  entry.free.store(true, std::memory_order_relaxed);
+  free_.insert(free_.end(), std::move(node));
+  if (!queue_.empty()) wake(queue_.begin());
+}
+
+void SlavePool::changed() {
+  ++version_;
+  for (ChangeWaiter* waiter : change_waiters_) {
+    if (waiter->change.has_come(version_, slaves_.size())) waiter->parking.unpark();
+  }
+}
+
+void SlavePool::wake(Queue::iterator place) {
+  if (place == queue_.end() || !(*place)->idle_) return;
+  const Tick limit = place == queue_.begin() ? any_tick : (*std::prev(place))->cursor_;
+  const auto next = free_.upper_bound((*place)->cursor_);
+  if (next == free_.end() || ByTick::of(*next) > limit) return;
+  (*place)->idle_ = false;
+  (*place)->wake();
+}
+
+std::string SlavePool::owner_of(const SlaveEntry& entry) const {
+  const auto owner = owners_.find(&entry);
+  return owner == owners_.end() ? std::string() : owner->second;
+}
+
+}  // namespace remsh

@@ -1,0 +1,195 @@
+// SlavePool: which slaves a collection has, which of them are free, and who waits for one.
+#pragma once
+
+#include "master/names.hpp"
+#include "master/slave_entry.hpp"
+#include "os/parking.hpp"
+
+#include <remsh/base/deadline.hpp>
+#include <remsh/master/slave_collection.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+namespace remsh {
+
+/// A request that waits in the queue of a pool. Guarded by the mutex of the pool.
+class QueuedRequest {
+ public:
+  QueuedRequest() = default;
+  QueuedRequest(const QueuedRequest&) = delete;
+  QueuedRequest& operator=(const QueuedRequest&) = delete;
+  virtual ~QueuedRequest() = default;
+
+  /// Called with the mutex of the pool held, when there is a slave to look at. Must neither block nor call the pool.
+  virtual void wake() noexcept = 0;
+
+ private:
+  friend class SlavePool;
+  friend class SlaveRequest;
+  Tick cursor_ = 0;    // it has looked at all slaves that became free up to here
+  bool idle_ = false;  // it is to be woken when there is something to look at
+};
+
+/// The slaves of a collection, and the queue of those who wait for one. Thread-safe.
+///
+/// Neither user code nor the destructor of a slave runs under the mutex: what may hold the last reference to a slave is
+/// declared before the lock, so that it is destroyed after it.
+///
+/// A slave that becomes free (it came, or its lease has ended) gets the next *tick*. A request looks at all slaves
+/// once, without a lock, and remembers up to which tick it did. If it must wait it joins the end of the queue with this
+/// tick as its *cursor*; from then on it looks at slaves with higher ticks, one by one. So it misses none that becomes
+/// free between the look and the joining.
+///
+/// A queued request may look at a slave only if the one before it in the queue has done so. A slave that becomes free
+/// wakes only the first request, and a request that has nothing more to look at, or leaves, wakes the next one. Hence
+/// cursors never grow from the front of the queue to its end.
+class SlavePool {
+ public:
+  using Lock = std::unique_lock<std::mutex>;
+  using Queue = std::list<QueuedRequest*>;
+  static constexpr Tick any_tick = std::numeric_limits<Tick>::max();
+
+  SlavePool() = default;
+  SlavePool(const SlavePool&) = delete;
+  SlavePool& operator=(const SlavePool&) = delete;
+
+  // Slaves come and leave.
+
+  /// False if the slave is in already. Throws Error (in_use) if another slave of its name is.
+  bool add(const std::shared_ptr<SlaveEntry>& entry);
+
+  /// False if it has been removed already. `dropped` may hold the last reference to slaves.
+  bool remove(const std::shared_ptr<SlaveEntry>& entry, std::shared_ptr<const SlaveEntries>& dropped);
+  bool remove(const std::shared_ptr<SlaveEntry>& entry);
+
+  /// The entry of the slave with this back end; null if it is not in.
+  [[nodiscard]] std::shared_ptr<SlaveEntry> entry_of(const Backend& backend) const;
+
+  // Leases. A lease is known by the tick at which its slave had become free before, which no other slave has. So it
+  // keeps nothing alive.
+
+  /// The holder has released it; the slave is not free yet. Does nothing if the lease has ended.
+  void note_release(Tick lease) noexcept;
+
+  /// The slave is free, if it is still in.
+  void end_lease(Tick lease) noexcept;
+
+  // What there is.
+
+  [[nodiscard]] std::shared_ptr<Slave> find(std::string_view name) const;
+  [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] std::uint64_t version() const;
+
+  /// All that are in, in the order of arrival.
+  [[nodiscard]] std::shared_ptr<const SlaveEntries> entries() const;
+
+  /// All that are in with the state of their leases; without SlaveStatus::info.
+  [[nodiscard]] std::vector<SlaveStatus> states(std::shared_ptr<const SlaveEntries>& of) const;
+
+  /// A change that a caller waits for.
+  struct Change {
+    std::optional<std::uint64_t> version;  // the version is above this
+    std::size_t count = 0;                 // at least this many slaves are in
+
+    [[nodiscard]] bool has_come(std::uint64_t version_now, std::size_t count_now) const {
+      return (!version || version_now > *version) && count_now >= count;
+    }
+  };
+
+  /// Waits for a change; false if the deadline passes first. Throws Cancelled after a stop.
+  bool wait_for(const Change& change, const char* operation, Deadline deadline, const std::stop_token& stop) const;
+
+  /// Whether requests are queued, or threads wait for a change.
+  [[nodiscard]] bool has_callers() const;
+
+  // For SlaveRequest, with the mutex held.
+
+  [[nodiscard]] Lock lock() const { return Lock(mutex_); }
+  [[nodiscard]] std::shared_ptr<const SlaveEntries> entries(const Lock& lock) const;
+
+  /// The tick up to which a request that comes now may look without passing those that wait.
+  [[nodiscard]] Tick open_to_all(const Lock& lock) const;
+  [[nodiscard]] Tick last_tick(const Lock& /*held*/) const { return last_tick_; }
+
+  enum class Taken : std::uint8_t {
+    yes,
+    no,        ///< it is reserved or gone
+    on_offer,  ///< those that wait have not all looked at it, and the caller may not pass them
+  };
+
+  /// Gives a slave that qualifies to the caller: reserved for `owner` if `alone`.
+  Taken take(SlaveEntry& entry, bool alone, const std::string& owner, bool may_pass, const Lock& lock);
+
+  Queue::iterator join(QueuedRequest& request, Tick has_seen, const Lock& lock);
+  void leave(Queue::iterator place, const Lock& lock);
+
+  /// The slave that a queued request is to look at next; null if there is none.
+  [[nodiscard]] SlaveEntry* next_for(Queue::const_iterator place, const Lock& lock) const;
+
+  /// Lets the request behind this one look, if it has something to look at.
+  void wake_next(Queue::iterator place, const Lock& lock);
+
+  /// A number for a random order, different each time.
+  [[nodiscard]] std::uint64_t next_seed() noexcept {
+    return seed_.fetch_add(0x9e3779b97f4a7c15U, std::memory_order_relaxed);
+  }
+
+  std::atomic<int> listeners = 0;  // those that fill it now
+  const std::shared_ptr<Names> names = std::make_shared<Names>();
+
+ private:
+  struct SameName {
+    using is_transparent = void;
+    static std::string_view of(std::string_view name) noexcept { return name; }
+    static std::string_view of(const std::shared_ptr<SlaveEntry>& entry) noexcept;
+    template <class Key>
+    std::size_t operator()(const Key& key) const noexcept {
+      return std::hash<std::string_view>()(of(key));
+    }
+    template <class A, class B>
+    bool operator()(const A& a, const B& b) const noexcept {
+      return of(a) == of(b);
+    }
+  };
+
+  struct ChangeWaiter {
+    Change change;
+    Parking parking;
+  };
+
+  // With the mutex held.
+  void become_free(SlaveEntry& entry, EntriesByTick& from);
+  void changed();
+  void wake(Queue::iterator place);
+  [[nodiscard]] std::string owner_of(const SlaveEntry& entry) const;
+
+  mutable std::mutex mutex_;
+  std::unordered_set<std::shared_ptr<SlaveEntry>, SameName, SameName> slaves_;
+  SlaveEntry* first_ = nullptr;  // in the order of arrival
+  SlaveEntry* last_ = nullptr;
+  EntriesByTick free_;
+  EntriesByTick reserved_;                           // takes the nodes of free_, so that becoming free cannot fail
+  std::map<const SlaveEntry*, std::string> owners_;  // of those that are reserved with an owner
+  mutable std::shared_ptr<const SlaveEntries> all_;  // in the order of arrival; null: to be made again
+  Queue queue_;
+  mutable std::list<ChangeWaiter*> change_waiters_;
+  Tick last_tick_ = 0;
+  std::uint64_t version_ = 0;
+  std::atomic<std::uint64_t> seed_ = std::random_device{}();
+};
+
+}  // namespace remsh
