@@ -2,6 +2,7 @@
 
 #include "base/clock.hpp"
 #include "master/shuffle.hpp"
+#include "master/slave_shortage.hpp"
 #include "master/stop_watch.hpp"
 
 #include <algorithm>
@@ -17,7 +18,7 @@ constexpr int looks_per_turn = 16;
 }  // namespace
 
 SlaveRequest::SlaveRequest(SlavePool& pool, QueuedRequest& self, const SlaveWish& wish, Deadline deadline)
-    : pool_(pool), self_(self), wish_(wish), deadline_(deadline) {}
+    : pool_(pool), self_(self), wish_(wish), deadline_(deadline), begun_(real_clock().now()) {}
 
 SlaveRequest::~SlaveRequest() { leave(); }
 
@@ -49,6 +50,7 @@ bool SlaveRequest::first_look() {
 }
 
 bool SlaveRequest::give_up() {
+  if (wish_.explain) throw_shortage(pool_, wish_, begun_, deadline_.at());
   return true;
 }
 

@@ -20,6 +20,7 @@ struct SlaveWish {
   const SlaveCompare& compare;
   std::stop_token stop;
   bool alone = false;    ///< reserve()
+  bool explain = false;  ///< throw why there is none
   std::string owner = {};
 
   [[nodiscard]] const char* operation() const noexcept { return alone ? "reserve" : "get_slave"; }
@@ -60,6 +61,7 @@ class SlaveRequest {
   QueuedRequest& self_;
   const SlaveWish& wish_;
   const Deadline deadline_;
+  const TimePoint begun_;
   bool has_begun_ = false;
   Tick from_ = 0;  // it looks only at slaves that became free after this
   Tick seen_ = 0;  // it has looked at all slaves that became free up to this

@@ -27,6 +27,7 @@ struct GetSlaveOptions {
   SlaveCompare compare = {};  ///< which of those is the best; empty: a random one is chosen
   Deadline deadline = {};     ///< how long to wait for one: `5s`, remsh::no_wait; as long as it takes by default
   std::stop_token stop = {};  ///< ends the wait with Cancelled
+  bool explain = false;       ///< if no slave comes in time, throw a Timeout that says why none fits
 };
 
 /// What reserve() is asked for.
@@ -36,6 +37,7 @@ struct ReserveOptions {
   std::string owner = {};     ///< for whom: shown by snapshot() while the slave is reserved
   Deadline deadline = {};     ///< how long to wait for one: `5s`, remsh::no_wait; as long as it takes by default
   std::stop_token stop = {};  ///< ends the wait with Cancelled
+  bool explain = false;       ///< if no slave comes in time, throw a Timeout that says why none fits
 };
 
 /// A slave of a collection as a status page shows it.
@@ -66,8 +68,9 @@ class REMSH_API SlaveCollection {
   /// Takes a slave out; it stays connected. Ends its lease: put back, it is free. False if it was not in.
   bool remove_slave(const Slave& slave);
 
-  /// A slave that is not reserved and qualifies. Waits for one until the deadline; null if none came in time. A stop
-  /// throws Cancelled. Others may get the same slave: reserve() gives one to its caller alone.
+  /// A slave that is not reserved and qualifies. Waits for one until the deadline; null if none came in time (with
+  /// `explain`: throws Timeout). A stop throws Cancelled. Others may get the same slave: reserve() gives one to its
+  /// caller alone.
   [[nodiscard]] std::shared_ptr<Slave> get_slave(const GetSlaveOptions& options);
 
   /// The same in short, for the most common options.
