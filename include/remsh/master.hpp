@@ -15,6 +15,7 @@
 #include <remsh/master/slave_filter.hpp>
 #include <remsh/master/slave_launcher.hpp>
 #include <remsh/master/slave_listener.hpp>
+#include <remsh/master/slave_notice.hpp>
 #include <remsh/master/slave_protocol.hpp>
 #include <remsh/master/tcp_slave_listener.hpp>
 #include <remsh/master/transport_slave_listener.hpp>

@@ -74,6 +74,10 @@ SlaveCollection::~SlaveCollection() {
     misuse(
         "a SlaveCollection is destroyed before a listener or a launcher that fills it: declare the collection first");
   }
+  if (impl_->pool->notices->is_this_thread()) {
+    misuse("a SlaveCollection is destroyed by a callback of its own: destroy it in another thread");
+  }
+  impl_->pool->notices->close();
   assert(!impl_->pool->has_callers());
   // Here, and not when the last callback of a slave lets go of the pool.
   const auto dropped = impl_->pool->entries();
@@ -117,6 +121,10 @@ Lease SlaveCollection::reserve(const ReserveOptions& options) {
   const SlaveWish wish{options.filter, options.compare, options.stop, true, options.explain, options.owner};
   const auto entry = acquire(*impl_->pool, wish, options.deadline);
   return entry ? lease_maker.make(*entry) : Lease();
+}
+
+SlaveSubscription SlaveCollection::on_change(std::function<void(const SlaveNotice&)> callback) {
+  return impl_->pool->notices->subscribe(std::move(callback));
 }
 
 std::vector<std::shared_ptr<Slave>> SlaveCollection::get_all_slaves() const {

@@ -26,14 +26,23 @@ bool SlavePool::add(const std::shared_ptr<SlaveEntry>& entry) {
   (last_ != nullptr ? last_->next : first_) = entry.get();
   last_ = entry.get();
   dropped = std::move(all_);
+  notices->publish([&] { return SlaveNotice{.kind = SlaveNotice::arrived, .slave = entry->slave}; });
   become_free(*entry, made);
   changed();
   return true;
 }
 
 bool SlavePool::remove(const std::shared_ptr<SlaveEntry>& entry, std::shared_ptr<const SlaveEntries>& dropped) {
+  const auto lost = entry->backend.lost();
   const Lock lock(mutex_);
   if (std::exchange(entry->gone, true)) return false;
+  notices->publish([&] {
+    return SlaveNotice{.kind = SlaveNotice::left,
+                       .slave = entry->slave,
+                       .owner = owner_of(*entry),
+                       .reason = lost ? std::optional(lost->reason) : std::nullopt,
+                       .words = lost ? lost->message : "it was taken out of the collection"};
+  });
   (entry->reserved ? reserved_ : free_).erase(entry.get());
   entry->free.store(false, std::memory_order_relaxed);
   entry->reserved = entry->releasing = false;
@@ -70,6 +79,8 @@ void SlavePool::end_lease(Tick lease) noexcept {
   const auto at = reserved_.find(lease);
   if (at == reserved_.end()) return;
   SlaveEntry& entry = **at;
+  notices->publish(
+      [&] { return SlaveNotice{.kind = SlaveNotice::released, .slave = entry.slave, .owner = owner_of(entry)}; });
   entry.reserved = entry.releasing = false;
   owners_.erase(&entry);
   become_free(entry, reserved_);
@@ -158,6 +169,7 @@ SlavePool::Taken SlavePool::take(SlaveEntry& entry, bool alone, const std::strin
   entry.free.store(false, std::memory_order_relaxed);
   reserved_.insert(free_.extract(&entry));
   entry.reserved = true;
+  notices->publish([&] { return SlaveNotice{.kind = SlaveNotice::reserved, .slave = entry.slave, .owner = owner}; });
   changed();
   return Taken::yes;
 }

@@ -3,6 +3,7 @@
 
 #include "master/names.hpp"
 #include "master/slave_entry.hpp"
+#include "master/slave_notices.hpp"
 #include "os/parking.hpp"
 
 #include <remsh/base/deadline.hpp>
@@ -150,6 +151,7 @@ class SlavePool {
 
   std::atomic<int> listeners = 0;  // those that fill it now
   const std::shared_ptr<Names> names = std::make_shared<Names>();
+  const std::shared_ptr<SlaveNotices> notices = std::make_shared<SlaveNotices>();
 
  private:
   struct SameName {

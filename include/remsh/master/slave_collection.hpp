@@ -6,10 +6,12 @@
 #include <remsh/master/lease.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_filter.hpp>
+#include <remsh/master/slave_notice.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -53,7 +55,8 @@ struct SlaveStatus {
 ///
 ///     auto slave = slaves.get_slave(remsh::block, remsh::label("os", "linux"));
 ///
-/// Destroy it after the listeners that fill it, and when no thread waits in it any more. Leases may outlive it.
+/// Destroy it after the listeners that fill it, and when no thread waits in it any more. Leases and subscriptions may
+/// outlive it.
 class REMSH_API SlaveCollection {
  public:
   SlaveCollection();
@@ -79,6 +82,13 @@ class REMSH_API SlaveCollection {
   /// As get_slave(), and nobody else gets the slave until the lease is released. Callers that wait are served in the
   /// order in which they came. An empty lease if no slave came in time.
   [[nodiscard]] Lease reserve(const ReserveOptions& options);
+
+  /// Calls back when a slave arrives, leaves, is reserved or is free again, until the subscription is destroyed. The
+  /// callback is called on a service thread without a lock, in the order of the changes, one at a time. It may block
+  /// and may use the collection; what it throws is dropped. If 65,536 notices wait for it, further ones are dropped and
+  /// counted in SlaveNotice::missed. Slaves that are in already are not reported: get_all_slaves() after on_change()
+  /// misses none. The destructor of the collection waits for the callbacks, so it must not run in one.
+  SlaveSubscription on_change(std::function<void(const SlaveNotice&)> callback);
 
   /// All that are in, reserved or not, in the order of arrival.
   [[nodiscard]] std::vector<std::shared_ptr<Slave>> get_all_slaves() const;
