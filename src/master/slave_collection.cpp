@@ -6,6 +6,7 @@
 #include "master/lease_maker.hpp"
 #include "master/slave_pool.hpp"
 #include "master/slave_request.hpp"
+#include "master/started_request.hpp"
 #include "master/stop_watch.hpp"
 #include "os/parking.hpp"
 
@@ -61,6 +62,7 @@ class Departure final : public LostCallback {
 
 struct SlaveCollection::Impl {
   const std::shared_ptr<SlavePool> pool = std::make_shared<SlavePool>();
+  const std::shared_ptr<StartedRequests> requests = std::make_shared<StartedRequests>();
 };
 
 SlaveCollection::SlaveCollection() : impl_(std::make_unique<Impl>()) {}
@@ -74,10 +76,11 @@ SlaveCollection::~SlaveCollection() {
     misuse(
         "a SlaveCollection is destroyed before a listener or a launcher that fills it: declare the collection first");
   }
-  if (impl_->pool->notices->is_this_thread()) {
+  if (impl_->pool->notices->is_this_thread() || impl_->requests->is_this_thread()) {
     misuse("a SlaveCollection is destroyed by a callback of its own: destroy it in another thread");
   }
   impl_->pool->notices->close();
+  impl_->requests->stop();
   assert(!impl_->pool->has_callers());
   // Here, and not when the last callback of a slave lets go of the pool.
   const auto dropped = impl_->pool->entries();
@@ -121,6 +124,14 @@ Lease SlaveCollection::reserve(const ReserveOptions& options) {
   const SlaveWish wish{options.filter, options.compare, options.stop, true, options.explain, options.owner};
   const auto entry = acquire(*impl_->pool, wish, options.deadline);
   return entry ? lease_maker.make(*entry) : Lease();
+}
+
+Pending<std::shared_ptr<Slave>> SlaveCollection::start_get_slave(GetSlaveOptions options) {
+  return StartedRequests::start_get_slave(impl_->pool, impl_->requests, std::move(options));
+}
+
+Pending<Lease> SlaveCollection::start_reserve(ReserveOptions options) {
+  return StartedRequests::start_reserve(impl_->pool, impl_->requests, std::move(options));
 }
 
 SlaveSubscription SlaveCollection::on_change(std::function<void(const SlaveNotice&)> callback) {

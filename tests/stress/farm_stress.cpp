@@ -389,8 +389,9 @@ class Run {
         return slaves_.get_slave({.filter = filter, .compare = compare, .deadline = deadline, .stop = stop});
       }
       release(user);
-      user.lease = slaves_.reserve(
-          {.filter = filter, .compare = compare, .owner = user.path, .deadline = deadline, .stop = stop});
+      const ReserveOptions options{
+          .filter = filter, .compare = compare, .owner = user.path, .deadline = deadline, .stop = stop};
+      user.lease = one_in(random, 2) ? slaves_.start_reserve(options).wait() : slaves_.reserve(options);
       if (!user.lease) return nullptr;
       auto& held = dynamic_cast<Counted&>(*user.lease);
       if (++held.holders != 1 && !held.was_removed) tally_->complain("reserved by two");

@@ -4,6 +4,7 @@
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/master/lease.hpp>
+#include <remsh/master/pending.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_filter.hpp>
 #include <remsh/master/slave_notice.hpp>
@@ -55,8 +56,8 @@ struct SlaveStatus {
 ///
 ///     auto slave = slaves.get_slave(remsh::block, remsh::label("os", "linux"));
 ///
-/// Destroy it after the listeners that fill it, and when no thread waits in it any more. Leases and subscriptions may
-/// outlive it.
+/// Destroy it after the listeners that fill it, and when no thread waits in it any more. Leases, subscriptions and
+/// started requests may outlive it.
 class REMSH_API SlaveCollection {
  public:
   SlaveCollection();
@@ -82,6 +83,15 @@ class REMSH_API SlaveCollection {
   /// As get_slave(), and nobody else gets the slave until the lease is released. Callers that wait are served in the
   /// order in which they came. An empty lease if no slave came in time.
   [[nodiscard]] Lease reserve(const ReserveOptions& options);
+
+  /// get_slave() without a thread that waits. Looks at all slaves at once, in this thread. If none fits, the request is
+  /// in the queue when this returns, and goes on by itself; from then on its filter and its comparison are called on a
+  /// thread of the library, those of all started requests one after the other, and must be thread-safe. What they throw
+  /// comes out of Pending::wait(). Cancelling or destroying the Pending waits for a filter of it that runs.
+  Pending<std::shared_ptr<Slave>> start_get_slave(GetSlaveOptions options);
+
+  /// reserve() in the same way. A lease that nobody has taken is released with its Pending.
+  Pending<Lease> start_reserve(ReserveOptions options);
 
   /// Calls back when a slave arrives, leaves, is reserved or is free again, until the subscription is destroyed. The
   /// callback is called on a service thread without a lock, in the order of the changes, one at a time. It may block
