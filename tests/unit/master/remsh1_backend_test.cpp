@@ -11,16 +11,21 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -767,4 +772,30 @@ TEST_CASE("who waits for the end of a slave that never came to be one is told al
     SUBCASE("when it is dropped") {}
   }
   CHECK(told);
+}
+
+TEST_CASE("docs/remsh1.md names the operations that remsh 1 does not have, and so do their errors") {
+  const char* const documents = std::getenv("REMSH_DOCUMENTS");
+  REQUIRE_MESSAGE(documents != nullptr, "run this by meson test, which says where the documents are");
+  std::ifstream file(std::string(documents) + "/remsh1.md");
+  std::string row;
+  while (std::getline(file, row) && !row.ends_with("` | unsupported |")) {
+  }
+  const auto loop = Loop::start();
+  std::promise<Failure> ended;
+  const auto backend = unopened(loop, ended);
+  std::size_t missing = 0;
+  for_each<AskedOperations>([&]<class Operation>(std::type_identity<Operation>) {
+    const std::string name(Operation::what.method);
+    const auto reply = ask<Operation>(*backend, {});
+    REQUIRE_FALSE(reply.ok());
+    const std::string words = "the slave speaks remsh 1, which has no operation '" + name + "'";
+    const bool is_missing = reply.failure().message == words;
+    CAPTURE(name);
+    CHECK(is_missing == (row.find("`" + name + "`") != std::string::npos));
+    if (is_missing) CHECK(reply.failure().code == Errc::unsupported);
+    missing += is_missing ? 1 : 0;
+  });
+  CHECK(missing == std::size_t(std::count(row.begin(), row.end(), '`') / 2));
+  loop->stop();
 }
