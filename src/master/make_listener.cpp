@@ -11,7 +11,6 @@
 
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace remsh {
 
@@ -33,8 +32,8 @@ std::unique_ptr<SlaveListener> make_listener(TcpListenerOptions options) {
   const auto refuse = [&operation](const char* why) { throw Error(Errc::invalid_argument, "", operation, why); };
   if (options.host || options.port) refuse("the address of a unix socket has no host and no port");
   if (options.certificate) refuse("a certificate is for an address of TLS: tls:HOST:PORT");
-  if (options.protocols != std::vector{SlaveProtocol::remsh2()}) {
-    refuse("other `protocols` than that of remsh-slave are spoken over TCP alone: tcp:HOST:PORT");
+  if (options.protocols != TcpListenerOptions{.slave_collection = options.slave_collection}.protocols) {
+    refuse("other `protocols` than the usual one are spoken over TCP alone: tcp:HOST:PORT");
   }
   return std::make_unique<UnixSlaveListener>(unix_options(options, std::move(address->path)));
 }

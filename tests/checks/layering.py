@@ -43,6 +43,13 @@ LAYER_OF = {
 # Calls go over a session, which may change its connection under them: src/session/link.hpp is all that they see of it.
 HIDDEN = {'rpc': {'remsh/transport/transport.hpp', 'remsh/transport/memory.hpp', 'remsh/transport/descriptors.hpp'}}
 
+# On the master, only the files of a protocol include its parts, and the one file that lists all protocols (decision 0026).
+PROTOCOLS = {
+    'src/master/remsh1_': ('master/remsh1_', 'remsh1/'),
+    'src/master/remsh2_': ('master/remsh2_', 'master/driven_call'),
+}
+LISTS_PROTOCOLS = 'src/master/slave_protocol.cpp'
+
 # The files that may include a library: it is to be replaced, or upgraded, in one place.
 DOORS = {
     'asio': {'include/remsh/asio.hpp', 'src/transport/asio.hpp', 'src/transport/asio_impl.cpp'},
@@ -113,6 +120,10 @@ def check_file(root, path):
             if (name == library or name.startswith((library + '/', library + '.'))) and where not in doors:
                 who = 'only ' + ', '.join(sorted(doors)) if doors else 'nobody'
                 yield f'{at}includes {name}; {who} may'
+        for files, its in PROTOCOLS.items():
+            is_its_file = where.startswith((files, *('src/' + part for part in its))) or where == LISTS_PROTOCOLS
+            if layer == 'master' and name.startswith(its) and not is_its_file:
+                yield f'{at}includes {name}; only {files}* and {LISTS_PROTOCOLS} may'
         if name in HIDDEN.get(layer, ()):
             yield f'{at}{layer} includes {name}; src/session hides it'
         if name == 'transport/asio.hpp' and layer != 'transport':
@@ -189,6 +200,7 @@ PLANTED = {
     'src/rpc/b.cpp': '#include "operations/operations.hpp"\n#include <remsh/transport/transport.hpp>\n',
     'src/session/b.cpp': '#include "rpc/engine.hpp"\n',
     'src/master/local_slave_listener.cpp': '#include <remsh/slave/slave_server.hpp>\n#include <openssl/hmac.h>\n',
+    'src/master/admission.cpp': '#include "master/remsh1_backend.hpp"\n#include "remsh1/message.hpp"\n',
     'src/slave/b.cpp': '  #  include "master/backend.hpp"\n#include "nowhere.hpp"\n',
     'src/odd/b.cpp': '',
     'src/rpc/time.cpp': 'auto at = std::chrono::steady_clock::now();\nif (deadline.has_passed()) return real_clock().now();\n',
@@ -208,6 +220,8 @@ EXPECTED = [
     'src/master/local_slave_listener.cpp:1: master includes remsh/slave/slave_server.hpp of slave',
     'src/master/local_slave_listener.cpp:2: includes openssl/hmac.h; only src/auth/hmac.cpp, '
     'src/transport/tls_certificates.cpp, src/transport/tls_engine.cpp, src/transport/tls_objects.hpp may',
+    'src/master/admission.cpp:1: includes master/remsh1_backend.hpp; only src/master/remsh1_* and src/master/slave_protocol',
+    'src/master/admission.cpp:2: includes remsh1/message.hpp; only src/master/remsh1_*',
     'src/slave/b.cpp:1: slave includes master/backend.hpp of master',
     'src/slave/b.cpp:2: includes nowhere.hpp, which is in no layer',
     'src/odd/b.cpp: is in no layer',
