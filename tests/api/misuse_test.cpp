@@ -86,6 +86,27 @@ TEST_CASE("a collection that goes before its listener ends the program") {
   CHECK(is_misuse(ending, "a SlaveCollection is destroyed before a listener or a launcher that fills it"));
 }
 
+TEST_CASE("a collection that is destroyed in a callback of its own ends the program") {
+  for (const bool by_filter : {false, true}) {
+    CAPTURE(by_filter);
+    const Ending ending = ending_of([by_filter] {
+      World world;
+      auto own = std::make_unique<SlaveCollection>();
+      SlaveSubscription subscription;
+      if (!by_filter) subscription = own->on_change([&own](const SlaveNotice&) { own.reset(); });
+      const auto destroy = [&own](const Slave&) {
+        own.reset();
+        return true;
+      };
+      const auto pending = own->start_reserve({.filter = by_filter ? destroy : SlaveFilter()});
+      own->add_slave(world.slave);
+      for (;;) ::pause();
+    });
+    CAPTURE(ending.err);
+    CHECK(is_misuse(ending, "a SlaveCollection is destroyed by a callback of its own"));
+  }
+}
+
 TEST_CASE("a listener that is destroyed in a callback of a call ends the program") {
   const Ending ending = ending_of([] {
     World world;

@@ -21,7 +21,7 @@ class LeaseMaker;
 /// token or a dropped Pending) has ended when the slave says so: for a command, when its processes are gone. A Slave
 /// handle is shared, so the operations of all threads count, but none that was started before the lease or after its
 /// release.
-class [[nodiscard]] REMSH_API Lease {
+class REMSH_API Lease {
  public:
   Lease() noexcept;
   Lease(Lease&&) noexcept;

@@ -98,7 +98,7 @@ class REMSH_API SlaveCollection {
   /// and may use the collection; what it throws is dropped. If 65,536 notices wait for it, further ones are dropped and
   /// counted in SlaveNotice::missed. Slaves that are in already are not reported: get_all_slaves() after on_change()
   /// misses none. The destructor of the collection waits for the callbacks, so it must not run in one.
-  SlaveSubscription on_change(std::function<void(const SlaveNotice&)> callback);
+  [[nodiscard]] SlaveSubscription on_change(std::function<void(const SlaveNotice&)> callback);
 
   /// All that are in, reserved or not, in the order of arrival.
   [[nodiscard]] std::vector<std::shared_ptr<Slave>> get_all_slaves() const;

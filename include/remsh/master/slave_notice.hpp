@@ -32,7 +32,7 @@ struct SlaveNotice {
 
 /// A callback that was given to SlaveCollection::on_change(). It is called until this object is destroyed. Moved, not
 /// copied; may outlive the collection.
-class [[nodiscard]] REMSH_API SlaveSubscription {
+class REMSH_API SlaveSubscription {
  public:
   /// A subscription to nothing.
   SlaveSubscription() noexcept;
