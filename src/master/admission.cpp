@@ -12,11 +12,7 @@
 
 namespace remsh {
 
-namespace {
-
 using auth::Refusal;
-
-}  // namespace
 
 Admission::Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transport> connection,
                      const AdmissionTerms& terms, Origin origin, Gate::Id place, Admissions::Done done)
@@ -78,11 +74,16 @@ void Admission::shake_hands() {
   const Duration silence = *first->worker().silence_before_sending();
   if (silence == Duration::zero()) return send_first();
   silence_ = owner_->loop()->at(owner_->loop()->now() + silence, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self || self->state_ != State::handshake || self->handshake_ || !self->opening_.bytes().empty()) return;
-    self->send_first();
-    if (self->state_ == State::handshake) self->arm();
+    if (const auto self = weak.lock()) self->silence_is_over();
   });
+}
+
+void Admission::silence_is_over() {
+  if (state_ != State::handshake || handshake_) return;
+  read();  // if bytes have come in the meantime, the worker speaks first
+  if (state_ != State::handshake || handshake_ || !opening_.bytes().empty()) return;
+  send_first();
+  if (state_ == State::handshake) arm();
 }
 
 /// Begins the handshake in which the master sends first.

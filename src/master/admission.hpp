@@ -57,6 +57,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   // On the loop: the handshake.
   void secured(const Result<TlsTransport::Step>& step);
   void shake_hands();
+  void silence_is_over();
   void send_first();
   void begin_handshake(const ServedProtocol& protocol);
   void read();
