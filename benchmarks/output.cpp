@@ -31,7 +31,7 @@ class Output final : public Work {
   std::uint64_t execute() {
     std::uint64_t total = 0;
     const auto result = ours_.slave->execute({"head", "-c", std::to_string(bench_.options.bytes), "/dev/zero"},
-                                             {.stdout_cb = [&](BytesView bytes) { total += bytes.size(); }});
+                                             {.out = [&](BytesView bytes) { total += bytes.size(); }});
     if (!result.ok()) throw std::runtime_error("head failed: " + result.err);
     return total;
   }

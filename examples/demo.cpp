@@ -38,7 +38,7 @@ void show_live_output(Screen& screen, remsh::SlaveCollection& slaves) {
       const auto print = [&screen, column](std::string_view line) { screen.cell(column, line); };
       try {
         slave->execute(shell("for part in 1 2 3; do sleep 0.$((PACE + 2)); echo part $part of 3 is done; done"),
-                       {.env = {{"PACE", std::to_string(column)}}, .stdout_cb = each_line(print)});
+                       {.env = {{"PACE", std::to_string(column)}}, .out = each_line(print)});
       } catch (const remsh::Error& error) {
         screen.error(error.what());
       }
@@ -59,10 +59,10 @@ void show_reservation(Screen& screen, remsh::SlaveCollection& slaves) {
 void show_files(Screen& screen, remsh::Slave& slave, const TemporaryDirectory& directory) {
   screen.heading("A file sent, worked on, and fetched");
   std::ofstream(directory / "words.txt") << "plum\napple\npear\napple\n";
-  const auto sent = slave.send(directory / "words.txt", "words.txt");
+  const auto sent = slave.send(remsh::Source::file(directory / "words.txt"), "words.txt");
   screen.line("sent " + std::to_string(sent.bytes) + " bytes to " + slave.name());
   slave.execute(shell("sort words.txt | uniq -c >counted.txt"));
-  slave.fetch("counted.txt", directory / "counted.txt");
+  slave.fetch("counted.txt", remsh::Sink::file(directory / "counted.txt"));
   std::ifstream fetched(directory / "counted.txt");
   for (std::string line; std::getline(fetched, line);) screen.line(line);
 }
@@ -106,7 +106,7 @@ void show_lost_slave(Screen& screen, remsh::LocalSlaveListener& listener, const 
     listener.kill_slave(slave);
   });
   try {
-    slave->execute(shell("echo at work; sleep 60"), {.stdout_cb = each_line([&](std::string_view line) {
+    slave->execute(shell("echo at work; sleep 60"), {.out = each_line([&](std::string_view line) {
                                                        screen.line(slave->name() + ": " + std::string(line));
                                                        at_work.set_value();
                                                      })});

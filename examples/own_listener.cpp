@@ -47,7 +47,7 @@ int main() try {
   for (const std::string name : {"ash", "birch"}) listener.start_slave(directory / name, name);
 
   for (const auto& slave : slaves.get_all_slaves()) {
-    slave->send(remsh::Source::memory("of " + slave->name()), "note");
+    slave->send(remsh::Source::bytes("of " + slave->name()), "note");
     std::cout << slave->name() << " over " << slave->info().address << ": " << slave->execute({"ls"}).out;
   }
   return slaves.size() == 2 ? 0 : 1;

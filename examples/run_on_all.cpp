@@ -48,7 +48,7 @@ int main(int argc, char** argv) try {
       LinePrinter out(slave->name() + ": ");
       try {
         slave->execute(command,
-                       {.stdout_cb = [&out](remsh::BytesView bytes) { out.add(bytes); }, .merge_stderr = true});
+                       {.out = [&out](remsh::BytesView bytes) { out.add(bytes); }, .err = remsh::merge});
       } catch (const remsh::Error& error) {
         out.add(std::string(error.what()) + "\n");
       }

@@ -92,7 +92,7 @@ void fetch_tree(remsh::Slave& slave, const std::string& from, const std::string&
   fs::create_directories(to);
   LocalTar tar(to, {"-xf", "-"}, STDIN_FILENO);
   const auto result = slave.execute({"tar", "-cf", "-", "."},
-                                    {.cwd = from, .stdout_cb = [&](remsh::BytesView bytes) { tar.write(bytes); }});
+                                    {.cwd = from, .out = [&](remsh::BytesView bytes) { tar.write(bytes); }});
   if (!result.ok()) throw std::runtime_error("tar on " + slave.name() + ": " + result.err);
   tar.finish();
 }

@@ -12,8 +12,8 @@ int main() try {
   slave->mkdir("project");
   auto print = [](remsh::BytesView bytes) { std::cout << bytes; };
   auto status = slave->execute({"sh", "-c", "echo hello from $(hostname) | tee out.txt"},
-                               {.cwd = "project", .stdout_cb = print, .timeout = std::chrono::minutes(10)});
-  slave->fetch("project/out.txt", "out.txt", {.overwrite = true});
+                               {.cwd = "project", .out = print, .timeout = std::chrono::minutes(10)});
+  slave->fetch("project/out.txt", remsh::Sink::file("out.txt"), {.overwrite = true});
   return status.ok() ? 0 : 1;
 } catch (const remsh::Error& error) {
   std::cerr << error.what() << '\n';

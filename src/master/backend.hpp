@@ -2,13 +2,13 @@
 #pragma once
 
 #include "base/operations_end.hpp"
+#include "base/patience.hpp"
 #include "base/result.hpp"
 #include "master/asked_operation.hpp"
 #include "master/lost_callback.hpp"
 #include "master/packed_info.hpp"
 #include "master/proof.hpp"
 
-#include <remsh/base/call_options.hpp>
 #include <remsh/master/audit.hpp>
 #include <remsh/master/work.hpp>
 
@@ -25,7 +25,7 @@ namespace remsh {
 using Started = std::unique_ptr<WorkOf<Result<void>>>;
 
 /// One worker, as a Slave drives it. Thread-safe; operations run at the same time. Each is over when it is done or its
-/// CallOptions end it. User code (callbacks) may throw through any of them.
+/// Patience end it. User code (callbacks) may throw through any of them.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -49,7 +49,7 @@ class Backend {
 
   /// Begins an operation, whose reply will be in it once it is over. It must outlive what this returns. A worker that
   /// cannot do it fails it with unsupported and a sentence that names it.
-  virtual Started start(AskedOperation& operation, const CallOptions& options) = 0;
+  virtual Started start(AskedOperation& operation, const Patience& options) = 0;
 
   /// The number that the next operation gets: they are numbered in the order in which they begin.
   [[nodiscard]] virtual std::uint64_t next_operation() const = 0;

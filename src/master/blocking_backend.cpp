@@ -17,12 +17,12 @@ namespace {
 /// An operation as an errand.
 class BlockingWork final : public WorkOf<Result<void>> {
  public:
-  using Body = std::function<Result<void>(Errand&, const CallOptions&)>;
+  using Body = std::function<Result<void>(Errand&, const Patience&)>;
 
-  BlockingWork(RunningOperations& operations, const CallOptions& options, Body body)
+  BlockingWork(RunningOperations& operations, const Patience& options, Body body)
       : running_(operations),
         body_(std::move(body)),
-        errand_(options, [this](Errand& errand, const CallOptions& patience) {
+        errand_(options, [this](Errand& errand, const Patience& patience) {
           const Finishing finishing{running_};
           result_ = body_(errand, patience);
         }) {}
@@ -79,14 +79,14 @@ StreamEnds passed(Errand& errand, const StreamEnds& ends) {
 }  // namespace
 
 template <class Base>
-Started BlockingBackend<Base>::start(AskedOperation& operation, const CallOptions& options) {
+Started BlockingBackend<Base>::start(AskedOperation& operation, const Patience& options) {
   RunningOperations& running = *this;
-  return std::make_unique<BlockingWork>(
-      running, options, [this, &operation](Errand& errand, const CallOptions& patience) -> Result<void> {
-        auto done = run(operation, passed(errand, operation.ends), patience);
-        operation.answered_at = real_clock().now();
-        return done;
-      });
+  return std::make_unique<BlockingWork>(running, options,
+                                        [this, &operation](Errand& errand, const Patience& patience) -> Result<void> {
+                                          auto done = run(operation, passed(errand, operation.ends), patience);
+                                          operation.answered_at = real_clock().now();
+                                          return done;
+                                        });
 }
 
 template class BlockingBackend<Backend>;

@@ -21,9 +21,9 @@ template <class Base = Backend>
 class BlockingBackend : public Base, public HoldsThreads, protected RunningOperations {
  public:
   /// Does an operation and notes its reply in it. `ends` are its streams as this thread may call them.
-  virtual Result<void> run(AskedOperation& operation, const StreamEnds& ends, const CallOptions& options) = 0;
+  virtual Result<void> run(AskedOperation& operation, const StreamEnds& ends, const Patience& options) = 0;
 
-  Started start(AskedOperation& operation, const CallOptions& options) final;
+  Started start(AskedOperation& operation, const Patience& options) final;
   [[nodiscard]] std::uint64_t next_operation() const final { return RunningOperations::next(); }
   void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept final { wait_for(std::move(end)); }
 };

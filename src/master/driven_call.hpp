@@ -14,7 +14,7 @@ namespace remsh {
 /// while it runs their callbacks. One thread at a time.
 class DrivenCall final : public WorkOf<Result<void>> {
  public:
-  DrivenCall(std::shared_ptr<rpc::Peer> peer, AskedOperation& operation, const CallOptions& options)
+  DrivenCall(std::shared_ptr<rpc::Peer> peer, AskedOperation& operation, const Patience& options)
       : operation_(operation),
         call_(std::move(peer), operation.command(), operation.take_arguments(),
               operation.what().may_last ? rpc::Call::Kind::streaming : rpc::Call::Kind::plain, options),

@@ -16,7 +16,7 @@ struct Left {};
 
 }  // namespace
 
-Errand::Errand(const CallOptions& patience, std::function<void(Errand&, const CallOptions&)> body)
+Errand::Errand(const Patience& patience, std::function<void(Errand&, const Patience&)> body)
     : body_(std::move(body)), patience_(patience) {}
 
 Errand::~Errand() {

@@ -1,7 +1,8 @@
 // Errand: blocking code that runs in the thread that waits for it, or on one of its own.
 #pragma once
 
-#include <remsh/base/call_options.hpp>
+#include "base/patience.hpp"
+
 #include <remsh/base/deadline.hpp>
 #include <remsh/master/work.hpp>
 
@@ -21,7 +22,7 @@ namespace remsh {
 class Errand {
  public:
   /// `body` gets the caller's patience, and throws only what a callback has thrown.
-  Errand(const CallOptions& patience, std::function<void(Errand&, const CallOptions&)> body);
+  Errand(const Patience& patience, std::function<void(Errand&, const Patience&)> body);
   Errand(const Errand&) = delete;
   Errand& operator=(const Errand&) = delete;
   ~Errand();
@@ -40,8 +41,8 @@ class Errand {
   bool serve(std::unique_lock<std::mutex>& lock);
   void tell(std::unique_lock<std::mutex>& lock);
 
-  const std::function<void(Errand&, const CallOptions&)> body_;
-  CallOptions patience_;
+  const std::function<void(Errand&, const Patience&)> body_;
+  Patience patience_;
   std::stop_source stop_;  // our own, and the caller's
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 

@@ -87,7 +87,7 @@ struct LocalFile::State {
   }
 };
 
-LocalFile::LocalFile(const CallOptions& patience) : patience_(patience), state_(std::make_shared<State>()) {
+LocalFile::LocalFile(const Patience& patience) : patience_(patience), state_(std::make_shared<State>()) {
   if (patience.deadline.is_never() && !patience.stop.stop_possible()) return;
   try {
     thread_ = start_thread("remsh-disk", [state = state_] { state->work(); });

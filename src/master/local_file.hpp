@@ -1,11 +1,11 @@
 // LocalFile: a new file on this host, of which a caller can take leave while the disk hangs.
 #pragma once
 
+#include "base/patience.hpp"
 #include "base/result.hpp"
 #include "os/new_file.hpp"
 
 #include <remsh/base/bytes.hpp>
-#include <remsh/base/call_options.hpp>
 
 #include <sys/types.h>
 
@@ -20,7 +20,7 @@ namespace remsh {
 /// hangs, the thread ends when that does (docs/decisions/0021). One thread at a time.
 class LocalFile {
  public:
-  explicit LocalFile(const CallOptions& patience);
+  explicit LocalFile(const Patience& patience);
   LocalFile(const LocalFile&) = delete;
   LocalFile& operator=(const LocalFile&) = delete;
 
@@ -40,7 +40,7 @@ class LocalFile {
   using Step = std::function<Result<void>(State&)>;
   Result<void> run(Step step, std::size_t bytes, std::size_t ahead);
 
-  const CallOptions patience_;
+  const Patience patience_;
   std::shared_ptr<State> state_;
   std::thread thread_;  // none: the caller does it itself
 };

@@ -42,7 +42,7 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
   void fail(Failure failure) override;
   void wait_until_left() override;
 
-  Result<void> run(AskedOperation& operation, const StreamEnds& ends, const CallOptions& options) override;
+  Result<void> run(AskedOperation& operation, const StreamEnds& ends, const Patience& options) override;
   void end_connection(Failure why) override;
   [[nodiscard]] std::optional<Failure> lost() const override;
   void on_lost(std::unique_ptr<LostCallback> callback) override;

@@ -55,7 +55,7 @@ Failure exists(const Bytes& path, bool overwrite) {
 
 }  // namespace
 
-Result<void> Remsh1Backend::run(AskedOperation& operation, const StreamEnds& ends, const CallOptions& options) {
+Result<void> Remsh1Backend::run(AskedOperation& operation, const StreamEnds& ends, const Patience& options) {
   Operations operations(*this, ends, options);
   return visit(operation, [&operations](auto& asked) { return operations(asked); });
 }

@@ -12,7 +12,7 @@ namespace remsh {
 /// time.
 class Remsh1Backend::Operations {
  public:
-  Operations(Remsh1Backend& backend, const StreamEnds& ends, const CallOptions& options)
+  Operations(Remsh1Backend& backend, const StreamEnds& ends, const Patience& options)
       : ends_(ends), turn_(backend, options) {}
 
   template <class Operation>

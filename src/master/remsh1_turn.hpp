@@ -34,7 +34,7 @@ inline Failure unsupported(const std::string& what) {
 /// turn on, at once or when the slave has answered.
 class Remsh1Backend::Turn {
  public:
-  Turn(Remsh1Backend& backend, const CallOptions& options) : backend_(backend), options_(options) {
+  Turn(Remsh1Backend& backend, const Patience& options) : backend_(backend), options_(options) {
     const std::lock_guard lock(backend_.mutex_);
     ++backend_.inside_;
   }
@@ -77,7 +77,7 @@ class Remsh1Backend::Turn {
   Result<Box> answer();
 
   Remsh1Backend& backend_;
-  const CallOptions& options_;
+  const Patience& options_;
   const TimePoint begun_ = backend_.loop_->now();
   bool has_turn_ = false;
   bool outwaited_ = false;

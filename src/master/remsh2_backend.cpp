@@ -29,7 +29,7 @@ std::optional<Failure> Remsh2Backend::lost() const { return closed(); }
 
 void Remsh2Backend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.add(std::move(callback)); }
 
-Started Remsh2Backend::start(AskedOperation& operation, const CallOptions& options) {
+Started Remsh2Backend::start(AskedOperation& operation, const Patience& options) {
   return std::make_unique<DrivenCall>(shared_from_this(), operation, options);
 }
 

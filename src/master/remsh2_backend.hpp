@@ -29,7 +29,7 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
   explicit Remsh2Backend(std::shared_ptr<Remsh2Group> group) : Peer(std::move(group)) {}
   ~Remsh2Backend() override;
 
-  Started start(AskedOperation& operation, const CallOptions& options) override;
+  Started start(AskedOperation& operation, const Patience& options) override;
   [[nodiscard]] std::uint64_t next_operation() const override { return Peer::next_call(); }
   void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept override {
     Peer::notify_when_over(std::move(end));

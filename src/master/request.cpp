@@ -62,13 +62,9 @@ void Request::count(std::size_t key, std::size_t value, std::string_view what) {
 }
 
 void Request::check_execute(const std::vector<Bytes>& args, const ExecuteOptions& options) {
-  const auto exclude = [this](bool both, const char* what) {
-    if (both) refuse(Errc::invalid_argument, std::string(what) + " exclude each other");
-  };
-  exclude(options.discard_stdout && options.stdout_cb, "discard_stdout and stdout_cb");
-  exclude(options.discard_stderr && options.stderr_cb, "discard_stderr and stderr_cb");
-  exclude(options.merge_stderr && options.stderr_cb, "merge_stderr and stderr_cb");
-  exclude(options.merge_stderr && options.discard_stderr, "merge_stderr and discard_stderr");
+  if (std::holds_alternative<Output::Merge>(options.out.what())) {
+    refuse(Errc::invalid_argument, "stdout cannot be merged: .err = remsh::merge puts stderr where stdout goes");
+  }
   if (options.timeout.count() < 0) refuse(Errc::invalid_argument, "the timeout is negative");
   if (options.kill_after.count() < 0) refuse(Errc::invalid_argument, "kill_after is negative");
 

@@ -33,6 +33,7 @@ InputCallback input_from(BytesView bytes) {
 
 /// A user's callback, held to what it was asked.
 InputCallback input_from(const InputCallback& callback, const Request& request) {
+  if (!callback) request.refuse(Errc::invalid_argument, "the source is an empty callback");
   return [&callback, &request](std::span<char> buffer) {
     const std::size_t size = callback(buffer);
     if (size > buffer.size()) {
@@ -40,6 +41,52 @@ InputCallback input_from(const InputCallback& callback, const Request& request) 
     }
     return size;
   };
+}
+
+/// A local file, opened into `file`.
+InputCallback input_from(const Source::File& source, Request& request, OpenFile& file) {
+  request.check("source path", source.path);
+  Result<OpenFile> opened = open_file(AT_FDCWD, source.path);
+  if (!opened.ok()) request.fail_locally(operations::with_advice(opened.failure()), source.path);
+  file = std::move(opened).value();
+  return [&source, &request, &file](std::span<char> buffer) {
+    const Result<std::size_t> size = read_file(file.fd.get(), buffer);
+    if (!size.ok()) request.fail_locally(size.failure(), source.path);
+    return size.value();
+  };
+}
+
+/// What a source gives; empty: nothing. It, the request and the file must outlive this.
+InputCallback input_from(const Source& source, Request& request, OpenFile& file) {
+  struct Maker {
+    Request& request;
+    OpenFile& file;
+    InputCallback operator()(const std::monostate&) const { return {}; }
+    InputCallback operator()(const Source::File& source) const { return input_from(source, request, file); }
+    InputCallback operator()(const Bytes& bytes) const { return input_from(bytes); }
+    InputCallback operator()(BytesView bytes) const { return input_from(bytes); }
+    InputCallback operator()(const InputCallback& callback) const { return input_from(callback, request); }
+  };
+  return std::visit(Maker{request, file}, source.what());
+}
+
+/// The local file of a source, for messages; empty: it is none.
+BytesView path_of(const Source& source) {
+  const auto* const file = std::get_if<Source::File>(&source.what());
+  return file != nullptr ? BytesView(file->path) : BytesView();
+}
+
+/// How much a source will give, if that is known. `file`: the file that was opened for it.
+std::optional<std::uint64_t> size_of(const Source& source, const OpenFile& file) {
+  if (file.fd) return file.size;
+  if (const auto* const bytes = std::get_if<Bytes>(&source.what())) return bytes->size();
+  if (const auto* const view = std::get_if<BytesView>(&source.what())) return view->size();
+  return std::nullopt;
+}
+
+template <class Kind>
+bool is(const Output& output) {
+  return std::holds_alternative<Kind>(output.what());
 }
 
 operations::Execute::Request request_of(const std::vector<Bytes>& args, const ExecuteOptions& options) {
@@ -57,12 +104,11 @@ operations::Execute::Request request_of(const std::vector<Bytes>& args, const Ex
   }
   request.timeout = options.timeout;
   request.kill_after = options.kill_after;
-  const auto* callback = std::get_if<InputCallback>(&options.in);
-  request.in = std::holds_alternative<Bytes>(options.in) || (callback != nullptr && *callback);
-  request.out = options.discard_stdout ? OutputMode::discard : OutputMode::stream;
-  request.err = options.merge_stderr     ? OutputMode::merge
-                : options.discard_stderr ? OutputMode::discard
-                                         : OutputMode::stream;
+  request.in = !std::holds_alternative<std::monostate>(options.in.what());
+  request.out = is<Output::Discard>(options.out) ? OutputMode::discard : OutputMode::stream;
+  request.err = is<Output::Merge>(options.err)     ? OutputMode::merge
+                : is<Output::Discard>(options.err) ? OutputMode::discard
+                                                   : OutputMode::stream;
   return request;
 }
 
@@ -116,32 +162,13 @@ std::vector<DirectoryEntry> ListWork::finish(Result<void> answer) {
 
 ExecuteWork::ExecuteWork(Backend& slave, const std::vector<Bytes>& args, const ExecuteOptions& options)
     : SlaveWork(slave, request_of(args, options), args.empty() ? BytesView() : BytesView(args.front()), {}, options),
-      options_(options) {
-  request_.check_execute(args, options);
-  if (const auto* bytes = std::get_if<Bytes>(&options.in)) {
-    asked_.ends.in = input_from(*bytes);
-  } else if (const auto* callback = std::get_if<InputCallback>(&options.in); callback != nullptr && *callback) {
-    asked_.ends.in = input_from(*callback, request_);
-  }
-  asked_.ends.out = output_to(options.stdout_cb, options.discard_stdout, "stdout", out_);
-  asked_.ends.err = output_to(options.stderr_cb, options.discard_stderr || options.merge_stderr, "stderr", err_);
+      out_((request_.check_execute(args, options), options.out), "stdout", request_),
+      err_(options.err, "stderr", request_) {
+  asked_.ends.in = input_from(options.in, request_, file_);
+  asked_.ends.out = out_.callback();
+  asked_.ends.err = err_.callback();
   if (trail_) trail_->set_command(args, options);
   begin(slave);
-}
-
-/// What is done with one of the outputs: to a callback, into a string, or nothing.
-OutputCallback ExecuteWork::output_to(const OutputCallback& callback, bool discard, std::string_view stream,
-                                      Bytes& captured) {
-  if (discard) return {};
-  if (callback) return [&callback](BytesView bytes) { callback(bytes); };
-  return [this, &captured, stream](BytesView bytes) {
-    const std::size_t limit = options_.capture_limit;
-    if (bytes.size() > limit - captured.size()) {
-      request_.refuse(Errc::too_large, "more than " + std::to_string(limit) + " bytes of " + std::string(stream) +
-                                           ": raise capture_limit, or take it with " + std::string(stream) + "_cb");
-    }
-    captured.append(bytes);
-  };
 }
 
 ExecuteResult ExecuteWork::finish(Result<void> answer) {
@@ -151,53 +178,34 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
   result.signal = asked_.reply.signal;
   result.timed_out = asked_.reply.timed_out;
   result.left_background = asked_.reply.background;
-  result.out = std::move(out_);
-  result.err = std::move(err_);
+  out_.finish();
+  err_.finish();
+  result.out_omitted = out_.omitted();
+  result.err_omitted = err_.omitted();
+  result.out = out_.take();
+  result.err = err_.take();
   return result;
 }
 
 // --- send
 
 SendWork::SendWork(Backend& slave, const Source& source, const Bytes& to, const TransferOptions& options)
-    : SlaveWork(slave, {.path = to, .overwrite = options.overwrite, .durable = options.durable},
-                std::holds_alternative<std::string>(source.what()) ? BytesView(std::get<std::string>(source.what()))
-                                                                   : BytesView(),
-                to, options),
+    : SlaveWork(slave, {.path = to, .overwrite = options.overwrite, .durable = options.durable}, path_of(source), to,
+                options),
       progress_(options.progress) {
   request_.check("destination path", to);
   request_.check_mode(options.mode);
-  asked_.ends.in = [this, input = input_of(source)](std::span<char> buffer) {
-    const std::size_t size = input(buffer);
+  asked_.ends.in = [this, input = input_from(source, request_, file_)](std::span<char> buffer) {
+    const std::size_t size = input ? input(buffer) : 0;
     progress_.advance(size);
     if (trail_) trail_->set_bytes(progress_.done());
     return size;
   };
+  if (const auto size = size_of(source, file_)) progress_.set_total(*size);
+  if (file_.fd) asked_.request.mode = static_cast<std::uint32_t>(file_.mode) & permission_bits;
   if (options.mode) asked_.request.mode = *options.mode;
   if (trail_) trail_->set_bytes(0);
   begin(slave);
-}
-
-InputCallback SendWork::input_of(const Source& source) {
-  if (const auto* path = std::get_if<std::string>(&source.what())) {
-    request_.check("source path", *path);
-    Result<OpenFile> opened = open_file(AT_FDCWD, *path);
-    if (!opened.ok()) request_.fail_locally(operations::with_advice(opened.failure()), *path);
-    file_ = std::move(opened).value();
-    progress_.set_total(file_.size);
-    asked_.request.mode = static_cast<std::uint32_t>(file_.mode) & permission_bits;
-    return [this, path](std::span<char> buffer) {
-      const Result<std::size_t> size = read_file(file_.fd.get(), buffer);
-      if (!size.ok()) request_.fail_locally(size.failure(), *path);
-      return size.value();
-    };
-  }
-  if (const auto* bytes = std::get_if<BytesView>(&source.what())) {
-    progress_.set_total(bytes->size());
-    return input_from(*bytes);
-  }
-  const auto& callback = std::get<InputCallback>(source.what());
-  if (!callback) request_.refuse(Errc::invalid_argument, "the source is an empty callback");
-  return input_from(callback, request_);
 }
 
 TransferResult SendWork::finish(Result<void> answer) {
@@ -223,16 +231,16 @@ FetchWork::FetchWork(Backend& slave, const Bytes& from, const Sink& sink, const 
     progress_.set_total(total);
   };
   if (trail_) trail_->set_bytes(0);
-  if (const auto* path = std::get_if<std::string>(&sink.what()); trail_ && path) trail_->add_argument(*path);
+  if (const auto* file = std::get_if<Sink::File>(&sink.what()); trail_ && file) trail_->add_argument(file->path);
   begin(slave);
 }
 
 OutputCallback FetchWork::output_to(const Sink& sink) {
-  if (const auto* path = std::get_if<std::string>(&sink.what())) {
-    request_.check("destination path", *path);
+  if (const auto* file = std::get_if<Sink::File>(&sink.what())) {
+    request_.check("destination path", file->path);
     file_.emplace(patience_);
-    require_local(file_->create(*path, options_.overwrite), *path);
-    return [this, path](BytesView bytes) { require_local(file_->write(bytes), *path); };
+    require_local(file_->create(file->path, options_.overwrite), file->path);
+    return [this, file](BytesView bytes) { require_local(file_->write(bytes), file->path); };
   }
   if (std::holds_alternative<Bytes*>(sink.what())) return [this](BytesView bytes) { memory_.append(bytes); };
   const auto& callback = std::get<OutputCallback>(sink.what());
@@ -262,7 +270,7 @@ TransferResult FetchWork::finish(Result<void> answer) {
   require(std::move(answer));
   if (file_) {
     const std::uint32_t mode = options_.mode.value_or(reply.mode & fetched_permission_bits);
-    require_local(file_->commit(static_cast<mode_t>(mode), options_.durable), std::get<std::string>(sink_.what()));
+    require_local(file_->commit(static_cast<mode_t>(mode), options_.durable), std::get<Sink::File>(sink_.what()).path);
   } else if (auto* const* bytes = std::get_if<Bytes*>(&sink_.what())) {
     **bytes = std::move(memory_);
   }

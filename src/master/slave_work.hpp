@@ -4,9 +4,11 @@
 #pragma once
 
 #include "base/clock.hpp"
+#include "base/patience.hpp"
 #include "base/result.hpp"
 #include "master/audit_trail.hpp"
 #include "master/backend.hpp"
+#include "master/command_output.hpp"
 #include "master/local_file.hpp"
 #include "master/request.hpp"
 #include "os/file.hpp"
@@ -97,13 +99,13 @@ class SlaveWork : public WorkOf<T> {
 
   Asked<Operation> asked_;
   Request request_;
-  const CallOptions patience_;
+  const Patience patience_;
   std::unique_ptr<AuditTrail> trail_;  // null where nobody is to be told
 
  private:
   template <class Options>
-  static CallOptions patience_of(const Options& options) {
-    return {.deadline = options.deadline, .stop = options.stop};
+  static Patience patience_of(const Options& options) {
+    return {.deadline = options.deadline.begin(), .stop = options.stop};
   }
 
   void follow(const std::string& tag) {
@@ -201,11 +203,10 @@ class ExecuteWork final : public SlaveWork<operations::Execute, ExecuteResult> {
 
  private:
   ExecuteResult finish(Result<void> answer) override;
-  OutputCallback output_to(const OutputCallback& callback, bool discard, std::string_view stream, Bytes& captured);
 
-  const ExecuteOptions& options_;
-  Bytes out_;
-  Bytes err_;
+  OpenFile file_;  // of the input
+  CommandOutput out_;
+  CommandOutput err_;
 };
 
 /// Counts a transfer and tells how far it is, now and then.
@@ -247,7 +248,6 @@ class SendWork final : public SlaveWork<operations::Send, TransferResult> {
 
  private:
   TransferResult finish(Result<void> answer) override;
-  InputCallback input_of(const Source& source);
 
   Progress progress_;
   OpenFile file_;

@@ -21,7 +21,7 @@ bool Call::is_under_way_here(const Peer& peer) noexcept {
   return false;
 }
 
-Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const CallOptions& options)
+Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const Patience& options)
     : peer_(std::move(peer)), deadline_(options.deadline.at()), stop_(options.stop) {
   if (stop_.stop_possible()) on_stop_.emplace(stop_, [this] { stopped(); });
   Peer::Locked lock(*peer_);

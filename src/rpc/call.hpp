@@ -1,13 +1,13 @@
 // Call: one call that we make, as its caller drives it.
 #pragma once
 
+#include "base/patience.hpp"
 #include "base/result.hpp"
 #include "connection/block.hpp"
 #include "rpc/peer.hpp"
 #include "rpc/stream.hpp"
 
 #include <remsh/base/bytes.hpp>
-#include <remsh/base/call_options.hpp>
 #include <remsh/connection/box.hpp>
 
 #include <cstddef>
@@ -39,7 +39,7 @@ class Call {
     failed,    // see failure(): the other side's, the connection's, or the caller's own patience
   };
 
-  Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const CallOptions& options);
+  Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const Patience& options);
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
   ~Call();

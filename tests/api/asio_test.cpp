@@ -61,7 +61,7 @@ TEST_CASE("its callbacks run there too, and what goes wrong arrives as an except
   asio::io_context context;
   Told<ExecuteResult> told;
   std::thread::id called_back;
-  async_wait(slave->start_execute({"echo", "x"}, {.stdout_cb = [&](BytesView) { called_back = std::this_thread::get_id(); }}),
+  async_wait(slave->start_execute({"echo", "x"}, {.out = [&](BytesView) { called_back = std::this_thread::get_id(); }}),
              into(told, context));
   std::exception_ptr trouble;
   async_wait(slave->start_mkdir("/proc/nothing/here"),
@@ -98,7 +98,7 @@ TEST_CASE("Asio's cancellation ends an operation") {
   asio::cancellation_signal signal;
   Told<ExecuteResult> told;
   async_wait(slave->start_execute({"sh", "-c", "echo begun; sleep 1000"},
-                                  {.stdout_cb = [&](BytesView) { signal.emit(asio::cancellation_type::terminal); }}),
+                                  {.out = [&](BytesView) { signal.emit(asio::cancellation_type::terminal); }}),
              asio::bind_cancellation_slot(signal.slot(), into(told, context)));
   context.run();
   REQUIRE(told.error != nullptr);
@@ -124,7 +124,7 @@ TEST_CASE("a coroutine awaits one operation after the other") {
   Bytes seen;
   // Each is started in a statement of its own: older g++ destroys what is made within a co_await twice.
   const auto work = [&]() -> asio::awaitable<void> {
-    auto sent = slave->start_send(Source::memory("content"), "file");
+    auto sent = slave->start_send(Source::bytes("content"), "file");
     co_await async_wait(std::move(sent), asio::use_awaitable);
     auto renamed = slave->start_rename("file", "renamed");
     co_await async_wait(std::move(renamed), asio::use_awaitable);

@@ -40,8 +40,8 @@ TEST_CASE("every listener tells of the operations of its slaves") {
     static_cast<void>(told.take());
 
     slave->execute({"sh", "-c", "exit 3"}, {.tag = "first"});
-    slave->send(Source::memory("content"), "file");
-    CHECK_THROWS_AS(slave->send(Source::memory("other"), "file"), RemoteError);
+    slave->send(Source::bytes("content"), "file");
+    CHECK_THROWS_AS(slave->send(Source::bytes("other"), "file"), RemoteError);
     slave->start_mkdir("dir", {.tag = "started"}).wait();
     const auto records = told.take();
     REQUIRE(records.size() == 4);

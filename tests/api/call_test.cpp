@@ -23,10 +23,11 @@ std::map<std::string, Attempt> all_operations(const TempDir& here) {
     slave.execute({"true"}, {.deadline = options.deadline, .stop = options.stop});
   };
   const auto fetch = [&here](Slave& slave, const CallOptions& options) {
-    slave.fetch("file", here / "fetched", {.overwrite = true, .deadline = options.deadline, .stop = options.stop});
+    slave.fetch("file", Sink::file(here / "fetched"),
+                {.overwrite = true, .deadline = options.deadline, .stop = options.stop});
   };
   const auto send = [](Slave& slave, const CallOptions& options) {
-    slave.send(Source::memory("x"), "sent", {.overwrite = true, .deadline = options.deadline, .stop = options.stop});
+    slave.send(Source::bytes("x"), "sent", {.overwrite = true, .deadline = options.deadline, .stop = options.stop});
   };
   const auto path = [](const CallOptions& options) {
     return PathOptions{.overwrite = true, .deadline = options.deadline, .stop = options.stop};
@@ -59,7 +60,7 @@ TEST_CASE("patience ends every operation on a slave that does not answer, and th
   const TempDir here;
   Farm farm(Over::local_process);
   const auto slave = farm.start();
-  slave->send(Source::memory("content"), "file");
+  slave->send(Source::bytes("content"), "file");
   const pid_t process = process_of(*slave);
   for (const auto& example : all_operations(here)) {
     const auto& name = example.first;
@@ -242,10 +243,10 @@ TEST_CASE("sixteen threads use one slave at the same time") {
         const Bytes mine = "file" + std::to_string(i);
         const Bytes content(static_cast<std::size_t>(i) * 20'000, static_cast<char>('a' + i));
         for (int round = 0; round < 5; ++round) {
-          slave.send(Source::memory(content), mine, {.overwrite = true});
-          const bool echoed = slave.execute({"cat"}, {.in = content}).out == content;
+          slave.send(Source::bytes(content), mine, {.overwrite = true});
+          const bool echoed = slave.execute({"cat"}, {.in = Source::bytes(content)}).out == content;
           Bytes back;
-          slave.fetch(mine, Sink::memory(back));
+          slave.fetch(mine, Sink::bytes(back));
           const bool is_missing = !slave.stat(mine + "x");
           const bool fails = thrown_by<RemoteError>([&] { slave.stat(mine + "/x"); }).has_value();
           if (echoed && back == content && is_missing && fails && slave.stat(mine)->size == content.size()) ++right;
@@ -263,7 +264,7 @@ TEST_CASE("a caller that is slow to take output delays nobody else") {
     std::atomic<bool> waits = true;
     const Event began;
     std::jthread slow([&] {
-      slave.execute({"head", "-c", "20000000", "/dev/zero"}, {.stdout_cb = [&](BytesView) {
+      slave.execute({"head", "-c", "20000000", "/dev/zero"}, {.out = [&](BytesView) {
                       if (!waits.exchange(false)) return;
                       began.happened();
                       CHECK(others_done.wait());

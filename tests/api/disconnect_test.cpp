@@ -63,8 +63,8 @@ TEST_CASE("the end of a connection says who ended it and how") {
        [](Farm&, const std::shared_ptr<Slave>& slave) { slave->disconnect("enough for today"); }},
       {Over::tcp, DisconnectReason::closed_here, "the master shuts down",
        [](Farm& farm, const std::shared_ptr<Slave>&) { farm.listener.reset(); }},
-      {Over::tcp, DisconnectReason::closed_there, "goodbye: ",
-       [](Farm& farm, const std::shared_ptr<Slave>&) { farm.stop_slaves(); }},
+      {Over::tcp, DisconnectReason::closed_there,
+       "goodbye: ", [](Farm& farm, const std::shared_ptr<Slave>&) { farm.stop_slaves(); }},
       {Over::local_process, DisconnectReason::killed, "killed by its master",
        [](Farm& farm, const std::shared_ptr<Slave>& slave) { farm.local().kill_slave(slave); }},
       {Over::local_process, DisconnectReason::cut, "was killed or crashed",
@@ -151,8 +151,9 @@ TEST_CASE("a slave whose setup() fails was refused") {
 TEST_CASE("a deadline that passes says how long it was") {
   Farm farm(Over::tcp);
   const auto slave = farm.start();
-  const auto late = thrown_by<Timeout>(
-      [&] { static_cast<void>(slave->execute({"sleep", "100000"}, {.deadline = 50ms})); });
+  const auto late = thrown_by<Timeout>([&] {
+    static_cast<void>(slave->execute({"sleep", "100000"}, {.deadline = 50ms}));
+  });
   REQUIRE(late);
   CHECK(late->message().starts_with("it was not done within the 0.0"));
   CHECK(late->message().ends_with(" s of the caller's deadline"));

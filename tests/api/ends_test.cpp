@@ -71,8 +71,8 @@ TEST_CASE("a command that timed out ends with such a descendant, and is not answ
   Farm farm(Over::unix_socket);
   Served served(farm);
   const Lifeline lifeline;
-  const auto result = served.slave->execute(
-      {"sh", "-c", std::string(fugitive) + "exec sleep 100000", lifeline.path()}, {.timeout = 500ms});
+  const auto result = served.slave->execute({"sh", "-c", std::string(fugitive) + "exec sleep 100000", lifeline.path()},
+                                            {.timeout = 500ms});
   CHECK(result.timed_out);
   CHECK(!result.left_background);
   CHECK(lifeline.wait_for_end());
@@ -102,13 +102,12 @@ TEST_CASE("a slave that is killed leaves no command behind, and neither its proc
   Served served(farm);
   const Lifeline lifeline;
   std::jthread caller([&] {
-    CHECK_THROWS_AS(
-        served.slave->execute({"sh", "-c",
-                               "trap '' TERM; setsid sh -c 'exec 9>\"$0\"; sleep 100000; :' \"$0\" & "
-                               "exec 9>\"$0\"; echo >&9; while :; do sleep 100000; done",
-                               lifeline.path()},
-                              {.kill_after = 1h}),
-        ConnectionLost);
+    CHECK_THROWS_AS(served.slave->execute({"sh", "-c",
+                                           "trap '' TERM; setsid sh -c 'exec 9>\"$0\"; sleep 100000; :' \"$0\" & "
+                                           "exec 9>\"$0\"; echo >&9; while :; do sleep 100000; done",
+                                           lifeline.path()},
+                                          {.kill_after = 1h}),
+                    ConnectionLost);
   });
   REQUIRE(lifeline.wait_for_begin());
   REQUIRE(::kill(served.program.pid(), SIGKILL) == 0);
@@ -119,10 +118,10 @@ TEST_CASE("orphans that end are reaped while their command runs") {
   Farm farm(Over::unix_socket);
   Served served(farm);
   std::jthread caller([&] {
-    CHECK_THROWS_AS(
-        served.slave->execute({"sh", "-c", "i=0; while [ $i -lt 200 ]; do (sleep 0 &); i=$((i+1)); done; echo > made; "
+    CHECK_THROWS_AS(served.slave->execute({"sh", "-c",
+                                           "i=0; while [ $i -lt 200 ]; do (sleep 0 &); i=$((i+1)); done; echo > made; "
                                            "exec sleep 100000"}),
-        ConnectionLost);
+                    ConnectionLost);
   });
   REQUIRE(eventually([&] { return std::filesystem::exists(farm.basedir() + "/made"); }));
   const auto until = std::chrono::steady_clock::now() + 5s;  // a hundred times what it takes
@@ -141,9 +140,10 @@ TEST_CASE("a slave whose command does not want to end comes back at once, and en
   std::stop_source stop;
   std::jthread caller([&] {
     CHECK_THROWS_AS(
-        served.slave->execute({"sh", "-c", "trap '' TERM; echo $$ >pid; exec 9>\"$0\"; echo >&9; while :; do sleep 100000; done",
-                               lifeline.path()},
-                              {.kill_after = 1h, .stop = stop.get_token()}),
+        served.slave->execute(
+            {"sh", "-c", "trap '' TERM; echo $$ >pid; exec 9>\"$0\"; echo >&9; while :; do sleep 100000; done",
+             lifeline.path()},
+            {.kill_after = 1h, .stop = stop.get_token()}),
         Error);
   });
   REQUIRE(lifeline.wait_for_begin());

@@ -67,8 +67,8 @@ TEST_CASE("output is captured, each stream by itself") {
     const auto result = slave.execute(shell("printf 'to out\\n'; printf 'to err' >&2"));
     CHECK(result.out == "to out\n");
     CHECK(result.err == "to err");
-    CHECK(slave.execute(shell("printf a; printf b >&2; printf c"), {.merge_stderr = true}).out == "abc");
-    const auto discarded = slave.execute(shell("echo a; echo b >&2"), {.discard_stdout = true, .discard_stderr = true});
+    CHECK(slave.execute(shell("printf a; printf b >&2; printf c"), {.err = remsh::merge}).out == "abc");
+    const auto discarded = slave.execute(shell("echo a; echo b >&2"), {.out = remsh::discard, .err = remsh::discard});
     CHECK(discarded.ok());
     CHECK(discarded.out.empty());
     CHECK(discarded.err.empty());
@@ -83,14 +83,14 @@ TEST_CASE("a line reaches the callback before the command ends, and in the threa
     Bytes err;
     bool same_thread = true;
     const auto result = slave.execute(shell("echo ready; cat go; echo done >&2"),
-                                      {.stdout_cb =
+                                      {.out =
                                            [&, caller = std::this_thread::get_id()](BytesView bytes) {
                                              same_thread = same_thread && std::this_thread::get_id() == caller;
                                              out += bytes;
                                              // The command cannot end before this, a call within a callback, is done.
                                              if (out == "ready\n") CHECK(slave.execute(shell("echo went > go")).ok());
                                            },
-                                       .stderr_cb = [&](BytesView bytes) { err += bytes; }});
+                                       .err = [&](BytesView bytes) { err += bytes; }});
     CHECK(result.ok());
     CHECK(out == "ready\nwent\n");
     CHECK(err == "done\n");
@@ -123,8 +123,8 @@ TEST_CASE("a command runs where it is told, with the environment it is told") {
 TEST_CASE("a command reads nothing, bytes, or what a callback gives") {
   on_every_transport(BeyondRemsh1::input, [](Farm&, Slave& slave) {
     CHECK(slave.execute({"cat"}).out.empty());
-    CHECK(slave.execute({"cat"}, {.in = Bytes("some\0bytes", 10)}).out == Bytes("some\0bytes", 10));
-    CHECK(slave.execute({"cat"}, {.in = Bytes()}).out.empty());
+    CHECK(slave.execute({"cat"}, {.in = Source::bytes(Bytes("some\0bytes", 10))}).out == Bytes("some\0bytes", 10));
+    CHECK(slave.execute({"cat"}, {.in = Source::bytes(Bytes())}).out.empty());
     int asked = 0;
     const InputCallback thrice = [&asked](std::span<char> buffer) -> std::size_t {
       if (++asked > 3) return 0;
@@ -134,7 +134,7 @@ TEST_CASE("a command reads nothing, bytes, or what a callback gives") {
     CHECK(slave.execute({"cat"}, {.in = thrice}).out == "123");
     CHECK(asked == 4);
     // A command that does not read its input does not hang, nor fail.
-    CHECK(slave.execute({"true"}, {.in = many_bytes(much)}).ok());
+    CHECK(slave.execute({"true"}, {.in = Source::bytes(many_bytes(much))}).ok());
   });
 }
 
@@ -162,7 +162,7 @@ TEST_CASE("a command that cannot be started is an error with the cause") {
     fails({"no-such-program"}, {}, std::errc::no_such_file_or_directory, "no-such-program");
     fails({"/"}, {}, std::errc::permission_denied, "/");
     fails({"true"}, {.cwd = "missing"}, std::errc::no_such_file_or_directory, "missing");
-    slave.send(Source::memory("#!/no/such/interpreter\n"), "script", {.mode = 0755});
+    slave.send(Source::bytes("#!/no/such/interpreter\n"), "script", {.mode = 0755});
     fails({"./script"}, {}, std::errc::no_such_file_or_directory, "interpreter");
     slave.ping();
   });
@@ -183,18 +183,28 @@ TEST_CASE("the slave ends a command whose time is over, with all that it started
   });
 }
 
-TEST_CASE("more output than is to be captured ends the call, and the command") {
-  on_every_transport(BeyondRemsh1::leaving, [](Farm&, Slave& slave) {
-    const Lifeline lifeline;
-    const auto error = thrown_by<Error>([&] {
-      slave.execute({"sh", "-c", "exec 9>\"$0\"; echo >&9; yes", lifeline.path()}, {.capture_limit = 100'000});
-    });
-    REQUIRE(error);
-    CHECK(error->code() == Errc::too_large);
-    CHECK(error->message().find("capture_limit") != std::string::npos);
-    CHECK(lifeline.wait_for_begin());
-    CHECK(lifeline.wait_for_end());
-    CHECK(slave.execute(shell("printf 12345"), {.capture_limit = 5}).out == "12345");
+TEST_CASE("of more output than is to be captured the beginning and the end are kept, and the command goes on") {
+  on_every_transport([](Farm&, Slave& slave) {
+    const auto result =
+        slave.execute(shell("printf begin; head -c 1000000 /dev/zero; printf end"), {.out = remsh::capture(100'000)});
+    CHECK(result.ok());
+    CHECK(result.out.starts_with("begin"));
+    CHECK(result.out.ends_with("end"));
+    CHECK(result.out_omitted == 1'000'008 - 100'000);
+    CHECK(result.out.find("[remsh: 900008 bytes omitted]") != Bytes::npos);
+    CHECK(slave.execute(shell("printf 12345"), {.out = remsh::capture(5)}).out == "12345");
+  });
+}
+
+TEST_CASE("output comes by lines, or goes into a file of this host") {
+  on_every_transport([](Farm& farm, Slave& slave) {
+    std::vector<Bytes> got;
+    const auto take = [&](BytesView line) { got.emplace_back(line); };
+    CHECK(slave.execute(shell("echo one; echo; printf last"), {.out = remsh::lines(take)}).ok());
+    CHECK(got == std::vector<Bytes>{"one", "", "last"});
+    CHECK(
+        slave.execute(shell("echo out; echo err >&2"), {.out = to_file(farm.dir / "log"), .err = remsh::discard}).ok());
+    CHECK(farm.dir.read("log") == "out\n");
   });
 }
 
@@ -210,7 +220,7 @@ TEST_CASE("what a callback throws ends the command and comes out as it is") {
           throw Mine();
         });
       } else {
-        options.stdout_cb = [](BytesView) { throw Mine(); };
+        options.out = [](BytesView) { throw Mine(); };
       }
       CHECK_THROWS_AS(
           slave.execute({"sh", "-c", "exec 9>\"$0\"; echo >&9; echo out; sleep 100000", lifeline.path()}, options),
@@ -258,7 +268,7 @@ TEST_CASE("every list of arguments that a program can be given arrives, of any b
       const Bytes sum = slave.execute(args).out;
       Bytes list;
       for (std::size_t i = 0; i < count; ++i) list.append(piece).push_back('\0');
-      slave.send(Source::memory(list), "list", {.overwrite = true, .durable = false});
+      slave.send(Source::bytes(list), "list", {.overwrite = true, .durable = false});
       return sum == slave.execute(shell("cksum <list")).out;
     };
     CHECK(counted(1024 * 1024, 32));
@@ -306,7 +316,7 @@ TEST_CASE("arguments that no call can carry are refused clearly, before anything
 TEST_CASE("no descriptor of ours reaches a command") {
   const std::set<int> before = inherited_descriptors();
   on_every_transport(BeyondRemsh1::input, [&before](Farm&, Slave& slave) {
-    for (const ExecuteOptions& options : {ExecuteOptions{}, ExecuteOptions{.in = Bytes("x")}}) {
+    for (const ExecuteOptions& options : {ExecuteOptions{}, ExecuteOptions{.in = Source::bytes(Bytes("x"))}}) {
       // The list has also the descriptor with which ls reads it: the lowest that is free.
       const Bytes listed = slave.execute({"ls", "/proc/self/fd"}, options).out;
       std::set<Bytes> names;

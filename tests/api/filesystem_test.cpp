@@ -56,7 +56,7 @@ TEST_CASE("the session's directory is where relative paths begin") {
     CHECK(slave.set_cwd("a") == base + "/a");
     CHECK(slave.set_cwd("b") == base + "/a/b");
     CHECK(slave.set_cwd("") == base + "/a/b");
-    slave.send(Source::memory("x"), "file");
+    slave.send(Source::bytes("x"), "file");
     CHECK(farm.dir.read("worker/a/b/file") == "x");
     CHECK(slave.execute({"cat", "file"}).out == "x");
     CHECK(slave.set_cwd("..") == base + "/a");
@@ -69,7 +69,7 @@ TEST_CASE("the session's directory is where relative paths begin") {
 TEST_CASE("a directory that cannot be entered leaves the session where it was") {
   on_every_transport([](Farm&, Slave& slave) {
     const Bytes base = slave.set_cwd();
-    slave.send(Source::memory("x"), "file");
+    slave.send(Source::bytes("x"), "file");
     CHECK(is_error(thrown_by<RemoteError>([&] { slave.set_cwd("nowhere"); }), std::errc::no_such_file_or_directory));
     CHECK(is_error(thrown_by<RemoteError>([&] { slave.set_cwd("file"); }), std::errc::not_a_directory));
     CHECK(slave.set_cwd("") == base);
@@ -104,7 +104,7 @@ TEST_CASE("mkdir makes parents and accepts what is there") {
     slave.mkdir(farm.basedir() + "/a/d");
     CHECK(slave.stat("a/b/c")->is_directory());
     CHECK(slave.stat("a/d")->is_directory());
-    slave.send(Source::memory("x"), "file");
+    slave.send(Source::bytes("x"), "file");
     CHECK(is_error(thrown_by<RemoteError>([&] { slave.mkdir("file"); }), std::errc::file_exists));
     CHECK(is_error(thrown_by<RemoteError>([&] { slave.mkdir("file/below"); }), std::errc::not_a_directory));
   });
@@ -113,8 +113,8 @@ TEST_CASE("mkdir makes parents and accepts what is there") {
 TEST_CASE("remove takes whole trees, and what is missing is fine") {
   on_every_transport([](Farm& farm, Slave& slave) {
     slave.mkdir("tree/closed/deep");
-    slave.send(Source::memory("x"), "tree/closed/deep/file");
-    slave.send(Source::memory("kept"), "outside");
+    slave.send(Source::bytes("x"), "tree/closed/deep/file");
+    slave.send(Source::bytes("kept"), "outside");
     fs::create_symlink("../outside", farm.basedir() + "/tree/link");
     fs::permissions(farm.basedir() + "/tree/closed/deep", fs::perms::none);
     fs::permissions(farm.basedir() + "/tree/closed", fs::perms::none);
@@ -129,8 +129,8 @@ TEST_CASE("remove takes whole trees, and what is missing is fine") {
 
 TEST_CASE("rename refuses what is there, unless it may overwrite") {
   on_every_transport(BeyondRemsh1::overwriting, [](Farm& farm, Slave& slave) {
-    slave.send(Source::memory("one"), "one");
-    slave.send(Source::memory("two"), "two");
+    slave.send(Source::bytes("one"), "one");
+    slave.send(Source::bytes("two"), "two");
     CHECK(is_error(thrown_by<RemoteError>([&] { slave.rename("one", "two"); }), std::errc::file_exists));
     CHECK(farm.dir.read("worker/one") == "one");
     CHECK(farm.dir.read("worker/two") == "two");
@@ -148,11 +148,11 @@ TEST_CASE("rename refuses what is there, unless it may overwrite") {
 
 TEST_CASE("copy refuses what is there, keeps permissions, and leaves nothing behind that is not complete") {
   on_every_transport(BeyondRemsh1::overwriting, [](Farm& farm, Slave& slave) {
-    slave.send(Source::memory("one"), "one", {.mode = 0750});
+    slave.send(Source::bytes("one"), "one", {.mode = 0750});
     slave.copy("one", "two");
     CHECK(farm.dir.read("worker/two") == "one");
     CHECK(slave.stat("two")->mode == 0750);
-    slave.send(Source::memory("three"), "three");
+    slave.send(Source::bytes("three"), "three");
     CHECK(is_error(thrown_by<RemoteError>([&] { slave.copy("one", "three"); }), std::errc::file_exists));
     CHECK(farm.dir.read("worker/three") == "three");
     slave.copy("one", "three", {.overwrite = true});
@@ -170,7 +170,7 @@ TEST_CASE("copy refuses what is there, keeps permissions, and leaves nothing beh
 TEST_CASE("a copy that its caller leaves half-way stops, and leaves what was there and nothing else") {
   on_every_transport(BeyondRemsh1::leaving, [](Farm& farm, Slave& slave) {
     slave.mkdir("to");
-    slave.send(Source::memory("old"), "to/old");
+    slave.send(Source::bytes("old"), "to/old");
     std::ofstream(farm.basedir() + "/huge").close();
     const std::string to = farm.basedir() + "/to";
     const pid_t process = process_of(slave);
@@ -208,7 +208,7 @@ TEST_CASE("a copy that its caller leaves half-way stops, and leaves what was the
 TEST_CASE("a remove that its caller leaves half-way stops there") {
   on_every_transport(BeyondRemsh1::leaving, [](Farm& farm, Slave& slave) {
     const std::string tree = farm.basedir() + "/tree";
-    slave.send(Source::memory("x"), "file");  // links to it are quicker made than files
+    slave.send(Source::bytes("x"), "file");  // links to it are quicker made than files
     std::size_t files = 2000;
     for (const bool by_deadline : {false, true}) {
       CAPTURE(by_deadline);
@@ -248,7 +248,7 @@ TEST_CASE("a remove that its caller leaves half-way stops there") {
 
 TEST_CASE("stat tells what is there, and that nothing is") {
   on_every_transport(BeyondRemsh1::details, [](Farm& farm, Slave& slave) {
-    slave.send(Source::memory("12345"), "file", {.mode = 0640});
+    slave.send(Source::bytes("12345"), "file", {.mode = 0640});
     fs::create_symlink("file", farm.basedir() + "/link");
     fs::create_symlink("nowhere", farm.basedir() + "/dangling");
     REQUIRE(::mkfifo((farm.basedir() + "/fifo").c_str(), 0600) == 0);
@@ -273,8 +273,8 @@ TEST_CASE("stat tells what is there, and that nothing is") {
 
 TEST_CASE("an error says which slave, what it did, and why") {
   on_every_transport(BeyondRemsh1::reasons, [](Farm&, Slave& slave) {
-    slave.send(Source::memory("x"), "file");
-    slave.send(Source::memory("x"), "other");
+    slave.send(Source::bytes("x"), "file");
+    slave.send(Source::bytes("x"), "other");
     slave.mkdir("directory/below");
     Bytes memory;
     struct Example {
@@ -300,14 +300,17 @@ TEST_CASE("an error says which slave, what it did, and why") {
              {"stat 'file/below'", ENOTDIR, "ENOTDIR", [&] { slave.stat("file/below"); }},
              {"stat 'file/new\\x0Aline\\xFF'", ENOTDIR, "ENOTDIR", [&] { slave.stat("file/new\nline\xff"); }},
              {"execute 'no\\x0Aprogram\\xFF'", ENOENT, "ENOENT", [&] { slave.execute({"no\nprogram\xff"}); }},
-             {"execute 'true'", E2BIG, "E2BIG", [&] { slave.execute({"true", Bytes(200'000, 'x')}); }},
+             {"execute 'true'", E2BIG, "E2BIG",
+              [&] {
+                slave.execute({"true", Bytes(200'000, 'x')});
+              }},
              {"execute 'true'", ENOTDIR, "ENOTDIR", [&] { slave.execute({"true"}, {.cwd = "file"}); }},
-             {"send to 'other'", EEXIST, "EEXIST", [&] { slave.send(Source::memory("x"), "other"); }},
+             {"send to 'other'", EEXIST, "EEXIST", [&] { slave.send(Source::bytes("x"), "other"); }},
              {"send to 'directory'", EISDIR, "EISDIR",
-              [&] { slave.send(Source::memory("x"), "directory", {.overwrite = true}); }},
-             {"send to 'missing/x'", ENOENT, "ENOENT", [&] { slave.send(Source::memory("x"), "missing/x"); }},
-             {"fetch 'missing'", ENOENT, "ENOENT", [&] { slave.fetch("missing", Sink::memory(memory)); }},
-             {"fetch 'directory'", EISDIR, "EISDIR", [&] { slave.fetch("directory", Sink::memory(memory)); }},
+              [&] { slave.send(Source::bytes("x"), "directory", {.overwrite = true}); }},
+             {"send to 'missing/x'", ENOENT, "ENOENT", [&] { slave.send(Source::bytes("x"), "missing/x"); }},
+             {"fetch 'missing'", ENOENT, "ENOENT", [&] { slave.fetch("missing", Sink::bytes(memory)); }},
+             {"fetch 'directory'", EISDIR, "EISDIR", [&] { slave.fetch("directory", Sink::bytes(memory)); }},
          }) {
       const auto error = thrown_by<RemoteError>(example.attempt);
       CAPTURE(example.operation);
@@ -334,11 +337,11 @@ TEST_CASE("names hold any bytes") {
                               Bytes("'\"\\$*"), Bytes(255, 'n')}) {
       CAPTURE(name);
       slave.mkdir("d");
-      slave.send(Source::memory("content"), "d/" + name);
+      slave.send(Source::bytes("content"), "d/" + name);
       slave.rename("d/" + name, name);
       slave.copy(name, "d/" + name);
       Bytes content;
-      slave.fetch("d/" + name, Sink::memory(content));
+      slave.fetch("d/" + name, Sink::bytes(content));
       CHECK(content == "content");
       CHECK(farm.dir.read("worker/d/" + name) == "content");
       CHECK(slave.execute({"cat", "--", name}).out == "content");
@@ -370,8 +373,8 @@ TEST_CASE("read_info gives the files of the directory info") {
   on_every_transport(BeyondRemsh1::info, [](Farm&, Slave& slave) {
     CHECK(slave.read_info().empty());
     slave.mkdir("info");
-    slave.send(Source::memory("blue\n"), "info/colour");
-    slave.send(Source::memory(Bytes(1, '\0')), "info/binary");
+    slave.send(Source::bytes("blue\n"), "info/colour");
+    slave.send(Source::bytes(Bytes(1, '\0')), "info/binary");
     slave.mkdir("info/directory");
     CHECK(slave.read_info() == std::map<Bytes, Bytes>{{"colour", "blue\n"}});
   });

@@ -143,7 +143,8 @@ TEST_CASE("keygen invite makes a token that expires") {
   CHECK_NOTHROW(KeyFile{master.file()});
 
   CHECK(master.keygen({"invite", "w1"}).code == 64);
-  for (const char* when : {"", "1", "h", "0h", "1w", "-1h", "1.5h", "9999999999h", "2027-01-31", "2020-01-01T00:00:00Z"}) {
+  for (const char* when :
+       {"", "1", "h", "0h", "1w", "-1h", "1.5h", "9999999999h", "2027-01-31", "2020-01-01T00:00:00Z"}) {
     CAPTURE(when);
     const Run run = master.keygen({"invite", "w2", "--expires", when});
     CHECK(run.code == 64);

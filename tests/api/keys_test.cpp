@@ -89,7 +89,7 @@ TEST_CASE("a slave that has the key comes in over TCP and over TLS, and works") 
     REQUIRE(slave);
     CHECK(slave->name() == "w1");
     CHECK_FALSE(slave->info().key_id.empty());
-    CHECK(slave->execute({"cat"}, {.in = Bytes(1'000'000, 'x')}).out.size() == 1'000'000);
+    CHECK(slave->execute({"cat"}, {.in = Source::bytes(Bytes(1'000'000, 'x'))}).out.size() == 1'000'000);
     slave->disconnect("that was all");
     CHECK(thread.result().reason == Reason::ended);
   }

@@ -78,7 +78,7 @@ TEST_CASE("a launched slave comes back to the listener by a key of its own, and 
     CHECK(slave->name() == "w1");
     CHECK(slave->info().key_id.size() == 8);
     CHECK(slave->set_cwd().ends_with("/a/new/directory"));
-    CHECK(slave->execute({"cat"}, {.in = Bytes(100'000, 'x')}).out.size() == 100'000);
+    CHECK(slave->execute({"cat"}, {.in = Source::bytes(Bytes(100'000, 'x'))}).out.size() == 100'000);
     CHECK(slave->execute({"cat"}).out.empty());  // whose input is not the slave's
     const auto other = launcher.start_slave(master.dir / "b");
     CHECK(other->name() == "launched-1");
@@ -160,10 +160,9 @@ TEST_CASE("kill_slave ends the process, what it does, and its key") {
 TEST_CASE("a slave that does not end by itself is killed, with what it started") {
   LaunchingMaster master;
   const Lifeline lifeline;
-  SlaveLauncher& launcher = master.launch_by(
-      script("trap '' TERM; exec 9>" + lifeline.path() +
-             "; echo >&9; remsh-slave \"$@\"; while :; do sleep 1000; done"),
-      10ms);
+  SlaveLauncher& launcher = master.launch_by(script("trap '' TERM; exec 9>" + lifeline.path() +
+                                                    "; echo >&9; remsh-slave \"$@\"; while :; do sleep 1000; done"),
+                                             10ms);
   const auto slave = launcher.start_slave(master.dir / "w1", "w1");
   REQUIRE(lifeline.wait_for_begin());
   CHECK(launcher.kill_slave(slave));
@@ -208,8 +207,7 @@ TEST_CASE("what cannot be launched is an error that says what and why") {
   CHECK(has(failure(script("kill -KILL $$")).message(), "signal 9"));
   CHECK(has(failure(script("exec remsh-slave --frobnicate")).message(), "unknown option '--frobnicate'"));
   master.dir.write("file", "");
-  const auto unusable =
-      thrown_by<Error>([&] { master.launch_by().start_slave(master.dir / "file/below", "w1"); });
+  const auto unusable = thrown_by<Error>([&] { master.launch_by().start_slave(master.dir / "file/below", "w1"); });
   REQUIRE(unusable);
   CHECK(unusable->code() == Errc::os_error);
   CHECK(unusable->os() == std::errc::not_a_directory);

@@ -26,7 +26,7 @@ TEST_CASE("a directory is listed by name, with what each entry is") {
     const std::string base = farm.basedir();
     CHECK(slave.list(".").empty());
     slave.mkdir("d/sub");
-    slave.send(Source::memory("12345"), "d/file", {.mode = 0640});
+    slave.send(Source::bytes("12345"), "d/file", {.mode = 0640});
     REQUIRE(::symlink("file", (base + "/d/link").c_str()) == 0);
     const auto entries = slave.list("d");
     REQUIRE(names_of(entries) == std::vector<Bytes>{"file", "link", "sub"});

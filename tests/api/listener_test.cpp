@@ -108,8 +108,8 @@ TEST_CASE("a port that is taken, and one that is not on the loopback, are refuse
             ": Address already in use; end the program that listens there (ss -ltnp shows it), or choose another port: "
             "with 0 the system does (EADDRINUSE)");
   for (const char* host : {"0.0.0.0", "192.0.2.1", "::", "example.com", "127.example.com", ""}) {
-    const auto refused =
-        thrown_by<Error>([&] { TcpSlaveListener open({.slave_collection = farm.slaves, .host = host, .keyless = true}); });
+    const auto refused = thrown_by<Error>(
+        [&] { TcpSlaveListener open({.slave_collection = farm.slaves, .host = host, .keyless = true}); });
     REQUIRE(refused);
     CHECK(refused->code() == Errc::invalid_argument);
     CHECK(refused->message().find("loopback") != std::string::npos);
@@ -118,7 +118,8 @@ TEST_CASE("a port that is taken, and one that is not on the loopback, are refuse
 
 TEST_CASE("a TCP listener says where it listens, and that everybody there can register") {
   Farm farm(Over::tcp);
-  CHECK(farm.log.wait_for("listens on " + farm.listener->address() + ": slaves need no key, so every local user can register"));
+  CHECK(farm.log.wait_for("listens on " + farm.listener->address() +
+                          ": slaves need no key, so every local user can register"));
 }
 
 TEST_CASE("the sockets of TCP slaves keep alive and give up as the listener's options say") {
@@ -126,12 +127,11 @@ TEST_CASE("the sockets of TCP slaves keep alive and give up as the listener's op
     const bool keepalive = user_timeout > 0ms;
     CAPTURE(keepalive);
     SlaveCollection slaves;
-    TcpSlaveListener listener(
-        {.slave_collection = slaves,
-         .keyless = true,
-         .tcp_keepalive = keepalive,
-         .tcp_keepalive_idle = keepalive ? 77s : 0s,
-         .tcp_user_timeout = user_timeout});
+    TcpSlaveListener listener({.slave_collection = slaves,
+                               .keyless = true,
+                               .tcp_keepalive = keepalive,
+                               .tcp_keepalive_idle = keepalive ? 77s : 0s,
+                               .tcp_user_timeout = user_timeout});
     listener.start();
     const auto slave = register_by_hand(socket_transport(connect_to_port(listener.port()), "a test"), "worker");
     const std::vector<int> sockets = accepted_at(listener.port());
@@ -155,8 +155,8 @@ TEST_CASE("a unix socket is for its owner, replaces a stale one, leaves one that
   const auto taken = thrown_by<Error>([&] { other.start(); });
   REQUIRE(taken);
   CHECK(taken->code() == Errc::in_use);
-  CHECK(taken->message() == "unix:" + path +
-                                ": Address already in use; end the program that listens there, or choose another path");
+  CHECK(taken->message() ==
+        "unix:" + path + ": Address already in use; end the program that listens there, or choose another path");
   CHECK(farm.dir.has("other"));
   ::close(socket);  // and leaves the file behind
   other.start();
@@ -200,8 +200,8 @@ TEST_CASE("an address makes its listener, and the address that a listener has ma
   KeyRing keys;
   SlaveCollection slaves;
   const std::string path = "unix:" + dir.path() + "/farm.sock";
-  for (const std::string& address : {std::string("tcp:127.0.0.1:0"), std::string("tcp:[::1]:0"), std::string("127.0.0.1:0"),
-                                     std::string("tls:127.0.0.1:0"), path}) {
+  for (const std::string& address : {std::string("tcp:127.0.0.1:0"), std::string("tcp:[::1]:0"),
+                                     std::string("127.0.0.1:0"), std::string("tls:127.0.0.1:0"), path}) {
     CAPTURE(address);
     TcpListenerOptions options{.slave_collection = slaves, .address = address};
     if (address.starts_with("tls:")) {
@@ -498,8 +498,7 @@ TEST_CASE("of a hundred mute peers no more stay than allowed, and who comes when
   const TempDir dir;
   const auto serve = [&](const std::string& name) {
     return std::make_unique<SlaveThread>(
-        SlaveOptions{
-            .name = name, .basedir = dir / name, .keyless = true, .back_off_min = 1ms, .back_off_max = 10ms},
+        SlaveOptions{.name = name, .basedir = dir / name, .keyless = true, .back_off_min = 1ms, .back_off_max = 10ms},
         [address = listener.address()](SlaveServer& server) { return server.run(address); });
   };
   const auto early_server = serve("early");
@@ -610,7 +609,7 @@ TEST_CASE("tens of MiB each way, and who takes them slowly, hold no ping up") {
     CAPTURE(to_string(over));
     Farm farm(over, {.keepalive = 50ms, .keepalive_patience = 2000ms});
     const auto slave = farm.start();
-    slave->send(Source::memory(bytes), "file");
+    slave->send(Source::bytes(bytes), "file");
     std::atomic<int> running = 3;
     Bytes echoed;
     Bytes fetched;
@@ -656,8 +655,9 @@ TEST_CASE("a caller who takes no data for long does not make the other side look
         count += piece.size();
         if (std::exchange(is_first, false)) CHECK_FALSE(ended.wait(2500ms));
       };
-      CHECK_FALSE(thrown_by<Error>(
-          [&] { CHECK(slave->execute({"cat"}, {.in = Bytes(8 * 1024 * 1024, 'x'), .stdout_cb = take}).ok()); }));
+      CHECK_FALSE(thrown_by<Error>([&] {
+        CHECK(slave->execute({"cat"}, {.in = Source::bytes(Bytes(8 * 1024 * 1024, 'x')), .out = take}).ok());
+      }));
       CHECK(count == 8 * 1024 * 1024);
       CHECK(slave->is_connected());
     });

@@ -84,7 +84,8 @@ TEST_CASE("what cannot be started is an error that says what and why") {
   CHECK(slaves.size() == 0);
 }
 
-TEST_CASE("what a program says that does not become a slave is in the error and in the log, without control characters") {
+TEST_CASE(
+    "what a program says that does not become a slave is in the error and in the log, without control characters") {
   const TempDir dir;
   const Log log;
   SlaveCollection slaves;
@@ -210,8 +211,8 @@ TEST_CASE("a directory with any characters in its name reaches a slave through a
   // As ssh does it: the arguments, joined by spaces, are a line for the shell there.
   const std::string ssh = "exec sh -c \"exec '$0' --remsh-embedded-slave $*\"";
   for (const std::string name :
-       {"plain", "with a space", "a'b\"c", "$(touch pwned)`touch pwned`", "a;touch pwned&", "*?[a-z]{x,y}", "line\nline",
-        "%41%", "~", "#x", "\\\\n", "-x", "!x", "\xC3\xA4\xFF", "\x01\t"}) {
+       {"plain", "with a space", "a'b\"c", "$(touch pwned)`touch pwned`", "a;touch pwned&", "*?[a-z]{x,y}",
+        "line\nline", "%41%", "~", "#x", "\\\\n", "-x", "!x", "\xC3\xA4\xFF", "\x01\t"}) {
     CAPTURE(name);
     LocalSlaveListener through_shell({.slave_collection = slaves, .command = script(ssh, this_program())});
     const std::string directory = dir / name;
@@ -242,9 +243,10 @@ TEST_CASE("a started slave gets the name that it was started for, or none") {
   const TempDir dir;
   const Log log;
   SlaveCollection slaves;
-  LocalSlaveListener local({.slave_collection = slaves,
-                            .command = script("exec \"$0\" --remsh-embedded-slave \"$@\" --name=database", this_program()),
-                            .log = log.hook()});
+  LocalSlaveListener local(
+      {.slave_collection = slaves,
+       .command = script("exec \"$0\" --remsh-embedded-slave \"$@\" --name=database", this_program()),
+       .log = log.hook()});
   for (const std::string& name : {std::string("innocent"), std::string()}) {
     CAPTURE(name);
     const auto error = thrown_by<Error>([&] { local.start_slave(dir / "x", name); });
@@ -413,7 +415,7 @@ TEST_CASE("the death of a slave in the middle of an operation is told with its n
               // Nobody is left to end it: it ends with its input.
               slave.execute({"sh", "-c", "echo begun; exec cat > /dev/null"},
                             {.in = InputCallback([](std::span<char> buffer) { return buffer.size(); }),
-                             .stdout_cb = [&](BytesView) { die(); }});
+                             .out = [&](BytesView) { die(); }});
             }},
            {"execute 'cat'",
             [](Slave&slave, const auto&die) {
@@ -424,7 +426,7 @@ TEST_CASE("the death of a slave in the middle of an operation is told with its n
             }},
            {"fetch 'huge'",
             [&here](Slave&slave, const auto&die) {
-              slave.fetch("huge", here / "fetched", {.progress = [&](auto, auto) { die(); }});
+              slave.fetch("huge", Sink::file(here / "fetched"), {.progress = [&](auto, auto) { die(); }});
             }},
            {"send to 'sent'",
             [](Slave&slave, const auto&die) {
@@ -552,7 +554,8 @@ TEST_CASE("every descriptor is closed in programs that others start, and when it
       Farm farm(over);
       const auto slave = farm.start();
       std::set<int> during;
-      slave->execute({"echo", "x"}, {.in = Bytes("in"), .stdout_cb = [&](BytesView) { during = open_descriptors(); }});
+      slave->execute({"echo", "x"},
+                     {.in = Source::bytes(Bytes("in")), .out = [&](BytesView) { during = open_descriptors(); }});
       CHECK(during.size() > before.size());
       for (const int descriptor : during) {
         if (before.contains(descriptor)) continue;

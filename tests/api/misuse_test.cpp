@@ -66,7 +66,7 @@ struct World {
 TEST_CASE("what is right does not end the program") {
   const Ending ending = ending_of([] {
     World world;
-    world.slave->execute({"echo"}, {.stdout_cb = [](BytesView) {}});
+    world.slave->execute({"echo"}, {.out = [](BytesView) {}});
     world.listener.reset();
     world.slaves.reset();
     world.serving.join();
@@ -110,7 +110,7 @@ TEST_CASE("a collection that is destroyed in a callback of its own ends the prog
 TEST_CASE("a listener that is destroyed in a callback of a call ends the program") {
   const Ending ending = ending_of([] {
     World world;
-    world.slave->execute({"echo"}, {.stdout_cb = [&](BytesView) { world.listener.reset(); }});
+    world.slave->execute({"echo"}, {.out = [&](BytesView) { world.listener.reset(); }});
   });
   CAPTURE(ending.err);
   CHECK(is_misuse(ending, "a listener is destroyed in a callback of a call"));

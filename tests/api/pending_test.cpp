@@ -23,7 +23,7 @@ TEST_CASE("a ping takes until its answer came, not until somebody looked") {
 
 TEST_CASE("what is started is under way, and its outcome is what the blocking form gives") {
   on_every_transport([](Farm&, Slave& slave) {
-    auto sent = slave.start_send(Source::memory("content"), "file");
+    auto sent = slave.start_send(Source::bytes("content"), "file");
     CHECK(sent.wait().bytes == 7);
     auto info = slave.start_stat("file");
     auto missing = slave.start_stat("missing");
@@ -35,7 +35,7 @@ TEST_CASE("what is started is under way, and its outcome is what the blocking fo
     slave.start_copy("file", "copy").wait();
     slave.start_rename("copy", "dir/renamed").wait();
     Bytes fetched;
-    CHECK(slave.start_fetch("dir/renamed", Sink::memory(fetched)).wait().bytes == 7);
+    CHECK(slave.start_fetch("dir/renamed", Sink::bytes(fetched)).wait().bytes == 7);
     CHECK(fetched == "content");
     slave.start_remove("dir").wait();
     CHECK_FALSE(slave.stat("dir"));
@@ -75,7 +75,7 @@ TEST_CASE("callbacks run in the thread that waits, and what they throw comes out
   on_every_transport([](Farm&, Slave& slave) {
     std::set<std::thread::id> threads;
     auto pending = slave.start_execute({"sh", "-c", "echo one; echo two"},
-                                       {.stdout_cb = [&](BytesView) { threads.insert(std::this_thread::get_id()); }});
+                                       {.out = [&](BytesView) { threads.insert(std::this_thread::get_id()); }});
     std::thread::id waiter;
     std::thread([&] {
       waiter = std::this_thread::get_id();
@@ -84,7 +84,7 @@ TEST_CASE("callbacks run in the thread that waits, and what they throw comes out
     CHECK(threads == std::set{waiter});
   });
   on_every_transport(BeyondRemsh1::leaving, [](Farm&, Slave& slave) {
-    auto throws = slave.start_execute({"echo"}, {.stdout_cb = [](BytesView) { throw std::runtime_error("mine"); }});
+    auto throws = slave.start_execute({"echo"}, {.out = [](BytesView) { throw std::runtime_error("mine"); }});
     const auto thrown = thrown_by<std::runtime_error>([&] { throws.wait(); });
     REQUIRE(thrown);
     CHECK(std::string(thrown->what()) == "mine");
@@ -155,7 +155,7 @@ TEST_CASE("one thread sees to the ends of many operations, on many slaves") {
     for (int i = 0; i < 10; ++i) {
       slave
           ->start_execute({"sh", "-c", "echo $0; head -c 300000 /dev/zero | tr '\\0' x", std::to_string(i)},
-                          {.stdout_cb = [&out = outputs[slave->name()]](BytesView bytes) { out += bytes; }})
+                          {.out = [&out = outputs[slave->name()]](BytesView bytes) { out += bytes; }})
           .then(queue, [&over](auto done) { over += done.wait().ok() ? 1 : 1000; });
     }
   }
@@ -170,7 +170,7 @@ TEST_CASE("a handler may start what comes next") {
   on_every_transport([](Farm&, Slave& slave) {
     CompletionQueue queue;
     std::vector<Bytes> said;
-    slave.start_send(Source::memory("content"), "file").then(queue, [&](auto sent) {
+    slave.start_send(Source::bytes("content"), "file").then(queue, [&](auto sent) {
       sent.wait();
       slave.start_execute({"cat", "file"}).then(queue, [&](auto done) { said.push_back(done.wait().out); });
     });
@@ -238,13 +238,12 @@ TEST_CASE("many threads drain one queue, and none is in an operation that anothe
     auto inside = std::make_shared<std::atomic<int>>(0);
     auto bytes = std::make_shared<std::size_t>(0);
     slave
-        ->start_execute({"sh", "-c", "head -c 400000 /dev/zero"},
-                        {.stdout_cb =
-                             [inside, bytes, &wrong](BytesView piece) {
-                               if (++*inside > 1) ++wrong;
-                               *bytes += piece.size();
-                               --*inside;
-                             }})
+        ->start_execute({"sh", "-c", "head -c 400000 /dev/zero"}, {.out =
+                                                                       [inside, bytes, &wrong](BytesView piece) {
+                                                                         if (++*inside > 1) ++wrong;
+                                                                         *bytes += piece.size();
+                                                                         --*inside;
+                                                                       }})
         .then(queue, [&, bytes](auto done) {
           if (!done.wait().ok() || *bytes != 400'000) ++wrong;
           ++over;

@@ -47,13 +47,13 @@ bool is_forbidden(const Function& function) {
 TEST_CASE("a slave does the operations that its policy allows, and says of others that it forbids them") {
   const Strict strict({.allow = std::vector<std::string>{"stat", "send", "echo"}});
   Slave& slave = *strict.slave;
-  slave.send(Source::memory("x"), "file");
+  slave.send(Source::bytes("x"), "file");
   CHECK(slave.stat("file"));
   CHECK(slave.call("echo", {{"a", "b"}}) == Box{{"a", "b"}});
   CHECK(slave.ping() > std::chrono::nanoseconds(0));
   Bytes fetched;
   CHECK(is_forbidden([&] { slave.execute({"true"}); }));
-  CHECK(is_forbidden([&] { slave.fetch("file", Sink::memory(fetched)); }));
+  CHECK(is_forbidden([&] { slave.fetch("file", Sink::bytes(fetched)); }));
   CHECK(is_forbidden([&] { slave.mkdir("d"); }));
   CHECK(is_forbidden([&] { slave.remove("file"); }));
   CHECK(is_forbidden([&] { slave.rename("file", "other"); }));
@@ -78,7 +78,7 @@ TEST_CASE("a slave that runs no commands does all else") {
 TEST_CASE("a slave that is confined makes no program that runs with its rights") {
   const auto mode_of_sent = [](SlavePolicy policy) {
     const Strict strict(std::move(policy));
-    strict.slave->send(Source::memory("x"), "program", {.mode = 06755});
+    strict.slave->send(Source::bytes("x"), "program", {.mode = 06755});
     return fs::status(strict.dir / "root/program").permissions();
   };
   CHECK(mode_of_sent({.root = "root"}) == fs::perms(0755));
@@ -93,7 +93,7 @@ TEST_CASE("no path leads out of a slave's root, which is where relative ones beg
     Slave& slave = *strict.slave;
     const Bytes root = fs::canonical(strict.dir / "root").string();
     CHECK(slave.set_cwd() == root);
-    slave.send(Source::memory("x"), "file");
+    slave.send(Source::bytes("x"), "file");
     CHECK(strict.dir.read("root/file") == "x");
     CHECK(slave.stat(root + "/file"));
     fs::create_symlink("../secret", strict.dir / "root/link");
@@ -104,11 +104,11 @@ TEST_CASE("no path leads out of a slave's root, which is where relative ones beg
       return error && (protocol == 1 || is_forbidden(function));
     };
     for (const Bytes& path : {Bytes("../secret"), Bytes("link"), Bytes(strict.dir / "secret")}) {
-      CHECK(refuses([&] { slave.fetch(path, Sink::memory(fetched)); }));
+      CHECK(refuses([&] { slave.fetch(path, Sink::bytes(fetched)); }));
       CHECK(refuses([&] { slave.copy(path, "stolen"); }));
       if (path != "link") CHECK(refuses([&] { slave.rename(path, "stolen"); }));
     }
-    CHECK(refuses([&] { slave.send(Source::memory("y"), "../new"); }));
+    CHECK(refuses([&] { slave.send(Source::bytes("y"), "../new"); }));
     CHECK(refuses([&] { slave.set_cwd(".."); }));
     CHECK(fetched.empty());
     CHECK_FALSE(strict.dir.has("root/stolen"));

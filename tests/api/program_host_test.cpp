@@ -81,8 +81,8 @@ TEST_CASE("a connected slave has no socket that listens") {
     REQUIRE(slave);
     std::size_t during = 1;
     CHECK(slave
-              ->execute({"echo", "x"},
-                        {.in = Bytes("x"), .stdout_cb = [&](BytesView) { during = count_listening(program.pid()); }})
+              ->execute({"echo", "x"}, {.in = Source::bytes(Bytes("x")),
+                                        .out = [&](BytesView) { during = count_listening(program.pid()); }})
               .ok());
     CHECK(during == 0);
     CHECK_FALSE(sockets_of(program.pid()).empty());
@@ -118,9 +118,9 @@ TEST_CASE("a full disk ends a send and a copy with its cause, and gives back wha
     CHECK(has(error->what(), "ENOSPC"));
   };
   const Bytes two_thirds(700'000, 'x');
-  slave->send(Source::memory(Bytes(2 * 1024 * 1024, 'x')), "large");
+  slave->send(Source::bytes(Bytes(2 * 1024 * 1024, 'x')), "large");
   for (const bool overwrite : {false, true}) {
-    if (overwrite) slave->send(Source::memory("old"), "disk/file");
+    if (overwrite) slave->send(Source::bytes("old"), "disk/file");
     fails("send to 'disk/file'", [&] {
       slave->send(Source([](std::span<char> buffer) { return buffer.size(); }), "disk/file", {.overwrite = overwrite});
     });
@@ -128,7 +128,7 @@ TEST_CASE("a full disk ends a send and a copy with its cause, and gives back wha
     CHECK(slave->execute({"ls", "-A", "disk"}).out == (overwrite ? "file\n" : ""));
   }
   CHECK(slave->execute({"cat", "disk/file"}).out == "old");
-  slave->send(Source::memory(two_thirds), "disk/most");  // there is room again
+  slave->send(Source::bytes(two_thirds), "disk/most");  // there is room again
   fails("copy 'disk/most' to 'disk/again'", [&] { slave->copy("disk/most", "disk/again"); });
   CHECK(slave->execute({"ls", "-A", "disk"}).out == "file\nmost\n");
 }

@@ -1,6 +1,6 @@
 // The program remsh-slave, as an operator meets it: its arguments, its exit codes, what it serves.
-#include "support/fake_master.hpp"
 #include "support/program.hpp"
+#include "support/fake_master.hpp"
 #include "support/slaves.hpp"
 
 #include <sys/stat.h>
@@ -15,7 +15,6 @@ namespace {
 using namespace std::chrono_literals;
 
 bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
-
 
 }  // namespace
 
@@ -244,7 +243,7 @@ TEST_CASE("the program is what a local listener starts by itself, over its stand
   LocalSlaveListener local({.slave_collection = slaves});
   const TempDir dir;
   const auto slave = local.start_slave(dir / "base", "worker");
-  CHECK(slave->execute({"cat"}, {.in = Bytes("stdin of the command, not of the slave")}).out ==
+  CHECK(slave->execute({"cat"}, {.in = Source::bytes(Bytes("stdin of the command, not of the slave"))}).out ==
         "stdin of the command, not of the slave");
   CHECK(slave->execute({"cat"}).out.empty());
   CHECK(local.kill_slave(slave));

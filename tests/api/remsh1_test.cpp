@@ -163,7 +163,7 @@ TEST_CASE("an original slave runs commands") {
   CHECK(os_of([&] { slave.execute({"no-such-program"}); }) == std::errc::no_such_file_or_directory);
   Bytes big;
   const auto counted = slave.execute({"head", "-c", "3000000", "/dev/zero"},
-                                     {.stdout_cb = [&](BytesView bytes) { big += bytes; }, .discard_stderr = true});
+                                     {.out = [&](BytesView bytes) { big += bytes; }, .err = remsh::discard});
   CHECK(counted.ok());
   CHECK(big == Bytes(3'000'000, '\0'));
   slave.ping();
@@ -186,22 +186,22 @@ TEST_CASE("files go to an original slave and come back, one after the other") {
   Bytes content;
   for (int i = 0; i < 40'000; ++i) content += std::to_string(i) + "\n";
   for (const auto& [name, bytes] : {std::pair<Bytes, Bytes>{"big", content}, {"empty", ""}, {"small", "x"}}) {
-    CHECK(slave.send(Source::memory(bytes), name).bytes == bytes.size());
+    CHECK(slave.send(Source::bytes(bytes), name).bytes == bytes.size());
     Bytes back;
-    slave.fetch(name, Sink::memory(back));
+    slave.fetch(name, Sink::bytes(back));
     CHECK(back == bytes);
   }
-  CHECK(os_of([&] { slave.send(Source::memory("y"), "small"); }) == std::errc::file_exists);
-  CHECK(os_of([&] { slave.send(Source::memory("y"), "no/where"); }) == std::errc::no_such_file_or_directory);
+  CHECK(os_of([&] { slave.send(Source::bytes("y"), "small"); }) == std::errc::file_exists);
+  CHECK(os_of([&] { slave.send(Source::bytes("y"), "no/where"); }) == std::errc::no_such_file_or_directory);
   Bytes nothing;
-  CHECK(os_of([&] { slave.fetch("nothing", Sink::memory(nothing)); }) == std::errc::no_such_file_or_directory);
+  CHECK(os_of([&] { slave.fetch("nothing", Sink::bytes(nothing)); }) == std::errc::no_such_file_or_directory);
   slave.ping();
   CHECK(one.dir().count() == 3);
 }
 
 TEST_CASE("a program that is sent to an original slave can be run there") {
   One one;
-  one.slave->send(Source::memory("#!/bin/sh\necho ran\n"), "program", {.mode = 0755});
+  one.slave->send(Source::bytes("#!/bin/sh\necho ran\n"), "program", {.mode = 0755});
   CHECK(one.slave->execute({"./program"}).out == "ran\n");
 }
 
@@ -215,11 +215,11 @@ TEST_CASE("a transfer that its caller gives up leaves an original slave usable, 
                              }),
                              "f"),
                   std::out_of_range);
-  slave.send(Source::memory(Bytes(1'000'000, 'x')), "g");
+  slave.send(Source::bytes(Bytes(1'000'000, 'x')), "g");
   CHECK_THROWS_AS(slave.fetch("g", Sink([](BytesView) { throw std::out_of_range("enough"); })), std::out_of_range);
   CHECK(code_of([&] {
           Bytes few;
-          slave.fetch("g", Sink::memory(few), {.max_bytes = 10});
+          slave.fetch("g", Sink::bytes(few), {.max_bytes = 10});
         }) == Errc::too_large);
   slave.ping();
   CHECK(one.dir().count() == 1);
@@ -232,9 +232,9 @@ TEST_CASE("threads share an original slave") {
   for (int i = 0; i < 4; ++i) {
     threads.push_back(std::async(std::launch::async, [&one, name = "f" + std::to_string(i)] {
       for (int round = 0; round < 5; ++round) {
-        one.slave->send(Source::memory(name), name);
+        one.slave->send(Source::bytes(name), name);
         Bytes back;
-        one.slave->fetch(name, Sink::memory(back));
+        one.slave->fetch(name, Sink::bytes(back));
         if (back != name || one.slave->execute({"cat", name}).out != name) return false;
         one.slave->remove(name);
       }

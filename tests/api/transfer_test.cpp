@@ -43,13 +43,13 @@ std::size_t entries_of(const std::string& directory) {
 TEST_CASE("ten MiB go from memory to a file and back") {
   const Bytes bytes = many_bytes(much);
   on_every_transport([&bytes](Farm& farm, Slave& slave) {
-    CHECK(slave.send(Source::memory(bytes), "file").bytes == much);
+    CHECK(slave.send(Source::bytes(bytes), "file").bytes == much);
     CHECK((farm.dir.read("worker/file") == bytes));
     Bytes back = "replaced";
-    CHECK(slave.fetch("file", Sink::memory(back)).bytes == much);
+    CHECK(slave.fetch("file", Sink::bytes(back)).bytes == much);
     CHECK((back == bytes));
-    CHECK(slave.send(Source::memory(""), "empty").bytes == 0);
-    CHECK(slave.fetch("empty", Sink::memory(back)).bytes == 0);
+    CHECK(slave.send(Source::bytes(""), "empty").bytes == 0);
+    CHECK(slave.fetch("empty", Sink::bytes(back)).bytes == 0);
     CHECK(back.empty());
     CHECK(entries_of(farm.basedir()) == 2);
   });
@@ -60,16 +60,16 @@ TEST_CASE("local files are sent and fetched with their permissions") {
     const TempDir here;
     here.write("source", "content");
     std::filesystem::permissions(here / "source", std::filesystem::perms(0710));
-    slave.send(here / "source", "file");
+    slave.send(Source::file(here / "source"), "file");
     CHECK(farm.dir.read("worker/file") == "content");
     CHECK(slave.stat("file")->mode == 0710);
-    slave.fetch("file", here / "back");
+    slave.fetch("file", Sink::file(here / "back"));
     CHECK(here.read("back") == "content");
     CHECK(std::filesystem::status(here / "back").permissions() == std::filesystem::perms(0710));
-    slave.send(here / "source", "other", {.mode = 0600});
+    slave.send(Source::file(here / "source"), "other", {.mode = 0600});
     CHECK(slave.stat("other")->mode == 0600);
-    slave.send(Source::memory("x"), "open", {.mode = 0777});
-    slave.fetch("open", here / "mine");  // a slave does not decide that others may write here
+    slave.send(Source::bytes("x"), "open", {.mode = 0777});
+    slave.fetch("open", Sink::file(here / "mine"));  // a slave does not decide that others may write here
     CHECK(std::filesystem::status(here / "mine").permissions() == std::filesystem::perms(0755));
     std::filesystem::remove(here / "mine");
     CHECK(here.count() == 2);
@@ -120,7 +120,7 @@ TEST_CASE("more transfers than a slave has threads wait for their callers, and h
           const auto take = [&](BytesView piece) {
             bytes += piece.size();
             if (!std::exchange(is_first, false)) return;
-            wait_for_all();                                // none of them gives credit before all of them have begun
+            wait_for_all();  // none of them gives credit before all of them have begun
             if (!slave.stat("file", {.deadline = ample})) ++failed;  // and each needs the slave before it goes on
           };
           const auto give = [&, left = size](std::span<char> buffer) mutable -> std::size_t {
@@ -158,12 +158,12 @@ TEST_CASE("progress is told, and at the end how much it was") {
       last = done;
       last_total = total;
     };
-    slave.send(Source::memory(bytes), "file", {.progress = progress});
+    slave.send(Source::bytes(bytes), "file", {.progress = progress});
     CHECK(last == much);
     CHECK(last_total == much);
     last = 0;
     Bytes back;
-    slave.fetch("file", Sink::memory(back), {.progress = progress});
+    slave.fetch("file", Sink::bytes(back), {.progress = progress});
     CHECK(last == much);
     CHECK(last_total == much);
     CHECK(grows);
@@ -174,24 +174,24 @@ TEST_CASE("what is at the destination is refused, unless it may be overwritten")
   on_every_transport(BeyondRemsh1::overwriting, [](Farm& farm, Slave& slave) {
     const TempDir here;
     here.write("local", "local");
-    slave.send(Source::memory("old"), "file");
-    const auto remote = thrown_by<RemoteError>([&] { slave.send(Source::memory("new"), "file"); });
+    slave.send(Source::bytes("old"), "file");
+    const auto remote = thrown_by<RemoteError>([&] { slave.send(Source::bytes("new"), "file"); });
     REQUIRE(remote);
     CHECK(remote->os() == std::errc::file_exists);
     CHECK(farm.dir.read("worker/file") == "old");
-    slave.send(Source::memory("new"), "file", {.overwrite = true});
+    slave.send(Source::bytes("new"), "file", {.overwrite = true});
     CHECK(farm.dir.read("worker/file") == "new");
 
-    const auto local = thrown_by<Error>([&] { slave.fetch("file", here / "local"); });
+    const auto local = thrown_by<Error>([&] { slave.fetch("file", Sink::file(here / "local")); });
     REQUIRE(local);
     CHECK(local->code() == Errc::local_os_error);
     CHECK(local->os() == std::errc::file_exists);
     CHECK(here.read("local") == "local");
-    slave.fetch("file", here / "local", {.overwrite = true});
+    slave.fetch("file", Sink::file(here / "local"), {.overwrite = true});
     CHECK(here.read("local") == "new");
 
     slave.mkdir("directory");
-    CHECK(thrown_by<RemoteError>([&] { slave.send(Source::memory("x"), "directory", {.overwrite = true}); }));
+    CHECK(thrown_by<RemoteError>([&] { slave.send(Source::bytes("x"), "directory", {.overwrite = true}); }));
     CHECK(entries_of(farm.basedir()) == 2);
     CHECK(here.count() == 1);
   });
@@ -200,17 +200,17 @@ TEST_CASE("what is at the destination is refused, unless it may be overwritten")
 TEST_CASE("a file that is not there is the trouble of the side that has it not") {
   on_every_transport([](Farm& farm, Slave& slave) {
     const TempDir here;
-    const auto local = thrown_by<Error>([&] { slave.send(here / "missing", "file"); });
+    const auto local = thrown_by<Error>([&] { slave.send(Source::file(here / "missing"), "file"); });
     REQUIRE(local);
     CHECK(local->code() == Errc::local_os_error);
     CHECK(local->os() == std::errc::no_such_file_or_directory);
-    const auto remote = thrown_by<RemoteError>([&] { slave.fetch("missing", here / "file"); });
+    const auto remote = thrown_by<RemoteError>([&] { slave.fetch("missing", Sink::file(here / "file")); });
     REQUIRE(remote);
     CHECK(remote->code() == Errc::os_error);
     CHECK(remote->os() == std::errc::no_such_file_or_directory);
-    CHECK(thrown_by<RemoteError>([&] { slave.fetch(".", here / "file"); }));
-    CHECK(thrown_by<RemoteError>([&] { slave.send(Source::memory("x"), "missing/file"); }));
-    CHECK(thrown_by<Error>([&] { slave.fetch("missing", here / "no/such/directory"); }));
+    CHECK(thrown_by<RemoteError>([&] { slave.fetch(".", Sink::file(here / "file")); }));
+    CHECK(thrown_by<RemoteError>([&] { slave.send(Source::bytes("x"), "missing/file"); }));
+    CHECK(thrown_by<Error>([&] { slave.fetch("missing", Sink::file(here / "no/such/directory")); }));
     CHECK(entries_of(farm.basedir()) == 0);
     CHECK(here.count() == 0);
   });
@@ -219,18 +219,18 @@ TEST_CASE("a file that is not there is the trouble of the side that has it not")
 TEST_CASE("more than max_bytes is not taken, and leaves nothing") {
   on_every_transport([](Farm&, Slave& slave) {
     const TempDir here;
-    slave.send(Source::memory(Bytes(1000, 'x')), "file");
+    slave.send(Source::bytes(Bytes(1000, 'x')), "file");
     Bytes back = "kept";
-    for (const Sink& sink : {Sink(here / "back"), Sink::memory(back)}) {
+    for (const Sink& sink : {Sink::file(here / "back"), Sink::bytes(back)}) {
       const auto error = thrown_by<Error>([&] { slave.fetch("file", sink, {.max_bytes = 999}); });
       REQUIRE(error);
       CHECK(error->code() == Errc::too_large);
     }
     // Also where nobody knows the size before.
-    CHECK(thrown_by<Error>([&] { slave.fetch("/proc/version", Sink::memory(back), {.max_bytes = 1}); }));
+    CHECK(thrown_by<Error>([&] { slave.fetch("/proc/version", Sink::bytes(back), {.max_bytes = 1}); }));
     CHECK(back == "kept");
     CHECK(here.count() == 0);
-    CHECK(slave.fetch("file", Sink::memory(back), {.max_bytes = 1000}).bytes == 1000);
+    CHECK(slave.fetch("file", Sink::bytes(back), {.max_bytes = 1000}).bytes == 1000);
   });
 }
 
@@ -257,12 +257,12 @@ TEST_CASE("a transfer that fails in the middle leaves nothing on either side") {
 
     CHECK(slave.execute({"truncate", "-s", "1T", "huge"}).ok());
     CHECK_THROWS_AS(slave.fetch("huge", Sink([](BytesView) { throw Mine(); })), Mine);
-    CHECK_THROWS_AS(slave.fetch("huge", here / "back", {.deadline = 20ms}), Timeout);
+    CHECK_THROWS_AS(slave.fetch("huge", Sink::file(here / "back"), {.deadline = 20ms}), Timeout);
     std::stop_source stop_fetch;
     CHECK_THROWS_AS(
         slave.fetch("huge", Sink([&](BytesView) { stop_fetch.request_stop(); }), {.stop = stop_fetch.get_token()}),
         Cancelled);
-    CHECK_THROWS_AS(slave.fetch("huge", here / "back", {.max_bytes = 1000}), Error);
+    CHECK_THROWS_AS(slave.fetch("huge", Sink::file(here / "back"), {.max_bytes = 1000}), Error);
     CHECK(here.count() == 0);
     CHECK(slave.execute({"true"}).ok());
   });

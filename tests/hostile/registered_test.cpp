@@ -164,7 +164,7 @@ TEST_CASE("M5: what is fetched goes where the caller said and nowhere else, what
   const TempDir here;
   const auto fetch = [&](TransferOptions options, const std::string& mode, const std::string& total) {
     options.overwrite = true;
-    auto pending = slave->start_fetch("file", here / "fetched", std::move(options));
+    auto pending = slave->start_fetch("file", Sink::file(here / "fetched"), std::move(options));
     const Box call = evil.read_call("fetch");
     Box data = arguments(prey, Bytes(call.get("op").value_or("")), "out");
     data.set("_command", "data");
@@ -369,9 +369,9 @@ TEST_CASE("M14: ten thousand boxes at random cost their senders the connection, 
     REQUIRE(evil.register_as(name));
     const auto slave = prey.find(name);
     auto stat = slave->start_stat("file");
-    auto command = slave->start_execute({"cat"}, {.in = Bytes(100'000, 'i')});
-    auto fetch = slave->start_fetch("file", here / "fetched", {.overwrite = true, .max_bytes = 100'000});
-    auto other = slave->start_fetch("file", Sink::memory(memory), {.max_bytes = 100'000});
+    auto command = slave->start_execute({"cat"}, {.in = Source::bytes(Bytes(100'000, 'i'))});
+    auto fetch = slave->start_fetch("file", Sink::file(here / "fetched"), {.overwrite = true, .max_bytes = 100'000});
+    auto other = slave->start_fetch("file", Sink::bytes(memory), {.max_bytes = 100'000});
     auto info = slave->start_read_info();
     std::vector<Bytes> tags{"1", "2", "3", "4", "5", "99", ""};
     bool is_there = true;

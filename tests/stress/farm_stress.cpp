@@ -497,16 +497,17 @@ class Run {
     switch (random() % 10) {
       case 0: {
         ExecuteOptions options{.deadline = patience.deadline, .stop = patience.stop};
-        if (one_in(random, 2)) options.stdout_cb = in_a_callback;
+        const bool is_captured = one_in(random, 2);
+        if (!is_captured) options.out = in_a_callback;
         const auto result = slave.execute({"echo", "words"}, options);
-        if (!options.stdout_cb && result.ok() && result.out != "words\n") tally_->complain("other words");
+        if (is_captured && result.ok() && result.out != "words\n") tally_->complain("other words");
         tally_->count("echo done");
         break;
       }
       case 1: {
         // Does not end by itself.
         patience.deadline = Deadline(std::chrono::microseconds(random() % 20'000));
-        ExecuteOptions options{.stdout_cb = in_a_callback, .deadline = patience.deadline, .stop = patience.stop};
+        ExecuteOptions options{.out = in_a_callback, .deadline = patience.deadline, .stop = patience.stop};
         slave.execute({"sh", "-c", "while echo word; do :; done"}, options);
         break;
       }
@@ -515,7 +516,7 @@ class Run {
         const Bytes bytes = pattern(random() % (one_in(random, 10) ? 500'000 : 5000));
         TransferOptions options{.overwrite = true, .deadline = patience.deadline, .stop = patience.stop};
         if (one_in(random, 3)) options.progress = [&](std::uint64_t, auto) { call_back(user, slave, depth); };
-        slave.send(Source::memory(bytes), user.path, options);
+        slave.send(Source::bytes(bytes), user.path, options);
         tally_->count("send done");
         break;
       }
@@ -526,7 +527,7 @@ class Run {
         if (one_in(random, 3)) {
           slave.fetch(user.path, Sink(in_a_callback), options);
         } else {
-          slave.fetch(user.path, Sink::memory(bytes), options);
+          slave.fetch(user.path, Sink::bytes(bytes), options);
           if (bytes != pattern(bytes.size())) tally_->complain("fetched something else");
         }
         tally_->count("fetch done");

@@ -302,7 +302,7 @@ class Run {
   }
 
   void call(const std::shared_ptr<Peer>& peer, Random& random, int depth) {
-    CallOptions options;
+    Patience options;
     options.stop = token(random);
     const bool hangs = one_in(random, 8);
     if (hangs || one_in(random, 4)) options.deadline = Deadline(std::chrono::microseconds(random() % 20'000));
@@ -340,7 +340,7 @@ class Run {
   enum What { hang_up, streaming, relayed, swallowed, keeping, echoing };
 
   /// Drives a call to its end, or leaves it. True where it was answered.
-  bool finish(What what, const std::shared_ptr<Peer>& peer, Call&& made, Random& random, const CallOptions& options,
+  bool finish(What what, const std::shared_ptr<Peer>& peer, Call&& made, Random& random, const Patience& options,
               std::uint64_t size, int depth) {
     std::uint64_t at = 0;
     bool feeds = what == swallowed;

@@ -10,7 +10,7 @@ namespace remsh::test {
 /// Has a back end do an operation, and waits for its reply.
 template <class Operation>
 Result<typename Operation::Reply> ask(Backend& backend, typename Operation::Request request,
-                                      const CallOptions& options = {}, StreamEnds ends = {}) {
+                                      const Patience& options = {}, StreamEnds ends = {}) {
   Asked<Operation> asked(std::move(request));
   asked.ends = std::move(ends);
   const Started started = backend.start(asked, options);

@@ -31,12 +31,12 @@ class FakeBackend : public BlockingBackend<> {
   /// From now on an operation is done by a function of its request, its streams and its caller's patience.
   template <class Operation, class Function>
   requires std::is_convertible_v<
-      std::invoke_result_t<Function&, const typename Operation::Request&, const StreamEnds&, const CallOptions&>,
+      std::invoke_result_t<Function&, const typename Operation::Request&, const StreamEnds&, const Patience&>,
       Result<typename Operation::Reply>>
   void on(Function function) {
     functions_[Operation::what.name] = [function = std::move(function)](
                                            AskedOperation& operation, const StreamEnds& ends,
-                                           const CallOptions& options) mutable -> Result<void> {
+                                           const Patience& options) mutable -> Result<void> {
       auto& asked = static_cast<Asked<Operation>&>(operation);
       Result<typename Operation::Reply> reply = function(std::as_const(asked.request), ends, options);
       if (!reply) return std::move(reply).failure();
@@ -45,7 +45,7 @@ class FakeBackend : public BlockingBackend<> {
     };
   }
 
-  Result<void> run(AskedOperation& operation, const StreamEnds& ends, const CallOptions& options) override {
+  Result<void> run(AskedOperation& operation, const StreamEnds& ends, const Patience& options) override {
     const auto function = functions_.find(operation.what().name);
     return function == functions_.end() ? Result<void>() : function->second(operation, ends, options);
   }
@@ -89,7 +89,7 @@ class FakeBackend : public BlockingBackend<> {
   void on_lost(std::unique_ptr<LostCallback> callback) override { on_lost_.add(std::move(callback)); }
 
  private:
-  using Function = std::function<Result<void>(AskedOperation&, const StreamEnds&, const CallOptions&)>;
+  using Function = std::function<Result<void>(AskedOperation&, const StreamEnds&, const Patience&)>;
 
   void over(OperationsEnds ends) noexcept override {
     {

@@ -202,7 +202,7 @@ struct PeerPair {
 
 /// The outcome of a call whose output does not matter.
 inline Result<Box> call(const std::shared_ptr<rpc::Peer>& peer, BytesView command, const Box& arguments = {},
-                        const CallOptions& options = {}, rpc::Call::Kind kind = rpc::Call::Kind::plain) {
+                        const Patience& options = {}, rpc::Call::Kind kind = rpc::Call::Kind::plain) {
   rpc::Call made(peer, command, arguments, kind, options);
   for (;;) {
     switch (made.next()) {

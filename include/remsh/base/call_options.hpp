@@ -10,7 +10,7 @@ namespace remsh {
 
 /// The caller's patience. When one of them ends a call, Timeout or Cancelled is thrown and the slave is told to stop.
 struct CallOptions {
-  Deadline deadline = {};
+  CallDeadline deadline = {};
   std::stop_token stop = {};
   std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
 };

@@ -42,6 +42,39 @@ class Deadline {
   TimePoint at_ = TimePoint::max();
 };
 
+/// A deadline in options, which may be kept and used for several calls: a duration counts from the beginning of each.
+///
+/// Written as a Deadline is.
+class CallDeadline {
+ public:
+  /// Never.
+  constexpr CallDeadline() noexcept = default;
+
+  constexpr CallDeadline(Deadline at) noexcept : at_(at) {}
+  constexpr CallDeadline(TimePoint at) noexcept : at_(at) {}
+
+  template <class Rep, class Period>
+  CallDeadline(std::chrono::duration<Rep, Period> from_call) {
+    using Seconds = std::chrono::duration<double>;
+    const bool is_huge = Seconds(from_call) >= Seconds(Duration::max());
+    from_call_ =
+        is_huge ? Duration::max() : std::max(Duration::zero(), std::chrono::duration_cast<Duration>(from_call));
+  }
+
+  /// The deadline of a call that begins now.
+  [[nodiscard]] Deadline begin() const { return from_call_ == none ? at_ : Deadline(from_call_); }
+
+  [[nodiscard]] constexpr bool is_never() const noexcept { return from_call_ == none && at_.is_never(); }
+
+  friend constexpr bool operator==(const CallDeadline&, const CallDeadline&) noexcept = default;
+
+ private:
+  static constexpr Duration none = Duration::min();
+
+  Deadline at_;
+  Duration from_call_ = none;
+};
+
 /// Wait as long as it takes.
 inline constexpr Deadline block{};
 

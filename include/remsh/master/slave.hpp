@@ -66,11 +66,11 @@ class REMSH_API SlaveInit {
 
 /// One slave: its operations block the calling thread and may be called from any number of threads at once.
 ///
-///     auto status = slave->execute({"make", "-j8"}, {.cwd = "project", .stdout_cb = print});
+///     auto status = slave->execute({"make", "-j8"}, {.cwd = "project", .out = print});
 ///
 /// Every operation throws RemoteError (the slave could not: it stays usable), Timeout or Cancelled (the caller's
 /// patience ended: it stays usable), ConnectionLost (it is gone, and why), or Error: with invalid_argument or too_large
-/// before anything was sent, with too_large where a limit of the caller's own was passed, with local_os_error where a
+/// before anything was sent, with too_large if a limit of the caller's own was passed, with local_os_error where a
 /// local file is the trouble. What a callback throws comes out as it is. Relative paths are relative to the session's
 /// directory (set_cwd). Neither copied nor moved; handed around as std::shared_ptr<Slave>. May outlive its listener:
 /// operations then throw ConnectionLost.

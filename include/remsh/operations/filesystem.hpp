@@ -55,7 +55,7 @@ inline std::string to_string(const FileInfo& info) {
 
 struct StatOptions {
   bool follow = true;  ///< false: of a symbolic link itself
-  Deadline deadline = {};
+  CallDeadline deadline = {};
   std::stop_token stop = {};
   std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
 };
@@ -72,7 +72,7 @@ struct ListOptions {
   /// that are too large to be held.
   std::function<void(const DirectoryEntry&)> each = {};
   std::size_t max_entries = 1'000'000;  ///< without `each`: more end the call with too_large
-  Deadline deadline = {};
+  CallDeadline deadline = {};
   std::stop_token stop = {};
   std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
 };
@@ -81,7 +81,7 @@ struct ListOptions {
 struct PathOptions {
   bool overwrite = false;  ///< true: what is at the destination is replaced, atomically
   bool durable = true;     ///< the new name, and the content of a copy, is on the disk when the call returns
-  Deadline deadline = {};
+  CallDeadline deadline = {};
   std::stop_token stop = {};
   std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
 };

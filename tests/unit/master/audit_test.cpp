@@ -81,9 +81,9 @@ TEST_CASE("every operation tells its arguments and the tag of its caller") {
   slave->copy("a", "b", {.tag = "t"}), is("copy", {"a", "b"});
   slave->stat("a", {.tag = "t"}), is("stat", {"a"});
   slave->execute({"make", "-j8"}, {.tag = "t"}), is("execute", {"make", "-j8"});
-  slave->send(Source::memory("x"), "a", {.tag = "t"}), is("send", {"a"});
+  slave->send(Source::bytes("x"), "a", {.tag = "t"}), is("send", {"a"});
   Bytes fetched;
-  slave->fetch("a", Sink::memory(fetched), {.tag = "t"}), is("fetch", {"a"});
+  slave->fetch("a", Sink::bytes(fetched), {.tag = "t"}), is("fetch", {"a"});
   slave->call("own", {{"key", "secret"}}, {.tag = "t"}), is("call", {"own"});
   slave->ping({.tag = "t"}), is("ping", {});
 }
@@ -135,7 +135,7 @@ TEST_CASE("what is refused before it is begun is not told") {
   CHECK_THROWS_AS(slave->stat(""), Error);
   CHECK_THROWS_AS(slave->execute({}), Error);
   CHECK_THROWS_AS(static_cast<void>(slave->start_mkdir("")), Error);
-  CHECK_THROWS_AS(slave->send(std::string("/no/such/file"), "a"), Error);
+  CHECK_THROWS_AS(slave->send(Source::file("/no/such/file"), "a"), Error);
   CHECK(slave.told.empty());
 }
 
@@ -148,7 +148,7 @@ TEST_CASE("of a transfer the bytes are told, also where it does not come to its 
     return Fetch::Reply{.bytes = 8};
   });
   const std::string path = dir / "local";
-  slave->fetch("remote", path);
+  slave->fetch("remote", Sink::file(path));
   AuditRecord record = slave.take();
   CHECK(record.arguments == Arguments{"remote", path});
   CHECK(record.bytes == 8);
@@ -164,7 +164,7 @@ TEST_CASE("of a transfer the bytes are told, also where it does not come to its 
     ends.out("four");
     return Fetch::Reply{.bytes = 4};
   });
-  CHECK_THROWS_AS(slave->fetch("remote", std::string(dir / "late")), Error);
+  CHECK_THROWS_AS(slave->fetch("remote", Sink::file(std::string(dir / "late"))), Error);
   record = slave.take();
   CHECK(record.error == Errc::local_os_error);
   CHECK(record.os == std::errc::file_exists);
@@ -177,13 +177,13 @@ TEST_CASE("a callback that throws ends the operation, and is told of") {
     return exits(0);
   });
   const auto throws = [](BytesView) { throw std::runtime_error("I am full"); };
-  CHECK_THROWS_WITH(slave->execute({"make"}, {.stdout_cb = throws}), "I am full");
+  CHECK_THROWS_WITH(slave->execute({"make"}, {.out = throws}), "I am full");
   AuditRecord record = slave.take();
   CHECK(record.error == Errc::cancelled);
   CHECK(record.message == "a callback threw: I am full");
   CHECK_FALSE(record.exit_code);
 
-  CHECK_THROWS_WITH(slave->start_execute({"make"}, {.stdout_cb = throws}).wait(), "I am full");
+  CHECK_THROWS_WITH(slave->start_execute({"make"}, {.out = throws}).wait(), "I am full");
   CHECK(slave.take().message == "a callback threw: I am full");
 }
 
@@ -215,7 +215,7 @@ TEST_CASE("what was started is told of once: when it is waited for, cancelled or
   CHECK(slave.take().exit_code == 1);  // nobody asked, but it was done
   {
     Bytes sink;
-    auto pending = slave->start_fetch("file", Sink::memory(sink));
+    auto pending = slave->start_fetch("file", Sink::bytes(sink));
     REQUIRE(pending.wait_until(block));
   }
   CHECK(slave.take().error == Errc::cancelled);  // the file went nowhere

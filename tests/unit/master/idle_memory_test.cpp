@@ -1,6 +1,6 @@
 #include "support/memory_in_use.hpp"
-#include "support/skip.hpp"
 #include "support/registered_socket.hpp"
+#include "support/skip.hpp"
 
 #include <doctest/doctest.h>
 #include <remsh/master/slave_collection.hpp>

@@ -215,7 +215,7 @@ TEST_CASE("a Pending that is dropped without having been waited for holds nothin
   FakeSlave fake("a");
   SlaveCollection slaves;
   slaves.add_slave(fake.slave);
-  fake.backend->on<Remove>([&](const auto&, const auto&, const CallOptions& options) {
+  fake.backend->on<Remove>([&](const auto&, const auto&, const Patience& options) {
     std::promise<void> stopped;
     const std::stop_callback on_stop(options.stop, [&] { stopped.set_value(); });
     stopped.get_future().wait();

@@ -142,7 +142,7 @@ Failure end_of(Pair& pair) {
   return got(future);
 }
 
-const CallOptions forever;
+const Patience forever;
 
 Execute::Request command(std::vector<Bytes> args) {
   Execute::Request request;
@@ -520,7 +520,7 @@ TEST_CASE("a deadline ends a wait for an answer") {
 
 TEST_CASE("with no patience at all nothing is begun") {
   Pair pair;
-  const CallOptions none{.deadline = no_wait};
+  const Patience none{.deadline = no_wait};
   CHECK(ask<Execute>(*pair.backend, command({"ls"}), none).failure().code == Errc::timeout);
   pair.is_usable();
 }

@@ -37,8 +37,7 @@ TEST_CASE("options that a shell would change are written so that it does not") {
 }
 
 TEST_CASE("the environment of a started program") {
-  const Strings ours{"PATH=/bin", "LC_ALL=C",          "SECRET=1",
-                     "HOME=/me",  "REMSH_COMMAND=abc", "REMSH_EMBEDDED_SLAVE=1"};
+  const Strings ours{"PATH=/bin", "LC_ALL=C", "SECRET=1", "HOME=/me", "REMSH_COMMAND=abc", "REMSH_EMBEDDED_SLAVE=1"};
   SlaveCommand command;
   CHECK(slave_environment(command, ours) == Strings{"PATH=/bin", "LC_ALL=C", "HOME=/me"});
   command.env = {{"HOME", std::nullopt}, {"LC_ALL", "de"}, {"X", ""}};

@@ -2,14 +2,17 @@
 #include <remsh/connection/box_codec.hpp>
 #include <remsh/master/slave.hpp>
 
+#include "os/unique_fd.hpp"
 #include "support/fake_backend.hpp"
 #include "support/temp_dir.hpp"
 #include "support/watched_calls.hpp"
 
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -147,7 +150,6 @@ TEST_CASE("what cannot be meant is refused before anything is sent") {
   const Bytes huge(8 * 1024 * 1024, 'x');
   const Bytes half = huge.substr(0, 5 * 1024 * 1024);
   Bytes memory;
-  const OutputCallback drop = [](BytesView) {};
 
   const std::vector<std::pair<const char*, std::function<void()>>> senseless{
       {"set_cwd nul", [&] { fake->set_cwd(nul); }},
@@ -188,17 +190,17 @@ TEST_CASE("what cannot be meant is refused before anything is sent") {
        }},
       {"negative timeout", [&] { fake->execute({"a"}, {.timeout = std::chrono::milliseconds(-1)}); }},
       {"negative kill_after", [&] { fake->execute({"a"}, {.kill_after = std::chrono::milliseconds(-1)}); }},
-      {"discard and stdout_cb", [&] { fake->execute({"a"}, {.stdout_cb = drop, .discard_stdout = true}); }},
-      {"discard and stderr_cb", [&] { fake->execute({"a"}, {.stderr_cb = drop, .discard_stderr = true}); }},
-      {"merge and stderr_cb", [&] { fake->execute({"a"}, {.stderr_cb = drop, .merge_stderr = true}); }},
-      {"merge and discard", [&] { fake->execute({"a"}, {.merge_stderr = true, .discard_stderr = true}); }},
-      {"send to nothing", [&] { fake->send(Source::memory("x"), ""); }},
-      {"send of nothing", [&] { fake->send("", "b"); }},
+      {"merged stdout", [&] { fake->execute({"a"}, {.out = Output(remsh::merge)}); }},
+      {"an empty callback for stdout", [&] { fake->execute({"a"}, {.out = OutputCallback()}); }},
+      {"an empty callback for lines of stderr", [&] { fake->execute({"a"}, {.err = remsh::lines({})}); }},
+      {"an empty callback for stdin", [&] { fake->execute({"a"}, {.in = InputCallback()}); }},
+      {"send to nothing", [&] { fake->send(Source::bytes("x"), ""); }},
+      {"send of nothing", [&] { fake->send(Source::file(""), "b"); }},
       {"send of an empty callback", [&] { fake->send(Source(InputCallback()), "b"); }},
-      {"send with a mode", [&] { fake->send(Source::memory("x"), "b", {.mode = 010000}); }},
-      {"fetch of nothing", [&] { fake->fetch("", Sink::memory(memory)); }},
-      {"fetch to nothing", [&] { fake->fetch("a", ""); }},
-      {"fetch to nul", [&] { fake->fetch("a", nul); }},
+      {"send with a mode", [&] { fake->send(Source::bytes("x"), "b", {.mode = 010000}); }},
+      {"fetch of nothing", [&] { fake->fetch("", Sink::bytes(memory)); }},
+      {"fetch to nothing", [&] { fake->fetch("a", Sink::file("")); }},
+      {"fetch to nul", [&] { fake->fetch("a", Sink::file(nul)); }},
       {"fetch to an empty callback", [&] { fake->fetch("a", Sink(OutputCallback())); }},
       {"call without a name", [&] { fake->call(""); }},
       {"call in capitals", [&] { fake->call("Build"); }},
@@ -270,7 +272,7 @@ TEST_CASE("operations hand their arguments on and give what the backend gave") {
   const auto deadline = Deadline(std::chrono::steady_clock::now() + std::chrono::hours(1));
   std::stop_source stop;
 
-  fake.backend->on<SetCwd>([&](const SetCwd::Request& request, const auto&, const CallOptions& options) {
+  fake.backend->on<SetCwd>([&](const SetCwd::Request& request, const auto&, const Patience& options) {
     CHECK(options.deadline == deadline);
     CHECK(options.stop == stop.get_token());
     return SetCwd::Reply{request.path ? "/base/" + *request.path : "/base"};
@@ -285,7 +287,7 @@ TEST_CASE("operations hand their arguments on and give what the backend gave") {
   fake.backend->on<ReadInfo>([](const auto&, const auto&, const auto&) { return ReadInfo::Reply{{{"admin", "me"}}}; });
   CHECK(fake->read_info() == std::map<Bytes, Bytes>{{"admin", "me"}});
 
-  fake.backend->on<Stat>([&](const Stat::Request& request, const auto&, const CallOptions& options) {
+  fake.backend->on<Stat>([&](const Stat::Request& request, const auto&, const Patience& options) {
     CHECK(request.path == "link");
     CHECK(request.nofollow);
     CHECK(options.deadline == deadline);
@@ -296,7 +298,7 @@ TEST_CASE("operations hand their arguments on and give what the backend gave") {
   REQUIRE(info);
   CHECK(info->size == 7);
 
-  fake.backend->on<Copy>([&](const TwoPaths& request, const auto&, const CallOptions& options) {
+  fake.backend->on<Copy>([&](const TwoPaths& request, const auto&, const Patience& options) {
     CHECK(request.from == "a");
     CHECK(request.to == "b");
     CHECK(request.overwrite);
@@ -371,32 +373,116 @@ TEST_CASE("output goes to the callbacks, or nowhere") {
   const OutputCallback to_out = [&](BytesView bytes) { out.append(bytes); };
   const OutputCallback to_err = [&](BytesView bytes) { err.append(bytes); };
 
-  ExecuteResult result = fake->execute({"a"}, {.stdout_cb = to_out, .stderr_cb = to_err});
+  ExecuteResult result = fake->execute({"a"}, {.out = to_out, .err = to_err});
   CHECK(out == "out");
   CHECK(err == "err");
   CHECK(result.out.empty());
   CHECK(result.err.empty());
 
-  result = fake->execute({"a"}, {.discard_stdout = true, .discard_stderr = true});
+  result = fake->execute({"a"}, {.out = remsh::discard, .err = remsh::discard});
   CHECK(result.out.empty());
   CHECK(result.err.empty());
 
-  result = fake->execute({"a"}, {.merge_stderr = true});
+  result = fake->execute({"a"}, {.err = remsh::merge});
   CHECK(result.out == "out");
   CHECK(result.err.empty());
 }
 
-TEST_CASE("more output than may be captured ends the call and says what to do") {
+TEST_CASE("of more output than may be captured the beginning and the end are kept") {
   FakeSlave fake("w1");
+  const Bytes said = "0123456789abcdefghijklmnopqrstuvwxyz";
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{3}, std::size_t{7}, said.size()}) {
+    CAPTURE(piece);
+    fake.backend->on<Execute>([&](const auto&, const StreamEnds& ends, const auto&) {
+      for (std::size_t at = 0; at < said.size(); at += piece) ends.err(BytesView(said).substr(at, piece));
+      return exited(0);
+    });
+    ExecuteResult result = fake->execute({"a"}, {.err = remsh::capture(said.size())});
+    CHECK(result.err == said);
+    CHECK(result.err_omitted == 0);
+    result = fake->execute({"a"}, {.err = remsh::capture(11)});
+    CHECK(result.err == "012345\n[remsh: 25 bytes omitted]\nvwxyz");
+    CHECK(result.err_omitted == 25);
+    result = fake->execute({"a"}, {.err = remsh::capture(1)});
+    CHECK(result.err == "0\n[remsh: 35 bytes omitted]\n");
+    result = fake->execute({"a"}, {.err = remsh::capture(0)});
+    CHECK(result.err == "\n[remsh: 36 bytes omitted]\n");
+  }
+}
+
+TEST_CASE("output comes line by line, however it was cut") {
+  FakeSlave fake("w1");
+  const Bytes said = "one\n\nthree\nlast";
+  for (std::size_t piece = 1; piece <= said.size(); ++piece) {
+    CAPTURE(piece);
+    fake.backend->on<Execute>([&](const auto&, const StreamEnds& ends, const auto&) {
+      for (std::size_t at = 0; at < said.size(); at += piece) ends.out(BytesView(said).substr(at, piece));
+      return exited(0);
+    });
+    std::vector<Bytes> got;
+    const auto take = [&](BytesView line) { got.emplace_back(line); };
+    CHECK(fake->execute({"a"}, {.out = remsh::lines(take)}).out.empty());
+    CHECK(got == std::vector<Bytes>{"one", "", "three", "last"});
+  }
+}
+
+TEST_CASE("a line that does not end comes in pieces") {
+  FakeSlave fake("w1");
+  constexpr std::size_t size = 2'500'000;
   fake.backend->on<Execute>([](const auto&, const StreamEnds& ends, const auto&) {
-    for (int i = 0; i < 3; ++i) ends.err("12345");
+    ends.out(Bytes(size, 'x'));
+    ends.out("\n");
     return exited(0);
   });
-  CHECK(fake->execute({"a"}, {.capture_limit = 15}).err.size() == 15);
-  const auto error = thrown<Error>([&] { fake->execute({"a"}, {.capture_limit = 14}); });
+  std::vector<std::size_t> sizes;
+  const auto take = [&](BytesView line) { sizes.push_back(line.size()); };
+  fake->execute({"a"}, {.out = remsh::lines(take)});
+  CHECK(sizes == std::vector<std::size_t>{1024 * 1024, 1024 * 1024, size - 2 * 1024 * 1024});
+}
+
+TEST_CASE("output goes to a file, from its beginning or to its end, or to a descriptor") {
+  const TempDir dir;
+  dir.write("log", "old");
+  FakeSlave fake("w1");
+  fake.backend->on<Execute>([](const auto&, const StreamEnds& ends, const auto&) {
+    if (ends.out) ends.out("out");
+    if (ends.err) ends.err("err");
+    return exited(0);
+  });
+  fake->execute({"a"}, {.out = remsh::to_file(dir / "log"), .err = remsh::discard});
+  CHECK(dir.read("log") == "out");
+  fake->execute({"a"}, {.out = remsh::discard, .err = remsh::to_file(dir / "log", true)});
+  CHECK(dir.read("log") == "outerr");
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  const UniqueFd reads(ends[0]);
+  {
+    const UniqueFd writes(ends[1]);
+    fake->execute({"a"}, {.out = remsh::to_descriptor(writes.get())});
+  }
+  char read[16];
+  CHECK(::read(reads.get(), read, sizeof(read)) == 3);
+  const auto error = thrown<Error>([&] { fake->execute({"a"}, {.out = remsh::to_file(dir / "no/such")}); });
   REQUIRE(error);
-  CHECK(error->code() == Errc::too_large);
-  CHECK(error->message().find("stderr_cb") != std::string::npos);
+  CHECK(error->code() == Errc::local_os_error);
+  CHECK(error->os() == std::errc::no_such_file_or_directory);
+  CHECK(code_of([&] { fake->execute({"a"}, {.out = remsh::to_descriptor(-1)}); }) == Errc::local_os_error);
+}
+
+TEST_CASE("a deadline in options that are kept counts from each call") {
+  FakeSlave fake("w1");
+  const StatOptions options{.deadline = std::chrono::hours(1)};
+  std::vector<TimePoint> deadlines;
+  fake.backend->on<Stat>([&](const auto&, const auto&, const Patience& patience) {
+    deadlines.push_back(patience.deadline.at());
+    return Stat::Reply();
+  });
+  for (int i = 0; i < 2; ++i) {
+    const TimePoint before = std::chrono::steady_clock::now();
+    fake->stat("a", options);
+    CHECK(deadlines.back() >= before + std::chrono::hours(1));
+  }
+  CHECK(deadlines[1] > deadlines[0]);
 }
 
 TEST_CASE("a command reads bytes or what a callback gives") {
@@ -407,8 +493,13 @@ TEST_CASE("a command reads bytes or what a callback gives") {
     read = read_all(ends.in, 3);
     return exited(0);
   });
-  fake->execute({"cat"}, {.in = Bytes("some input")});
+  fake->execute({"cat"}, {.in = Source::bytes("some input")});
   CHECK(read == "some input");
+  const TempDir dir;
+  dir.write("input", "of a file");
+  fake->execute({"cat"}, {.in = Source::file(dir / "input")});
+  CHECK(read == "of a file");
+  CHECK(code_of([&] { fake->execute({"cat"}, {.in = Source::file(dir / "missing")}); }) == Errc::local_os_error);
 
   int left = 2;
   fake->execute({"cat"}, {.in = InputCallback([&](std::span<char> buffer) -> std::size_t {
@@ -429,7 +520,7 @@ TEST_CASE("what a callback throws comes out unchanged") {
     return exited(0);
   });
   const OutputCallback out = [](BytesView) { throw std::out_of_range("mine"); };
-  CHECK_THROWS_WITH_AS(fake->execute({"a"}, {.stdout_cb = out}), "mine", std::out_of_range);
+  CHECK_THROWS_WITH_AS(fake->execute({"a"}, {.out = out}), "mine", std::out_of_range);
 
   fake.backend->on<Send>([](const auto&, const StreamEnds& ends, const auto&) {
     read_all(ends.in, 10);
@@ -453,12 +544,12 @@ TEST_CASE("a local file is sent with its mode, unless another is wanted") {
     mode = request.mode;
     return Send::Reply();
   });
-  CHECK(fake->send(dir / "a", "there", {.overwrite = true}).bytes == 17);
+  CHECK(fake->send(Source::file(dir / "a"), "there", {.overwrite = true}).bytes == 17);
   CHECK(sent == "content of a file");
   CHECK(mode == 0751);
-  fake->send(dir / "a", "there", {.overwrite = true, .mode = 0600});
+  fake->send(Source::file(dir / "a"), "there", {.overwrite = true, .mode = 0600});
   CHECK(mode == 0600);
-  CHECK(fake->send(Source::memory("bytes"), "there", {.overwrite = true}).bytes == 5);
+  CHECK(fake->send(Source::bytes("bytes"), "there", {.overwrite = true}).bytes == 5);
   CHECK(sent == "bytes");
   CHECK(mode == 0644);
 }
@@ -473,8 +564,8 @@ TEST_CASE("a file that grows while it is sent is sent as it is then") {
     return Send::Reply();
   });
   std::vector<std::pair<std::uint64_t, std::optional<std::uint64_t>>> told;
-  const auto result =
-      fake->send(dir / "a", "b", {.progress = [&](std::uint64_t done, auto total) { told.emplace_back(done, total); }});
+  const auto result = fake->send(Source::file(dir / "a"), "b",
+                                 {.progress = [&](std::uint64_t done, auto total) { told.emplace_back(done, total); }});
   CHECK(result.bytes == 10);
   REQUIRE(!told.empty());
   CHECK(told.back().first == 10);
@@ -484,22 +575,22 @@ TEST_CASE("a file that grows while it is sent is sent as it is then") {
 TEST_CASE("a source that cannot be read is an error of this side") {
   const TempDir dir;
   FakeSlave fake("w1");
-  const auto missing = thrown<Error>([&] { fake->send(dir / "missing", "b"); });
+  const auto missing = thrown<Error>([&] { fake->send(Source::file(dir / "missing"), "b"); });
   REQUIRE(missing);
   CHECK(missing->code() == Errc::local_os_error);
   CHECK(missing->os() == std::errc::no_such_file_or_directory);
   CHECK(missing->message().find("local file") != std::string::npos);
-  CHECK(code_of([&] { fake->send(dir.path(), "b"); }) == Errc::local_os_error);
+  CHECK(code_of([&] { fake->send(Source::file(dir.path()), "b"); }) == Errc::local_os_error);
 }
 
 TEST_CASE("a fetched file has the mode of the original, unless another is wanted") {
   const TempDir dir;
   FakeSlave fake("w1");
   serve_file(fake, "fetched content", 04750);
-  CHECK(fake->fetch("x", dir / "a").bytes == 15);
+  CHECK(fake->fetch("x", Sink::file(dir / "a")).bytes == 15);
   CHECK(dir.read("a") == "fetched content");
   CHECK(mode_of(dir / "a") == 0750);
-  fake->fetch("x", dir / "b", {.mode = 0604});
+  fake->fetch("x", Sink::file(dir / "b"), {.mode = 0604});
   CHECK(mode_of(dir / "b") == 0604);
 }
 
@@ -514,16 +605,16 @@ TEST_CASE("an existing destination is refused before the slave is asked, and at 
     dir.write("b", "came meanwhile");
     return Fetch::Reply{.bytes = 3};
   });
-  const auto error = thrown<Error>([&] { fake->fetch("x", dir / "a"); });
+  const auto error = thrown<Error>([&] { fake->fetch("x", Sink::file(dir / "a")); });
   REQUIRE(error);
   CHECK(error->os() == std::errc::file_exists);
   CHECK_FALSE(asked);
 
-  CHECK(code_of([&] { fake->fetch("x", dir / "b"); }) == Errc::local_os_error);
+  CHECK(code_of([&] { fake->fetch("x", Sink::file(dir / "b")); }) == Errc::local_os_error);
   CHECK(asked);
   CHECK(dir.read("b") == "came meanwhile");
 
-  fake->fetch("x", dir / "a", {.overwrite = true});
+  fake->fetch("x", Sink::file(dir / "a"), {.overwrite = true});
   CHECK(dir.read("a") == "new");
   CHECK(dir.count() == 2);
 }
@@ -536,7 +627,8 @@ TEST_CASE("a fetched file is on the disk when the call returns, unless the calle
     serve_file(fake, "content");
     std::vector<bool> was_there;
     const auto observer = [&](const test::WatchedCall&) { return was_there.push_back(dir.has("a")), 0; };
-    if (!test::watch_calls(SYS_fsync, observer, [&] { fake->fetch("x", dir / "a", {.durable = durable}); })) return;
+    if (!test::watch_calls(SYS_fsync, observer, [&] { fake->fetch("x", Sink::file(dir / "a"), {.durable = durable}); }))
+      return;
     CHECK(was_there == (durable ? std::vector{false, true} : std::vector<bool>{}));
     CHECK(dir.read("a") == "content");
   }
@@ -548,7 +640,8 @@ TEST_CASE("a disk of ours that cannot keep a fetched file fails the call") {
   serve_file(fake, "content");
   std::optional<Error> error;
   const auto observer = [](const test::WatchedCall&) { return EIO; };
-  if (!test::watch_calls(SYS_fsync, observer, [&] { error = thrown<Error>([&] { fake->fetch("x", dir / "a"); }); })) {
+  if (!test::watch_calls(SYS_fsync, observer,
+                         [&] { error = thrown<Error>([&] { fake->fetch("x", Sink::file(dir / "a")); }); })) {
     return;
   }
   REQUIRE(error);
@@ -581,7 +674,7 @@ TEST_CASE("a fetch to a disk of ours that hangs ends by its deadline, or when it
       const auto work = [&] {
         TransferOptions options{.stop = stop.get_token()};
         if (!is_stopped) options.deadline = std::chrono::milliseconds(50);
-        const auto fetch = [&] { fake->fetch("x", dir / "a", options); };
+        const auto fetch = [&] { fake->fetch("x", Sink::file(dir / "a"), options); };
         is_right = is_stopped ? thrown<Cancelled>(fetch).has_value() : thrown<Timeout>(fetch).has_value();
         is_over.set_value();
       };
@@ -600,7 +693,7 @@ TEST_CASE("a fetch of which not all came fails, and leaves nothing behind") {
     ends.out("four");
     return Fetch::Reply{.bytes = 5};
   });
-  const auto error = thrown<ProtocolError>([&] { fake->fetch("x", dir / "a"); });
+  const auto error = thrown<ProtocolError>([&] { fake->fetch("x", Sink::file(dir / "a")); });
   REQUIRE(error);
   CHECK(error->message().find("4 bytes came, it says 5") != std::string::npos);
   CHECK(dir.count() == 0);
@@ -613,11 +706,11 @@ TEST_CASE("a fetch that fails leaves nothing behind") {
     ends.out("half of it");
     return Failure{Errc::connection_lost, "cut", 0};
   });
-  CHECK(thrown<ConnectionLost>([&] { fake->fetch("x", dir / "a"); }));
+  CHECK(thrown<ConnectionLost>([&] { fake->fetch("x", Sink::file(dir / "a")); }));
   CHECK(dir.count() == 0);
 
   Bytes memory = "as it was";
-  CHECK(thrown<ConnectionLost>([&] { fake->fetch("x", Sink::memory(memory)); }));
+  CHECK(thrown<ConnectionLost>([&] { fake->fetch("x", Sink::bytes(memory)); }));
   CHECK(memory == "as it was");
 }
 
@@ -625,7 +718,7 @@ TEST_CASE("a file is fetched into memory or to a callback") {
   FakeSlave fake("w1");
   serve_file(fake, "0123456789");
   Bytes memory = "old";
-  CHECK(fake->fetch("x", Sink::memory(memory)).bytes == 10);
+  CHECK(fake->fetch("x", Sink::bytes(memory)).bytes == 10);
   CHECK(memory == "0123456789");
   std::vector<Bytes> pieces;
   fake->fetch("x", OutputCallback([&](BytesView bytes) { pieces.emplace_back(bytes); }));
@@ -636,8 +729,8 @@ TEST_CASE("a file of more than max_bytes is not fetched, announced or not") {
   const TempDir dir;
   FakeSlave fake("w1");
   serve_file(fake, "0123456789");
-  CHECK(fake->fetch("x", dir / "a", {.max_bytes = 10}).bytes == 10);
-  CHECK(code_of([&] { fake->fetch("x", dir / "b", {.max_bytes = 9}); }) == Errc::too_large);
+  CHECK(fake->fetch("x", Sink::file(dir / "a"), {.max_bytes = 10}).bytes == 10);
+  CHECK(code_of([&] { fake->fetch("x", Sink::file(dir / "b"), {.max_bytes = 9}); }) == Errc::too_large);
 
   Bytes got;
   fake.backend->on<Fetch>([](const auto&, const StreamEnds& ends, const auto&) {
@@ -663,7 +756,7 @@ TEST_CASE("progress is told at the end and not for every piece") {
   std::uint64_t last = 0;
   Bytes memory;
   const auto begin = std::chrono::steady_clock::now();
-  fake->fetch("x", Sink::memory(memory), {.progress = [&](std::uint64_t done, std::optional<std::uint64_t> total) {
+  fake->fetch("x", Sink::bytes(memory), {.progress = [&](std::uint64_t done, std::optional<std::uint64_t> total) {
                 CHECK(done >= last);
                 CHECK(total == pieces);
                 last = done;

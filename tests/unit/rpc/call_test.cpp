@@ -99,7 +99,7 @@ Event poll_until_event(Call& call, bool wants_room = false) {
 }
 
 std::unique_ptr<Call> suspended(const std::shared_ptr<rpc::Peer>& peer, BytesView command, const Box& arguments = {},
-                                const CallOptions& options = {}, Kind kind = Kind::plain) {
+                                const Patience& options = {}, Kind kind = Kind::plain) {
   auto call = std::make_unique<Call>(peer, command, arguments, kind, options);
   call->suspend();
   return call;
@@ -367,7 +367,7 @@ TEST_CASE("a call beside one that has been quiet for long, or beside suspended o
     if (has_suspended) {
       for (int i = 0; i < 100; ++i) calls.push_back(suspended(pair.master, "keep"));
     } else {
-      CallOptions options;
+      Patience options;
       options.stop = stop.get_token();
       quiet = std::thread([&, options] { static_cast<void>(call(pair.master, "keep", {}, options, Kind::streaming)); });
     }
@@ -463,7 +463,7 @@ TEST_CASE("a suspended call keeps no buffer of the thread that waited for it") {
   std::vector<std::unique_ptr<Call>> calls;
   const std::size_t before = bytes_in_use();
   for (int i = 0; i < 19; ++i) {
-    calls.push_back(std::make_unique<Call>(pair.master, "keep", Box{}, Kind::plain, CallOptions{}));
+    calls.push_back(std::make_unique<Call>(pair.master, "keep", Box{}, Kind::plain, Patience{}));
     const auto until = std::chrono::steady_clock::now() + 2ms;  // it leads, so it has a buffer
     CHECK_FALSE(calls.back()->next_until(false, until).has_value());
   }

@@ -53,8 +53,8 @@ Bytes numbers_text(int numbers) {
   return text;
 }
 
-CallOptions until(Duration from_now) {
-  CallOptions options;
+Patience until(Duration from_now) {
+  Patience options;
   options.deadline = Deadline(from_now);
   return options;
 }
@@ -255,7 +255,7 @@ TEST_CASE("a deadline ends the wait of a follower") {
     PeerPair pair(transports(), Handlers{{"hang", [&](const Served& served) { hanging(served); }}});
     std::vector<std::thread> others;
     std::stop_source stop;
-    CallOptions options;
+    Patience options;
     options.stop = stop.get_token();
     for (int i = 0; i < 3; ++i) {
       others.emplace_back([&] { call(pair.master, "hang", {}, options, Kind::streaming).ok() ? void() : void(); });
@@ -274,7 +274,7 @@ TEST_CASE("a deadline ends the wait of a follower") {
 TEST_CASE("a deadline that has passed fails the call at once, and costs nobody else") {
   over_each_transport([](const auto& transports) {
     PeerPair pair(transports(), Handlers{{"echo", echo}});
-    CallOptions options;
+    Patience options;
     options.deadline = no_wait;
     const auto outcome = call(pair.master, "echo", {}, options);
     REQUIRE_FALSE(outcome);
@@ -293,7 +293,7 @@ TEST_CASE("a stop ends the wait, from another thread, before the call, and betwe
         hanging.wait_for(1);
         stop.request_stop();
       });
-      CallOptions options;
+      Patience options;
       options.stop = stop.get_token();
       const auto outcome = call(pair.master, "hang", {}, options, Kind::streaming);
       other.join();
@@ -303,7 +303,7 @@ TEST_CASE("a stop ends the wait, from another thread, before the call, and betwe
     }
     std::stop_source stop;
     stop.request_stop();
-    CallOptions options;
+    Patience options;
     options.stop = stop.get_token();
     CHECK(call(pair.master, "hang", {}, options, Kind::streaming).failure().code == Errc::cancelled);
 
@@ -671,7 +671,7 @@ TEST_CASE("pings keep a connection that nobody uses, also while a caller waits l
     };
     see_pings();
     std::stop_source stop;
-    CallOptions stoppable;
+    Patience stoppable;
     stoppable.stop = stop.get_token();
     std::thread caller([&] { CHECK_FALSE(call(pair.master, "hang", {}, stoppable, Kind::streaming).ok()); });
     hanging.wait_for(1);

@@ -1,0 +1,66 @@
+// CommandOutput: where one of a command's outputs goes on our side.
+#pragma once
+
+#include "master/request.hpp"
+#include "os/unique_fd.hpp"
+
+#include <remsh/operations/streams.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace remsh {
+
+/// Keeps the first and the last of what it is given, within a limit. One thread at a time.
+class CutCapture {
+ public:
+  explicit CutCapture(std::size_t limit) : limit_(limit), head_limit_(limit - limit / 2) {}
+
+  void add(BytesView bytes);
+
+  /// How many bytes are missing in the middle.
+  [[nodiscard]] std::uint64_t omitted() const noexcept { return total_ - head_.size() - tail_.size(); }
+
+  /// What was kept, with a mark in place of what is missing. Once.
+  [[nodiscard]] Bytes take();
+
+ private:
+  std::size_t limit_;
+  std::size_t head_limit_;
+  std::uint64_t total_ = 0;
+  Bytes head_;
+  Bytes tail_;             // a ring once it is full
+  std::size_t begin_ = 0;  // of the ring
+};
+
+/// Where one of a command's outputs goes on our side. `output` and `request` must outlive it. One thread at a time.
+class CommandOutput {
+ public:
+  /// `stream` is "stdout" or "stderr". Throws if the output cannot be had.
+  CommandOutput(const Output& output, std::string_view stream, const Request& request);
+
+  /// The callback for the stream; empty if nothing of it is wanted here.
+  [[nodiscard]] OutputCallback callback();
+
+  /// The command has ended: gives what is held back to the caller.
+  void finish();
+
+  // What was captured; take() once.
+  [[nodiscard]] std::uint64_t omitted() const noexcept { return capture_.omitted(); }
+  [[nodiscard]] Bytes take() { return capture_.take(); }
+
+ private:
+  void write(int descriptor, BytesView bytes) const;
+  void split(BytesView bytes);
+
+  const Output& output_;
+  const std::string_view stream_;
+  const Request& request_;
+  CutCapture capture_;
+  UniqueFd file_;
+  Bytes line_;  // begun and not ended yet
+};
+
+}  // namespace remsh
