@@ -116,7 +116,7 @@ class LineBackend final : public BlockingBackend<AdmittedBackend>, public std::e
   }
   void on_lost(std::unique_ptr<LostCallback> callback) override { on_lost_.add(std::move(callback)); }
 
-  Result<void> run(AskedOperation& operation, const StreamEnds& /*ends*/, const CallOptions& /*options*/) override {
+  Result<void> run(AskedOperation& operation, const StreamEnds& /*ends*/, const Patience& /*options*/) override {
     if (operation.what().name != operations::Stat::what.name) {
       return no_such_operation("lines", operation.what().name);
     }
