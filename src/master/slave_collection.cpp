@@ -115,14 +115,14 @@ std::shared_ptr<Slave> SlaveCollection::get_slave(Deadline deadline, const Slave
 
 std::shared_ptr<Slave> SlaveCollection::get_slave(const GetSlaveOptions& options) {
   const SlaveWish wish{options.filter, options.compare, options.stop, false, options.explain, {}};
-  const auto entry = acquire(*impl_->pool, wish, options.deadline);
+  const auto entry = acquire(*impl_->pool, wish, options.deadline.begin());
   return entry ? entry->slave : nullptr;
 }
 
 Lease SlaveCollection::reserve(const ReserveOptions& options) {
   LeaseMaker lease_maker(impl_->pool);
   const SlaveWish wish{options.filter, options.compare, options.stop, true, options.explain, options.owner};
-  const auto entry = acquire(*impl_->pool, wish, options.deadline);
+  const auto entry = acquire(*impl_->pool, wish, options.deadline.begin());
   return entry ? lease_maker.make(*entry) : Lease();
 }
 

@@ -15,9 +15,10 @@ StartedRequest::StartedRequest(std::shared_ptr<SlavePool> pool, std::shared_ptr<
     : pool_(std::move(pool)),
       requests_(std::move(requests)),
       options_(std::move(options)),
+      deadline_(options_.deadline.begin()),
       wish_{options_.filter, options_.compare, stop_.get_token(), alone, options_.explain, options_.owner},
       lease_maker_(pool_) {
-  request_.emplace(*pool_, *this, wish_, options_.deadline);
+  request_.emplace(*pool_, *this, wish_, deadline_);
 }
 
 StartedRequest::~StartedRequest() = default;
@@ -87,7 +88,7 @@ void StartedRequests::add(const std::shared_ptr<StartedRequest>& request) {
   request->on_stop_.emplace(request->options_.stop, StartedRequest::OnStop{request.get()});
   std::unique_lock lock(mutex_);
   if (!thread_.joinable()) thread_ = start_thread("remsh-requests", [this] { run(); });
-  const TimePoint until = request->options_.deadline.at();
+  const TimePoint until = request->deadline_.at();
   if (until != TimePoint::max()) request->timer_ = timers_.emplace(until, request.get());
   try {
     request->place_ = ready_.insert(ready_.end(), request);

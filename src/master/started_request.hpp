@@ -58,6 +58,7 @@ class StartedRequest final : public QueuedRequest {
   const std::shared_ptr<SlavePool> pool_;
   const std::shared_ptr<StartedRequests> requests_;
   const ReserveOptions options_;
+  const Deadline deadline_;
   std::stop_source stop_;
   const SlaveWish wish_;
   LeaseMaker lease_maker_;

@@ -26,21 +26,21 @@ class SlaveCollection;
 
 /// What get_slave() is asked for.
 struct GetSlaveOptions {
-  SlaveFilter filter = {};    ///< which slaves qualify
-  SlaveCompare compare = {};  ///< which of those is the best; empty: a random one is chosen
-  Deadline deadline = {};     ///< how long to wait for one: `5s`, remsh::no_wait; as long as it takes by default
-  std::stop_token stop = {};  ///< ends the wait with Cancelled
-  bool explain = false;       ///< if no slave comes in time, throw a Timeout that says why none fits
+  SlaveFilter filter = {};     ///< which slaves qualify
+  SlaveCompare compare = {};   ///< which of those is the best; empty: a random one is chosen
+  CallDeadline deadline = {};  ///< how long to wait for one: `5s`, remsh::no_wait; as long as it takes by default
+  std::stop_token stop = {};   ///< ends the wait with Cancelled
+  bool explain = false;        ///< if no slave comes in time, throw a Timeout that says why none fits
 };
 
 /// What reserve() is asked for.
 struct ReserveOptions {
-  SlaveFilter filter = {};    ///< which slaves qualify
-  SlaveCompare compare = {};  ///< which of those is the best; empty: a random one is chosen
-  std::string owner = {};     ///< for whom: shown by snapshot() while the slave is reserved
-  Deadline deadline = {};     ///< how long to wait for one: `5s`, remsh::no_wait; as long as it takes by default
-  std::stop_token stop = {};  ///< ends the wait with Cancelled
-  bool explain = false;       ///< if no slave comes in time, throw a Timeout that says why none fits
+  SlaveFilter filter = {};     ///< which slaves qualify
+  SlaveCompare compare = {};   ///< which of those is the best; empty: a random one is chosen
+  std::string owner = {};      ///< for whom: shown by snapshot() while the slave is reserved
+  CallDeadline deadline = {};  ///< how long to wait for one: `5s`, remsh::no_wait; as long as it takes by default
+  std::stop_token stop = {};   ///< ends the wait with Cancelled
+  bool explain = false;        ///< if no slave comes in time, throw a Timeout that says why none fits
 };
 
 /// A slave of a collection as a status page shows it.
