@@ -27,6 +27,7 @@ VALUES = {
     "master/stranger_limits.hpp",
     "operations/execute.hpp",
     "operations/filesystem.hpp",
+    "operations/streams.hpp",
     "operations/transfer.hpp",
     "transport/tls.hpp",
     "version.hpp",

@@ -40,7 +40,7 @@ bool has_key(Way way) { return way >= Way::tcp_key && way <= Way::tcp_other_key;
 /// A collection with a listener of every kind.
 class Place {
  public:
-  Place() {
+  explicit Place(std::chrono::milliseconds arbitration) : patience(arbitration) {
     keyless.start();
     by_path.start();
     by_path_2.start();
@@ -132,7 +132,7 @@ class Place {
   KeyRing other_ring;
 
  private:
-  static constexpr auto patience = 50ms;
+  const std::chrono::milliseconds patience;  // with a holder that is asked whether it is there
 
   static std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> socket_pair() {
     std::array<int, 2> pair{};
@@ -254,7 +254,8 @@ constexpr std::array<std::string_view, ways.size()> expected{
 
 TEST_CASE(
     "a name at two listeners: each way in against each other one, with a holder that answers and one that does not") {
-  Place place;
+  Place patient(60s);
+  Place hasty(50ms);
   int number = 0;
   for (std::size_t row = 0; row < ways.size(); ++row) {
     for (std::size_t column = 0; column < ways.size(); ++column) {
@@ -262,6 +263,7 @@ TEST_CASE(
         CAPTURE(row);
         CAPTURE(column);
         CAPTURE(is_alive);
+        Place& place = is_alive ? patient : hasty;  // so that no busy machine counts a living holder as gone
         const char what = expected[row][column];
         const std::string name = "w" + std::to_string(++number);
         place.add_key(ways[row], name);
@@ -289,7 +291,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a slave that has proven nothing is disconnected when a key of its name appears, and stays out") {
-  Place place;
+  Place place(50ms);
   REQUIRE(place.come_mute(Way::unix_keyless, "w1"));
   REQUIRE(place.come_mute(Way::unix_keyless, "w2"));
   const auto slave = place.find("w1");
