@@ -47,8 +47,7 @@ int main(int argc, char** argv) try {
     callers.emplace_back([&command, slave] {
       LinePrinter out(slave->name() + ": ");
       try {
-        slave->execute(command,
-                       {.out = [&out](remsh::BytesView bytes) { out.add(bytes); }, .err = remsh::merge});
+        slave->execute(command, {.out = [&out](remsh::BytesView bytes) { out.add(bytes); }, .err = remsh::merge});
       } catch (const remsh::Error& error) {
         out.add(std::string(error.what()) + "\n");
       }

@@ -91,8 +91,8 @@ void send_tree(remsh::Slave& slave, const std::string& from, const std::string& 
 void fetch_tree(remsh::Slave& slave, const std::string& from, const std::string& to) {
   fs::create_directories(to);
   LocalTar tar(to, {"-xf", "-"}, STDIN_FILENO);
-  const auto result = slave.execute({"tar", "-cf", "-", "."},
-                                    {.cwd = from, .out = [&](remsh::BytesView bytes) { tar.write(bytes); }});
+  const auto result =
+      slave.execute({"tar", "-cf", "-", "."}, {.cwd = from, .out = [&](remsh::BytesView bytes) { tar.write(bytes); }});
   if (!result.ok()) throw std::runtime_error("tar on " + slave.name() + ": " + result.err);
   tar.finish();
 }
