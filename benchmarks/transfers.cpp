@@ -47,15 +47,17 @@ class Transfers final : public Work {
       return once(road.limit.pid(), [&] { move(transfer); });
     };
     const auto ours = [&](auto move) { return once(road.ours.pid, [&] { move(*road.ours.slave); }); };
-    const auto send = [&](auto& peer) { peer.send(from_, to_); };
-    const auto fetch = [&](auto& peer) { peer.fetch(from_, to_); };
+    const auto send = [&](auto& transfer) { transfer.send(from_, to_); };
+    const auto fetch = [&](auto& transfer) { transfer.fetch(from_, to_); };
+    const auto our_send = [&](Slave& slave) { slave.send(Source::file(from_), to_); };
+    const auto our_fetch = [&](Slave& slave) { slave.fetch(from_, Sink::file(to_)); };
     add("W3 send" + road.name,
         in_turns(
-            round, [&] { return limit(send); }, [&] { return ours(send); }),
+            round, [&] { return limit(send); }, [&] { return ours(our_send); }),
         report);
     add("W3 fetch" + road.name,
         in_turns(
-            round, [&] { return limit(fetch); }, [&] { return ours(fetch); }),
+            round, [&] { return limit(fetch); }, [&] { return ours(our_fetch); }),
         report);
   }
 
