@@ -90,14 +90,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Failure read = failure_of(*sent.get("_error_code"), *sent.get("_error_description"));
     REMSH_EXPECT(error_code(read) == *sent.get("_error_code"));
   } else if (kind == 3) {
-    Block block;
+    Block piece;
     const std::size_t count = 1 + input.below(Block::max_payload);
-    std::memset(block.payload().data(), 'd', count);
+    std::memset(piece.payload().data(), 'd', count);
     const auto total = input.flag() ? std::optional<std::uint64_t>(input.size()) : std::nullopt;
     const auto stream = static_cast<StreamName>(input.below(stream_count));
     const Bytes op(1 + input.below(16), 'o');
-    frame_data(block, count, op, stream, total);
-    const Box sent = only_box(block.box());
+    frame_data(piece, count, op, stream, total);
+    const Box sent = only_box(piece.box());
     REMSH_EXPECT(sent.get("_command") == "data" && sent.get("op") == op && sent.get("data") == Bytes(count, 'd'));
     REMSH_EXPECT(stream_name(*sent.get("stream")) == stream && sent.has("total") == total.has_value());
     if (total) REMSH_EXPECT(parse_number(*sent.get("total")) == total);
