@@ -23,13 +23,13 @@ namespace {
 static_assert(std::string_view(embedded_slave_argument) == embedded_mark);
 
 constexpr StartWord words[] = {
-    {"--master=", [](SlaveProgramOptions& o, std::string v) { o.master = std::move(v); }},
-    {"--stdio", [](SlaveProgramOptions& o, std::string) { o.master.clear(); }},
-    {"--name=", [](SlaveProgramOptions& o, std::string v) { o.slave.name = std::move(v); }},
-    {"--basedir=", [](SlaveProgramOptions& o, std::string v) { o.slave.basedir = std::move(v); }},
-    {"--key=-", [](SlaveProgramOptions& o, std::string) { o.key_from_input = true; }},
-    {"--until-eof", [](SlaveProgramOptions& o, std::string) { o.until_eof = true; }},
-    {"--quiet", [](SlaveProgramOptions& o, std::string) { o.log_level = LogLevel::error; }},
+    {"--master=", [](SlaveProgramOptions& o, const std::string& v) { o.master = v; }},
+    {"--stdio", [](SlaveProgramOptions& o, const std::string&) { o.master.clear(); }},
+    {"--name=", [](SlaveProgramOptions& o, const std::string& v) { o.slave.name = v; }},
+    {"--basedir=", [](SlaveProgramOptions& o, const std::string& v) { o.slave.basedir = v; }},
+    {"--key=-", [](SlaveProgramOptions& o, const std::string&) { o.key_from_input = true; }},
+    {"--until-eof", [](SlaveProgramOptions& o, const std::string&) { o.until_eof = true; }},
+    {"--quiet", [](SlaveProgramOptions& o, const std::string&) { o.log_level = LogLevel::error; }},
 };
 
 /// False if the word is none of these.

@@ -13,7 +13,7 @@ namespace remsh {
 /// value behind it.
 struct StartWord {
   std::string_view word;
-  void (*set)(SlaveProgramOptions& options, std::string value);
+  void (*set)(SlaveProgramOptions& options, const std::string& value);
 };
 
 /// All that run_embedded_slave() takes, beside encoded_mark. remsh-slave has an option for each, as a listener does not

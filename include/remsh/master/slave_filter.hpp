@@ -25,9 +25,9 @@ class SlaveFilter {
   SlaveFilter() = default;
 
   template <class Function>
-  requires(!std::same_as<std::remove_cvref_t<Function>, SlaveFilter> &&
-           std::constructible_from<std::function<bool(const Slave&)>, Function>) SlaveFilter(Function&& function)
-      : function_(std::forward<Function>(function)) {}
+  requires(!std::same_as<Function, SlaveFilter> && std::constructible_from<std::function<bool(const Slave&)>, Function>)
+      SlaveFilter(Function function)
+      : function_(std::move(function)) {}
 
   /// Whether the slave qualifies.
   bool operator()(const Slave& slave) const { return !function_ || function_(slave); }

@@ -66,7 +66,7 @@ class Source {
 
   /// Is it a path or the content? Say Source::file() or Source::bytes().
   template <detail::Ambiguous Text>
-  Source(Text&&) = delete;
+  Source(Text) = delete;
 
   [[nodiscard]] const What& what() const noexcept { return what_; }
 
@@ -99,7 +99,7 @@ class Sink {
 
   /// Is it a path, or should it get the content? Say Sink::file() or Sink::bytes().
   template <detail::Ambiguous Text>
-  Sink(Text&&) = delete;
+  Sink(Text) = delete;
 
   [[nodiscard]] const What& what() const noexcept { return what_; }
 
