@@ -7,16 +7,10 @@
 #include "master/remsh1_turn.hpp"
 #include "remsh1/message.hpp"
 
-#include <algorithm>
-#include <array>
 #include <cassert>
-#include <cerrno>
-#include <charconv>
 #include <chrono>
-#include <initializer_list>
-#include <span>
+#include <memory>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
 

@@ -37,14 +37,7 @@ Result<void> require_short(std::initializer_list<BytesView> values) {
 
 /// A new name in the directory of a path, for a file that is renamed to that path when it is complete.
 Bytes temporary_beside(const Bytes& path) {
-  std::array<char, 8> random{};
-  random_bytes(random);
-  Bytes name = path.substr(0, path.rfind('/') + 1) + ".remsh-";
-  for (const char c : random) {
-    name += "0123456789abcdef"[static_cast<unsigned char>(c) >> 4U];
-    name += "0123456789abcdef"[static_cast<unsigned char>(c) & 0xfU];
-  }
-  return name + ".part";
+  return path.substr(0, path.rfind('/') + 1) + ".remsh-" + random_hex(8) + ".part";
 }
 
 Failure exists(const Bytes& path, bool overwrite) {

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <climits>
 #include <memory>
@@ -29,16 +28,7 @@ constexpr std::size_t random_size = 8;
 // More collisions than that are not chance: somebody removes each record, or holds each lock.
 constexpr int attempts = 100;
 
-Bytes new_name() {
-  std::array<char, random_size> random{};
-  random_bytes(random);
-  Bytes name(prefix);
-  for (const char c : random) {
-    name += digits[static_cast<unsigned char>(c) >> 4U];
-    name += digits[static_cast<unsigned char>(c) & 0xfU];
-  }
-  return name.append(suffix);
-}
+Bytes new_name() { return Bytes(prefix) + random_hex(random_size) + Bytes(suffix); }
 
 bool is_name(BytesView name) {
   if (name.size() != prefix.size() + 2 * random_size + suffix.size()) return false;

@@ -106,17 +106,7 @@ bool has_name(BytesView list, BytesView name) {
 
 }  // namespace
 
-Bytes new_command_name() {
-  std::array<char, 16> random{};
-  random_bytes(random);
-  constexpr std::string_view digits = "0123456789abcdef";
-  Bytes name;
-  for (const char byte : random) {
-    name += digits[static_cast<unsigned char>(byte) >> 4U];
-    name += digits[static_cast<unsigned char>(byte) & 15U];
-  }
-  return name;
-}
+Bytes new_command_name() { return random_hex(16); }
 
 Bytes command_entry(const std::vector<Bytes>& environment, const Bytes& name) {
   Bytes entry = Bytes(command_variable) + '=';

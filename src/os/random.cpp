@@ -22,4 +22,16 @@ void random_bytes(std::span<char> buffer) {
   }
 }
 
+Bytes random_hex(std::size_t count) {
+  constexpr BytesView digits = "0123456789abcdef";
+  Bytes random(count, '\0');
+  random_bytes(random);
+  Bytes text;
+  for (const char byte : random) {
+    text += digits[static_cast<unsigned char>(byte) >> 4U];
+    text += digits[static_cast<unsigned char>(byte) & 0xfU];
+  }
+  return text;
+}
+
 }  // namespace remsh

@@ -1,11 +1,17 @@
 // Random bytes from the operating system, fit for nonces and names that nobody may guess.
 #pragma once
 
+#include <remsh/base/bytes.hpp>
+
+#include <cstddef>
 #include <span>
 
 namespace remsh {
 
 /// Fills the buffer. Throws std::system_error where the system gives none. Thread-safe.
 void random_bytes(std::span<char> buffer);
+
+/// Two hexadecimal digits for each of `count` random bytes: part of a name. Throws as random_bytes() does.
+Bytes random_hex(std::size_t count);
 
 }  // namespace remsh
