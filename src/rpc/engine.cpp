@@ -15,8 +15,9 @@ namespace remsh::rpc {
 namespace {
 
 constexpr std::size_t max_tag = 16;
-constexpr std::size_t ping_slack = 1024;  // pings that were left by their callers, beyond the other calls
-constexpr std::size_t max_pongs = 64;     // unwritten answers to pings of a peer that has no verbs here
+// Of pings that were left by their callers, beyond the other calls; and of our own, which nobody waits for.
+constexpr std::size_t max_open_pings = 1024;
+constexpr std::size_t max_pongs = 64;  // unwritten answers to pings of a peer that has no verbs here
 
 Failure breach(std::string what) { return {Errc::protocol_error, std::move(what), 0}; }
 
@@ -60,8 +61,7 @@ bool Engine::has_open_calls(const OperationRange& ids) const noexcept {
                              [](const auto& call, std::uint64_t wanted) { return call->id < wanted; });
   for (; at != calls_.end() && ids.contains((*at)->id); ++at) {
     const OpenCall& call = **at;
-    const bool is_own_ping = call.state == OpenCall::State::open && call.owner == nullptr;
-    if (call.state != OpenCall::State::settled && !is_own_ping) return true;
+    if (call.state != OpenCall::State::settled && !call.is_own_ping()) return true;
   }
   return false;
 }
@@ -69,7 +69,9 @@ bool Engine::has_open_calls(const OperationRange& ids) const noexcept {
 Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has_op, void* owner) {
   // A ping asks whether the other side is alive, so it goes on when nothing else does: also ours, and a newcomer's of
   // the same name. It is never busy, up to a bound of its own.
-  const std::size_t slack = owner == nullptr ? SIZE_MAX - options_.max_abandoned : command == "ping" ? ping_slack : 0;
+  const std::size_t slack = owner == nullptr    ? SIZE_MAX - options_.max_abandoned
+                            : command == "ping" ? max_open_pings
+                                                : 0;
   if (abandoned_ >= options_.max_abandoned + slack) {
     return Failure{Errc::busy,
                    std::to_string(abandoned_) + " earlier calls were left by their callers and are not over yet", 0};
@@ -165,7 +167,7 @@ void Engine::settle(OpenCall& call, std::variant<Box, Failure> outcome) {
     forget(call);
     return;
   }
-  if (call.owner == nullptr) {  // our own ping
+  if (call.is_own_ping()) {
     forget(call);
     return;
   }
@@ -423,6 +425,8 @@ void Engine::end(const Failure& failure) {
 }
 
 void Engine::ping() {
+  const auto open = std::count_if(calls_.begin(), calls_.end(), [](const auto& call) { return call->is_own_ping(); });
+  if (static_cast<std::size_t>(open) >= max_open_pings) return;
   static_cast<void>(call("ping", {}, false, nullptr));  // one that cannot be sent is not missed
 }
 

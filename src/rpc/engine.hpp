@@ -46,6 +46,7 @@ struct OpenCall {
   bool input_ended = false;  // end_input() came before that was sent
 
   [[nodiscard]] bool is_sent() const noexcept { return unsent.empty(); }
+  [[nodiscard]] bool is_own_ping() const noexcept { return state == State::open && owner == nullptr; }
   [[nodiscard]] bool has_chunk() const { return streams && (!streams->out.empty() || !streams->err.empty()); }
   /// In the order of arrival within each stream; err first, as it is short and people wait for it.
   Chunk take_chunk() { return streams->err.empty() ? streams->out.take() : streams->err.take(); }
@@ -165,7 +166,7 @@ class Engine {
   void end(const Failure& failure);
 
   /// Sends something that the other side answers, so that both see each other. Also if the one before is not answered
-  /// yet: its answer may wait behind a long box.
+  /// yet: its answer may wait behind a long box. Not if more than a thousand are unanswered: that is no long box.
   void ping();
 
   /// Frees what it holds for later use, where no call is open.

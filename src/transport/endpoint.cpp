@@ -50,17 +50,7 @@ void set_option(int socket, int level, int name, int value) noexcept {
 // Unix sockets.
 
 /// A new name in the directory of `path`.
-std::string name_beside(const std::string& path) {
-  std::array<char, 4> random{};
-  random_bytes(random);
-  std::string name = path.substr(0, path.rfind('/') + 1) + ".r";
-  for (const char c : random) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    name += digits[static_cast<unsigned char>(c) >> 4U];
-    name += digits[static_cast<unsigned char>(c) & 15U];
-  }
-  return name;
-}
+std::string name_beside(const std::string& path) { return path.substr(0, path.rfind('/') + 1) + ".r" + random_hex(4); }
 
 /// Whether somebody listens at a path: 0, or the error of who tried.
 int try_to_connect(const std::string& path) noexcept {
@@ -120,6 +110,19 @@ Result<void> clear_stale(const std::string& path) {
   return {};
 }
 
+// What an address may begin with.
+constexpr std::array<std::string_view, 3> prefixes{"tcp:", "tls:", "unix:"};
+
+/// The prefix that a text begins with, in whatever case; empty if there is none.
+std::string_view prefix_of(std::string_view text) {
+  const auto is_same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+  for (const std::string_view prefix : prefixes) {
+    const std::string_view begin = text.substr(0, prefix.size());
+    if (std::equal(begin.begin(), begin.end(), prefix.begin(), prefix.end(), is_same)) return prefix;
+  }
+  return {};
+}
+
 }  // namespace
 
 Failure malformed_address(std::string_view text, const std::string& why) {
@@ -139,13 +142,9 @@ Result<Address> parse_address(std::string_view text, AddressUse use) {
     address.path = rest;
     return address;
   }
-  for (const std::string_view word : {"tcp:", "tls:", "unix:"}) {
-    const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
-    if (!text.starts_with(word) && text.size() >= word.size() &&
-        std::equal(word.begin(), word.end(), text.begin(), [&](char b, char a) { return same(a, b); })) {
-      return bad("begins with '" + std::string(text.substr(0, word.size())) + "', which is written '" +
-                 std::string(word) + "'");
-    }
+  if (const std::string_view prefix = prefix_of(text); !text.starts_with(prefix)) {
+    return bad("begins with '" + std::string(text.substr(0, prefix.size())) + "', which is written '" +
+               std::string(prefix) + "'");
   }
   if (rest.starts_with("tls:")) address.kind = Address::Kind::tls;
   if (rest.starts_with("tcp:") || rest.starts_with("tls:")) rest.remove_prefix(4);
@@ -187,7 +186,7 @@ Result<Address> parse_address(std::string_view text, AddressUse use) {
 std::string to_string(const Address& address) {
   if (address.kind == Address::Kind::unix_socket) return "unix:" + address.path;
   const bool bare = address.host.find(':') == std::string::npos;
-  const bool is_prefix = address.host == "tcp" || address.host == "tls" || address.host == "unix";  // a host's name
+  const bool is_prefix = !prefix_of(address.host + ":").empty();  // also the name of a host
   const char* const prefix = address.kind == Address::Kind::tls ? "tls:" : is_prefix ? "tcp:" : "";
   return prefix + (bare ? address.host : "[" + address.host + "]") + ":" + std::to_string(address.port);
 }

@@ -881,6 +881,18 @@ TEST_CASE("a ping of ours does not wait for the answer to the one before, and no
   CHECK(side.changed.empty());
 }
 
+TEST_CASE("pings of ours that are never answered do not fill the memory, and keep no call from being made") {
+  Side side(Side::master());
+  for (int i = 0; i < 2000; ++i) side.engine.ping();
+  CHECK(side.engine.open_calls() == 1024);
+  OpenCall& open = side.call("x");
+  CHECK(open.is_sent());
+  CHECK(side.feed({{"_answer", "1"}}) == "");
+  side.engine.ping();
+  side.engine.ping();
+  CHECK(side.engine.open_calls() == 1025);
+}
+
 // --- anything
 
 TEST_CASE("boxes at random, well-formed and not, end the connection or are taken, and never more") {

@@ -84,6 +84,7 @@ TEST_CASE("addresses are taken in all their forms") {
 
 TEST_CASE("a host with the name of a prefix can be written and read again") {
   check_parsed("tcp:tcp:80", {Address::Kind::tcp, "tcp", 80, {}}, "tcp:tcp:80");
+  check_parsed("tcp:Tcp:80", {Address::Kind::tcp, "Tcp", 80, {}}, "tcp:Tcp:80");
   check_parsed("tcp:tls:80", {Address::Kind::tcp, "tls", 80, {}}, "tcp:tls:80");
   check_parsed("tls:tls:80", {Address::Kind::tls, "tls", 80, {}}, "tls:tls:80");
   check_parsed("[unix]:80", {Address::Kind::tcp, "unix", 80, {}}, "tcp:unix:80");
