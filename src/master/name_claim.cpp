@@ -64,6 +64,7 @@ bool NameClaim::displace(const std::shared_ptr<Slave>& holder, NameRuling ruling
 
 std::string NameClaim::enter(const std::shared_ptr<Slave>& slave) {
   if (!admissions_.names()->holds(newcomer_.name, id_)) return RightsWatch::name_has_key;
+  admissions_.names()->begin_to_enter(newcomer_.name, id_);
   SlaveCollection& slaves = admissions_.options().slave_collection;
   for (;;) {
     try {

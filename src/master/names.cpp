@@ -62,13 +62,15 @@ Names::Claim Names::claim(const Newcomer& newcomer, const std::function<std::opt
     return ruling == NameRuling::is_taken || ruling == NameRuling::is_keyed;
   };
   const bool is_keyed = has_key(name);
+  const bool has_entered = is_entering(name) && find_holder().has_value();
   Claim made;
   {
     const std::lock_guard lock(mutex_);
     const auto other = claims_.find(name);
     const auto claimant = other == claims_.end() ? std::nullopt : std::optional(other->second.proof);
     made.ruling = rule_on_name(is_keyed, proof, claimant);
-    if (made.ruling == NameRuling::asks) made.ruling = NameRuling::is_taken;  // it cannot be asked yet
+    // A claimant cannot be asked before it is in the collection.
+    if (made.ruling == NameRuling::asks && !has_entered) made.ruling = NameRuling::is_taken;
     if (is_refused(made.ruling)) return made;
     made.id = ++last_id_;
     claims_.insert_or_assign(name, Claimant{made.id, proof});
@@ -93,6 +95,18 @@ bool Names::holds(const std::string& name, ClaimId claim) const {
   const std::lock_guard lock(mutex_);
   const auto found = claims_.find(name);
   return found != claims_.end() && found->second.id == claim;
+}
+
+void Names::begin_to_enter(const std::string& name, ClaimId claim) {
+  const std::lock_guard lock(mutex_);
+  const auto found = claims_.find(name);
+  if (found != claims_.end() && found->second.id == claim) found->second.is_entering = true;
+}
+
+bool Names::is_entering(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = claims_.find(name);
+  return found != claims_.end() && found->second.is_entering;
 }
 
 void Names::release(const std::string& name, ClaimId claim) {

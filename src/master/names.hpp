@@ -77,6 +77,10 @@ class Names : public std::enable_shared_from_this<Names> {
 
   /// False where another slave has taken the claim over.
   [[nodiscard]] bool holds(const std::string& name, ClaimId claim) const;
+
+  /// The claimant comes into the collection now. As soon as it is there, it is the holder of the name for a newcomer,
+  /// also before it has released its claim.
+  void begin_to_enter(const std::string& name, ClaimId claim);
   void release(const std::string& name, ClaimId claim);
 
  private:
@@ -88,9 +92,11 @@ class Names : public std::enable_shared_from_this<Names> {
   struct Claimant {
     ClaimId id;
     Proof proof;
+    bool is_entering = false;
   };
 
   void keys_changed() const;
+  [[nodiscard]] bool is_entering(const std::string& name) const;
 
   mutable std::mutex mutex_;
   std::map<ListenerId, Listener> listeners_;

@@ -132,6 +132,18 @@ TEST_CASE("one newcomer at a time has a claim on a name, whatever listener it co
   CHECK(names->holds("w1", next.id));
 }
 
+TEST_CASE("a slave that has entered the collection is asked, also before it has released its claim") {
+  const auto names = std::make_shared<Names>();
+  const auto first = claim(*names, "w1", Proof::none);
+  names->begin_to_enter("w1", first.id);
+  CHECK(claim(*names, "w1", Proof::none).ruling == Ruling::is_taken);  // it is not there yet
+  const auto next = claim(*names, "w1", Proof::none, [] { return Proof::none; });
+  CHECK(next.ruling == Ruling::asks);
+  CHECK(claim(*names, "w1", Proof::none, [] { return Proof::none; }).ruling == Ruling::is_taken);  // it is asked now
+  names->release("w1", first.id);
+  CHECK(names->holds("w1", next.id));
+}
+
 TEST_CASE("a refused newcomer has no claim") {
   const auto names = std::make_shared<Names>();
   const auto refused = claim(*names, "w1", Proof::none, [] { return Proof::started; });

@@ -203,8 +203,8 @@ TEST_CASE("a cancel and credit reach their operations while others run") {
 }
 
 TEST_CASE("operations that wait for the credit of their callers hold no thread") {
-  Peer::Options options = serving(
-      {{"echo", echo}, {"spring", [](const Served& served) { std::make_shared<Spring>(served)->start(); }}});
+  Peer::Options options =
+      serving({{"echo", echo}, {"spring", [](const Served& served) { std::make_shared<Spring>(served)->start(); }}});
   options.threads = 2;
   Bare bare(std::move(options));
   constexpr int springs = 10;
@@ -227,9 +227,11 @@ TEST_CASE("operations that wait for the credit of their callers hold no thread")
 }
 
 TEST_CASE("an operation in steps that nobody reads for sees the end of its connection") {
+  std::promise<void> begun;
   std::promise<void> failed;
   {
     Bare bare(serving({{"wait", [&](const Served& served) {
+                          begun.set_value();  // before that, the end would drop it
                           served->run_on_change([&, served, once = std::make_shared<bool>(false)] {
                             if (!served->cancelled() || std::exchange(*once, true)) return;
                             served->fail({Errc::cancelled, "", 0});
@@ -237,8 +239,7 @@ TEST_CASE("an operation in steps that nobody reads for sees the end of its conne
                           });
                         }}}));
     bare.raw->write(request(1, "wait", "a"));
-    bare.raw->write(request(2, "ping"));
-    CHECK(bare.answers(1) == std::set<std::string>{"2"});
+    begun.get_future().wait();
     bare.raw.reset();
     bare.peer->wait_until_left();
   }
