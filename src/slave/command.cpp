@@ -1,0 +1,163 @@
+// A command's start, and the events of its life.
+#include "slave/command.hpp"
+
+#include "slave/command_environment.hpp"
+
+#include <chrono>
+#include <utility>
+
+namespace remsh {
+
+using namespace std::chrono_literals;
+using operations::OutputMode;
+
+Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
+  SpawnRequest spawned;
+  spawned.args = request_.args;
+  spawned.env = environment_of(shared_->environment, request_, name_);
+  spawned.cwd = directory.descriptor();
+  spawned.session = true;  // so that nothing of it can be in the session of this process, where others' children are
+
+  UniqueFd in_end;
+  std::array<UniqueFd, 2> out_ends;
+  if (request_.in) {
+    Result<ChildPipe> pipe = open_pipe_to_child();
+    if (!pipe) return std::move(pipe).failure();
+    input_.pipe = std::move(pipe->ours);
+    in_end = std::move(pipe->theirs);
+  }
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    if ((i == 0 ? request_.out : request_.err) != OutputMode::stream) continue;
+    Result<ChildPipe> pipe = open_pipe_from_child();
+    if (!pipe) return std::move(pipe).failure();
+    outputs_[i].pipe = std::move(pipe->ours);
+    out_ends[i] = std::move(pipe->theirs);
+  }
+  spawned.in = in_end.get();
+  spawned.out = out_ends[0].get();
+  spawned.err = request_.err == OutputMode::merge ? spawned.out : out_ends[1].get();
+
+  if (call_->cancelled()) return Failure{Errc::cancelled, "the command was stopped before it began", 0};
+  shared_->killer->prepare();  // what is needed to end it is there before it is
+  shared_->killer->watch(name_);
+  Result<Process> process = spawn(spawned);
+  if (!process) {
+    shared_->killer->forget(name_);
+    return std::move(process).failure();
+  }
+  process_.emplace(std::move(*process));
+  shared_->killer->set_leader(name_, process_->pid());
+  return {};
+}
+
+void CommandSet::Command::start() {
+  started_ = true;
+  slot_ = shared_->loop->add(weak_from_this());
+  if (request_.timeout > 0ms) timeout_ = after(request_.timeout, &Command::on_timeout);
+  call_->on_change([weak = weak_from_this()] {
+    const std::shared_ptr<Command> self = weak.lock();
+    if (!self || self->change_posted_.exchange(true)) return;  // many changes in a row are one
+    self->shared_->loop->post([weak] {
+      if (const auto command = weak.lock()) command->on_change();
+    });
+  });
+  arm(exit, process_->exit_descriptor(), Ready::read);
+  for (Output& output : outputs_) {
+    if (output.pipe) arm(source_of(output), output.pipe.get(), Ready::read);
+  }
+  if (stopped_ || call_->cancelled()) {
+    end(Ending::cancelled);
+  } else {
+    write_input();
+  }
+}
+
+void CommandSet::Command::stop() {
+  if (!call_) return;  // over, or stuck
+  if (!started_) {
+    stopped_ = true;
+  } else if (ending_ != Ending::cancelled) {
+    end(Ending::cancelled);
+    settle();
+  } else {
+    hurry();
+  }
+}
+
+void CommandSet::Command::arm(Source source, int descriptor, Ready directions) {
+  armed_[source] = ++armings_ << 2U | source;
+  shared_->loop->watcher().watch(descriptor, directions, Loop::token(slot_, armed_[source]));
+}
+
+void CommandSet::Command::close(Source source, UniqueFd& descriptor) {
+  if (!descriptor) return;
+  shared_->loop->watcher().forget(descriptor.get());
+  descriptor.reset();
+  armed_[source] = 0;
+}
+
+Loop::TimerId CommandSet::Command::after(Duration wait, void (Command::*what)()) {
+  return shared_->loop->at(now() + wait, [weak = weak_from_this(), what] {
+    if (const auto self = weak.lock()) (*self.*what)();
+  });
+}
+
+/// A callback for another thread: calls a function of this command on the loop, if the command still exists then.
+std::function<void(bool)> CommandSet::Command::posted(void (Command::*what)(bool)) {
+  return [weak = weak_from_this(), loop = shared_->loop, what](bool value) {
+    loop->post([weak, what, value] {
+      if (const auto self = weak.lock()) (*self.*what)(value);
+    });
+  };
+}
+
+void CommandSet::Command::on_ready(std::uint32_t number, Ready) {
+  const auto source = static_cast<Source>(number & source_mask);
+  if (armed_[source] != number) return;
+  armed_[source] = 0;
+  switch (source) {
+    case out:
+    case err:
+      read(outputs_[source]);
+      // Often the end comes right behind the output: then both leave in one write.
+      if (!exited_ && armed_[exit] != 0 && process_->has_ended()) leader_ended();
+      break;
+    case in: write_input(); break;
+    case exit:
+      if (process_->has_ended()) {
+        leader_ended();
+      } else {
+        arm(exit, process_->exit_descriptor(), Ready::read);
+      }
+      break;
+    case source_count: break;
+  }
+  settle();
+}
+
+void CommandSet::Command::on_change() {
+  change_posted_.store(false);
+  if (!call_) return;
+  if (call_->cancelled()) {
+    if (ending_ != Ending::cancelled) {
+      end(Ending::cancelled);
+    } else if (call_->lost()) {
+      hurry();
+    }
+  } else {
+    write_input();
+    for (Output& output : outputs_) {
+      if (std::exchange(output.waits_for_room, false)) read(output);
+    }
+  }
+  settle();
+}
+
+void CommandSet::Command::on_timeout() {
+  timeout_.reset();
+  if (exited_ || ending_ != Ending::by_itself) return;
+  end(Ending::timed_out);
+  settle();
+}
+
+}  // namespace remsh

@@ -1,0 +1,126 @@
+// CommandSet::Command: one command, from the call to the answer. Private to CommandSet. docs/protocol.md section 7.
+#pragma once
+
+#include "base/result.hpp"
+#include "operations/operations.hpp"
+#include "os/directory.hpp"
+#include "os/process.hpp"
+#include "os/process_tree.hpp"
+#include "os/unique_fd.hpp"
+#include "rpc/served_call.hpp"
+#include "slave/command_set_shared.hpp"
+#include "transport/loop.hpp"
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/base/deadline.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace remsh {
+
+/// One command. Built on a server thread; from start() on everything happens on the loop.
+///
+/// command.cpp starts it and takes the events, command_streams.cpp moves its output and input, command_end.cpp ends it,
+/// waits for what it leaves behind, and answers the call.
+class CommandSet::Command final : public Watched, public std::enable_shared_from_this<Command> {
+ public:
+  Command(std::shared_ptr<Shared> shared, std::shared_ptr<rpc::ServedCall> call, operations::Execute::Request request)
+      : shared_(std::move(shared)), call_(std::move(call)), request_(std::move(request)), name_(new_command_name()) {}
+
+  /// Makes the pipes and the process. Called on the server thread.
+  Result<void> spawn_in(const Directory& directory);
+
+  void start();
+
+  /// Ends it as a cancel does. May be called before start(), too.
+  void stop();
+
+  void on_ready(std::uint32_t number, Ready directions) override;
+
+ private:
+  /// What is watched; the low bits of an event's number.
+  enum Source : std::uint32_t { out, err, in, exit, source_count };
+  static constexpr std::uint32_t source_mask = 3;
+
+  enum class Ending : std::uint8_t { by_itself, timed_out, cancelled };
+
+  struct Output {
+    rpc::StreamName name;
+    UniqueFd pipe = UniqueFd();
+    bool enlarged = false;
+    bool waits_for_room = false;
+    std::size_t owed = 0;  // how much of what lay in the pipe when the command ended was not read yet
+  };
+
+  struct InputState {
+    UniqueFd pipe;
+    std::optional<rpc::Chunk> chunk;
+    std::size_t written = 0;  // of the chunk
+    bool ended = false;
+  };
+
+  void arm(Source source, int descriptor, Ready directions);
+  void close(Source source, UniqueFd& descriptor);
+  [[nodiscard]] TimePoint now() const { return shared_->loop->now(); }
+  Loop::TimerId after(Duration wait, void (Command::*what)());
+  [[nodiscard]] Source source_of(const Output& output) const { return output.name == rpc::StreamName::out ? out : err; }
+
+  void on_change();
+  void on_timeout();
+  void on_grace_over();
+  std::function<void(bool)> posted(void (Command::*what)(bool));
+  void on_killed(bool gone);
+  void on_looked(bool left);
+
+  [[nodiscard]] bool has_open_output() const;
+  void close_if_at_end(Output& output);
+  void read(Output& output);
+  void write_input();
+  void leader_ended();
+  void end(Ending ending);
+  [[nodiscard]] bool is_to_hurry() const { return call_->lost() || shared_->is_stopping(); }
+  void hurry();
+  bool look_for_background();
+
+  /// After every event: answers if all is done, else writes out what was sent.
+  void settle();
+  [[nodiscard]] bool is_done() const;
+  void answer();
+  void release();
+
+  const std::shared_ptr<Shared> shared_;
+  std::shared_ptr<rpc::ServedCall> call_;
+  const operations::Execute::Request request_;
+  const Bytes name_;  // of the tree of processes
+  std::optional<Process> process_;
+  std::array<Output, 2> outputs_{Output{.name = rpc::StreamName::out}, Output{.name = rpc::StreamName::err}};
+  InputState input_;
+
+  std::uint32_t slot_ = 0;
+  std::uint32_t armings_ = 0;
+  std::array<std::uint32_t, source_count> armed_{};  // the number of the event that is waited for; 0: none
+  std::optional<Loop::TimerId> timeout_;
+  std::optional<Loop::TimerId> grace_;
+  std::atomic<bool> change_posted_{false};
+
+  bool started_ = false;
+  bool stopped_ = false;  // before it was started
+  Ending ending_ = Ending::by_itself;
+  bool killing_ = false;
+  bool looked_ = false;  // for what it leaves in the background
+  bool looking_ = false;
+  bool left_ = false;    // a process lives on
+  bool stuck_ = false;   // it could not be killed; the call is failed
+  bool exited_ = false;  // the leader; it is reaped at the very end, so that its group stays ours
+  bool grace_over_ = false;
+  bool unflushed_ = false;
+};
+
+}  // namespace remsh

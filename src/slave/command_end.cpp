@@ -1,0 +1,149 @@
+// How a command ends: signals, the end of its first process, what it leaves behind, and the answer.
+#include "slave/command.hpp"
+
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace remsh {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// After SIGKILL: a process that lives on for longer cannot be killed.
+constexpr Duration kill_patience = 10s;
+
+/// After the end of the output: a process that held it and ends within this time is not in the background.
+constexpr Duration settling = 100ms;
+
+std::size_t bytes_in(int pipe) noexcept {
+  int count = 0;
+  return ::ioctl(pipe, FIONREAD, &count) == 0 ? static_cast<std::size_t>(std::max(count, 0)) : 0;
+}
+
+}  // namespace
+
+void CommandSet::Command::leader_ended() {
+  if (std::exchange(exited_, true)) return;
+  armed_[exit] = 0;
+  if (timeout_) shared_->loop->cancel(*std::exchange(timeout_, std::nullopt));
+  for (Output& output : outputs_) {
+    if (!output.pipe) continue;
+    output.owed = bytes_in(output.pipe.get());
+    read(output);
+  }
+  if (has_open_output()) grace_ = after(shared_->background_grace, &Command::on_grace_over);
+}
+
+void CommandSet::Command::on_grace_over() {
+  grace_.reset();
+  grace_over_ = true;
+  for (Output& output : outputs_) close_if_at_end(output);
+  settle();
+}
+
+/// SIGTERM, later SIGKILL, for all of its processes, also those it left behind.
+void CommandSet::Command::end(Ending ending) {
+  ending_ = ending;
+  if (ending == Ending::cancelled) {
+    close(in, input_.pipe);
+    for (Output& output : outputs_) read(output);  // dropped from now on, so that it can come to an end
+  }
+  if (std::exchange(killing_, true)) return hurry();
+  const bool hurries = is_to_hurry();
+  const TimePoint kill_at = now() + (hurries ? std::min<Duration>(request_.kill_after, farewell) : request_.kill_after);
+  shared_->killer->end({process_->pid(), name_}, kill_at, kill_at + (hurries ? farewell : kill_patience),
+                       posted(&Command::on_killed));
+}
+
+/// Shortens the end if the connection is lost or the set is stopped: nobody waits for the command then, and the slave
+/// must come back, or end, soon.
+void CommandSet::Command::hurry() {
+  if (!killing_ || !is_to_hurry()) return;
+  const TimePoint kill_at = now() + std::min<Duration>(request_.kill_after, farewell);
+  shared_->killer->hurry(name_, kill_at, kill_at + farewell);
+}
+
+void CommandSet::Command::on_killed(bool gone) {
+  killing_ = false;
+  if (gone) {
+    leader_ended();
+  } else {
+    stuck_ = true;
+    call_->fail({Errc::remote_failure, "the command could not be killed: processes of it go on running", 0});
+  }
+  settle();
+}
+
+/// Looks for processes that live on after a command that ended by itself. False: the look is not over yet.
+bool CommandSet::Command::look_for_background() {
+  looked_ = true;
+  const bool is_held = has_open_output();
+  if (!is_held && shared_->killer->has_left(name_)) return true;  // it is certain that there is nothing
+  looking_ = true;
+  const TimePoint settled = is_held ? now() : now() + settling;
+  shared_->killer->find_left(name_, settled, posted(&Command::on_looked));
+  return false;
+}
+
+void CommandSet::Command::on_looked(bool left) {
+  looking_ = false;
+  left_ = left;
+  settle();
+}
+
+bool CommandSet::Command::is_done() const {
+  if (stuck_) return true;
+  if (!exited_ || killing_ || looking_) return false;
+  if (ending_ == Ending::cancelled) return true;
+  return std::all_of(outputs_.begin(), outputs_.end(),
+                     [this](const Output& output) { return !output.pipe || (grace_over_ && output.owed == 0); });
+}
+
+void CommandSet::Command::settle() {
+  if (!call_) return;
+  const bool is_over = is_done() && (stuck_ || looked_ || ending_ == Ending::cancelled || look_for_background());
+  if (is_over) {
+    if (!stuck_) answer();
+    release();
+  } else if (std::exchange(unflushed_, false)) {
+    call_->flush();
+  }
+}
+
+/// Also writes out what was sent before.
+void CommandSet::Command::answer() {
+  const Result<std::optional<ExitStatus>> status = process_->reap();
+  if (ending_ == Ending::cancelled) {
+    call_->fail({Errc::cancelled, "the command was stopped", 0});
+  } else if (!status) {
+    call_->fail(status.failure());
+  } else if (!*status) {
+    call_->fail({Errc::remote_failure, "the command has ended, but its exit status cannot be had", 0});
+  } else {
+    operations::Execute::Reply reply;
+    reply.exit_code = (*status)->code;
+    reply.signal = (*status)->signal;
+    reply.timed_out = ending_ == Ending::timed_out;
+    reply.background = left_ || has_open_output();
+    if (shared_->killer->knows(name_)) shared_->keep_background(name_, request_.kill_after);
+    call_->answer(operations::to_box(reply));
+  }
+}
+
+void CommandSet::Command::release() {
+  call_.reset();
+  if (timeout_) shared_->loop->cancel(*timeout_);
+  if (grace_) shared_->loop->cancel(*grace_);
+  for (Output& output : outputs_) close(source_of(output), output.pipe);
+  close(in, input_.pipe);
+  shared_->loop->watcher().forget(process_->exit_descriptor());
+  shared_->loop->remove(slot_);
+  if (stuck_) process_->abandon();
+  shared_->remove(*this);
+}
+
+}  // namespace remsh

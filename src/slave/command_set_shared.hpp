@@ -1,0 +1,59 @@
+// CommandSet::Shared: what the commands of a set have in common. Private to CommandSet.
+#pragma once
+
+#include "base/result.hpp"
+#include "connection/block.hpp"
+#include "os/process_tree.hpp"
+#include "slave/execute.hpp"
+
+#include <remsh/base/bytes.hpp>
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+namespace remsh {
+
+/// The commands of a set, what they have in common, and what they left in the background. Thread-safe, except `spare`.
+struct CommandSet::Shared {
+  Shared(std::shared_ptr<Loop> on, Duration grace);
+
+  /// Counts the trees that are being ended although their commands are over. The killer's callbacks share it, as they
+  /// may outlive the set.
+  struct Endings {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::size_t count = 0;
+  };
+
+  /// Returns false if the set is stopping: the command must not begin.
+  bool add(const std::shared_ptr<Command>& command);
+  void remove(const Command& command);
+
+  /// A command is over and processes of it may live on: they are ended when the set is stopped.
+  void keep_background(const Bytes& name, Duration kill_after);
+  void end_background(const Bytes& name, Duration kill_after);
+  [[nodiscard]] bool is_stopping() const;
+
+  const std::shared_ptr<Loop> loop;
+  const Duration background_grace;
+  const std::vector<Bytes> environment;
+  const std::shared_ptr<TreeKiller> killer = TreeKiller::of_this_process();
+  const std::shared_ptr<Endings> endings = std::make_shared<Endings>();
+  std::optional<Block> spare;  // loop thread only: an empty block, so that a read without result allocates nothing
+
+  mutable std::mutex mutex;  // guards what follows
+  std::condition_variable changed;
+  std::unordered_map<const Command*, std::shared_ptr<Command>> commands;
+  struct Background {
+    Bytes name;
+    Duration kill_after;
+  };
+  std::vector<Background> background;
+  bool stopping = false;
+  bool is_given_up = false;  // stop() did not wait any longer
+};
+
+}  // namespace remsh
