@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -31,13 +32,10 @@ struct ProcessTree {
   Bytes name;  ///< as in its environment
 };
 
-/// Makes this process one that runs commands and nothing else: what they leave behind comes to it (it becomes a child
-/// subreaper), and every child that is in another session than this process and that spawn() did not start counts as
-/// such an orphan, which is reaped, and ended with the command that it can only be of. To be called by the main thread
-/// before there is another one; it blocks SIGCHLD there, so that it can be waited for.
-void claim_orphans() noexcept;
-
 /// Ends trees of processes, on two threads of its own. Thread-safe.
+///
+/// process_tree.cpp has the calls and the threads, process_tree_look.cpp what is decided at each look,
+/// process_tree_reap.cpp the reaping of orphans.
 ///
 /// One looks and kills, by a table of descriptors of its own, so that it works when the process has none left; the
 /// other one calls back. They are started by prepare(), or else when they are first needed, and stay.
@@ -136,6 +134,12 @@ class TreeKiller {
     TimePoint give_up_at;
   };
 
+  static constexpr Duration first_pause = std::chrono::milliseconds(1);
+
+  /// How many processes' ends are waited for at one time; with more of them a look comes at least this often.
+  static constexpr std::size_t most_watched = 64;
+  static constexpr Duration unwatched_pause = std::chrono::milliseconds(50);
+
   void start();  // with mutex_
   void wake() noexcept;
   void add(Job job, std::unique_lock<std::mutex>& lock);
@@ -161,8 +165,6 @@ class TreeKiller {
   void reap_members(const ProcessTable& table);
   void reap_orphans();
   void reap_strangers(const ProcessTable& table, TimePoint now);
-  bool reap(const ProcessEntry& entry);
-  [[nodiscard]] bool is_orphan(const ProcessEntry& entry) const;
   [[nodiscard]] bool is_only_of(const Job& job, const ProcessEntry& orphan) const;
 
   const bool reaps_;

@@ -5,7 +5,7 @@
 #include "base/text.hpp"
 #include "os/descriptor_limit.hpp"
 #include "os/guard.hpp"
-#include "os/process_tree.hpp"
+#include "os/orphans.hpp"
 #include "os/unique_fd.hpp"
 #include "slave/key_input.hpp"
 #include "slave/program_watches.hpp"

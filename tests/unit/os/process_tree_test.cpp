@@ -1,6 +1,7 @@
 // TreeKiller: nothing of a command outlives it, and nothing else is touched.
 #include "os/process_tree.hpp"
 
+#include "os/orphans.hpp"
 #include "os/process.hpp"
 
 #include <doctest/doctest.h>
