@@ -1,6 +1,7 @@
 // What is derived from the key of a slave: docs/protocol.md section 4.
 #pragma once
 
+#include <remsh/base/bytes.hpp>
 #include <remsh/base/secret.hpp>
 
 #include <string>
@@ -13,5 +14,8 @@ namespace remsh::auth {
 
 /// The key id: 8 lower-case hex digits, which may be shown.
 [[nodiscard]] std::string kid(const Secret& key);
+
+/// True for what kid() can return.
+[[nodiscard]] bool is_kid(BytesView text) noexcept;
 
 }  // namespace remsh::auth

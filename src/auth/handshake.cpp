@@ -74,10 +74,6 @@ bool is_nonce(BytesView text) { return text.size() == nonce_size; }
 bool is_mac(BytesView text) { return text.size() == digest_size; }
 bool is_one(BytesView text) { return text == "1"; }
 bool is_number(BytesView text) { return from_decimal(text).has_value(); }
-bool is_kid(BytesView text) {
-  return text.size() == 8 &&
-         std::all_of(text.begin(), text.end(), [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); });
-}
 
 /// The elements of a list: separated by one space, ascending and each once, each `good`.
 template <class Predicate>
@@ -154,11 +150,6 @@ BytesView cut_text(BytesView text, std::size_t max) {
   return text.substr(0, max);
 }
 
-std::string quoted(BytesView text) {
-  constexpr std::size_t enough = 64;
-  return "'" + escaped(text.substr(0, enough)) + (text.size() > enough ? "...'" : "'");
-}
-
 }  // namespace
 
 bool is_slave_name(BytesView text) noexcept {
@@ -207,11 +198,11 @@ Result<const BoxView*> BoxReader::feed(BytesView bytes) {
 Result<void> BoxReader::check_form(const BoxView& box, std::initializer_list<BytesView> envelope) const {
   if (!box.is_canonical()) return broken("sent a box whose keys are not in ascending order");
   for (const BytesView key : envelope) {
-    if (!box.has(key)) return broken("sent a box without " + quoted(key));
+    if (!box.has(key)) return broken("sent a box without " + quoted_start(key));
   }
   for (const auto& [key, value] : box) {
     if (key.front() == '_' && std::find(envelope.begin(), envelope.end(), key) == envelope.end()) {
-      return broken("sent a box with " + quoted(key) + ", which does not belong here");
+      return broken("sent a box with " + quoted_start(key) + ", which does not belong here");
     }
   }
   return {};
@@ -219,7 +210,7 @@ Result<void> BoxReader::check_form(const BoxView& box, std::initializer_list<Byt
 
 Result<void> BoxReader::check_reserved(const BoxView& box) const {
   for (const BytesView key : reserved_keys) {
-    if (box.has(key)) return broken("sent " + quoted(key) + ", and the feature 'resume' is not in force");
+    if (box.has(key)) return broken("sent " + quoted_start(key) + ", and the feature 'resume' is not in force");
   }
   return {};
 }
@@ -227,10 +218,10 @@ Result<void> BoxReader::check_reserved(const BoxView& box) const {
 template <class Predicate>
 Result<BytesView> BoxReader::require(const BoxView& box, BytesView key, Predicate good) const {
   const auto value = box.get(key);
-  if (!value) return broken("sent a box without " + quoted(key));
+  if (!value) return broken("sent a box without " + quoted_start(key));
   if (!good(*value)) {
     const bool is_shown = key != "mac" && key != "nonce";
-    return broken("sent a malformed " + quoted(key) + (is_shown ? ": " + quoted(*value) : ""));
+    return broken("sent a malformed " + quoted_start(key) + (is_shown ? ": " + quoted_start(*value) : ""));
   }
   return *value;
 }
@@ -301,7 +292,7 @@ Bytes MasterHandshake::refuse(Refusal refusal, std::string_view reason,
 Result<void> MasterHandshake::take_call(const BoxView& box, BytesView command) {
   if (auto form = reader_.check_form(box, {"_ask", "_command"}); !form.ok()) return form;
   const auto called = *box.get("_command");
-  if (called != command) return reader_.broken("called " + quoted(called));
+  if (called != command) return reader_.broken("called " + quoted_start(called));
   const auto tag = reader_.require(box, "_ask", [](BytesView text) { return !text.empty() && text.size() <= max_tag; });
   if (!tag.ok()) return tag.failure();
   tag_ = *tag;
@@ -330,16 +321,16 @@ Result<Bytes> MasterHandshake::answer_hello(const BoxView& box) {
     if (!kid.ok()) return kid.failure();
     if (!options_.keys) {
       return Failure{Errc::auth_failed,
-                     quoted(*name) + " has the key " + quoted(*kid) + ", and there are no keys here"};
+                     quoted_start(*name) + " has the key " + quoted_start(*kid) + ", and there are no keys here"};
     }
     registration_.key_id = *kid;
   } else if (!options_.keyless_allowed) {
-    return Failure{Errc::auth_failed, quoted(*name) + " has no key, which is not allowed here"};
+    return Failure{Errc::auth_failed, quoted_start(*name) + " has no key, which is not allowed here"};
   }
   const auto spoken = *parse_list(*versions, is_number);
   if (std::find(spoken.begin(), spoken.end(), version) == spoken.end()) {
-    return Failure{Errc::auth_failed,
-                   quoted(*name) + " speaks the handshake in none of our versions, but in " + quoted(*versions)};
+    return Failure{Errc::auth_failed, quoted_start(*name) + " speaks the handshake in none of our versions, but in " +
+                                          quoted_start(*versions)};
   }
 
   const auto offered = *parse_features(*features);
@@ -361,7 +352,8 @@ Result<void> MasterHandshake::take_prove(const BoxView& box) {
   for (const auto& [key, member, max] : registration_fields) {
     const auto value = box.get(key);
     if (!value) continue;
-    if (value->size() > max) return reader_.broken("sent a " + quoted(key) + " over " + to_decimal(max) + " bytes");
+    if (value->size() > max)
+      return reader_.broken("sent a " + quoted_start(key) + " over " + to_decimal(max) + " bytes");
     registration_.*member = *value;
   }
   return registration_.key_id.empty() ? check_keyless(box) : check_proof(box);
@@ -369,7 +361,7 @@ Result<void> MasterHandshake::take_prove(const BoxView& box) {
 
 Result<void> MasterHandshake::check_keyless(const BoxView& box) {
   for (const BytesView key : {"mac", "enrol"}) {
-    if (box.has(key)) return reader_.broken("sent " + quoted(key) + " without the id of a key");
+    if (box.has(key)) return reader_.broken("sent " + quoted_start(key) + " without the id of a key");
   }
   return {};
 }
@@ -387,12 +379,13 @@ Result<void> MasterHandshake::check_proof(const BoxView& box) {
   const std::string& name = registration_.name;
   KeyAnswer answer = options_.keys->find(name, registration_.key_id);
   if (!options_.psk_identity.empty() && options_.psk_identity != name + ':' + registration_.key_id) {
-    answer = {.reason = "TLS has proven " + quoted(options_.psk_identity)};
+    answer = {.reason = "TLS has proven " + quoted_start(options_.psk_identity)};
   }
   const Secret key = answer.key.value_or(options_.keys->decoy);
   const bool is_proven = Secret::from_bytes(*mac) == hmac(derive(key, "slave").bytes(), transcript_->digest());
   const auto fail = [&](const std::string& why) {
-    return Failure{Errc::auth_failed, quoted(name) + " with the key " + quoted(registration_.key_id) + ": " + why};
+    return Failure{Errc::auth_failed,
+                   quoted_start(name) + " with the key " + quoted_start(registration_.key_id) + ": " + why};
   };
   if (!answer.key) return fail(answer.reason);
   if (!is_proven) {
@@ -495,8 +488,8 @@ Result<void> SlaveHandshake::check_answer(const BoxView& box, BytesView tag) con
   if (box.get(is_error ? "_error" : "_answer") != tag) return reader_.broken("answered what was not asked");
   if (!is_error) return {};
   if (box.get("_error_code") != failure_code || box.get("_error_description") != failure_description) {
-    return reader_.broken("sent the error " + quoted(*box.get("_error_code")) + " " +
-                          quoted(*box.get("_error_description")));
+    return reader_.broken("sent the error " + quoted_start(*box.get("_error_code")) + " " +
+                          quoted_start(*box.get("_error_description")));
   }
   if (!options_.key) {
     return Failure{Errc::auth_failed, "the master answered 'authentication failed': its log says why"};
@@ -518,7 +511,7 @@ Result<Bytes> SlaveHandshake::answer_challenge(const BoxView& box) {
   features_ = *parse_features(*features);
   const auto& offered = options_.registration.features;
   if (!std::includes(offered.begin(), offered.end(), features_.begin(), features_.end())) {
-    return reader_.broken("chose features that were not offered: " + quoted(*features));
+    return reader_.broken("chose features that were not offered: " + quoted_start(*features));
   }
 
   Box prove{{"_ask", prove_tag}, {"_command", "prove"}};

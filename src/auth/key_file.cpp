@@ -28,8 +28,6 @@ using std::chrono::milliseconds;
 constexpr std::string_view first_line =
     "# Keys of slaves, one on each line: NAME KEY [option...]. Whoever reads this file can be any of them.\n";
 
-std::string quoted(const std::string& path) { return "'" + escaped(path) + "'"; }
-
 Failure unsafe(std::string what) { return {Errc::invalid_argument, std::move(what), 0}; }
 
 Failure system_failure(int error, const std::string& path) {

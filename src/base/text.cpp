@@ -1,6 +1,8 @@
 // Making any bytes fit to be shown: in messages, in logs, on terminals.
 #include "base/text.hpp"
 
+#include "base/hex.hpp"
+
 #include <cstddef>
 
 namespace remsh {
@@ -39,12 +41,9 @@ Character first_character(BytesView text) noexcept {
   return {size, !is_eight_bit_control && !breaks_lines && !turns_text_around, true};
 }
 
-void append_hex(std::string& to, char c) {
-  static constexpr char digits[] = "0123456789ABCDEF";
-  const auto byte = static_cast<unsigned char>(c);
+void append_escape(std::string& to, char c) {
   to += "\\x";
-  to += digits[byte >> 4U];
-  to += digits[byte & 0xFU];
+  append_hex(to, c, upper_hex);
 }
 
 }  // namespace
@@ -56,12 +55,19 @@ std::string escaped(BytesView bytes) {
     if (c == '\\') {
       out += "\\\\";
     } else if (is_control(c) || static_cast<unsigned char>(c) >= 0x80) {
-      append_hex(out, c);
+      append_escape(out, c);
     } else {
       out += c;
     }
   }
   return out;
+}
+
+std::string quoted(BytesView text) { return "'" + escaped(text) + "'"; }
+
+std::string quoted_start(BytesView text) {
+  constexpr std::size_t enough = 64;
+  return "'" + escaped(text.substr(0, enough)) + (text.size() > enough ? "...'" : "'");
 }
 
 std::string without_prefix(std::string text, BytesView prefix) {
@@ -79,7 +85,7 @@ std::string without_controls(BytesView text) {
     if (character.is_harmless) {
       out += bytes;
     } else {
-      for (const char c : bytes) append_hex(out, c);
+      for (const char c : bytes) append_escape(out, c);
     }
   }
   return out;

@@ -1,6 +1,7 @@
 // Long values: cut for the wire, and joined again.
 #include "connection/long_value.hpp"
 
+#include "base/hex.hpp"
 #include "base/text.hpp"
 
 #include <remsh/connection/box_codec.hpp>
@@ -15,7 +16,6 @@
 namespace remsh {
 namespace {
 
-constexpr BytesView digits = "0123456789abcdef";
 constexpr std::size_t suffix_size = 5;  // the '~' and four digits
 
 bool has_mark(BytesView key) { return key.find('~') != BytesView::npos; }
@@ -24,7 +24,7 @@ Bytes continuation_key(BytesView key, std::size_t number) {
   assert(number <= 0xffffU);
   Bytes result(key);
   result.push_back('~');
-  for (int shift = 12; shift >= 0; shift -= 4) result.push_back(digits[(number >> shift) & 0xfU]);
+  for (int shift = 12; shift >= 0; shift -= 4) result.push_back(lower_hex[(number >> shift) & 0xfU]);
   return result;
 }
 
@@ -33,7 +33,7 @@ std::optional<std::pair<BytesView, std::size_t>> parse_continuation(BytesView ke
   if (key.size() <= suffix_size || key.find('~') != key.size() - suffix_size) return std::nullopt;
   std::size_t number = 0;
   for (const char c : key.substr(key.size() - suffix_size + 1)) {
-    const auto digit = digits.find(c);
+    const auto digit = lower_hex.find(c);
     if (digit == BytesView::npos) return std::nullopt;
     number = number << 4U | digit;
   }

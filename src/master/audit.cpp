@@ -1,5 +1,6 @@
 #include <remsh/master/audit.hpp>
 
+#include "base/hex.hpp"
 #include "base/text.hpp"
 #include "base/utc_time.hpp"
 
@@ -9,8 +10,7 @@ namespace remsh {
 
 namespace {
 
-std::string quoted(BytesView bytes) {
-  static constexpr char digits[] = "0123456789abcdef";
+std::string json_text(BytesView bytes) {
   std::string out = "\"";
   while (!bytes.empty()) {
     const std::size_t size = utf8_size(bytes);
@@ -19,8 +19,7 @@ std::string quoted(BytesView bytes) {
       out += "\\ufffd";
     } else if (first < 0x20 || first == 0x7F) {
       out += "\\u00";
-      out += digits[first >> 4U];
-      out += digits[first & 0xFU];
+      append_hex(out, bytes.front());
     } else {
       if (first == '"' || first == '\\') out += '\\';
       out += bytes.substr(0, size);
@@ -52,14 +51,14 @@ std::string to_json_line(const AuditRecord& record) {
     line.append(",\"").append(key).append("\":").append(value);
   };
   const auto add_text = [&add](std::string_view key, BytesView text) {
-    if (!text.empty()) add(key, quoted(text));
+    if (!text.empty()) add(key, json_text(text));
   };
   add_text("slave", record.slave);
   add_text("key_id", record.key_id);
   add_text("operation", record.operation);
   if (!record.arguments.empty()) {
     std::string list;
-    for (const Bytes& argument : record.arguments) list += (list.empty() ? "[" : ",") + quoted(argument);
+    for (const Bytes& argument : record.arguments) list += (list.empty() ? "[" : ",") + json_text(argument);
     add("arguments", list + "]");
   }
   add_text("cwd", record.cwd);

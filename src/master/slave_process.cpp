@@ -3,6 +3,7 @@
 #include "auth/handshake.hpp"
 #include "base/embedded_mark.hpp"
 #include "base/exit_code.hpp"
+#include "base/hex.hpp"
 #include "base/text.hpp"
 
 #include <remsh/base/error.hpp>
@@ -56,15 +57,13 @@ bool is_shell_proof(char c) {
 }
 
 Bytes percent_encoded(BytesView text) {
-  constexpr std::string_view digits = "0123456789ABCDEF";
   Bytes result;
   for (const char c : text) {
     if (is_shell_proof(c)) {
       result += c;
     } else {
       result += '%';
-      result += digits[static_cast<unsigned char>(c) >> 4U];
-      result += digits[static_cast<unsigned char>(c) & 15U];
+      append_hex(result, c, upper_hex);
     }
   }
   return result;

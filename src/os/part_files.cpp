@@ -1,6 +1,7 @@
 // The names of part files, and the records by which those of a killed process are found and removed.
 #include "os/part_files.hpp"
 
+#include "base/hex.hpp"
 #include "os/random.hpp"
 
 #include <dirent.h>
@@ -9,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <memory>
@@ -22,7 +22,6 @@ namespace {
 constexpr const char* records_name = ".remsh-parts";
 constexpr BytesView prefix = ".remsh-";
 constexpr BytesView suffix = ".part";
-constexpr BytesView digits = "0123456789abcdef";
 constexpr std::size_t random_size = 8;
 
 // More collisions than that are not chance: somebody removes each record, or holds each lock.
@@ -33,8 +32,7 @@ Bytes new_name() { return Bytes(prefix) + random_hex(random_size) + Bytes(suffix
 bool is_name(BytesView name) {
   if (name.size() != prefix.size() + 2 * random_size + suffix.size()) return false;
   if (!name.starts_with(prefix) || !name.ends_with(suffix)) return false;
-  name = name.substr(prefix.size(), 2 * random_size);
-  return std::all_of(name.begin(), name.end(), [](char c) { return digits.find(c) != BytesView::npos; });
+  return is_hex(name.substr(prefix.size(), 2 * random_size));
 }
 
 bool is_ours(const struct stat& status, mode_t type) {

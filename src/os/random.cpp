@@ -1,6 +1,8 @@
 // Random bytes from the operating system.
 #include "os/random.hpp"
 
+#include "base/hex.hpp"
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,15 +25,9 @@ void random_bytes(std::span<char> buffer) {
 }
 
 Bytes random_hex(std::size_t count) {
-  constexpr BytesView digits = "0123456789abcdef";
   Bytes random(count, '\0');
   random_bytes(random);
-  Bytes text;
-  for (const char byte : random) {
-    text += digits[static_cast<unsigned char>(byte) >> 4U];
-    text += digits[static_cast<unsigned char>(byte) & 0xfU];
-  }
-  return text;
+  return to_hex(random);
 }
 
 }  // namespace remsh

@@ -1,4 +1,5 @@
 // remsh-slave keygen: makes, shows and removes the keys of slaves.
+#include "auth/derive.hpp"
 #include "auth/handshake.hpp"
 #include "auth/key_file.hpp"
 #include "auth/key_line.hpp"
@@ -133,7 +134,7 @@ int remove(Settings& settings) {
   const std::string& name = settings.words[1];
   const std::string kid = settings.words.size() > 2 ? settings.words[2] : "";
   if (!auth::is_slave_name(name)) return complain("NAME is 1 to 64 of A-Z a-z 0-9 . _ -");
-  if (!kid.empty() && (kid.size() != 8 || kid.find_first_not_of("0123456789abcdef") != std::string::npos)) {
+  if (!kid.empty() && !auth::is_kid(kid)) {
     return complain("KID is the 8 hex digits that 'remsh-slave keygen list' shows");
   }
   std::string kids;

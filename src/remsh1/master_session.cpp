@@ -13,8 +13,6 @@ namespace {
 
 Failure breach(const std::string& what) { return {Errc::protocol_error, "the slave sent " + what, 0}; }
 
-std::string quoted(BytesView text) { return "'" + escaped(text.substr(0, 64)) + "'"; }
-
 }  // namespace
 
 Box MasterSession::call(Bytes command, Box arguments) {
@@ -58,7 +56,7 @@ Result<MasterSession::Event> MasterSession::take(Message message) {
 
 Result<MasterSession::Event> MasterSession::answered(Answer answer) {
   if ((state_ != State::asked && state_ != State::ending) || answer.tag != asked_) {
-    return breach("an answer to " + quoted(answer.tag) + ", which waits for none");
+    return breach("an answer to " + quoted_start(answer.tag) + ", which waits for none");
   }
   if (state_ == State::ending || kind_ == Kind::plain) {
     state_ = State::idle;
@@ -70,14 +68,14 @@ Result<MasterSession::Event> MasterSession::answered(Answer answer) {
 
 Result<MasterSession::Event> MasterSession::failed(ErrorAnswer error) {
   if ((state_ != State::asked && state_ != State::ending) || error.tag != asked_) {
-    return breach("an error for " + quoted(error.tag) + ", which waits for none");
+    return breach("an error for " + quoted_start(error.tag) + ", which waits for none");
   }
   state_ = State::idle;
   return Event{.kind = Event::Kind::failed, .text = std::move(error.description)};
 }
 
 Result<MasterSession::Event> MasterSession::called(Call call) {
-  if (state_ != State::receiving) return breach("a call " + quoted(call.command) + " that has no place here");
+  if (state_ != State::receiving) return breach("a call " + quoted_start(call.command) + " that has no place here");
   if (call.command == "data") {
     const auto data = call.arguments.get("data");
     if (!data) return breach("data without data");
@@ -89,7 +87,7 @@ Result<MasterSession::Event> MasterSession::called(Call call) {
     }
     return event;
   }
-  if (call.command != "finished") return breach("a call " + quoted(call.command) + " among data");
+  if (call.command != "finished") return breach("a call " + quoted_start(call.command) + " among data");
   Event event{.kind = Event::Kind::finished};
   if (kind_ == Kind::execute) {
     auto result = ReturnCode::from_text(call.arguments.get("result").value_or(BytesView()));
