@@ -1,5 +1,6 @@
 #include "auth/derive.hpp"
-#include "auth/handshake.hpp"
+#include "auth/master_handshake.hpp"
+#include "auth/slave_handshake.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "connection/raw_connection.hpp"

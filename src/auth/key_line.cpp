@@ -1,7 +1,7 @@
 #include "auth/key_line.hpp"
 
 #include "auth/derive.hpp"
-#include "auth/handshake.hpp"
+#include "auth/handshake_grammar.hpp"
 #include "base/text.hpp"
 #include "base/utc_time.hpp"
 #include "base/wipe.hpp"

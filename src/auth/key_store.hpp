@@ -1,9 +1,9 @@
 // KeyStore: what a KeyRing has, as the library asks for it.
 #pragma once
 
-#include "auth/handshake.hpp"
 #include "auth/key_file.hpp"
 #include "auth/key_line.hpp"
+#include "auth/master_handshake.hpp"
 #include "base/result.hpp"
 #include "transport/network.hpp"
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "auth/derive.hpp"
-#include "auth/handshake.hpp"
 #include "auth/key_store.hpp"
+#include "auth/master_handshake.hpp"
 #include "transport/network.hpp"
 #include "transport/tls_engine.hpp"
 

@@ -1,6 +1,6 @@
 #include "master/slave_process.hpp"
 
-#include "auth/handshake.hpp"
+#include "auth/handshake_grammar.hpp"
 #include "base/embedded_mark.hpp"
 #include "base/exit_code.hpp"
 #include "base/hex.hpp"

@@ -11,8 +11,8 @@
 // worker_protocol_test.cpp has a small protocol from end to end.
 #pragma once
 
-#include "auth/handshake.hpp"
 #include "auth/handshake_step.hpp"
+#include "auth/master_handshake.hpp"
 #include "base/result.hpp"
 #include "master/admitted_backend.hpp"
 #include "master/proof.hpp"

@@ -1,6 +1,6 @@
 // remsh-slave keygen: makes, shows and removes the keys of slaves.
 #include "auth/derive.hpp"
-#include "auth/handshake.hpp"
+#include "auth/handshake_grammar.hpp"
 #include "auth/key_file.hpp"
 #include "auth/key_line.hpp"
 #include "base/secret_text.hpp"

@@ -1,4 +1,4 @@
-#include "auth/handshake.hpp"
+#include "auth/handshake_grammar.hpp"
 #include "base/decimal.hpp"
 #include "base/text.hpp"
 #include "base/utc_time.hpp"

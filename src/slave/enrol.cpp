@@ -1,6 +1,6 @@
 #include <remsh/slave/enrol.hpp>
 
-#include "auth/handshake.hpp"
+#include "auth/slave_handshake.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "slave/master_contact.hpp"

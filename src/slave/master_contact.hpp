@@ -1,7 +1,7 @@
 // How a slave gets to its master: by which rules, and through the handshake.
 #pragma once
 
-#include "auth/handshake.hpp"
+#include "auth/slave_handshake.hpp"
 #include "base/result.hpp"
 #include "transport/endpoint.hpp"
 

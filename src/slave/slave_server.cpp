@@ -1,6 +1,6 @@
 #include <remsh/slave/slave_server.hpp>
 
-#include "auth/handshake.hpp"
+#include "auth/slave_handshake.hpp"
 #include "base/clock.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"

@@ -1,5 +1,5 @@
 // MasterHandshake: whatever a stranger sends, the master answers with well-formed boxes only and knows its end.
-#include "auth/handshake.hpp"
+#include "auth/master_handshake.hpp"
 #include "fuzz/input.hpp"
 #include "fuzz/transcript.hpp"
 

@@ -1,5 +1,5 @@
 // SlaveHandshake: whatever a master sends, the slave answers with well-formed boxes only and knows its end.
-#include "auth/handshake.hpp"
+#include "auth/slave_handshake.hpp"
 #include "fuzz/input.hpp"
 #include "fuzz/transcript.hpp"
 

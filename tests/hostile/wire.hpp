@@ -1,7 +1,7 @@
 // Wire, Talk and Relay: what somebody has who speaks our protocol by hand, to a master with keys or to a slave.
 #pragma once
 
-#include "auth/handshake.hpp"
+#include "auth/slave_handshake.hpp"
 #include "os/random.hpp"
 #include "support/slaves.hpp"
 #include "support/tls.hpp"

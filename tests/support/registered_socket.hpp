@@ -1,7 +1,7 @@
 // The slave's side of a registration, on a bare socket.
 #pragma once
 
-#include "auth/handshake.hpp"
+#include "auth/slave_handshake.hpp"
 
 #include <doctest/doctest.h>
 

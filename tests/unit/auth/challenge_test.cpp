@@ -1,6 +1,7 @@
 // Tests of deliver_challenge() and answer_challenge(), on every transport.
 #include "auth/derive.hpp"
-#include "auth/handshake.hpp"
+#include "auth/master_handshake.hpp"
+#include "auth/slave_handshake.hpp"
 #include "unit/transport/transports.hpp"
 
 #include <doctest/doctest.h>

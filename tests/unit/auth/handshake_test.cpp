@@ -1,5 +1,6 @@
 // The first four boxes of a connection: docs/protocol.md section 4.
-#include "auth/handshake.hpp"
+#include "auth/master_handshake.hpp"
+#include "auth/slave_handshake.hpp"
 
 #include "support/hex.hpp"
 

@@ -1,6 +1,7 @@
 // The handshake with keys, as honest peers and others use it: docs/protocol.md section 4.
 #include "auth/derive.hpp"
-#include "auth/handshake.hpp"
+#include "auth/master_handshake.hpp"
+#include "auth/slave_handshake.hpp"
 #include "golden/handshake.hpp"
 #include "support/hex.hpp"
 

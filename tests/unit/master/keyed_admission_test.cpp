@@ -1,6 +1,6 @@
 // Slaves with keys at real listeners: who gets in, and for how long.
 #include "auth/derive.hpp"
-#include "auth/handshake.hpp"
+#include "auth/slave_handshake.hpp"
 #include "master/names.hpp"
 #include "master/runtime.hpp"
 #include "support/fake_clock.hpp"

@@ -2,7 +2,8 @@
 #include "slave/master_contact.hpp"
 
 #include "auth/derive.hpp"
-#include "auth/handshake.hpp"
+#include "auth/master_handshake.hpp"
+#include "auth/slave_handshake.hpp"
 #include "os/random.hpp"
 #include "support/skip.hpp"
 #include "support/temp_dir.hpp"
