@@ -4,7 +4,7 @@
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "master/listener_impl.hpp"
-#include "transport/endpoint.hpp"
+#include "transport/address.hpp"
 
 #include <remsh/base/error.hpp>
 #include <remsh/master/unix_slave_listener.hpp>

@@ -6,6 +6,7 @@
 #include "master/listener_impl.hpp"
 #include "master/worker_protocol.hpp"
 #include "transport/acceptor.hpp"
+#include "transport/address.hpp"
 #include "transport/endpoint.hpp"
 
 #include <remsh/base/error.hpp>

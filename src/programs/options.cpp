@@ -3,7 +3,7 @@
 #include "base/text.hpp"
 #include "base/utc_time.hpp"
 #include "programs/option.hpp"
-#include "transport/endpoint.hpp"
+#include "transport/address.hpp"
 #include "transport/network.hpp"
 
 #include <remsh/base/secret.hpp>

@@ -4,7 +4,7 @@
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "slave/master_contact.hpp"
-#include "transport/endpoint.hpp"
+#include "transport/address.hpp"
 
 #include <remsh/base/error.hpp>
 #include <remsh/slave/slave_server.hpp>

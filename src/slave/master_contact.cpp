@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "os/random.hpp"
 #include "transport/connect.hpp"
+#include "transport/endpoint.hpp"
 #include "transport/fd_transport.hpp"
 #include "transport/tls_transport.hpp"
 

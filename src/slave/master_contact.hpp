@@ -3,7 +3,7 @@
 
 #include "auth/slave_handshake.hpp"
 #include "base/result.hpp"
-#include "transport/endpoint.hpp"
+#include "transport/address.hpp"
 
 #include <remsh/auth/registration.hpp>
 #include <remsh/base/bytes.hpp>

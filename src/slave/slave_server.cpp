@@ -19,7 +19,7 @@
 #include "slave/stuck_threads.hpp"
 #include "slave/transfer.hpp"
 #include "slave/workplace.hpp"
-#include "transport/endpoint.hpp"
+#include "transport/address.hpp"
 #include "transport/loop.hpp"
 
 #include <remsh/base/error.hpp>

@@ -3,7 +3,7 @@
 
 #include "base/result.hpp"
 #include "os/unique_fd.hpp"
-#include "transport/endpoint.hpp"
+#include "transport/address.hpp"
 #include "transport/look_up.hpp"
 
 #include <remsh/base/deadline.hpp>

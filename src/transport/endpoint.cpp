@@ -1,9 +1,9 @@
-// Addresses; listening, connecting and accepting for TCP and unix sockets.
+// Sockets that listen, and what is known of a connection.
 #include "transport/endpoint.hpp"
 
 #include "base/os_words.hpp"
-#include "base/text.hpp"
 #include "os/random.hpp"
+#include "transport/address.hpp"
 #include "transport/look_up.hpp"
 #include "transport/socket_address.hpp"
 
@@ -19,10 +19,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <cerrno>
-#include <charconv>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -43,16 +40,12 @@ Failure failure(int error, const std::string& what) {
   return {code, what + ": " + why, error};
 }
 
-void set_option(int socket, int level, int name, int value) noexcept {
-  ::setsockopt(socket, level, name, &value, sizeof value);
-}
-
 // Unix sockets.
 
 /// A new name in the directory of `path`.
 std::string name_beside(const std::string& path) { return path.substr(0, path.rfind('/') + 1) + ".r" + random_hex(4); }
 
-/// Whether somebody listens at a path: 0, or the error of who tried.
+/// Whether a process listens at a path: 0, or the error of the attempt to connect.
 int try_to_connect(const std::string& path) noexcept {
   const UniqueFd socket = new_socket(AF_UNIX);
   const SocketAddress address = unix_address(path);
@@ -70,9 +63,9 @@ struct Temporary {
   ~Temporary() { ::unlink(path.c_str()); }
 };
 
-/// Held by who replaces a stale socket: between its look and its rename nobody else may put a living one there. It is a
-/// lock on the directory, so nothing is left behind. Anybody who can read the directory can hold it, too; therefore it
-/// is waited for no longer than honest ones need it.
+/// A lock on the directory of a socket, for the time in which a stale socket is replaced: nobody else may put a living
+/// one there between the look and the rename. It leaves no file behind. Every process that can read the directory can
+/// hold it, too; so the wait for it ends after about a second.
 UniqueFd lock_directory_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
@@ -83,8 +76,7 @@ UniqueFd lock_directory_of(const std::string& path) {
   return lock;
 }
 
-/// Makes room at `path` where what is there is a socket that nobody listens to. What was taken away by mistake is put
-/// back.
+/// Removes the socket at `path` if nobody listens to it. Another file that was moved away by mistake is put back.
 Result<void> clear_stale(const std::string& path) {
   const std::string what = "unix:" + path;
   struct stat found {};
@@ -110,86 +102,7 @@ Result<void> clear_stale(const std::string& path) {
   return {};
 }
 
-// What an address may begin with.
-constexpr std::array<std::string_view, 3> prefixes{"tcp:", "tls:", "unix:"};
-
-/// The prefix that a text begins with, in whatever case; empty if there is none.
-std::string_view prefix_of(std::string_view text) {
-  const auto is_same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
-  for (const std::string_view prefix : prefixes) {
-    const std::string_view begin = text.substr(0, prefix.size());
-    if (std::equal(begin.begin(), begin.end(), prefix.begin(), prefix.end(), is_same)) return prefix;
-  }
-  return {};
-}
-
 }  // namespace
-
-Failure malformed_address(std::string_view text, const std::string& why) {
-  return {Errc::invalid_argument, "the address '" + escaped(text) + "' " + why, 0};
-}
-
-Result<Address> parse_address(std::string_view text, AddressUse use) {
-  constexpr std::string_view forms = "; tcp:HOST:PORT, tls:HOST:PORT or unix:PATH is wanted, with [ADDRESS] for IPv6";
-  const auto bad = [&](const std::string& why) { return malformed_address(text, why + std::string(forms)); };
-  if (text.empty()) return bad("is empty");
-  Address address;
-  std::string_view rest = text;
-  if (rest.starts_with("unix:")) {
-    rest.remove_prefix(5);
-    if (const std::string fault = unix_path_fault(rest); !fault.empty()) return malformed_address(text, fault);
-    address.kind = Address::Kind::unix_socket;
-    address.path = rest;
-    return address;
-  }
-  if (const std::string_view prefix = prefix_of(text); !text.starts_with(prefix)) {
-    return bad("begins with '" + std::string(text.substr(0, prefix.size())) + "', which is written '" +
-               std::string(prefix) + "'");
-  }
-  if (rest.starts_with("tls:")) address.kind = Address::Kind::tls;
-  if (rest.starts_with("tcp:") || rest.starts_with("tls:")) rest.remove_prefix(4);
-  std::string_view port;
-  if (rest.starts_with('[')) {
-    const std::size_t close = rest.find(']');
-    if (close == std::string_view::npos) return bad("has a '[' without a ']'");
-    address.host = rest.substr(1, close - 1);
-    rest.remove_prefix(close + 1);
-    if (!rest.starts_with(':')) return bad("has no port behind the ']'");
-    port = rest.substr(1);
-  } else {
-    const std::size_t colon = rest.find(':');
-    if (colon == std::string_view::npos) return bad("has no port");
-    const std::string_view first = rest.substr(0, colon);
-    const std::string_view behind = rest.substr(colon + 1);
-    if (behind.find(':') != std::string_view::npos) {
-      const bool is_word = !first.empty() && first.find_first_not_of("abcdefghijklmnopqrstuvwxyz+") == first.npos;
-      if (is_word && rest == text && first.size() > 1) {
-        return bad("begins with '" + std::string(first) + ":', which is none of tcp:, tls: and unix:");
-      }
-      return bad("has more than one colon, and is not an IPv6 address in brackets");
-    }
-    address.host = first;
-    port = behind;
-  }
-  if (address.host.empty()) return bad("has no host");
-  if (address.host.find('\0') != std::string::npos) return bad("has a zero byte in its host");
-  if (address.host.find_first_of("[]") != std::string::npos) return bad("has a bracket in its host");
-  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
-  const int lowest = use == AddressUse::listen ? 0 : 1;
-  if (error != std::errc() || end != port.data() + port.size() || address.port < lowest) {
-    return bad("has the port '" + escaped(port) + "', which is not a number from " + std::to_string(lowest) +
-               " to 65535");
-  }
-  return address;
-}
-
-std::string to_string(const Address& address) {
-  if (address.kind == Address::Kind::unix_socket) return "unix:" + address.path;
-  const bool bare = address.host.find(':') == std::string::npos;
-  const bool is_prefix = !prefix_of(address.host + ":").empty();  // also the name of a host
-  const char* const prefix = address.kind == Address::Kind::tls ? "tls:" : is_prefix ? "tcp:" : "";
-  return prefix + (bare ? address.host : "[" + address.host + "]") + ":" + std::to_string(address.port);
-}
 
 Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int backlog) {
   const Address address{Address::Kind::tcp, host, port, {}};
@@ -199,8 +112,8 @@ Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int bac
   for (const SocketAddress& entry : *list) {
     UniqueFd socket = new_socket(entry.family());
     if (socket) {
-      set_option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);  // connections of before do not keep the port
-      if (entry.family() == AF_INET6) set_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+      set_socket_option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);  // connections of before do not keep the port
+      if (entry.family() == AF_INET6) set_socket_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
       if (::bind(socket.get(), entry.get(), entry.size) == 0 && ::listen(socket.get(), backlog) == 0) return socket;
     }
     error = errno;
@@ -211,8 +124,8 @@ Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int bac
 Result<UnixListening> listen_unix(const std::string& path, int backlog) {
   const std::string what = "unix:" + path;
   if (const std::string fault = unix_path_fault(path); !fault.empty()) return malformed_address(what, fault);
-  // It is made under another name, and linked to its own when all is done: nobody can meet it half made, and a link
-  // never replaces anything.
+  // It is made under another name, and linked to its own at the end: nobody can connect to it half made, and a link
+  // never replaces a file.
   const Temporary temporary{name_beside(path)};
   if (!unix_path_fault(temporary.path).empty()) return failure(ENAMETOOLONG, what);
   UniqueFd socket = new_socket(AF_UNIX);
@@ -272,17 +185,19 @@ Accepted accept_one(int listening) noexcept {
 }
 
 void set_tcp_options(int socket, const TcpOptions& options) noexcept {
-  if (options.keepalive) set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+  if (options.keepalive) set_socket_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
 #if defined(TCP_KEEPIDLE)
   if (options.keepalive && options.keepalive_idle.count() > 0) {
     constexpr std::chrono::seconds most{32767};  // Linux takes no more
-    set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(std::min(options.keepalive_idle, most).count()));
+    set_socket_option(socket, IPPROTO_TCP, TCP_KEEPIDLE,
+                      static_cast<int>(std::min(options.keepalive_idle, most).count()));
   }
 #endif
 #if defined(TCP_USER_TIMEOUT)
   if (options.user_timeout.count() > 0) {
     const auto most = std::chrono::milliseconds(std::chrono::hours(24));
-    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(std::min(options.user_timeout, most).count()));
+    set_socket_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT,
+                      static_cast<int>(std::min(options.user_timeout, most).count()));
   }
 #endif
 }

@@ -1,4 +1,4 @@
-// Addresses; listening and accepting for TCP and unix sockets. Connecting is in transport/connect.hpp.
+// Listening and accepting for TCP and unix sockets. Connecting is in transport/connect.hpp.
 //
 // Every descriptor made here is closed by exec from its birth.
 #pragma once
@@ -11,40 +11,13 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 namespace remsh {
-
-/// Where to connect to, or to listen.
-struct Address {
-  enum class Kind : std::uint8_t { tcp, unix_socket, tls };
-  Kind kind = Kind::tcp;
-  std::string host = {};  ///< of tcp and tls: a name or a number
-  std::uint16_t port = 0;
-  std::string path = {};  ///< of a unix socket
-
-  friend bool operator==(const Address&, const Address&) = default;
-};
-
-enum class AddressUse : std::uint8_t {
-  connect,
-  listen,  ///< the port may be 0: the system picks one
-};
-
-/// Takes "tcp:HOST:PORT", "tls:HOST:PORT" (HOST: a name, a number, or "[::1]"), "unix:PATH", and "HOST:PORT", which is
-/// tcp. The message says which part is wrong.
-Result<Address> parse_address(std::string_view text, AddressUse use = AddressUse::connect);
-
-/// What an address is refused with; `why` follows on the address.
-Failure malformed_address(std::string_view text, const std::string& why);
-
-/// As parse_address() takes it: "127.0.0.1:9876", "tls:[::1]:9876", "unix:/run/farm.sock".
-std::string to_string(const Address& address);
 
 /// A socket that listens, non-blocking. `port` 0: the system picks one, see local_port(). A taken one is in_use.
 Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int backlog);
 
-/// Which file a unix socket has, so that who removes it takes no other.
+/// Which file a unix socket has, so that no other file is removed in its place.
 struct SocketFile {
   std::string path;
   dev_t device = 0;
@@ -63,14 +36,14 @@ Result<UnixListening> listen_unix(const std::string& path, int backlog);
 /// Removes a socket's file, if it is still that one.
 void remove_socket_file(const SocketFile& file) noexcept;
 
-/// A connection, or an errno value: EAGAIN where none waits. Connections that are gone already are passed over.
+/// A connection, or an errno value: EAGAIN if none waits. Connections that are gone already are passed over.
 struct Accepted {
   UniqueFd socket;
   int error = 0;
 };
 Accepted accept_one(int listening) noexcept;
 
-/// By which the system notices a dead peer on a network; times of 0 leave the system's own.
+/// How the system notices a dead peer on a network; times of 0 leave the system's own.
 struct TcpOptions {
   bool keepalive = true;
   std::chrono::seconds keepalive_idle{0};     ///< silence before the first probe
@@ -87,7 +60,7 @@ std::string describe_peer(int socket);
 /// True for a unix socket and for TCP on the loopback: nobody on a network sits on the other side or in between.
 bool is_to_this_host(int socket) noexcept;
 
-/// The port of a TCP socket of ours; 0 where there is none.
+/// The port of a TCP socket of this process; 0 if it has none.
 std::uint16_t local_port(int socket) noexcept;
 
 }  // namespace remsh

@@ -3,6 +3,7 @@
 
 #include "base/clock.hpp"
 #include "os/threads.hpp"
+#include "transport/socket_address.hpp"
 #include "transport/watch.hpp"
 
 #include <remsh/base/error.hpp>
@@ -46,10 +47,6 @@ bool is_would_block(int error) noexcept { return error == EAGAIN || error == EWO
 void close_on_exec(int fd) noexcept {
   const int flags = ::fcntl(fd, F_GETFD);
   if (flags >= 0) ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
-}
-
-void set_option(int socket, int level, int name, int value) noexcept {
-  ::setsockopt(socket, level, name, &value, sizeof value);
 }
 
 /// For poll: rounded up, as a wait of nothing would be a busy one.
@@ -136,9 +133,9 @@ SocketTransport::SocketTransport(UniqueFd socket, std::string description, bool 
   const int flags = ::fcntl(socket_.get(), F_GETFL);
   reads_in_slices_ = flags >= 0 && (flags & O_NONBLOCK) == 0 &&
                      ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &slice_time, sizeof slice_time) == 0;
-  set_option(socket_.get(), IPPROTO_TCP, TCP_NODELAY, 1);  // says no where it is not TCP
+  set_socket_option(socket_.get(), IPPROTO_TCP, TCP_NODELAY, 1);  // says no where it is not TCP
 #if defined(SO_NOSIGPIPE)
-  set_option(socket_.get(), SOL_SOCKET, SO_NOSIGPIPE, 1);
+  set_socket_option(socket_.get(), SOL_SOCKET, SO_NOSIGPIPE, 1);
 #endif
 }
 

@@ -70,4 +70,8 @@ void set_blocking(int fd) noexcept {
   if (flags >= 0) ::fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
+void set_socket_option(int socket, int level, int name, int value) noexcept {
+  ::setsockopt(socket, level, name, &value, sizeof value);
+}
+
 }  // namespace remsh

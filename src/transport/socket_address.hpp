@@ -35,4 +35,7 @@ UniqueFd new_socket(int family, int protocol = 0) noexcept;
 
 void set_blocking(int fd) noexcept;
 
+/// Sets an option, if the socket has it.
+void set_socket_option(int socket, int level, int name, int value) noexcept;
+
 }  // namespace remsh

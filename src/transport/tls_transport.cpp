@@ -4,6 +4,7 @@
 #include "base/clock.hpp"
 #include "base/text.hpp"
 #include "transport/connect.hpp"
+#include "transport/endpoint.hpp"
 #include "transport/fd_transport.hpp"
 
 #include <algorithm>

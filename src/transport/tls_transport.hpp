@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
-#include "transport/endpoint.hpp"
+#include "transport/address.hpp"
 #include "transport/tls_engine.hpp"
 #include "transport/tls_flight.hpp"
 

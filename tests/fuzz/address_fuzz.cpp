@@ -1,6 +1,6 @@
 // Addresses: any text is an address that can be written and read again, or is refused with a sentence.
 #include "fuzz/input.hpp"
-#include "transport/endpoint.hpp"
+#include "transport/address.hpp"
 
 using namespace remsh;
 

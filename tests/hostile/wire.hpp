@@ -5,6 +5,7 @@
 #include "os/random.hpp"
 #include "support/slaves.hpp"
 #include "support/tls.hpp"
+#include "transport/address.hpp"
 #include "transport/connect.hpp"
 #include "transport/endpoint.hpp"
 #include "transport/fd_transport.hpp"

@@ -4,8 +4,8 @@
 #include "support/fake_clock.hpp"
 #include "support/registered_socket.hpp"
 #include "support/temp_dir.hpp"
+#include "transport/address.hpp"
 #include "transport/connect.hpp"
-#include "transport/endpoint.hpp"
 
 #include <doctest/doctest.h>
 #include <remsh/master/slave_collection.hpp>

@@ -5,8 +5,8 @@
 #include "master/runtime.hpp"
 #include "support/fake_clock.hpp"
 #include "support/temp_dir.hpp"
+#include "transport/address.hpp"
 #include "transport/connect.hpp"
-#include "transport/endpoint.hpp"
 #include "transport/tls_engine.hpp"
 #include "transport/tls_transport.hpp"
 

@@ -3,8 +3,8 @@
 
 #include "auth/derive.hpp"
 #include "master/blocking_backend.hpp"
+#include "transport/address.hpp"
 #include "transport/connect.hpp"
-#include "transport/endpoint.hpp"
 #include "transport/fd_transport.hpp"
 #include "transport/tls_engine.hpp"
 #include "transport/tls_transport.hpp"

@@ -8,6 +8,7 @@
 #include "support/skip.hpp"
 #include "support/temp_dir.hpp"
 #include "support/tls.hpp"
+#include "transport/address.hpp"
 #include "transport/endpoint.hpp"
 #include "transport/fd_transport.hpp"
 #include "transport/tls_transport.hpp"

@@ -1,7 +1,8 @@
 // Tests of connecting: which address wins, and when it is given up.
-#include "transport/connect.hpp"
 #include "support/skip.hpp"
 #include "support/temp_dir.hpp"
+#include "transport/address.hpp"
+#include "transport/connect.hpp"
 #include "transport/endpoint.hpp"
 
 #include <doctest/doctest.h>

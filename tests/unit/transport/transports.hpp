@@ -3,6 +3,7 @@
 
 #include "os/unique_fd.hpp"
 #include "support/tls.hpp"
+#include "transport/address.hpp"
 #include "transport/connect.hpp"
 #include "transport/endpoint.hpp"
 
