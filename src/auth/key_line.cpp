@@ -46,6 +46,19 @@ bool is_label_value(std::string_view value) {
          without_controls(value) == value;
 }
 
+}  // namespace
+
+Result<void> check_labels(const std::map<std::string, std::string>& labels) {
+  if (labels.size() > max_key_labels) return wrong("there are at most 32 labels");
+  for (const auto& [key, value] : labels) {
+    if (!is_slave_name(key)) return wrong("the name of a label is 1 to 64 of A-Z a-z 0-9 . _ -");
+    if (!is_label_value(value)) return wrong("the value of a label is 1 to 256 bytes of UTF-8 without spaces");
+  }
+  return {};
+}
+
+namespace {
+
 Result<void> check_terms(const KeyTerms& terms) {
   if (terms.networks.size() > max_key_networks) return wrong("a key has at most 64 networks");
   for (const std::string& network : terms.networks) {
@@ -57,11 +70,7 @@ Result<void> check_terms(const KeyTerms& terms) {
   if (terms.expires && parse_utc_time(to_utc_text(*terms.expires)) == std::nullopt) {
     return wrong("a key expires between the years 1970 and 2200");
   }
-  if (terms.labels.size() > max_key_labels) return wrong("a key has at most 32 labels");
-  for (const auto& [key, value] : terms.labels) {
-    if (!is_slave_name(key)) return wrong("the name of a label is 1 to 64 of A-Z a-z 0-9 . _ -");
-    if (!is_label_value(value)) return wrong("the value of a label is 1 to 256 bytes of UTF-8 without spaces");
-  }
+  if (auto checked = check_labels(terms.labels); !checked) return checked;
   if (terms.is_invitation && !terms.expires) return wrong("an invitation needs a time when it expires");
   return {};
 }

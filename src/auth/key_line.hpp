@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,6 +37,9 @@ struct KeyLine {
 
   friend bool operator==(const KeyLine&, const KeyLine&) = default;
 };
+
+/// Refuses labels that no key may have.
+Result<void> check_labels(const std::map<std::string, std::string>& labels);
 
 /// Refuses a name or terms that no line may have.
 Result<KeyLine> make_key_line(std::string name, const Secret& key, KeyTerms terms = {});

@@ -20,6 +20,7 @@ Admission::Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transpor
       address_(connection->description()),
       keyless_(terms.keyless),
       required_name_(terms.name),
+      labels_(terms.labels),
       on_made_(terms.on_made),
       origin_(std::move(origin)),
       place_(place),
@@ -268,6 +269,8 @@ std::optional<EntryRefusal> Admission::make_slave() {
   backend_->set_proof(proof_);
   assert(protocol_->worker().does_one_operation_at_a_time() ||
          dynamic_cast<const HoldsThreads*>(backend_.get()) == nullptr);
+  std::map<std::string, std::string> labels = handshake_->labels();
+  labels.insert(labels_.begin(), labels_.end());
   SlaveInit init({.name = registration_.name,
                   .hostname = registration_.hostname,
                   .system = registration_.system,
@@ -277,7 +280,7 @@ std::optional<EntryRefusal> Admission::make_slave() {
                   .address = address_,
                   .protocol = protocol_->protocol.name(),
                   .key_id = registration_.key_id,
-                  .labels = handshake_->labels()},
+                  .labels = std::move(labels)},
                  backend_);
   try {
     const SlaveFactory& factory = owner_->options().slave_class;

@@ -95,7 +95,8 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   const std::shared_ptr<Admissions> owner_;
   const std::string address_;
   const bool keyless_;
-  const std::string required_name_;  // empty: any
+  const std::string required_name_;                  // empty: any
+  const std::map<std::string, std::string> labels_;  // beside those of its key
   const std::function<void(const std::shared_ptr<Slave>&, Backend&)> on_made_;
   const Origin origin_;
   const Gate::Id place_;

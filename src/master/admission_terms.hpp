@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +22,7 @@ struct AdmissionTerms {
   std::shared_ptr<const TlsServer> tls = {};  ///< null: plain
   std::optional<uid_t> user = {};             ///< of the other side, if the system reports it
   std::string name = {};                      ///< the only name that is admitted; empty: any
+  std::map<std::string, std::string> labels = {};  ///< of the slave, beside those of its key
 
   /// Called with the slave object before its setup(), on a service thread.
   std::function<void(const std::shared_ptr<Slave>&, Backend&)> on_made = {};

@@ -4,7 +4,9 @@
 #include "base/throw_failure.hpp"
 #include "master/backend.hpp"
 #include "master/listener_impl.hpp"
+#include "master/runtime.hpp"
 #include "master/slave_process.hpp"
+#include "master/slave_start.hpp"
 #include "master/started_program.hpp"
 #include "os/file.hpp"
 #include "os/process.hpp"
@@ -18,10 +20,10 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <future>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -66,23 +68,6 @@ struct LocalSlaveListener::Local {
     std::weak_ptr<Slave> slave = {};  // as soon as there is one; by owner, as another slave may get its address
   };
 
-  /// Lives for as long as a call of start_slave(), which the destructor of the listener waits for.
-  class Starting {
-   public:
-    explicit Starting(Local& local) : local_(local) { add(1); }
-    Starting(const Starting&) = delete;
-    Starting& operator=(const Starting&) = delete;
-    ~Starting() { add(-1); }
-
-   private:
-    void add(int more) {
-      const std::lock_guard lock(local_.mutex);
-      local_.starting += more;
-      local_.changed.notify_all();
-    }
-    Local& local_;
-  };
-
   SlaveCommand command;
   std::chrono::milliseconds kill_after{0};
   TreeKiller killer;
@@ -90,15 +75,17 @@ struct LocalSlaveListener::Local {
   std::mutex mutex;
   std::condition_variable changed;
   std::list<Child> children;
-  int starting = 0;
+  int starting = 0;  // slaves that have neither come nor failed, which the destructor of the listener waits for
   bool stopping = false;
   unsigned count = 0;
 
   std::string choose_name(SlaveCollection& slaves);
-  Result<std::shared_ptr<StartedProgram>> start(const std::string& basedir, const std::string& name, int socket,
+  Result<std::shared_ptr<StartedProgram>> start(const SlaveCommand& what, const std::string& basedir,
+                                                const std::string& name, int socket,
                                                 const std::shared_ptr<Admissions>& admissions);
   void has_slave(const std::shared_ptr<StartedProgram>& program, const std::shared_ptr<Slave>& slave, Backend& backend);
   Failure give_up(StartedProgram& program, bool has_come, Failure failure) const;
+  void add_starting(int more);
   void end_all();
 };
 
@@ -115,10 +102,11 @@ std::string LocalSlaveListener::Local::choose_name(SlaveCollection& slaves) {
 
 /// Starts the program, which speaks through this socket.
 Result<std::shared_ptr<StartedProgram>> LocalSlaveListener::Local::start(
-    const std::string& basedir, const std::string& name, int socket, const std::shared_ptr<Admissions>& admissions) {
+    const SlaveCommand& what, const std::string& basedir, const std::string& name, int socket,
+    const std::shared_ptr<Admissions>& admissions) {
   auto output = open_pipe_from_child();
   if (!output) return of_this_system(std::move(output).failure());
-  auto process = SlaveProcess::start(command, {"--stdio", "--quiet", "--basedir=" + basedir, "--name=" + name}, socket,
+  auto process = SlaveProcess::start(what, {"--stdio", "--quiet", "--basedir=" + basedir, "--name=" + name}, socket,
                                      socket, output->theirs.get());
   if (!process) return std::move(process).failure();
   auto program = std::make_shared<StartedProgram>(std::move(*process), std::move(output->ours));
@@ -152,7 +140,8 @@ void LocalSlaveListener::Local::has_slave(const std::shared_ptr<StartedProgram>&
 /// was as far as its setup().
 Failure LocalSlaveListener::Local::give_up(StartedProgram& program, bool has_come, Failure failure) const {
   // Most often it has ended, or does now that its connection is closed. How it ended belongs into the failure.
-  if (failure.code != Errc::timeout) program.wait_for_exit(program.now() + kill_after);
+  const bool is_given_up = failure.code == Errc::timeout || failure.code == Errc::cancelled;
+  if (!is_given_up) program.wait_for_exit(program.now() + kill_after);
   const std::optional<Failure> exited = program.exited();
   const std::string words = program.words();
   program.end_by(program.now());
@@ -166,6 +155,12 @@ Failure LocalSlaveListener::Local::give_up(StartedProgram& program, bool has_com
     failure.message += " (" + exited->message + ")";
   }
   return failure;
+}
+
+void LocalSlaveListener::Local::add_starting(int more) {
+  const std::lock_guard lock(mutex);
+  starting += more;
+  changed.notify_all();
 }
 
 void LocalSlaveListener::Local::end_all() {
@@ -191,20 +186,18 @@ LocalSlaveListener::LocalSlaveListener(LocalListenerOptions options)
 }
 
 LocalSlaveListener::~LocalSlaveListener() {
-  if (!impl().admissions->loop()->is_this_thread()) local_->end_all();  // else what follows ends the program
+  const auto runtime = impl().admissions->runtime();  // for the slaves that are being started, until all are over
+  if (!runtime->loop()->is_this_thread()) local_->end_all();  // else what follows ends the program
   shut_down();
   std::unique_lock lock(local_->mutex);
   local_->changed.wait(lock, [this] { return local_->starting == 0; });
 }
 
-std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedir, const std::string& given_name) {
-  if (!given_name.empty()) check_slave_name(given_name);
-  const std::string name = given_name.empty() ? local_->choose_name(slave_collection()) : given_name;
+Pending<std::shared_ptr<Slave>> LocalSlaveListener::launch_slave(const std::string& basedir, StartOptions options) {
+  const Deadline deadline = options.deadline.begin();
+  const std::string name = options.name.empty() ? local_->choose_name(slave_collection()) : options.name;
   const std::string what = "start in '" + escaped(basedir) + "'";
-  const Local::Starting starting(*local_);
-  if (basedir.find('\0') != std::string::npos) {
-    throw_failure({Errc::invalid_argument, "a path has no zero byte in it", 0}, name, what);
-  }
+  const SlaveCommand command = command_for(local_->command, options, basedir, what);
   std::array<int, 2> pair{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
     throw_failure(of_this_system(os_failure(errno, "socketpair")), name, what);
@@ -212,23 +205,44 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
   UniqueFd ours(pair[0]);
   UniqueFd theirs(pair[1]);
   const auto& admissions = impl().admissions;
-  const auto started = local_->start(basedir, name, theirs.get(), admissions);
+  const auto started = local_->start(command, basedir, name, theirs.get(), admissions);
   if (!started) throw_failure(started.failure(), name, what);
   const auto& program = *started;
   theirs.reset();
-  std::promise<Result<std::shared_ptr<Slave>>> registered;
-  bool has_come = false;
+
+  Local& local = *local_;
+  const auto has_come = std::make_shared<std::atomic<bool>>(false);
+  local.add_starting(1);
+  const auto start = std::make_shared<SlaveStart>(
+      SlaveStart::Owner{
+          .runtime = *admissions->runtime(),
+          .end_program = [&local, program,
+                          has_come](Failure failure) { return local.give_up(*program, *has_come, std::move(failure)); },
+          .on_over = [&local] { local.add_starting(-1); }},
+      name, what);
+  start->limit(deadline, "it has not registered and been set up in time");
   const AdmissionTerms terms{
-      .keyless = true, .name = name, .on_made = [&, this](const std::shared_ptr<Slave>& slave, Backend& backend) {
-        has_come = true;
-        local_->has_slave(program, slave, backend);
+      .keyless = true,
+      .name = name,
+      .labels = std::move(options.labels),
+      .on_made = [&local, program, has_come](const std::shared_ptr<Slave>& slave, Backend& backend) {
+        *has_come = true;
+        local.has_slave(program, slave, backend);
       }};
   const std::string description = "local process " + std::to_string(program->pid());
-  admissions->admit(socket_transport(ours.release(), description, true), terms,
-                    [&registered](auto outcome) { registered.set_value(std::move(outcome)); });
-  auto outcome = registered.get_future().get();
-  if (outcome) return *std::move(outcome);
-  throw_failure(local_->give_up(*program, has_come, std::move(outcome).failure()), name, what);
+  admissions->admit(socket_transport(ours.release(), description, true), terms, [start](auto outcome) {
+    if (!outcome) return start->fail(std::move(outcome).failure());
+    start->come(*std::move(outcome));
+  });
+  return SlaveStart::pending(start, options.stop);
+}
+
+std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedir, const StartOptions& options) {
+  return launch_slave(basedir, options).wait();
+}
+
+std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedir, const std::string& name) {
+  return start_slave(basedir, StartOptions{.name = name});
 }
 
 bool LocalSlaveListener::kill_slave(const std::shared_ptr<Slave>& slave) {

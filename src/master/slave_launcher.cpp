@@ -9,6 +9,7 @@
 #include "master/listener_impl.hpp"
 #include "master/runtime.hpp"
 #include "master/slave_process.hpp"
+#include "master/slave_start.hpp"
 #include "master/started_program.hpp"
 #include "os/process.hpp"
 #include "os/process_tree.hpp"
@@ -44,12 +45,18 @@ struct Launched {
   const std::string name;
   std::string key_id;
   const std::shared_ptr<StartedProgram> program;
-  std::stop_source over;  // requested: nobody need wait for it to come any more
+  std::shared_ptr<SlaveStart> start;  // until it has come for the first time, or failed
 
   // Under the mutex of the launcher.
   KeyRegistration key;
   UniqueFd to;             // its standard input; closed, it is to end
   bool is_ending = false;  // it was told to
+
+  /// Why it will not come, if it has ended or is ending.
+  [[nodiscard]] Failure why_ended() const {
+    const std::optional<Failure> exited = is_ending ? std::nullopt : program->exited();
+    return exited ? *exited : Failure{Errc::connection_lost, "it was told to end before it came", 0};
+  }
 };
 
 }  // namespace
@@ -81,16 +88,21 @@ struct SlaveLauncher::Impl {
   std::set<std::string> names;  // of those that are in the list, or on their way there
   std::list<std::shared_ptr<Launched>> launched;
   unsigned count = 0;
+  int starting = 0;  // slaves that have neither come nor failed
+  SlaveSubscription arrivals;
 
   [[nodiscard]] SlaveCollection& slaves() const { return admissions->options().slave_collection; }
   [[nodiscard]] std::shared_ptr<Slave> find(const Launched& one) const;
   Result<std::string> claim(std::string name);
   void give_up(const std::string& name);
-  Result<std::shared_ptr<Launched>> launch(const std::string& name, const std::string& basedir,
-                                           const std::string& address);
+  Result<std::shared_ptr<Launched>> launch(const SlaveCommand& what, const std::string& name,
+                                           const std::string& basedir, const std::string& address,
+                                           const std::map<std::string, std::string>& labels);
   void watch(const std::shared_ptr<Launched>& one);
-  Result<std::shared_ptr<Slave>> wait_for(Launched& one, const std::string& address, Deadline deadline,
-                                          const std::stop_token& stop);
+  std::shared_ptr<SlaveStart> await(const std::shared_ptr<Launched>& one, const std::string& operation,
+                                    const std::string& address, Deadline deadline);
+  void look_for_arrivals();
+  Failure end_failed(Launched& one, Failure failure);
   void on_end(const std::shared_ptr<Launched>& one);
   void end_key(Launched& one);
   void begin_end(Launched& one, TimePoint kill_at);
@@ -116,8 +128,9 @@ void SlaveLauncher::Impl::give_up(const std::string& name) {
   names.erase(name);
 }
 
-Result<std::shared_ptr<Launched>> SlaveLauncher::Impl::launch(const std::string& name, const std::string& basedir,
-                                                              const std::string& address) {
+Result<std::shared_ptr<Launched>> SlaveLauncher::Impl::launch(const SlaveCommand& what, const std::string& name,
+                                                              const std::string& basedir, const std::string& address,
+                                                              const std::map<std::string, std::string>& labels) {
   std::vector<Bytes> more{"--master=" + address, "--name=" + name};
   if (!basedir.empty()) more.push_back("--basedir=" + basedir);
   more.insert(more.end(), {"--key=-", "--until-eof"});
@@ -130,12 +143,12 @@ Result<std::shared_ptr<Launched>> SlaveLauncher::Impl::launch(const std::string&
   if (!line) return std::move(line).failure();
   KeyRegistration registration;
   try {
-    registration = keys->register_slave(name, secret);  // before it can come
+    registration = keys->register_slave(name, secret, {.labels = labels});  // before it can come
   } catch (const Error& error) {
     return Failure{error.code(), error.message(), 0};
   }
   const int said = output->theirs.get();
-  auto process = SlaveProcess::start(command, more, input->theirs.get(), said, said);
+  auto process = SlaveProcess::start(what, more, input->theirs.get(), said, said);
   if (!process) return std::move(process).failure();
   auto one =
       std::make_shared<Launched>(name, std::make_shared<StartedProgram>(std::move(*process), std::move(output->ours)));
@@ -167,35 +180,71 @@ void SlaveLauncher::Impl::watch(const std::shared_ptr<Launched>& one) {
                        }});
 }
 
-Result<std::shared_ptr<Slave>> SlaveLauncher::Impl::wait_for(Launched& one, const std::string& address,
-                                                             Deadline deadline, const std::stop_token& stop) {
-  const std::stop_callback stopped(stop, [&one] { one.over.request_stop(); });
-  try {
-    for (bool in_time = true;;) {
-      const std::uint64_t seen = slaves().version();
-      if (auto slave = find(one)) return slave;
-      if (!in_time) break;
-      in_time = slaves().wait_for_change(seen, deadline, one.over.get_token());
-    }
-  } catch (const Cancelled&) {
+/// Its start, from the beginning of its program to its arrival.
+std::shared_ptr<SlaveStart> SlaveLauncher::Impl::await(const std::shared_ptr<Launched>& one,
+                                                       const std::string& operation, const std::string& address,
+                                                       Deadline deadline) {
+  const auto start = std::make_shared<SlaveStart>(
+      SlaveStart::Owner{.runtime = *runtime,
+                        .end_program = [this, one](Failure failure) { return end_failed(*one, std::move(failure)); },
+                        .on_over =
+                            [this] {
+                              const std::lock_guard lock(mutex);
+                              --starting;
+                              changed.notify_all();
+                            }},
+      one->name, operation);
+  start->limit(deadline, "it has not come to " + address + " in time");
+  std::optional<Failure> ended;
+  {
     const std::lock_guard lock(mutex);
-    if (one.is_ending) return Failure{Errc::connection_lost, "it was told to end before it came", 0};
-    if (const auto exited = one.program->exited()) return *exited;
-    return Failure{Errc::cancelled, "stopped before it came" + one.program->words(), 0};
+    ++starting;
+    if (one->key) {
+      one->start = start;
+    } else {
+      ended = one->why_ended();
+    }
   }
-  return Failure{Errc::timeout, "it has not come to " + address + " in time" + one.program->words(), 0};
+  if (ended) start->fail(*std::move(ended));
+  look_for_arrivals();  // it may have come before it was awaited
+  return start;
+}
+
+/// Tells the starts of those slaves that are in the collection.
+void SlaveLauncher::Impl::look_for_arrivals() {
+  std::vector<std::pair<std::shared_ptr<SlaveStart>, std::shared_ptr<Slave>>> arrived;
+  {
+    const std::lock_guard lock(mutex);
+    for (const auto& one : launched) {
+      if (!one->start) continue;
+      if (auto slave = find(*one)) arrived.emplace_back(std::exchange(one->start, nullptr), std::move(slave));
+    }
+  }
+  for (auto& [start, slave] : arrived) start->come(std::move(slave));
+}
+
+/// Ends the program of a slave that will not come.
+Failure SlaveLauncher::Impl::end_failed(Launched& one, Failure failure) {
+  begin_end(one, admissions->loop()->now());
+  one.program->wait_for_end();
+  if (failure.code == Errc::timeout || failure.code == Errc::cancelled) failure.message += one.program->words();
+  return failure;
 }
 
 /// Nobody comes by its key any more.
 void SlaveLauncher::Impl::end_key(Launched& one) {
   KeyRegistration key;
+  std::shared_ptr<SlaveStart> start;
+  Failure why;
   {
     const std::lock_guard lock(mutex);
     key = std::move(one.key);
     one.to.reset();
+    start = std::exchange(one.start, nullptr);
+    why = one.why_ended();
   }
   key.drop();
-  one.over.request_stop();
+  if (start) start->fail(std::move(why));
 }
 
 /// Its key ends, its connection, and what keeps it from ending; and it itself, if it has not done so by then.
@@ -218,13 +267,17 @@ void SlaveLauncher::Impl::on_end(const std::shared_ptr<Launched>& one) {
   changed.notify_all();
 }
 
-SlaveLauncher::SlaveLauncher(LauncherOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {
+SlaveLauncher::SlaveLauncher(LauncherOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {
   check_slave_command(impl_->command, "make a launcher of slaves");
   if (!impl_->keys) {
     throw Error(Errc::invalid_argument, "", "make a launcher of slaves",
                 "the listener has no `keys`, so nobody could come by one: give it a remsh::KeyRing");
   }
   impl_->slaves().listener_comes();  // they must outlive us as well
+  impl_->arrivals = impl_->slaves().on_change([weak = std::weak_ptr(impl_)](const SlaveNotice& notice) {
+    const auto impl = notice.kind == SlaveNotice::arrived || notice.missed > 0 ? weak.lock() : nullptr;
+    if (impl) impl->look_for_arrivals();
+  });
 }
 
 SlaveLauncher::~SlaveLauncher() {
@@ -237,34 +290,32 @@ SlaveLauncher::~SlaveLauncher() {
   const TimePoint kill_at = impl_->admissions->loop()->now() + impl_->kill_after;  // the same for all
   for (const auto& one : all) impl_->begin_end(*one, kill_at);
   lock.lock();
-  impl_->changed.wait(lock, [this] { return impl_->launched.empty(); });
+  impl_->changed.wait(lock, [this] { return impl_->launched.empty() && impl_->starting == 0; });
   lock.unlock();
   std::promise<void> loop_is_through;
   impl_->admissions->loop()->post([&loop_is_through] { loop_is_through.set_value(); });
   loop_is_through.get_future().wait();
+  impl_->arrivals.cancel();
   impl_->slaves().listener_goes();
 }
 
-std::shared_ptr<Slave> SlaveLauncher::start_slave(const std::string& basedir, const std::string& given_name,
-                                                  Deadline deadline, const std::stop_token& stop) {
+Pending<std::shared_ptr<Slave>> SlaveLauncher::launch_slave(const std::string& basedir, StartOptions options) {
+  const Deadline deadline = options.deadline.begin();
   const std::string what = basedir.empty() ? "launch" : "launch in '" + escaped(basedir) + "'";
-  if (!given_name.empty()) check_slave_name(given_name);
-  if (basedir.find('\0') != std::string::npos) {
-    throw Error(Errc::invalid_argument, given_name, what, "a path has no zero byte in it");
-  }
+  const SlaveCommand command = command_for(impl_->command, options, basedir, what);
   if (impl_->admissions->is_shutting_down()) {
-    throw ConnectionLost(Errc::connection_lost, given_name, what, "the listener of this launcher is gone");
+    throw ConnectionLost(Errc::connection_lost, options.name, what, "the listener of this launcher is gone");
   }
   const std::string address = impl_->master.empty() ? impl_->listener.address() : impl_->master;
   if (address.empty()) {
-    throw Error(Errc::invalid_argument, given_name, what,
+    throw Error(Errc::invalid_argument, options.name, what,
                 "there is no address to which it could connect: start() the listener, or give `master`");
   }
-  const auto name = impl_->claim(given_name);
-  if (!name) throw_failure(name.failure(), given_name, what);
+  const auto name = impl_->claim(options.name);
+  if (!name) throw_failure(name.failure(), options.name, what);
   std::shared_ptr<Launched> one;
   try {
-    auto launched = impl_->launch(*name, basedir, address);
+    auto launched = impl_->launch(command, *name, basedir, address, options.labels);
     if (!launched) throw_failure(launched.failure(), *name, what);
     one = *std::move(launched);
     impl_->watch(one);
@@ -272,11 +323,15 @@ std::shared_ptr<Slave> SlaveLauncher::start_slave(const std::string& basedir, co
     impl_->give_up(*name);
     throw;
   }
-  auto slave = impl_->wait_for(*one, address, deadline, stop);
-  if (slave) return *std::move(slave);
-  impl_->begin_end(*one, impl_->admissions->loop()->now());
-  one->program->wait_for_end();
-  throw_failure(slave.failure(), *name, what);
+  return SlaveStart::pending(impl_->await(one, what, address, deadline), options.stop);
+}
+
+std::shared_ptr<Slave> SlaveLauncher::start_slave(const std::string& basedir, const StartOptions& options) {
+  return launch_slave(basedir, options).wait();
+}
+
+std::shared_ptr<Slave> SlaveLauncher::start_slave(const std::string& basedir, const std::string& name) {
+  return start_slave(basedir, StartOptions{.name = name});
 }
 
 bool SlaveLauncher::kill_slave(const std::shared_ptr<Slave>& slave) {

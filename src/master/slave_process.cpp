@@ -1,6 +1,7 @@
 #include "master/slave_process.hpp"
 
 #include "auth/handshake_grammar.hpp"
+#include "auth/key_line.hpp"
 #include "base/embedded_mark.hpp"
 #include "base/exit_code.hpp"
 #include "base/hex.hpp"
@@ -71,8 +72,8 @@ Bytes percent_encoded(BytesView text) {
 
 }  // namespace
 
-void check_slave_command(const SlaveCommand& command, const char* operation) {
-  const auto refuse = [operation](const std::string& why) { throw Error(Errc::invalid_argument, "", operation, why); };
+void check_slave_command(const SlaveCommand& command, const std::string& operation, const std::string& slave) {
+  const auto refuse = [&](const std::string& why) { throw Error(Errc::invalid_argument, slave, operation, why); };
   if (command.embedded && !command.args.empty()) refuse("`embedded` and `command` exclude each other");
   if (command.clear_env && command.inherit_env) refuse("`clear_env` and `inherit_env` exclude each other");
   for (const auto& [name, value] : command.env) {
@@ -83,10 +84,20 @@ void check_slave_command(const SlaveCommand& command, const char* operation) {
   }
 }
 
-void check_slave_name(const std::string& name) {
-  if (auth::is_slave_name(name)) return;
-  throw Error(Errc::invalid_argument, "", "start '" + escaped(name) + "'",
-              "a name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or digit");
+SlaveCommand command_for(const SlaveCommand& command, const StartOptions& options, const std::string& basedir,
+                         const std::string& operation) {
+  const auto refuse = [&](const std::string& why) {
+    throw Error(Errc::invalid_argument, options.name, operation, why);
+  };
+  if (!options.name.empty() && !auth::is_slave_name(options.name)) {
+    refuse("a name is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or digit");
+  }
+  if (basedir.find('\0') != std::string::npos) refuse("a path has no zero byte in it");
+  if (const auto checked = auth::check_labels(options.labels); !checked) refuse(checked.failure().message);
+  SlaveCommand result = command;
+  for (const auto& [name, value] : options.env) result.env.insert_or_assign(name, value);
+  check_slave_command(result, operation, options.name);
+  return result;
 }
 
 Failure of_this_system(Failure failure) {

@@ -6,6 +6,7 @@
 #include "os/process_tree.hpp"
 
 #include <remsh/base/bytes.hpp>
+#include <remsh/master/start_options.hpp>
 
 #include <csignal>
 #include <map>
@@ -27,11 +28,12 @@ struct SlaveCommand {
   bool inherit_env = false;
 };
 
-/// Refuses options that exclude each other, and bad names of variables: throws Error.
-void check_slave_command(const SlaveCommand& command, const char* operation);
+/// Refuses options that exclude each other, and bad names of variables: throws Error, of `slave` if it has a name.
+void check_slave_command(const SlaveCommand& command, const std::string& operation, const std::string& slave = {});
 
-/// Refuses what is no name of a slave: throws Error.
-void check_slave_name(const std::string& name);
+/// The command for one slave; refuses options that are wrong: throws Error, with the name of `operation`.
+SlaveCommand command_for(const SlaveCommand& command, const StartOptions& options, const std::string& basedir,
+                         const std::string& operation);
 
 /// A failure that is our own system's, not a slave's.
 Failure of_this_system(Failure failure);

@@ -290,15 +290,15 @@ TEST_CASE("who does not come in time is ended, as is who comes under another nam
       static_cast<void>(words == "w2" ? master.log.wait_for("of w2") : master.log.wait_for("says: hello"));
       stop.request_stop();
     });
-    const auto stopped =
-        thrown_by<Cancelled>([&] { launcher.start_slave(master.dir / "w1", "w1", block, stop.get_token()); });
+    const auto stopped = thrown_by<Cancelled>(
+        [&] { launcher.start_slave(master.dir / "w1", {.name = "w1", .stop = stop.get_token()}); });
     REQUIRE(stopped);
     if (words != "w2") CHECK(has(stopped->message(), words));
     CHECK(lifeline.wait_for_end());
     CHECK(master.slaves.size() == 0);
   }
   SlaveLauncher& launcher = master.launch_by(script("exec sleep 100000"));
-  const auto late = thrown_by<Timeout>([&] { launcher.start_slave("", "w1", 1ms); });
+  const auto late = thrown_by<Timeout>([&] { launcher.start_slave("", {.name = "w1", .deadline = 1ms}); });
   REQUIRE(late);
   CHECK(late->operation() == "launch");
   CHECK(has(late->message(), "has not come to " + master.listener->address() + " in time"));

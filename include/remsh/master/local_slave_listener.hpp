@@ -1,7 +1,9 @@
 // LocalSlaveListener: slaves of this host, started by us.
 #pragma once
 
+#include <remsh/master/pending.hpp>
 #include <remsh/master/slave_listener.hpp>
+#include <remsh/master/start_options.hpp>
 
 #include <map>
 #include <memory>
@@ -58,14 +60,23 @@ class REMSH_API LocalSlaveListener final : public SlaveListener {
   void start() override {}  ///< there is no port to open
   void stop() override {}
 
-  /// Starts a slave in a directory (made if it is missing) and gives it, once it is set up and in the collection.
-  /// The name: empty: "local-N"; the program may register under this name only.
+  /// Starts a slave in a directory (made if it is missing) and gives it, once it is set up and in the collection. The
+  /// program may register under its name only.
   ///
   /// Throws Error: local_os_error if it cannot be started here, in_use for a name that is taken, os_error with os() if
   /// the slave cannot work there (the directory cannot be made), refused by a slave class or setup(); Timeout if it
-  /// does not register in time, ConnectionLost if it ends before, both with what it said last; ProtocolError if it is
-  /// no slave. Then all that the program started is ended.
+  /// does not register within `handshake_timeout`, or is not set up by the deadline, ConnectionLost if it ends before,
+  /// both with what it said last; Cancelled after a stop; ProtocolError if it is no slave. Then all that the program
+  /// started is ended.
+  std::shared_ptr<Slave> start_slave(const std::string& basedir, const StartOptions& options);
+
+  /// The same in short.
   std::shared_ptr<Slave> start_slave(const std::string& basedir, const std::string& name = {});
+
+  /// start_slave() without a thread that waits. Throws at once what is wrong with the options, and if the program
+  /// cannot be started; all else comes out of Pending::wait(). Cancelling or destroying the Pending ends a slave that
+  /// has not come yet.
+  Pending<std::shared_ptr<Slave>> launch_slave(const std::string& basedir, StartOptions options = {});
 
   /// Ends a slave and whatever it is doing, and waits until its process is gone. May be called from setup() and from
   /// on_disconnect(), also of the same slave. False if it is not (any more) one of ours.

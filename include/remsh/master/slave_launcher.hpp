@@ -2,23 +2,20 @@
 #pragma once
 
 #include <remsh/base/bytes.hpp>
-#include <remsh/base/deadline.hpp>
 #include <remsh/base/export.hpp>
+#include <remsh/master/pending.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_listener.hpp>
+#include <remsh/master/start_options.hpp>
 
 #include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <vector>
 
 namespace remsh {
-
-/// How long a launched slave may take to come where nothing else is said.
-inline constexpr std::chrono::seconds launch_limit{60};
 
 struct LauncherOptions {
   /// To which they connect: it has `keys`, and is started. It should outlive the launcher, its collection must.
@@ -62,16 +59,20 @@ class REMSH_API SlaveLauncher {
   SlaveLauncher& operator=(const SlaveLauncher&) = delete;
   ~SlaveLauncher();  ///< ends all slaves that it started, as kill_slave() does; not in a callback of the listener
 
-  /// Starts a slave in a directory (made where it is missing; empty: where the program begins) and gives it, once it is
-  /// set up and in the collection. The name: empty: "launched-N". When it has come and gone, and came again, it is in
-  /// the collection as another Slave.
+  /// Starts a slave in a directory (made if it is missing; empty: where the program begins) and gives it, once it is
+  /// set up and in the collection. When it has come and gone, and came again, it is in the collection as another Slave.
   ///
   /// Throws Error: in_use if the name is, local_os_error if the program cannot be started, os_error with os() if the
   /// slave cannot work there (the directory cannot be made); ConnectionLost if it ended before, Timeout if it has not
   /// come by the deadline, Cancelled after a stop, with what it said last. Then the program is ended with all that it
   /// started, and its key.
-  std::shared_ptr<Slave> start_slave(const std::string& basedir, const std::string& name = {},
-                                     Deadline deadline = launch_limit, const std::stop_token& stop = {});
+  std::shared_ptr<Slave> start_slave(const std::string& basedir, const StartOptions& options);
+
+  /// The same in short.
+  std::shared_ptr<Slave> start_slave(const std::string& basedir, const std::string& name = {});
+
+  /// start_slave() without a thread that waits: see LocalSlaveListener::launch_slave().
+  Pending<std::shared_ptr<Slave>> launch_slave(const std::string& basedir, StartOptions options = {});
 
   /// Ends a slave and whatever it is doing, and waits until its process is gone. Its key ends first, so that nobody can
   /// take its place. Any Slave object of this process will do, also of a connection that is lost. False where the
@@ -80,7 +81,7 @@ class REMSH_API SlaveLauncher {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace remsh
