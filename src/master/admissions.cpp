@@ -259,6 +259,8 @@ void Admissions::run_on(ServiceThreads& (Runtime::*threads)() noexcept, std::fun
 
 Proof Admissions::proof_of(const Slave& slave) noexcept { return slave.backend_->proof(); }
 
+std::string_view Admissions::key_id_of(const Slave& slave) noexcept { return slave.backend_->key_id(); }
+
 void Admissions::ended(const std::shared_ptr<Admission>& admission) {
   const std::lock_guard lock(mutex_);
   under_way_.erase(admission);

@@ -22,6 +22,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -75,6 +76,9 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
 
   [[nodiscard]] const std::shared_ptr<Names>& names() const noexcept { return names_; }
   [[nodiscard]] static Proof proof_of(const Slave& slave) noexcept;
+
+  /// SlaveInfo::key_id of a slave, which unpacks nothing else. Valid as long as the slave.
+  [[nodiscard]] static std::string_view key_id_of(const Slave& slave) noexcept;
 
   /// Null if slaves have no keys.
   [[nodiscard]] KeyWatch* keys() const noexcept { return rights_.keys(); }

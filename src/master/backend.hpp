@@ -31,10 +31,17 @@ class Backend {
   virtual ~Backend() = default;
 
   /// Who it is; set by SlaveInit, before anybody else sees it.
-  void set_info(const SlaveInfo& info) { info_ = PackedInfo(info); }
-  [[nodiscard]] SlaveInfo info() const { return info_.unpack(); }
+  void set_info(const SlaveInfo& info) { info_.set(info); }
+
+  /// Unpacked by the first call, and kept from then on. Valid as long as this object.
+  [[nodiscard]] const SlaveInfo& info() const { return info_.unpacked(); }
+
+  /// A copy, of which nothing is kept: for those who look at all slaves.
+  [[nodiscard]] SlaveInfo info_copy() const { return info_.unpack(); }
+
   [[nodiscard]] std::string_view name() const noexcept { return info_.name(); }
   [[nodiscard]] std::string_view key_id() const noexcept { return info_.key_id(); }
+  [[nodiscard]] std::optional<std::string_view> label(std::string_view key) const noexcept { return info_.label(key); }
 
   /// What it has shown to be the one of its name; set before anybody else sees it.
   void set_proof(Proof proof) noexcept { proof_ = proof; }

@@ -4,10 +4,16 @@
 #include <array>
 #include <cstddef>
 #include <string>
+#include <utility>
 
 namespace remsh {
 
 namespace {
+
+// The first byte of a block, and of a PackedInfo::Unpacked. In the block follow the fields, each behind its length, and
+// then the labels and the features, behind their number.
+constexpr char is_block = 0;
+constexpr char is_unpacked = 1;
 
 // Seven bits per byte, the lowest first; the highest bit says that more come.
 
@@ -42,63 +48,112 @@ std::string_view take_text(const char*& at) {
   return text;
 }
 
-/// In the order of the block; the two that are asked for alone are first.
+/// In the order of the block. Those that are asked for alone are first.
 template <class Info>
 auto fields(Info& info) {
   return std::array{&info.name,     &info.key_id,  &info.hostname, &info.system,
                     &info.software, &info.basedir, &info.address,  &info.protocol};
 }
 
+/// The number of fields() of an info.
+constexpr std::size_t field_count = std::tuple_size_v<decltype(fields(std::declval<SlaveInfo&>()))>;
+
 }  // namespace
 
-PackedInfo::PackedInfo(const SlaveInfo& info) {
+struct PackedInfo::Unpacked {
+  char mark = is_unpacked;
+  const char* block = nullptr;  // owned by the PackedInfo
+  SlaveInfo info = {};
+
+  /// What a pointer of PackedInfo leads to; null if that is a block or nothing.
+  static const Unpacked* from(const char* held) noexcept {
+    return held != nullptr && *held == is_unpacked ? reinterpret_cast<const Unpacked*>(held) : nullptr;
+  }
+};
+
+void PackedInfo::clear() noexcept {
+  const char* const held = held_.exchange(nullptr);
+  const Unpacked* const unpacked = Unpacked::from(held);
+  delete[](unpacked != nullptr ? unpacked->block : held);
+  delete unpacked;
+}
+
+const char* PackedInfo::block() const noexcept {
+  const char* const held = held_.load(std::memory_order_acquire);
+  const Unpacked* const unpacked = Unpacked::from(held);
+  return unpacked != nullptr ? unpacked->block : held;
+}
+
+void PackedInfo::set(const SlaveInfo& info) {
+  clear();
   const auto size_of = [](const std::string& text) { return number_size(text.size()) + text.size(); };
-  std::size_t size = number_size(info.features.size());
+  std::size_t size = 1 + number_size(info.labels.size()) + number_size(info.features.size());
   for (const std::string* field : fields(info)) size += size_of(*field);
-  for (const std::string& feature : info.features) size += size_of(feature);
-  size += number_size(info.labels.size());
   for (const auto& [key, value] : info.labels) size += size_of(key) + size_of(value);
-  block_ = std::make_unique_for_overwrite<char[]>(size);
-  char* at = block_.get();
+  for (const std::string& feature : info.features) size += size_of(feature);
+  char* at = new char[size];
+  held_ = at;
+  *at++ = is_block;
   const auto put = [&at](const std::string& text) {
     at = put_number(at, text.size());
     at = std::copy(text.begin(), text.end(), at);
   };
   for (const std::string* field : fields(info)) put(*field);
-  at = put_number(at, info.features.size());
-  for (const std::string& feature : info.features) put(feature);
   at = put_number(at, info.labels.size());
   for (const auto& [key, value] : info.labels) {
     put(key);
     put(value);
   }
+  at = put_number(at, info.features.size());
+  for (const std::string& feature : info.features) put(feature);
 }
 
-std::string_view PackedInfo::name() const noexcept {
-  if (!block_) return {};
-  const char* at = block_.get();
+std::string_view PackedInfo::field(std::size_t number) const noexcept {
+  const char* at = block();
+  if (at == nullptr) return {};
+  ++at;
+  for (; number > 0; --number) take_text(at);
   return take_text(at);
 }
 
-std::string_view PackedInfo::key_id() const noexcept {
-  if (!block_) return {};
-  const char* at = block_.get();
-  take_text(at);
-  return take_text(at);
+std::optional<std::string_view> PackedInfo::label(std::string_view key) const noexcept {
+  const char* at = block();
+  if (at == nullptr) return std::nullopt;
+  ++at;
+  for (std::size_t i = 0; i < field_count; ++i) take_text(at);
+  for (std::size_t labels = take_number(at); labels > 0; --labels) {
+    const std::string_view found = take_text(at);
+    const std::string_view value = take_text(at);
+    if (found == key) return value;
+  }
+  return std::nullopt;
 }
 
 SlaveInfo PackedInfo::unpack() const {
   SlaveInfo info;
-  if (!block_) return info;
-  const char* at = block_.get();
+  const char* at = block();
+  if (at == nullptr) return info;
+  ++at;
   for (std::string* field : fields(info)) *field = take_text(at);
-  info.features.resize(take_number(at));
-  for (std::string& feature : info.features) feature = take_text(at);
   for (std::size_t labels = take_number(at); labels > 0; --labels) {
     const std::string_view key = take_text(at);
     info.labels.emplace(key, take_text(at));
   }
+  info.features.resize(take_number(at));
+  for (std::string& feature : info.features) feature = take_text(at);
   return info;
+}
+
+const SlaveInfo& PackedInfo::unpacked() const {
+  const char* held = held_.load(std::memory_order_acquire);
+  if (const Unpacked* const unpacked = Unpacked::from(held)) return unpacked->info;
+  auto ours = std::make_unique<Unpacked>();
+  ours->block = held;
+  ours->info = unpack();
+  if (held_.compare_exchange_strong(held, reinterpret_cast<const char*>(ours.get()), std::memory_order_acq_rel)) {
+    return ours.release()->info;
+  }
+  return Unpacked::from(held)->info;  // another thread was first
 }
 
 }  // namespace remsh

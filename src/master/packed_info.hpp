@@ -3,25 +3,47 @@
 
 #include <remsh/master/slave.hpp>
 
-#include <memory>
+#include <atomic>
+#include <cstddef>
+#include <optional>
 #include <string_view>
 
 namespace remsh {
 
-/// A SlaveInfo as long as nobody looks at it: a master has many idle slaves, and each string of its own would cost more
-/// than what is in it. Immutable.
+/// A SlaveInfo in one block of memory until somebody asks for the whole of it: a master has many idle slaves, and each
+/// string of its own would cost more than what is in it. Thread-safe, except for set().
 class PackedInfo {
  public:
   PackedInfo() = default;
-  explicit PackedInfo(const SlaveInfo& info);
+  explicit PackedInfo(const SlaveInfo& info) { set(info); }
+  PackedInfo(const PackedInfo&) = delete;
+  PackedInfo& operator=(const PackedInfo&) = delete;
+  ~PackedInfo() { clear(); }
 
-  [[nodiscard]] std::string_view name() const noexcept;
-  [[nodiscard]] std::string_view key_id() const noexcept;
+  /// Replaces the content. Nobody else may use this object meanwhile, or have a reference of unpacked().
+  void set(const SlaveInfo& info);
+
+  // Views into the block, valid as long as this object.
+  [[nodiscard]] std::string_view name() const noexcept { return field(0); }
+  [[nodiscard]] std::string_view key_id() const noexcept { return field(1); }
+  [[nodiscard]] std::optional<std::string_view> label(std::string_view key) const noexcept;
+
+  /// A copy of the whole.
   [[nodiscard]] SlaveInfo unpack() const;
 
+  /// The whole, which the first call unpacks; kept from then on, and valid as long as this object.
+  [[nodiscard]] const SlaveInfo& unpacked() const;
+
  private:
-  std::unique_ptr<char[]>
-      block_;  // fields, each behind its length; then the features, and the labels, behind their number
+  struct Unpacked;
+
+  void clear() noexcept;
+  [[nodiscard]] const char* block() const noexcept;
+  [[nodiscard]] std::string_view field(std::size_t number) const noexcept;
+
+  // Owned: null, a block, or an Unpacked, which owns its block. The first byte says which. This is one pointer, as a
+  // master has many of these objects.
+  mutable std::atomic<const char*> held_ = nullptr;
 };
 
 }  // namespace remsh

@@ -92,11 +92,16 @@ SlaveInit::SlaveInit(const SlaveInfo& info, std::shared_ptr<Backend> backend) : 
 SlaveInit::SlaveInit(SlaveInit&&) noexcept = default;
 SlaveInit::~SlaveInit() = default;
 
-SlaveInfo SlaveInit::info() const { return backend_->info(); }
+const SlaveInfo& SlaveInit::info() const { return backend_->info(); }
 
 Slave::Slave(SlaveInit init) : backend_(std::move(init.backend_)) {}
 
-SlaveInfo Slave::info() const { return backend_->info(); }
+const SlaveInfo& Slave::info() const { return backend_->info(); }
+
+std::optional<std::string> Slave::label(std::string_view key) const {
+  const auto value = backend_->label(key);
+  return value ? std::optional<std::string>(*value) : std::nullopt;
+}
 
 std::string Slave::name() const { return std::string(backend_->name()); }
 

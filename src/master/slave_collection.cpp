@@ -153,7 +153,7 @@ std::size_t SlaveCollection::size() const { return impl_->pool->size(); }
 std::vector<SlaveStatus> SlaveCollection::snapshot() const {
   std::shared_ptr<const SlaveEntries> in;
   std::vector<SlaveStatus> statuses = impl_->pool->states(in);
-  for (std::size_t i = 0; i < in->size(); ++i) statuses[i].info = (*in)[i]->slave->info();
+  for (std::size_t i = 0; i < in->size(); ++i) statuses[i].info = (*in)[i]->slave->backend_->info_copy();
   return statuses;
 }
 

@@ -30,6 +30,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -111,7 +112,7 @@ struct SlaveLauncher::Impl {
 /// The slave that has proven its very key.
 std::shared_ptr<Slave> SlaveLauncher::Impl::find(const Launched& one) const {
   auto slave = slaves().find(one.name);
-  return slave && slave->info().key_id == one.key_id ? slave : nullptr;
+  return slave && Admissions::key_id_of(*slave) == one.key_id ? slave : nullptr;
 }
 
 /// A name for one more, which nobody else gets from here meanwhile.
@@ -336,9 +337,10 @@ std::shared_ptr<Slave> SlaveLauncher::start_slave(const std::string& basedir, co
 
 bool SlaveLauncher::kill_slave(const std::shared_ptr<Slave>& slave) {
   if (!slave) return false;
-  const SlaveInfo info = slave->info();
+  const std::string name = slave->name();
+  const std::string_view key_id = Admissions::key_id_of(*slave);
   std::unique_lock lock(impl_->mutex);
-  const auto is_it = [&info](const auto& one) { return one->name == info.name && one->key_id == info.key_id; };
+  const auto is_it = [&](const auto& one) { return one->name == name && one->key_id == key_id; };
   const auto found = std::find_if(impl_->launched.begin(), impl_->launched.end(), is_it);
   if (found == impl_->launched.end()) return false;
   const auto one = *found;

@@ -373,6 +373,7 @@ TEST_CASE("a slave says who it is") {
     CHECK(info.software.find(version) != std::string::npos);
     CHECK_FALSE(info.address.empty());
     CHECK(info.protocol == "remsh 2");
+    CHECK(&slave.info() == &info);
     CHECK(farm.slaves.find("worker").get() == &slave);
     CHECK(farm.listener->last_accepted().get() == &slave);
   });

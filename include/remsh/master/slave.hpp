@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -57,7 +58,8 @@ class REMSH_API SlaveInit {
   SlaveInit(SlaveInit&&) noexcept;
   ~SlaveInit();
 
-  [[nodiscard]] SlaveInfo info() const;
+  /// As Slave::info() of the slave that will be constructed from this, and valid as long as that.
+  [[nodiscard]] const SlaveInfo& info() const;
 
  private:
   friend class Slave;
@@ -85,9 +87,15 @@ class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
   /// may block and may run operations. If it throws, the slave is dropped, and told why.
   virtual void setup() {}
 
-  /// A copy: a slave keeps what it told in one small block of memory.
-  [[nodiscard]] SlaveInfo info() const;
+  /// What the slave told of itself, and its labels; never changes, and is valid as long as this object. It is kept in
+  /// a compact form until the first call, and from then on also as this struct. A filter that only needs the name or
+  /// a label calls name() or label(), which keep nothing.
+  [[nodiscard]] const SlaveInfo& info() const;
+
   [[nodiscard]] std::string name() const;
+
+  /// The value of one of SlaveInfo::labels; nullopt if the slave does not have it.
+  [[nodiscard]] std::optional<std::string> label(std::string_view key) const;
 
   /// Returns to the slave's base directory; gives its absolute path.
   Bytes set_cwd(const CallOptions& options = {});

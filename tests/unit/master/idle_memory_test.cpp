@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 #include <remsh/master/slave_collection.hpp>
+#include <remsh/master/slave_filter.hpp>
 #include <remsh/master/transport_slave_listener.hpp>
 #include <remsh/transport/descriptors.hpp>
 
@@ -51,6 +52,11 @@ TEST_CASE("an idle slave costs its master little memory") {
   const std::size_t each = costs[batches / 2];
   MESSAGE("bytes of an idle slave: ", each);
   CHECK(each <= 1024);
+  // Looking at all slaves leaves nothing behind at them.
+  const std::size_t unseen = test::bytes_in_use();
+  CHECK(slaves.get_slave(no_wait, label("os") || label("rack", "7")) == nullptr);
+  CHECK(slaves.snapshot().size() == others.size());
+  CHECK(test::bytes_taken_since(unseen) / others.size() < 64);
   for (const int socket : others) ::close(socket);
 }
 

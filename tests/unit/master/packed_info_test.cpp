@@ -2,7 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+#include <latch>
 #include <string>
+#include <thread>
+#include <vector>
 
 namespace remsh {
 
@@ -34,6 +38,44 @@ TEST_CASE("what a slave told of itself comes out of the block as it went in") {
   CHECK(unpacked.protocol == info.protocol);
   CHECK(unpacked.key_id == info.key_id);
   CHECK(unpacked.labels == info.labels);
+}
+
+TEST_CASE("a label is found in the block without the rest") {
+  CHECK_FALSE(PackedInfo().label("os"));
+  const PackedInfo packed(
+      {.name = "os", .features = {"os", "none"}, .labels = {{"gpu", ""}, {"os", "linux"}, {"rack", "os"}}});
+  CHECK(packed.label("gpu") == "");
+  CHECK(packed.label("os") == "linux");
+  CHECK(packed.label("rack") == "os");
+  CHECK_FALSE(packed.label("linux"));
+  CHECK_FALSE(packed.label("none"));
+  CHECK_FALSE(packed.label(""));
+}
+
+TEST_CASE("what was unpacked once is kept, also if many threads ask at the same time") {
+  const PackedInfo packed({.name = "worker-1", .features = {"one"}});
+  std::array<const SlaveInfo*, 8> seen{};
+  {
+    std::latch all(seen.size());
+    std::vector<std::jthread> threads;
+    for (const SlaveInfo*& place : seen) {
+      threads.emplace_back([&packed, &all, &place] {
+        all.arrive_and_wait();
+        place = &packed.unpacked();
+      });
+    }
+  }
+  for (const SlaveInfo* const one : seen) CHECK(one == seen.front());
+  CHECK(packed.unpacked().name == "worker-1");
+  CHECK(packed.unpacked().features == std::vector<std::string>{"one"});
+}
+
+TEST_CASE("a new content replaces what was unpacked") {
+  PackedInfo packed({.name = "old"});
+  CHECK(packed.unpacked().name == "old");
+  packed.set({.name = "new"});
+  CHECK(packed.name() == "new");
+  CHECK(packed.unpacked().name == "new");
 }
 
 }  // namespace remsh

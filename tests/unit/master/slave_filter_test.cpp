@@ -33,6 +33,13 @@ TEST_CASE("label() accepts the slaves that have the label, with its value if one
   CHECK_FALSE(label("disk", "")(*slave));
 }
 
+TEST_CASE("a slave has a label, or not") {
+  const auto slave = labelled("a", {{"os", "linux"}, {"gpu", ""}});
+  CHECK(slave->label("os") == "linux");
+  CHECK(slave->label("gpu") == "");
+  CHECK_FALSE(slave->label("disk"));
+}
+
 TEST_CASE("filters combine with &&, || and !, also with functions") {
   const auto slave = labelled("a", {{"os", "linux"}, {"gpu", ""}});
   const auto is_a = [](const Slave& one) { return one.name() == "a"; };
