@@ -15,11 +15,10 @@
 int main(int argc, char** argv) try {
   const TemporaryDirectory directory;
   remsh::SlaveCollection slaves;
-  remsh::TcpSlaveListener listener(
-      {.slave_collection = slaves,
-       .address = "tls:127.0.0.1:0",
-       .keys = remsh::KeyRing(),
-       .log = [](const remsh::LogRecord& record) { std::clog << record.peer + ": " + record.message + "\n"; }});
+  remsh::TcpSlaveListener listener({.slave_collection = slaves,
+                                    .address = "tls:127.0.0.1:0",
+                                    .keys = remsh::KeyRing(),
+                                    .log = remsh::log_to(std::clog)});
   listener.start();
 
   remsh::SlaveLauncher launcher(

@@ -8,30 +8,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
-
-/// Output comes in pieces that end anywhere; this prints whole lines, and those of different slaves never mixed.
-class LinePrinter {
- public:
-  explicit LinePrinter(std::string prefix) : prefix_(std::move(prefix)) {}
-  ~LinePrinter() {
-    if (!line_.empty()) add("\n");
-  }
-
-  void add(remsh::BytesView bytes) {
-    line_ += bytes;
-    for (std::size_t end = 0; (end = line_.find('\n')) != std::string::npos; line_.erase(0, end + 1)) {
-      const std::lock_guard lock(printing);
-      std::cout << prefix_ << line_.substr(0, end + 1) << std::flush;
-    }
-  }
-
- private:
-  static inline std::mutex printing;
-  std::string prefix_;
-  std::string line_;
-};
 
 int main(int argc, char** argv) try {
   if (auto code = remsh::run_embedded_slave(argc, argv)) return *code;
@@ -45,11 +22,15 @@ int main(int argc, char** argv) try {
   std::vector<std::jthread> callers;
   for (const auto& slave : slaves.get_all_slaves()) {
     callers.emplace_back([&command, slave] {
-      LinePrinter out(slave->name() + ": ");
+      const auto print = [name = slave->name()](remsh::BytesView line) {
+        static std::mutex printing;
+        const std::lock_guard lock(printing);
+        std::cout << name << ": " << line << std::endl;
+      };
       try {
-        slave->execute(command, {.out = [&out](remsh::BytesView bytes) { out.add(bytes); }, .err = remsh::merge});
+        slave->execute(command, {.out = remsh::lines(print), .err = remsh::merge});
       } catch (const remsh::Error& error) {
-        out.add(std::string(error.what()) + "\n");
+        print(error.what());
       }
     });
   }

@@ -6,6 +6,7 @@
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/error.hpp>
 #include <remsh/base/log.hpp>
+#include <remsh/base/stop_on_signals.hpp>
 #include <remsh/master/audit.hpp>
 #include <remsh/master/lease.hpp>
 #include <remsh/master/local_slave_listener.hpp>

@@ -5,6 +5,7 @@
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/error.hpp>
 #include <remsh/base/log.hpp>
+#include <remsh/base/stop_on_signals.hpp>
 #include <remsh/slave/embedded.hpp>
 #include <remsh/slave/enrol.hpp>
 #include <remsh/slave/slave_server.hpp>

@@ -1,4 +1,4 @@
-// Moments as text, in UTC: "2027-01-31T00:00:00Z".
+// Moments as text, in UTC: "2027-01-31T00:00:00Z", and for logs in local time.
 #pragma once
 
 #include <chrono>
@@ -13,5 +13,8 @@ std::optional<std::chrono::system_clock::time_point> parse_utc_time(std::string_
 
 /// In that form; parts of a second are left out.
 std::string to_utc_text(std::chrono::system_clock::time_point moment);
+
+/// In local time: "2027-01-31T01:00:00+0100".
+std::string to_local_text(std::chrono::system_clock::time_point moment);
 
 }  // namespace remsh

@@ -3,13 +3,15 @@
 #include "auth/key_file.hpp"
 #include "base/exit_code.hpp"
 #include "base/text.hpp"
+#include "base/utc_time.hpp"
 #include "os/descriptor_limit.hpp"
 #include "os/guard.hpp"
 #include "os/orphans.hpp"
+#include "os/signal_thread.hpp"
 #include "os/unique_fd.hpp"
 #include "slave/key_input.hpp"
-#include "slave/program_watches.hpp"
 #include "slave/standard_streams.hpp"
+#include "slave/stop_at_eof.hpp"
 
 #include <remsh/base/error.hpp>
 #include <remsh/version.hpp>
@@ -21,8 +23,8 @@
 #include <sys/prctl.h>
 #endif
 
+#include <chrono>
 #include <cstdio>
-#include <ctime>
 #include <exception>
 #include <optional>
 #include <string>
@@ -34,13 +36,10 @@ namespace remsh {
 namespace {
 
 void write_to_standard_error(const LogRecord& record) {
-  char stamp[32] = "";
-  const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  if (::localtime_r(&now, &local) != nullptr) std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S%z", &local);
+  const std::string now = to_local_text(std::chrono::system_clock::now());
   const std::string_view word = to_string(record.level);
   const std::string about = record.peer.empty() ? "" : record.peer + ": ";
-  std::fprintf(stderr, "%s remsh-slave[%ld] %.*s: %s%s\n", stamp, static_cast<long>(::getpid()),
+  std::fprintf(stderr, "%s remsh-slave[%ld] %.*s: %s%s\n", now.c_str(), static_cast<long>(::getpid()),
                static_cast<int>(word.size()), word.data(), about.c_str(), record.message.c_str());
 }
 
@@ -101,7 +100,10 @@ ServeResult serve(SlaveServer& server, const SlaveProgramOptions& options, Uniqu
   const bool is_stdio = options.master.empty();
   // Of a service it is what an operator sends; else the terminal has gone, or whoever started it.
   const bool connects_on_hangup = !is_stdio && !options.once && !has_terminal();
-  const SignalThread signals(server, connects_on_hangup ? SignalThread::Hangup::connects : SignalThread::Hangup::stops);
+  const SignalThread signals({SIGINT, SIGTERM, SIGHUP}, [&](int signal) {
+    if (signal == SIGHUP && connects_on_hangup) return server.connect_now();
+    server.stop();
+  });
   std::optional<StopAtEof> stop_at_eof;
   if (options.until_eof) stop_at_eof.emplace(server, std::move(input));
   if (is_stdio) return server.serve(take_standard_streams());

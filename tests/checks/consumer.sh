@@ -75,7 +75,7 @@ case "$how" in
       # shellcheck disable=SC2046,SC2086
       $cxx -std=c++20 -Wall -Wextra -Werror $flags "$host"/*.cpp -o "$dir/shared" $(pkg-config --libs remsh) -pthread
       "$dir/shared"
-      ldd "$dir/shared" | grep -q 'libremsh\.so\.0 ' || { echo 'the host does not ask for libremsh.so.0'; exit 1; }
+      ldd "$dir/shared" | grep -q 'libremsh\.so\.0\.1 ' || { echo 'the host does not ask for libremsh.so.0.1'; exit 1; }
     fi
     ;;
   cmake)

@@ -18,7 +18,6 @@ VALUES = {
     "base/deadline.hpp",
     "base/error.hpp",
     "base/export.hpp",
-    "base/log.hpp",
     "base/secret.hpp",
     "connection/box.hpp",
     "connection/box_codec.hpp",

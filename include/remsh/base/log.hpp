@@ -1,7 +1,10 @@
 // LogHook: the one way in which the library speaks.
 #pragma once
 
+#include <remsh/base/export.hpp>
+
 #include <functional>
+#include <iosfwd>
 #include <string>
 #include <string_view>
 
@@ -31,5 +34,12 @@ struct LogRecord {
 /// Called from any of the library's threads, also from its io thread: must be thread-safe, must not block for long
 /// and must not call the library back. Empty: nothing is said.
 using LogHook = std::function<void(const LogRecord&)>;
+
+/// A hook that writes a line for each record of a level from `from` on: "2026-11-29T09:30:00+0100 warning listener:
+/// w1: the slave of this name does not answer". The stream must outlive all that has the hook; several hooks may have
+/// one stream.
+///
+///     .log = remsh::log_to(std::clog)
+REMSH_API LogHook log_to(std::ostream& stream, LogLevel from = LogLevel::info);
 
 }  // namespace remsh

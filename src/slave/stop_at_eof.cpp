@@ -1,10 +1,9 @@
-#include "slave/program_watches.hpp"
+#include "slave/stop_at_eof.hpp"
 
 #include "os/threads.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include <array>
@@ -13,35 +12,6 @@
 #include <utility>
 
 namespace remsh {
-
-SignalThread::SignalThread(SlaveServer& server, Hangup on_hangup) {
-  ::sigemptyset(&signals_);
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR2}) ::sigaddset(&signals_, signal);
-  struct sigaction hangup {};
-  ::sigaction(SIGHUP, nullptr, &hangup);
-  if (hangup.sa_handler != SIG_IGN) ::sigaddset(&signals_, SIGHUP);  // nohup wants it to be survived
-  sigset_t blocked = signals_;
-  ::sigaddset(&blocked, SIGPIPE);  // a closed stderr is no reason to end
-  ::pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
-  thread_ = std::thread([this, &server, on_hangup] { run(server, on_hangup); });
-}
-
-SignalThread::~SignalThread() {
-  done_ = true;
-  ::pthread_kill(thread_.native_handle(), SIGUSR2);
-  thread_.join();
-}
-
-void SignalThread::run(SlaveServer& server, Hangup on_hangup) {
-  int signal = 0;
-  while (!done_ && ::sigwait(&signals_, &signal) == 0) {
-    if (signal == SIGHUP && on_hangup == Hangup::connects) {
-      server.connect_now();
-    } else if (signal == SIGINT || signal == SIGTERM || signal == SIGHUP) {
-      server.stop();
-    }
-  }
-}
 
 StopAtEof::StopAtEof(SlaveServer& server, UniqueFd in) : in_(std::move(in)) {
   std::array<int, 2> ends{};
