@@ -11,6 +11,7 @@
 #include <remsh/master/lease.hpp>
 #include <remsh/master/local_slave_listener.hpp>
 #include <remsh/master/make_listener.hpp>
+#include <remsh/master/operation_in_progress.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_collection.hpp>
 #include <remsh/master/slave_filter.hpp>

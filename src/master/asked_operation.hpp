@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "base/stream_counts.hpp"
 #include "operations/operations.hpp"
 
 #include <remsh/base/bytes.hpp>
@@ -9,6 +10,7 @@
 #include <remsh/connection/box.hpp>
 #include <remsh/operations/execute.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <tuple>
@@ -30,7 +32,8 @@ struct StreamEnds {
 };
 
 /// An operation as a back end is asked for it: its request, its streams, and the place of its reply. A back end that
-/// speaks boxes takes them from here; one that does not visits the Asked<Operation>. One thread at a time.
+/// speaks boxes takes them from here; one that does not visits the Asked<Operation>. One thread at a time, but for what
+/// is atomic.
 class AskedOperation {
  public:
   AskedOperation(const AskedOperation&) = delete;
@@ -46,7 +49,9 @@ class AskedOperation {
   virtual Result<void> answered(Box results) = 0;
 
   StreamEnds ends;
-  TimePoint answered_at{};  ///< when the reply came, whenever it was looked at
+  StreamCounts moved;                     ///< counted by the back end, when an end has given or taken the bytes
+  std::atomic<std::uint64_t> number = 0;  ///< set by the back end before anything is sent; 0: it has not begun
+  TimePoint answered_at{};                ///< when the reply came, whenever it was looked at
 
  protected:
   explicit AskedOperation(const operations::Description& what) : what_(what) {}

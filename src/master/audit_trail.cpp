@@ -1,36 +1,40 @@
 // AuditTrail: an operation under way, of whose end an AuditHook is to be told.
 #include "master/audit_trail.hpp"
 
+#include <cstdint>
 #include <exception>
-#include <utility>
+#include <optional>
+#include <string>
 
 namespace remsh {
 
-AuditTrail::AuditTrail(const AuditHook& hook, const Request& request, const std::string& tag) : hook_(hook) {
-  record_.start = std::chrono::system_clock::now();
-  record_.slave = request.backend().name();
-  record_.key_id = request.backend().key_id();
-  record_.operation = request.verb();
-  for (const BytesView argument : {request.first(), request.second()}) {
-    if (!argument.empty()) record_.arguments.emplace_back(argument);
-  }
-  record_.tag = tag;
+namespace {
+
+/// How many bytes a transfer has moved; nullopt for what is no transfer.
+std::optional<std::uint64_t> transferred(const AskedOperation& asked) {
+  if (asked.what().name == operations::Send::what.name) return asked.moved.in();
+  if (asked.what().name == operations::Fetch::what.name) return asked.moved.out();
+  return std::nullopt;
+}
+
+}  // namespace
+
+AuditTrail::AuditTrail(const AuditHook& hook, const Backend& slave, const OperationRecord& operation)
+    : hook_(hook), slave_(slave), operation_(operation) {
   record_.error = Errc::cancelled;
   record_.message = "the caller has left it";
 }
 
 AuditTrail::~AuditTrail() {
   if (!is_begun_) return;
-  record_.duration = real_clock().now() - start_;
   try {
+    operation_.describe(record_);
+    record_.slave = slave_.name();
+    record_.key_id = slave_.key_id();
+    record_.bytes = transferred(operation_.asked());
     hook_(record_);
   } catch (...) {  // NOLINT(bugprone-empty-catch): there is nobody to whom it could be given
   }
-}
-
-void AuditTrail::set_command(const std::vector<Bytes>& args, const ExecuteOptions& options) {
-  record_.cwd = options.cwd;
-  if (!options.hide_args) record_.arguments = args;  // else the program alone, as the request has it
 }
 
 void AuditTrail::failed(const Failure& failure) {

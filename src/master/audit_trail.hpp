@@ -1,32 +1,26 @@
 // AuditTrail: an operation under way, of whose end an AuditHook is to be told.
 #pragma once
 
-#include "base/clock.hpp"
 #include "base/result.hpp"
 #include "master/backend.hpp"
-#include "master/request.hpp"
+#include "master/operation_record.hpp"
 
-#include <remsh/base/deadline.hpp>
 #include <remsh/master/audit.hpp>
 
-#include <cstdint>
-#include <string>
 #include <type_traits>
 
 namespace remsh {
 
 /// An operation under way, of whose end an AuditHook is to be told: by the destructor, where it was begun. Until it
-/// hears of another end, its caller has left it. One thread at a time. The hook must outlive it.
+/// hears of another end, its caller has left it. What it says of the operation itself is in the record of it. One
+/// thread at a time. The hook, the record and the back end must outlive it.
 class AuditTrail {
  public:
-  AuditTrail(const AuditHook& hook, const Request& request, const std::string& tag);
+  AuditTrail(const AuditHook& hook, const Backend& slave, const OperationRecord& operation);
   AuditTrail(const AuditTrail&) = delete;
   AuditTrail& operator=(const AuditTrail&) = delete;
   ~AuditTrail();
 
-  void add_argument(const Bytes& argument) { record_.arguments.push_back(argument); }
-  void set_command(const std::vector<Bytes>& args, const ExecuteOptions& options);
-  void set_bytes(std::uint64_t bytes) noexcept { record_.bytes = bytes; }
   void begin() noexcept { is_begun_ = true; }
 
   /// Notes what a part of the operation throws.
@@ -74,8 +68,9 @@ class AuditTrail {
   void threw() noexcept;
 
   const AuditHook& hook_;
-  AuditRecord record_;
-  const TimePoint start_ = real_clock().now();
+  const Backend& slave_;
+  const OperationRecord& operation_;
+  AuditRecord record_;  // how it ends; who, what and when come at the end
   bool is_begun_ = false;
   bool is_over_ = false;
 };

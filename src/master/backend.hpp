@@ -6,6 +6,7 @@
 #include "base/result.hpp"
 #include "master/asked_operation.hpp"
 #include "master/lost_callback.hpp"
+#include "master/operations_in_progress.hpp"
 #include "master/packed_info.hpp"
 #include "master/proof.hpp"
 
@@ -51,6 +52,9 @@ class Backend {
   /// callback does, so that no other takes its address.
   bool has_to_ask(const void* collection) noexcept { return told_.exchange(collection) != collection; }
 
+  /// Its operations that are not over, as their callers asked for them.
+  [[nodiscard]] OperationsInProgress& operations() noexcept { return operations_; }
+
   /// Who is to be told of its operations; null: nobody. Lives as long as the backend.
   [[nodiscard]] virtual const AuditHook* audit() const noexcept { return nullptr; }
 
@@ -82,7 +86,8 @@ class Backend {
 
  private:
   PackedInfo info_;
-  std::atomic<const void*> told_ = nullptr;  // the last collection that asked
+  std::atomic<const void*> told_ = nullptr;                // the last collection that asked
+  [[no_unique_address]] OperationsInProgress operations_;  // the next member lies in its padding
   Proof proof_ = Proof::none;
 };
 

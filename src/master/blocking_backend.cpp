@@ -19,13 +19,15 @@ class BlockingWork final : public WorkOf<Result<void>> {
  public:
   using Body = std::function<Result<void>(Errand&, const Patience&)>;
 
-  BlockingWork(RunningOperations& operations, const Patience& options, Body body)
+  BlockingWork(RunningOperations& operations, AskedOperation& asked, const Patience& options, Body body)
       : running_(operations),
         body_(std::move(body)),
         errand_(options, [this](Errand& errand, const Patience& patience) {
           const Finishing finishing{running_};
           result_ = body_(errand, patience);
-        }) {}
+        }) {
+    asked.number = running_.number();
+  }
 
   void suspend() override {
     try {
@@ -54,19 +56,25 @@ class BlockingWork final : public WorkOf<Result<void>> {
   Errand errand_;  // the last: its end waits for the body
 };
 
-/// The ends of the streams, as the body of an errand may call them.
-StreamEnds passed(Errand& errand, const StreamEnds& ends) {
+/// The ends of the streams of an operation, as the body of an errand may call them. Counts what they move.
+StreamEnds passed(Errand& errand, AskedOperation& operation) {
+  const StreamEnds& ends = operation.ends;
+  StreamCounts& moved = operation.moved;
   StreamEnds ours;
   if (ends.in) {
     ours.in = [&](std::span<char> buffer) {
       std::size_t size = 0;
       errand.pass([&] { size = ends.in(buffer); });
+      moved.add_in(size);
       return size;
     };
   }
-  const auto output = [&errand](const OutputCallback& callback) -> OutputCallback {
+  const auto output = [&errand, &moved](const OutputCallback& callback) -> OutputCallback {
     if (!callback) return {};
-    return [&](BytesView bytes) { errand.pass([&] { callback(bytes); }); };
+    return [&](BytesView bytes) {
+      errand.pass([&] { callback(bytes); });
+      moved.add_out(bytes.size());
+    };
   };
   ours.out = output(ends.out);
   ours.err = output(ends.err);
@@ -81,9 +89,9 @@ StreamEnds passed(Errand& errand, const StreamEnds& ends) {
 template <class Base>
 Started BlockingBackend<Base>::start(AskedOperation& operation, const Patience& options) {
   RunningOperations& running = *this;
-  return std::make_unique<BlockingWork>(running, options,
+  return std::make_unique<BlockingWork>(running, operation, options,
                                         [this, &operation](Errand& errand, const Patience& patience) -> Result<void> {
-                                          auto done = run(operation, passed(errand, operation.ends), patience);
+                                          auto done = run(operation, passed(errand, operation), patience);
                                           operation.answered_at = real_clock().now();
                                           return done;
                                         });

@@ -58,12 +58,14 @@ void DrivenCall::take_chunk() {
   if (chunk.total && ends.size) ends.size(*chunk.total);
   const OutputCallback& output = chunk.stream == rpc::StreamName::err ? ends.err : ends.out;
   if (output) output(chunk.bytes());
+  operation_.moved.add_out(chunk.bytes().size());
 }
 
 void DrivenCall::feed() {
   Block piece;
   const auto buffer = piece.payload().first(call_.room());
   const std::size_t count = std::min(operation_.ends.in(buffer), buffer.size());
+  operation_.moved.add_in(count);
   if (count > 0) return call_.send(std::move(piece), count);
   feeds_ = false;
   call_.end_input();

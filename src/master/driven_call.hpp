@@ -17,7 +17,8 @@ class DrivenCall final : public WorkOf<Result<void>> {
   DrivenCall(std::shared_ptr<rpc::Peer> peer, AskedOperation& operation, const Patience& options)
       : operation_(operation),
         call_(std::move(peer), operation.command(), operation.take_arguments(),
-              operation.what().may_last ? rpc::Call::Kind::streaming : rpc::Call::Kind::plain, options),
+              operation.what().may_last ? rpc::Call::Kind::streaming : rpc::Call::Kind::plain, options,
+              &operation.number),
         feeds_(operation.ends.in != nullptr) {}
 
   void suspend() override { call_.suspend(); }

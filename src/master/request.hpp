@@ -3,6 +3,7 @@
 
 #include "base/result.hpp"
 #include "master/backend.hpp"
+#include "operations/telling_fields.hpp"
 
 #include <remsh/base/bytes.hpp>
 #include <remsh/connection/box.hpp>
@@ -28,12 +29,14 @@ class Request {
   Request(const Backend& slave, const operations::Description& what, BytesView first = {}, BytesView second = {})
       : slave_(slave), verb_(what.method), first_(first), second_(second) {}
 
-  /// Of a message whose paths are the most telling arguments.
+  /// Of a message whose paths, or command, are the most telling arguments.
   template <class Message>
   static Request of(const Backend& slave, const operations::Description& what, const Message& message) {
-    Paths paths;
-    Message::describe(paths, message);
-    return Request(slave, what, paths.first, paths.second);
+    BytesView first;
+    BytesView second;
+    operations::TellingFields fields([&](BytesView value) { (first.empty() ? first : second) = value; });
+    Message::describe(fields, message);
+    return Request(slave, what, first, second);
   }
 
   /// Checks each field of a message that can be wrong.
@@ -77,19 +80,6 @@ class Request {
   [[nodiscard]] BytesView second() const noexcept { return second_; }
 
  private:
-  /// Finds the paths of a message.
-  struct Paths {
-    BytesView first;
-    BytesView second;
-    void path(BytesView /*key*/, const Bytes& value) { (first.empty() ? first : second) = value; }
-    void any_path(BytesView key, const std::optional<Bytes>& value) {
-      if (value) path(key, *value);
-    }
-    void flag(BytesView /*key*/, bool /*value*/) {}
-    void off_flag(BytesView /*key*/, bool /*value*/) {}
-    void optional_mode(BytesView /*key*/, std::optional<std::uint32_t> /*value*/) {}
-  };
-
   struct Checks {
     Request& request;
     void path(BytesView key, const Bytes& value) {

@@ -23,6 +23,8 @@ class RunningOperations {
     Running& operator=(const Running&) = delete;
     ~Running() { finish(); }
 
+    [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+
     void finish() noexcept {
       if (all_ != nullptr) std::exchange(all_, nullptr)->remove(number_);
     }

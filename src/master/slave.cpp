@@ -199,6 +199,8 @@ std::optional<DisconnectReason> Slave::disconnect_reason() const {
   return lost ? std::optional(lost->reason) : std::nullopt;
 }
 
+std::vector<OperationInProgress> Slave::operations_in_progress() const { return backend_->operations().list(); }
+
 void Slave::on_disconnect(std::function<void(const Disconnect&)> callback) {
   if (!callback) return;
   auto told = std::make_unique<DisconnectCallback>(*backend_, std::move(callback));

@@ -120,7 +120,7 @@ ListWork::ListWork(Backend& slave, const Bytes& path, const ListOptions& options
     : SlaveWork(slave, {.path = path}, options), options_(options), decoder_(entry_limits) {
   request_.check_fields(asked_.request);
   asked_.ends.out = [this](BytesView bytes) { take_in(bytes); };
-  begin(slave);
+  begin();
 }
 
 void ListWork::take_in(BytesView bytes) {
@@ -167,8 +167,9 @@ ExecuteWork::ExecuteWork(Backend& slave, const std::vector<Bytes>& args, const E
   asked_.ends.in = input_from(options.in, request_, file_);
   asked_.ends.out = out_.callback();
   asked_.ends.err = err_.callback();
-  if (trail_) trail_->set_command(args, options);
-  begin(slave);
+  if (!options.hide_args) record_.set_command(args);
+  record_.set_cwd(options.cwd);
+  begin();
 }
 
 ExecuteResult ExecuteWork::finish(Result<void> answer) {
@@ -197,21 +198,19 @@ SendWork::SendWork(Backend& slave, const Source& source, const Bytes& to, const 
   request_.check_mode(options.mode);
   asked_.ends.in = [this, input = input_from(source, request_, file_)](std::span<char> buffer) {
     const std::size_t size = input ? input(buffer) : 0;
-    progress_.advance(size);
-    if (trail_) trail_->set_bytes(progress_.done());
+    progress_.advance(asked_.moved.in() + size, asked_.moved.total());
     return size;
   };
-  if (const auto size = size_of(source, file_)) progress_.set_total(*size);
+  if (const auto size = size_of(source, file_)) asked_.moved.set_total(*size);
   if (file_.fd) asked_.request.mode = static_cast<std::uint32_t>(file_.mode) & permission_bits;
   if (options.mode) asked_.request.mode = *options.mode;
-  if (trail_) trail_->set_bytes(0);
-  begin(slave);
+  begin();
 }
 
 TransferResult SendWork::finish(Result<void> answer) {
   require(std::move(answer));
-  progress_.finish();
-  return {progress_.done()};
+  progress_.finish(asked_.moved.in());
+  return {asked_.moved.in()};
 }
 
 // --- fetch
@@ -221,18 +220,16 @@ FetchWork::FetchWork(Backend& slave, const Bytes& from, const Sink& sink, const 
   request_.check("path", from);
   request_.check_mode(options.mode);
   asked_.ends.out = [this, write = output_to(sink)](BytesView bytes) {
-    require_space(bytes.size() <= options_.max_bytes - progress_.done());
+    require_space(bytes.size() <= options_.max_bytes - asked_.moved.out());
     write(bytes);
-    progress_.advance(bytes.size());
-    if (trail_) trail_->set_bytes(progress_.done());
+    progress_.advance(asked_.moved.out() + bytes.size(), asked_.moved.total());
   };
   asked_.ends.size = [this](std::uint64_t total) {
     require_space(total <= options_.max_bytes);
-    progress_.set_total(total);
+    asked_.moved.set_total(total);
   };
-  if (trail_) trail_->set_bytes(0);
-  if (const auto* file = std::get_if<Sink::File>(&sink.what()); trail_ && file) trail_->add_argument(file->path);
-  begin(slave);
+  if (const auto* file = std::get_if<Sink::File>(&sink.what())) record_.set_local_file(file->path);
+  begin();
 }
 
 OutputCallback FetchWork::output_to(const Sink& sink) {
@@ -263,8 +260,8 @@ void FetchWork::require_local(const Result<void>& result, const std::string& pat
 
 TransferResult FetchWork::finish(Result<void> answer) {
   const operations::Fetch::Reply& reply = asked_.reply;
-  if (answer.ok() && reply.bytes != progress_.done()) {
-    answer = Failure{Errc::protocol_error, "the answer to fetch makes no sense: " + std::to_string(progress_.done()) +
+  if (answer.ok() && reply.bytes != asked_.moved.out()) {
+    answer = Failure{Errc::protocol_error, "the answer to fetch makes no sense: " + std::to_string(asked_.moved.out()) +
                                                " bytes came, it says " + std::to_string(reply.bytes)};
   }
   require(std::move(answer));
@@ -274,8 +271,8 @@ TransferResult FetchWork::finish(Result<void> answer) {
   } else if (auto* const* bytes = std::get_if<Bytes*>(&sink_.what())) {
     **bytes = std::move(memory_);
   }
-  progress_.finish();
-  return {progress_.done()};
+  progress_.finish(asked_.moved.out());
+  return {asked_.moved.out()};
 }
 
 }  // namespace remsh

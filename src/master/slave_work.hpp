@@ -10,6 +10,7 @@
 #include "master/backend.hpp"
 #include "master/command_output.hpp"
 #include "master/local_file.hpp"
+#include "master/operation_record.hpp"
 #include "master/request.hpp"
 #include "os/file.hpp"
 
@@ -48,18 +49,23 @@ class SlaveWork : public WorkOf<T> {
   }
   T take() final {
     if (!started_) request_.fail_cancelled();
-    if (!trail_) return finish(started_->take());
     const auto trail = std::move(trail_);  // tells when it goes
-    return trail->watch([&] {
+    const auto end = [&] {
       auto answer = started_->take();
-      trail->answered(answer, asked_.reply);
+      has_ended_ = answer.ok();
+      if (trail) trail->answered(answer, asked_.reply);
       return finish(std::move(answer));
-    });
+    };
+    return trail ? trail->watch(end) : end();
   }
 
   void cancel() {
     if (trail_) trail_->left(started_, asked_.reply);
+    // A failure may be the caller's own, and the slave still at it.
+    auto left = started_ && !has_ended_ ? LeftOperation::replace(record_, slave_.operations()) : nullptr;
     started_.reset();
+    slave_.operations().remove(record_);
+    if (left) slave_.notify_when_over(std::move(left));
     trail_.reset();
   }
 
@@ -73,22 +79,29 @@ class SlaveWork : public WorkOf<T> {
   template <class Options>
   SlaveWork(Backend& slave, typename Operation::Request asked, BytesView first, BytesView second,
             const Options& options)
-      : asked_(std::move(asked)), request_(slave, Operation::what, first, second), patience_(patience_of(options)) {
-    follow(options.tag);
+      : slave_(slave),
+        asked_(std::move(asked)),
+        request_(slave, Operation::what, first, second),
+        patience_(patience_of(options)),
+        record_(request_, asked_, options.tag) {
+    follow();
   }
 
   /// Of a request whose paths are its most telling arguments.
   template <class Options>
   SlaveWork(Backend& slave, typename Operation::Request asked, const Options& options)
-      : asked_(std::move(asked)),
+      : slave_(slave),
+        asked_(std::move(asked)),
         request_(Request::of(slave, Operation::what, asked_.request)),
-        patience_(patience_of(options)) {
-    follow(options.tag);
+        patience_(patience_of(options)),
+        record_(request_, asked_, options.tag) {
+    follow();
   }
 
   /// To be called by the constructors of those below, when they have checked what is asked.
-  void begin(Backend& slave) {
-    started_ = slave.start(asked_, patience_);
+  void begin() {
+    slave_.operations().add(record_);  // before the slave can know of it
+    started_ = slave_.start(asked_, patience_);
     if (trail_) trail_->begin();
   }
 
@@ -97,9 +110,11 @@ class SlaveWork : public WorkOf<T> {
 
   void require(Result<void> answer) { request_.value_of(std::move(answer), patience_.stop); }
 
+  Backend& slave_;
   Asked<Operation> asked_;
   Request request_;
   const Patience patience_;
+  OperationRecord record_;
   std::unique_ptr<AuditTrail> trail_;  // null where nobody is to be told
 
  private:
@@ -108,10 +123,8 @@ class SlaveWork : public WorkOf<T> {
     return {.deadline = options.deadline.begin(), .stop = options.stop};
   }
 
-  void follow(const std::string& tag) {
-    if (const AuditHook* const hook = request_.backend().audit()) {
-      trail_ = std::make_unique<AuditTrail>(*hook, request_, tag);
-    }
+  void follow() {
+    if (const AuditHook* const hook = slave_.audit()) trail_ = std::make_unique<AuditTrail>(*hook, slave_, record_);
   }
 
   template <class Step>
@@ -120,6 +133,7 @@ class SlaveWork : public WorkOf<T> {
   }
 
   Started started_;
+  bool has_ended_ = false;  // at the slave, as its answer says
 };
 
 // What the caller gets of a reply.
@@ -140,7 +154,7 @@ class PlainWork final : public SlaveWork<Operation, OutcomeOf<Operation>> {
   PlainWork(Backend& slave, typename Operation::Request asked, const Options& options)
       : SlaveWork<Operation, OutcomeOf<Operation>>(slave, std::move(asked), options) {
     this->request_.check_fields(this->asked_.request);
-    this->begin(slave);
+    this->begin();
   }
 
  private:
@@ -155,7 +169,7 @@ class CallWork final : public SlaveWork<operations::Call, Box> {
   CallWork(Backend& slave, const std::string& operation, const Box& arguments, const CallOptions& options)
       : SlaveWork(slave, {operation, arguments}, operation, {}, options) {
     request_.check_call(operation, arguments);
-    begin(slave);
+    begin();
   }
 
  private:
@@ -167,7 +181,7 @@ class CallWork final : public SlaveWork<operations::Call, Box> {
 
 class PingWork final : public SlaveWork<operations::Ping, std::chrono::nanoseconds> {
  public:
-  PingWork(Backend& slave, const CallOptions& options) : SlaveWork(slave, {}, options) { begin(slave); }
+  PingWork(Backend& slave, const CallOptions& options) : SlaveWork(slave, {}, options) { begin(); }
 
  private:
   std::chrono::nanoseconds finish(Result<void> answer) override {
@@ -209,36 +223,29 @@ class ExecuteWork final : public SlaveWork<operations::Execute, ExecuteResult> {
   CommandOutput err_;
 };
 
-/// Counts a transfer and tells how far it is, now and then.
+/// Tells a callback how far a transfer is, now and then.
 class Progress {
  public:
   explicit Progress(const ProgressCallback& callback) : callback_(callback) {
     if (callback_) told_ = real_clock().now();
   }
 
-  void set_total(std::uint64_t total) { total_ = total; }
-
-  void advance(std::size_t bytes) {
-    done_ += bytes;
+  void advance(std::uint64_t done, std::optional<std::uint64_t> total) {
     if (!callback_) return;
     const TimePoint now = real_clock().now();
     if (now - told_ < std::chrono::milliseconds(100)) return;
     told_ = now;
     // A file may grow while it is sent; then more than it was is done.
-    callback_(done_, total_ ? std::optional(std::max(*total_, done_)) : std::nullopt);
+    callback_(done, total ? std::optional(std::max(*total, done)) : std::nullopt);
   }
 
-  void finish() {
-    if (callback_) callback_(done_, done_);
+  void finish(std::uint64_t done) {
+    if (callback_) callback_(done, done);
   }
-
-  [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
 
  private:
   const ProgressCallback& callback_;
   TimePoint told_;
-  std::uint64_t done_ = 0;
-  std::optional<std::uint64_t> total_;
 };
 
 class SendWork final : public SlaveWork<operations::Send, TransferResult> {

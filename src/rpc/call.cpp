@@ -21,13 +21,14 @@ bool Call::is_under_way_here(const Peer& peer) noexcept {
   return false;
 }
 
-Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const Patience& options)
+Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const Patience& options,
+           std::atomic<std::uint64_t>* id)
     : peer_(std::move(peer)), deadline_(options.deadline.at()), stop_(options.stop) {
   if (stop_.stop_possible()) on_stop_.emplace(stop_, [this] { stopped(); });
   Peer::Locked lock(*peer_);
   enter();
   try {
-    begin(lock, command, arguments, kind);
+    begin(lock, command, arguments, kind, id);
   } catch (...) {  // out of memory
     if (!lock.is_held()) lock.lock();
     abandon();
@@ -49,7 +50,8 @@ void Call::abandon() noexcept {
   call_ = nullptr;
 }
 
-void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Kind kind) {
+void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Kind kind,
+                 std::atomic<std::uint64_t>* id) {
   if (const Failure* const why = peer_->session_.closed()) {
     failure_ = *why;
     return;
@@ -64,6 +66,7 @@ void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Ki
     return;
   }
   call_ = *call;
+  if (id != nullptr) id->store(call_->id, std::memory_order_release);
   me_.call = call_;
   const TimePoint at = peer_->now();
   begun_ = at;

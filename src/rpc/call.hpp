@@ -10,6 +10,7 @@
 #include <remsh/base/bytes.hpp>
 #include <remsh/connection/box.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -39,7 +40,9 @@ class Call {
     failed,    // see failure(): the other side's, the connection's, or the caller's own patience
   };
 
-  Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const Patience& options);
+  /// `id`: where its id is noted before anything is sent; stays 0 if the call cannot be made. It must outlive the call.
+  Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const Patience& options,
+       std::atomic<std::uint64_t>* id = nullptr);
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
   ~Call();
@@ -73,7 +76,7 @@ class Call {
   void stopped();
 
   // Under the mutex.
-  void begin(Peer::Locked& lock, BytesView command, const Box& arguments, Kind kind);
+  void begin(Peer::Locked& lock, BytesView command, const Box& arguments, Kind kind, std::atomic<std::uint64_t>* id);
   void abandon() noexcept;
   std::function<void()> enter();
   void leave(std::function<void()> wake);

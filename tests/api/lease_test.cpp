@@ -1,5 +1,6 @@
 // Leases of slaves that run commands: nobody gets a slave while a command of its last holder lives.
 #include "support/slaves.hpp"
+#include "support/stubborn.hpp"
 
 #include <functional>
 #include <future>
@@ -10,28 +11,6 @@
 #include <thread>
 
 namespace remsh::test {
-
-namespace {
-
-/// A command that ignores SIGTERM, and lives until its gate is opened.
-struct Stubborn {
-  Stubborn() {
-    if (::mkfifo(gate.c_str(), 0600) != 0) throw std::system_error(errno, std::generic_category(), "mkfifo");
-  }
-
-  [[nodiscard]] std::vector<Bytes> command() const {
-    return {"sh", "-c", "trap '' TERM; exec 9>\"$0\"; echo >&9; read line < \"$1\"", lifeline.path(), gate};
-  }
-
-  /// Waits until it reads, and lets it end.
-  void open_gate() const { ::close(::open(gate.c_str(), O_WRONLY | O_CLOEXEC)); }
-
-  Lifeline lifeline;
-  TempDir dir;
-  const std::string gate = dir / "gate";
-};
-
-}  // namespace
 
 TEST_CASE("whoever reserves a slave next finds no command of the last holder, however that one left it") {
   using Leave = std::function<void(Slave&, const Stubborn&)>;

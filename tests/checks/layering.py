@@ -69,9 +69,9 @@ DOORS = {
 REAL_TIME = {
     'src/base/clock.hpp',
     'src/connection/connection.cpp',
-    'src/master/audit_trail.cpp',
-    'src/master/audit_trail.hpp',
     'src/master/blocking_backend.cpp',
+    'src/master/operation_record.cpp',
+    'src/master/operation_record.hpp',
     'src/master/runtime.hpp',
     'src/master/slave_request.cpp',
     'src/master/slave_work.hpp',

@@ -23,6 +23,7 @@ VALUES = {
     "connection/box_codec.hpp",
     "fmt.hpp",
     "master/audit.hpp",
+    "master/operation_in_progress.hpp",
     "master/stranger_limits.hpp",
     "operations/execute.hpp",
     "operations/filesystem.hpp",

@@ -6,6 +6,7 @@
 #include <remsh/base/error.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/connection/box.hpp>
+#include <remsh/master/operation_in_progress.hpp>
 #include <remsh/master/pending.hpp>
 #include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
@@ -176,6 +177,10 @@ class REMSH_API Slave : public std::enable_shared_from_this<Slave> {
 
   /// The same as a value; nullopt while it is there.
   [[nodiscard]] std::optional<DisconnectReason> disconnect_reason() const;
+
+  /// The operations of all threads that are not over, in the order in which they began: those whose outcome has not
+  /// been taken yet, and those that their callers have left and that the slave has still to end. For status pages.
+  [[nodiscard]] std::vector<OperationInProgress> operations_in_progress() const;
 
   /// Calls back when the connection has ended, on one of the library's service threads; at once, in this thread, where
   /// it has already. Callbacks may block. Each is called exactly once; what it throws is dropped. The object itself may

@@ -1,0 +1,64 @@
+// IntrusiveList: a list of objects that bring their own links.
+#pragma once
+
+namespace remsh {
+
+template <class T>
+class IntrusiveList;
+
+/// The base of a T that may be in one IntrusiveList<T>.
+template <class T>
+class ListLink {
+ public:
+  ListLink() = default;
+  ListLink(const ListLink&) = delete;
+  ListLink& operator=(const ListLink&) = delete;
+
+  [[nodiscard]] bool is_linked() const noexcept { return is_linked_; }
+
+ private:
+  friend class IntrusiveList<T>;
+  bool is_linked_ = false;
+  T* previous_ = nullptr;
+  T* next_ = nullptr;
+};
+
+/// A list of objects that bring their own links: a pointer, which allocates nothing. An object leaves it before it
+/// goes. One thread at a time.
+template <class T>
+class IntrusiveList {
+ public:
+  IntrusiveList() = default;
+  IntrusiveList(const IntrusiveList&) = delete;
+  IntrusiveList& operator=(const IntrusiveList&) = delete;
+
+  void push_front(T& item) noexcept {
+    ListLink<T>& link = item;
+    link.is_linked_ = true;
+    link.next_ = first_;
+    if (first_ != nullptr) link_of(*first_).previous_ = &item;
+    first_ = &item;
+  }
+
+  /// Of an object that is in it.
+  void erase(T& item) noexcept {
+    ListLink<T>& link = item;
+    (link.previous_ != nullptr ? link_of(*link.previous_).next_ : first_) = link.next_;
+    if (link.next_ != nullptr) link_of(*link.next_).previous_ = link.previous_;
+    link.is_linked_ = false;
+    link.previous_ = link.next_ = nullptr;
+  }
+
+  /// Calls `visit` with each, the newest first. It must not change the list.
+  template <class Visit>
+  void for_each(Visit visit) const {
+    for (const T* item = first_; item != nullptr; item = static_cast<const ListLink<T>&>(*item).next_) visit(*item);
+  }
+
+ private:
+  static ListLink<T>& link_of(T& item) noexcept { return item; }
+
+  T* first_ = nullptr;
+};
+
+}  // namespace remsh

@@ -1,0 +1,47 @@
+// TellingFields: what tells a request apart from others of the same operation.
+#pragma once
+
+#include "operations/fields.hpp"
+
+#include <remsh/base/bytes.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace remsh::operations {
+
+/// Visits a request, and calls `take` with each field that tells it apart from others of the same operation: its paths,
+/// or the arguments of its command. What it gives lies in the request.
+template <class Take>
+class TellingFields {
+ public:
+  explicit TellingFields(Take take) : take_(std::move(take)) {}
+
+  void path(BytesView /*key*/, const Bytes& value) { take_(BytesView(value)); }
+  void any_path(BytesView /*key*/, const std::optional<Bytes>& value) {
+    if (value) take_(BytesView(*value));
+  }
+  void list(BytesView /*key*/, const std::vector<Bytes>& value) {
+    for (const Bytes& element : value) take_(BytesView(element));
+  }
+
+  // All others say nothing.
+  void optional_path(BytesView /*key*/, const Bytes& /*value*/) {}
+  void flag(BytesView /*key*/, bool /*value*/) {}
+  void off_flag(BytesView /*key*/, bool /*value*/) {}
+  void mode(BytesView /*key*/, std::uint32_t /*value*/) {}
+  void optional_mode(BytesView /*key*/, std::optional<std::uint32_t> /*value*/) {}
+  void time_limit(BytesView /*key*/, std::chrono::milliseconds /*value*/) {}
+  void duration(BytesView /*key*/, std::chrono::milliseconds /*value*/) {}
+  void assignments(BytesView /*key*/, const std::vector<Bytes>& /*value*/) {}
+  void names(BytesView /*key*/, const std::vector<Bytes>& /*value*/) {}
+  void output(BytesView /*key*/, OutputMode /*value*/, bool /*may_merge*/ = false) {}
+
+ private:
+  Take take_;
+};
+
+}  // namespace remsh::operations

@@ -1,0 +1,35 @@
+// Stubborn: a command that ends only when the test says so.
+#pragma once
+
+#include "support/slaves.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace remsh::test {
+
+/// A command that ignores SIGTERM, and lives until its gate is opened.
+struct Stubborn {
+  Stubborn() {
+    if (::mkfifo(gate.c_str(), 0600) != 0) throw std::system_error(errno, std::generic_category(), "mkfifo");
+  }
+
+  [[nodiscard]] std::vector<Bytes> command() const {
+    return {"sh", "-c", "trap '' TERM; exec 9>\"$0\"; echo >&9; read line < \"$1\"", lifeline.path(), gate};
+  }
+
+  /// Waits until it reads, and lets it end.
+  void open_gate() const { ::close(::open(gate.c_str(), O_WRONLY | O_CLOEXEC)); }
+
+  Lifeline lifeline;
+  TempDir dir;
+  const std::string gate = dir / "gate";
+};
+
+}  // namespace remsh::test
