@@ -1,12 +1,16 @@
 // ServedCall: one call that the other side made, as the code that does it sees it.
 #pragma once
 
+#include "base/intrusive_list.hpp"
 #include "base/result.hpp"
+#include "base/stream_counts.hpp"
 #include "connection/block.hpp"
 #include "rpc/stream.hpp"
 
+#include <remsh/base/deadline.hpp>
 #include <remsh/connection/box.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -15,14 +19,17 @@
 
 namespace remsh::rpc {
 
+class ServedCalls;
+
 /// One call that the other side made: its arguments, its streams, and the one answer it gets. Thread-safe.
 ///
 /// Exactly one of answer() and fail() takes effect, the first; where none was made when the last reference goes, the
 /// call is failed. Streams are used in one of two ways: blocking, by an operation that has a thread (write, read), or
 /// without blocking, by one that is woken when it can go on (room, send, take; on_change or run_on_change).
-class ServedCall {
+class ServedCall : public ListLink<ServedCall> {
  public:
-  virtual ~ServedCall() = default;
+  ServedCall() = default;
+  virtual ~ServedCall();
 
   [[nodiscard]] virtual const std::string& command() const noexcept = 0;
 
@@ -73,6 +80,37 @@ class ServedCall {
   /// The same for an operation that runs in steps which may block, as on a disk: each runs on a thread for operations,
   /// the first one soon. Between two steps the operation holds no thread. A step must not throw.
   virtual void run_on_change(std::function<void()> step) = 0;
+
+  // What others see of it while it is done.
+
+  /// It is listed from now on. Once, before the code that does it has it.
+  void list_in(std::shared_ptr<ServedCalls> list);
+
+  /// Its number in the list, and when it was listed.
+  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+  [[nodiscard]] TimePoint since() const noexcept { return since_; }
+
+  [[nodiscard]] const StreamCounts& moved() const noexcept { return moved_; }
+
+  /// The process that does it, where there is one.
+  void set_process(int id) noexcept { process_ = id; }
+  [[nodiscard]] std::optional<int> process() const noexcept {
+    const int id = process_;
+    return id == 0 ? std::nullopt : std::optional(id);
+  }
+
+ protected:
+  /// It is not listed any more: when it gets its answer, and at the beginning of the destructor.
+  void unlist() noexcept;
+
+  [[nodiscard]] StreamCounts& counts() noexcept { return moved_; }
+
+ private:
+  std::shared_ptr<ServedCalls> list_;  // null: it was never listed
+  std::uint64_t number_ = 0;
+  TimePoint since_{};
+  StreamCounts moved_;
+  std::atomic<int> process_ = 0;
 };
 
 }  // namespace remsh::rpc

@@ -19,6 +19,7 @@ PeerService::PeerService(std::shared_ptr<Peer> peer, std::shared_ptr<OpenService
 }
 
 PeerService::~PeerService() {
+  unlist();
   Peer::Locked lock(*peer_);
   state_->owner = nullptr;
   if (!state_->answered) {
@@ -55,6 +56,7 @@ void PeerService::wait(Peer::Locked& lock, Waiter& me, HasWork has_work) {
 }
 
 void PeerService::answer(Box results) {
+  unlist();
   Peer::Locked lock(*peer_);
   peer_->engine_.answer(*state_, results);
   const auto callback = std::exchange(callback_, nullptr);
@@ -64,6 +66,7 @@ void PeerService::answer(Box results) {
 }
 
 void PeerService::fail(Failure failure) {
+  unlist();
   Peer::Locked lock(*peer_);
   peer_->engine_.fail(*state_, failure);
   const auto callback = std::exchange(callback_, nullptr);
@@ -83,6 +86,7 @@ bool PeerService::lost() const {
 }
 
 void PeerService::announce_total(std::uint64_t bytes) {
+  counts().set_total(bytes);
   const std::lock_guard lock(peer_->mutex_);
   total_ = bytes;
 }
@@ -104,6 +108,7 @@ bool PeerService::write(StreamName stream, Block block, std::size_t count) {
       std::memcpy(rest->payload().data(), block.payload().data() + part, count - part);
     }
     peer_->engine_.send_output(*state_, stream, std::move(block), part, std::exchange(total_, std::nullopt));
+    counts().add_out(part);
     peer_->flush(lock);
     peer_->settle();
     if (rest) block = std::move(*rest);
@@ -125,6 +130,7 @@ std::optional<std::string_view> PeerService::read() {
   wait(lock, me, has_work);
   if (is_over() || state_->in.empty()) return std::nullopt;
   current_ = state_->in.take();
+  counts().add_in(current_->bytes().size());
   return current_->bytes();
 }
 
@@ -141,6 +147,7 @@ std::size_t PeerService::room(StreamName stream) const {
 void PeerService::send(StreamName stream, Block block, std::size_t count) {
   const std::lock_guard lock(peer_->mutex_);
   peer_->engine_.send_output(*state_, stream, std::move(block), count, std::exchange(total_, std::nullopt));
+  counts().add_out(count);
   if (!std::exchange(promised_, true)) ++peer_->promised_;  // flush() follows
   peer_->check();
 }
@@ -153,7 +160,9 @@ void PeerService::flush() {
 std::optional<Chunk> PeerService::take() {
   const std::lock_guard lock(peer_->mutex_);
   if (is_over() || state_->in.empty()) return std::nullopt;
-  return state_->in.take();
+  Chunk chunk = state_->in.take();
+  counts().add_in(chunk.bytes().size());
+  return chunk;
 }
 
 void PeerService::consumed(const Chunk& chunk) {

@@ -47,6 +47,7 @@ Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
   }
   process_.emplace(std::move(*process));
   shared_->killer->set_leader(name_, process_->pid());
+  call_->set_process(process_->pid());
   return {};
 }
 

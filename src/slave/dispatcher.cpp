@@ -46,6 +46,7 @@ void Dispatcher::dispatch(const std::shared_ptr<rpc::ServedCall>& call) const {
   if (handler == handlers_.end()) {
     return call->fail({Errc::unsupported, "no such operation: '" + escaped(call->command()) + "'", 0});
   }
+  if (list_) call->list_in(list_);
   run_guarded(*call, [&] { handler->second(call); });
 }
 

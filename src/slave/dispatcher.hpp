@@ -2,11 +2,13 @@
 #pragma once
 
 #include "rpc/served_call.hpp"
+#include "rpc/served_calls.hpp"
 
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace remsh {
 
@@ -17,9 +19,13 @@ using Handler = std::function<void(const std::shared_ptr<rpc::ServedCall>&)>;
 /// Runs a part of what a handler does; whatever it throws becomes the failure of the call.
 void run_guarded(rpc::ServedCall& call, const std::function<void()>& part);
 
-/// Which handler does which operation. Filled before it is used, then only read.
+/// Which handler does which operation. Filled before it is used, then only read. The calls that it has done are listed
+/// while that takes.
 class Dispatcher {
  public:
+  /// Without a list: for tests.
+  explicit Dispatcher(std::shared_ptr<rpc::ServedCalls> list = nullptr) : list_(std::move(list)) {}
+
   /// False where the name is taken.
   bool add(std::string name, Handler handler) { return handlers_.emplace(std::move(name), std::move(handler)).second; }
 
@@ -30,6 +36,7 @@ class Dispatcher {
   void dispatch(const std::shared_ptr<rpc::ServedCall>& call) const;
 
  private:
+  const std::shared_ptr<rpc::ServedCalls> list_;
   std::map<std::string, Handler, std::less<>> handlers_;
 };
 

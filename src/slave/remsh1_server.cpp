@@ -36,6 +36,7 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
  public:
   Turn(std::shared_ptr<Remsh1Server> server, Call call)
       : server_(std::move(server)), call_(std::move(call)), arguments_(arguments_of(call_)) {}
+  ~Turn() override { unlist(); }
 
   /// For who does it: when the last of these has gone, it is over in any case.
   std::shared_ptr<ServedCall> handed_out() {
@@ -68,15 +69,17 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
   [[nodiscard]] bool cancelled() const override { return server_->over_; }
   [[nodiscard]] bool lost() const override { return server_->over_; }
 
-  void announce_total(std::uint64_t /*bytes*/) override {}
+  void announce_total(std::uint64_t bytes) override { counts().set_total(bytes); }
   bool write(StreamName /*stream*/, Block piece, std::size_t count) override {
     begin();
     server_->queue_.push_ordered(server_->session_.data(std::nullopt, BytesView(piece.payload().data(), count)));
+    counts().add_out(count);
     return server_->write_all();
   }
   std::optional<std::string_view> read() override {
     piece_ = server_->next_piece(*this);
     if (!piece_) return std::nullopt;
+    counts().add_in(piece_->size());
     return std::string_view(*piece_);
   }
 
@@ -88,6 +91,7 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
   }
   void send(StreamName stream, Block piece, std::size_t count) override {
     const BytesView bytes(piece.payload().data(), count);
+    counts().add_out(count);
     if (step_) {
       begin();
       server_->queue_.push_ordered(server_->session_.data(std::nullopt, bytes));
@@ -99,7 +103,10 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
   void flush() override {
     if (!step_) server_->go_on();
   }
-  std::optional<rpc::Chunk> take() override { return std::exchange(chunk_, std::nullopt); }
+  std::optional<rpc::Chunk> take() override {
+    if (chunk_) counts().add_in(chunk_->bytes().size());
+    return std::exchange(chunk_, std::nullopt);
+  }
   void consumed(const rpc::Chunk& /*chunk*/) override {}
   void on_change(std::function<void()> callback) override {
     callback_ = std::move(callback);
@@ -138,6 +145,7 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
   }
 
   void conclude(Result<Box> outcome) {
+    unlist();
     std::function<void()> callback;  // goes after the outcome is set: with the last reference it would fail the call
     if (server_->options_.loop->is_this_thread()) {
       callback.swap(callback_);

@@ -16,6 +16,7 @@
 #include "slave/own_key.hpp"
 #include "slave/remsh1_server.hpp"
 #include "slave/retry_log.hpp"
+#include "slave/served_operations.hpp"
 #include "slave/stuck_threads.hpp"
 #include "slave/transfer.hpp"
 #include "slave/workplace.hpp"
@@ -133,6 +134,7 @@ struct SlaveServer::Impl {
 
   const Clock& clock = real_clock();
   const SlaveOptions options;
+  const std::shared_ptr<rpc::ServedCalls> served = std::make_shared<rpc::ServedCalls>(clock);  // of all connections
   std::map<std::string, Operation, std::less<>> operations;
   std::stop_source stop;
   OwnKey own_key;
@@ -201,7 +203,7 @@ ServeResult SlaveServer::Impl::over_by(const Failure& failure, Reason otherwise)
 
 Dispatcher SlaveServer::Impl::make_dispatcher(const std::shared_ptr<Workplace>& workplace,
                                               const std::shared_ptr<CommandSet>& commands) {
-  Dispatcher dispatcher;
+  Dispatcher dispatcher(served);
   // A master that the policy keeps from the slave's rights must not put them into a program that others can run.
   const bool is_confined = !options.policy.root.empty() || !is_allowed(std::string(operations::Execute::what.name));
   const mode_t mode_mask = is_confined ? 0777 : 07777;
@@ -478,6 +480,8 @@ void SlaveServer::connect_now() {
   impl_->connects_now = true;
   impl_->changed.notify_all();
 }
+
+std::vector<ServedOperation> SlaveServer::operations_in_progress() const { return served_operations(*impl_->served); }
 
 void SlaveServer::stop() { impl_->stop.request_stop(); }
 

@@ -114,4 +114,88 @@ TEST_CASE("a file that is fetched is listed with how far it is") {
   CHECK(seen->bytes_out > 0);
 }
 
+TEST_CASE("a slave lists what it does for its master, with the process of a command") {
+  if (TwistedSlaves::are_wanted()) return;
+  for (const Over over : {Over::tcp, Over::remsh1}) {
+    const std::string words = to_string(over);
+    CAPTURE(words);
+    Farm farm(over);
+    SlaveServer& server = farm.call_in("worker").server();
+    const auto slave = farm.slaves.get_slave(ample);
+    REQUIRE(slave);
+    CHECK(server.operations_in_progress().empty());
+
+    const Stubborn stubborn;
+    auto pending = slave->start_execute(stubborn.command());
+    REQUIRE(stubborn.lifeline.wait_for_begin());
+    OpensGate gate{stubborn};
+    REQUIRE(eventually([&server] {
+      const auto all = server.operations_in_progress();
+      return all.size() == 1 && all[0].process;  // which is noted when the program has begun
+    }));
+    const ServedOperation served = server.operations_in_progress().front();
+    CHECK(served.operation == "execute");
+    CHECK(served.arguments == stubborn.command());
+    CHECK(::kill(*served.process, 0) == 0);
+    CHECK(served.start <= std::chrono::system_clock::now());
+    CHECK_FALSE(served.cancelled);
+    gate.open();
+    pending.wait();
+    CHECK(server.operations_in_progress().empty());
+  }
+}
+
+TEST_CASE("a slave lists what its master has cancelled until it has ended") {
+  if (TwistedSlaves::are_wanted()) return;
+  Farm farm(Over::tcp);
+  SlaveServer& server = farm.call_in("worker").server();
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  const Stubborn stubborn;
+  {
+    auto dropped = slave->start_execute(stubborn.command(), {.cwd = ".", .kill_after = std::chrono::hours(1)});
+    REQUIRE(stubborn.lifeline.wait_for_begin());
+  }
+  OpensGate gate{stubborn};
+  REQUIRE(eventually([&server] { return server.operations_in_progress().at(0).cancelled; }));
+  CHECK(server.operations_in_progress().front().cwd == ".");
+  gate.open();
+  CHECK(eventually([&server] { return server.operations_in_progress().empty(); }));
+}
+
+TEST_CASE("a slave lists an operation that goes on after its connection has ended") {
+  if (TwistedSlaves::are_wanted()) return;
+  std::promise<void> begun;
+  std::promise<void> end;
+  SlaveCollection slaves;
+  TransportSlaveListener listener({.slave_collection = slaves});
+  auto [ours, theirs] = memory_pair();
+  const TempDir dir;
+  SlaveServer server({.name = "worker", .basedir = dir / "worker", .keyless = true});
+  server.add_operation("hang", [&](OperationContext&) {
+    begun.set_value();
+    end.get_future().wait();
+    return Box{};
+  });
+  auto result = std::async(std::launch::async, [&server, transport = std::move(theirs)]() mutable {
+    return server.serve(std::move(transport));
+  });
+  const auto slave = listener.handle_new_connection(std::move(ours));
+  auto hanging = slave->start_call("hang", {{"key", "secret"}});
+  begun.get_future().wait();
+  auto all = server.operations_in_progress();
+  REQUIRE(all.size() == 1);
+  CHECK(all[0].operation == "hang");
+  CHECK(all[0].arguments.empty());
+  CHECK_FALSE(all[0].process);
+  slave->disconnect();
+  CHECK_THROWS_AS(hanging.wait(), ConnectionLost);
+  CHECK(result.get().reason == ServeResult::Reason::ended);  // it was left behind
+  all = server.operations_in_progress();
+  REQUIRE(all.size() == 1);
+  CHECK(all[0].cancelled);
+  end.set_value();
+  CHECK(eventually([&server] { return server.operations_in_progress().empty(); }));
+}
+
 }  // namespace remsh::test

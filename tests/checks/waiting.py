@@ -29,6 +29,7 @@ VALUES = {
     "operations/filesystem.hpp",
     "operations/streams.hpp",
     "operations/transfer.hpp",
+    "slave/served_operation.hpp",
     "transport/tls.hpp",
     "version.hpp",
 }

@@ -7,6 +7,7 @@
 #include <remsh/base/secret.hpp>
 #include <remsh/connection/box.hpp>
 #include <remsh/connection/trace.hpp>
+#include <remsh/slave/served_operation.hpp>
 #include <remsh/transport/tls.hpp>
 #include <remsh/transport/transport.hpp>
 
@@ -144,6 +145,10 @@ class REMSH_API SlaveServer {
   /// Serves one connection that is there already. Blocks until it ends; then operations that do not return within 2 s
   /// are left behind, with a warning in the log.
   ServeResult serve(std::unique_ptr<Transport> transport);
+
+  /// The operations that it does for its master, in the order in which they began; among them those of connections that
+  /// have ended which have not returned yet. For status pages.
+  [[nodiscard]] std::vector<ServedOperation> operations_in_progress() const;
 
   /// Ends everything from any thread, also from a signal-handling thread; commands are killed. Returns at once.
   void stop();

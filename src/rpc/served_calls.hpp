@@ -1,0 +1,42 @@
+// ServedCalls: the calls of the other side that are being done.
+#pragma once
+
+#include "base/clock.hpp"
+#include "base/intrusive_list.hpp"
+#include "rpc/served_call.hpp"
+
+#include <remsh/base/deadline.hpp>
+
+#include <cstdint>
+#include <mutex>
+
+namespace remsh::rpc {
+
+/// The calls of the other side that are being done, on all connections of one slave. A call is in it from its beginning
+/// to its answer, or until nobody has the call any more. Thread-safe.
+class ServedCalls {
+ public:
+  /// The clock must outlive it.
+  explicit ServedCalls(const Clock& clock) : clock_(clock) {}
+  ServedCalls(const ServedCalls&) = delete;
+  ServedCalls& operator=(const ServedCalls&) = delete;
+
+  [[nodiscard]] TimePoint now() const noexcept { return clock_.now(); }
+
+  /// Calls `visit` with each, the newest first, under the lock of the list: it must neither answer a call nor drop one.
+  template <class Visit>
+  void for_each(Visit visit) const {
+    const std::lock_guard lock(mutex_);
+    calls_.for_each(visit);
+  }
+
+ private:
+  friend class ServedCall;
+
+  const Clock& clock_;
+  mutable std::mutex mutex_;
+  IntrusiveList<ServedCall> calls_;
+  std::uint64_t last_number_ = 0;
+};
+
+}  // namespace remsh::rpc
