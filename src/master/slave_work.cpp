@@ -179,6 +179,8 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
   result.signal = asked_.reply.signal;
   result.timed_out = asked_.reply.timed_out;
   result.left_background = asked_.reply.background;
+  result.ran = asked_.reply.ran;
+  result.used = asked_.reply.used;
   out_.finish();
   err_.finish();
   result.out_omitted = out_.omitted();

@@ -155,6 +155,11 @@ void FieldReader::number(BytesView key, std::uint64_t& value) {
   value = number_from(key, 0, std::numeric_limits<std::uint64_t>::max());
 }
 
+void FieldReader::optional_time(BytesView key, std::optional<std::chrono::microseconds>& value) {
+  constexpr auto max = static_cast<std::uint64_t>(std::chrono::microseconds::max().count());
+  if (has(key)) value = std::chrono::microseconds(static_cast<std::int64_t>(number_from(key, 0, max)));
+}
+
 std::int64_t FieldReader::signed_number(BytesView key) {
   BytesView text = required(key);
   const bool negative = text.starts_with('-');

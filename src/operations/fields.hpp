@@ -63,6 +63,13 @@ class FieldWriter {
   /// A flag that says that something is off which is on by default.
   void off_flag(BytesView key, bool value) { flag(key, !value); }
   void number(BytesView key, std::uint64_t value) { set(key, to_decimal(value)); }
+  void optional_number(BytesView key, const std::optional<std::uint64_t>& value) {
+    if (value) number(key, *value);
+  }
+  /// In microseconds, not negative.
+  void optional_time(BytesView key, const std::optional<std::chrono::microseconds>& value) {
+    if (value) number(key, static_cast<std::uint64_t>(value->count()));
+  }
   void mode(BytesView key, std::uint32_t value);
   void optional_mode(BytesView key, const std::optional<std::uint32_t>& value) {
     if (value) mode(key, *value);
@@ -118,6 +125,10 @@ class FieldReader {
     value = !value;
   }
   void number(BytesView key, std::uint64_t& value);
+  void optional_number(BytesView key, std::optional<std::uint64_t>& value) {
+    if (has(key)) number(key, value.emplace());
+  }
+  void optional_time(BytesView key, std::optional<std::chrono::microseconds>& value);
   void mode(BytesView key, std::uint32_t& value);
   void optional_mode(BytesView key, std::optional<std::uint32_t>& value) {
     if (has(key)) mode(key, value.emplace());

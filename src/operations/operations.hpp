@@ -10,6 +10,7 @@
 
 #include <remsh/base/bytes.hpp>
 #include <remsh/connection/box.hpp>
+#include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
 
 #include <array>
@@ -188,10 +189,16 @@ struct Execute {
     std::optional<int> signal;
     bool timed_out = false;
     bool background = false;
+    std::optional<std::chrono::microseconds> ran = {};
+    ResourceUse used = {};
     static void describe(auto& fields, auto& self) {
       fields.exit_status(self.exit_code, self.signal);
       fields.flag("timed_out", self.timed_out);
       fields.flag("background", self.background);
+      fields.optional_time("ran", self.ran);
+      fields.optional_time("user_time", self.used.user_time);
+      fields.optional_time("system_time", self.used.system_time);
+      fields.optional_number("peak_memory", self.used.peak_memory);
     }
   };
 };

@@ -365,10 +365,11 @@ bool Process::signal_group(int signal) noexcept { return !reaped_ && signal_grou
 
 Result<std::optional<ExitStatus>> Process::reap() {
   int status = 0;
+  rusage used{};
   pid_t result = 0;
   if (reaped_) return os_failure(ECHILD, "exit status");
   do {
-    result = ::waitpid(pid_, &status, WNOHANG);
+    result = ::wait4(pid_, &status, WNOHANG, &used);
   } while (result < 0 && errno == EINTR);
   if (result == 0) return std::optional<ExitStatus>();
   const int error = errno;
@@ -376,7 +377,11 @@ Result<std::optional<ExitStatus>> Process::reap() {
   SpawnedChildren::instance().remove(pid_);
   const bool had_waiter = waiter_ != nullptr;
   waiter_.reset();
-  if (result > 0) return std::optional<ExitStatus>(exit_status_of(status));
+  if (result > 0) {
+    ExitStatus ended = exit_status_of(status);
+    ended.used = used;
+    return std::optional(ended);
+  }
 #if defined(__linux__)
   if (!had_waiter) {
     if (const std::optional<int> kept = status_by_pidfd(exit_.get())) return std::optional(exit_status_of(*kept));

@@ -6,6 +6,7 @@
 
 #include <remsh/base/bytes.hpp>
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -27,10 +28,11 @@ struct SpawnRequest {
   bool use_pidfd = true;  ///< false: as on a system that has none
 };
 
-/// How a process ended: one of the two is set.
+/// How a process ended: one of `code` and `signal` is set.
 struct ExitStatus {
   std::optional<int> code;
   std::optional<int> signal;
+  std::optional<rusage> used;  ///< together with those of its descendants that it has waited for
 };
 
 /// A child of this process, leader of a process group of its own. One thread at a time, except that signal_group() and

@@ -46,6 +46,7 @@ Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
     return std::move(process).failure();
   }
   process_.emplace(std::move(*process));
+  begun_at_ = now();
   shared_->killer->set_leader(name_, process_->pid());
   call_->set_process(process_->pid());
   return {};

@@ -110,6 +110,9 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   std::optional<Loop::TimerId> grace_;
   std::atomic<bool> change_posted_{false};
 
+  TimePoint begun_at_{};
+  TimePoint ended_at_{};
+
   bool started_ = false;
   bool stopped_ = false;  // before it was started
   Ending ending_ = Ending::by_itself;

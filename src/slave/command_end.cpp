@@ -19,6 +19,17 @@ constexpr Duration kill_patience = 10s;
 /// After the end of the output: a process that held it and ends within this time is not in the background.
 constexpr Duration settling = 100ms;
 
+std::chrono::microseconds time_of(const timeval& time) {
+  return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
+}
+
+ResourceUse resources(const rusage& used) {
+  constexpr std::uint64_t unit = 1024;  // of ru_maxrss on Linux
+  return {.user_time = time_of(used.ru_utime),
+          .system_time = time_of(used.ru_stime),
+          .peak_memory = static_cast<std::uint64_t>(used.ru_maxrss) * unit};
+}
+
 std::size_t bytes_in(int pipe) noexcept {
   int count = 0;
   return ::ioctl(pipe, FIONREAD, &count) == 0 ? static_cast<std::size_t>(std::max(count, 0)) : 0;
@@ -28,6 +39,7 @@ std::size_t bytes_in(int pipe) noexcept {
 
 void CommandSet::Command::leader_ended() {
   if (std::exchange(exited_, true)) return;
+  ended_at_ = now();
   armed_[exit] = 0;
   if (timeout_) shared_->loop->cancel(*std::exchange(timeout_, std::nullopt));
   for (Output& output : outputs_) {
@@ -129,6 +141,8 @@ void CommandSet::Command::answer() {
     reply.signal = (*status)->signal;
     reply.timed_out = ending_ == Ending::timed_out;
     reply.background = left_ || has_open_output();
+    reply.ran = std::chrono::duration_cast<std::chrono::microseconds>(ended_at_ - begun_at_);
+    if ((*status)->used) reply.used = resources(*(*status)->used);
     if (shared_->killer->knows(name_)) shared_->keep_background(name_, request_.kill_after);
     call_->answer(operations::to_box(reply));
   }

@@ -62,6 +62,28 @@ TEST_CASE("a command ends with an exit code or a signal") {
   });
 }
 
+TEST_CASE("the result says how long a command ran and what it used, with the processes that it waited for") {
+  on_every_transport([](Farm&, Slave& slave) {
+    const auto before = std::chrono::steady_clock::now();
+    const auto result = slave.execute(
+        shell("i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; dd if=/dev/zero of=/dev/null bs=64M count=2"));
+    const auto took = std::chrono::steady_clock::now() - before;
+    if (slave.info().protocol == "remsh 1") {  // which has no such thing
+      CHECK_FALSE(result.ran);
+      CHECK(result.used == ResourceUse{});
+      return;
+    }
+    REQUIRE(result.ran);
+    CHECK(*result.ran > 0us);
+    CHECK(*result.ran < took);
+    REQUIRE((result.used.user_time && result.used.system_time && result.used.peak_memory));
+    CHECK(*result.used.user_time + *result.used.system_time > 0us);
+    CHECK(*result.used.user_time + *result.used.system_time < took * 2);
+    CHECK(*result.used.peak_memory > 64'000'000);
+    CHECK(*result.used.peak_memory < 640'000'000);
+  });
+}
+
 TEST_CASE("output is captured, each stream by itself") {
   on_every_transport(BeyondRemsh1::merging, [](Farm&, Slave& slave) {
     const auto result = slave.execute(shell("printf 'to out\\n'; printf 'to err' >&2"));

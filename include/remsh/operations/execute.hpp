@@ -33,6 +33,16 @@ struct ExecuteOptions {
   std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
 };
 
+/// What the first process of a command has used, together with those of its descendants that were waited for; nullopt
+/// where the slave does not say it.
+struct ResourceUse {
+  std::optional<std::chrono::microseconds> user_time = {};    ///< of CPUs, in programs
+  std::optional<std::chrono::microseconds> system_time = {};  ///< of CPUs, in the operating system
+  std::optional<std::uint64_t> peak_memory = {};              ///< bytes: the largest resident set of one process
+
+  friend bool operator==(const ResourceUse&, const ResourceUse&) = default;
+};
+
 /// How a command ended, and what it said where that was captured.
 struct ExecuteResult {
   std::optional<int> exit_code = {};  ///< set where it exited by itself
@@ -40,6 +50,10 @@ struct ExecuteResult {
   bool timed_out = false;             ///< ExecuteOptions::timeout ended it
   /// Processes of it live on. What they write later is lost; they are ended when the connection ends, not before.
   bool left_background = false;
+
+  /// How long it ran on the slave, until its first process ended; nullopt where the slave does not say it.
+  std::optional<std::chrono::microseconds> ran = {};
+  ResourceUse used = {};
 
   Bytes out = {};  ///< what was captured; if bytes are missing, a mark is in their place: "[remsh: 42 bytes omitted]"
   Bytes err = {};

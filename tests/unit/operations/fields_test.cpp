@@ -220,6 +220,26 @@ TEST_CASE("what is said in a box is what is meant") {
     CHECK(killed.signal == 9);
     CHECK(killed.timed_out);
     CHECK_FALSE(killed.background);
+    CHECK_FALSE(killed.ran);
+    CHECK(killed.used == ResourceUse{});
+  }
+  SUBCASE("execute: what it used") {
+    const auto ended = from_box<Execute::Reply>({{"exit", "0"},
+                                                 {"ran", "1500000"},
+                                                 {"user_time", "9223372036854775807"},
+                                                 {"system_time", "0"},
+                                                 {"peak_memory", "18446744073709551615"}})
+                           .value();
+    CHECK(ended.ran == 1500ms);
+    CHECK(ended.used.user_time == std::chrono::microseconds::max());
+    CHECK(ended.used.system_time == 0us);
+    CHECK(ended.used.peak_memory == 18446744073709551615U);
+    for (const BytesView key : {"ran", "user_time", "system_time"}) {
+      CAPTURE(key);
+      CHECK_FALSE(from_box<Execute::Reply>({{"exit", "0"}, {Bytes(key), "9223372036854775808"}}));
+      CHECK_FALSE(from_box<Execute::Reply>({{"exit", "0"}, {Bytes(key), "-1"}}));
+    }
+    CHECK_FALSE(from_box<Execute::Reply>({{"exit", "0"}, {"peak_memory", "1.5"}}));
   }
 }
 
@@ -417,6 +437,16 @@ TEST_CASE("operations have these bytes on the wire") {
   check_bytes(to_box(Execute::Reply{.exit_code = 0, .signal = {}, .timed_out = false, .background = true}),
               "000a 6261636b67726f756e64 0001 31"  // background 1
               "0004 65786974 0001 30"              // exit 0
+              "0000");
+  Execute::Reply ended{.exit_code = 0, .signal = {}, .timed_out = false, .background = false};
+  ended.ran = 1500ms;
+  ended.used = {.user_time = 7us, .system_time = 0us, .peak_memory = 4096};
+  check_bytes(to_box(ended),
+              "0004 65786974 0001 30"                      // exit 0
+              "000b 7065616b5f6d656d6f7279 0004 34303936"  // peak_memory 4096
+              "0003 72616e 0007 31353030303030"            // ran 1500000
+              "000b 73797374656d5f74696d65 0001 30"        // system_time 0
+              "0009 757365725f74696d65 0001 37"            // user_time 7
               "0000");
   check_bytes(to_box(Send::Request{.path = "f", .overwrite = true, .mode = 0600}),
               "0004 6d6f6465 0003 363030"        // mode 600

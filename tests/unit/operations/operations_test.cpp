@@ -33,6 +33,8 @@ struct Keys {
   void number(BytesView key, const auto&) { add(key); }
   void mode(BytesView key, const auto&) { add(key); }
   void optional_mode(BytesView key, const auto&) { add(key); }
+  void optional_number(BytesView key, const auto&) { add(key); }
+  void optional_time(BytesView key, const auto&) { add(key); }
   void time_limit(BytesView key, const auto&) { add(key); }
   void duration(BytesView key, const auto&) { add(key); }
   void list(BytesView key, const auto&) { add(key); }
