@@ -107,14 +107,16 @@ TEST_CASE("options that no slave can be started with are refused at once, and sa
   for (const bool launches : {false, true}) {
     CAPTURE(launches);
     Starter starter(launches);
-    for (const auto& [options, words] : std::vector<std::pair<StartOptions, std::string>>{
+    for (const auto& example : std::vector<std::pair<StartOptions, std::string>>{
              {{.name = "a b"}, "a name is 1 to 64 of"},
              {{.name = "w1", .labels = {{"a b", "c"}}}, "the name of a label is"},
              {{.name = "w1", .labels = {{"a", "b c"}}}, "the value of a label is"},
              {{.name = "w1", .env = {{"A=B", "c"}}}, "'A=B' cannot be the name of a variable"},
          }) {
+      const StartOptions& options = example.first;
+      const std::string& words = example.second;
       CAPTURE(words);
-      const auto error = thrown_by<Error>([&, &wrong = options] { static_cast<void>(starter.launch(wrong)); });
+      const auto error = thrown_by<Error>([&] { static_cast<void>(starter.launch(options)); });
       REQUIRE(error);
       CHECK(error->code() == Errc::invalid_argument);
       CHECK(error->slave() == options.name);
