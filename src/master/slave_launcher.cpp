@@ -185,7 +185,7 @@ void SlaveLauncher::Impl::watch(const std::shared_ptr<Launched>& one) {
 std::shared_ptr<SlaveStart> SlaveLauncher::Impl::await(const std::shared_ptr<Launched>& one,
                                                        const std::string& operation, const std::string& address,
                                                        Deadline deadline) {
-  const auto start = std::make_shared<SlaveStart>(
+  auto start = std::make_shared<SlaveStart>(
       SlaveStart::Owner{.runtime = *runtime,
                         .end_program = [this, one](Failure failure) { return end_failed(*one, std::move(failure)); },
                         .on_over =
