@@ -31,7 +31,7 @@ Secret new_decoy() { return *Secret::from_bytes(new_nonce()); }
 /// What the proofs are bound to. Throws for what cannot be proven at all, before anything is sent.
 Bytes checked_binding(const Connection& connection, std::string_view name, const char* operation) {
   if (!auth::is_slave_name(name)) {
-    throw Error(Errc::invalid_argument, "", operation, "'" + escaped(name) + "' is no name that a slave can have");
+    throw Error(Errc::invalid_argument, "", operation, quoted(name) + " is no name that a slave can have");
   }
   Bytes binding = connection.channel_binding();
   if (!binding.empty() && binding.size() != auth::binding_size) {

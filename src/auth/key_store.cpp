@@ -328,7 +328,7 @@ void KeyStore::take_over(const Result<KeyFileContent>& content, Table table, std
   is_settled_ = is_settled(stamp_, now);
   const bool was_bad = !std::exchange(problem_, {}).empty();
   if (table == of_file_) {
-    if (was_bad) tell(LogLevel::info, "'" + escaped(path_) + "' is good again, and has the same keys");
+    if (was_bad) tell(LogLevel::info, quoted(path_) + " is good again, and has the same keys");
     return;
   }
 
@@ -342,7 +342,7 @@ void KeyStore::take_over(const Result<KeyFileContent>& content, Table table, std
     }
     return count;
   };
-  tell(LogLevel::info, "'" + escaped(path_) + "' was read again: " + std::to_string(content->lines.size()) +
+  tell(LogLevel::info, quoted(path_) + " was read again: " + std::to_string(content->lines.size()) +
                            " keys, of these new: " + std::to_string(count_missing(table, of_file_)) +
                            "; gone: " + std::to_string(count_missing(of_file_, table)));
   of_file_.swap(table);
@@ -415,7 +415,7 @@ Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_vi
     return changed.failure();
   }
   look(now, true);  // the slave comes back at once
-  return Enrolled{fresh->kid, "stored in '" + escaped(path_) + "'"};
+  return Enrolled{fresh->kid, "stored in " + quoted(path_)};
 }
 
 }  // namespace remsh::auth

@@ -42,7 +42,7 @@ std::optional<std::pair<BytesView, std::size_t>> parse_continuation(BytesView ke
 }
 
 Failure malformed(BytesView key, const char* what) {
-  return Failure{Errc::invalid_argument, "the key '" + escaped(key) + "' " + what};
+  return Failure{Errc::invalid_argument, "the key " + quoted(key) + " " + what};
 }
 
 /// Each continuation alone: where all have a full part before them there is no gap, and they can be joined by counting.

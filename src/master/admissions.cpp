@@ -43,7 +43,7 @@ GateOptions gate_options(const ListenerOptions& options) {
     const auto network = Network::parse(text);
     if (!network) {
       throw Error(Errc::invalid_argument, "", "make a listener",
-                  "shared_addresses: '" + escaped(text) + "' is no network: write 192.0.2.7, or 10.0.0.0/8");
+                  "shared_addresses: " + quoted(text) + " is no network: write 192.0.2.7, or 10.0.0.0/8");
     }
     gate.exempt.push_back(*network);
   }

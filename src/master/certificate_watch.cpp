@@ -38,7 +38,7 @@ std::vector<LogRecord> CertificateWatch::look(std::chrono::system_clock::time_po
   for (const std::string& file : files_) {
     struct stat what {};
     if (::stat(file.c_str(), &what) != 0) {  // also of what a symbolic link leads to, as many tools leave them
-      return failed("TLS: file '" + escaped(file) + "': " + std::generic_category().message(errno));
+      return failed("TLS: file " + quoted(file) + ": " + std::generic_category().message(errno));
     }
     stamps.push_back(stamp_of(what));
   }
@@ -51,7 +51,7 @@ std::vector<LogRecord> CertificateWatch::look(std::chrono::system_clock::time_po
   is_settled_ = std::all_of(stamps_.begin(), stamps_.end(), [now](const FileStamp& s) { return is_settled(s, now); });
   if (!reloaded) return failed(reloaded.failure().message);
   const bool was_bad = !std::exchange(problem_, {}).empty();
-  const std::string file = "'" + escaped(files_.front()) + "'";
+  const std::string file = quoted(files_.front());
   if (*reloaded) return tell(LogLevel::info, "the certificate was read anew from " + file + ", for new connections");
   return was_bad ? tell(LogLevel::info, "the certificate in " + file + " is good again, and the same")
                  : std::vector<LogRecord>();

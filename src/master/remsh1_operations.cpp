@@ -41,7 +41,7 @@ Bytes temporary_beside(const Bytes& path) {
 }
 
 Failure exists(const Bytes& path, bool overwrite) {
-  const std::string what = "'" + escaped(path) + "' already exists";
+  const std::string what = quoted(path) + " already exists";
   if (!overwrite) return {Errc::os_error, what, EEXIST};
   return remsh1::unsupported("cannot replace anything in one step, and " + what + ": remove it first");
 }

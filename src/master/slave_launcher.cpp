@@ -302,7 +302,7 @@ SlaveLauncher::~SlaveLauncher() {
 
 Pending<std::shared_ptr<Slave>> SlaveLauncher::launch_slave(const std::string& basedir, StartOptions options) {
   const Deadline deadline = options.deadline.begin();
-  const std::string what = basedir.empty() ? "launch" : "launch in '" + escaped(basedir) + "'";
+  const std::string what = basedir.empty() ? "launch" : "launch in " + quoted(basedir);
   const SlaveCommand command = command_for(impl_->command, options, basedir, what);
   if (impl_->admissions->is_shutting_down()) {
     throw ConnectionLost(Errc::connection_lost, options.name, what, "the listener of this launcher is gone");

@@ -39,7 +39,7 @@ Address wanted_address(const TcpListenerOptions& options) {
             .port = options.port.value_or(0)};
   }
   if (options.host || options.port) {
-    throw Error(Errc::invalid_argument, "", "listen on '" + escaped(options.address) + "'",
+    throw Error(Errc::invalid_argument, "", "listen on " + quoted(options.address),
                 "`host` and `port` are set too: write both into `address`, or leave it empty");
   }
   auto address = parse_address(options.address, AddressUse::listen);
@@ -47,14 +47,14 @@ Address wanted_address(const TcpListenerOptions& options) {
     address =
         Failure{Errc::invalid_argument, "a unix socket needs a UnixSlaveListener, which make_listener() makes", 0};
   }
-  if (!address) throw_failure(address.failure(), "", "listen on '" + escaped(options.address) + "'");
+  if (!address) throw_failure(address.failure(), "", "listen on " + quoted(options.address));
   return *address;
 }
 
 /// Refuses a listener that no slave could use, and one that every stranger could.
 void check(const TcpListenerOptions& options, const Address& address) {
   const auto refuse = [&address](const std::string& why) {
-    throw Error(Errc::invalid_argument, "", "listen on '" + escaped(to_string(address)) + "'", why);
+    throw Error(Errc::invalid_argument, "", "listen on " + quoted(to_string(address)), why);
   };
   const bool is_plain = address.kind == Address::Kind::tcp;
   const bool is_local = is_loopback(address.host);

@@ -88,7 +88,7 @@ Result<NewFile> NewFile::create(At at, const Bytes& path, Options options) {
   auto parent = open_parent(at, path, create_what);
   if (!parent && parent.failure().os == ENOENT && !path.empty()) {
     Failure failure = std::move(parent).failure();
-    failure.message += ": make the directory '" + escaped(SplitPath(path).directory) + "' first";
+    failure.message += ": make the directory " + quoted(SplitPath(path).directory) + " first";
     return failure;
   }
   if (!parent) return std::move(parent).failure();

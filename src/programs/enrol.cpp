@@ -78,7 +78,7 @@ int run(Settings& settings, const OptionReader&) {
   // First, as the token is gone when it is seen too late that there is no place for the key.
   if (auto room = auth::check_new_own_key(settings.key); !room) {
     return fail(exit_software, room.failure().code == Errc::in_use
-                                   ? "'" + escaped(settings.key) + "' is there already: give a new file"
+                                   ? quoted(settings.key) + " is there already: give a new file"
                                    : room.failure().message);
   }
   const auto token = read_key_input(STDIN_FILENO, true);

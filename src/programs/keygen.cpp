@@ -80,7 +80,7 @@ std::optional<std::string> write_slave_file(const std::string& path, const KeyLi
   auto written = auth::write_own_key(path, line.name, line.key, false);
   if (written) return std::nullopt;
   if (written.failure().code != Errc::in_use) return written.failure().message;
-  return "'" + escaped(path) + "' is there already: give a new file, or remove that one";
+  return quoted(path) + " is there already: give a new file, or remove that one";
 }
 
 int add(Settings& settings) {
@@ -109,7 +109,7 @@ int add(Settings& settings) {
     }
   }
   say(std::string("added ") + (line->terms.is_invitation ? "an invitation, " : "the key ") + line->kid + ", for '" +
-      name + "' to '" + escaped(settings.keys) + "'");
+      name + "' to " + quoted(settings.keys));
   return exit_ok;
 }
 
@@ -147,7 +147,7 @@ int remove(Settings& settings) {
     }
     if (!change.removed.empty()) return change;
     return Failure{Errc::invalid_argument,
-                   "'" + escaped(settings.keys) + "' has no key " + (kid.empty() ? "" : kid + " ") + "of '" + name +
+                   quoted(settings.keys) + " has no key " + (kid.empty() ? "" : kid + " ") + "of '" + name +
                        "': 'remsh-slave keygen list' shows which there are",
                    0};
   };

@@ -36,7 +36,7 @@ Failure breach(std::string message) { return {Errc::protocol_error, std::move(me
 std::optional<Bytes> objection(const Call& call) {
   const auto known = std::find_if(operations.begin(), operations.end(),
                                   [&call](const Operation& operation) { return operation.command == call.command; });
-  if (known == operations.end()) return "no such command: '" + escaped(call.command) + "'";
+  if (known == operations.end()) return "no such command: " + quoted(call.command);
   for (const BytesView key : known->keys) {
     const auto value = key.empty() ? BytesView() : call.arguments.get(key);
     if (!value) return "the call has no argument '" + Bytes(key) + "'";

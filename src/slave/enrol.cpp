@@ -21,7 +21,7 @@ Result<Secret> try_to_enrol(const std::string& address, const SlaveOptions& opti
   const auto parsed = parse_address(address);
   if (!parsed) return parsed.failure();
   if (!auth::is_slave_name(options.name)) {
-    return Failure{Errc::invalid_argument, "the name '" + escaped(options.name) + "' is none that a slave may have", 0};
+    return Failure{Errc::invalid_argument, "the name " + quoted(options.name) + " is none that a slave may have", 0};
   }
   if (parsed->kind != Address::Kind::tls) {
     return Failure{Errc::invalid_argument, "an invitation is only taken over TLS: give tls:HOST:PORT", 0};
@@ -52,7 +52,7 @@ Secret enrol(const std::string& address, const std::string& name, const Secret& 
     if (const auto parsed = parse_address(address); parsed) {
       failure.message = without_prefix(std::move(failure.message), to_string(*parsed) + ": ");
     }
-    throw_failure(failure, name, "enrol at '" + escaped(address) + "'");
+    throw_failure(failure, name, "enrol at " + quoted(address));
   }
   return *std::move(key);
 }

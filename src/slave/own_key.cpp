@@ -13,10 +13,9 @@ Result<SlaveKey> OwnKey::read_file(const std::string& name) const {
   auto own = auth::read_own_key(file_);
   if (!own) return std::move(own).failure();
   if (!name.empty() && own->name != name) {
-    return Failure{
-        Errc::invalid_argument,
-        "the key in '" + escaped(file_) + "' is that of '" + own->name + "', and this slave is '" + escaped(name) + "'",
-        0};
+    return Failure{Errc::invalid_argument,
+                   "the key in " + quoted(file_) + " is that of '" + own->name + "', and this slave is " + quoted(name),
+                   0};
   }
   return SlaveKey{std::move(own->name), std::move(own->key)};
 }
@@ -30,7 +29,7 @@ Result<OwnKey::Current> OwnKey::read() {
   if (!own) {
     notice = own.failure().message + "; the key " + auth::kid(last_->key) + " that was read before still counts";
   } else if (last_ && last_->key != own->key) {
-    notice = "the key in '" + escaped(file_) + "' is now " + auth::kid(own->key);
+    notice = "the key in " + quoted(file_) + " is now " + auth::kid(own->key);
   }
   const bool is_trouble = !own;
   if (own) last_ = *std::move(own);

@@ -35,7 +35,7 @@ Result<void> check_owner(const Bytes& path) {
   const auto strange = find_strange_part(path);
   if (!strange) return {};
   return Failure{Errc::local_os_error,
-                 "'" + escaped(strange->path) + "' was made by user " + std::to_string(strange->owner) +
+                 quoted(strange->path) + " was made by user " + std::to_string(strange->owner) +
                      ", in a directory where every user can: give a directory that nobody else can make",
                  EPERM};
 }

@@ -40,16 +40,16 @@ Result<PemText> pem(const std::string& where) {
   }
   auto file = open_file(AT_FDCWD, where);
   if (!file) {
-    return Failure{Errc::local_os_error, "TLS: file '" + escaped(where) + "': " + file.failure().message,
+    return Failure{Errc::local_os_error, "TLS: file " + quoted(where) + ": " + file.failure().message,
                    file.failure().os};
   }
-  if (file->size > max_size) return bad_option("file '" + escaped(where) + "' is too large to be a certificate or key");
+  if (file->size > max_size) return bad_option("file " + quoted(where) + " is too large to be a certificate or key");
   result.text.resize(static_cast<std::size_t>(file->size));
   std::size_t size = 0;
   while (size < result.text.size()) {
     const auto count = read_file(file->fd.get(), std::span(result.text).subspan(size));
     if (!count)
-      return Failure{Errc::local_os_error, "TLS: file '" + escaped(where) + "': " + count.failure().message,
+      return Failure{Errc::local_os_error, "TLS: file " + quoted(where) + ": " + count.failure().message,
                      count.failure().os};
     if (*count == 0) break;
     size += *count;
@@ -59,9 +59,7 @@ Result<PemText> pem(const std::string& where) {
 }
 
 /// For messages: which text it was.
-std::string shown(const std::string& where) {
-  return is_pem_text(where) ? "the text given" : "file '" + escaped(where) + "'";
-}
+std::string shown(const std::string& where) { return is_pem_text(where) ? "the text given" : "file " + quoted(where); }
 
 BioPtr reader_of(const PemText& text) {
   return BioPtr(BIO_new_mem_buf(text.text.data(), static_cast<int>(text.text.size())));
