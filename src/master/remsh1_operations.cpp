@@ -1,7 +1,7 @@
 #include "master/remsh1_operations.hpp"
 
 #include "base/text.hpp"
-#include "os/random.hpp"
+#include "os/part_files.hpp"
 #include "remsh1/error_text.hpp"
 #include "remsh1/message.hpp"
 
@@ -36,9 +36,7 @@ Result<void> require_short(std::initializer_list<BytesView> values) {
 }
 
 /// A new name in the directory of a path, for a file that is renamed to that path when it is complete.
-Bytes temporary_beside(const Bytes& path) {
-  return path.substr(0, path.rfind('/') + 1) + ".remsh-" + random_hex(8) + ".part";
-}
+Bytes temporary_beside(const Bytes& path) { return path.substr(0, path.rfind('/') + 1) + new_part_name(); }
 
 Failure exists(const Bytes& path, bool overwrite) {
   const std::string what = quoted(path) + " already exists";

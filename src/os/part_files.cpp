@@ -27,8 +27,6 @@ constexpr std::size_t random_size = 8;
 // More collisions than that are not chance: somebody removes each record, or holds each lock.
 constexpr int attempts = 100;
 
-Bytes new_name() { return Bytes(prefix) + random_hex(random_size) + Bytes(suffix); }
-
 bool is_name(BytesView name) {
   if (name.size() != prefix.size() + 2 * random_size + suffix.size()) return false;
   if (!name.starts_with(prefix) || !name.ends_with(suffix)) return false;
@@ -81,6 +79,8 @@ bool remove_part(const UniqueFd& directory, const char* name) {
 
 }  // namespace
 
+Bytes new_part_name() { return Bytes(prefix) + random_hex(random_size) + Bytes(suffix); }
+
 PartRecord::PartRecord(PartRecord&& other) noexcept
     : name_(std::exchange(other.name_, {})),
       home_(std::move(other.home_)),
@@ -101,7 +101,7 @@ PartRecord& PartRecord::operator=(PartRecord&& other) noexcept {
 PartRecord PartRecord::make(int home, const Bytes& directory) {
   PartRecord record;
   for (int attempt = 0; attempt < attempts; ++attempt) {
-    record.name_ = new_name();
+    record.name_ = new_part_name();
     errno = 0;
     if (record.make_file(home, directory)) break;
     record.file_.reset();

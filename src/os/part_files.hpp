@@ -9,6 +9,9 @@
 
 namespace remsh {
 
+/// A name for a part file, which nobody can foresee.
+[[nodiscard]] Bytes new_part_name();
+
 /// The record of one part file: a file that is written under a temporary name and will get another. It is a file in the
 /// directory `.remsh-parts` of a directory `home`, is named like the part file, holds the path of the directory that
 /// the part file is in, and is locked by the process that writes that. One thread at a time.
@@ -24,7 +27,7 @@ class PartRecord {
   PartRecord& operator=(PartRecord&& other) noexcept;
   ~PartRecord() { drop(); }
 
-  /// The name for the part file, which nobody can foresee; empty if there is no record.
+  /// The name for the part file, by new_part_name(); empty if there is no record.
   [[nodiscard]] const Bytes& name() const noexcept { return name_; }
 
   /// Removes the record. The part file must be gone, or have its own name.

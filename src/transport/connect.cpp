@@ -23,9 +23,6 @@ namespace remsh {
 
 namespace {
 
-/// How often a caller that waits to be connected looks for a stop.
-constexpr Duration look_interval = std::chrono::milliseconds(20);
-
 /// A connection of a socket with itself: what a TCP port without a listener gives now and then to a caller of this
 /// host, if the system picks that very port for the caller.
 bool is_with_itself(int socket) noexcept {

@@ -25,9 +25,6 @@ namespace remsh {
 
 namespace {
 
-/// How often a caller that waits for its turn looks for it, and for a stop.
-constexpr int look_interval_ms = 20;
-
 std::atomic<unsigned> running_look_ups = 0;
 
 /// One of the look-ups that run: counted for as long as its thread is in it.
@@ -92,7 +89,7 @@ std::optional<Turn> wait_for_turn(Deadline deadline, const std::stop_token& stop
   for (;;) {
     if (stop.stop_requested() || deadline.has_passed(real_clock().now())) return std::nullopt;
     if (auto turn = Turn::take()) return turn;
-    ::poll(nullptr, 0, look_interval_ms);
+    ::poll(nullptr, 0, static_cast<int>(look_interval.count()));
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include <remsh/base/deadline.hpp>
 
+#include <chrono>
 #include <functional>
 #include <stop_token>
 #include <vector>
@@ -19,6 +20,9 @@ using AddressList = std::vector<SocketAddress>;
 /// How a name is looked up. It may block for as long as it likes, and may still run when the look_up() that called it
 /// has returned: it must own what it uses.
 using LookUp = std::function<Result<AddressList>(const Address&)>;
+
+/// How often a caller that waits to be connected looks for a stop.
+inline constexpr std::chrono::milliseconds look_interval{20};
 
 /// getaddrinfo(3) with these flags. Blocks; a name server that does not answer makes it take up to a minute.
 Result<AddressList> ask_system(const Address& address, int flags = 0);

@@ -19,9 +19,6 @@
 namespace remsh {
 namespace {
 
-/// How often who waits for a handshake looks for a stop.
-constexpr Duration look_interval = std::chrono::milliseconds(20);
-
 Failure lost(int error) {
   return {Errc::connection_lost, "the connection broke: " + std::generic_category().message(error), error};
 }
@@ -130,7 +127,7 @@ Result<void> TlsTransport::handshake(Deadline deadline, const std::stop_token& s
     if (deadline.has_passed(now)) {
       return Failure{Errc::timeout, "no TLS handshake in time: is the other side set up for TLS?", 0};
     }
-    const Duration left = deadline.is_never() ? look_interval : std::min(look_interval, deadline.at() - now);
+    const Duration left = deadline.is_never() ? look_interval : std::min<Duration>(look_interval, deadline.at() - now);
     inner_->wait(*stepped == Step::want_read ? Ready::read : Ready::write, left);
   }
 }
