@@ -4,9 +4,9 @@
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "connection/raw_connection.hpp"
-#include "os/random.hpp"
 
 #include <remsh/auth/challenge.hpp>
+#include <remsh/auth/key_ring.hpp>
 
 #include <memory>
 #include <optional>
@@ -19,14 +19,6 @@ namespace {
 
 using auth::MasterHandshake;
 using auth::SlaveHandshake;
-
-Bytes new_nonce() {
-  Bytes nonce(auth::nonce_size, '\0');
-  random_bytes(nonce);
-  return nonce;
-}
-
-Secret new_decoy() { return *Secret::from_bytes(new_nonce()); }
 
 /// What the proofs are bound to. Throws for what cannot be proven at all, before anything is sent.
 Bytes checked_binding(const Connection& connection, std::string_view name, const char* operation) {
@@ -50,7 +42,7 @@ std::shared_ptr<const auth::MasterKeys> one_key(std::string_view name, const Sec
     if (its_kid != kid) return {.reason = "the key should be '" + kid + "'"};
     return {.key = secret};
   };
-  return std::make_shared<auth::MasterKeys>(auth::MasterKeys{.decoy = new_decoy(), .find = find});
+  return std::make_shared<auth::MasterKeys>(auth::MasterKeys{.decoy = make_key(), .find = find});
 }
 
 /// Goes one step on with what comes next.
@@ -81,7 +73,7 @@ void prove(Connection& connection, const char* operation, const Side& side) {
 
 void deliver_challenge(Connection& connection, std::string_view name, const Secret& secret, Deadline deadline) {
   constexpr const char* operation = "deliver a challenge";
-  MasterHandshake handshake({.nonce = new_nonce(),
+  MasterHandshake handshake({.nonce = auth::new_nonce(),
                              .keyless_allowed = false,
                              .keys = one_key(name, secret),
                              .binding = checked_binding(connection, name, operation)});
@@ -111,7 +103,7 @@ void deliver_challenge(Connection& connection, std::string_view name, const Secr
 void answer_challenge(Connection& connection, std::string_view name, const Secret& secret, Deadline deadline) {
   constexpr const char* operation = "answer a challenge";
   SlaveHandshake handshake({.registration = {.name = std::string(name)},
-                            .nonce = new_nonce(),
+                            .nonce = auth::new_nonce(),
                             .key = secret,
                             .binding = checked_binding(connection, name, operation)});
   prove(connection, operation, [&](RawConnection& line) -> std::optional<Failure> {

@@ -1,6 +1,7 @@
 #include "auth/handshake_grammar.hpp"
 
 #include "base/decimal.hpp"
+#include "os/random.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -44,6 +45,12 @@ bool is_slave_name(BytesView text) noexcept {
 bool is_feature_name(BytesView text) noexcept {
   return !text.empty() && text.size() <= 32 &&
          std::all_of(text.begin(), text.end(), [](char c) { return is_lower(c) || is_digit(c) || c == '-'; });
+}
+
+Bytes new_nonce() {
+  Bytes nonce(nonce_size, '\0');
+  random_bytes(nonce);
+  return nonce;
 }
 
 bool is_number(BytesView text) noexcept { return from_decimal(text).has_value(); }

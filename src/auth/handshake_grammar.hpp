@@ -53,6 +53,9 @@ inline constexpr std::array registration_fields{RegistrationField{"basedir", &Re
 /// True for [a-z0-9-]{1,32}.
 [[nodiscard]] bool is_feature_name(BytesView text) noexcept;
 
+/// nonce_size random bytes, for one connection.
+[[nodiscard]] Bytes new_nonce();
+
 inline bool is_nonce(BytesView text) noexcept { return text.size() == nonce_size; }
 inline bool is_mac(BytesView text) noexcept { return text.size() == digest_size; }
 inline bool is_binding(BytesView bytes) noexcept { return bytes.empty() || bytes.size() == binding_size; }

@@ -1,7 +1,6 @@
 #include "master/remsh2_protocol.hpp"
 
 #include "master/remsh2_backend.hpp"
-#include "os/random.hpp"
 
 #include <utility>
 
@@ -14,8 +13,7 @@ constexpr BytesView hello_opening("\0\4_ask", 6);
 
 auth::MasterHandshake::Options options_for(NewConnection connection) {
   auth::MasterHandshake::Options options;
-  options.nonce.resize(auth::nonce_size);
-  random_bytes(options.nonce);
+  options.nonce = auth::new_nonce();
   options.keyless_allowed = connection.keyless;
   options.keys = std::move(connection.keys);
   options.binding = std::move(connection.binding);

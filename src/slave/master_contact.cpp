@@ -3,7 +3,6 @@
 #include "auth/derive.hpp"
 #include "base/clock.hpp"
 #include "base/text.hpp"
-#include "os/random.hpp"
 #include "transport/connect.hpp"
 #include "transport/endpoint.hpp"
 #include "transport/fd_transport.hpp"
@@ -182,8 +181,7 @@ Registration registration_of(const SlaveOptions& options, Bytes basedir) {
 Result<auth::SlaveHandshake::Step> shake_hands(Transport& transport, auth::SlaveHandshake::Options options,
                                                Deadline deadline, const std::stop_token& stop) {
   using Action = auth::SlaveHandshake::Step::Action;
-  options.nonce.resize(auth::nonce_size);
-  random_bytes(options.nonce);
+  options.nonce = auth::new_nonce();
   options.binding = transport.channel_binding();
   if (!options.binding.empty() && options.binding.size() != auth::binding_size) {
     return wrong("the channel binding of " + transport.description() + " is not 32 bytes");  // a user's own transport
