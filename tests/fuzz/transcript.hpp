@@ -2,6 +2,7 @@
 #pragma once
 
 #include "auth/derive.hpp"
+#include "auth/handshake_grammar.hpp"
 #include "auth/hmac.hpp"
 
 #include <remsh/base/bytes.hpp>
@@ -22,7 +23,7 @@ class Transcript {
  public:
   /// A box that was sent or received.
   void add(BytesView bytes) {
-    if (const auto box = decoded(bytes)) text_ += body(*box);
+    if (const auto box = decoded(bytes)) text_ += auth::body(*box);
   }
 
   /// The box with the proof that it wants; nothing where it wants none.
@@ -30,7 +31,7 @@ class Transcript {
     auto box = decoded(bytes);
     if (!box || box->get("mac") != proof_wanted) return std::nullopt;
     auth::Sha256 hash;
-    hash.update(text_ + body(*box));
+    hash.update(text_ + auth::body(*box));
     box->set("mac", Bytes(auth::hmac(auth::derive(key, purpose).bytes(), hash.digest()).bytes()));
     return encode(*box);
   }
@@ -41,16 +42,6 @@ class Transcript {
     decoder.feed(bytes);
     if (!decoder.next() || !decoder.box().is_canonical()) return std::nullopt;
     return decoder.box().copy();
-  }
-
-  static Bytes body(const Box& box) {
-    Bytes text;
-    BoxWriter writer(text);
-    for (const auto& [key, value] : box) {
-      if (key.front() != '_' && key != "mac" && key != "resume_mac") writer.field(key, value);
-    }
-    writer.end();
-    return text;
   }
 
   Bytes text_ = Bytes(32, '\0');

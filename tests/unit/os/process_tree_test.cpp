@@ -118,8 +118,8 @@ TEST_CASE("a tree has the leader, its group, other sessions and orphans, and nob
   const ProcessTable table = ProcessTable::read(reader);
   REQUIRE(table.is_complete());
   CommandNames names;
-  const std::set<pid_t> members =
-      table.members({.leader = command.tree().leader, .name = command.tree().name, .began = 0, .seen = {}}, reader, names);
+  const std::set<pid_t> members = table.members(
+      {.leader = command.tree().leader, .name = command.tree().name, .began = 0, .seen = {}}, reader, names);
   for (const pid_t pid : {command.tree().leader, one, two, three}) CHECK(members.contains(pid));
   CHECK(!members.contains(stranger));
   CHECK(!members.contains(::getpid()));
@@ -417,19 +417,39 @@ pid_t start_leader(const std::function<void()>& body) {
   return leader;
 }
 
-void pause_for(long microseconds) {
-  const timespec wait{microseconds / 1'000'000, (microseconds % 1'000'000) * 1000};
-  ::nanosleep(&wait, nullptr);
-}
+/// Events that processes tell another one of: a pipe that a byte goes through for each.
+class Events {
+ public:
+  [[nodiscard]] bool open() {
+    return ::pipe2(ends_.data(), O_CLOEXEC) == 0 && ::fcntl(ends_[1], F_SETFL, O_NONBLOCK) == 0;
+  }
+  ~Events() {
+    for (const int end : ends_) ::close(end);
+  }
+
+  /// One that finds the pipe full is not missed.
+  void tell() const { static_cast<void>(!::write(ends_[1], "x", 1)); }
+
+  /// Waits for so many of them.
+  [[nodiscard]] bool wait_for(int count) const {
+    char byte = 0;
+    while (count > 0 && ::read(ends_[0], &byte, 1) == 1) --count;
+    return count == 0;
+  }
+
+ private:
+  std::array<int, 2> ends_{-1, -1};
+};
 
 /// A chain of processes in sessions of their own, none of which lives longer than it takes to start the next one. It
-/// ends by itself after some seconds; what it holds open shows how long it went on.
-void run_chain() {
+/// ends by itself after some seconds; what it holds open shows how long it went on. Tells of each of them.
+void run_chain(const Events& links) {
   timespec begin{};
   ::clock_gettime(CLOCK_MONOTONIC, &begin);
   for (;;) {
     if (::fork() != 0) ::_exit(0);
     ::setsid();
+    links.tell();
     timespec now{};
     ::clock_gettime(CLOCK_MONOTONIC, &now);
     if (now.tv_sec - begin.tv_sec > 20) ::_exit(0);
@@ -443,17 +463,19 @@ TEST_CASE("a chain of processes that live for a moment each is ended, and does n
     TreeKiller killer(TreeKiller::Orphans::reaped);
     for (int round = 0; round < 5; ++round) {
       std::array<int, 2> alive{};
-      if (::pipe2(alive.data(), O_CLOEXEC) != 0) return false;
+      Events known;
+      Events links;
+      if (::pipe2(alive.data(), O_CLOEXEC) != 0 || !known.open() || !links.open()) return false;
       const Bytes name = new_command_name();
       killer.prepare();
       killer.watch(name);
-      const pid_t leader = start_leader([] {
-        pause_for(1000);
-        run_chain();
+      const pid_t leader = start_leader([&] {
+        if (known.wait_for(1)) run_chain(links);
       });
       ::close(alive[1]);
       killer.set_leader(name, leader);
-      pause_for(20'000);
+      known.tell();
+      if (!links.wait_for(20)) return false;
       const bool gone = end_and_wait(killer, {leader, name}, 0s, 15s);
       pollfd ended{alive[0], POLLIN, 0};
       const bool is_over = ::poll(&ended, 1, 0) == 1;  // nobody holds the other end
@@ -472,12 +494,15 @@ TEST_CASE("a tree is ended without a free descriptor and without a process to sp
     const Bytes name = new_command_name();
     killer.watch(name);
     std::array<int, 2> alive{};
-    if (::pipe2(alive.data(), O_CLOEXEC) != 0) return false;
-    const pid_t leader = start_leader([] {
-      for (int i = 0; i < 5; ++i) {
+    Events ready;
+    if (::pipe2(alive.data(), O_CLOEXEC) != 0 || !ready.open()) return false;
+    constexpr int children = 5;
+    const pid_t leader = start_leader([&ready] {
+      for (int i = 0; i < children; ++i) {
         if (::fork() == 0) {
           ::setsid();
           ::signal(SIGTERM, SIG_IGN);
+          ready.tell();
           for (;;) ::pause();
         }
       }
@@ -485,7 +510,7 @@ TEST_CASE("a tree is ended without a free descriptor and without a process to sp
     });
     ::close(alive[1]);
     killer.set_leader(name, leader);
-    pause_for(20'000);
+    if (!ready.wait_for(children)) return false;
     while (::open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0) {
     }
     const bool none_free = errno == EMFILE;
@@ -504,29 +529,30 @@ TEST_CASE("as long as processes cannot be looked at, none counts as gone") {
     const Bytes name = new_command_name();
     killer.watch(name);
     std::array<int, 2> alive{};
-    std::array<int, 2> ready{};
-    if (::pipe2(alive.data(), O_CLOEXEC) != 0 || ::pipe2(ready.data(), O_CLOEXEC) != 0) return false;
+    Events ready;
+    if (::pipe2(alive.data(), O_CLOEXEC) != 0 || !ready.open()) return false;
     const pid_t leader = start_leader([&ready] {
       if (::fork() == 0) {
         ::setsid();
         ::signal(SIGTERM, SIG_IGN);
-        static_cast<void>(!::write(ready[1], "x", 1));
+        ready.tell();
       }
       for (;;) ::pause();
     });
     ::close(alive[1]);
     killer.set_leader(name, leader);
-    char byte = 0;
-    if (::read(ready[0], &byte, 1) != 1) return false;
+    if (!ready.wait_for(1)) return false;
     rlimit usual{};
     ::getrlimit(RLIMIT_NOFILE, &usual);
-    const rlimit none{0, usual.rlim_max};  // for the descriptors of all threads, also where they have tables of their own
+    const rlimit none{0,
+                      usual.rlim_max};  // for the descriptors of all threads, also where they have tables of their own
     ::setrlimit(RLIMIT_NOFILE, &none);
     std::promise<bool> done;
     auto gone = done.get_future();
     const std::size_t before = killer.effort().looks;
     killer.end({leader, name}, now() + 50ms, now() + 60s, [&done](bool all) { done.set_value(all); });
-    while (killer.effort().looks < before + 6) pause_for(1000);
+    while (killer.effort().looks < before + 6 && gone.wait_for(1ms) != std::future_status::ready) {
+    }
     const bool is_told = gone.wait_for(0s) == std::future_status::ready;
     ::setrlimit(RLIMIT_NOFILE, &usual);
     const bool is_gone = gone.get();
@@ -561,7 +587,8 @@ TEST_CASE("an orphan that nothing tells of is ended with the last command that m
     TreeKiller killer(TreeKiller::Orphans::reaped);
     killer.prepare();
     std::array<int, 2> alive{};
-    if (::pipe2(alive.data(), O_CLOEXEC) != 0) return false;
+    Events orphaned;
+    if (::pipe2(alive.data(), O_CLOEXEC) != 0 || !orphaned.open()) return false;
     std::array<Bytes, 2> names{new_command_name(), new_command_name()};
     std::array<pid_t, 2> leaders{};
     for (std::size_t i = 0; i < 2; ++i) {
@@ -570,8 +597,11 @@ TEST_CASE("an orphan that nothing tells of is ended with the last command that m
         if (i == 0) ::close(alive[1]);
         if (i == 1 && ::fork() == 0) {
           ::setsid();
+          const pid_t parent = ::getpid();
           if (::fork() != 0) ::_exit(0);
           ::setsid();
+          while (::getppid() == parent) std::this_thread::yield();
+          orphaned.tell();
           for (;;) ::pause();
         }
         if (i == 1) ::close(alive[1]);
@@ -580,7 +610,7 @@ TEST_CASE("an orphan that nothing tells of is ended with the last command that m
       killer.set_leader(names[i], leaders[i]);
     }
     ::close(alive[1]);
-    pause_for(50'000);
+    if (!orphaned.wait_for(1)) return false;
     pollfd ended{alive[0], POLLIN, 0};
     if (!end_and_wait(killer, {leaders[0], names[0]}, 0s)) return false;
     if (::poll(&ended, 1, 0) != 0) return false;  // it may be of the other one
