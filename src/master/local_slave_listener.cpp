@@ -241,10 +241,6 @@ std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedi
   return launch_slave(basedir, options).wait();
 }
 
-std::shared_ptr<Slave> LocalSlaveListener::start_slave(const std::string& basedir, const std::string& name) {
-  return start_slave(basedir, StartOptions{.name = name});
-}
-
 bool LocalSlaveListener::kill_slave(const std::shared_ptr<Slave>& slave) {
   if (!slave) return false;
   std::unique_lock lock(local_->mutex);

@@ -331,10 +331,6 @@ std::shared_ptr<Slave> SlaveLauncher::start_slave(const std::string& basedir, co
   return launch_slave(basedir, options).wait();
 }
 
-std::shared_ptr<Slave> SlaveLauncher::start_slave(const std::string& basedir, const std::string& name) {
-  return start_slave(basedir, StartOptions{.name = name});
-}
-
 bool SlaveLauncher::kill_slave(const std::shared_ptr<Slave>& slave) {
   if (!slave) return false;
   const std::string name = slave->name();

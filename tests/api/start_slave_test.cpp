@@ -103,6 +103,19 @@ TEST_CASE("a started slave has the labels and the environment that it was starte
   }
 }
 
+TEST_CASE("the name of a slave is given as an option, by itself, or not at all") {
+  const TempDir dir;
+  SlaveCollection slaves;
+  LocalSlaveListener local({.slave_collection = slaves});
+  const std::string name = "by-itself";
+  CHECK(local.start_slave(dir / "a", {.name = "as-option"})->name() == "as-option");
+  CHECK(local.start_slave(dir / "b", name)->name() == name);
+  CHECK(local.start_slave(dir / "c", "literal")->name() == "literal");
+  CHECK(local.start_slave(dir / "d", {"braced"})->name() == "braced");
+  CHECK(local.start_slave(dir / "e", {})->name() == "local-1");
+  CHECK(local.start_slave(dir / "f")->name() == "local-2");
+}
+
 TEST_CASE("options that no slave can be started with are refused at once, and say why") {
   for (const bool launches : {false, true}) {
     CAPTURE(launches);

@@ -5,6 +5,7 @@
 #include <remsh/master/slave_listener.hpp>
 #include <remsh/master/start_options.hpp>
 
+#include <concepts>
 #include <map>
 #include <memory>
 #include <optional>
@@ -68,10 +69,13 @@ class REMSH_API LocalSlaveListener final : public SlaveListener {
   /// does not register within `handshake_timeout`, or is not set up by the deadline, ConnectionLost if it ends before,
   /// both with what it said last; Cancelled after a stop; ProtocolError if it is no slave. Then all that the program
   /// started is ended.
-  std::shared_ptr<Slave> start_slave(const std::string& basedir, const StartOptions& options);
+  std::shared_ptr<Slave> start_slave(const std::string& basedir, const StartOptions& options = {});
 
-  /// The same in short.
-  std::shared_ptr<Slave> start_slave(const std::string& basedir, const std::string& name = {});
+  /// The same in short: start_slave(basedir, "w1"). A template, so that braces are always StartOptions.
+  template <std::convertible_to<std::string> Name>
+  std::shared_ptr<Slave> start_slave(const std::string& basedir, const Name& name) {
+    return start_slave(basedir, StartOptions{.name = name});
+  }
 
   /// start_slave() without a thread that waits. Throws at once what is wrong with the options, and if the program
   /// cannot be started; all else comes out of Pending::wait(). Cancelling or destroying the Pending ends a slave that

@@ -9,6 +9,7 @@
 #include <remsh/master/start_options.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <map>
 #include <memory>
 #include <optional>
@@ -66,10 +67,13 @@ class REMSH_API SlaveLauncher {
   /// slave cannot work there (the directory cannot be made); ConnectionLost if it ended before, Timeout if it has not
   /// come by the deadline, Cancelled after a stop, with what it said last. Then the program is ended with all that it
   /// started, and its key.
-  std::shared_ptr<Slave> start_slave(const std::string& basedir, const StartOptions& options);
+  std::shared_ptr<Slave> start_slave(const std::string& basedir, const StartOptions& options = {});
 
-  /// The same in short.
-  std::shared_ptr<Slave> start_slave(const std::string& basedir, const std::string& name = {});
+  /// The same in short: start_slave(basedir, "w1"). A template, so that braces are always StartOptions.
+  template <std::convertible_to<std::string> Name>
+  std::shared_ptr<Slave> start_slave(const std::string& basedir, const Name& name) {
+    return start_slave(basedir, StartOptions{.name = name});
+  }
 
   /// start_slave() without a thread that waits: see LocalSlaveListener::launch_slave().
   Pending<std::shared_ptr<Slave>> launch_slave(const std::string& basedir, StartOptions options = {});
