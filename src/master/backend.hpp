@@ -42,6 +42,7 @@ class Backend {
 
   [[nodiscard]] std::string_view name() const noexcept { return info_.name(); }
   [[nodiscard]] std::string_view key_id() const noexcept { return info_.key_id(); }
+  [[nodiscard]] std::string_view address() const noexcept { return info_.address(); }
   [[nodiscard]] std::optional<std::string_view> label(std::string_view key) const noexcept { return info_.label(key); }
 
   /// What it has shown to be the one of its name; set before anybody else sees it.

@@ -1,5 +1,7 @@
 #include "master/key_watch.hpp"
 
+#include "master/backend.hpp"
+
 #include <chrono>
 #include <string_view>
 #include <utility>
@@ -30,8 +32,9 @@ FindTlsKey KeyWatch::for_tls(std::shared_ptr<auth::KeyStore> store) {
   };
 }
 
-bool KeyWatch::counts(const SlaveInfo& slave) const {
-  return slave.key_id.empty() || store_->counts(slave.name, slave.key_id, ip_address_of(slave.address), wall_time());
+bool KeyWatch::counts(const Backend& slave) const {
+  const std::string_view key_id = slave.key_id();
+  return key_id.empty() || store_->counts(slave.name(), key_id, ip_address_of(slave.address()), wall_time());
 }
 
 std::vector<LogRecord> KeyWatch::look_at_file() { return store_->refresh(wall_time(), &heard_); }

@@ -8,7 +8,6 @@
 #include "transport/tls_engine.hpp"
 
 #include <remsh/base/log.hpp>
-#include <remsh/master/slave.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -18,6 +17,8 @@
 #include <vector>
 
 namespace remsh {
+
+class Backend;
 
 /// The keys of a listener: who may come in by them, and stay. Thread-safe, except for look_at_file() and
 /// look_at_clock().
@@ -35,7 +36,7 @@ class KeyWatch {
   [[nodiscard]] static FindTlsKey for_tls(std::shared_ptr<auth::KeyStore> store);
 
   /// Whether a slave may stay.
-  [[nodiscard]] bool counts(const SlaveInfo& slave) const;
+  [[nodiscard]] bool counts(const Backend& slave) const;
 
   /// Looks at the file, if there is one, and takes it over if it has changed; returns what is to be logged. Blocks. One
   /// thread at a time.

@@ -51,8 +51,8 @@ std::string_view take_text(const char*& at) {
 /// In the order of the block. Those that are asked for alone are first.
 template <class Info>
 auto fields(Info& info) {
-  return std::array{&info.name,     &info.key_id,  &info.hostname, &info.system,
-                    &info.software, &info.basedir, &info.address,  &info.protocol};
+  return std::array{&info.name,   &info.key_id,   &info.address, &info.hostname,
+                    &info.system, &info.software, &info.basedir, &info.protocol};
 }
 
 /// The number of fields() of an info.

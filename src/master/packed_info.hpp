@@ -26,6 +26,7 @@ class PackedInfo {
   // Views into the block, valid as long as this object.
   [[nodiscard]] std::string_view name() const noexcept { return field(0); }
   [[nodiscard]] std::string_view key_id() const noexcept { return field(1); }
+  [[nodiscard]] std::string_view address() const noexcept { return field(2); }
   [[nodiscard]] std::optional<std::string_view> label(std::string_view key) const noexcept;
 
   /// A copy of the whole.

@@ -93,8 +93,7 @@ void RightsWatch::end_without_right(AdmittedBackend& backend) const {
   if (backend.lost()) return;
   const char* why = nullptr;
   if (backend.proof() == Proof::none && names_->has_key(backend.name())) why = name_has_key;
-  if (backend.proof() == Proof::key && (!keys_ || !keys_->counts(backend.info_copy())))
-    why = "its key does not count any more";
+  if (backend.proof() == Proof::key && (!keys_ || !keys_->counts(backend))) why = "its key does not count any more";
   if (why == nullptr) return;
   backend.disconnect(why, DisconnectReason::refused);
   host_.log({LogLevel::warning, {}, std::string(backend.name()), why});

@@ -8,6 +8,12 @@
 
 namespace remsh {
 
+namespace {
+
+const Failure cancelled_by_caller{Errc::cancelled, "the caller cancelled it", 0};
+
+}  // namespace
+
 /// The wait of the caller.
 class SlaveStart::Work final : public PendingWork<std::shared_ptr<Slave>> {
  public:
@@ -39,13 +45,11 @@ class SlaveStart::Work final : public PendingWork<std::shared_ptr<Slave>> {
       start_->waker_ = nullptr;
       is_cancelled_ = start_->state_ != State::over;
     }
-    start_->fail({Errc::cancelled, "the caller cancelled it", 0});
+    start_->fail(cancelled_by_caller);
   }
 
   std::shared_ptr<Slave> take() override {
-    if (is_cancelled_) {
-      throw_failure({Errc::cancelled, "the caller cancelled it", 0}, start_->name_, start_->operation_);
-    }
+    if (is_cancelled_) throw_failure(cancelled_by_caller, start_->name_, start_->operation_);
     const std::lock_guard lock(start_->mutex_);
     if (!start_->outcome_) throw_failure(start_->outcome_.failure(), start_->name_, start_->operation_);
     return *std::move(start_->outcome_);
