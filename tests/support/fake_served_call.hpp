@@ -30,6 +30,7 @@ class FakeServedCall final : public rpc::ServedCall {
  public:
   explicit FakeServedCall(std::string command, Box arguments = {})
       : command_(std::move(command)), arguments_(std::move(arguments)) {}
+  ~FakeServedCall() override { unlist(); }
 
   // The test's side.
 
@@ -244,6 +245,7 @@ class FakeServedCall final : public rpc::ServedCall {
   }
 
   void settle(Result<Box> outcome) {
+    unlist();
     std::function<void()> dropped;  // declared first: goes after the lock does, and it may hold much
     const std::lock_guard lock(mutex_);
     if (outcome_) return;

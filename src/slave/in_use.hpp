@@ -1,0 +1,31 @@
+// InUse: counts what runs, so that somebody can wait for its end.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+
+namespace remsh {
+
+/// Counts itself for as long as it lives. Who waits on `changed` sees the count under the mutex.
+class InUse {
+ public:
+  InUse(std::mutex& mutex, std::condition_variable& changed, unsigned& count)
+      : mutex_(mutex), changed_(changed), count_(count) {
+    const std::lock_guard lock(mutex_);
+    ++count_;
+  }
+  InUse(const InUse&) = delete;
+  InUse& operator=(const InUse&) = delete;
+  ~InUse() {
+    const std::lock_guard lock(mutex_);
+    --count_;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex& mutex_;
+  std::condition_variable& changed_;
+  unsigned& count_;
+};
+
+}  // namespace remsh

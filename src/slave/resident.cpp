@@ -1,0 +1,181 @@
+#include "slave/resident.hpp"
+
+#include "base/text.hpp"
+#include "base/throw_failure.hpp"
+#include "operations/operations.hpp"
+#include "os/threads.hpp"
+#include "slave/filesystem.hpp"
+#include "slave/in_use.hpp"
+#include "slave/list.hpp"
+#include "slave/served_operations.hpp"
+#include "slave/transfer.hpp"
+
+#include <remsh/base/error.hpp>
+
+#include <algorithm>
+#include <exception>
+#include <iterator>
+#include <system_error>
+#include <utility>
+
+namespace remsh {
+
+namespace {
+
+/// How many threads may be inside an operation, those of ended connections included.
+constexpr std::size_t most_threads = 1024;
+
+class UserOperation final : public OperationContext {
+ public:
+  UserOperation(const rpc::ServedCall& call, const Bytes& basedir) : call_(call), basedir_(basedir) {}
+  [[nodiscard]] const Box& arguments() const override { return call_.arguments(); }
+  [[nodiscard]] const Bytes& basedir() const override { return basedir_; }
+  [[nodiscard]] bool cancelled() const override { return call_.cancelled(); }
+
+ private:
+  const rpc::ServedCall& call_;
+  const Bytes& basedir_;
+};
+
+}  // namespace
+
+Resident::Resident(const SlaveOptions& options, const Clock& clock)
+    : options_(options), clock_(clock), log_(options.log), served_(std::make_shared<rpc::ServedCalls>(clock)) {}
+
+Resident::~Resident() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return user_operations_ == 0; });
+}
+
+std::vector<ServedOperation> Resident::operations_in_progress() const { return served_operations(*served_); }
+
+// --- the operations
+
+bool Resident::add_operation(std::string name, Operation operation) {
+  return operations_.emplace(std::move(name), std::move(operation)).second;
+}
+
+bool Resident::is_allowed(const std::string& operation) const {
+  const auto& allow = options_.policy.allow;
+  const operations::Description* const what = operations::find(operation);
+  if (options_.policy.no_execute && what != nullptr && what->runs_commands) return false;
+  return !allow || std::find(allow->begin(), allow->end(), operation) != allow->end();
+}
+
+Dispatcher Resident::make_dispatcher(const std::shared_ptr<Workplace>& workplace,
+                                     const std::shared_ptr<CommandSet>& commands) {
+  Dispatcher dispatcher(served_);
+  // A master that the policy keeps from the slave's rights must not put them into a program that others can run.
+  const bool is_confined = !options_.policy.root.empty() || !is_allowed(std::string(operations::Execute::what.name));
+  const mode_t mode_mask = is_confined ? 0777 : 07777;
+  add_filesystem(dispatcher, workplace, mode_mask);
+  add_list(dispatcher, workplace);
+  add_transfer(dispatcher, workplace, mode_mask);
+  add_execute(dispatcher, workplace, commands);
+  for (const auto& [name, operation] : operations_) {
+    dispatcher.add(name, [this, &run = operation, workplace](const std::shared_ptr<rpc::ServedCall>& call) {
+      const InUse in_use(mutex_, changed_, user_operations_);
+      UserOperation context(*call, workplace->base().path());
+      call->answer(run(context));
+    });
+  }
+  dispatcher.allow_only([this](const std::string& operation) { return is_allowed(operation); });
+  return dispatcher;
+}
+
+// --- the directories
+
+std::shared_ptr<Workplace> Resident::open_workplace() {
+  for (const std::string& word : options_.policy.allow.value_or(std::vector<std::string>())) {
+    if (operations::find(word) == nullptr && word != operations::Ping::what.name && !operations_.contains(word)) {
+      throw Error(Errc::invalid_argument, "", "serve",
+                  "the policy allows '" + escaped(word) + "', which is no operation of this slave");
+    }
+  }
+  const std::string& root = options_.policy.root;
+  const std::string basedir = options_.basedir.empty() && root.empty() ? "." : options_.basedir;
+  auto workplace = Workplace::open(basedir, root);
+  if (!workplace) throw_failure(workplace.failure(), "", "open the base directory '" + escaped(basedir) + "'");
+  begin_to_clean(*workplace);
+  return std::move(*workplace);
+}
+
+/// Removes what killed slaves have left, on a thread that nobody waits for: it may be on a disk that hangs.
+void Resident::begin_to_clean(const std::shared_ptr<const Workplace>& workplace) {
+  if (!workplace->may_have_abandoned_parts()) return;
+  const std::lock_guard lock(mutex_);
+  if (has_cleaned_ && !*has_cleaned_) return;
+  const auto has_returned = std::make_shared<std::atomic<bool>>(false);
+  std::vector<rpc::StuckThread> threads(1);
+  try {
+    threads[0].thread = start_thread("remsh-parts", [held = workplace, has_returned]() mutable {
+      try {
+        held->remove_abandoned_parts();
+      } catch (const std::exception&) {  // no memory: the next one does it
+      }
+      held.reset();
+      *has_returned = true;
+    });
+  } catch (const std::system_error&) {  // no thread: the next one does it
+    return;
+  }
+  threads[0].has_returned = has_cleaned_ = has_returned;
+  stuck_threads_.add(std::move(threads));
+}
+
+// --- the sessions
+
+ServedSession Resident::begin_session(std::shared_ptr<Workplace> workplace) {
+  const std::shared_ptr<Loop> loop = Loop::start(clock_);
+  const auto commands = std::make_shared<CommandSet>(loop);
+  auto dispatcher = std::make_shared<const Dispatcher>(make_dispatcher(workplace, commands));
+  return {std::move(workplace), loop, commands, std::move(dispatcher)};
+}
+
+void Resident::connection_ended(const ServedSession& session) { session.commands->begin_stop(); }
+
+void Resident::end_session(ServedSession session) {
+  session.commands->begin_stop();
+  session.dispatcher.reset();
+  session.workplace.reset();  // closes the directories, unless a stuck operation has them
+  std::vector<ServedSession> over;
+  {
+    const std::lock_guard lock(mutex_);
+    ending_.push_back(std::move(session));
+    const auto ends = std::stable_partition(ending_.begin(), ending_.end(),
+                                            [](const ServedSession& each) { return !each.commands->is_over(); });
+    std::move(ends, ending_.end(), std::back_inserter(over));
+    ending_.erase(ends, ending_.end());
+  }
+  for (const ServedSession& each : over) each.loop->stop();
+}
+
+void Resident::finish_sessions() {
+  std::vector<ServedSession> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all.swap(ending_);
+  }
+  for (const ServedSession& each : all) {
+    each.commands->stop();
+    each.loop->stop();
+  }
+}
+
+// --- the threads
+
+void Resident::leave_stuck(std::vector<rpc::StuckThread> threads, const std::string& peer) {
+  if (threads.empty()) return;
+  std::string commands;
+  for (const auto& stuck : threads) {
+    if (commands.find(stuck.command) == std::string::npos) commands += (commands.empty() ? "" : ", ") + stuck.command;
+  }
+  log_.write(LogLevel::warning, peer,
+             std::to_string(threads.size()) + " operations have not returned (" + commands +
+                 "): going on without them. Does a disk or a network file system hang?");
+  stuck_threads_.add(std::move(threads));
+}
+
+std::size_t Resident::max_threads() { return most_threads - std::min(most_threads, stuck_threads_.size()); }
+
+}  // namespace remsh

@@ -1,0 +1,99 @@
+// Resident: what a slave has and keeps, whatever becomes of its connections.
+#pragma once
+
+#include "base/clock.hpp"
+#include "rpc/served_calls.hpp"
+#include "rpc/stuck_thread.hpp"
+#include "slave/dispatcher.hpp"
+#include "slave/execute.hpp"
+#include "slave/slave_log.hpp"
+#include "slave/stuck_threads.hpp"
+#include "slave/workplace.hpp"
+#include "transport/loop.hpp"
+
+#include <remsh/slave/slave_server.hpp>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace remsh {
+
+/// What one session of a master has on this slave. It knows nothing of the connection that carries the session.
+struct ServedSession {
+  std::shared_ptr<Workplace> workplace;          ///< where its relative paths begin
+  std::shared_ptr<Loop> loop;                    ///< on which its commands live
+  std::shared_ptr<CommandSet> commands;          ///< that it has started
+  std::shared_ptr<const Dispatcher> dispatcher;  ///< the operations that it may call
+};
+
+/// What belongs to a slave and not to one of its connections: the operations of its owner, its directories, the
+/// sessions of its masters with their commands, and the threads that have not returned. A connection
+/// (SlaveServer::Impl::serve()) begins a session here and gives it back when it has ended. Thread-safe, after the last
+/// add_operation().
+class Resident {
+ public:
+  /// The options and the clock must outlive it.
+  Resident(const SlaveOptions& options, const Clock& clock);
+  Resident(const Resident&) = delete;
+  Resident& operator=(const Resident&) = delete;
+
+  /// Waits for the operations of the owner that run. Sessions must have ended.
+  ~Resident();
+
+  /// An operation of the owner. False: there is one of this name.
+  bool add_operation(std::string name, Operation operation);
+
+  /// The directory of the next session. Throws Error if it cannot be used, or if the policy is wrong.
+  [[nodiscard]] std::shared_ptr<Workplace> open_workplace();
+
+  /// A session begins: a master has admitted the slave.
+  [[nodiscard]] ServedSession begin_session(std::shared_ptr<Workplace> workplace);
+
+  /// The connection of a session is gone, by a goodbye or by a cut. What that ends is decided here and nowhere else:
+  /// its commands begin to end, because a session that is cut is given up today (decision 0023). When a session can be
+  /// resumed, this is the place that keeps it. Returns at once.
+  void connection_ended(const ServedSession& session);
+
+  /// A session is over, and nobody is in it any more. The next one does not wait until its commands have ended.
+  void end_session(ServedSession session);
+
+  /// Waits until nothing is left of the sessions that are over.
+  void finish_sessions();
+
+  /// Threads of a connection that has ended have not returned from their operations: the slave goes on without them.
+  void leave_stuck(std::vector<rpc::StuckThread> threads, const std::string& peer);
+
+  /// How many threads the next connection may have inside operations: threads that are stuck count.
+  [[nodiscard]] std::size_t max_threads();
+
+  [[nodiscard]] std::vector<ServedOperation> operations_in_progress() const;
+
+ private:
+  [[nodiscard]] bool is_allowed(const std::string& operation) const;
+  [[nodiscard]] Dispatcher make_dispatcher(const std::shared_ptr<Workplace>& workplace,
+                                           const std::shared_ptr<CommandSet>& commands);
+  void begin_to_clean(const std::shared_ptr<const Workplace>& workplace);
+
+  const SlaveOptions& options_;
+  const Clock& clock_;
+  const SlaveLog log_;
+  const std::shared_ptr<rpc::ServedCalls> served_;
+  std::map<std::string, Operation, std::less<>> operations_;  // of the owner
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  unsigned user_operations_ = 0;       // that run; they use what belongs to the owner, so the destructor waits for them
+  std::vector<ServedSession> ending_;  // sessions that are over, with commands that have not ended
+  std::shared_ptr<const std::atomic<bool>> has_cleaned_;  // null: not begun
+
+  StuckThreads stuck_threads_;
+};
+
+}  // namespace remsh

@@ -1,0 +1,28 @@
+// SlaveLog: what a slave tells the log hook of its owner.
+#pragma once
+
+#include "base/text.hpp"
+
+#include <remsh/base/log.hpp>
+
+#include <string>
+#include <utility>
+
+namespace remsh {
+
+/// Writes to the log hook of a slave, if it has one. Control characters of peers do not reach it. Thread-safe, as far
+/// as the hook is.
+class SlaveLog {
+ public:
+  explicit SlaveLog(LogHook hook) : hook_(std::move(hook)) {}
+
+  /// `peer`: which master it is about; empty: none.
+  void write(LogLevel level, const std::string& peer, const std::string& message) const {
+    if (hook_) hook_(LogRecord{level, "slave", without_controls(peer), without_controls(message)});
+  }
+
+ private:
+  const LogHook hook_;
+};
+
+}  // namespace remsh
