@@ -1,7 +1,6 @@
 #include "auth/key_store.hpp"
 
 #include "base/text.hpp"
-#include "base/utc_time.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -47,60 +46,17 @@ class KeyStore::ChangeNotice {
   const std::uint64_t before_;
 };
 
-KeyStore::Entry KeyStore::entry_of(KeyLine line, std::uint64_t number) {
-  Entry entry{std::move(line), {}, number};
-  for (const std::string& network : entry.line.terms.networks) {
-    if (auto parsed = Network::parse(network)) entry.networks.push_back(*parsed);
-  }
-  return entry;
-}
-
-KeyStore::Table KeyStore::table_of(std::vector<KeyLine> lines) {
-  Table table;
-  for (KeyLine& line : lines) {
-    std::vector<Entry>& entries = table[line.name];
-    entries.push_back(entry_of(std::move(line)));
-  }
-  return table;
-}
-
-const KeyStore::Entry* KeyStore::find_in(const Table& table, std::string_view name, std::string_view kid) {
-  const auto entries = table.find(name);
-  if (entries == table.end()) return nullptr;
-  const auto found = std::find_if(entries->second.begin(), entries->second.end(),
-                                  [kid](const Entry& entry) { return entry.line.kid == kid; });
-  return found == entries->second.end() ? nullptr : &*found;
-}
-
-const KeyStore::Entry* KeyStore::find_anywhere(std::string_view name, std::string_view kid) const {
-  const Entry* entry = find_in(of_file_, name, kid);
-  return entry != nullptr ? entry : find_in(of_calls_, name, kid);
-}
-
-/// Empty where its time is not over.
-std::string KeyStore::why_over(const Entry& entry, WallTime now) {
-  const KeyTerms& terms = entry.line.terms;
-  if (entry.line.used) return "token used, at " + to_utc_text(*entry.line.used);
-  if (terms.expires && *terms.expires <= now) return "line expired, at " + to_utc_text(*terms.expires);
-  return {};
-}
-
-/// Empty where it counts.
-std::string KeyStore::why_not(const Entry& entry, const std::optional<IpAddress>& from, WallTime now) {
-  if (auto over = why_over(entry, now); !over.empty()) return over;
-  const KeyTerms& terms = entry.line.terms;
-  const bool is_within = from && std::any_of(entry.networks.begin(), entry.networks.end(),
-                                             [&from](const Network& network) { return network.contains(*from); });
-  if (!terms.networks.empty() && !is_within) return "network not allowed";
-  return {};
+const KeyEntry* KeyStore::find_anywhere(std::string_view name, std::string_view kid) const {
+  const KeyEntry* entry = find_key(of_file_, name, kid);
+  return entry != nullptr ? entry : find_key(of_calls_, name, kid);
 }
 
 std::string KeyStore::unknown(std::string_view name, std::string_view kid) const {
   std::string kids;
-  for (const Table* table : {&of_file_, &of_calls_}) {
+  for (const KeyTable* table : {&of_file_, &of_calls_}) {
     const auto entries = table->find(name);
     if (entries == table->end()) continue;
-    for (const Entry& entry : entries->second) kids += (kids.empty() ? "" : " ") + entry.line.kid;
+    for (const KeyEntry& entry : entries->second) kids += (kids.empty() ? "" : " ") + entry.line.kid;
   }
   if (kids.empty()) return "unknown name";
   constexpr std::size_t shown = 16;  // of what a peer may claim
@@ -111,7 +67,7 @@ KeyAnswer KeyStore::find(std::string_view name, std::string_view kid, const std:
                          WallTime now) const {
   const std::scoped_lock lock(mutex_);
   KeyAnswer found;
-  const Entry* const entry = find_anywhere(name, kid);
+  const KeyEntry* const entry = find_anywhere(name, kid);
   found.reason = entry == nullptr ? unknown(name, kid) : why_not(*entry, from, now);
   if (!found.reason.empty()) return found;
   found.key = entry->line.key;
@@ -123,8 +79,8 @@ KeyAnswer KeyStore::find(std::string_view name, std::string_view kid, const std:
 KeyAnswer KeyStore::claimed(std::string_view name, std::string_view kid, WallTime now) const {
   const std::scoped_lock lock(mutex_);
   KeyAnswer found;
-  const Entry* const entry = find_anywhere(name, kid);
-  found.reason = entry == nullptr ? unknown(name, kid) : why_over(*entry, now);
+  const KeyEntry* const entry = find_anywhere(name, kid);
+  found.reason = entry == nullptr ? unknown(name, kid) : why_over(entry->line, now);
   if (found.reason.empty()) found.key = entry->line.key;
   return found;
 }
@@ -132,7 +88,7 @@ KeyAnswer KeyStore::claimed(std::string_view name, std::string_view kid, WallTim
 bool KeyStore::counts(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
                       WallTime now) const {
   const std::scoped_lock lock(mutex_);
-  const Entry* const entry = find_anywhere(name, kid);
+  const KeyEntry* const entry = find_anywhere(name, kid);
   return entry != nullptr && !entry->line.terms.is_invitation && why_not(*entry, from, now).empty();
 }
 
@@ -155,9 +111,9 @@ void KeyStore::on_change(std::weak_ptr<const std::function<void()>> told) {
 std::optional<WallTime> KeyStore::next_expiry(WallTime now) const {
   const std::scoped_lock lock(mutex_);
   std::optional<WallTime> next;
-  for (const Table* table : {&of_file_, &of_calls_}) {
+  for (const KeyTable* table : {&of_file_, &of_calls_}) {
     for (const auto& [name, entries] : *table) {
-      for (const Entry& entry : entries) {
+      for (const KeyEntry& entry : entries) {
         const auto& expires = entry.line.terms.expires;
         if (expires && *expires > now && (!next || *expires < *next)) next = expires;
       }
@@ -168,21 +124,7 @@ std::optional<WallTime> KeyStore::next_expiry(WallTime now) const {
 
 // Calls.
 
-/// Whether an entry may be there beside those of a table, of which an older form of it may be one.
-Result<void> KeyStore::check_beside(const Entry& entry, const Table& table, std::string_view where) {
-  for (const auto& [name, others] : table) {
-    for (const Entry& other : others) {
-      const bool is_itself = entry.number != 0 && other.number == entry.number;
-      if (is_itself || other.line.kid != entry.line.kid) continue;
-      if (other.line.key != entry.line.key && name != entry.line.name) continue;
-      std::string what = "the key " + entry.line.kid + " is " + std::string(where);
-      return Failure{Errc::in_use, what + " for '" + name + "': each slave has a key of its own, so make another", 0};
-    }
-  }
-  return {};
-}
-
-Result<void> KeyStore::check_new(const Entry& entry) const {
+Result<void> KeyStore::check_new(const KeyEntry& entry) const {
   if (auto checked = check_beside(entry, of_file_, "in the key file already,"); !checked) return checked;
   return check_beside(entry, of_calls_, "registered already,");
 }
@@ -192,21 +134,21 @@ Result<std::uint64_t> KeyStore::add(std::string name, const Secret& key, KeyTerm
   if (!line) return std::move(line).failure();
   const ChangeNotice notice(*this);
   const std::scoped_lock lock(mutex_);
-  Entry entry = entry_of(*std::move(line), last_number_ + 1);
+  KeyEntry entry = key_entry_of(*std::move(line), last_number_ + 1);
   if (auto checked = check_new(entry); !checked) return std::move(checked).failure();
   const auto others = of_calls_.find(entry.line.name);
   if (others != of_calls_.end() && others->second.size() >= max_keys_of_name) {
     return invalid("'" + entry.line.name + "' has four keys already: drop one");
   }
-  std::vector<Entry>& entries = of_calls_[entry.line.name];
+  std::vector<KeyEntry>& entries = of_calls_[entry.line.name];
   entries.push_back(std::move(entry));
   ++generation_;
   return ++last_number_;
 }
 
-KeyStore::Entry* KeyStore::registered(std::uint64_t number) {
+KeyEntry* KeyStore::registered(std::uint64_t number) {
   for (auto& [name, entries] : of_calls_) {
-    for (Entry& entry : entries) {
+    for (KeyEntry& entry : entries) {
       if (entry.number == number) return &entry;
     }
   }
@@ -216,14 +158,14 @@ KeyStore::Entry* KeyStore::registered(std::uint64_t number) {
 Result<void> KeyStore::change(std::uint64_t number, const Secret* key, const KeyTerms* terms) {
   const ChangeNotice notice(*this);
   const std::scoped_lock lock(mutex_);
-  Entry* const old = number != 0 ? registered(number) : nullptr;
+  KeyEntry* const old = number != 0 ? registered(number) : nullptr;
   if (old == nullptr) return invalid("the registration of the key has ended: register it again");
   auto line =
       make_key_line(old->line.name, key != nullptr ? *key : old->line.key, terms != nullptr ? *terms : old->line.terms);
   if (!line) return std::move(line).failure();
   if (line->key == old->line.key) line->used = old->line.used;
   if (!line->terms.is_invitation) line->used.reset();
-  Entry entry = entry_of(*std::move(line), number);
+  KeyEntry entry = key_entry_of(*std::move(line), number);
   if (auto checked = check_new(entry); !checked) return checked;
   if (entry == *old) return {};
   *old = std::move(entry);
@@ -235,7 +177,7 @@ void KeyStore::drop(std::uint64_t number) noexcept {
   const ChangeNotice notice(*this);
   const std::scoped_lock lock(mutex_);
   for (auto at = of_calls_.begin(); at != of_calls_.end(); ++at) {
-    if (std::erase_if(at->second, [number](const Entry& entry) { return entry.number == number; }) == 0) continue;
+    if (std::erase_if(at->second, [number](const KeyEntry& entry) { return entry.number == number; }) == 0) continue;
     if (at->second.empty()) of_calls_.erase(at);
     ++generation_;
     return;
@@ -261,7 +203,7 @@ Result<void> KeyStore::open(WallTime now) {
   auto content = read_key_file(path_);
   for (int i = 1; i < attempts && !content && content.failure().code == Errc::busy; ++i) content = read_key_file(path_);
   if (!content) return std::move(content).failure();
-  Table table = table_of(content->lines);
+  KeyTable table = key_table_of(content->lines);
   const std::scoped_lock lock(mutex_);
   take_over(content, std::move(table), ++looks_, now);
   heard_ = told_news_;  // who opens it knows
@@ -291,18 +233,18 @@ void KeyStore::look(WallTime now, bool at_once) {
   if (stamp && !is_same && !at_once && may_be_unfinished(*stamp, now)) return;  // the next look sees the whole of it
   const auto content = read_key_file(path_);
   if (!content && content.failure().code == Errc::busy) return;  // the same
-  Table table = content ? table_of(content->lines) : Table();
+  KeyTable table = content ? key_table_of(content->lines) : KeyTable();
   lock.lock();
   take_over(content, std::move(table), number, now);
 }
 
-std::string KeyStore::conflict_with_calls(const Table& table) const {
+std::string KeyStore::conflict_with_calls(const KeyTable& table) const {
   std::set<std::string_view> kids;
   for (const auto& [name, entries] : table) {
-    for (const Entry& entry : entries) kids.insert(entry.line.kid);
+    for (const KeyEntry& entry : entries) kids.insert(entry.line.kid);
   }
   for (const auto& [name, entries] : of_calls_) {
-    for (const Entry& entry : entries) {
+    for (const KeyEntry& entry : entries) {
       if (!kids.contains(entry.line.kid)) continue;
       if (auto checked = check_beside(entry, table, "registered by a call, and in the key file"); !checked) {
         return checked.failure().message;
@@ -312,7 +254,7 @@ std::string KeyStore::conflict_with_calls(const Table& table) const {
   return {};
 }
 
-void KeyStore::take_over(const Result<KeyFileContent>& content, Table table, std::uint64_t look, WallTime now) {
+void KeyStore::take_over(const Result<KeyFileContent>& content, KeyTable table, std::uint64_t look, WallTime now) {
   if (look < last_look_) return;
   last_look_ = look;
   std::string problem = content ? conflict_with_calls(table) : content.failure().message;
@@ -332,16 +274,6 @@ void KeyStore::take_over(const Result<KeyFileContent>& content, Table table, std
     return;
   }
 
-  const auto count_missing = [](const Table& from, const Table& in) {
-    std::size_t count = 0;
-    for (const auto& [name, entries] : from) {
-      for (const Entry& entry : entries) {
-        const Entry* const other = find_in(in, name, entry.line.kid);
-        if (other == nullptr || other->line.key != entry.line.key) ++count;
-      }
-    }
-    return count;
-  };
   tell(LogLevel::info, quoted(path_) + " was read again: " + std::to_string(content->lines.size()) +
                            " keys, of these new: " + std::to_string(count_missing(table, of_file_)) +
                            "; gone: " + std::to_string(count_missing(of_file_, table)));
@@ -351,19 +283,8 @@ void KeyStore::take_over(const Result<KeyFileContent>& content, Table table, std
 
 // Enrolment.
 
-Result<void> KeyStore::check_token(const KeyLine& token, WallTime now) {
-  Failure failure{Errc::auth_failed, {}, 0};
-  if (!token.terms.is_invitation) failure.message = "a key used as a token";
-  if (token.used) failure.message = "token used, at " + to_utc_text(*token.used);
-  if (token.terms.expires && *token.terms.expires <= now) {
-    failure.message = "line expired, at " + to_utc_text(*token.terms.expires);
-  }
-  if (!failure.message.empty()) return failure;
-  return {};
-}
-
-KeyStore::Entry* KeyStore::token_of_calls(std::string_view name, std::string_view kid) {
-  return const_cast<Entry*>(find_in(of_calls_, name, kid));  // the table is ours to change
+KeyEntry* KeyStore::token_of_calls(std::string_view name, std::string_view kid) {
+  return const_cast<KeyEntry*>(find_key(of_calls_, name, kid));  // the table is ours to change
 }
 
 Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_view token_kid, const Secret& new_key,
@@ -374,11 +295,11 @@ Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_vi
   bool is_of_call = false;
   {
     const std::scoped_lock lock(mutex_);
-    if (Entry* const token = token_of_calls(name, token_kid)) {
+    if (KeyEntry* const token = token_of_calls(name, token_kid)) {
       if (auto checked = check_token(token->line, now); !checked) return std::move(checked).failure();
       fresh = enrolled_line(token->line, *std::move(fresh));
       if (path_.empty()) {
-        Entry entry = entry_of(*fresh);
+        KeyEntry entry = key_entry_of(*fresh);
         if (auto checked = check_new(entry); !checked) return std::move(checked).failure();
         token->line.used = now;
         of_calls_[entry.line.name].push_back(std::move(entry));  // not `token` any more
@@ -409,7 +330,7 @@ Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_vi
       });
   if (!changed) {
     const std::scoped_lock lock(mutex_);
-    Entry* const token = is_of_call ? token_of_calls(name, token_kid) : nullptr;
+    KeyEntry* const token = is_of_call ? token_of_calls(name, token_kid) : nullptr;
     if (token != nullptr && token->line.used == now) token->line.used.reset();
     ++generation_;
     return changed.failure();

@@ -3,6 +3,7 @@
 
 #include "auth/key_file.hpp"
 #include "auth/key_line.hpp"
+#include "auth/key_table.hpp"
 #include "auth/master_handshake.hpp"
 #include "base/result.hpp"
 #include "transport/network.hpp"
@@ -14,7 +15,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -89,37 +89,22 @@ class KeyStore {
 
  private:
   class ChangeNotice;
-  struct Entry {
-    KeyLine line;
-    std::vector<Network> networks = {};
-    std::uint64_t number = 0;  // of its registration
 
-    friend bool operator==(const Entry&, const Entry&) = default;
-  };
-  using Table = std::map<std::string, std::vector<Entry>, std::less<>>;
-
-  static Entry entry_of(KeyLine line, std::uint64_t number = 0);
-  static Table table_of(std::vector<KeyLine> lines);
-  static const Entry* find_in(const Table& table, std::string_view name, std::string_view kid);
-  static std::string why_over(const Entry& entry, WallTime now);
-  static std::string why_not(const Entry& entry, const std::optional<IpAddress>& from, WallTime now);
-  static Result<void> check_token(const KeyLine& token, WallTime now);
-  static Result<void> check_beside(const Entry& entry, const Table& table, std::string_view where);
-  [[nodiscard]] Result<void> check_new(const Entry& entry) const;
-  [[nodiscard]] const Entry* find_anywhere(std::string_view name, std::string_view kid) const;
+  [[nodiscard]] Result<void> check_new(const KeyEntry& entry) const;
+  [[nodiscard]] const KeyEntry* find_anywhere(std::string_view name, std::string_view kid) const;
   [[nodiscard]] std::string unknown(std::string_view name, std::string_view kid) const;
-  [[nodiscard]] std::string conflict_with_calls(const Table& table) const;
-  Entry* registered(std::uint64_t number);
-  Entry* token_of_calls(std::string_view name, std::string_view kid);
+  [[nodiscard]] std::string conflict_with_calls(const KeyTable& table) const;
+  KeyEntry* registered(std::uint64_t number);
+  KeyEntry* token_of_calls(std::string_view name, std::string_view kid);
   void look(WallTime now, bool at_once);
-  void take_over(const Result<KeyFileContent>& content, Table table, std::uint64_t look, WallTime now);
+  void take_over(const Result<KeyFileContent>& content, KeyTable table, std::uint64_t look, WallTime now);
   void tell(LogLevel level, std::string message);
 
   const std::string path_ = {};
 
-  mutable std::mutex mutex_;  // of all below; the functions above that are not static want it held, but for look()
-  Table of_file_;
-  Table of_calls_;  // also keys that were enrolled where there is no file
+  mutable std::mutex mutex_;  // guards all below; the private functions above need it locked, except look()
+  KeyTable of_file_;
+  KeyTable of_calls_;  // also keys that were enrolled where there is no file
   std::uint64_t generation_ = 1;
   std::uint64_t last_number_ = 0;
 
