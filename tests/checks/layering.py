@@ -57,6 +57,7 @@ DOORS = {
     'fmt': {'include/remsh/fmt.hpp'},
     'openssl': {
         'src/auth/hmac.cpp',
+        'src/transport/tls_callbacks.cpp',
         'src/transport/tls_certificates.cpp',
         'src/transport/tls_engine.cpp',
         'src/transport/tls_objects.hpp',
@@ -219,7 +220,7 @@ EXPECTED = [
     'src/session/b.cpp:1: session includes rpc/engine.hpp of rpc',
     'src/master/local_slave_listener.cpp:1: master includes remsh/slave/slave_server.hpp of slave',
     'src/master/local_slave_listener.cpp:2: includes openssl/hmac.h; only src/auth/hmac.cpp, '
-    'src/transport/tls_certificates.cpp, src/transport/tls_engine.cpp, src/transport/tls_objects.hpp may',
+    'src/transport/tls_callbacks.cpp, src/transport/tls_certificates.cpp, src/transport/tls_engine.cpp, src/transport/tls_objects.hpp may',
     'src/master/admission.cpp:1: includes master/remsh1_backend.hpp; only src/master/remsh1_* and src/master/slave_protocol',
     'src/master/admission.cpp:2: includes remsh1/message.hpp; only src/master/remsh1_*',
     'src/slave/b.cpp:1: slave includes master/backend.hpp of master',
