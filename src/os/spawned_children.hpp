@@ -1,0 +1,61 @@
+// SpawnedChildren: the children that spawn() started.
+#pragma once
+
+#include "os/process_table.hpp"
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <mutex>
+#include <set>
+
+namespace remsh {
+
+/// The children that spawn() started and that are not reaped. There is one set of them for the process. Thread-safe.
+class SpawnedChildren {
+ public:
+  static SpawnedChildren& instance() {
+    static SpawnedChildren children;
+    return children;
+  }
+
+  /// A spawn() that is not over yet.
+  class Birth {
+   public:
+    explicit Birth(SpawnedChildren& children) : children_(children) {
+      const std::lock_guard lock(children_.mutex_);
+      at_ = children_.births_.insert(ticks_now());
+    }
+    Birth(const Birth&) = delete;
+    Birth& operator=(const Birth&) = delete;
+    ~Birth() {
+      const std::lock_guard lock(children_.mutex_);
+      children_.births_.erase(at_);
+    }
+    void known_as(pid_t pid) {
+      const std::lock_guard lock(children_.mutex_);
+      children_.pids_.insert(pid);
+    }
+
+   private:
+    SpawnedChildren& children_;
+    std::multiset<std::uint64_t>::iterator at_;
+  };
+
+  void remove(pid_t pid) noexcept {
+    const std::lock_guard lock(mutex_);
+    pids_.erase(pid);
+  }
+
+  bool may_contain(pid_t pid, std::uint64_t started) noexcept {
+    const std::lock_guard lock(mutex_);
+    return pids_.contains(pid) || (!births_.empty() && *births_.begin() <= started + 1);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<pid_t> pids_;
+  std::multiset<std::uint64_t> births_;  // in ticks
+};
+
+}  // namespace remsh
