@@ -66,8 +66,8 @@ class Backend {
   /// The number that the next operation gets: they are numbered in the order in which they begin.
   [[nodiscard]] virtual std::uint64_t next_operation() const = 0;
 
-  /// Notes `end` when no operation of its range runs any more, or the connection has ended; at once, in this thread, if
-  /// that is so now. An operation that its caller has left runs until the worker has answered.
+  /// Notes `end` when no operation of its range runs any more, or the session is over; at once, in this thread, if that
+  /// is so now. An operation that its caller has left runs until the worker has answered. A cut alone ends none.
   virtual void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept = 0;
 
   /// Ends the connection; the words are told to the worker where its protocol can. Returns at once.
@@ -78,11 +78,12 @@ class Backend {
   /// Ends the connection, for this.
   virtual void end_connection(Failure why) = 0;
 
-  /// Why the connection ended; nothing while it is there.
+  /// Why the connection ended; nothing while it is there. The worker may be cut, and its session not over: then it has
+  /// no connection, and on_lost() is still to come (decision 0034).
   [[nodiscard]] virtual std::optional<Failure> lost() const = 0;
 
-  /// Tells when the connection has ended: note() at once, run() never in a thread of the user's. Both at once, in this
-  /// thread, where it has already. No lock is held.
+  /// Tells when the session is over: note() at once, run() never in a thread of the user's. If it is over already, both
+  /// are called at once, in this thread. No lock is held.
   virtual void on_lost(std::unique_ptr<LostCallback> callback) = 0;
 
  private:

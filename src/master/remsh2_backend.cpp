@@ -7,14 +7,18 @@
 namespace remsh {
 
 Remsh2Group::Remsh2Group(std::shared_ptr<Loop> loop, const Session::Options& options, AdmittedBackend::Owner owner)
-    : PeerGroup(std::move(loop), {.session = options,
-                                  .on_end =
-                                      [this](rpc::Peer& peer) {  // the peer keeps this group alive
-                                        auto& backend = static_cast<Remsh2Backend&>(peer);
-                                        owner_.on_end(backend, *backend.ended());
-                                        backend.tell_lost(backend.on_lost_);
-                                      }}),
+    : PeerGroup(std::move(loop),
+                {.session = options,
+                 .on_cut = connection_cut,
+                 .on_end = [this](rpc::Peer& peer) { session_over(static_cast<Remsh2Backend&>(peer)); }}),
       owner_(std::move(owner)) {}
+
+void Remsh2Group::connection_cut(rpc::Peer& peer) { peer.give_up(); }
+
+void Remsh2Group::session_over(Remsh2Backend& backend) {
+  owner_.on_end(backend, *backend.ended());
+  backend.tell_lost(backend.on_lost_);
+}
 
 Remsh2Backend::~Remsh2Backend() {
   tell_lost(on_lost_);  // if the last handle went before the end of the connection was declared

@@ -13,6 +13,8 @@
 
 namespace remsh {
 
+class Remsh2Backend;
+
 /// What the back ends of one listener have in common.
 class Remsh2Group final : public rpc::PeerGroup {
  public:
@@ -20,6 +22,18 @@ class Remsh2Group final : public rpc::PeerGroup {
 
  private:
   friend class Remsh2Backend;
+
+  // On the loop. The peer keeps this group alive.
+
+  /// The connection of a slave is cut: it is not connected, it is in its collection, and its lease is held. What the
+  /// cut ends is decided here and nowhere else on a master: all of it, as no connection can take the place of another
+  /// yet (decision 0034). When a session can be resumed, this is the place that keeps it.
+  static void connection_cut(rpc::Peer& peer);
+
+  /// The session of a slave is over, by a cut that was not survived or on purpose: the slave leaves its collection, and
+  /// its lease ends.
+  void session_over(Remsh2Backend& backend);
+
   const AdmittedBackend::Owner owner_;
 };
 

@@ -1,6 +1,5 @@
 #include "rpc/peer.hpp"
 
-#include "base/misuse.hpp"
 #include "rpc/call.hpp"
 #include "rpc/server.hpp"
 #include "rpc/service.hpp"
@@ -8,7 +7,6 @@
 #include <array>
 #include <cassert>
 #include <cstring>
-#include <system_error>
 #include <utility>
 
 namespace remsh::rpc {
@@ -79,43 +77,9 @@ void Peer::open(std::unique_ptr<Transport> transport, BytesView already_read) {
   settle();
 }
 
-void Peer::fail(Failure failure) {
-  const std::lock_guard lock(mutex_);
-  session_.end(std::move(failure));
-}
-
 Peer::~Peer() {
   // Nobody is inside: they would hold us. The io thread may hold a late event, which finds nobody.
   assert(!server_ || server_->workers() == 0 || server_->is_over());  // wait_until_left() was not called
-}
-
-void Peer::close(Failure why, std::optional<std::uint64_t> retry) {
-  Locked lock(*this);
-  if (!session_.close(std::move(why), retry) || !link_.is_open()) return;  // open() comes, and says it
-  flush(lock);  // who writes last shuts down; the reader sees it, and declares the end
-  settle();
-}
-
-namespace {
-template <class T>
-std::optional<T> copy_of(const T* value) {
-  return value == nullptr ? std::nullopt : std::optional(*value);
-}
-}  // namespace
-
-std::optional<Failure> Peer::ended() const {
-  const std::lock_guard lock(mutex_);
-  return copy_of(session_.over());
-}
-
-std::optional<Failure> Peer::closed() const {
-  const std::lock_guard lock(mutex_);
-  return copy_of(session_.closed());
-}
-
-std::optional<Session::Goodbye> Peer::said_goodbye() const {
-  const std::lock_guard lock(mutex_);
-  return copy_of(session_.said_goodbye());
 }
 
 std::uint64_t Peer::next_call() const {
@@ -123,70 +87,19 @@ std::uint64_t Peer::next_call() const {
   return engine_.next_call();
 }
 
-void Peer::notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept {
-  Locked lock(*this);
-  operations_ends_.add(std::move(end));
-}
-
-void Peer::wait_until_left() { static_cast<void>(wait_until_left(TimePoint::max())); }
-
-std::vector<StuckThread> Peer::wait_until_left(TimePoint until) {
-  if (Call::is_under_way_here(*this)) {
-    misuse("a listener is destroyed in a callback of a call on one of its slaves, which it would wait for");
-  }
-  Server::Threads workers;
-  {
-    std::unique_lock lock(mutex_);
-    is_end_awaited_ = true;
-    const auto is_quiet = [this] { return is_over() && inside_ == 0 && reader_ == nullptr && !writing_; };
-    const auto is_left = [&] { return is_quiet() && (!server_ || server_->workers() == 0); };
-    if (until == TimePoint::max()) {
-      group_->left_.wait(lock, is_left);
-    } else if (!group_->left_.wait_until(lock, until, is_left)) {
-      group_->left_.wait(lock, is_quiet);
-    }
-    if (server_) workers = server_->take_threads();
-  }
-  for (std::thread& thread : workers.returned) thread.join();
-  return std::move(workers.stuck);
-}
-
-/// By the reader, after each read: has that ended the session? Then every open call fails, every service is cancelled,
-/// and all are woken, once.
-void Peer::look_at_session() {
-  // A connection that is cut is not replaced yet: the session goes with it (decision 0023).
-  if (session_.state() == Session::State::cut) session_.give_up();
-  if (!is_over() || is_end_told_) return;
-  is_end_told_ = true;
-  heir_ = nullptr;
-  link_.cut();
-  engine_.end(*session_.over());
-  while (Waiter* const waiter = parked_ != nullptr ? parked_ : suspended_) {
-    unlink(*waiter);
-    wake(*waiter);
-  }
-  if (server_) server_->end();
-  if (!group_->options().on_end) return;
-  loop().post([self = shared_from_this()] { self->group_->options().on_end(*self); });
-}
-
-void Peer::tell_left() {
-  if (is_end_awaited_) group_->left_.notify_all();
-}
-
 // --- the watch, and the invariants
 
 /// Makes both invariants true; called before every unlock of a thread that does not go on to lead.
 void Peer::settle() {
-  if (is_over()) {
-    session_.give_back();  // half a box would stay for as long as somebody holds the slave
+  if (session_.state() == Session::State::waiting) return;
+  if (!session_.is_attached()) {  // cut or over
+    session_.give_back();         // half a box would stay for as long as somebody holds the slave
     if (reader_ == nullptr && !writing_) {
       link_.close();  // closes the descriptor
       tell_left();
     }
     return;
   }
-  if (!link_.is_open()) return;  // not open yet
   Ready wanted = link_.armed();
   if (reader_ == nullptr && heir_ == nullptr && !has(wanted, Ready::read)) {
     const TimePoint at = parked_ != nullptr ? now() : TimePoint();
@@ -211,7 +124,7 @@ void Peer::settle() {
 /// The invariants of docs/threading.md, at every unlock.
 void Peer::check() const {
 #ifndef NDEBUG
-  if (!link_.is_open() || is_over()) return;
+  if (!session_.is_attached()) return;
   const Ready armed = link_.armed();
   const bool is_covered = server_ && server_->covers();
   assert(reader_ != nullptr || has(armed, Ready::read) || heir_ != nullptr || is_covered || resting_);
@@ -292,7 +205,7 @@ bool Peer::lacks_room(std::uint64_t credit) const {
 /// Writes what is queued, where nobody else is writing; once more for what others append meanwhile. What is not taken
 /// is left to settle().
 void Peer::flush(Locked& lock) {
-  if (writing_ || is_over()) return;
+  if (writing_ || !session_.is_attached()) return;
   for (int round = 0; round < (session_.is_closing() ? 3 : 2) && session_.has_output(); ++round) {
     std::array<std::string_view, 64> views;
     const std::size_t count = session_.gather(views);
@@ -305,7 +218,7 @@ void Peer::flush(Locked& lock) {
     writing_ = false;
     const bool is_ok = result.status == IoResult::Status::ok;
     session_.written(is_ok ? result.bytes : 0);
-    if (is_over()) break;
+    if (!session_.is_attached()) break;
     if (is_ok && !session_.is_closing()) engine_.send_waiting();
     if (result.status == IoResult::Status::failed) {
       // What the other side said before it went may still be read: the cut is the reader's to declare.
@@ -316,7 +229,7 @@ void Peer::flush(Locked& lock) {
     }
     if (!is_ok || result.bytes < total) break;
   }
-  if (session_.is_closing() && !is_over()) link_.shut_down();
+  if (session_.is_closing() && session_.is_attached()) link_.shut_down();
   wake_for_room();
 }
 
@@ -389,7 +302,7 @@ void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_wo
     if (has_work() || me.stopped || is_over()) break;
     const TimePoint at = now();
     if (at >= deadline) break;
-    if ((reader_ == nullptr || reader_ == &me) && at < me.young_until) {
+    if (session_.is_attached() && (reader_ == nullptr || reader_ == &me) && at < me.young_until) {
       lead(lock, me, deadline);
       if (me.is_server && server_->has_work()) continue;  // answers first, then all in one write
       flush(lock);
@@ -411,7 +324,7 @@ void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_wo
 
 void Peer::on_ready(std::uint32_t number, Ready directions) {
   Locked lock(*this);
-  if (is_over() || !link_.take_event(number)) return;
+  if (!session_.is_attached() || !link_.take_event(number)) return;
   const bool reads = reader_ == nullptr;  // whatever the event was: an unlock needs somebody who reads
   Waiter me;                              // stands for the io thread
   if (reads) reader_ = &me;
@@ -443,6 +356,14 @@ void Peer::note_call(TimePoint at) {
   last_call_ = at;
 }
 
+/// Whether somebody else has just made a call, and may make the next one soon.
+bool Peer::is_another_calling(const OpenCall& call, TimePoint at) const {
+  const OpenCall* const other = engine_.call_before(call);
+  if (other == nullptr || other->state != OpenCall::State::open || other->owner == nullptr) return false;
+  const Waiter& waiter = *static_cast<const Waiter*>(other->owner);
+  return !waiter.is_polled && at < waiter.young_until;
+}
+
 void Peer::start_rest() {
   loop().at(now() + slice, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->on_rest_over();
@@ -454,37 +375,9 @@ void Peer::start_rest() {
 void Peer::on_rest_over() {
   Locked lock(*this);
   resting_ = false;
-  if (is_over()) return;
+  if (!session_.is_attached()) return;
   if (called_) start_rest();
   settle();
-}
-
-// --- liveness
-
-/// Whether somebody else has just made a call, and may make the next one soon.
-bool Peer::is_another_calling(const OpenCall& call, TimePoint at) const {
-  const OpenCall* const other = engine_.call_before(call);
-  if (other == nullptr || other->state != OpenCall::State::open || other->owner == nullptr) return false;
-  const Waiter& waiter = *static_cast<const Waiter*>(other->owner);
-  return !waiter.is_polled && at < waiter.young_until;
-}
-
-/// From the group's timer, now and then: pings if that is due, and gives back memory that is not in use. False: the
-/// connection has ended, and need not be looked at any more.
-bool Peer::on_liveness() {
-  Locked lock(*this);
-  if (is_over()) return false;
-  if (!link_.is_open()) return true;
-  switch (session_.look(now())) {
-    case Session::Pulse::good: break;
-    case Session::Pulse::ping_due: engine_.ping(); break;
-    case Session::Pulse::lost: link_.shut_down(); break;  // the reader sees it, and declares the cut
-  }
-  flush(lock);
-  session_.give_back();
-  engine_.give_back();
-  settle();
-  return true;
 }
 
 // --- events of the engine

@@ -57,16 +57,23 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   Peer& operator=(const Peer&) = delete;
   virtual ~Peer();
 
-  /// Says goodbye and ends the session; calls fail with this reason. Returns at once.
+  /// Says goodbye and ends the session; calls fail with this reason, or with that of a cut that came before. Returns at
+  /// once.
   void close(Failure why, std::optional<std::uint64_t> retry = {});
   void close(const std::string& reason, std::optional<std::uint64_t> retry = {}) {
     close(Failure{Errc::connection_lost, reason, 0, DisconnectReason::closed_here}, retry);
   }
 
-  /// Why the session is over; nothing while it is not.
+  /// Whether the connection is gone, and the session not over.
+  [[nodiscard]] bool is_cut() const;
+
+  /// If the session is cut, it is over: calls fail with the reason of the cut. Returns at once.
+  void give_up();
+
+  /// Why the session is over; nothing while it is not, also if it is cut.
   [[nodiscard]] std::optional<Failure> ended() const;
 
-  /// Why no further call can be made: it has ended, or we are ending it.
+  /// Why no further call can be made: it is cut or over, or we are ending it.
   [[nodiscard]] std::optional<Failure> closed() const;
   [[nodiscard]] std::optional<Session::Goodbye> said_goodbye() const;
 
@@ -176,6 +183,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   bool resting_ : 1 = false;              // a look of the loop is due within a slice, which arms
   bool called_ : 1 = false;               // a call was made since the last one
   mutable bool lacked_room_ : 1 = false;  // somebody found the queue full since all were told
+  bool is_cut_told_ : 1 = false;
   bool is_end_told_ : 1 = false;
   bool is_end_awaited_ : 1 = false;  // wait_until_left() was called
   TimePoint last_call_{};

@@ -29,6 +29,8 @@ bool is_same(const std::weak_ptr<Peer>& a, const std::weak_ptr<Peer>& b) {
 
 }  // namespace
 
+void PeerGroup::give_up_at_once(Peer& peer) { peer.give_up(); }
+
 PeerGroup::PeerGroup(std::shared_ptr<Loop> loop, Options options)
     : loop_(std::move(loop)), options_(with_limits(std::move(options))), period_(period_of(options_.session)) {}
 

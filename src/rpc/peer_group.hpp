@@ -24,6 +24,9 @@ class Peer;
 /// few at a time, so that thousands of them do not hold up what else the loop has to do. Thread-safe.
 class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
  public:
+  /// For those who have nothing to decide.
+  static void give_up_at_once(Peer& peer);
+
   struct Options {
     Engine::Options engine = {};
     Session::Options session = {};                                       // its limits follow from engine.serves
@@ -31,7 +34,13 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
     std::size_t threads = 64;        // operations of one peer that run at once, without those that are long
     std::size_t max_threads = 1024;  // with these
     Duration long_operation = std::chrono::seconds(1);  // from when on one is long: stuck, or made to wait
-    std::function<void(Peer&)> on_end = {};             // once for each, on the loop, when its connection has ended
+
+    /// Called on the loop, at most once for each, when its connection is cut. The session is not over: what becomes of
+    /// it is decided here, and it stays as it is until give_up() or close() is called.
+    std::function<void(Peer&)> on_cut = give_up_at_once;
+
+    /// Called on the loop, once for each, when its session is over.
+    std::function<void(Peer&)> on_end = {};
   };
 
   PeerGroup(std::shared_ptr<Loop> loop, Options options);

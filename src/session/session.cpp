@@ -88,6 +88,10 @@ const BoxView* Session::next() {
 
 bool Session::close(Failure why, std::optional<std::uint64_t> retry) {
   if (is_over() || closing_) return false;
+  if (is_cut()) {  // there is nobody to say goodbye to
+    give_up();
+    return true;
+  }
   closing_ = true;
   ending_ = std::make_unique<Ending>(Ending{std::move(why), nullptr});
   if (state_ == State::attached) {
@@ -123,13 +127,14 @@ void Session::cut() {
 
 void Session::cut(Failure cause) {
   if (is_over()) return;
+  if (closing_) return end({});  // for the reason that close() was given
   suspect(std::move(cause));
   state_ = State::cut;
   decoder_.reset();  // half a box of a connection that is gone
 }
 
 void Session::give_up() {
-  assert(state_ == State::cut);
+  assert(is_cut());
   end(ending_->cause);
 }
 

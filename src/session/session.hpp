@@ -22,8 +22,8 @@ namespace remsh {
 /// below, which sees bytes alone. Pure state: no mutex, no thread, no descriptor, no clock. One thread at a time.
 ///
 /// A connection that is gone ("cut") is not the end of the session ("over"): boxes that were sent and not acknowledged
-/// are to be kept here, and a new connection attached. Until that is written, whoever drives a session gives up one
-/// that is cut (decision 0023).
+/// are to be kept here, and a new connection attached. Until that is written, the owner of a session gives it up when
+/// it is cut (decision 0034).
 class Session {
  public:
   struct Options {
@@ -57,6 +57,8 @@ class Session {
   explicit Session(const Options& options) : options_(options) {}
 
   [[nodiscard]] State state() const noexcept { return state_; }
+  [[nodiscard]] bool is_attached() const noexcept { return state_ == State::attached; }
+  [[nodiscard]] bool is_cut() const noexcept { return state_ == State::cut; }
   [[nodiscard]] bool is_over() const noexcept { return state_ == State::over; }
   [[nodiscard]] const Counts& sent() const noexcept { return sent_; }
   [[nodiscard]] const Counts& received() const noexcept { return received_; }
@@ -97,19 +99,19 @@ class Session {
 
   // --- the end
 
-  /// We end it: says goodbye, once a connection is attached; nothing that comes counts any more. False if it is over,
-  /// or was closed before.
+  /// We end it: says goodbye, once a connection is attached; nothing that comes counts any more. One that is cut is
+  /// over at once, for the reason that it was cut for. False if it is over, or was closed before.
   bool close(Failure why, std::optional<std::uint64_t> retry);
   [[nodiscard]] bool is_closing() const noexcept { return closing_; }
 
   /// What is known already of why the connection is about to be cut; the first one counts.
   void suspect(Failure cause);
 
-  /// The connection is gone: the other side has ended it, or it broke.
+  /// The connection is gone: the other side has ended it, or it broke. A session that we are closing is over.
   void cut();
   void cut(Failure cause);
 
-  /// A session that is cut is over, for the reason that it was cut for.
+  /// A session that is cut will get no other connection: it is over, for the reason that it was cut for.
   void give_up();
 
   /// Over without a connection, or whatever became of it.
@@ -117,8 +119,10 @@ class Session {
 
   /// The reason; null while it is not over.
   [[nodiscard]] const Failure* over() const noexcept { return is_over() ? &ending_->cause : nullptr; }
-  /// The same, also while we are closing it: nothing new can be begun.
-  [[nodiscard]] const Failure* closed() const noexcept { return is_over() || closing_ ? &ending_->cause : nullptr; }
+  /// The same, also while it is cut, or we are closing it: nothing new can be begun.
+  [[nodiscard]] const Failure* closed() const noexcept {
+    return is_over() || is_cut() || closing_ ? &ending_->cause : nullptr;
+  }
 
   // --- liveness: any byte counts
 

@@ -136,7 +136,7 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
     *has_served = true;
     dispatcher->dispatch(call);
   };
-  peer_options.on_end = [this](rpc::Peer&) {
+  peer_options.on_cut = peer_options.on_end = [this](rpc::Peer&) {
     const std::lock_guard lock(mutex);
     changed.notify_all();
   };
@@ -144,9 +144,10 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
   {
     const std::stop_callback stopping(stop.get_token(), [&connected] { connected->close("the slave stops"); });
     std::unique_lock lock(mutex);
-    changed.wait(lock, [&connected] { return connected->ended().has_value(); });
+    changed.wait(lock, [&connected] { return connected->is_cut() || connected->ended(); });
   }
   resident.connection_ended(session);
+  connected->give_up();
   resident.leave_stuck(connected->wait_until_left(clock.now() + return_patience), master);
   resident.end_session(std::move(session));
   const auto goodbye = connected->said_goodbye();

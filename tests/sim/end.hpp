@@ -38,6 +38,7 @@ class End final : private rpc::Engine::Events {
   /// As Peer's: more data than this is not queued.
   static constexpr std::size_t max_queued_data = 512 * 1024;
   static constexpr Duration look_period = std::chrono::milliseconds(500);
+  static constexpr Duration max_decision = std::chrono::seconds(2);  // about a session that is cut
 
   struct Options {
     rpc::Engine::Options engine;
@@ -69,6 +70,7 @@ class End final : private rpc::Engine::Events {
   void close(const std::string& reason) {
     if (!session.close({Errc::connection_lost, reason, 0, DisconnectReason::closed_here}, {})) return;
     world_.note(name() + " says goodbye");
+    look_at_session();
     pump();
   }
 
@@ -92,6 +94,7 @@ class End final : private rpc::Engine::Events {
   void on_service_changed(rpc::OpenService& service) override { watching_.on_service_changed(service); }
 
   void pump() {
+    if (!session.is_attached()) return;
     bool is_broken = false;
     for (int round = 0; round < 4 && session.has_output() && !is_broken; ++round) {
       std::array<std::string_view, 8> views;
@@ -106,7 +109,6 @@ class End final : private rpc::Engine::Events {
       if (!session.is_closing()) engine.send_waiting();
       if (written == 0) break;
     }
-    if (session.is_over()) return;
     if (is_broken) {
       session.drop_output();
       session.suspect({Errc::connection_lost, "the write failed", 0});
@@ -120,7 +122,7 @@ class End final : private rpc::Engine::Events {
   }
 
   void read(BytesView bytes) {
-    if (session.is_over()) return;
+    if (!session.is_attached()) return;
     rpc::OpenCall* const reader = watching_.reader(side_);
     session.receive(bytes);
     while (const BoxView* const box = session.next()) {
@@ -132,9 +134,16 @@ class End final : private rpc::Engine::Events {
     pump_soon();
   }
 
-  /// As Peer: a session that is cut is given up.
+  /// As Peer: a session that is cut is given up when its owner has decided so.
   void look_at_session() {
-    if (session.state() == Session::State::cut) session.give_up();
+    if (session.is_cut() && !std::exchange(is_cut_told_, true)) {
+      wire_.close(side_);
+      world_.after(world_.chance.up_to(max_decision), [this] {
+        if (!session.is_cut()) return;
+        session.give_up();
+        look_at_session();
+      });
+    }
     if (!session.is_over() || std::exchange(is_end_told_, true)) return;
     world_.note(name() + ": " + session.over()->message);
     wire_.close(side_);
@@ -165,6 +174,7 @@ class End final : private rpc::Engine::Events {
   const std::size_t side_;
   Watching& watching_;
   bool pumps_ = false;
+  bool is_cut_told_ = false;
   bool is_end_told_ = false;
 };
 

@@ -49,8 +49,7 @@ void Pair::check_side(const End& end, const End& other) {
   world_.expect(end.session.data_bytes() <= End::max_queued_data + Block::size + boxes * most_of_a_box, end.name(),
                 " queues too much data");
   const std::size_t most_boxes = &end == &master_ ? plan_.master.engine.max_unsent : Engine::Options().max_unsent;
-  world_.expect(end.session.control_bytes() <= most_boxes + most_of_a_box, end.name(),
-                " queues too many boxes");
+  world_.expect(end.session.control_bytes() <= most_boxes + most_of_a_box, end.name(), " queues too many boxes");
   const auto has_caller = [](const auto& entry) { return entry.second.call != nullptr; };
   const auto callers = static_cast<std::size_t>(std::count_if(stories_.begin(), stories_.end(), has_caller));
   world_.expect(end.engine.open_calls() <= (&end == &master_ ? callers : 0) + end.engine.abandoned_calls() + pings,
@@ -77,7 +76,7 @@ void Pair::check_credit(const OpenCall& call, const OpenService& service, bool i
 
 /// A side that has lost the other one knows it in time.
 void Pair::check_end_is_known(const End& end) {
-  if (end.session.is_over()) return;
+  if (end.session.is_over() || end.session.is_cut()) return;
   const Duration delay = plan_.wire.max_delay;
   if (end_begins_) {
     world_.expect(world_.now() <= *end_begins_ + delay, end.name(), " does not know of the goodbye");

@@ -150,6 +150,21 @@ TEST_CASE("a slave that is lost with a command under way is gone, and the one th
   }
 }
 
+TEST_CASE("a slave that is cut is not connected and given to nobody, and keeps its lease until its session is over") {
+  Abandoned it;
+  it.lease.release();
+  it.fake.backend->lose({Errc::connection_lost, "cut", 0}, [&] {
+    CHECK_FALSE(it.fake->is_connected());
+    CHECK(it.fake->lost_reason() == "cut");
+    CHECK(it.slaves->size() == 1);
+    CHECK(it.status().releasing);
+    CHECK(it.status().reserved_by == "job 1");
+    CHECK(it.slaves->get_slave(no_wait) == nullptr);
+    CHECK_FALSE(it.slaves->reserve({.deadline = no_wait}));
+  });
+  CHECK(it.slaves->size() == 0);
+}
+
 TEST_CASE("a collection may go while a slave is being released, and so may the last handle of the slave") {
   Abandoned it;
   it.lease.release();

@@ -125,12 +125,30 @@ TEST_CASE("a cut is not the end until the session is given up") {
   CHECK(side.session.state() == State::cut);
   CHECK_FALSE(side.session.is_over());
   CHECK(side.session.over() == nullptr);
+  REQUIRE(side.session.closed());
+  CHECK(side.session.closed()->code == Errc::connection_lost);
   CHECK(side.session.has_output());
   side.session.give_up();
   REQUIRE(side.session.over());
   CHECK(side.session.over()->code == Errc::connection_lost);
   CHECK(side.session.over()->message.find("without a goodbye") != std::string::npos);
   CHECK_FALSE(side.session.has_output());
+}
+
+TEST_CASE("a session that is closed while it is cut is over for the reason of the cut") {
+  Side side;
+  side.session.cut(lost_by("the cable"));
+  CHECK(side.session.close(lost_by("enough"), {}));
+  CHECK(side.session.over()->message == "the cable");
+  CHECK_FALSE(side.session.has_output());
+}
+
+TEST_CASE("a session that says goodbye is over when its connection is gone") {
+  Side side;
+  CHECK(side.session.close(lost_by("enough"), {}));
+  side.session.cut(lost_by("the cable"));
+  CHECK(side.session.state() == State::over);
+  CHECK(side.session.over()->message == "enough");
 }
 
 TEST_CASE("a cut inside a box says so") {

@@ -1,0 +1,145 @@
+// Peer: how a session ends: by a goodbye, by a cut that its owner does not survive, by silence; and who is told of it.
+#include "rpc/peer.hpp"
+
+#include "base/misuse.hpp"
+#include "rpc/call.hpp"
+#include "rpc/server.hpp"
+
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+namespace remsh::rpc {
+
+// --- what ends it
+
+void Peer::close(Failure why, std::optional<std::uint64_t> retry) {
+  Locked lock(*this);
+  if (!session_.close(std::move(why), retry)) return;
+  look_at_session();  // one that was cut is over
+  flush(lock);        // who writes last shuts down, and the reader sees it; before open() nothing is written
+  settle();
+}
+
+void Peer::fail(Failure failure) {
+  const std::lock_guard lock(mutex_);
+  session_.end(std::move(failure));
+}
+
+void Peer::give_up() {
+  Locked lock(*this);
+  if (!session_.is_cut()) return;
+  session_.give_up();
+  look_at_session();
+  settle();
+}
+
+/// From the group's timer, now and then: pings if that is due, and gives back memory that is not in use. False: the
+/// connection has ended, and need not be looked at any more.
+bool Peer::on_liveness() {
+  Locked lock(*this);
+  if (is_over()) return false;
+  if (!session_.is_attached()) return true;
+  switch (session_.look(now())) {
+    case Session::Pulse::good: break;
+    case Session::Pulse::ping_due: engine_.ping(); break;
+    case Session::Pulse::lost: link_.shut_down(); break;  // the reader sees it, and declares the cut
+  }
+  flush(lock);
+  session_.give_back();
+  engine_.give_back();
+  settle();
+  return true;
+}
+
+// --- what has become of it
+
+/// After each read, by the reader, and after what ends a session without one: tells what has become of it, each once.
+///
+/// A session that is cut stays as it is until its owner has decided: calls are open and their callers wait, nobody
+/// reads or writes, and what is queued is kept. Once it is over, every open call fails, every service is cancelled, and
+/// all are woken.
+void Peer::look_at_session() {
+  if (!session_.is_cut() && !is_over()) return;
+  heir_ = nullptr;  // there is nothing to read
+  link_.cut();
+  if (session_.is_cut()) {
+    if (is_cut_told_) return;
+    is_cut_told_ = true;
+    return loop().post([self = shared_from_this()] { self->group_->options().on_cut(*self); });
+  }
+  if (is_end_told_) return;
+  is_end_told_ = true;
+  engine_.end(*session_.over());
+  while (Waiter* const waiter = parked_ != nullptr ? parked_ : suspended_) {
+    unlink(*waiter);
+    wake(*waiter);
+  }
+  if (server_) server_->end();
+  if (!group_->options().on_end) return;
+  loop().post([self = shared_from_this()] { self->group_->options().on_end(*self); });
+}
+
+namespace {
+template <class T>
+std::optional<T> copy_of(const T* value) {
+  return value == nullptr ? std::nullopt : std::optional(*value);
+}
+}  // namespace
+
+bool Peer::is_cut() const {
+  const std::lock_guard lock(mutex_);
+  return session_.is_cut();
+}
+
+std::optional<Failure> Peer::ended() const {
+  const std::lock_guard lock(mutex_);
+  return copy_of(session_.over());
+}
+
+std::optional<Failure> Peer::closed() const {
+  const std::lock_guard lock(mutex_);
+  return copy_of(session_.closed());
+}
+
+std::optional<Session::Goodbye> Peer::said_goodbye() const {
+  const std::lock_guard lock(mutex_);
+  return copy_of(session_.said_goodbye());
+}
+
+void Peer::notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept {
+  Locked lock(*this);
+  operations_ends_.add(std::move(end));
+}
+
+// --- when nobody is inside any more
+
+void Peer::wait_until_left() { static_cast<void>(wait_until_left(TimePoint::max())); }
+
+std::vector<StuckThread> Peer::wait_until_left(TimePoint until) {
+  if (Call::is_under_way_here(*this)) {
+    misuse("a listener is destroyed in a callback of a call on one of its slaves, which it would wait for");
+  }
+  Server::Threads workers;
+  {
+    std::unique_lock lock(mutex_);
+    is_end_awaited_ = true;
+    const auto is_quiet = [this] { return is_over() && inside_ == 0 && reader_ == nullptr && !writing_; };
+    const auto is_left = [&] { return is_quiet() && (!server_ || server_->workers() == 0); };
+    if (until == TimePoint::max()) {
+      group_->left_.wait(lock, is_left);
+    } else if (!group_->left_.wait_until(lock, until, is_left)) {
+      group_->left_.wait(lock, is_quiet);
+    }
+    if (server_) workers = server_->take_threads();
+  }
+  for (std::thread& thread : workers.returned) thread.join();
+  return std::move(workers.stuck);
+}
+
+void Peer::tell_left() {
+  if (is_end_awaited_) group_->left_.notify_all();
+}
+
+}  // namespace remsh::rpc
