@@ -70,15 +70,6 @@ void CommandSet::begin_stop() {
   for (const auto& [name, kill_after] : background) shared_->end_background(name, kill_after);
 }
 
-bool CommandSet::is_over() const {
-  {
-    const std::lock_guard lock(shared_->mutex);
-    if (!shared_->stopping || !shared_->commands.empty()) return false;
-  }
-  const std::lock_guard lock(shared_->endings->mutex);
-  return shared_->endings->count == 0;
-}
-
 void CommandSet::stop() {
   begin_stop();
   {

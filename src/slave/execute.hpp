@@ -48,9 +48,6 @@ class CommandSet {
   /// Returns at once.
   void begin_stop();
 
-  /// Whether nothing is left after begin_stop(): what could not be killed was given up.
-  [[nodiscard]] bool is_over() const;
-
   /// Both: begins, and waits until nothing is left, at most for two times `farewell`. Never on the loop.
   void stop();
 

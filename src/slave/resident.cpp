@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -135,31 +134,10 @@ ServedSession Resident::begin_session(std::shared_ptr<Workplace> workplace) {
 void Resident::connection_ended(const ServedSession& session) { session.commands->begin_stop(); }
 
 void Resident::end_session(ServedSession session) {
-  session.commands->begin_stop();
   session.dispatcher.reset();
   session.workplace.reset();  // closes the directories, unless a stuck operation has them
-  std::vector<ServedSession> over;
-  {
-    const std::lock_guard lock(mutex_);
-    ending_.push_back(std::move(session));
-    const auto ends = std::stable_partition(ending_.begin(), ending_.end(),
-                                            [](const ServedSession& each) { return !each.commands->is_over(); });
-    std::move(ends, ending_.end(), std::back_inserter(over));
-    ending_.erase(ends, ending_.end());
-  }
-  for (const ServedSession& each : over) each.loop->stop();
-}
-
-void Resident::finish_sessions() {
-  std::vector<ServedSession> all;
-  {
-    const std::lock_guard lock(mutex_);
-    all.swap(ending_);
-  }
-  for (const ServedSession& each : all) {
-    each.commands->stop();
-    each.loop->stop();
-  }
+  session.commands->stop();
+  session.loop->stop();
 }
 
 // --- the threads

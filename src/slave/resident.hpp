@@ -61,11 +61,10 @@ class Resident {
   /// resumed, this is the place that keeps it. Returns at once.
   void connection_ended(const ServedSession& session);
 
-  /// A session is over, and nobody is in it any more. The next one does not wait until its commands have ended.
-  void end_session(ServedSession session);
-
-  /// Waits until nothing is left of the sessions that are over.
-  void finish_sessions();
+  /// A session is over, and nobody is in it any more. Waits until nothing is left of its commands, so that whoever
+  /// reserves the slave next finds none: as long as their kill_after, but 5 s at most, and 5 s more for what cannot be
+  /// killed.
+  static void end_session(ServedSession session);
 
   /// Threads of a connection that has ended have not returned from their operations: the slave goes on without them.
   void leave_stuck(std::vector<rpc::StuckThread> threads, const std::string& peer);
@@ -89,8 +88,7 @@ class Resident {
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
-  unsigned user_operations_ = 0;       // that run; they use what belongs to the owner, so the destructor waits for them
-  std::vector<ServedSession> ending_;  // sessions that are over, with commands that have not ended
+  unsigned user_operations_ = 0;  // that run; they use what belongs to the owner, so the destructor waits for them
   std::shared_ptr<const std::atomic<bool>> has_cleaned_;  // null: not begun
 
   StuckThreads stuck_threads_;

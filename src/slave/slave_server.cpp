@@ -51,8 +51,6 @@ struct Attempt {
 }  // namespace
 
 struct SlaveServer::Impl {
-  class Serving;
-
   explicit Impl(SlaveOptions given) : options(std::move(given)), log(options.log), own_key(options) {}
 
   [[nodiscard]] SlaveOptions options_of_now();
@@ -230,28 +228,15 @@ void SlaveServer::add_operation(std::string name, Operation operation) {
   }
 }
 
-/// A call of run() or the like, while it lasts; at its end nothing is left of the commands.
-class SlaveServer::Impl::Serving {
- public:
-  explicit Serving(Impl& impl) : in_use_(impl.mutex, impl.changed, impl.serving), impl_(impl) {}
-  Serving(const Serving&) = delete;
-  Serving& operator=(const Serving&) = delete;
-  ~Serving() { impl_.resident.finish_sessions(); }
-
- private:
-  const InUse in_use_;
-  Impl& impl_;
-};
-
 ServeResult SlaveServer::serve(std::unique_ptr<Transport> transport) {
-  const Impl::Serving serving(*impl_);
+  const InUse serving(impl_->mutex, impl_->changed, impl_->serving);
   Attempt attempt{impl_->options_of_now()};
   return impl_->serve(attempt, std::move(transport), impl_->resident.open_workplace(),
                       Deadline(impl_->options.handshake_timeout));
 }
 
 ServeResult SlaveServer::run_once(const std::string& address) {
-  const Impl::Serving serving(*impl_);
+  const InUse serving(impl_->mutex, impl_->changed, impl_->serving);
   const auto parsed = parse_address(address);
   if (!parsed) throw_failure(parsed.failure(), "", "connect to '" + escaped(address) + "'");
   Attempt attempt{impl_->options_of_now()};
@@ -259,7 +244,7 @@ ServeResult SlaveServer::run_once(const std::string& address) {
 }
 
 ServeResult SlaveServer::run(const std::string& address) {
-  const Impl::Serving serving(*impl_);
+  const InUse serving(impl_->mutex, impl_->changed, impl_->serving);
   const auto parsed = parse_address(address);
   if (!parsed) throw_failure(parsed.failure(), "", "connect to '" + escaped(address) + "'");
   const std::string master = to_string(*parsed);

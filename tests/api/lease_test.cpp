@@ -2,15 +2,79 @@
 #include "support/slaves.hpp"
 #include "support/stubborn.hpp"
 
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <chrono>
 #include <functional>
 #include <future>
 #include <map>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace remsh::test {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A master to whom one slave calls in through a socket that the test has its hand on.
+class Cable {
+ public:
+  explicit Cable(unsigned protocol) : protocol_(protocol) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path_.copy(static_cast<char*>(address.sun_path), sizeof address.sun_path - 1);
+    REQUIRE(::bind(listening_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    REQUIRE(::listen(listening_, 8) == 0);
+  }
+  Cable(const Cable&) = delete;
+  Cable& operator=(const Cable&) = delete;
+  ~Cable() {
+    cut();
+    ::close(listening_);  // it does not come again
+  }
+
+  [[nodiscard]] std::string address() const { return "unix:" + path_; }
+
+  /// Waits until the slave has come.
+  std::shared_ptr<Slave> join() {
+    const int socket = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC);
+    connected_ = ::fcntl(socket, F_DUPFD_CLOEXEC, 0);
+    return listener_.handle_new_connection(socket_transport(socket, "a cable", true));
+  }
+
+  /// Neither side says goodbye.
+  void cut() {
+    if (connected_ < 0) return;
+    ::shutdown(connected_, SHUT_RDWR);
+    ::close(std::exchange(connected_, -1));
+  }
+
+  SlaveCollection slaves;
+
+ private:
+  [[nodiscard]] ListenerOptions options() {
+    ListenerOptions options{.slave_collection = slaves};
+    options.protocols = {protocol_ == 1 ? SlaveProtocol::remsh1() : SlaveProtocol::remsh2()};
+    return options;
+  }
+
+  const unsigned protocol_;
+  const TempDir dir_;
+  const std::string path_ = dir_ / "socket";
+  const int listening_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int connected_ = -1;
+  TransportSlaveListener listener_{options()};
+};
+
+}  // namespace
 
 TEST_CASE("whoever reserves a slave next finds no command of the last holder, however that one left it") {
   using Leave = std::function<void(Slave&, const Stubborn&)>;
@@ -67,6 +131,38 @@ TEST_CASE("whoever reserves a slave next finds no command of the last holder, ho
       });
       stubborn.open_gate();
       CHECK(next.get()->ping() > std::chrono::nanoseconds(0));
+    }
+  }
+}
+
+TEST_CASE("whoever reserves a slave that comes again finds no command of its last connection, however that ended") {
+  for (const unsigned protocol : {2U, 1U}) {
+    for (const bool is_cut : {true, false}) {
+      CAPTURE(protocol);
+      CAPTURE(is_cut);
+      const TempDir dir;
+      Cable cable(protocol);
+      SlaveOptions options{.name = "w1", .basedir = dir.path(), .keyless = true};
+      options.protocol = protocol;
+      options.back_off_min = options.back_off_max = 1ms;
+      SlaveThread program(options, [&cable](SlaveServer& server) { return server.run(cable.address()); });
+      const auto first = cable.join();
+      Lease lease = cable.slaves.reserve({.deadline = no_wait});
+      REQUIRE(lease);
+      const Stubborn stubborn;
+      const auto pending = lease->start_execute(stubborn.command(), {.kill_after = 1s});
+      REQUIRE(stubborn.lifeline.wait_for_begin());
+
+      if (is_cut) {
+        cable.cut();
+      } else {
+        first->disconnect("come back");
+      }
+      const auto again = cable.join();
+      CHECK(stubborn.lifeline.has_ended());
+      lease = cable.slaves.reserve({.deadline = ample});
+      CHECK(lease.slave() == again);
+      program.server().stop();
     }
   }
 }

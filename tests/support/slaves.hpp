@@ -154,6 +154,12 @@ class Lifeline {
     return wait([this](ssize_t count, char) { return count == 0 && begun_.exchange(false); });
   }
 
+  /// Whether this is so now, after wait_for_begin(): no process has it open any more.
+  [[nodiscard]] bool has_ended() const {
+    char byte = 0;
+    return ::read(reader_, &byte, 1) == 0;
+  }
+
   /// Whether a process has written a line into it before now.
   [[nodiscard]] bool has_begun() const {
     char byte = 0;

@@ -464,9 +464,9 @@ TEST_CASE("a kill that is under way is brought forward when the set is stopped")
   call->cancel();
   slave.sync();
   slave.commands->begin_stop();
-  CHECK(!slave.commands->is_over());
+  CHECK(slave.commands->size() == 1);
   slave.commands->stop();
-  CHECK(slave.commands->is_over());
+  CHECK(slave.commands->size() == 0);
   CHECK(!lives(pid));
 }
 

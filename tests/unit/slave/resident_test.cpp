@@ -63,7 +63,6 @@ TEST_CASE("the commands of a session end with its connection, and those of anoth
   resident.end_session(std::move(first));
   CHECK_FALSE(goes_on->is_over());
   resident.end_session(std::move(second));
-  resident.finish_sessions();
   CHECK(goes_on->is_over());
   CHECK(resident.operations_in_progress().empty());
 }
@@ -80,7 +79,6 @@ TEST_CASE("each session begins in the base directory, whatever the one before di
   CHECK(sub == base + "/sub");
   resident.end_session(std::move(first));
   resident.end_session(std::move(second));
-  resident.finish_sessions();
 }
 
 TEST_CASE("an operation of the owner outlives its session, and the resident waits for it") {
@@ -104,7 +102,6 @@ TEST_CASE("an operation of the owner outlives its session, and the resident wait
   begun.get_future().wait();
   resident->connection_ended(session);
   resident->end_session(std::move(session));
-  resident->finish_sessions();
   CHECK(resident->operations_in_progress().size() == 1);
   end.set_value();
   resident.reset();
