@@ -1,4 +1,5 @@
-// The formatters for hosts that use fmt.
+// The formatters for hosts that use fmt; here a host has headers alone, as the library has under another name.
+#define FMT_HEADER_ONLY
 #include <remsh/fmt.hpp>
 
 #include <doctest/doctest.h>

@@ -44,8 +44,8 @@ dev 0 deps
 machine
 for command in demo test; do
   dev 69 "$command"
-  says 'missing: compiler meson ninja asio doctest openssl'
-  says 'g++ meson ninja asio doctest openssl'
+  says 'missing: compiler meson ninja asio doctest fmt openssl'
+  says 'g++ meson ninja asio doctest fmt openssl'
   says 'package manager of your system'
 done
 

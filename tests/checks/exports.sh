@@ -1,6 +1,6 @@
 #!/bin/sh
-# The library gives nothing of third parties to who links it: a host may carry another Asio. The shared library exports
-# nothing of it at all; the static one cannot hide symbols, but has Asio under a name of its own. Nor is there anything
+# The library gives nothing of third parties to who links it: a host may carry another Asio or fmt. The shared library exports
+# nothing of it at all; the static one cannot hide symbols, but has both under names of its own. Nor is there anything
 # of the program remsh-slave in it.
 # Usage: exports.sh LIBRARY
 set -eu

@@ -54,7 +54,7 @@ LISTS_PROTOCOLS = 'src/master/slave_protocol.cpp'
 DOORS = {
     'asio': {'include/remsh/asio.hpp', 'src/transport/asio.hpp', 'src/transport/asio_impl.cpp'},
     'boost': set(),
-    'fmt': {'include/remsh/fmt.hpp'},
+    'fmt': {'include/remsh/fmt.hpp', 'src/base/format.hpp'},
     'openssl': {
         'src/auth/hmac.cpp',
         'src/transport/tls_callbacks.cpp',
@@ -129,6 +129,8 @@ def check_file(root, path):
             yield f'{at}{layer} includes {name}; src/session hides it'
         if name == 'transport/asio.hpp' and layer != 'transport':
             yield f'{at}includes {name}; only src/transport may'
+        if name == 'base/format.hpp' and path.suffix == '.hpp':
+            yield f'{at}a header includes {name}, which costs who includes the header time to compile; only .cpp files may'
         if name.startswith('remsh/'):
             other = remsh_layer(name[len('remsh/'):])
             if not angled:
@@ -197,7 +199,8 @@ def check(root):
 PLANTED = {
     'include/remsh/base/a.hpp': '#include <asio.hpp>\n#include <sys/types.h>\n#include "base/b.hpp"\n',
     'include/remsh/rpc/a.hpp': '#include <remsh/master.hpp>\n',
-    'src/base/b.cpp': '#include "os/file.hpp"\n#include "transport/asio.hpp"\n',
+    'src/base/b.cpp': '#include "os/file.hpp"\n#include "transport/asio.hpp"\n#include <fmt/core.h>\n',
+    'src/base/b.hpp': '#include "base/format.hpp"\n',
     'src/rpc/b.cpp': '#include "operations/operations.hpp"\n#include <remsh/transport/transport.hpp>\n',
     'src/session/b.cpp': '#include "rpc/engine.hpp"\n',
     'src/master/local_slave_listener.cpp': '#include <remsh/slave/slave_server.hpp>\n#include <openssl/hmac.h>\n',
@@ -215,6 +218,8 @@ EXPECTED = [
     'include/remsh/rpc/a.hpp:1: rpc includes remsh/master.hpp of master',
     'src/base/b.cpp:1: base includes os/file.hpp of os',
     'src/base/b.cpp:2: includes transport/asio.hpp; only src/transport may',
+    'src/base/b.cpp:3: includes fmt/core.h; only include/remsh/fmt.hpp, src/base/format.hpp may',
+    'src/base/b.hpp:1: a header includes base/format.hpp',
     'src/rpc/b.cpp:1: rpc includes operations/operations.hpp of operations',
     'src/rpc/b.cpp:2: rpc includes remsh/transport/transport.hpp; src/session hides it',
     'src/session/b.cpp:1: session includes rpc/engine.hpp of rpc',

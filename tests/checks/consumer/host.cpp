@@ -4,7 +4,9 @@
 #include <chrono>
 #include <iostream>
 
-bool own_asio_works();  // in other_unit.cpp
+// In other_unit.cpp.
+bool own_asio_works();
+bool own_fmt_works();
 
 int main() {
   using namespace std::chrono_literals;
@@ -16,7 +18,7 @@ int main() {
     const bool open = listener.port() != 0;
     const bool any = slaves.get_slave(remsh::no_wait) != nullptr || slaves.get_slave(1ms) != nullptr;
     listener.stop();
-    return open && !any && own_asio_works() ? 0 : 1;
+    return open && !any && own_asio_works() && own_fmt_works() ? 0 : 1;
   } catch (const remsh::Error& error) {
     std::cerr << error.what() << '\n';
     return 1;
