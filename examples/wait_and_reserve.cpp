@@ -52,7 +52,8 @@ int main(int argc, char** argv) try {
     std::cout << "  " << status.info.name << (status.reserved ? " is reserved by " + status.reserved_by : " is free")
               << '\n';
   }
-  std::cout << lease->execute({"sh", "-c", "echo built by process $$"}).out;
+  const auto job = lease->workspace("build-17", {.deadline = 30s, .tag = "build 17"});  // for all that it does
+  std::cout << job->execute({"sh", "-c", "echo built by process $$ in $(basename $PWD)"}).out;
   lease.release();
   std::cout << "and gave it back\n";
 } catch (const std::exception& error) {

@@ -18,8 +18,10 @@
 #include <remsh/master/slave_launcher.hpp>
 #include <remsh/master/slave_listener.hpp>
 #include <remsh/master/slave_notice.hpp>
+#include <remsh/master/slave_operations.hpp>
 #include <remsh/master/slave_protocol.hpp>
 #include <remsh/master/tcp_slave_listener.hpp>
 #include <remsh/master/transport_slave_listener.hpp>
 #include <remsh/master/unix_slave_listener.hpp>
+#include <remsh/master/workspace.hpp>
 #include <remsh/version.hpp>

@@ -61,13 +61,14 @@ void Request::count(std::size_t key, std::size_t value, std::string_view what) {
   }
 }
 
-void Request::check_execute(const std::vector<Bytes>& args, const ExecuteOptions& options) {
+void Request::check_execute(const operations::Execute::Request& request, const ExecuteOptions& options) {
   if (std::holds_alternative<Output::Merge>(options.out.what())) {
     refuse(Errc::invalid_argument, "stdout cannot be merged: .err = remsh::merge puts stderr where stdout goes");
   }
   if (options.timeout.count() < 0) refuse(Errc::invalid_argument, "the timeout is negative");
   if (options.kill_after.count() < 0) refuse(Errc::invalid_argument, "kill_after is negative");
 
+  const std::vector<Bytes>& args = request.args;
   if (args.empty()) refuse(Errc::invalid_argument, "the command has no arguments, not even a program");
   if (args.front().empty()) refuse(Errc::invalid_argument, "the name of the program is empty");
   std::size_t list = 0;
@@ -77,8 +78,16 @@ void Request::check_execute(const std::vector<Bytes>& args, const ExecuteOptions
   }
   count(sizeof("args"), list);
 
+  check_environment(options.env);
   list = 0;
-  for (const auto& [name, value] : options.env) {
+  for (const Bytes& assignment : request.set_env) list += assignment.size() + 1;
+  for (const Bytes& name : request.unset_env) list += name.size() + 1;
+  count(sizeof("unset"), list, "the environment does");
+  check_text("cwd", request.cwd);
+}
+
+void Request::check_environment(const std::map<Bytes, std::optional<Bytes>>& env) const {
+  for (const auto& [name, value] : env) {
     if (name.empty() || name.find('=') != Bytes::npos || name.find('\0') != Bytes::npos) {
       refuse(Errc::invalid_argument,
              shown(name) + " cannot be the name of an environment variable: empty, or with '=' or a zero byte");
@@ -86,10 +95,7 @@ void Request::check_execute(const std::vector<Bytes>& args, const ExecuteOptions
     if (value && value->find('\0') != Bytes::npos) {
       refuse(Errc::invalid_argument, "the environment variable " + shown(name) + " contains a zero byte");
     }
-    list += name.size() + 2 + (value ? value->size() : 0);
   }
-  count(sizeof("unset"), list, "the environment does");
-  check_text("cwd", options.cwd);
 }
 
 /// docs/protocol.md section 7, the last row.

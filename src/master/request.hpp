@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -53,7 +54,9 @@ class Request {
   void check_text(std::string_view key, BytesView value);
 
   void check_mode(std::optional<std::uint32_t> mode) const;
-  void check_execute(const std::vector<Bytes>& args, const ExecuteOptions& options);
+  /// `request` is what the options and the arguments have become.
+  void check_execute(const operations::Execute::Request& request, const ExecuteOptions& options);
+  void check_environment(const std::map<Bytes, std::optional<Bytes>>& env) const;
   void check_call(const std::string& name, const Box& arguments);
 
   template <class T>

@@ -89,17 +89,24 @@ bool is(const Output& output) {
   return std::holds_alternative<Kind>(output.what());
 }
 
-operations::Execute::Request request_of(const std::vector<Bytes>& args, const ExecuteOptions& options) {
+operations::Execute::Request request_of(const Target& target, const std::vector<Bytes>& args,
+                                        const ExecuteOptions& options) {
   using operations::OutputMode;
   operations::Execute::Request request;
   request.args = args;
   request.cwd = options.cwd;
   request.clear_env = options.clear_env;
-  for (const auto& [name, value] : options.env) {
+  const auto change = [&request](const Bytes& name, const std::optional<Bytes>& value) {
     if (value) {
       request.set_env.push_back(name + "=" + *value);
     } else {
       request.unset_env.push_back(name);
+    }
+  };
+  for (const auto& [name, value] : options.env) change(name, value);
+  if (const WorkspaceOptions* const defaults = target.defaults()) {
+    for (const auto& [name, value] : defaults->env) {
+      if (!options.env.contains(name)) change(name, value);
     }
   }
   request.timeout = options.timeout;
@@ -116,8 +123,8 @@ operations::Execute::Request request_of(const std::vector<Bytes>& args, const Ex
 
 // --- list
 
-ListWork::ListWork(Backend& slave, const Bytes& path, const ListOptions& options)
-    : SlaveWork(slave, {.path = path}, options), options_(options), decoder_(entry_limits) {
+ListWork::ListWork(const Target& target, const Bytes& path, const ListOptions& options)
+    : SlaveWork(target, {.path = path}, options), options_(options), decoder_(entry_limits) {
   request_.check_fields(asked_.request);
   asked_.ends.out = [this](BytesView bytes) { take_in(bytes); };
   begin();
@@ -160,15 +167,16 @@ std::vector<DirectoryEntry> ListWork::finish(Result<void> answer) {
 
 // --- execute
 
-ExecuteWork::ExecuteWork(Backend& slave, const std::vector<Bytes>& args, const ExecuteOptions& options)
-    : SlaveWork(slave, request_of(args, options), args.empty() ? BytesView() : BytesView(args.front()), {}, options),
-      out_((request_.check_execute(args, options), options.out), "stdout", request_),
+ExecuteWork::ExecuteWork(const Target& target, const std::vector<Bytes>& args, const ExecuteOptions& options)
+    : SlaveWork(target, request_of(target, args, options), options,
+                args.empty() ? BytesView() : BytesView(args.front())),
+      out_((request_.check_execute(asked_.request, options), options.out), "stdout", request_),
       err_(options.err, "stderr", request_) {
   asked_.ends.in = input_from(options.in, request_, file_);
   asked_.ends.out = out_.callback();
   asked_.ends.err = err_.callback();
   if (!options.hide_args) record_.set_command(args);
-  record_.set_cwd(options.cwd);
+  record_.set_cwd(asked_.request.cwd);
   begin();
 }
 
@@ -192,11 +200,11 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
 
 // --- send
 
-SendWork::SendWork(Backend& slave, const Source& source, const Bytes& to, const TransferOptions& options)
-    : SlaveWork(slave, {.path = to, .overwrite = options.overwrite, .durable = options.durable}, path_of(source), to,
-                options),
+SendWork::SendWork(const Target& target, const Source& source, const Bytes& to, const TransferOptions& options)
+    : SlaveWork(target, {.path = to, .overwrite = options.overwrite, .durable = options.durable}, options,
+                path_of(source), &operations::Send::Request::path),
       progress_(options.progress) {
-  request_.check("destination path", to);
+  request_.check("destination path", asked_.request.path);
   request_.check_mode(options.mode);
   asked_.ends.in = [this, input = input_from(source, request_, file_)](std::span<char> buffer) {
     const std::size_t size = input ? input(buffer) : 0;
@@ -217,9 +225,9 @@ TransferResult SendWork::finish(Result<void> answer) {
 
 // --- fetch
 
-FetchWork::FetchWork(Backend& slave, const Bytes& from, const Sink& sink, const TransferOptions& options)
-    : SlaveWork(slave, {.path = from}, options), sink_(sink), options_(options), progress_(options.progress) {
-  request_.check("path", from);
+FetchWork::FetchWork(const Target& target, const Bytes& from, const Sink& sink, const TransferOptions& options)
+    : SlaveWork(target, {.path = from}, options), sink_(sink), options_(options), progress_(options.progress) {
+  request_.check("path", asked_.request.path);
   request_.check_mode(options.mode);
   asked_.ends.out = [this, write = output_to(sink)](BytesView bytes) {
     require_space(bytes.size() <= options_.max_bytes - asked_.moved.out());

@@ -1,4 +1,4 @@
-// The operations of a Slave, each as Work: what is checked before, what runs meanwhile, what becomes of the outcome.
+// The operations of a slave, each as Work: what is checked before, what runs meanwhile, what becomes of the outcome.
 //
 // They live on the stack of who waits, or in a Pending. What they are given by reference must live as long as they do.
 #pragma once
@@ -12,6 +12,7 @@
 #include "master/local_file.hpp"
 #include "master/operation_record.hpp"
 #include "master/request.hpp"
+#include "master/target.hpp"
 #include "os/file.hpp"
 
 #include <remsh/base/call_options.hpp>
@@ -76,25 +77,27 @@ class SlaveWork : public WorkOf<T> {
   }
 
  protected:
+  /// `first` is its most telling argument, and must live as long as this; so must the target. `second` is a member of
+  /// the request that is telling too; null: none is.
   template <class Options>
-  SlaveWork(Backend& slave, typename Operation::Request asked, BytesView first, BytesView second,
-            const Options& options)
-      : slave_(slave),
-        asked_(std::move(asked)),
-        request_(slave, Operation::what, first, second),
-        patience_(patience_of(options)),
-        record_(request_, asked_, options.tag) {
+  SlaveWork(const Target& target, typename Operation::Request asked, const Options& options, BytesView first,
+            Bytes Operation::Request::*second = nullptr)
+      : slave_(target.slave),
+        asked_(target.resolved<Operation>(std::move(asked))),
+        request_(slave_, Operation::what, first, second != nullptr ? BytesView(asked_.request.*second) : BytesView()),
+        patience_(target.patience(options.deadline, options.stop, joined_stop_)),
+        record_(request_, asked_, target.tag(options.tag)) {
     follow();
   }
 
   /// Of a request whose paths are its most telling arguments.
   template <class Options>
-  SlaveWork(Backend& slave, typename Operation::Request asked, const Options& options)
-      : slave_(slave),
-        asked_(std::move(asked)),
-        request_(Request::of(slave, Operation::what, asked_.request)),
-        patience_(patience_of(options)),
-        record_(request_, asked_, options.tag) {
+  SlaveWork(const Target& target, typename Operation::Request asked, const Options& options)
+      : slave_(target.slave),
+        asked_(target.resolved<Operation>(std::move(asked))),
+        request_(Request::of(slave_, Operation::what, asked_.request)),
+        patience_(target.patience(options.deadline, options.stop, joined_stop_)),
+        record_(request_, asked_, target.tag(options.tag)) {
     follow();
   }
 
@@ -113,16 +116,12 @@ class SlaveWork : public WorkOf<T> {
   Backend& slave_;
   Asked<Operation> asked_;
   Request request_;
+  std::unique_ptr<JoinedStop> joined_stop_;  // null if one token is enough
   const Patience patience_;
   OperationRecord record_;
   std::unique_ptr<AuditTrail> trail_;  // null where nobody is to be told
 
  private:
-  template <class Options>
-  static Patience patience_of(const Options& options) {
-    return {.deadline = options.deadline.begin(), .stop = options.stop};
-  }
-
   void follow() {
     if (const AuditHook* const hook = slave_.audit()) trail_ = std::make_unique<AuditTrail>(*hook, slave_, record_);
   }
@@ -151,8 +150,8 @@ template <class Operation>
 class PlainWork final : public SlaveWork<Operation, OutcomeOf<Operation>> {
  public:
   template <class Options>
-  PlainWork(Backend& slave, typename Operation::Request asked, const Options& options)
-      : SlaveWork<Operation, OutcomeOf<Operation>>(slave, std::move(asked), options) {
+  PlainWork(const Target& target, typename Operation::Request asked, const Options& options)
+      : SlaveWork<Operation, OutcomeOf<Operation>>(target, std::move(asked), options) {
     this->request_.check_fields(this->asked_.request);
     this->begin();
   }
@@ -166,8 +165,8 @@ class PlainWork final : public SlaveWork<Operation, OutcomeOf<Operation>> {
 
 class CallWork final : public SlaveWork<operations::Call, Box> {
  public:
-  CallWork(Backend& slave, const std::string& operation, const Box& arguments, const CallOptions& options)
-      : SlaveWork(slave, {operation, arguments}, operation, {}, options) {
+  CallWork(const Target& target, const std::string& operation, const Box& arguments, const CallOptions& options)
+      : SlaveWork(target, {operation, arguments}, options, operation) {
     request_.check_call(operation, arguments);
     begin();
   }
@@ -181,7 +180,7 @@ class CallWork final : public SlaveWork<operations::Call, Box> {
 
 class PingWork final : public SlaveWork<operations::Ping, std::chrono::nanoseconds> {
  public:
-  PingWork(Backend& slave, const CallOptions& options) : SlaveWork(slave, {}, options) { begin(); }
+  PingWork(const Target& target, const CallOptions& options) : SlaveWork(target, {}, options) { begin(); }
 
  private:
   std::chrono::nanoseconds finish(Result<void> answer) override {
@@ -196,7 +195,7 @@ class PingWork final : public SlaveWork<operations::Ping, std::chrono::nanosecon
 
 class ListWork final : public SlaveWork<operations::List, std::vector<DirectoryEntry>> {
  public:
-  ListWork(Backend& slave, const Bytes& path, const ListOptions& options);
+  ListWork(const Target& target, const Bytes& path, const ListOptions& options);
   ~ListWork() override { cancel(); }
 
  private:
@@ -212,7 +211,7 @@ class ListWork final : public SlaveWork<operations::List, std::vector<DirectoryE
 
 class ExecuteWork final : public SlaveWork<operations::Execute, ExecuteResult> {
  public:
-  ExecuteWork(Backend& slave, const std::vector<Bytes>& args, const ExecuteOptions& options);
+  ExecuteWork(const Target& target, const std::vector<Bytes>& args, const ExecuteOptions& options);
   ~ExecuteWork() override { cancel(); }
 
  private:
@@ -250,7 +249,7 @@ class Progress {
 
 class SendWork final : public SlaveWork<operations::Send, TransferResult> {
  public:
-  SendWork(Backend& slave, const Source& source, const Bytes& to, const TransferOptions& options);
+  SendWork(const Target& target, const Source& source, const Bytes& to, const TransferOptions& options);
   ~SendWork() override { cancel(); }
 
  private:
@@ -262,7 +261,7 @@ class SendWork final : public SlaveWork<operations::Send, TransferResult> {
 
 class FetchWork final : public SlaveWork<operations::Fetch, TransferResult> {
  public:
-  FetchWork(Backend& slave, const Bytes& from, const Sink& sink, const TransferOptions& options);
+  FetchWork(const Target& target, const Bytes& from, const Sink& sink, const TransferOptions& options);
   ~FetchWork() override { cancel(); }
 
  private:

@@ -1,0 +1,89 @@
+// SlaveOperations: each operation is a SlaveWork, which is waited for at once or handed out.
+#include <remsh/master/slave_operations.hpp>
+
+#include "master/operation_forms.hpp"
+
+#include <utility>
+
+namespace remsh {
+
+using namespace operations;
+
+SlaveOperations::SlaveOperations(std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {}
+SlaveOperations::~SlaveOperations() = default;
+
+std::map<Bytes, Bytes> SlaveOperations::getenv(const CallOptions& options) { return run<Getenv>(*this, {}, options); }
+std::map<Bytes, Bytes> SlaveOperations::read_info(const CallOptions& options) {
+  return run<ReadInfo>(*this, {}, options);
+}
+void SlaveOperations::mkdir(const Bytes& path, const CallOptions& options) { run<Mkdir>(*this, {path, {}}, options); }
+void SlaveOperations::remove(const Bytes& path, const CallOptions& options) { run<Remove>(*this, {path}, options); }
+void SlaveOperations::rename(const Bytes& from, const Bytes& to, const PathOptions& options) {
+  run<Rename>(*this, {from, to, options.overwrite, options.durable}, options);
+}
+void SlaveOperations::copy(const Bytes& from, const Bytes& to, const PathOptions& options) {
+  run<Copy>(*this, {from, to, options.overwrite, options.durable}, options);
+}
+std::optional<FileInfo> SlaveOperations::stat(const Bytes& path, const StatOptions& options) {
+  return run<Stat>(*this, {path, !options.follow}, options);
+}
+std::vector<DirectoryEntry> SlaveOperations::list(const Bytes& path, const ListOptions& options) {
+  return run_work<ListWork>(*this, path, options);
+}
+ExecuteResult SlaveOperations::execute(const std::vector<Bytes>& args, const ExecuteOptions& options) {
+  return run_work<ExecuteWork>(*this, args, options);
+}
+TransferResult SlaveOperations::send(const Source& source, const Bytes& to, const TransferOptions& options) {
+  return run_work<SendWork>(*this, source, to, options);
+}
+TransferResult SlaveOperations::fetch(const Bytes& from, const Sink& sink, const TransferOptions& options) {
+  return run_work<FetchWork>(*this, from, sink, options);
+}
+Box SlaveOperations::call(const std::string& operation, const Box& arguments, const CallOptions& options) {
+  return run_work<CallWork>(*this, operation, arguments, options);
+}
+std::chrono::nanoseconds SlaveOperations::ping(const CallOptions& options) {
+  return run_work<PingWork>(*this, options);
+}
+
+Pending<std::map<Bytes, Bytes>> SlaveOperations::start_getenv(CallOptions options) {
+  return start<Getenv>(*this, {}, std::move(options));
+}
+Pending<std::map<Bytes, Bytes>> SlaveOperations::start_read_info(CallOptions options) {
+  return start<ReadInfo>(*this, {}, std::move(options));
+}
+Pending<void> SlaveOperations::start_mkdir(Bytes path, CallOptions options) {
+  return start<Mkdir>(*this, {std::move(path), {}}, std::move(options));
+}
+Pending<void> SlaveOperations::start_remove(Bytes path, CallOptions options) {
+  return start<Remove>(*this, {std::move(path)}, std::move(options));
+}
+Pending<void> SlaveOperations::start_rename(Bytes from, Bytes to, PathOptions options) {
+  return start<Rename>(*this, {std::move(from), std::move(to), options.overwrite, options.durable}, options);
+}
+Pending<void> SlaveOperations::start_copy(Bytes from, Bytes to, PathOptions options) {
+  return start<Copy>(*this, {std::move(from), std::move(to), options.overwrite, options.durable}, options);
+}
+Pending<std::optional<FileInfo>> SlaveOperations::start_stat(Bytes path, StatOptions options) {
+  return start<Stat>(*this, {std::move(path), !options.follow}, options);
+}
+Pending<std::vector<DirectoryEntry>> SlaveOperations::start_list(Bytes path, ListOptions options) {
+  return start_work<ListWork>(*this, std::move(path), std::move(options));
+}
+Pending<ExecuteResult> SlaveOperations::start_execute(std::vector<Bytes> args, ExecuteOptions options) {
+  return start_work<ExecuteWork>(*this, std::move(args), std::move(options));
+}
+Pending<TransferResult> SlaveOperations::start_send(Source source, Bytes to, TransferOptions options) {
+  return start_work<SendWork>(*this, std::move(source), std::move(to), std::move(options));
+}
+Pending<TransferResult> SlaveOperations::start_fetch(Bytes from, Sink sink, TransferOptions options) {
+  return start_work<FetchWork>(*this, std::move(from), std::move(sink), std::move(options));
+}
+Pending<Box> SlaveOperations::start_call(std::string operation, Box arguments, CallOptions options) {
+  return start_work<CallWork>(*this, std::move(operation), std::move(arguments), std::move(options));
+}
+Pending<std::chrono::nanoseconds> SlaveOperations::start_ping(CallOptions options) {
+  return start_work<PingWork>(*this, std::move(options));
+}
+
+}  // namespace remsh

@@ -1,0 +1,94 @@
+// Target: the slave that an operation is asked of, and the workspace through which it is asked.
+#pragma once
+
+#include "base/joined_stop.hpp"
+#include "base/patience.hpp"
+#include "master/backend.hpp"
+#include "master/request.hpp"
+
+#include <remsh/base/bytes.hpp>
+#include <remsh/base/deadline.hpp>
+#include <remsh/master/workspace.hpp>
+
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+namespace remsh {
+
+/// A path that begins in `directory`, unless it is absolute. Throws, with the words of `request`, if it is relative and
+/// leads out of the directory.
+Bytes path_in(const Bytes& directory, const Bytes& path, const Request& request);
+
+/// The slave that an operation is asked of, and the workspace through which it is asked, whose directory and defaults
+/// it adds. Both must outlive it.
+class Target {
+ public:
+  Target(Backend& asked, const Workspace* in) : slave(asked), workspace_(in) {}
+
+  /// The request with the paths that its caller means, as it is sent. An empty path stays empty and is refused as
+  /// usual, unless it means the directory itself. Throws if a path leads out of the workspace.
+  template <class Operation>
+  [[nodiscard]] typename Operation::Request resolved(typename Operation::Request asked) const {
+    if (workspace_ == nullptr) return asked;
+    Resolver resolver{*this, Operation::what};
+    if constexpr (requires { Operation::Request::describe(resolver, asked); }) {
+      Operation::Request::describe(resolver, asked);
+    }
+    return asked;
+  }
+
+  /// The patience of a call with this deadline and stop of its own. `joined` must live as long as the call.
+  [[nodiscard]] Patience patience(const CallDeadline& deadline, const std::stop_token& stop,
+                                  std::unique_ptr<JoinedStop>& joined) const {
+    const WorkspaceOptions* const more = defaults();
+    if (more == nullptr) return {.deadline = deadline.begin(), .stop = stop};
+    return {.deadline = (deadline.is_never() ? more->deadline : deadline).begin(),
+            .stop = join(more->stop, stop, joined)};
+  }
+
+  /// The tag of a call; lives as long as the workspace and `own`.
+  [[nodiscard]] const std::string& tag(const std::string& own) const noexcept {
+    return own.empty() && workspace_ != nullptr ? workspace_->options().tag : own;
+  }
+
+  /// What the workspace adds to each call; null: there is none.
+  [[nodiscard]] const WorkspaceOptions* defaults() const noexcept {
+    return workspace_ != nullptr ? &workspace_->options() : nullptr;
+  }
+
+  Backend& slave;
+
+ private:
+  /// Visits the fields of a request, and changes those that are paths.
+  struct Resolver {
+    const Target& target;
+    const operations::Description& what;
+
+    void path(BytesView /*key*/, Bytes& value) const {
+      if (!value.empty()) value = path_in(target.workspace_->path(), value, Request(target.slave, what, value));
+    }
+    void optional_path(BytesView key, Bytes& value) const {
+      if (value.empty()) value = target.workspace_->path();
+      path(key, value);
+    }
+
+    // No others are paths; that of set_cwd is the session's, not of a workspace.
+    void any_path(BytesView /*key*/, const auto& /*value*/) const {}
+    void assignments(BytesView /*key*/, const auto& /*value*/) const {}
+    void duration(BytesView /*key*/, const auto& /*value*/) const {}
+    void flag(BytesView /*key*/, bool /*value*/) const {}
+    void list(BytesView /*key*/, const auto& /*value*/) const {}
+    void mode(BytesView /*key*/, const auto& /*value*/) const {}
+    void names(BytesView /*key*/, const auto& /*value*/) const {}
+    void off_flag(BytesView /*key*/, bool /*value*/) const {}
+    void optional_mode(BytesView /*key*/, const auto& /*value*/) const {}
+    void output(BytesView /*key*/, const auto& /*value*/, bool /*may_merge*/ = false) const {}
+    void time_limit(BytesView /*key*/, const auto& /*value*/) const {}
+  };
+
+  const Workspace* const workspace_;  // null: none
+};
+
+}  // namespace remsh
