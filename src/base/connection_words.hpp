@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <system_error>
 
 namespace remsh {
 
@@ -14,9 +13,6 @@ inline constexpr const char* cut_in_message =
     "failed";
 
 /// `action`, read or write, failed with this errno value.
-inline std::string connection_broke(const char* action, int error) {
-  return "the connection was lost (" + std::string(action) + ": " + std::generic_category().message(error) +
-         "): the process or the machine of the other side went down, or the network failed";
-}
+std::string connection_broke(const char* action, int error);
 
 }  // namespace remsh

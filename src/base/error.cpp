@@ -2,6 +2,7 @@
 #include <remsh/base/error.hpp>
 
 #include "base/errno_name.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <utility>
@@ -14,7 +15,7 @@ namespace {
 std::string sentence(Errc code, const std::string& slave, const std::string& operation, const std::string& message,
                      std::error_code os) {
   std::string text;
-  if (!slave.empty()) text += "slave '" + slave + "': ";
+  if (!slave.empty()) text += formatted("slave '{}': ", slave);
   if (!operation.empty()) text += operation + ": ";
   if (!message.empty()) {
     text += message;
@@ -25,7 +26,7 @@ std::string sentence(Errc code, const std::string& slave, const std::string& ope
   }
   if (os) {
     const std::string_view name = errno_name(os.value());
-    const std::string suffix = " (" + (name.empty() ? "errno " + std::to_string(os.value()) : std::string(name)) + ")";
+    const std::string suffix = name.empty() ? formatted(" (errno {})", os.value()) : formatted(" ({})", name);
     if (!text.ends_with(suffix)) text += suffix;
   }
   return without_controls(text);

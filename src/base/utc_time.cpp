@@ -1,8 +1,9 @@
 #include "base/utc_time.hpp"
 
+#include "base/format.hpp"
+
 #include <array>
 #include <cstddef>
-#include <cstdio>
 #include <ctime>
 
 namespace remsh {
@@ -39,12 +40,9 @@ std::string to_utc_text(std::chrono::system_clock::time_point moment) {
   const auto midnight = floor<days>(moment);
   const year_month_day date(midnight);
   const hh_mm_ss time(floor<seconds>(moment - midnight));
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
-                static_cast<int>(time.seconds().count()));
-  return text.data();
+  return formatted("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
+                   static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), time.hours().count(),
+                   time.minutes().count(), time.seconds().count());
 }
 
 std::string to_local_text(std::chrono::system_clock::time_point moment) {

@@ -1,6 +1,6 @@
 #include "master/name_claim.hpp"
 
-#include "base/duration_text.hpp"
+#include "base/seconds.hpp"
 #include "master/admissions.hpp"
 #include "master/rights_watch.hpp"
 
@@ -32,7 +32,8 @@ std::optional<EntryRefusal> NameClaim::claim(Names::Newcomer newcomer) {
   }
   if (claim.ruling == NameRuling::too_often) {
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(claim.wait);
-    return EntryRefusal{auth::Refusal::rejected, "it comes too often: it may come again in " + in_seconds(wait), wait};
+    return EntryRefusal{auth::Refusal::rejected, "it comes too often: it may come again in " + in_rounded_seconds(wait),
+                        wait};
   }
   if (claim.ruling == NameRuling::is_taken || (holder && !displace(holder, claim.ruling))) {
     return EntryRefusal{auth::Refusal::name_in_use, "a slave with the name '" + newcomer_.name + "' is connected",

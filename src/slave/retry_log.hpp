@@ -1,7 +1,7 @@
 // RetryLog: what a slave logs when its attempts to serve its master end, one after the other; pure state.
 #pragma once
 
-#include "base/duration_text.hpp"
+#include "base/seconds.hpp"
 
 #include <remsh/base/log.hpp>
 
@@ -22,7 +22,7 @@ class RetryLog {
   };
 
   Line next(const std::string& cause, std::chrono::milliseconds pause) {
-    const std::string then = "; connecting again in " + in_seconds(pause);
+    const std::string then = "; connecting again in " + in_rounded_seconds(pause);
     if (times_ == 0 || cause != cause_) {
       cause_ = cause;
       times_ = 1;

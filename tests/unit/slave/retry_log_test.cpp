@@ -35,14 +35,14 @@ TEST_CASE("another cause is told in full, and so is the same one after a success
 }
 
 TEST_CASE("pauses are told in seconds") {
-  CHECK(in_seconds(47'177ms) == "47 s");
-  CHECK(in_seconds(59'500ms) == "60 s");
-  CHECK(in_seconds(9'949ms) == "9.9 s");
-  CHECK(in_seconds(9'950ms) == "10 s");
-  CHECK(in_seconds(2'000ms) == "2 s");
-  CHECK(in_seconds(149ms) == "0.1 s");
-  CHECK(in_seconds(99ms) == "less than 0.1 s");
-  CHECK(in_seconds(0ms) == "less than 0.1 s");
+  CHECK(in_rounded_seconds(47'177ms) == "47 s");
+  CHECK(in_rounded_seconds(59'500ms) == "60 s");
+  CHECK(in_rounded_seconds(9'949ms) == "9.9 s");
+  CHECK(in_rounded_seconds(9'950ms) == "10 s");
+  CHECK(in_rounded_seconds(2'000ms) == "2 s");
+  CHECK(in_rounded_seconds(149ms) == "0.1 s");
+  CHECK(in_rounded_seconds(99ms) == "less than 0.1 s");
+  CHECK(in_rounded_seconds(0ms) == "less than 0.1 s");
 }
 
 }  // namespace
