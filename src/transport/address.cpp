@@ -1,6 +1,7 @@
 // Addresses as texts.
 #include "transport/address.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "transport/socket_address.hpp"
 
@@ -30,7 +31,7 @@ std::string_view prefix_of(std::string_view text) {
 }  // namespace
 
 Failure malformed_address(std::string_view text, const std::string& why) {
-  return {Errc::invalid_argument, "the address " + quoted(text) + ' ' + why, 0};
+  return {Errc::invalid_argument, formatted("the address {} {}", quoted(text), why), 0};
 }
 
 Result<Address> parse_address(std::string_view text, AddressUse use) {
@@ -47,8 +48,7 @@ Result<Address> parse_address(std::string_view text, AddressUse use) {
     return address;
   }
   if (const std::string_view prefix = prefix_of(text); !text.starts_with(prefix)) {
-    return bad("begins with '" + std::string(text.substr(0, prefix.size())) + "', which is written '" +
-               std::string(prefix) + "'");
+    return bad(formatted("begins with '{}', which is written '{}'", text.substr(0, prefix.size()), prefix));
   }
   if (rest.starts_with("tls:")) address.kind = Address::Kind::tls;
   if (rest.starts_with("tcp:") || rest.starts_with("tls:")) rest.remove_prefix(4);
@@ -68,7 +68,7 @@ Result<Address> parse_address(std::string_view text, AddressUse use) {
     if (behind.find(':') != std::string_view::npos) {
       const bool is_word = !first.empty() && first.find_first_not_of("abcdefghijklmnopqrstuvwxyz+") == first.npos;
       if (is_word && rest == text && first.size() > 1) {
-        return bad("begins with '" + std::string(first) + ":', which is none of tcp:, tls: and unix:");
+        return bad(formatted("begins with '{}:', which is none of tcp:, tls: and unix:", first));
       }
       return bad("has more than one colon, and is not an IPv6 address in brackets");
     }
@@ -81,7 +81,7 @@ Result<Address> parse_address(std::string_view text, AddressUse use) {
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
   const int lowest = use == AddressUse::listen ? 0 : 1;
   if (error != std::errc() || end != port.data() + port.size() || address.port < lowest) {
-    return bad("has the port " + quoted(port) + ", which is not a number from " + std::to_string(lowest) + " to 65535");
+    return bad(formatted("has the port {}, which is not a number from {} to 65535", quoted(port), lowest));
   }
   return address;
 }
@@ -91,7 +91,7 @@ std::string to_string(const Address& address) {
   const bool bare = address.host.find(':') == std::string::npos;
   const bool is_prefix = !prefix_of(address.host + ":").empty();  // also the name of a host
   const char* const prefix = address.kind == Address::Kind::tls ? "tls:" : is_prefix ? "tcp:" : "";
-  return prefix + (bare ? address.host : "[" + address.host + "]") + ":" + std::to_string(address.port);
+  return formatted("{}{}:{}", prefix, bare ? address.host : "[" + address.host + "]", address.port);
 }
 
 }  // namespace remsh

@@ -1,6 +1,7 @@
 #include "transport/connect.hpp"
 
 #include "base/clock.hpp"
+#include "base/format.hpp"
 #include "transport/connect_race.hpp"
 #include "transport/socket_address.hpp"
 
@@ -138,8 +139,8 @@ class Attempts {
     std::string text;
     for (std::size_t i = 0; i < addresses_.size(); ++i) {
       const int error = errors_[i];
-      text += (i == 0 ? "" : ", ") + to_string(addresses_[i]) + ": " +
-              (error != 0 ? std::generic_category().message(error) : "no answer");
+      text += formatted("{}{}: {}", i == 0 ? "" : ", ", to_string(addresses_[i]),
+                        error != 0 ? std::generic_category().message(error) : "no answer");
     }
     return text;
   }
@@ -156,7 +157,7 @@ class Attempts {
   [[nodiscard]] Failure gave_up(const std::stop_token& stop) const {
     if (stop.stop_requested()) return {Errc::cancelled, what_ + ": stopped while connecting", 0};
     const std::string all = addresses_.size() > 1 ? " (" + outcomes() + ")" : "";
-    return {Errc::timeout, what_ + ": no connection in time" + all, 0};
+    return {Errc::timeout, formatted("{}: no connection in time{}", what_, all), 0};
   }
 
   const std::string what_;

@@ -1,6 +1,7 @@
 // Sockets that listen, and what is known of a connection.
 #include "transport/endpoint.hpp"
 
+#include "base/format.hpp"
 #include "base/os_words.hpp"
 #include "os/random.hpp"
 #include "transport/address.hpp"
@@ -225,7 +226,7 @@ std::string describe_peer(int socket) {
     ucred who{};
     socklen_t size = sizeof who;
     if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && who.pid > 0) {
-      return "unix pid " + std::to_string(who.pid);
+      return formatted("unix pid {}", who.pid);
     }
 #endif
     return "unix";

@@ -2,6 +2,7 @@
 #include "transport/fd_transport.hpp"
 
 #include "base/clock.hpp"
+#include "base/format.hpp"
 #include "os/threads.hpp"
 #include "transport/socket_address.hpp"
 #include "transport/watch.hpp"
@@ -174,7 +175,7 @@ PipeTransport::Kind PipeTransport::prepare(UniqueFd& fd, int mode, const std::st
   struct stat what {};
   if (::fstat(fd.get(), &what) != 0 || !Watch::can_watch(fd.get())) {
     const int error = errno;
-    throw Error(Errc::local_os_error, "", "use " + description + " as a transport",
+    throw Error(Errc::local_os_error, "", formatted("use {} as a transport", description),
                 error == EPERM ? "not a pipe, socket or terminal" : std::generic_category().message(error),
                 {error, std::generic_category()});
   }
@@ -185,7 +186,7 @@ PipeTransport::Kind PipeTransport::prepare(UniqueFd& fd, int mode, const std::st
   // the same number, so that 0 and 1 are not free for whatever is opened next.
   // Only pipes: what other devices give when they are opened again is not always the same thing.
   if (S_ISFIFO(what.st_mode)) {
-    const std::string path = "/proc/self/fd/" + std::to_string(fd.get());
+    const std::string path = formatted("/proc/self/fd/{}", fd.get());
     const UniqueFd anew(::open(path.c_str(), mode | O_NONBLOCK | O_CLOEXEC));
     if (anew && ::dup3(anew.get(), fd.get(), O_CLOEXEC) >= 0) return Kind::own;
   }

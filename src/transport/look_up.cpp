@@ -1,6 +1,7 @@
 #include "transport/look_up.hpp"
 
 #include "base/clock.hpp"
+#include "base/format.hpp"
 #include "os/threads.hpp"
 
 #include <netdb.h>
@@ -74,13 +75,13 @@ void run(Job& job) noexcept {
 }
 
 Failure gave_up(const Address& address, const std::stop_token& stop, bool has_begun) {
-  const std::string what = to_string(address) + ": look up '" + address.host + "': ";
+  const std::string what = formatted("{}: look up '{}': ", to_string(address), address.host);
   if (stop.stop_requested()) return {Errc::cancelled, what + "stopped", 0};
   if (has_begun) return {Errc::timeout, what + "no answer from the name server in time", 0};
   if (running_look_ups < max_look_ups) return {Errc::timeout, what + "there was no time left for it", 0};
   return {Errc::timeout,
-          what + "it could not begin in time, as " + std::to_string(max_look_ups) +
-              " others have no answer yet: is the name server reachable?",
+          formatted("{}it could not begin in time, as {} others have no answer yet: is the name server reachable?",
+                    what, max_look_ups),
           0};
 }
 
@@ -121,7 +122,7 @@ Result<AddressList> ask_system(const Address& address, int flags) {
   if (error == 0) return list;
   const int os = error == EAI_SYSTEM ? errno : 0;
   const std::string why = os != 0 ? std::generic_category().message(os) : ::gai_strerror(error);
-  return failure_of(to_string(address), "look up '" + address.host + "': " + why, os);
+  return failure_of(to_string(address), formatted("look up '{}': {}", address.host, why), os);
 }
 
 Result<AddressList> look_up(const Address& address, Deadline deadline, const std::stop_token& stop, const LookUp& by) {
@@ -136,7 +137,7 @@ Result<AddressList> look_up(const Address& address, Deadline deadline, const std
   try {
     thread = start_thread("remsh-look-up", [job, held = std::move(*turn)] { run(*job); });
   } catch (const std::system_error& error) {
-    return failure_of(to_string(address), std::string("start a thread to look it up: ") + error.what(),
+    return failure_of(to_string(address), formatted("start a thread to look it up: {}", error.what()),
                       error.code().value());
   }
   std::unique_lock lock(job->mutex);

@@ -1,5 +1,7 @@
 #include "transport/socket_address.hpp"
 
+#include "base/format.hpp"
+
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -36,8 +38,7 @@ std::string unix_path_fault(std::string_view path) {
   if (path.empty()) return "has no path behind 'unix:'";
   if (path.find('\0') != std::string_view::npos) return "has a zero byte in its path";
   if (path.size() > max_path) {
-    return "has a path of " + std::to_string(path.size()) + " bytes, and a unix socket takes at most " +
-           std::to_string(max_path);
+    return formatted("has a path of {} bytes, and a unix socket takes at most {}", path.size(), max_path);
   }
   return {};
 }

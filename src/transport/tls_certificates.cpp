@@ -1,5 +1,6 @@
 #include "transport/tls_certificates.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "os/file.hpp"
 #include "transport/tls_objects.hpp"
@@ -40,17 +41,20 @@ Result<PemText> pem(const std::string& where) {
   }
   auto file = open_file(AT_FDCWD, where);
   if (!file) {
-    return Failure{Errc::local_os_error, "TLS: file " + quoted(where) + ": " + file.failure().message,
+    return Failure{Errc::local_os_error, formatted("TLS: file {}: {}", quoted(where), file.failure().message),
                    file.failure().os};
   }
-  if (file->size > max_size) return bad_option("file " + quoted(where) + " is too large to be a certificate or key");
+  if (file->size > max_size) {
+    return bad_option(formatted("file {} is too large to be a certificate or key", quoted(where)));
+  }
   result.text.resize(static_cast<std::size_t>(file->size));
   std::size_t size = 0;
   while (size < result.text.size()) {
     const auto count = read_file(file->fd.get(), std::span(result.text).subspan(size));
-    if (!count)
-      return Failure{Errc::local_os_error, "TLS: file " + quoted(where) + ": " + count.failure().message,
+    if (!count) {
+      return Failure{Errc::local_os_error, formatted("TLS: file {}: {}", quoted(where), count.failure().message),
                      count.failure().os};
+    }
     if (*count == 0) break;
     size += *count;
   }
@@ -89,9 +93,9 @@ Result<Bytes> use_identity(SSL_CTX* context, const TlsIdentity& identity) {
   if (!chain) return std::move(chain).failure();
   const BioPtr bio = reader_of(*chain);
   const CertificatePtr own = next_certificate(bio.get());
-  if (!own) return bad_option("no certificate in " + shown(identity.certificate) + ": " + take_error());
+  if (!own) return bad_option(formatted("no certificate in {}: {}", shown(identity.certificate), take_error()));
   if (SSL_CTX_use_certificate(context, own.get()) != 1) {
-    return bad_option("the certificate in " + shown(identity.certificate) + " cannot be used: " + take_error());
+    return bad_option(formatted("the certificate in {} cannot be used: {}", shown(identity.certificate), take_error()));
   }
   Bytes digests;
   add_digest(digests, own.get());
@@ -105,10 +109,10 @@ Result<Bytes> use_identity(SSL_CTX* context, const TlsIdentity& identity) {
   if (!key_text) return std::move(key_text).failure();
   const BioPtr key_bio = reader_of(*key_text);
   const KeyPtr key(PEM_read_bio_PrivateKey(key_bio.get(), nullptr, no_passphrase, nullptr));
-  if (!key) return bad_option("no private key without a passphrase in " + shown(key_at) + ": " + take_error());
+  if (!key) return bad_option(formatted("no private key without a passphrase in {}: {}", shown(key_at), take_error()));
   if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1) {
-    return bad_option("the private key in " + shown(key_at) + " is not that of the certificate in " +
-                      shown(identity.certificate) + ": " + take_error());
+    return bad_option(formatted("the private key in {} is not that of the certificate in {}: {}", shown(key_at),
+                                shown(identity.certificate), take_error()));
   }
   return digests;
 }
@@ -126,7 +130,7 @@ Result<bool> use_trust(SSL_CTX* context, const TlsTrust& trust) {
     any = X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate.get()) == 1 || any;
   }
   const std::string error = take_error();
-  if (!any) return bad_option("no certificate in " + shown(trust.ca) + ": " + error);
+  if (!any) return bad_option(formatted("no certificate in {}: {}", shown(trust.ca), error));
   X509_VERIFY_PARAM* const wanted = SSL_CTX_get0_param(context);
   X509_VERIFY_PARAM_set_flags(wanted, X509_V_FLAG_PARTIAL_CHAIN);  // also one below a CA, or the server's own
   X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);

@@ -1,6 +1,7 @@
 // TLS 1.3 over memory, by OpenSSL: one connection.
 #include "transport/tls_engine.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "transport/tls_callbacks.hpp"
 #include "transport/tls_objects.hpp"
@@ -31,9 +32,9 @@ constexpr std::size_t record_overhead = 22;  // header, type and tag
 
 /// The words of OpenSSL in brackets, for the end of a message.
 std::string why_failed(unsigned long error, int alert) {
-  if (alert >= 0) return std::string(" (TLS alert: ") + SSL_alert_desc_string_long(alert) + ")";
+  if (alert >= 0) return formatted(" (TLS alert: {})", SSL_alert_desc_string_long(alert));
   const char* const words = error != 0 ? ERR_reason_error_string(error) : nullptr;
-  return std::string(" (") + (words != nullptr ? words : "no reason") + ")";
+  return formatted(" ({})", words != nullptr ? words : "no reason");
 }
 
 }  // namespace
@@ -83,8 +84,8 @@ TlsEngine::Status TlsEngine::fail(int result) {
   if (!open_) return fail(handshake_failure(reason));
   const char* const text = ERR_reason_error_string(reason);
   return fail({Errc::protocol_error,
-               "TLS failed (" + std::string(text != nullptr ? text : "unknown error") +
-                   "): what came is not what the other side sent, or it broke the connection off",
+               formatted("TLS failed ({}): what came is not what the other side sent, or it broke the connection off",
+                         text != nullptr ? text : "unknown error"),
                0});
 }
 
@@ -107,7 +108,7 @@ Failure TlsEngine::handshake_failure(unsigned long error) const {
     case SSL_R_BINDER_DOES_NOT_VERIFY:
       if (is_unknown_) {
         const std::string because = why_unknown_.empty() ? "" : ": " + why_unknown_;
-        return {Errc::auth_failed, "there is no key here for " + key_of + because, 0};
+        return {Errc::auth_failed, formatted("there is no key here for {}{}", key_of, because), 0};
       }
       return {Errc::auth_failed, "the other side does not know the key of " + key_of, 0};
     case SSL_R_CERTIFICATE_VERIFY_FAILED: return certificate_failure();
@@ -116,7 +117,7 @@ Failure TlsEngine::handshake_failure(unsigned long error) const {
   if (context.is_server) {
     if (alert >= 0) {
       const std::string what = context.has_certificate ? "our certificate" : "our key";
-      return {Errc::auth_failed, "the other side does not accept " + what + why, 0};
+      return {Errc::auth_failed, formatted("the other side does not accept {}{}", what, why), 0};
     }
     const bool has_nothing_in_common =
         reason == SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM || reason == SSL_R_NO_SHARED_CIPHER;
@@ -144,11 +145,12 @@ Failure TlsEngine::certificate_failure() const {
             "clients without keys",
             0};
   }
-  return {Errc::auth_failed,
-          "the certificate of the other side is not accepted (" +
-              std::string(X509_verify_cert_error_string(SSL_get_verify_result(ssl_.get()))) +
-              "): it must be valid, for " + quoted(context_->impl_->server_name) + ", and by a CA of those given",
-          0};
+  return {
+      Errc::auth_failed,
+      formatted("the certificate of the other side is not accepted ({}): it must be valid, for {}, and by a CA of "
+                "those given",
+                X509_verify_cert_error_string(SSL_get_verify_result(ssl_.get())), quoted(context_->impl_->server_name)),
+      0};
 }
 
 /// The handshake is over, as far as OpenSSL is concerned.

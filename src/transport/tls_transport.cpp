@@ -2,6 +2,7 @@
 #include "transport/tls_transport.hpp"
 
 #include "base/clock.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "transport/connect.hpp"
 #include "transport/endpoint.hpp"
@@ -88,8 +89,7 @@ Result<TlsTransport::Step> TlsTransport::step() {
     const std::size_t size = readable_now(buffer.size());
     if (size == 0) {
       return Failure{Errc::protocol_error,
-                     "the other side sent more than " + std::to_string(unproven_bytes_) + " bytes in the TLS handshake",
-                     0};
+                     formatted("the other side sent more than {} bytes in the TLS handshake", unproven_bytes_), 0};
     }
     const IoResult result = inner_->read_some(std::span(buffer).first(size), Duration::zero());
     switch (result.status) {
