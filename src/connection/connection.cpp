@@ -1,5 +1,6 @@
 // Connection: boxes over a Transport.
 #include "base/clock.hpp"
+#include "base/format.hpp"
 #include "connection/raw_connection.hpp"
 
 #include <remsh/connection/connection.hpp>
@@ -39,20 +40,18 @@ struct Connection::Impl {
   void check(const Box& box) const {
     if (box.empty()) throw Error(Errc::invalid_argument, "", "send a box", "it is empty");
     if (box.size() > limits.fields) {
-      throw Error(Errc::too_large, "", "send a box", "it has more than " + std::to_string(limits.fields) + " fields");
+      throw Error(Errc::too_large, "", "send a box", formatted("it has more than {} fields", limits.fields));
     }
     std::size_t size = 2;
     for (const auto& [key, value] : box) {
       if (value.size() > Box::max_value) {
         throw Error(Errc::too_large, "", "send a box",
-                    "the value of '" + key + "' has " + std::to_string(value.size()) + " bytes, over " +
-                        std::to_string(Box::max_value));
+                    formatted("the value of '{}' has {} bytes, over {}", key, value.size(), Box::max_value));
       }
       size += encoded_size(key, value);
     }
     if (size > limits.bytes) {
-      throw Error(Errc::too_large, "", "send a box",
-                  "it has " + std::to_string(size) + " bytes, over " + std::to_string(limits.bytes));
+      throw Error(Errc::too_large, "", "send a box", formatted("it has {} bytes, over {}", size, limits.bytes));
     }
   }
 
@@ -92,7 +91,8 @@ struct Connection::Impl {
   }
 
   [[nodiscard]] ConnectionLost lost(const char* operation, int error) const {
-    return {Errc::connection_lost, "", operation, "lost" + who() + ": " + os_error(error).message(), os_error(error)};
+    return {Errc::connection_lost, "", operation, formatted("lost{}: {}", who(), os_error(error).message()),
+            os_error(error)};
   }
 
   const std::unique_ptr<Transport> transport;
@@ -119,7 +119,7 @@ std::optional<Box> Connection::read_box(Deadline deadline) {
     if (const BoxError error = impl_->decoder.error(); error != BoxError::none) {
       close();
       throw ProtocolError(Errc::protocol_error, "", operation,
-                          "received " + std::string(to_string(error)) + "; closed" + impl_->who());
+                          formatted("received {}; closed{}", to_string(error), impl_->who()));
     }
     const BytesView bytes = impl_->read(operation, deadline);
     if (bytes.empty()) {

@@ -1,6 +1,7 @@
 // Long values: cut for the wire, and joined again.
 #include "connection/long_value.hpp"
 
+#include "base/format.hpp"
 #include "base/hex.hpp"
 #include "base/text.hpp"
 
@@ -42,7 +43,7 @@ std::optional<std::pair<BytesView, std::size_t>> parse_continuation(BytesView ke
 }
 
 Failure malformed(BytesView key, const char* what) {
-  return Failure{Errc::invalid_argument, "the key " + quoted(key) + " " + what};
+  return Failure{Errc::invalid_argument, formatted("the key {} {}", quoted(key), what)};
 }
 
 /// Each continuation alone: where all have a full part before them there is no gap, and they can be joined by counting.
@@ -68,8 +69,8 @@ Result<Box> split_long_values(const Box& box, BoxLimits limits) {
   std::size_t size = 2;
   for (const auto& [key, value] : box) size += encoded_size(key, value);
   if (size > limits.bytes) {
-    return Failure{Errc::too_large, std::to_string(size) + " bytes; a call carries at most " +
-                                        std::to_string(limits.bytes) + ": send a file instead"};
+    return Failure{Errc::too_large,
+                   formatted("{} bytes; a call carries at most {}: send a file instead", size, limits.bytes)};
   }
   Box result;
   for (const auto& [key, value] : box) {

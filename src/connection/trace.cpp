@@ -1,9 +1,9 @@
 #include <remsh/connection/trace.hpp>
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <system_error>
 #include <utility>
 
@@ -47,7 +47,7 @@ std::string line_of(const AnyBox& box) {
     append_shown(line, key);
     line += '=';
     if (is_hidden(key) || value.size() > longest_shown) {
-      line += '<' + std::to_string(value.size()) + " bytes>";
+      line += formatted("<{} bytes>", value.size());
     } else {
       append_shown(line, value);
     }
@@ -107,7 +107,7 @@ class TracedTransport final : public Transport {
       decoder_.feed(bytes);
       while (decoder_.next()) transport.tell(sent_, to_string(decoder_.box()));
       if (decoder_.error() != BoxError::none) {
-        end(transport, "(no boxes from here on: " + std::string(to_string(decoder_.error())) + ")");
+        end(transport, formatted("(no boxes from here on: {})", to_string(decoder_.error())));
       }
     }
 
@@ -146,11 +146,9 @@ std::string to_string(const TraceRecord& record) {
   using namespace std::chrono;
   const auto day = floor<days>(record.time);
   const hh_mm_ss<microseconds> time(duration_cast<microseconds>(record.time - day));
-  char clock[32];
-  std::snprintf(clock, sizeof clock, "%02d:%02d:%02d.%06d", static_cast<int>(time.hours().count()),
-                static_cast<int>(time.minutes().count()), static_cast<int>(time.seconds().count()),
-                static_cast<int>(time.subseconds().count()));
-  return std::string(clock) + ' ' + record.peer + (record.sent ? " > " : " < ") + record.text;
+  return formatted("{:02}:{:02}:{:02}.{:06} {} {} {}", time.hours().count(), time.minutes().count(),
+                   time.seconds().count(), time.subseconds().count(), record.peer, record.sent ? '>' : '<',
+                   record.text);
 }
 
 std::unique_ptr<Transport> traced(std::unique_ptr<Transport> transport, TraceHook hook) {
