@@ -1,5 +1,7 @@
 #include "auth/box_reader.hpp"
 
+#include "base/format.hpp"
+
 #include <algorithm>
 #include <array>
 
@@ -44,10 +46,10 @@ Result<const BoxView*> BoxReader::feed(BytesView bytes) {
   if (decoder_.error() == BoxError::none) return nullptr;
   if (decoder_.error() == BoxError::key_too_long) {
     for (const auto& [opening, name] : other_protocols) {
-      if (opening_ == opening) return broken(std::string("sent what looks like ") + name);
+      if (opening_ == opening) return broken(formatted("sent what looks like {}", name));
     }
   }
-  return broken("sent " + std::string(to_string(decoder_.error())));
+  return broken(formatted("sent {}", to_string(decoder_.error())));
 }
 
 Result<void> BoxReader::check_form(const BoxView& box, std::initializer_list<BytesView> envelope) const {
@@ -57,7 +59,7 @@ Result<void> BoxReader::check_form(const BoxView& box, std::initializer_list<Byt
   }
   for (const auto& [key, value] : box) {
     if (key.front() == '_' && std::find(envelope.begin(), envelope.end(), key) == envelope.end()) {
-      return broken("sent a box with " + quoted_start(key) + ", which does not belong here");
+      return broken(formatted("sent a box with {}, which does not belong here", quoted_start(key)));
     }
   }
   return {};
@@ -65,18 +67,18 @@ Result<void> BoxReader::check_form(const BoxView& box, std::initializer_list<Byt
 
 Result<void> BoxReader::check_reserved(const BoxView& box) const {
   for (const BytesView key : reserved_keys) {
-    if (box.has(key)) return broken("sent " + quoted_start(key) + ", and the feature 'resume' is not in force");
+    if (box.has(key)) return broken(formatted("sent {}, and the feature 'resume' is not in force", quoted_start(key)));
   }
   return {};
 }
 
 Failure BoxReader::broken(const std::string& what) const {
-  return Failure{Errc::protocol_error, std::string(peer_) + ' ' + what + " (" + place_ + ')'};
+  return Failure{Errc::protocol_error, formatted("{} {} ({})", peer_, what, place_)};
 }
 
 Failure BoxReader::at_end() const {
-  return Failure{Errc::connection_lost, std::string("the connection to ") + peer_ + " ended" +
-                                            (decoder_.is_inside_box() ? " inside a box" : "") + " (" + place_ + ')'};
+  return Failure{Errc::connection_lost, formatted("the connection to {} ended{} ({})", peer_,
+                                                  decoder_.is_inside_box() ? " inside a box" : "", place_)};
 }
 
 }  // namespace remsh::auth

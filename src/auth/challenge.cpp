@@ -1,6 +1,7 @@
 #include "auth/derive.hpp"
 #include "auth/master_handshake.hpp"
 #include "auth/slave_handshake.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "connection/raw_connection.hpp"
@@ -27,9 +28,9 @@ Bytes checked_binding(const Connection& connection, std::string_view name, const
   }
   Bytes binding = connection.channel_binding();
   if (!binding.empty() && binding.size() != auth::binding_size) {
-    throw Error(Errc::invalid_argument, "", operation,
-                "the channel binding of the transport has " + std::to_string(binding.size()) + " bytes, not " +
-                    std::to_string(auth::binding_size));
+    throw Error(
+        Errc::invalid_argument, "", operation,
+        formatted("the channel binding of the transport has {} bytes, not {}", binding.size(), auth::binding_size));
   }
   return binding;
 }
@@ -38,8 +39,8 @@ Bytes checked_binding(const Connection& connection, std::string_view name, const
 std::shared_ptr<const auth::MasterKeys> one_key(std::string_view name, const Secret& secret) {
   const auto find = [name = std::string(name), secret, kid = auth::kid(secret)](BytesView its_name,
                                                                                 BytesView its_kid) -> auth::KeyAnswer {
-    if (its_name != name) return {.reason = "the name should be '" + name + "'"};
-    if (its_kid != kid) return {.reason = "the key should be '" + kid + "'"};
+    if (its_name != name) return {.reason = formatted("the name should be '{}'", name)};
+    if (its_kid != kid) return {.reason = formatted("the key should be '{}'", kid)};
     return {.key = secret};
   };
   return std::make_shared<auth::MasterKeys>(auth::MasterKeys{.decoy = make_key(), .find = find});

@@ -1,5 +1,6 @@
 #include "auth/key_file.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "os/file.hpp"
 #include "os/new_file.hpp"
@@ -11,10 +12,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -39,12 +38,6 @@ Failure with_path(const Failure& failure, const std::string& path) {
   return {Errc::local_os_error, quoted(path) + ": " + failure.message, failure.os};
 }
 
-std::string octal(mode_t mode) {
-  std::array<char, 16> text{};
-  std::snprintf(text.data(), text.size(), "%04o", static_cast<unsigned>(mode & 07777U));
-  return text.data();
-}
-
 bool is_ours(const struct stat& what) noexcept { return what.st_uid == ::geteuid() || what.st_uid == 0; }
 
 /// Whether we, as root, may keep this file for its owner.
@@ -58,12 +51,15 @@ Result<void> check_directory(int directory, const std::string& path, uid_t owner
   struct stat what {};
   if (::fstat(directory, &what) != 0) return system_failure(errno, path);
   if (!is_ours(what) && what.st_uid != owner) {
-    return unsafe("the directory of " + quoted(path) + " belongs to user " + std::to_string(what.st_uid) +
-                  ", who can replace the file: keep it in a directory of your own, or run this as that user");
+    return unsafe(
+        formatted("the directory of {} belongs to user {}, who can replace the file: keep it in a directory of your "
+                  "own, or run this as that user",
+                  quoted(path), what.st_uid));
   }
   if ((what.st_mode & 022U) != 0 && (what.st_mode & S_ISVTX) == 0) {
-    return unsafe("others can write to the directory of " + quoted(path) + " (mode " + octal(what.st_mode) +
-                  ") and replace the file: chmod go-w that directory");
+    return unsafe(formatted(
+        "others can write to the directory of {} (mode {:04o}) and replace the file: chmod go-w that directory",
+        quoted(path), what.st_mode & 07777U));
   }
   return {};
 }
@@ -71,13 +67,15 @@ Result<void> check_directory(int directory, const std::string& path, uid_t owner
 Result<void> check_file(const struct stat& what, const std::string& path, KeyFileUse use) {
   if (!S_ISREG(what.st_mode)) return unsafe(quoted(path) + " is no regular file: give a file of keys");
   if (!is_ours(what) && !is_kept_for_owner(use, what)) {
-    return unsafe(quoted(path) + " belongs to user " + std::to_string(what.st_uid) + ", neither to the user of this " +
-                  "program nor to root: run this as that user, or chown " + std::to_string(::geteuid()) + " " +
-                  quoted(path));
+    return unsafe(formatted(
+        "{} belongs to user {}, neither to the user of this program nor to root: run this as that user, or chown {} {}",
+        quoted(path), what.st_uid, ::geteuid(), quoted(path)));
   }
   if ((what.st_mode & 077U) != 0) {
-    return unsafe("others than its owner can get at the keys in " + quoted(path) + " (mode " + octal(what.st_mode) +
-                  "): chmod 600 " + quoted(path) + ", and make new keys if somebody may have read it");
+    return unsafe(
+        formatted("others than its owner can get at the keys in {} (mode {:04o}): chmod 600 {}, and make new keys if "
+                  "somebody may have read it",
+                  quoted(path), what.st_mode & 07777U, quoted(path)));
   }
   if (what.st_size > static_cast<off_t>(max_key_file)) {
     return unsafe(quoted(path) + " has more than 4 MiB: give a file of keys");
@@ -138,9 +136,10 @@ Result<SafeFile> open_safely(const std::string& path, KeyFileUse use) {
     if (error == ENXIO) return unsafe(quoted(path) + " is no regular file: give a file of keys");
     Failure failure = system_failure(error, path);
     if (error == EACCES) {
-      const std::string user = std::to_string(::geteuid());
-      failure.message += " for user " + user + ": give the file to that user (chown " + user + " " + quoted(path) +
-                         "), or run this as the one that it belongs to";
+      const uid_t user = ::geteuid();
+      failure.message +=
+          formatted(" for user {}: give the file to that user (chown {} {}), or run this as the one that it belongs to",
+                    user, user, quoted(path));
     }
     return failure;
   }

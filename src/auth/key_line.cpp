@@ -2,6 +2,7 @@
 
 #include "auth/derive.hpp"
 #include "auth/handshake_grammar.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "base/utc_time.hpp"
 #include "base/wipe.hpp"
@@ -25,7 +26,7 @@ std::string shown(std::string_view word, std::string_view characters) {
   constexpr std::size_t longest = 50;
   const bool is_harmless =
       !word.empty() && word.size() <= longest && word.find_first_not_of(characters) == std::string_view::npos;
-  return is_harmless ? "'" + std::string(word) + "'" : "(not shown, as it may be a part of a key)";
+  return is_harmless ? formatted("'{}'", word) : "(not shown, as it may be a part of a key)";
 }
 
 constexpr std::string_view of_options = "abcdefghijklmnopqrstuvwxyz._-";
@@ -63,8 +64,9 @@ Result<void> check_terms(const KeyTerms& terms) {
   if (terms.networks.size() > max_key_networks) return wrong("a key has at most 64 networks");
   for (const std::string& network : terms.networks) {
     if (!Network::parse(network)) {
-      return wrong("the network " + shown(network, of_networks) +
-                   " is none: give an address, or the first of a range with its prefix, as 10.0.0.0/8 or fd00::/8");
+      return wrong(formatted(
+          "the network {} is none: give an address, or the first of a range with its prefix, as 10.0.0.0/8 or fd00::/8",
+          shown(network, of_networks)));
     }
   }
   if (terms.expires && parse_utc_time(to_utc_text(*terms.expires)) == std::nullopt) {
@@ -80,12 +82,12 @@ Result<void> take_option(std::string_view word, KeyLine& line) {
   const std::string_view option = word.substr(0, equals);
   const bool has_value = equals != std::string_view::npos;
   const std::string_view value = has_value ? word.substr(equals + 1) : std::string_view();
-  const auto twice = [&] { return wrong("the option " + shown(option, of_options) + " is given twice"); };
+  const auto twice = [&] { return wrong(formatted("the option {} is given twice", shown(option, of_options))); };
   const auto take_time = [&](std::optional<WallTime>& into) -> Result<void> {
     if (into) return twice();
     into = parse_utc_time(value);
     if (into) return {};
-    return wrong("the option '" + std::string(option) + "' wants a time in UTC, as 2027-01-31T00:00:00Z");
+    return wrong(formatted("the option '{}' wants a time in UTC, as 2027-01-31T00:00:00Z", option));
   };
   if (option == "invite" && !has_value) {
     if (line.terms.is_invitation) return twice();
@@ -105,8 +107,8 @@ Result<void> take_option(std::string_view word, KeyLine& line) {
     const std::string_view key = option.substr(label_prefix.size());
     if (!line.terms.labels.emplace(key, value).second) return wrong("a label is given twice");
   } else {
-    return wrong("unknown option " + shown(option, of_options) +
-                 ": there are networks=, expires=, label.KEY=, invite and used=");
+    return wrong(formatted("unknown option {}: there are networks=, expires=, label.KEY=, invite and used=",
+                           shown(option, of_options)));
   }
   return {};
 }
@@ -120,7 +122,7 @@ bool is_zero(const Secret& key) { return key == *Secret::from_bytes(std::string(
 using KeyOrder = std::vector<std::pair<BytesView, std::size_t>>;
 
 Result<void> check_together(const std::vector<KeyRow>& rows, const std::string& file) {
-  const auto at = [&file](std::size_t row) { return file + ":" + std::to_string(row + 1) + ": "; };
+  const auto at = [&file](std::size_t row) { return formatted("{}:{}: ", file, row + 1); };
   KeyOrder order;
   std::map<std::string_view, std::vector<std::size_t>> of_name;
   for (std::size_t row = 0; row < rows.size(); ++row) {
@@ -129,12 +131,12 @@ Result<void> check_together(const std::vector<KeyRow>& rows, const std::string& 
     order.emplace_back(line.key.bytes(), row);
     std::vector<std::size_t>& others = of_name[line.name];
     if (others.size() == max_keys_of_name) {
-      return wrong(at(row) + "'" + line.name + "' has more than four keys: remove one");
+      return wrong(formatted("{}'{}' has more than four keys: remove one", at(row), line.name));
     }
     for (const std::size_t other : others) {
       if (rows[other].key->kid == line.kid && rows[other].key->key != line.key) {
-        return wrong(at(row) + "two keys of '" + line.name + "' have the same key id " + line.kid +
-                     ", by chance: make another");
+        return wrong(formatted("{}two keys of '{}' have the same key id {}, by chance: make another", at(row),
+                               line.name, line.kid));
       }
     }
     others.push_back(row);
@@ -145,8 +147,9 @@ Result<void> check_together(const std::vector<KeyRow>& rows, const std::string& 
   if (same == order.end()) return {};
   const std::size_t first = same->second;
   const std::size_t second = std::next(same)->second;
-  return wrong(at(second) + "the key " + rows[second].key->kid + " is in line " + std::to_string(first + 1) +
-               " already: each slave has a key of its own, so remove the line or make another key");
+  return wrong(formatted(
+      "{}the key {} is in line {} already: each slave has a key of its own, so remove the line or make another key",
+      at(second), rows[second].key->kid, first + 1));
 }
 
 }  // namespace
@@ -217,7 +220,7 @@ Result<std::vector<KeyRow>> parse_key_file(std::string_view text, std::string_vi
   }
   std::vector<KeyRow> rows;
   for (std::size_t at = 0; at < text.size();) {
-    const std::string where = file + ":" + std::to_string(rows.size() + 1) + ": ";
+    const std::string where = formatted("{}:{}: ", file, rows.size() + 1);
     const std::size_t end = text.find('\n', at);
     if (end == std::string_view::npos) return wrong(where + "the last line has no end: add a newline");
     auto line = parse_key_line(text.substr(at, end - at));
@@ -234,7 +237,7 @@ Result<KeyLine> parse_own_key(std::string_view text, std::string_view path) {
   std::optional<KeyLine> own;
   std::size_t number = 1;
   for (std::size_t at = 0; at < text.size(); ++number) {
-    const std::string where = file + ":" + std::to_string(number) + ": ";
+    const std::string where = formatted("{}:{}: ", file, number);
     const std::size_t end = std::min(text.find('\n', at), text.size());
     auto line = parse_key_line(text.substr(at, end - at));
     if (!line) return wrong(where + line.failure().message);

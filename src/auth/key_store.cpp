@@ -1,5 +1,6 @@
 #include "auth/key_store.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <algorithm>
@@ -60,7 +61,7 @@ std::string KeyStore::unknown(std::string_view name, std::string_view kid) const
   }
   if (kids.empty()) return "unknown name";
   constexpr std::size_t shown = 16;  // of what a peer may claim
-  return "unknown kid " + escaped(kid.substr(0, shown)) + " (the name has: " + kids + ")";
+  return formatted("unknown kid {} (the name has: {})", escaped(kid.substr(0, shown)), kids);
 }
 
 KeyAnswer KeyStore::find(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
@@ -138,7 +139,7 @@ Result<std::uint64_t> KeyStore::add(std::string name, const Secret& key, KeyTerm
   if (auto checked = check_new(entry); !checked) return std::move(checked).failure();
   const auto others = of_calls_.find(entry.line.name);
   if (others != of_calls_.end() && others->second.size() >= max_keys_of_name) {
-    return invalid("'" + entry.line.name + "' has four keys already: drop one");
+    return invalid(formatted("'{}' has four keys already: drop one", entry.line.name));
   }
   std::vector<KeyEntry>& entries = of_calls_[entry.line.name];
   entries.push_back(std::move(entry));
@@ -274,9 +275,9 @@ void KeyStore::take_over(const Result<KeyFileContent>& content, KeyTable table, 
     return;
   }
 
-  tell(LogLevel::info, quoted(path_) + " was read again: " + std::to_string(content->lines.size()) +
-                           " keys, of these new: " + std::to_string(count_missing(table, of_file_)) +
-                           "; gone: " + std::to_string(count_missing(of_file_, table)));
+  tell(LogLevel::info,
+       formatted("{} was read again: {} keys, of these new: {}; gone: {}", quoted(path_), content->lines.size(),
+                 count_missing(table, of_file_), count_missing(of_file_, table)));
   of_file_.swap(table);
   ++generation_;
 }

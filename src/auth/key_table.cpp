@@ -1,5 +1,6 @@
 #include "auth/key_table.hpp"
 
+#include "base/format.hpp"
 #include "base/utc_time.hpp"
 
 #include <algorithm>
@@ -61,8 +62,10 @@ Result<void> check_beside(const KeyEntry& entry, const KeyTable& table, std::str
       const bool is_itself = entry.number != 0 && other.number == entry.number;
       if (is_itself || other.line.kid != entry.line.kid) continue;
       if (other.line.key != entry.line.key && name != entry.line.name) continue;
-      std::string what = "the key " + entry.line.kid + " is " + std::string(where);
-      return Failure{Errc::in_use, what + " for '" + name + "': each slave has a key of its own, so make another", 0};
+      return Failure{Errc::in_use,
+                     formatted("the key {} is {} for '{}': each slave has a key of its own, so make another",
+                               entry.line.kid, where, name),
+                     0};
     }
   }
   return {};

@@ -2,6 +2,7 @@
 
 #include "auth/derive.hpp"
 #include "base/decimal.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <algorithm>
@@ -91,7 +92,7 @@ Result<void> MasterHandshake::take_call(const BoxView& box, BytesView command) {
   const auto tag = reader_.require(box, "_ask", [](BytesView text) { return !text.empty() && text.size() <= max_tag; });
   if (!tag.ok()) return tag.failure();
   tag_ = *tag;
-  if (!reader_.rest().empty()) return reader_.broken("went on before " + Bytes(command) + " was answered");
+  if (!reader_.rest().empty()) return reader_.broken(formatted("went on before {} was answered", command));
   return {};
 }
 
@@ -115,8 +116,8 @@ Result<Bytes> MasterHandshake::answer_hello(const BoxView& box) {
     const auto kid = reader_.require(box, "kid", is_kid);
     if (!kid.ok()) return kid.failure();
     if (!options_.keys) {
-      return Failure{Errc::auth_failed,
-                     quoted_start(*name) + " has the key " + quoted_start(*kid) + ", and there are no keys here"};
+      return Failure{Errc::auth_failed, formatted("{} has the key {}, and there are no keys here", quoted_start(*name),
+                                                  quoted_start(*kid))};
     }
     registration_.key_id = *kid;
   } else if (!options_.keyless_allowed) {
@@ -124,8 +125,8 @@ Result<Bytes> MasterHandshake::answer_hello(const BoxView& box) {
   }
   const auto spoken = *parse_versions(*versions);
   if (std::find(spoken.begin(), spoken.end(), handshake_version) == spoken.end()) {
-    return Failure{Errc::auth_failed, quoted_start(*name) + " speaks the handshake in none of our versions, but in " +
-                                          quoted_start(*versions)};
+    return Failure{Errc::auth_failed, formatted("{} speaks the handshake in none of our versions, but in {}",
+                                                quoted_start(*name), quoted_start(*versions))};
   }
 
   const auto offered = *parse_features(*features);
@@ -149,8 +150,7 @@ Result<void> MasterHandshake::take_prove(const BoxView& box) {
   for (const auto& [key, member, max] : registration_fields) {
     const auto value = box.get(key);
     if (!value) continue;
-    if (value->size() > max)
-      return reader_.broken("sent a " + quoted_start(key) + " over " + to_decimal(max) + " bytes");
+    if (value->size() > max) return reader_.broken(formatted("sent a {} over {} bytes", quoted_start(key), max));
     registration_.*member = *value;
   }
   return registration_.key_id.empty() ? check_keyless(box) : check_proof(box);
@@ -158,7 +158,7 @@ Result<void> MasterHandshake::take_prove(const BoxView& box) {
 
 Result<void> MasterHandshake::check_keyless(const BoxView& box) {
   for (const BytesView key : {"mac", "enrol"}) {
-    if (box.has(key)) return reader_.broken("sent " + quoted_start(key) + " without the id of a key");
+    if (box.has(key)) return reader_.broken(formatted("sent {} without the id of a key", quoted_start(key)));
   }
   return {};
 }
@@ -182,7 +182,7 @@ Result<void> MasterHandshake::check_proof(const BoxView& box) {
   const bool is_proven = Secret::from_bytes(*mac) == hmac(derive(key, "slave").bytes(), transcript_->digest());
   const auto fail = [&](const std::string& why) {
     return Failure{Errc::auth_failed,
-                   quoted_start(name) + " with the key " + quoted_start(registration_.key_id) + ": " + why};
+                   formatted("{} with the key {}: {}", quoted_start(name), quoted_start(registration_.key_id), why)};
   };
   if (!answer.key) return fail(answer.reason);
   if (!is_proven) {

@@ -2,6 +2,7 @@
 
 #include "auth/derive.hpp"
 #include "base/decimal.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <algorithm>
@@ -71,14 +72,14 @@ Result<void> SlaveHandshake::check_answer(const BoxView& box, BytesView tag) con
   if (box.get(is_error ? "_error" : "_answer") != tag) return reader_.broken("answered what was not asked");
   if (!is_error) return {};
   if (box.get("_error_code") != failure_code || box.get("_error_description") != failure_description) {
-    return reader_.broken("sent the error " + quoted_start(*box.get("_error_code")) + " " +
-                          quoted_start(*box.get("_error_description")));
+    return reader_.broken(formatted("sent the error {} {}", quoted_start(*box.get("_error_code")),
+                                    quoted_start(*box.get("_error_description"))));
   }
   if (!options_.key) {
     return Failure{Errc::auth_failed, "the master answered 'authentication failed': its log says why"};
   }
-  return Failure{Errc::auth_failed, "the master refused the key " + kid(*options_.key) + " of " +
-                                        options_.registration.name + ": its log says why"};
+  return Failure{Errc::auth_failed, formatted("the master refused the key {} of {}: its log says why",
+                                              kid(*options_.key), options_.registration.name)};
 }
 
 Result<Bytes> SlaveHandshake::answer_challenge(const BoxView& box) {
@@ -160,8 +161,8 @@ Result<SlaveHandshake::Step> SlaveHandshake::take_welcome(const BoxView& box) {
     constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();  // 49 days: any clock can add them
     step.retry = std::chrono::milliseconds(std::min(*from_decimal(*retry), most));
   }
-  step.failure = Failure{Errc::refused, "the master refuses this slave (" + escaped(word.substr(0, 64)) +
-                                            "): " + without_controls(*reason)};
+  step.failure = Failure{Errc::refused, formatted("the master refuses this slave ({}): {}", escaped(word.substr(0, 64)),
+                                                  without_controls(*reason))};
   return step;
 }
 
