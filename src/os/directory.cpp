@@ -1,6 +1,7 @@
 // Directory: a directory held open, against which paths are resolved; never chdir.
 #include "os/directory.hpp"
 
+#include "base/format.hpp"
 #include "os/file.hpp"
 
 #include <fcntl.h>
@@ -17,7 +18,7 @@ namespace remsh {
 
 Bytes path_of_directory(int descriptor) {
   char buffer[PATH_MAX];
-  const ssize_t size = ::readlink(("/proc/self/fd/" + std::to_string(descriptor)).c_str(), buffer, sizeof(buffer));
+  const ssize_t size = ::readlink(formatted("/proc/self/fd/{}", descriptor).c_str(), buffer, sizeof(buffer));
   if (size < 0) return {};
   if (size == sizeof(buffer)) return errno = ENAMETOOLONG, Bytes();
   return {buffer, static_cast<std::size_t>(size)};

@@ -1,6 +1,8 @@
 // File system calls with errors as values.
 #include "os/file.hpp"
 
+#include "base/format.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,7 +21,8 @@ Failure os_failure(int error, BytesView what) {
 
 Failure path_failure(At at, int error, BytesView what) {
   if (!at.is_confined() || error != EXDEV) return os_failure(error, what);
-  return {Errc::os_error, Bytes(what) + ": The policy of this slave forbids paths that lead out of its root", EPERM};
+  return {Errc::os_error, formatted("{}: The policy of this slave forbids paths that lead out of its root", what),
+          EPERM};
 }
 
 Result<void> check_path(const Bytes& path, BytesView what) {

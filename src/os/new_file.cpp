@@ -1,6 +1,7 @@
 // NewFile: a file that appears under its name only when it is complete.
 #include "os/new_file.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "os/directory.hpp"
 #include "os/file.hpp"
@@ -25,7 +26,7 @@ constexpr BytesView create_what = "create";
 // More collisions than that are not chance: somebody answers EEXIST to everything.
 constexpr int name_attempts = 100;
 
-Bytes path_by_descriptor(int descriptor) { return "/proc/self/fd/" + std::to_string(descriptor); }
+Bytes path_by_descriptor(int descriptor) { return formatted("/proc/self/fd/{}", descriptor); }
 
 /// A file without a name, to which one can be given; none if the system or the file system has no such thing.
 UniqueFd open_unnamed(int directory) {
@@ -88,7 +89,7 @@ Result<NewFile> NewFile::create(At at, const Bytes& path, Options options) {
   auto parent = open_parent(at, path, create_what);
   if (!parent && parent.failure().os == ENOENT && !path.empty()) {
     Failure failure = std::move(parent).failure();
-    failure.message += ": make the directory " + quoted(SplitPath(path).directory) + " first";
+    failure.message += formatted(": make the directory {} first", quoted(SplitPath(path).directory));
     return failure;
   }
   if (!parent) return std::move(parent).failure();

@@ -1,6 +1,7 @@
 // ProcessTable and what it stands on: /proc, pidfd, names in environments.
 #include "os/process_table.hpp"
 
+#include "base/format.hpp"
 #include "os/file.hpp"
 #include "os/random.hpp"
 
@@ -177,7 +178,7 @@ Result<std::vector<pid_t>> ProcessReader::pids() const {
 
 Result<std::optional<Bytes>> ProcessReader::read(pid_t pid, const char* file, std::size_t limit) const {
   if (!directory_) return os_failure(ENOENT, "/proc");
-  const std::string path = std::to_string(pid) + '/' + file;
+  const std::string path = formatted("{}/{}", pid, file);
   const int descriptor = sys_openat(directory_.get(), path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
     const int error = errno;

@@ -1,4 +1,5 @@
 // spawn(): finds the program, sets up what the child begins with, and starts it.
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "os/descriptor_limit.hpp"
 #include "os/file.hpp"
@@ -67,19 +68,20 @@ Failure too_long(const SpawnRequest& request) {
     for (const Bytes& text : strings) bytes += text.size() + 1 + sizeof(char*);
     return bytes;
   };
-  const std::string args = std::to_string(size(request.args));
-  const std::string env = std::to_string(size(request.env));
+  const std::size_t args = size(request.args);
+  const std::size_t env = size(request.env);
   std::size_t longest = 0;
   for (const auto* strings : {&request.args, &request.env}) {
     for (const Bytes& text : *strings) longest = std::max(longest, text.size());
   }
-  return os_failure(E2BIG,
-                    "program " + quoted(request.args.front()) + ": " +
-                        (size(request.env) > size(request.args)
-                             ? "the environment (" + env + " bytes) does not fit beside the arguments (" + args + ")"
-                             : "the arguments (" + args + " bytes) do not fit beside the environment (" + env + ")") +
-                        ", or a string of " + std::to_string(longest) +
-                        " bytes is too long (Linux takes 131,071 in one, and most often 2 MiB in all)");
+  return os_failure(
+      E2BIG,
+      formatted("program {}: {}, or a string of {} bytes is too long (Linux takes 131,071 in one, and most "
+                "often 2 MiB in all)",
+                quoted(request.args.front()),
+                env > args ? formatted("the environment ({} bytes) does not fit beside the arguments ({})", env, args)
+                           : formatted("the arguments ({} bytes) do not fit beside the environment ({})", args, env),
+                longest));
 }
 
 /// Says what a failed start is about, as the system's number alone can mean the program, its interpreter, or a
