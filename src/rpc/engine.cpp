@@ -1,6 +1,7 @@
 #include "rpc/engine.hpp"
 
 #include "base/decimal.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "connection/long_value.hpp"
 #include "rpc/message.hpp"
@@ -74,7 +75,7 @@ Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has
                                                 : 0;
   if (abandoned_ >= options_.max_abandoned + slack) {
     return Failure{Errc::busy,
-                   std::to_string(abandoned_) + " earlier calls were left by their callers and are not over yet", 0};
+                   formatted("{} earlier calls were left by their callers and are not over yet", abandoned_), 0};
   }
   send_waiting();
   const bool waits = slack == 0 && (has_unsent_ || session_.control_bytes() > options_.max_unsent);
@@ -239,7 +240,7 @@ Result<void> Engine::receive_outcome(const BoxView& box, BytesView tag, bool is_
   const auto id = parse_tag(tag);
   const auto found = find(id);
   if (found == calls_.end() || (*found)->state == OpenCall::State::settled || !(*found)->is_sent()) {
-    return breach("an answer to no open call, tag '" + escaped(tag.substr(0, max_tag)) + "'");
+    return breach(formatted("an answer to no open call, tag {}", quoted(tag.substr(0, max_tag))));
   }
   OpenCall& call = **found;
   if (is_error) {
@@ -256,7 +257,7 @@ Result<void> Engine::receive_outcome(const BoxView& box, BytesView tag, bool is_
 }
 
 Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesView tag) {
-  if (!is_tag(tag)) return breach("a call with a tag of " + std::to_string(tag.size()) + " bytes");
+  if (!is_tag(tag)) return breach(formatted("a call with a tag of {} bytes", tag.size()));
   if (options_.serves && session_.control_bytes() + session_.data_bytes() > options_.max_unread) {
     return breach("one more call, of a caller that does not read its answers");
   }
@@ -269,9 +270,11 @@ Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesVi
     push(scratch, false);
     return {};
   }
-  if (!options_.serves) return breach("a call of '" + escaped(command.substr(0, 64)) + "': a slave has no verbs here");
+  if (!options_.serves) {
+    return breach(formatted("a call of {}: a slave has no verbs here", quoted(command.substr(0, 64))));
+  }
   const BytesView op = box.get("op").value_or(BytesView());
-  if (box.has("op") && !is_tag(op)) return breach("an op of " + std::to_string(op.size()) + " bytes");
+  if (box.has("op") && !is_tag(op)) return breach(formatted("an op of {} bytes", op.size()));
   if (services_->by_tag.contains(tag)) return breach("a tag that is in use");
   if (!op.empty() && services_->by_op.contains(op)) return breach("an op that is in use");
   auto service = std::make_shared<OpenService>();
@@ -289,7 +292,7 @@ Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesVi
   if (!arguments) {
     fail(*service, arguments.failure());
   } else if (is_full) {
-    fail(*service, {Errc::busy, std::to_string(services_->by_tag.size() - 1) + " operations are open already", 0});
+    fail(*service, {Errc::busy, formatted("{} operations are open already", services_->by_tag.size() - 1), 0});
   } else if (size > options_.max_arguments - services_->arguments_size) {
     fail(*service, {Errc::busy, "the operations that are open have too many bytes of arguments already", 0});
   } else {
@@ -310,7 +313,7 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
   const bool is_known = command == "data" || command == "end" || command == "credit" || command == "cancel";
   if (!is_known || !op) {
     if (options_.serves) return {};
-    return breach("a box '" + escaped(command.substr(0, 64)) + "': a slave has no verbs here");
+    return breach(formatted("a box {}: a slave has no verbs here", quoted(command.substr(0, 64))));
   }
   OpenService* const service = service_of(*op);
   if (command == "cancel") {
@@ -322,7 +325,7 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
     return {};
   }
   const auto stream = stream_name(box.get("stream").value_or(BytesView()));
-  if (!stream) return breach("a box '" + escaped(command) + "' of an unknown stream");
+  if (!stream) return breach(formatted("a box {} of an unknown stream", quoted(command)));
   if (command == "credit") {
     const auto bytes = parse_number(box.get("bytes").value_or(BytesView()));
     if (!bytes) return breach("credit without a number");

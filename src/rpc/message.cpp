@@ -2,6 +2,7 @@
 
 #include "base/decimal.hpp"
 #include "base/errno_name.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "connection/long_value.hpp"
 
@@ -40,9 +41,8 @@ Result<void> merge(Bytes& out, std::span<const Field> envelope, const Box& conte
   for (const auto& [key, value] : content) size += encoded_size(key, value);
   if (size > limits.bytes || fields > limits.fields) {
     return Failure{Errc::too_large,
-                   std::to_string(size) + " bytes in " + std::to_string(fields) + " fields; a call holds at most " +
-                       std::to_string(limits.bytes) + " bytes in " + std::to_string(limits.fields) +
-                       " fields: send a file instead",
+                   formatted("{} bytes in {} fields; a call holds at most {} bytes in {} fields: send a file instead",
+                             size, fields, limits.bytes, limits.fields),
                    0};
   }
   out.reserve(out.size() + size);
@@ -51,7 +51,7 @@ Result<void> merge(Bytes& out, std::span<const Field> envelope, const Box& conte
   for (const auto& [key, value] : content) {
     for (; next != envelope.end() && next->key < key; ++next) writer.field(next->key, next->value);
     if (next != envelope.end() && next->key == key) {
-      return Failure{Errc::invalid_argument, "the key '" + escaped(key) + "' has a meaning of its own", 0};
+      return Failure{Errc::invalid_argument, formatted("the key {} has a meaning of its own", quoted(key)), 0};
     }
     writer.field(key, value);
   }
@@ -77,7 +77,7 @@ Result<void> encode_call(Bytes& out, BytesView command, BytesView tag, bool has_
 Result<void> encode_answer(Bytes& out, BytesView tag, const Box& results) {
   for (const auto& [key, value] : results) {
     if (key.front() == '_' || key.find('~') != Bytes::npos) {
-      return Failure{Errc::invalid_argument, "a result cannot have the key '" + escaped(key) + "'", 0};
+      return Failure{Errc::invalid_argument, formatted("a result cannot have the key {}", quoted(key)), 0};
     }
   }
   const std::array<Field, 1> envelope{{{"_answer", tag}}};

@@ -2,6 +2,7 @@
 
 #include "base/connection_words.hpp"
 #include "base/decimal.hpp"
+#include "base/format.hpp"
 #include "base/seconds.hpp"
 #include "base/text.hpp"
 
@@ -79,7 +80,7 @@ const BoxView* Session::next() {
     return &decoder_->box();
   }
   if (decoder_->error() != BoxError::none) {
-    breach({Errc::protocol_error, "the other side sent " + std::string(to_string(decoder_->error())), 0});
+    breach({Errc::protocol_error, formatted("the other side sent {}", to_string(decoder_->error())), 0});
   }
   return nullptr;
 }
@@ -156,9 +157,9 @@ Session::Pulse Session::look(TimePoint now) {
   if (state_ != State::attached || closing_) return Pulse::good;
   if (now - last_received_ >= options_.keepalive + options_.patience) {
     suspect({Errc::connection_lost,
-             "given up: nothing came from the other side for " + in_seconds(now - last_received_) + ", and it had " +
-                 in_seconds(options_.keepalive) + " (keepalive) and " + in_seconds(options_.patience) +
-                 " more (keepalive_patience)",
+             formatted("given up: nothing came from the other side for {}, and it had {} (keepalive) and {} more "
+                       "(keepalive_patience)",
+                       in_seconds(now - last_received_), in_seconds(options_.keepalive), in_seconds(options_.patience)),
              0, DisconnectReason::silent});
     return Pulse::lost;
   }
