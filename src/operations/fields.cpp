@@ -1,5 +1,7 @@
 #include "operations/fields.hpp"
 
+#include "base/format.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -102,7 +104,7 @@ void FieldWriter::file_info(const std::optional<FileInfo>& value) {
 // --- reading
 
 void FieldReader::fail(BytesView key, std::string_view what) {
-  if (!failure_) failure_ = Failure{Errc::invalid_argument, "'" + Bytes(key) + "' " + Bytes(what)};
+  if (!failure_) failure_ = Failure{Errc::invalid_argument, formatted("'{}' {}", key, what)};
 }
 
 BytesView FieldReader::required(BytesView key) {
@@ -146,7 +148,7 @@ std::uint64_t FieldReader::number_from(BytesView key, std::uint64_t min, std::ui
   if (!value) {
     fail(key, "is not a decimal number");
   } else if (*value < min || *value > max) {
-    fail(key, "is not from " + to_decimal(min) + " to " + to_decimal(max));
+    fail(key, formatted("is not from {} to {}", min, max));
   }
   return value.value_or(0);
 }

@@ -1,5 +1,6 @@
 #include "remsh1/master_session.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <cassert>
@@ -56,7 +57,7 @@ Result<MasterSession::Event> MasterSession::take(Message message) {
 
 Result<MasterSession::Event> MasterSession::answered(Answer answer) {
   if ((state_ != State::asked && state_ != State::ending) || answer.tag != asked_) {
-    return breach("an answer to " + quoted_start(answer.tag) + ", which waits for none");
+    return breach(formatted("an answer to {}, which waits for none", quoted_start(answer.tag)));
   }
   if (state_ == State::ending || kind_ == Kind::plain) {
     state_ = State::idle;
@@ -68,14 +69,16 @@ Result<MasterSession::Event> MasterSession::answered(Answer answer) {
 
 Result<MasterSession::Event> MasterSession::failed(ErrorAnswer error) {
   if ((state_ != State::asked && state_ != State::ending) || error.tag != asked_) {
-    return breach("an error for " + quoted_start(error.tag) + ", which waits for none");
+    return breach(formatted("an error for {}, which waits for none", quoted_start(error.tag)));
   }
   state_ = State::idle;
   return Event{.kind = Event::Kind::failed, .text = std::move(error.description)};
 }
 
 Result<MasterSession::Event> MasterSession::called(Call call) {
-  if (state_ != State::receiving) return breach("a call " + quoted_start(call.command) + " that has no place here");
+  if (state_ != State::receiving) {
+    return breach(formatted("a call {} that has no place here", quoted_start(call.command)));
+  }
   if (call.command == "data") {
     const auto data = call.arguments.get("data");
     if (!data) return breach("data without data");
@@ -87,7 +90,7 @@ Result<MasterSession::Event> MasterSession::called(Call call) {
     }
     return event;
   }
-  if (call.command != "finished") return breach("a call " + quoted_start(call.command) + " among data");
+  if (call.command != "finished") return breach(formatted("a call {} among data", quoted_start(call.command)));
   Event event{.kind = Event::Kind::finished};
   if (kind_ == Kind::execute) {
     auto result = ReturnCode::from_text(call.arguments.get("result").value_or(BytesView()));

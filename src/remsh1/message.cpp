@@ -1,6 +1,7 @@
 #include "remsh1/message.hpp"
 
 #include "base/decimal.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <charconv>
@@ -98,7 +99,7 @@ std::optional<Stream> stream_of(BytesView text) noexcept {
 }
 
 Bytes ReturnCode::to_text() const {
-  if (signal) return "-" + std::to_string(*signal);
+  if (signal) return formatted("-{}", *signal);
   return std::to_string(exit_code.value_or(0));
 }
 
@@ -107,7 +108,8 @@ Result<ReturnCode> ReturnCode::from_text(BytesView text) {
   const char* const end = text.data() + text.size();
   const auto [at, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc() || at != end || value < -127 || value > 255) {
-    return breach("the result of a command is '" + escaped(text.substr(0, 32)) + "', which is no number of its kind");
+    return breach(
+        formatted("the result of a command is {}, which is no number of its kind", quoted(text.substr(0, 32))));
   }
   if (value < 0) return ReturnCode{std::nullopt, -value};
   return ReturnCode{value, std::nullopt};

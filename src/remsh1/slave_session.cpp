@@ -1,6 +1,7 @@
 // SlaveSession: the slave's side of remsh 1 towards an original master.
 #include "remsh1/slave_session.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <remsh/connection/box_codec.hpp>
@@ -39,8 +40,8 @@ std::optional<Bytes> objection(const Call& call) {
   if (known == operations.end()) return "no such command: " + quoted(call.command);
   for (const BytesView key : known->keys) {
     const auto value = key.empty() ? BytesView() : call.arguments.get(key);
-    if (!value) return "the call has no argument '" + Bytes(key) + "'";
-    if (key.starts_with("want_") && !from_boolean(*value)) return "'" + Bytes(key) + "' is neither y nor n";
+    if (!value) return formatted("the call has no argument '{}'", key);
+    if (key.starts_with("want_") && !from_boolean(*value)) return formatted("'{}' is neither y nor n", key);
   }
   return std::nullopt;
 }
