@@ -1,5 +1,7 @@
 #include "programs/command.hpp"
 
+#include "base/format.hpp"
+
 #include <array>
 #include <cstdio>
 
@@ -11,17 +13,17 @@ std::span<const Command> commands() {
 }
 
 std::string full_name(const Command& command) {
-  return "remsh-slave" + (command.word.empty() ? "" : " " + std::string(command.word));
+  return command.word.empty() ? "remsh-slave" : formatted("remsh-slave {}", command.word);
 }
 
 int complain(const Command& command, const std::string& what) {
   const std::string name = full_name(command);
-  std::fprintf(stderr, "%s: %s\nTry '%s --help'.\n", name.c_str(), what.c_str(), name.c_str());
+  std::fputs(formatted("{}: {}\nTry '{} --help'.\n", name, what, name).c_str(), stderr);
   return exit_usage;
 }
 
 int fail(const Command& command, ExitCode code, const std::string& what) {
-  std::fprintf(stderr, "%s: %s\n", full_name(command).c_str(), what.c_str());
+  std::fputs(formatted("{}: {}\n", full_name(command), what).c_str(), stderr);
   return code;
 }
 

@@ -1,6 +1,7 @@
 // remsh-slave enrol: gets this slave a key of its own for an invitation.
 #include "auth/derive.hpp"
 #include "auth/key_file.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "programs/command.hpp"
 #include "programs/option_reader.hpp"
@@ -55,10 +56,11 @@ int enrol_with(const auth::KeyLine& token, const Settings& settings) {
     const Secret key = enrol(settings.program.master, token.name, token.key, settings.program.slave.tls);
     const std::string key_id = auth::kid(key);
     if (auto written = auth::write_own_key(file, token.name, key, false); !written) {
-      return fail(exit_software, written.failure().message + "; the token is used up, and the key " + key_id +
-                                     " lost: remove it at the master, and invite again");
+      return fail(exit_software,
+                  formatted("{}; the token is used up, and the key {} lost: remove it at the master, and invite again",
+                            written.failure().message, key_id));
     }
-    std::fprintf(stderr, "'%s' has the key %s, in '%s'\n", token.name.c_str(), key_id.c_str(), escaped(file).c_str());
+    std::fputs(formatted("'{}' has the key {}, in {}\n", token.name, key_id, quoted(file)).c_str(), stderr);
     return exit_ok;
   } catch (const Error& error) {
     return fail(exit_code(error), error.what());

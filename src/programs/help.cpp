@@ -1,5 +1,6 @@
 #include "programs/help.hpp"
 
+#include "base/format.hpp"
 #include "programs/option.hpp"
 
 #include <algorithm>
@@ -24,7 +25,8 @@ constexpr std::array titles{
 };
 
 std::string flag_of(const Option& option) {
-  return "--" + std::string(option.name) + (option.metavariable.empty() ? "" : " " + std::string(option.metavariable));
+  if (option.metavariable.empty()) return formatted("--{}", option.name);
+  return formatted("--{} {}", option.name, option.metavariable);
 }
 
 std::string exit_codes_text(const Command& command) {
@@ -32,8 +34,7 @@ std::string exit_codes_text(const Command& command) {
   for (const ExitMeaning& one : exit_meanings) {
     const auto& codes = command.exit_codes;
     if (std::find(codes.begin(), codes.end(), one.code) == codes.end()) continue;
-    const std::string number = std::to_string(one.code);
-    text += "  " + std::string(2 - number.size(), ' ') + number + "  " + std::string(one.meaning) + "\n";
+    text += formatted("  {:>2}  {}\n", static_cast<int>(one.code), one.meaning);
   }
   return text;
 }
@@ -56,18 +57,17 @@ std::string help_text(const Command& command) {
   std::string text(command.usage);
   for (const auto& [section, title] : titles) {
     if (!sections.contains(section)) continue;
-    if (rows.size() > few) text.append("\n").append(title).append(":\n");
+    if (rows.size() > few) text += formatted("\n{}:\n", title);
     for (const Option* const option : rows) {
       if (option->section != section) continue;
-      std::string flag = flag_of(*option);
-      flag.resize(width + 2, ' ');
-      text.append(option->variable.empty() ? "  " : "* ").append(flag).append(option->help).append("\n");
+      const char mark = option->variable.empty() ? ' ' : '*';
+      text += formatted("{} {:<{}}  {}\n", mark, flag_of(*option), width, option->help);
     }
   }
   if (has_variables) {
     text += "\n*: the environment may give it as well, as REMSH_KEY for --key; the command line counts before it.\n";
   }
-  return text + std::string(command.notes) + exit_codes_text(command);
+  return formatted("{}{}{}", text, command.notes, exit_codes_text(command));
 }
 
 }  // namespace remsh::program

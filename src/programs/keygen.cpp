@@ -3,6 +3,7 @@
 #include "auth/handshake_grammar.hpp"
 #include "auth/key_file.hpp"
 #include "auth/key_line.hpp"
+#include "base/format.hpp"
 #include "base/secret_text.hpp"
 #include "base/text.hpp"
 #include "programs/command.hpp"
@@ -51,7 +52,7 @@ constexpr std::array codes{exit_ok, exit_usage, exit_software};
 
 int complain(const std::string& what) { return program::complain(keygen_command(), what); }
 int fail(const std::string& what) { return program::fail(keygen_command(), exit_software, what); }
-void say(const std::string& what) { std::fprintf(stderr, "%s\n", what.c_str()); }
+void say(const std::string& what) { std::fputs((what + "\n").c_str(), stderr); }
 
 /// Not by stdio, whose buffer nobody wipes. An errno value; 0 where all was written.
 int write_to_standard_output(std::string_view text) {
@@ -103,13 +104,13 @@ int add(Settings& settings) {
     SecretText text;
     auth::write_key_line(text, *auth::make_key_line(name, line->key));
     if (const int error = write_to_standard_output(text.view())) {
-      return fail(
-          "standard output: " + std::generic_category().message(error) +
-          (take_back(*line, settings) ? "; the key is not in the file either" : "; remove the key " + line->kid));
+      return fail(formatted(
+          "standard output: {}{}", std::generic_category().message(error),
+          take_back(*line, settings) ? "; the key is not in the file either" : "; remove the key " + line->kid));
     }
   }
-  say(std::string("added ") + (line->terms.is_invitation ? "an invitation, " : "the key ") + line->kid + ", for '" +
-      name + "' to " + quoted(settings.keys));
+  say(formatted("added {}{}, for '{}' to {}", line->terms.is_invitation ? "an invitation, " : "the key ", line->kid,
+                name, quoted(settings.keys)));
   return exit_ok;
 }
 
@@ -124,8 +125,9 @@ int list(Settings& settings) {
   if (!content) return fail(content.failure().message);
   for (const KeyLine& line : content->lines) {
     const bool is_expired = line.terms.expires && *line.terms.expires <= settings.now;
-    std::printf("%s %s%s%s\n", line.name.c_str(), line.kid.c_str(), auth::key_options(line).c_str(),
-                is_expired ? " (expired)" : "");
+    const std::string shown =
+        formatted("{} {}{}{}\n", line.name, line.kid, auth::key_options(line), is_expired ? " (expired)" : "");
+    std::fputs(shown.c_str(), stdout);
   }
   return std::fflush(stdout) == 0 ? exit_ok : fail("standard output cannot be written");
 }
@@ -147,13 +149,13 @@ int remove(Settings& settings) {
     }
     if (!change.removed.empty()) return change;
     return Failure{Errc::invalid_argument,
-                   quoted(settings.keys) + " has no key " + (kid.empty() ? "" : kid + " ") + "of '" + name +
-                       "': 'remsh-slave keygen list' shows which there are",
+                   formatted("{} has no key {}of '{}': 'remsh-slave keygen list' shows which there are",
+                             quoted(settings.keys), kid.empty() ? "" : kid + " ", name),
                    0};
   };
   const auto removed = auth::change_key_file(settings.keys, false, settings.now, choose);
   if (!removed) return fail(removed.failure().message);
-  say("removed of '" + name + "':" + kids);
+  say(formatted("removed of '{}':{}", name, kids));
   return exit_ok;
 }
 
@@ -179,12 +181,11 @@ int run(Settings& settings, const OptionReader& given) {
   });
   // A word may be a key, so none is shown here.
   if (verb == verbs.end()) return complain("say what to do: add, invite, list or remove");
-  if (settings.words.size() < verb->least_words)
-    return complain(std::string(verb->word) + " needs the NAME of a slave");
+  if (settings.words.size() < verb->least_words) return complain(formatted("{} needs the NAME of a slave", verb->word));
   if (settings.words.size() > verb->most_words) return complain("there is a word too many");
   for (const Option* const option : given.on_command_line()) {
     if ((option->uses & verb->use) != 0) continue;
-    return complain(std::string(verb->word) + " takes no --" + std::string(option->name));
+    return complain(formatted("{} takes no --{}", verb->word, option->name));
   }
   return verb->run(settings);
 }

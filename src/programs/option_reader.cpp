@@ -1,5 +1,6 @@
 #include "programs/option_reader.hpp"
 
+#include "base/format.hpp"
 #include "base/percent_encoding.hpp"
 #include "programs/nearest.hpp"
 
@@ -50,7 +51,7 @@ Result<void> OptionReader::read_option(std::string_view word, std::span<const st
     value = rest.front();
     rest = rest.subspan(1);
   }
-  if (value.empty()) return wrong(said + " needs a value: " + std::string(option->metavariable));
+  if (value.empty()) return wrong(formatted("{} needs a value: {}", said, option->metavariable));
   return set(option->name, settings_.is_percent_encoded ? percent_decoded(value) : std::string(value),
              Source::command_line, said);
 }
@@ -75,9 +76,9 @@ Result<void> OptionReader::set(std::string_view name, const std::string& value, 
   const auto before = sources_.find(option->name);
   if (before != sources_.end() && before->second < source) return {};
   if (option->metavariable.empty() && value != "yes" && value != "no") {
-    return wrong(said + " takes yes or no, not " + shown(value));
+    return wrong(formatted("{} takes yes or no, not {}", said, shown(value)));
   }
-  if (value.empty()) return wrong(said + " needs a value: " + std::string(option->metavariable));
+  if (value.empty()) return wrong(formatted("{} needs a value: {}", said, option->metavariable));
   if (const Fault fault = option->set(settings_, value)) return wrong(said + *fault);
   sources_.insert_or_assign(option->name, source);
   return {};
@@ -100,10 +101,12 @@ Failure OptionReader::unknown(std::string_view name, const std::string& said) co
     if ((option.uses & command_.uses) != 0) known.push_back(option.name);
   }
   for (const Command& other : commands()) {
-    if (find_option(other.uses, name) != nullptr) return wrong(what + ", which is one of '" + full_name(other) + "'");
+    if (find_option(other.uses, name) != nullptr) {
+      return wrong(formatted("{}, which is one of '{}'", what, full_name(other)));
+    }
   }
   const auto meant = nearest(name, known);
-  return wrong(what + (meant ? "; did you mean --" + std::string(*meant) + "?" : ""));
+  return wrong(what + (meant ? formatted("; did you mean --{}?", *meant) : ""));
 }
 
 }  // namespace remsh::program

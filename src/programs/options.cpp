@@ -1,5 +1,6 @@
 #include "auth/handshake_grammar.hpp"
 #include "base/decimal.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "base/utc_time.hpp"
 #include "programs/option.hpp"
@@ -42,7 +43,7 @@ constexpr Set into(Where) {
 }
 
 Fault takes(const std::string& allowed, const std::string& value) {
-  return " takes " + allowed + ", not " + shown(value);
+  return formatted(" takes {}, not {}", allowed, shown(value));
 }
 
 Fault set_master(Settings& settings, const std::string& value) {
@@ -233,7 +234,7 @@ const Option* find_option(Uses uses, std::string_view name) {
 std::string shown(std::string_view value) {
   constexpr std::size_t shorter_than_keys = 40;
   if (value.size() < shorter_than_keys) return quoted(value);
-  return std::to_string(value.size()) + " bytes that are not shown, as they may be a key";
+  return formatted("{} bytes that are not shown, as they may be a key", value.size());
 }
 
 }  // namespace remsh::program

@@ -1,5 +1,6 @@
 #include "programs/program.hpp"
 
+#include "base/format.hpp"
 #include "programs/command.hpp"
 #include "programs/help.hpp"
 #include "programs/option_reader.hpp"
@@ -26,7 +27,9 @@ int run(const Command& command, std::span<const std::string_view> arguments) {
   switch (settings.shows) {
     case Shows::nothing: break;
     case Shows::help: std::fputs(help_text(command).c_str(), stdout); return exit_ok;
-    case Shows::version: std::printf("remsh-slave %s, protocol remsh %d\n", version, protocol_version); return exit_ok;
+    case Shows::version:
+      std::fputs(formatted("remsh-slave {}, protocol remsh {}\n", version, protocol_version).c_str(), stdout);
+      return exit_ok;
   }
   if (auto read = reader.read_environment(std::getenv); !read) return complain(command, read.failure().message);
   return command.run(settings, reader);

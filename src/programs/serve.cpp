@@ -1,4 +1,5 @@
 // remsh-slave without a command word: serves a master.
+#include "base/format.hpp"
 #include "programs/command.hpp"
 #include "programs/nearest.hpp"
 #include "programs/option_reader.hpp"
@@ -42,7 +43,7 @@ std::string about_stray(const std::string& word) {
     if (!command.word.empty()) known.push_back(command.word);
   }
   const auto meant = nearest(word, known);
-  return "there is a word too many: " + shown(word) + (meant ? "; did you mean " + std::string(*meant) + "?" : "");
+  return formatted("there is a word too many: {}{}", shown(word), meant ? formatted("; did you mean {}?", *meant) : "");
 }
 
 /// What is wrong with options that are each right.
@@ -52,7 +53,7 @@ std::optional<std::string> check_together(const Settings& settings, const Option
   if (!settings.stdio) return std::nullopt;
   for (const Option* const option : given.on_command_line()) {
     if (option->section == Section::proof) {
-      return "--stdio serves the program that started it, without proofs: it takes no --" + std::string(option->name);
+      return formatted("--stdio serves the program that started it, without proofs: it takes no --{}", option->name);
     }
   }
   if (settings.program.until_eof) return "--stdio ends with standard input anyway: leave --until-eof out";
