@@ -1,6 +1,7 @@
 // Dispatcher: operation name to handler.
 #include "slave/dispatcher.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <cerrno>
@@ -24,8 +25,8 @@ Failure as_failure(const std::system_error& error) {
 void Dispatcher::allow_only(const std::function<bool(const std::string&)>& is_allowed) {
   for (auto& [name, handler] : handlers_) {
     if (is_allowed(name)) continue;
-    handler = [failure = Failure{Errc::os_error, "The policy of this slave does not allow '" + name + "'", EPERM}](
-                  const std::shared_ptr<rpc::ServedCall>& call) { call->fail(failure); };
+    Failure failure{Errc::os_error, formatted("The policy of this slave does not allow '{}'", name), EPERM};
+    handler = [failure = std::move(failure)](const std::shared_ptr<rpc::ServedCall>& call) { call->fail(failure); };
   }
 }
 
@@ -44,7 +45,7 @@ void run_guarded(rpc::ServedCall& call, const std::function<void()>& part) {
 void Dispatcher::dispatch(const std::shared_ptr<rpc::ServedCall>& call) const {
   const auto handler = handlers_.find(call->command());
   if (handler == handlers_.end()) {
-    return call->fail({Errc::unsupported, "no such operation: '" + escaped(call->command()) + "'", 0});
+    return call->fail({Errc::unsupported, formatted("no such operation: {}", quoted(call->command())), 0});
   }
   if (list_) call->list_in(list_);
   run_guarded(*call, [&] { handler->second(call); });

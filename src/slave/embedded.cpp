@@ -2,6 +2,7 @@
 
 #include "base/embedded_mark.hpp"
 #include "base/exit_code.hpp"
+#include "base/format.hpp"
 #include "base/percent_encoding.hpp"
 #include "base/text.hpp"
 #include "slave/start_words.hpp"
@@ -45,7 +46,7 @@ bool take(std::string_view word, bool is_encoded, SlaveProgramOptions& options) 
 }
 
 int complain(const std::string& what) {
-  std::fprintf(stderr, "%s %s\n", embedded_slave_argument, what.c_str());
+  std::fputs(formatted("{} {}\n", embedded_slave_argument, what).c_str(), stderr);
   return exit_usage;
 }
 

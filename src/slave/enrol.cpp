@@ -1,6 +1,7 @@
 #include <remsh/slave/enrol.hpp>
 
 #include "auth/slave_handshake.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "slave/master_contact.hpp"
@@ -21,7 +22,8 @@ Result<Secret> try_to_enrol(const std::string& address, const SlaveOptions& opti
   const auto parsed = parse_address(address);
   if (!parsed) return parsed.failure();
   if (!auth::is_slave_name(options.name)) {
-    return Failure{Errc::invalid_argument, "the name " + quoted(options.name) + " is none that a slave may have", 0};
+    return Failure{Errc::invalid_argument, formatted("the name {} is none that a slave may have", quoted(options.name)),
+                   0};
   }
   if (parsed->kind != Address::Kind::tls) {
     return Failure{Errc::invalid_argument, "an invitation is only taken over TLS: give tls:HOST:PORT", 0};

@@ -1,6 +1,7 @@
 // The operations on directories and names: set_cwd, getenv, info, mkdir, remove, rename, copy, stat.
 #include "slave/filesystem.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "operations/operations.hpp"
 #include "os/directory_reader.hpp"
@@ -92,7 +93,7 @@ Result<ReadInfo::Reply> read_info(const Workplace& workplace) {
     const auto read = read_info_file(where->at, where->path + "/" + name, content);
     if (!read) {
       Failure failure = read.failure();
-      failure.message = "info/" + escaped(name) + ": " + failure.message;
+      failure.message = formatted("info/{}: {}", escaped(name), failure.message);
       return failure;
     }
     if (!*read) continue;

@@ -2,6 +2,7 @@
 
 #include "auth/derive.hpp"
 #include "base/clock.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "transport/connect.hpp"
 #include "transport/endpoint.hpp"
@@ -90,8 +91,8 @@ Result<void> check_listener(int socket, const Address& address, const SlaveOptio
     if (!user) return user.failure();
     if (*user == ::geteuid() || *user == 0) return {};
     return Failure{Errc::auth_failed,
-                   to_string(address) + ": user " + std::to_string(*user) +
-                       " listens there, whom only a key proves to be our master (--key FILE)",
+                   formatted("{}: user {} listens there, whom only a key proves to be our master (--key FILE)",
+                             to_string(address), *user),
                    0};
   }
   if (is_to_this_host(socket) || options.insecure) return {};
@@ -150,7 +151,7 @@ Result<std::unique_ptr<Transport>> reach_master(const Address& address, const Sl
     if (!connected) {
       Failure failure = std::move(connected).failure();
       if (failure.code == Errc::auth_failed && options.tls.ca.empty()) {
-        failure.message += "; ours is the key " + auth::kid(*options.key) + " of " + name_of(options);
+        failure.message += formatted("; ours is the key {} of {}", auth::kid(*options.key), name_of(options));
       }
       return failure;
     }
@@ -173,7 +174,7 @@ Registration registration_of(const SlaveOptions& options, Bytes basedir) {
   registration.name = name_of(options);
   registration.hostname = host_name();
   registration.system = system_name();
-  registration.software = options.software.empty() ? std::string("remsh ") + version : options.software;
+  registration.software = options.software.empty() ? formatted("remsh {}", version) : options.software;
   registration.basedir = std::move(basedir);
   return registration;
 }
@@ -184,7 +185,8 @@ Result<auth::SlaveHandshake::Step> shake_hands(Transport& transport, auth::Slave
   options.nonce = auth::new_nonce();
   options.binding = transport.channel_binding();
   if (!options.binding.empty() && options.binding.size() != auth::binding_size) {
-    return wrong("the channel binding of " + transport.description() + " is not 32 bytes");  // a user's own transport
+    // A user's own transport.
+    return wrong(formatted("the channel binding of {} is not 32 bytes", transport.description()));
   }
   const bool is_over_tls = !options.binding.empty();
   auth::SlaveHandshake handshake(std::move(options));

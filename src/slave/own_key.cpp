@@ -2,6 +2,7 @@
 
 #include "auth/derive.hpp"
 #include "auth/key_file.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <utility>
@@ -13,9 +14,9 @@ Result<SlaveKey> OwnKey::read_file(const std::string& name) const {
   auto own = auth::read_own_key(file_);
   if (!own) return std::move(own).failure();
   if (!name.empty() && own->name != name) {
-    return Failure{Errc::invalid_argument,
-                   "the key in " + quoted(file_) + " is that of '" + own->name + "', and this slave is " + quoted(name),
-                   0};
+    return Failure{
+        Errc::invalid_argument,
+        formatted("the key in {} is that of '{}', and this slave is {}", quoted(file_), own->name, quoted(name)), 0};
   }
   return SlaveKey{std::move(own->name), std::move(own->key)};
 }
@@ -27,9 +28,10 @@ Result<OwnKey::Current> OwnKey::read() {
   if (!own && !last_) return std::move(own).failure();
   std::string notice;
   if (!own) {
-    notice = own.failure().message + "; the key " + auth::kid(last_->key) + " that was read before still counts";
+    notice =
+        formatted("{}; the key {} that was read before still counts", own.failure().message, auth::kid(last_->key));
   } else if (last_ && last_->key != own->key) {
-    notice = "the key in " + quoted(file_) + " is now " + auth::kid(own->key);
+    notice = formatted("the key in {} is now {}", quoted(file_), auth::kid(own->key));
   }
   const bool is_trouble = !own;
   if (own) last_ = *std::move(own);

@@ -2,6 +2,7 @@
 #include "slave/remsh1_server.hpp"
 
 #include "base/clock.hpp"
+#include "base/format.hpp"
 #include "slave/remsh1_translation.hpp"
 #include "slave/remsh1_turn.hpp"
 
@@ -87,7 +88,7 @@ std::optional<Remsh1Server::Event> Remsh1Server::next_event(TimePoint until) {
   while (!over_) {
     if (!decoder_.next()) {
       if (decoder_.error() != BoxError::none) {
-        end(Reason::protocol, "the master sent " + std::string(to_string(decoder_.error())));
+        end(Reason::protocol, formatted("the master sent {}", to_string(decoder_.error())));
       } else {
         read_more(until);
       }
@@ -279,7 +280,7 @@ void Remsh1Server::on_ready(std::uint32_t number, Ready directions) {
     if (result.status == IoResult::Status::end || result.status == IoResult::Status::failed) end_of_stream(result);
     // Calls ahead of their turn wait; so many that the end behind them would not be seen are none.
     if (!over_ && read_ahead_.size() == read_size) {
-      end(Reason::protocol, "the master sent " + std::to_string(read_size) + " bytes while a command ran");
+      end(Reason::protocol, formatted("the master sent {} bytes while a command ran", read_size));
     }
   }
   go_on();

@@ -1,6 +1,7 @@
 // Between the calls of remsh 1 and the operations of ours.
 #include "slave/remsh1_translation.hpp"
 
+#include "base/format.hpp"
 #include "operations/operations.hpp"
 
 #include <cerrno>
@@ -89,11 +90,11 @@ Bytes error_text(const remsh1::Call& call, const Failure& failure, const std::fu
   Bytes plain = failure.os == 0 ? failure.message : std::generic_category().message(failure.os);
   const bool is_taken = failure.os == EEXIST || failure.os == EISDIR;
   if (call.command == "execute" && failure.os != 0) {
-    return "OSError(" + std::to_string(failure.os) + ", " + quoted(plain) + ")";
+    return formatted("OSError({}, {})", failure.os, quoted(plain));
   }
-  if (call.command == "send" && is_taken) return "File " + quoted(argument(call, "dest")) + " already exists";
+  if (call.command == "send" && is_taken) return formatted("File {} already exists", quoted(argument(call, "dest")));
   if (call.command == "fetch" && failure.os == ENOENT) {
-    return "File " + quoted(argument(call, "src")) + " does not exist";
+    return formatted("File {} does not exist", quoted(argument(call, "src")));
   }
   if (call.command == "remove") return "tree not removed";
   if ((call.command == "rename" || call.command == "copy") && failure.os != 0) {
@@ -104,7 +105,7 @@ Bytes error_text(const remsh1::Call& call, const Failure& failure, const std::fu
     if (call.command == "copy") {
       // Of the two paths the one that it must be about: what was read can be a directory, what is missing is around the
       // other.
-      return "[Errno " + std::to_string(failure.os) + "] " + plain + ": " + quoted(failure.os == EISDIR ? from : to);
+      return formatted("[Errno {}] {}: {}", failure.os, plain, quoted(failure.os == EISDIR ? from : to));
     }
   }
   return plain;

@@ -2,6 +2,7 @@
 
 #include "auth/key_file.hpp"
 #include "base/exit_code.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "base/utc_time.hpp"
 #include "os/descriptor_limit.hpp"
@@ -36,11 +37,10 @@ namespace remsh {
 namespace {
 
 void write_to_standard_error(const LogRecord& record) {
-  const std::string now = to_local_text(std::chrono::system_clock::now());
-  const std::string_view word = to_string(record.level);
-  const std::string about = record.peer.empty() ? "" : record.peer + ": ";
-  std::fprintf(stderr, "%s remsh-slave[%ld] %.*s: %s%s\n", now.c_str(), static_cast<long>(::getpid()),
-               static_cast<int>(word.size()), word.data(), about.c_str(), record.message.c_str());
+  const std::string line =
+      formatted("{} remsh-slave[{}] {}: {}{}{}\n", to_local_text(std::chrono::system_clock::now()), ::getpid(),
+                to_string(record.level), record.peer, record.peer.empty() ? "" : ": ", record.message);
+  std::fputs(line.c_str(), stderr);
 }
 
 /// The hook of the options, or one that writes to standard error what their level lets through.
@@ -75,9 +75,9 @@ Result<void> take_key(SlaveProgramOptions& options, int input) {
   if (!own) return std::move(own).failure();
   if (!slave.name.empty() && slave.name != own->name) {
     const std::string where = options.key_from_input ? "on standard input" : "in " + quoted(slave.key_file);
-    throw Error(
-        Errc::invalid_argument, "", "make a slave",
-        "the key " + where + " is that of '" + own->name + "', and the name that was given is " + quoted(slave.name));
+    throw Error(Errc::invalid_argument, "", "make a slave",
+                formatted("the key {} is that of '{}', and the name that was given is {}", where, own->name,
+                          quoted(slave.name)));
   }
   slave.name = own->name;
   if (options.key_from_input) slave.key = std::move(own->key);
@@ -121,9 +121,9 @@ int run(SlaveProgramOptions options, const PrepareSlave& prepare) {
   if (!options.until_eof) input.reset();
   SlaveOptions slave = std::move(options.slave);
   slave.log = log;
-  if (slave.software.empty()) slave.software = std::string("remsh-slave ") + version;
+  if (slave.software.empty()) slave.software = formatted("remsh-slave {}", version);
   if (options.trace && !slave.trace) {
-    slave.trace = [](const TraceRecord& record) { std::fprintf(stderr, "%s\n", to_string(record).c_str()); };
+    slave.trace = [](const TraceRecord& record) { std::fputs((to_string(record) + "\n").c_str(), stderr); };
   }
   SlaveServer server(std::move(slave));
   if (prepare) prepare(server);

@@ -1,6 +1,7 @@
 // Workplace: where a session's relative paths begin, and beyond what no path leads.
 #include "slave/workplace.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "os/file.hpp"
 #include "os/strange_path.hpp"
@@ -34,10 +35,12 @@ Failure leads_out(const Directory& root, At::Reach reach) {
 Result<void> check_owner(const Bytes& path) {
   const auto strange = find_strange_part(path);
   if (!strange) return {};
-  return Failure{Errc::local_os_error,
-                 quoted(strange->path) + " was made by user " + std::to_string(strange->owner) +
-                     ", in a directory where every user can: give a directory that nobody else can make",
-                 EPERM};
+  return Failure{
+      Errc::local_os_error,
+      formatted(
+          "{} was made by user {}, in a directory where every user can: give a directory that nobody else can make",
+          quoted(strange->path), strange->owner),
+      EPERM};
 }
 
 }  // namespace
