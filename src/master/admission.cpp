@@ -1,5 +1,6 @@
 #include "master/admission.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "master/blocking_backend.hpp"
 #include "master/entry_rules.hpp"
@@ -172,7 +173,7 @@ void Admission::send_failure() {
 
 void Admission::too_late() {
   const auto limit = owner_->options().handshake_timeout.count();
-  abort({Errc::timeout, "did not register within " + std::to_string(limit) + " ms", 0});
+  abort({Errc::timeout, formatted("did not register within {} ms", limit), 0});
 }
 
 // --- on the loop: the connection
@@ -255,7 +256,7 @@ std::optional<EntryRefusal> Admission::why_refused() {
   if (owner_->is_shutting_down()) return EntryRefusal{Refusal::draining, "the master shuts down"};
   if (!required_name_.empty() && name() != required_name_) {
     return EntryRefusal{Refusal::rejected,
-                        "it registers as '" + name() + "', and was started to be '" + required_name_ + "'"};
+                        formatted("it registers as '{}', and was started to be '{}'", name(), required_name_)};
   }
   if (auto why = owner_->begin_setup(*this); !why.empty()) {
     return EntryRefusal{Refusal::full, std::move(why), EntryRefusal::usual_retry};
@@ -289,7 +290,7 @@ std::optional<EntryRefusal> Admission::make_slave() {
   } catch (const SlaveRefused& refused) {
     return EntryRefusal{Refusal::rejected, refused.what()};
   } catch (const std::exception& error) {
-    return EntryRefusal{Refusal::rejected, std::string("the slave class failed: ") + error.what()};
+    return EntryRefusal{Refusal::rejected, formatted("the slave class failed: {}", error.what())};
   } catch (...) {
     return EntryRefusal{Refusal::rejected, "the slave class failed"};
   }
@@ -324,7 +325,8 @@ void Admission::refuse_now() {
 }
 
 void Admission::enrolled(const auth::KeyStore::Enrolled& enrolled) {
-  owner_->log(LogLevel::info, name(), "enrolled from " + address_ + ": key " + enrolled.kid + ", " + enrolled.where);
+  owner_->log(LogLevel::info, name(),
+              formatted("enrolled from {}: key {}, {}", address_, enrolled.kid, enrolled.where));
   state_ = State::failing;
   if (!gone_) write(enrolment_->welcome);
   enrolment_.reset();
@@ -360,7 +362,7 @@ void Admission::set_up() {
   try {
     slave_->setup();
   } catch (const std::exception& error) {
-    trouble = std::string("setup() failed: ") + error.what();
+    trouble = formatted("setup() failed: {}", error.what());
   } catch (...) {
     trouble = "setup() failed";
   }
@@ -386,9 +388,10 @@ void Admission::finish(Result<std::shared_ptr<Slave>> result) {
   if (!result && !has_enrolled_) {
     const std::string why = without_controls(result.failure().message);
     if (proof_ == Proof::key) {
-      owner_->log_slave(LogLevel::warning, name(), proof_, "not let in from " + address_ + ": " + why);
+      owner_->log_slave(LogLevel::warning, name(), proof_, formatted("not let in from {}: {}", address_, why));
     } else {
-      owner_->log_stranger(origin_, name().empty() ? address_ : name() + " (" + address_ + ")", "not let in: " + why);
+      owner_->log_stranger(origin_, name().empty() ? address_ : formatted("{} ({})", name(), address_),
+                           "not let in: " + why);
     }
   }
   slave_.reset();

@@ -1,5 +1,6 @@
 #include "master/admissions.hpp"
 
+#include "base/format.hpp"
 #include "base/misuse.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
@@ -43,7 +44,7 @@ GateOptions gate_options(const ListenerOptions& options) {
     const auto network = Network::parse(text);
     if (!network) {
       throw Error(Errc::invalid_argument, "", "make a listener",
-                  "shared_addresses: " + quoted(text) + " is no network: write 192.0.2.7, or 10.0.0.0/8");
+                  formatted("shared_addresses: {} is no network: write 192.0.2.7, or 10.0.0.0/8", quoted(text)));
     }
     gate.exempt.push_back(*network);
   }
@@ -76,7 +77,7 @@ Admissions::Admissions(ListenerOptions options)
 
 void Admissions::cannot_accept(int error) const {
   log(LogLevel::error, "",
-      "cannot take connections: " + std::generic_category().message(error) + "; slaves will try again");
+      formatted("cannot take connections: {}; slaves will try again", std::generic_category().message(error)));
 }
 
 void Admissions::admit(std::unique_ptr<Transport> connection, const AdmissionTerms& terms, Done done) {
@@ -122,9 +123,9 @@ void Admissions::log_stranger(const Origin& origin, const std::string& who, std:
     return gate_.tell(origin, loop_->now());
   }();
   if (!telling.aloud) return;
-  if (telling.untold > 0) message += " (and " + std::to_string(telling.untold) + " more from there, left out)";
+  if (telling.untold > 0) message += formatted(" (and {} more from there, left out)", telling.untold);
   if (telling.untold_of_others > 0) {
-    message += " (and " + std::to_string(telling.untold_of_others) + " from elsewhere, left out)";
+    message += formatted(" (and {} from elsewhere, left out)", telling.untold_of_others);
   }
   log(LogLevel::warning, who, message);
 }
@@ -151,11 +152,11 @@ std::string Admissions::begin_setup(const Admission& admission) {
   const std::lock_guard lock(mutex_);
   const auto farewells = farewells_.find(admission.name());
   if (farewells != farewells_.end() && farewells->second >= most_farewells) {
-    return "on_disconnect callbacks of " + std::to_string(farewells->second) +
-           " earlier connections of this slave have not returned";
+    return formatted("on_disconnect callbacks of {} earlier connections of this slave have not returned",
+                     farewells->second);
   }
   if (setups_.size() >= most_setups && !std::holds_alternative<std::monostate>(admission.origin())) {
-    return std::to_string(setups_.size()) + " slaves are being set up already: does setup() have a deadline?";
+    return formatted("{} slaves are being set up already: does setup() have a deadline?", setups_.size());
   }
   setups_.insert(&admission);
   return {};

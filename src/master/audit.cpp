@@ -1,5 +1,6 @@
 #include <remsh/master/audit.hpp>
 
+#include "base/format.hpp"
 #include "base/hex.hpp"
 #include "base/text.hpp"
 #include "base/utc_time.hpp"
@@ -31,8 +32,7 @@ std::string json_text(BytesView bytes) {
 
 /// With six digits behind the point.
 std::string in_micros(std::chrono::microseconds time) {
-  const std::string micros = std::to_string(time.count() % 1'000'000);
-  return std::to_string(time.count() / 1'000'000) + '.' + std::string(6 - micros.size(), '0') + micros;
+  return formatted("{}.{:06}", time.count() / 1'000'000, time.count() % 1'000'000);
 }
 
 std::string to_text(std::chrono::system_clock::time_point moment) {
@@ -45,10 +45,10 @@ std::string to_text(std::chrono::system_clock::time_point moment) {
 }  // namespace
 
 std::string to_json_line(const AuditRecord& record) {
-  std::string line = "{\"start\":\"" + to_text(record.start) + "\",\"seconds\":" +
-                     in_micros(std::chrono::duration_cast<std::chrono::microseconds>(record.duration));
+  std::string line = formatted(R"({{"start":"{}","seconds":{})", to_text(record.start),
+                               in_micros(std::chrono::duration_cast<std::chrono::microseconds>(record.duration)));
   const auto add = [&line](std::string_view key, const std::string& value) {
-    line.append(",\"").append(key).append("\":").append(value);
+    line += formatted(R"(,"{}":{})", key, value);
   };
   const auto add_text = [&add](std::string_view key, BytesView text) {
     if (!text.empty()) add(key, json_text(text));

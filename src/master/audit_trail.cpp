@@ -1,6 +1,8 @@
 // AuditTrail: an operation under way, of whose end an AuditHook is to be told.
 #include "master/audit_trail.hpp"
 
+#include "base/format.hpp"
+
 #include <cstdint>
 #include <exception>
 #include <optional>
@@ -52,7 +54,7 @@ void AuditTrail::threw() noexcept {
     record_.os = error.os();
   } catch (const std::exception& error) {
     record_.error = Errc::cancelled;
-    record_.message = std::string("a callback threw: ") + error.what();
+    record_.message = formatted("a callback threw: {}", error.what());
   } catch (...) {
     record_.error = Errc::cancelled;
     record_.message = "a callback threw";

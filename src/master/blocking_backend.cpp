@@ -1,6 +1,7 @@
 #include "master/blocking_backend.hpp"
 
 #include "base/clock.hpp"
+#include "base/format.hpp"
 #include "master/admitted_backend.hpp"
 #include "master/errand.hpp"
 
@@ -33,7 +34,7 @@ class BlockingWork final : public WorkOf<Result<void>> {
     try {
       errand_.suspend();
     } catch (const std::system_error& error) {
-      result_ = Failure{Errc::local_os_error, std::string("no thread for it: ") + error.what(), error.code().value()};
+      result_ = Failure{Errc::local_os_error, formatted("no thread for it: {}", error.what()), error.code().value()};
       has_no_thread_ = true;
       running_.finish();
     }

@@ -1,5 +1,6 @@
 #include "master/certificate_watch.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "transport/tls_certificates.hpp"
 
@@ -38,7 +39,7 @@ std::vector<LogRecord> CertificateWatch::look(std::chrono::system_clock::time_po
   for (const std::string& file : files_) {
     struct stat what {};
     if (::stat(file.c_str(), &what) != 0) {  // also of what a symbolic link leads to, as many tools leave them
-      return failed("TLS: file " + quoted(file) + ": " + std::generic_category().message(errno));
+      return failed(formatted("TLS: file {}: {}", quoted(file), std::generic_category().message(errno)));
     }
     stamps.push_back(stamp_of(what));
   }
@@ -52,8 +53,10 @@ std::vector<LogRecord> CertificateWatch::look(std::chrono::system_clock::time_po
   if (!reloaded) return failed(reloaded.failure().message);
   const bool was_bad = !std::exchange(problem_, {}).empty();
   const std::string file = quoted(files_.front());
-  if (*reloaded) return tell(LogLevel::info, "the certificate was read anew from " + file + ", for new connections");
-  return was_bad ? tell(LogLevel::info, "the certificate in " + file + " is good again, and the same")
+  if (*reloaded) {
+    return tell(LogLevel::info, formatted("the certificate was read anew from {}, for new connections", file));
+  }
+  return was_bad ? tell(LogLevel::info, formatted("the certificate in {} is good again, and the same", file))
                  : std::vector<LogRecord>();
 }
 

@@ -1,5 +1,6 @@
 #include "master/command_output.hpp"
 
+#include "base/format.hpp"
 #include "os/file.hpp"
 
 #include <fcntl.h>
@@ -46,7 +47,7 @@ void CutCapture::add(BytesView bytes) {
 Bytes CutCapture::take() {
   Bytes all = std::move(head_);
   const std::uint64_t missing = total_ - all.size() - tail_.size();
-  if (missing > 0) all += "\n[remsh: " + std::to_string(missing) + " bytes omitted]\n";
+  if (missing > 0) all += formatted("\n[remsh: {} bytes omitted]\n", missing);
   all.append(tail_, begin_).append(tail_, 0, begin_);
   return all;
 }
@@ -60,7 +61,7 @@ CommandOutput::CommandOutput(const Output& output, std::string_view stream, cons
   const auto* const lines = std::get_if<Output::Lines>(&output.what());
   const auto* const callback = std::get_if<OutputCallback>(&output.what());
   if ((lines != nullptr && !lines->callback) || (callback != nullptr && !*callback)) {
-    request.refuse(Errc::invalid_argument, "the callback for " + std::string(stream) + " is empty");
+    request.refuse(Errc::invalid_argument, formatted("the callback for {} is empty", stream));
   }
   if (const auto* const file = std::get_if<Output::File>(&output.what())) {
     file_ = open_file(*file);
@@ -107,7 +108,7 @@ void CommandOutput::write(int descriptor, BytesView bytes) const {
       ::poll(&ready, 1, -1);
     } else if (errno != EINTR) {
       const auto* const file = std::get_if<Output::File>(&output_.what());
-      request_.fail_locally(os_failure(errno, "write"), file != nullptr ? file->path : "for " + std::string(stream_));
+      request_.fail_locally(os_failure(errno, "write"), file != nullptr ? file->path : formatted("for {}", stream_));
     }
   }
 }

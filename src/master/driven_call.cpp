@@ -1,5 +1,7 @@
 #include "master/driven_call.hpp"
 
+#include "base/format.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -38,7 +40,7 @@ Result<void> DrivenCall::take() {
   if (answered) return {};
   // It costs the call, not the connection.
   return Failure{Errc::protocol_error,
-                 "the answer to " + Bytes(operation_.command()) + " makes no sense: " + answered.failure().message, 0};
+                 formatted("the answer to {} makes no sense: {}", operation_.command(), answered.failure().message), 0};
 }
 
 /// True: it is over.

@@ -1,5 +1,7 @@
 #include "master/gate.hpp"
 
+#include "base/format.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -63,12 +65,12 @@ std::optional<std::string> Gate::refusal(const Origin& source, const Key& key, T
   if (is_exempt(source)) return std::nullopt;
   if (const Penalty* penalty = penalties_.find(key); penalty && now < penalty->until) {
     const auto left = std::chrono::ceil<std::chrono::seconds>(penalty->until - now);
-    return "a proof from its address was wrong; none is listened to for " + std::to_string(left.count()) + " s";
+    return formatted("a proof from its address was wrong; none is listened to for {} s", left.count());
   }
   const auto crowd = crowds_.find(key);
   const std::size_t count = crowd == crowds_.end() ? 0 : crowd->second.size();
   if (count < (key.is_user ? options_.max_per_user : options_.max_per_address)) return std::nullopt;
-  return others(count) + " of its " + (key.is_user ? "user" : "address") + " are registering already";
+  return formatted("{} of its {} are registering already", others(count), key.is_user ? "user" : "address");
 }
 
 Gate::Verdict Gate::begin(const Origin& source, TimePoint now) {

@@ -1,5 +1,6 @@
 #include "master/listener_log.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 
 #include <cstddef>
@@ -27,7 +28,7 @@ void ListenerLog::log_slave(LogLevel level, const std::string& name, Proof proof
       if (answer.wait > Duration::zero()) return;
       left_out += answer.left_out;
     }
-    if (left_out > 0) message += " (and " + std::to_string(left_out) + " lines more, left out)";
+    if (left_out > 0) message += formatted(" (and {} lines more, left out)", left_out);
   }
   log(level, name, message);
 }

@@ -1,6 +1,7 @@
 // LocalFile: a new file on this host, of which a caller can take leave while the disk hangs.
 #include "master/local_file.hpp"
 
+#include "base/format.hpp"
 #include "os/threads.hpp"
 
 #include <fcntl.h>
@@ -133,8 +134,7 @@ Result<void> LocalFile::run(Step step, std::size_t bytes, std::size_t ahead) {
 
 Result<void> LocalFile::create(const Bytes& path, bool overwrite) {
   if (left_threads >= max_left) {
-    return Failure{Errc::local_os_error, std::to_string(max_left) + " earlier files still wait for a disk that hangs",
-                   EIO};
+    return Failure{Errc::local_os_error, formatted("{} earlier files still wait for a disk that hangs", max_left), EIO};
   }
   return run(
       [path, overwrite](State& state) -> Result<void> {

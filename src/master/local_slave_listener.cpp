@@ -1,5 +1,6 @@
 #include <remsh/master/local_slave_listener.hpp>
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "master/backend.hpp"
@@ -94,7 +95,7 @@ std::string LocalSlaveListener::Local::choose_name(SlaveCollection& slaves) {
     std::string name;
     {
       const std::lock_guard lock(mutex);
-      name = "local-" + std::to_string(++count);
+      name = formatted("local-{}", ++count);
     }
     if (!slaves.find(name)) return name;
   }
@@ -229,7 +230,7 @@ Pending<std::shared_ptr<Slave>> LocalSlaveListener::launch_slave(const std::stri
         *has_come = true;
         local.has_slave(program, slave, backend);
       }};
-  const std::string description = "local process " + std::to_string(program->pid());
+  const std::string description = formatted("local process {}", program->pid());
   admissions->admit(socket_transport(ours.release(), description, true), terms, [start](auto outcome) {
     if (!outcome) return start->fail(std::move(outcome).failure());
     start->come(*std::move(outcome));

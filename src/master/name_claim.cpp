@@ -1,5 +1,6 @@
 #include "master/name_claim.hpp"
 
+#include "base/format.hpp"
 #include "base/seconds.hpp"
 #include "master/admissions.hpp"
 #include "master/rights_watch.hpp"
@@ -28,7 +29,8 @@ std::optional<EntryRefusal> NameClaim::claim(Names::Newcomer newcomer) {
   const Names::Claim claim = admissions_.names()->claim(newcomer_, find_holder, admissions_.loop()->now());
   id_ = claim.id;
   if (claim.ruling == NameRuling::is_keyed) {
-    return EntryRefusal{auth::Refusal::rejected, "'" + newcomer_.name + "' has a key, and this slave has proven none"};
+    return EntryRefusal{auth::Refusal::rejected,
+                        formatted("'{}' has a key, and this slave has proven none", newcomer_.name)};
   }
   if (claim.ruling == NameRuling::too_often) {
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(claim.wait);
@@ -36,7 +38,8 @@ std::optional<EntryRefusal> NameClaim::claim(Names::Newcomer newcomer) {
                         wait};
   }
   if (claim.ruling == NameRuling::is_taken || (holder && !displace(holder, claim.ruling))) {
-    return EntryRefusal{auth::Refusal::name_in_use, "a slave with the name '" + newcomer_.name + "' is connected",
+    return EntryRefusal{auth::Refusal::name_in_use,
+                        formatted("a slave with the name '{}' is connected", newcomer_.name),
                         EntryRefusal::usual_retry};
   }
   return std::nullopt;

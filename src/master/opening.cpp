@@ -1,5 +1,7 @@
 #include "master/opening.hpp"
 
+#include "base/format.hpp"
+
 #include <algorithm>
 #include <string>
 
@@ -11,7 +13,7 @@ Result<void> check_protocols(const std::vector<SlaveProtocol>& accepted) {
   const auto sends_first = [](const SlaveProtocol& one) { return one.worker().silence_before_sending().has_value(); };
   const auto first = std::find_if(accepted.begin(), accepted.end(), sends_first);
   if (first == accepted.end()) return {};
-  const std::string what = "by " + first->name() + " the master sends first";
+  const std::string what = formatted("by {} the master sends first", first->name());
   if (std::count_if(accepted.begin(), accepted.end(), sends_first) > 1) {
     return invalid(what + ", as by another one of `protocols`: leave one of them out");
   }
@@ -26,8 +28,9 @@ Failure not_accepted(const ServedProtocol& protocol) {
   std::string function = name;  // SlaveProtocol names its functions after the protocols
   std::erase(function, ' ');
   return {Errc::refused,
-          "it speaks " + name + ", which this listener does not accept: add SlaveProtocol::" + function +
-              "() to `protocols` to accept such slaves",
+          formatted("it speaks {}, which this listener does not accept: add SlaveProtocol::{}() to `protocols` to "
+                    "accept such slaves",
+                    name, function),
           0};
 }
 

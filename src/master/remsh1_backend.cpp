@@ -1,6 +1,7 @@
 #include "master/remsh1_backend.hpp"
 
 #include "base/connection_words.hpp"
+#include "base/format.hpp"
 #include "base/misuse.hpp"
 #include "base/text.hpp"
 #include "master/errand.hpp"
@@ -217,7 +218,7 @@ void Remsh1Backend::take_in(const IoResult& result, BytesView bytes) {
     }
   }
   if (decoder_.error() != BoxError::none) {
-    declare_end({Errc::protocol_error, "the slave sent " + std::string(to_string(decoder_.error())), 0,
+    declare_end({Errc::protocol_error, formatted("the slave sent {}", to_string(decoder_.error())), 0,
                  DisconnectReason::misbehaved});
   }
 }

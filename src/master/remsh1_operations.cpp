@@ -1,5 +1,6 @@
 #include "master/remsh1_operations.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "os/part_files.hpp"
 #include "remsh1/error_text.hpp"
@@ -25,14 +26,14 @@ using namespace operations;
 constexpr std::uint32_t usual_mode = 0644;
 
 Failure bad_answer(BytesView command, const std::string& why) {
-  return {Errc::protocol_error, "the answer to " + Bytes(command) + " makes no sense: " + why, 0};
+  return {Errc::protocol_error, formatted("the answer to {} makes no sense: {}", command, why), 0};
 }
 
 /// Fails if a value is too long to be sent at all.
 Result<void> require_short(std::initializer_list<BytesView> values) {
   const auto fits = [](BytesView value) { return value.size() <= remsh1::max_data; };
   if (std::all_of(values.begin(), values.end(), fits)) return {};
-  return remsh1::unsupported("has no values of over " + std::to_string(remsh1::max_data) + " bytes");
+  return remsh1::unsupported(formatted("has no values of over {} bytes", remsh1::max_data));
 }
 
 /// A new name in the directory of a path, for a file that is renamed to that path when it is complete.
@@ -41,7 +42,7 @@ Bytes temporary_beside(const Bytes& path) { return path.substr(0, path.rfind('/'
 Failure exists(const Bytes& path, bool overwrite) {
   const std::string what = quoted(path) + " already exists";
   if (!overwrite) return {Errc::os_error, what, EEXIST};
-  return remsh1::unsupported("cannot replace anything in one step, and " + what + ": remove it first");
+  return remsh1::unsupported(formatted("cannot replace anything in one step, and {}: remove it first", what));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "master/remsh1_protocol.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "master/remsh1_backend.hpp"
 #include "remsh1/greeting.hpp"
@@ -53,11 +54,12 @@ class Remsh1Handshake final : public WorkerHandshake {
   Step take(const remsh1::Register& its) {
     if (its.version != 1) {
       return fail(Errc::protocol_error,
-                  "it speaks version " + std::to_string(its.version) + " of the original's protocol; 1 is known");
+                  formatted("it speaks version {} of the original's protocol; 1 is known", its.version));
     }
     if (!auth::is_slave_name(its.hostname)) {
-      return fail(Errc::refused, "its host has the name '" + escaped(BytesView(its.hostname).substr(0, 256)) +
-                                     "', which no slave can have: [A-Za-z0-9][A-Za-z0-9._-]{0,63}");
+      return fail(Errc::refused,
+                  formatted("its host has the name {}, which no slave can have: [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}",
+                            quoted(BytesView(its.hostname).substr(0, 256))));
     }
     registration_.name = its.hostname;
     registration_.hostname = its.hostname;

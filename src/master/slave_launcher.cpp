@@ -2,6 +2,7 @@
 
 #include "auth/derive.hpp"
 #include "auth/key_line.hpp"
+#include "base/format.hpp"
 #include "base/misuse.hpp"
 #include "base/secret_text.hpp"
 #include "base/text.hpp"
@@ -118,10 +119,10 @@ std::shared_ptr<Slave> SlaveLauncher::Impl::find(const Launched& one) const {
 /// A name for one more, which nobody else gets from here meanwhile.
 Result<std::string> SlaveLauncher::Impl::claim(std::string name) {
   const std::lock_guard lock(mutex);
-  if (name.empty()) name = "launched-" + std::to_string(++count);
-  if (slaves().find(name)) return Failure{Errc::in_use, "a slave with the name '" + name + "' is connected", 0};
+  if (name.empty()) name = formatted("launched-{}", ++count);
+  if (slaves().find(name)) return Failure{Errc::in_use, formatted("a slave with the name '{}' is connected", name), 0};
   if (names.insert(name).second) return name;
-  return Failure{Errc::in_use, "a slave with the name '" + name + "' was launched, and not ended", 0};
+  return Failure{Errc::in_use, formatted("a slave with the name '{}' was launched, and not ended", name), 0};
 }
 
 void SlaveLauncher::Impl::give_up(const std::string& name) {
@@ -195,7 +196,7 @@ std::shared_ptr<SlaveStart> SlaveLauncher::Impl::await(const std::shared_ptr<Lau
                               changed.notify_all();
                             }},
       one->name, operation);
-  start->limit(deadline, "it has not come to " + address + " in time");
+  start->limit(deadline, formatted("it has not come to {} in time", address));
   std::optional<Failure> ended;
   {
     const std::lock_guard lock(mutex);

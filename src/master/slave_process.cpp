@@ -4,6 +4,7 @@
 #include "auth/key_line.hpp"
 #include "base/embedded_mark.hpp"
 #include "base/exit_code.hpp"
+#include "base/format.hpp"
 #include "base/hex.hpp"
 #include "base/text.hpp"
 
@@ -79,7 +80,7 @@ void check_slave_command(const SlaveCommand& command, const std::string& operati
   for (const auto& [name, value] : command.env) {
     if (name.empty() || name.find_first_of(BytesView("=\0", 2)) != Bytes::npos ||
         (value && value->find('\0') != Bytes::npos)) {
-      refuse("`env`: " + quoted(name) + " cannot be the name of a variable, or its value has a zero byte");
+      refuse(formatted("`env`: {} cannot be the name of a variable, or its value has a zero byte", quoted(name)));
     }
   }
 }
@@ -143,7 +144,7 @@ Result<SlaveProcess> SlaveProcess::start(const SlaveCommand& command, const std:
                      "this process was itself started to be a slave: begin main() with remsh::run_embedded_slave()", 0};
     }
     request.args = {"/proc/self/exe", embedded_mark};
-    request.env.push_back(Bytes(embedded_variable) + "=1");
+    request.env.push_back(formatted("{}=1", embedded_variable));
   } else {
     request.args = command.args.empty() ? std::vector<Bytes>{"remsh-slave"} : command.args;
   }
@@ -175,10 +176,10 @@ SlaveProcess::End SlaveProcess::end() const {
   if (result != 0 || info.si_pid != process_.pid()) return end;
   const int code = info.si_status;
   if (info.si_code != CLD_EXITED) {
-    end.how = "its process was killed by signal " + std::to_string(code);
+    end.how = formatted("its process was killed by signal {}", code);
     return end;
   }
-  end.how = "its process ended with exit code " + std::to_string(code);
+  end.how = formatted("its process ended with exit code {}", code);
   const bool is_of_a_slave = is_error_of_slave(code);
   end.is_orderly = code == exit_ok || is_of_a_slave || code == of_ssh;
   end.cannot_work_here = code == exit_software;

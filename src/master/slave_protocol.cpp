@@ -1,6 +1,7 @@
 // The protocols that this library has: the one place that names them all.
 #include <remsh/master/slave_protocol.hpp>
 
+#include "base/format.hpp"
 #include "master/known_protocols.hpp"
 #include "master/remsh1_protocol.hpp"
 #include "master/remsh2_protocol.hpp"
@@ -23,8 +24,7 @@ std::string SlaveProtocol::name() const { return std::string(worker_->name()); }
 std::vector<SlaveProtocol> known_protocols() { return {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}; }
 
 Failure no_such_operation(std::string_view protocol, std::string_view operation) {
-  return {Errc::unsupported,
-          "the slave speaks " + std::string(protocol) + ", which has no operation '" + std::string(operation) + "'", 0};
+  return {Errc::unsupported, formatted("the slave speaks {}, which has no operation '{}'", protocol, operation), 0};
 }
 
 }  // namespace remsh

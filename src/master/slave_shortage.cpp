@@ -1,5 +1,6 @@
 #include "master/slave_shortage.hpp"
 
+#include "base/format.hpp"
 #include "base/seconds.hpp"
 #include "base/text.hpp"
 #include "master/stop_watch.hpp"
@@ -41,23 +42,23 @@ struct Tally {
 
   [[nodiscard]] std::string words() const {
     std::string text = "the collection has " + slaves_in_words(all);
-    if (excluded == all) return text + ", and the filter excludes " + (all == 1 ? "it" : "all of them");
-    if (excluded > 0) text += ", of which the filter excludes " + std::to_string(excluded);
+    if (excluded == all) return formatted("{}, and the filter excludes {}", text, all == 1 ? "it" : "all of them");
+    if (excluded > 0) text += formatted(", of which the filter excludes {}", excluded);
     if (!reserved.empty()) {
-      text += "; " + std::to_string(reserved.size()) + (excluded > 0 ? " would do but " : " ") +
-              (reserved.size() == 1 ? "is reserved: " : "are reserved: ");
+      text += formatted("; {}{} {} reserved: ", reserved.size(), excluded > 0 ? " would do but" : "",
+                        reserved.size() == 1 ? "is" : "are");
       for (std::size_t i = 0; i < reserved.size() && i < most_names; ++i) text += (i > 0 ? ", " : "") + reserved[i];
-      if (reserved.size() > most_names) text += " and " + std::to_string(reserved.size() - most_names) + " more";
+      if (reserved.size() > most_names) text += formatted(" and {} more", reserved.size() - most_names);
     }
-    if (lost > 0) text += "; " + std::to_string(lost) + " lost the connection just now";
-    if (free > 0) text += "; " + std::to_string(free) + " became free just now: ask again";
+    if (lost > 0) text += formatted("; {} lost the connection just now", lost);
+    if (free > 0) text += formatted("; {} became free just now: ask again", free);
     return text;
   }
 };
 
 std::string reserved_in_words(const Slave& slave, const SlaveStatus& state) {
   std::string text = "'" + without_controls(slave.name()) + "'";
-  if (!state.reserved_by.empty()) text += " for '" + without_controls(state.reserved_by) + "'";
+  if (!state.reserved_by.empty()) text += formatted(" for '{}'", without_controls(state.reserved_by));
   if (state.releasing) text += " (released, but an operation still runs on it)";
   return text;
 }

@@ -1,5 +1,6 @@
 #include <remsh/master/tcp_slave_listener.hpp>
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "master/certificate_watch.hpp"
@@ -60,8 +61,9 @@ void check(const TcpListenerOptions& options, const Address& address) {
   const bool is_local = is_loopback(address.host);
   for (const SlaveProtocol& protocol : options.protocols) {
     if (options.keyless || protocol.worker().has_keys()) continue;
-    refuse("slaves that speak " + protocol.name() +
-           " have no keys: with it in `protocols`, say `keyless` as well, on the loopback");
+    refuse(
+        formatted("slaves that speak {} have no keys: with it in `protocols`, say `keyless` as well, on the loopback",
+                  protocol.name()));
   }
   if (!options.keys && !options.keyless) {
     refuse("no slave could come in: give it `keys`, or say `keyless`, on the loopback");
@@ -122,7 +124,7 @@ void TcpSlaveListener::start() {
   if (tcp_->acceptor) {
     lock.unlock();
     throw Error(Errc::invalid_argument, "", "start()",
-                "it listens on " + address() + " already: stop() it first, or make another listener");
+                formatted("it listens on {} already: stop() it first, or make another listener", address()));
   }
   auto socket = listen_tcp(tcp_->wanted.host, tcp_->wanted.port, tcp_->backlog);
   if (!socket) throw_failure(socket.failure(), "", "listen");

@@ -1,5 +1,6 @@
 #include <remsh/master/unix_slave_listener.hpp>
 
+#include "base/format.hpp"
 #include "base/os_words.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
@@ -39,7 +40,7 @@ std::string absolute(const std::string& path) {
   if (!error) return result.string();
   const int number = error.value();
   throw_failure({Errc::local_os_error, "the directory of this program: " + os_words(number), number}, "",
-                "listen on 'unix:" + escaped(path) + "'");
+                formatted("listen on 'unix:{}'", escaped(path)));
 }
 
 }  // namespace
@@ -58,8 +59,9 @@ UnixSlaveListener::~UnixSlaveListener() {
 void UnixSlaveListener::start() {
   std::unique_lock lock(unix_->mutex);
   if (unix_->acceptor) {
-    throw Error(Errc::invalid_argument, "", "start()",
-                "it listens on unix:" + escaped(unix_->path) + " already: stop() it first, or make another listener");
+    throw Error(
+        Errc::invalid_argument, "", "start()",
+        formatted("it listens on unix:{} already: stop() it first, or make another listener", escaped(unix_->path)));
   }
   auto listening = listen_unix(unix_->path, unix_->backlog);
   if (!listening) throw_failure(listening.failure(), "", "listen");
@@ -70,8 +72,9 @@ void UnixSlaveListener::start() {
       [this](UniqueFd connection) {
         const auto uid = peer_of_unix(connection.get());
         if (!uid.ok() || (*uid != ::geteuid() && *uid != 0)) {
-          const std::string who = uid.ok() ? "user " + std::to_string(*uid) : "an unknown user";
-          impl().admissions->log(LogLevel::warning, "unix:" + unix_->path, "not let in: " + who + " is not ours");
+          const std::string who = uid.ok() ? formatted("user {}", *uid) : "an unknown user";
+          impl().admissions->log(LogLevel::warning, "unix:" + unix_->path,
+                                 formatted("not let in: {} is not ours", who));
           return;
         }
         std::string description = describe_peer(connection.get());

@@ -1,6 +1,7 @@
 // Workspace: a directory of a slave for one job, with defaults for the job's calls.
 #include <remsh/master/workspace.hpp>
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "master/target.hpp"
 
@@ -38,8 +39,9 @@ bool leads_out(BytesView path) {
 Bytes path_in(const Bytes& directory, const Bytes& path, const Request& request) {
   if (path.starts_with('/')) return path;
   if (leads_out(path)) {
-    request.refuse(Errc::invalid_argument, "the path leads out of " + quoted(directory) +
-                                               ", where it begins: give an absolute path if that is meant");
+    request.refuse(Errc::invalid_argument,
+                   formatted("the path leads out of {}, where it begins: give an absolute path if that is meant",
+                             quoted(directory)));
   }
   return directory.ends_with('/') ? directory + path : directory + '/' + path;
 }
