@@ -26,7 +26,8 @@ namespace remsh::rpc {
 ///     for (;;) switch (call.next()) { case Call::Event::chunk: use(call.chunk().bytes()); break; ... }
 ///
 /// Between two calls of next() no role and no lock is held, so user code may run there. Destroyed before it is settled,
-/// the call is left: cancelled, and settled quietly. One thread at a time.
+/// the call is left: cancelled, and settled quietly. One thread at a time. If a thread makes or drives another call
+/// meanwhile, it must suspend or destroy that one before it goes on with this one, which is_under_way_here() relies on.
 ///
 /// A caller that does not want to wait suspends it, and polls it when it is told that something has happened: the io
 /// thread reads for it meanwhile. A suspended call keeps nobody from ending the connection.

@@ -312,7 +312,7 @@ void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_wo
     park(me);
     settle();
     lock.unlock();
-    me.parking.park_until(deadline);
+    loop().park(me.parking, deadline);
     lock.lock();
     unlink(me);
     me.parked = me.woken = false;

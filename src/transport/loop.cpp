@@ -96,6 +96,7 @@ struct Loop::Impl final : Watcher {
       if (timers.empty()) return;
       when = timers.begin()->first;
     }
+    if (step) return;
     const TimePoint now = clock.now();
     timer.expires_after(when > now ? when - now : Duration::zero());
     timer.async_wait([this](const std::error_code& error) {
@@ -191,6 +192,7 @@ struct Loop::Impl final : Watcher {
   using Timers = std::multimap<TimePoint, Timer>;
 
   const Clock& clock;
+  std::function<void()> step;  // of one that is driven
   Watch watch_set;
   asio::io_context io{1};
   asio::posix::stream_descriptor epoll;
@@ -218,6 +220,31 @@ std::shared_ptr<Loop> Loop::start(const Clock& clock) {
   impl.thread = start_thread("remsh-io", [&impl] { impl.run(); });
   impl.thread_id = impl.thread.get_id();
   return loop;
+}
+
+std::shared_ptr<Loop> Loop::make_driven(const Clock& clock, std::function<void()> step) {
+  std::shared_ptr<Loop> loop(new Loop(std::make_unique<Impl>(clock)));
+  loop->impl_->step = std::move(step);
+  return loop;
+}
+
+TimePoint Loop::run_due() {
+  for (;;) {
+    impl_->io.poll();
+    impl_->run_timers();
+    const std::lock_guard lock(impl_->mutex);
+    if (!impl_->posted.empty()) continue;
+    return impl_->timers.empty() ? TimePoint::max() : impl_->timers.begin()->first;
+  }
+}
+
+bool Loop::park(Parking& parking, TimePoint deadline) {
+  if (!impl_->step) return parking.park_until(deadline);
+  while (!parking.park_until(TimePoint())) {  // takes only what is there
+    if (clock_.now() >= deadline) return false;
+    impl_->step();
+  }
+  return true;
 }
 
 Loop::Loop(std::unique_ptr<Impl> impl) : impl_(std::move(impl)), clock_(impl_->clock) {}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/clock.hpp"
+#include "os/parking.hpp"
 
 #include <remsh/base/deadline.hpp>
 #include <remsh/transport/transport.hpp>
@@ -32,6 +33,16 @@ class Loop {
   /// Starts the thread (which blocks all signals). Its timers, and all that runs on it, have the time from `clock`,
   /// which must outlive it.
   static std::shared_ptr<Loop> start(const Clock& clock = real_clock());
+
+  /// One without a thread, for simulations: it runs within run_due(), and watches no descriptor. A thread that parks
+  /// calls `step` again and again: what else happens in that world, and what moves the clock. One thread at a time.
+  static std::shared_ptr<Loop> make_driven(const Clock& clock, std::function<void()> step);
+
+  /// Of one that is driven: runs all that was posted and is due. Returns the time of the next timer; never: max().
+  TimePoint run_due();
+
+  /// As Parking::park_until(), for a thread that has the time from this loop.
+  bool park(Parking& parking, TimePoint deadline);
 
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;

@@ -1,7 +1,5 @@
 #include "sim/pair.hpp"
 
-#include "rpc/message.hpp"
-
 #include <algorithm>
 #include <utility>
 #include <variant>
@@ -17,41 +15,9 @@ constexpr std::size_t master = 0;
 constexpr std::size_t slave = 1;
 constexpr Duration quiet_time = 45s;         // in which nothing happens but pings
 constexpr Duration patience = 6h;            // of the simulator: a run that takes longer has stalled
-constexpr std::size_t max_box = 256 * 1024;  // of arguments and results here
-
-Failure served_badly() { return {Errc::remote_failure, "no", 0}; }
+constexpr std::size_t max_box = 256 * 1024;  // of arguments here
 
 }  // namespace
-
-Plan Plan::of(Chance& chance) {
-  Plan plan;
-  plan.wire.max_delay = chance.one_in(3) ? Duration(chance.up_to(2s)) : Duration(chance.up_to(20ms));
-  plan.wire.capacity = 1 + (std::size_t{512} * 1024 >> chance.below(10));
-  plan.wire.max_piece = chance.one_in(4) ? 1 + chance.below(2000) : std::size_t{256} * 1024;
-  plan.slave.engine.serves = true;
-  plan.slave.session.limits = call_limits;
-  if (chance.one_in(3)) plan.slave.engine.max_services = 2;
-  if (chance.one_in(3)) plan.master.engine.max_abandoned = 2;
-  if (chance.one_in(3)) plan.master.engine.max_unsent = 64 * 1024;
-  plan.master.session.keepalive = plan.slave.session.keepalive = 1s + chance.up_to(9s);  // as the welcome has it
-  plan.calls = chance.one_in(10) ? 0 : static_cast<unsigned>(chance.between(1, 24));
-  plan.most_data = std::min(std::size_t{512} * 1024 >> chance.below(8), plan.wire.capacity * 64);
-  plan.most_pause = chance.one_in(3) ? Duration(chance.up_to(3s)) : Duration(chance.up_to(30ms));
-  plan.slow_one_in = static_cast<unsigned>(chance.between(1, 4));
-  plan.leave_one_in = static_cast<unsigned>(chance.between(2, 8));
-  plan.calls_within = chance.one_in(2) ? Duration(chance.up_to(30s)) : Duration(chance.up_to(500ms));
-  plan.ending = chance.one_in(2) ? Ending::cut : chance.one_in(2) ? Ending::quiet_goodbye : Ending::early_goodbye;
-  plan.ends_after = 1ms + chance.up_to(chance.one_in(2) ? 40s : 1s);
-  plan.ends_side = static_cast<std::size_t>(chance.below(2));
-  return plan;
-}
-
-Story::Story(std::uint64_t number, bool streams) : id(number), has_streams(streams) {
-  for (const StreamName stream : {StreamName::in, StreamName::out, StreamName::err}) {
-    const auto at = static_cast<std::size_t>(stream);
-    sent[at] = came[at] = Content(number, stream);
-  }
-}
 
 Pair::Pair(World& world)
     : world_(world),
@@ -59,6 +25,7 @@ Pair::Pair(World& world)
       wire_(world, plan_.wire),
       master_(world, wire_, master, plan_.master, *this),
       slave_(world, wire_, slave, plan_.slave, *this),
+      servant_(world, plan_, stories_, slave_),
       calls_left_(plan_.calls) {
   for (unsigned i = 0; i < plan_.calls; ++i) {
     world.after(world.chance.up_to(plan_.calls_within), [this] { make_call(); });
@@ -152,7 +119,8 @@ void Pair::drive_caller(Story& story) {
   feed(story);
   take_chunks(story, false);
   if (story.call->state != OpenCall::State::settled || story.call->has_chunk() || story.chunk) return;
-  expect_outcome(story);
+  const auto& outcome = story.call->outcome;
+  expect_outcome(world_, story, std::get_if<Box>(&outcome), std::get_if<Failure>(&outcome), master_.session.over());
   leave(story);
 }
 
@@ -218,120 +186,15 @@ void Pair::leave(Story& story) {
   master_.pump_soon();
 }
 
-void Pair::expect_outcome(const Story& story) {
-  const std::string name = "call " + std::to_string(story.id);
-  world_.expect(story.outcomes == 1, name, " has ended ", story.outcomes, " times");
-  const auto* const failure = std::get_if<Failure>(&story.call->outcome);
-  if (failure != nullptr && master_.session.over() != nullptr && failure->message == master_.session.over()->message) {
-    return;  // of the session
-  }
-  if (!story.served) {
-    world_.expect(failure != nullptr && failure->code == Errc::busy, name, " was answered and never served");
-    return;
-  }
-  world_.expect(story.answered, name, " has ended without an answer");
-  world_.expect((failure != nullptr) == story.failed, name, " has another outcome than its server gave");
-  if (failure == nullptr) world_.expect(std::get<Box>(story.call->outcome) == story.results, name, ": wrong results");
-  for (const std::size_t stream : {1U, 2U}) {
-    world_.expect(story.came[stream].bytes() == story.sent[stream].bytes(), name, ": output is missing");
-  }
-}
-
-// --- the server
-
-Story& Pair::story_of(const OpenService& service) { return stories_.at(parse_tag(service.tag).value()); }
-
-void Pair::on_service(std::shared_ptr<OpenService> service) {
-  Story& story = story_of(*service);
-  Chance& chance = world_.chance;
-  world_.expect(!std::exchange(story.served, true), "call ", story.id, " is served twice");
-  story.service = std::move(service);
-  if (story.has_streams) {
-    for (const std::size_t stream : {1U, 2U}) {
-      story.output_left[stream] = chance.one_in(4) ? plan_.most_data : chance.size(plan_.most_data);
-    }
-    story.reads_to_end = chance.one_in(2);
-    story.heeds_cancel = chance.one_in(2);
-  }
-  if (chance.one_in(plan_.slow_one_in)) story.server_pause = chance.up_to(plan_.most_pause);
-  world_.after(chance.up_to(plan_.most_pause), [this, &story] { drive_server(story); });
-}
-
-void Pair::on_service_changed(OpenService& service) {
-  Story& story = story_of(service);
-  world_.soon([this, &story] { drive_server(story); });
-}
-
-void Pair::drive_server(Story& story) {
-  if (!story.service) return;
-  if (story.service->answered) {  // the session is over
-    story.service.reset();
-    return;
-  }
-  read_input(story);
-  const bool stops = story.service->cancelled && story.heeds_cancel;
-  if (!stops && !story.is_answering) produce(story);
-  const bool is_done = story.output_left[1] + story.output_left[2] == 0 &&
-                       (!story.reads_to_end || story.has_read_end || story.service->cancelled);
-  if ((!is_done && !stops) || std::exchange(story.is_answering, true)) return;
-  world_.after(world_.chance.up_to(plan_.most_pause), [this, &story] { answer(story); });
-}
-
-void Pair::read_input(Story& story) {
-  while (!story.server_waits && !story.service->in.empty()) {
-    const Chunk chunk = story.service->in.take();
-    world_.expect(!story.has_read_end, "input behind its end");
-    world_.expect(story.came[0].take(chunk.bytes()), "call ", story.id, ": wrong bytes of input");
-    moved_ += chunk.bytes().size();
-    story.has_read_end = chunk.last;
-    if (chunk.last) world_.expect(story.came[0].bytes() == story.sent[0].bytes(), "input is missing at its end");
-    slave_.engine.consumed(*story.service, chunk);
-    slave_.pump_soon();
-    if (story.server_pause == Duration::zero()) continue;
-    story.server_waits = true;
-    world_.after(story.server_pause, [this, &story] {
-      story.server_waits = false;
-      drive_server(story);
-    });
-  }
-}
-
-void Pair::produce(Story& story) {
-  for (const StreamName stream : {StreamName::out, StreamName::err}) {
-    const auto at = static_cast<std::size_t>(stream);
-    const SendCredit& credit = stream == StreamName::err ? story.service->err : story.service->out;
-    while (story.output_left[at] > 0) {
-      const std::size_t room = slave_.room(credit.room());
-      if (room == 0) break;
-      const std::size_t most = std::min(room, story.output_left[at]);
-      const std::size_t count = world_.chance.one_in(2) ? most : 1 + world_.chance.size(most - 1);
-      slave_.engine.send_output(*story.service, stream, story.sent[at].next(count), count, std::nullopt);
-      story.output_left[at] -= count;
-      slave_.pump_soon();
-    }
-  }
-}
-
-void Pair::answer(Story& story) {
-  if (!story.service || story.service->answered) return;
-  story.answered = true;
-  if (world_.chance.one_in(4)) {
-    story.failed = true;
-    slave_.engine.fail(*story.service, served_badly());
-  } else {
-    if (world_.chance.one_in(3)) story.results.set("result", Bytes(world_.chance.size(max_box), 'r'));
-    slave_.engine.answer(*story.service, story.results);
-  }
-  story.service.reset();
-  slave_.pump_soon();
-}
-
 // --- both
 
+void Pair::on_service(std::shared_ptr<OpenService> service) { servant_.on_service(std::move(service)); }
+void Pair::on_service_changed(OpenService& service) { servant_.on_service_changed(service); }
+
 void Pair::on_room(std::size_t side) {
+  if (side == slave) return servant_.on_room();
   for (auto& [id, story] : stories_) {
-    if (side == master && story.call != nullptr && story.input_left > 0) feed(story);
-    if (side == slave) drive_server(story);
+    if (story.call != nullptr && story.input_left > 0) feed(story);
   }
 }
 

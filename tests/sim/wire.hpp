@@ -55,8 +55,8 @@ class Wire {
     Direction& direction = directions_[side];
     is_broken = direction.is_closed;
     if (is_broken) return 0;
+    if (!takes(side)) return 0;
     const std::size_t room = options_.capacity - direction.under_way;
-    if (room < options_.capacity / 4) return 0;  // as a socket, or each byte would come alone
     std::size_t taken = std::min({bytes.size(), room, options_.max_piece});
     if (taken > 0 && world_.chance.one_in(3)) taken = 1 + static_cast<std::size_t>(world_.chance.below(taken));
     const bool cuts = !is_cut() && side == cut_side_ && direction.written + taken >= cut_byte_;
@@ -66,6 +66,14 @@ class Wire {
     if (taken > 0 && !direction.is_dead) send(side, bytes.substr(0, taken));
     if (cuts) cut();
     return taken;
+  }
+
+  /// Whether a write would not block: as a socket, not while there is only a little room, or each byte would come
+  /// alone.
+  [[nodiscard]] bool takes(std::size_t side) const noexcept {
+    const Direction& direction = directions_[side];
+    const std::size_t room = options_.capacity - direction.under_way;
+    return direction.is_closed || (room > 0 && room >= options_.capacity / 4);
   }
 
   /// Shuts both directions down: this side is told at once, the other one after what is under way.

@@ -1,5 +1,6 @@
 // Tests of the io thread, of single watched descriptors, and of what its threads do with signals.
 #include "transport/loop.hpp"
+#include "os/parking.hpp"
 #include "os/threads.hpp"
 #include "os/unique_fd.hpp"
 #include "support/fake_clock.hpp"
@@ -52,6 +53,32 @@ void put(const UniqueFd& fd) { REQUIRE(::write(fd.get(), "x", 1) == 1); }
 remsh::TimePoint from_now(remsh::Duration d) { return std::chrono::steady_clock::now() + d; }
 
 }  // namespace
+
+TEST_CASE("a driven loop runs what is due when it is asked to, and a thread that parks lets the rest happen") {
+  remsh::test::FakeClock clock;
+  int steps = 0;
+  remsh::Parking parking;
+  const auto loop = Loop::make_driven(clock, [&] {
+    clock.advance(1s);
+    if (++steps == 3) parking.unpark();
+  });
+  std::vector<int> order;
+  loop->at(clock.now() + 10s, [&] { order.push_back(3); });
+  loop->post([&] {
+    order.push_back(1);
+    loop->post([&] { order.push_back(2); });
+  });
+  CHECK(order.empty());
+  CHECK(loop->run_due() == clock.now() + 10s);
+  CHECK(order == std::vector{1, 2});
+  CHECK(loop->park(parking, remsh::TimePoint::max()));
+  CHECK(steps == 3);
+  CHECK_FALSE(loop->park(parking, clock.now() + 5s));
+  CHECK(steps == 8);
+  clock.advance(2s);
+  CHECK(loop->run_due() == remsh::TimePoint::max());
+  CHECK(order == std::vector{1, 2, 3});
+}
 
 TEST_CASE("posted functions run on the loop thread in their order") {
   const auto loop = Loop::start();
