@@ -35,7 +35,7 @@ GateOptions within_reason(GateOptions options) {
   return options;
 }
 
-std::string others(std::size_t count) { return std::to_string(count) + (count == 1 ? " other" : " others"); }
+std::string others(std::size_t count) { return formatted("{} {}", count, count == 1 ? "other" : "others"); }
 
 }  // namespace
 

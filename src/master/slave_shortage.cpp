@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t most_names = 5;
 
 /// "1 slave", "3 slaves".
-std::string slaves_in_words(std::size_t count) { return std::to_string(count) + (count == 1 ? " slave" : " slaves"); }
+std::string slaves_in_words(std::size_t count) { return formatted("{} {}", count, count == 1 ? "slave" : "slaves"); }
 
 std::string none_is_there(const SlavePool& pool) {
   std::string text = "there is no slave: ";

@@ -1,4 +1,5 @@
 // Tests of what a slave logs when one attempt after the other fails.
+#include "base/seconds.hpp"
 #include "slave/retry_log.hpp"
 
 #include <doctest/doctest.h>
