@@ -1,6 +1,7 @@
 // execute: the set of commands. The life of one command is in command.hpp. docs/protocol.md section 7.
 #include "slave/execute.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "os/file.hpp"
 #include "slave/add_operation.hpp"
@@ -32,7 +33,7 @@ void CommandSet::execute(Execute::Request request, const std::shared_ptr<rpc::Se
     Result<Directory> directory = workplace.open_directory(request.cwd);
     if (!directory) {
       Failure failure = directory.failure();
-      failure.message = "cwd '" + escaped(request.cwd) + "': " + failure.message;
+      failure.message = formatted("cwd {}: {}", quoted(request.cwd), failure.message);
       return call->fail(std::move(failure));
     }
     chosen.emplace(std::move(*directory));

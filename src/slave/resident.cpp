@@ -1,5 +1,6 @@
 #include "slave/resident.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "operations/operations.hpp"
@@ -88,13 +89,13 @@ std::shared_ptr<Workplace> Resident::open_workplace() {
   for (const std::string& word : options_.policy.allow.value_or(std::vector<std::string>())) {
     if (operations::find(word) == nullptr && word != operations::Ping::what.name && !operations_.contains(word)) {
       throw Error(Errc::invalid_argument, "", "serve",
-                  "the policy allows '" + escaped(word) + "', which is no operation of this slave");
+                  formatted("the policy allows {}, which is no operation of this slave", quoted(word)));
     }
   }
   const std::string& root = options_.policy.root;
   const std::string basedir = options_.basedir.empty() && root.empty() ? "." : options_.basedir;
   auto workplace = Workplace::open(basedir, root);
-  if (!workplace) throw_failure(workplace.failure(), "", "open the base directory '" + escaped(basedir) + "'");
+  if (!workplace) throw_failure(workplace.failure(), "", formatted("open the base directory {}", quoted(basedir)));
   begin_to_clean(*workplace);
   return std::move(*workplace);
 }
@@ -148,9 +149,11 @@ void Resident::leave_stuck(std::vector<rpc::StuckThread> threads, const std::str
   for (const auto& stuck : threads) {
     if (commands.find(stuck.command) == std::string::npos) commands += (commands.empty() ? "" : ", ") + stuck.command;
   }
-  log_.write(LogLevel::warning, peer,
-             std::to_string(threads.size()) + " operations have not returned (" + commands +
-                 "): going on without them. Does a disk or a network file system hang?");
+  log_.write(
+      LogLevel::warning, peer,
+      formatted(
+          "{} operations have not returned ({}): going on without them. Does a disk or a network file system hang?",
+          threads.size(), commands));
   stuck_threads_.add(std::move(threads));
 }
 

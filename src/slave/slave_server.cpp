@@ -2,6 +2,7 @@
 
 #include "auth/slave_handshake.hpp"
 #include "base/clock.hpp"
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "operations/operations.hpp"
@@ -201,8 +202,8 @@ ServeResult SlaveServer::Impl::connect_and_serve(Attempt& attempt, const Address
 SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {
   if (!impl_->options.name.empty() && !auth::is_slave_name(impl_->options.name)) {
     throw Error(Errc::invalid_argument, "", "make a slave",
-                "the name '" + escaped(impl_->options.name) +
-                    "' is not 1 to 64 of A-Z a-z 0-9 . _ - beginning with a letter or digit");
+                formatted("the name {} is not 1 to 64 of A-Z a-z 0-9 . _ - beginning with a letter or digit",
+                          quoted(impl_->options.name)));
   }
   if (impl_->options.key && !impl_->options.key_file.empty()) {
     throw Error(Errc::invalid_argument, "", "make a slave", "it has a key and a key file: give one of the two");
@@ -220,11 +221,13 @@ SlaveServer::~SlaveServer() {
 
 void SlaveServer::add_operation(std::string name, Operation operation) {
   if (const std::string_view why = operations::why_not_own_name(name); !why.empty()) {
-    throw Error(Errc::invalid_argument, "", "add operation '" + escaped(name) + "'", std::string(why));
+    throw Error(Errc::invalid_argument, "", formatted("add operation {}", quoted(name)), std::string(why));
   }
-  if (!operation) throw Error(Errc::invalid_argument, "", "add operation '" + name + "'", "the function is empty");
+  if (!operation) {
+    throw Error(Errc::invalid_argument, "", formatted("add operation '{}'", name), "the function is empty");
+  }
   if (!impl_->resident.add_operation(name, std::move(operation))) {
-    throw Error(Errc::in_use, "", "add operation '" + name + "'", "there is one of this name");
+    throw Error(Errc::in_use, "", formatted("add operation '{}'", name), "there is one of this name");
   }
 }
 
@@ -238,7 +241,7 @@ ServeResult SlaveServer::serve(std::unique_ptr<Transport> transport) {
 ServeResult SlaveServer::run_once(const std::string& address) {
   const InUse serving(impl_->mutex, impl_->changed, impl_->serving);
   const auto parsed = parse_address(address);
-  if (!parsed) throw_failure(parsed.failure(), "", "connect to '" + escaped(address) + "'");
+  if (!parsed) throw_failure(parsed.failure(), "", formatted("connect to {}", quoted(address)));
   Attempt attempt{impl_->options_of_now()};
   return impl_->connect_and_serve(attempt, *parsed);
 }
@@ -246,7 +249,7 @@ ServeResult SlaveServer::run_once(const std::string& address) {
 ServeResult SlaveServer::run(const std::string& address) {
   const InUse serving(impl_->mutex, impl_->changed, impl_->serving);
   const auto parsed = parse_address(address);
-  if (!parsed) throw_failure(parsed.failure(), "", "connect to '" + escaped(address) + "'");
+  if (!parsed) throw_failure(parsed.failure(), "", formatted("connect to {}", quoted(address)));
   const std::string master = to_string(*parsed);
   std::mt19937_64 random(std::random_device{}());
   BackOff back_off(impl_->options.back_off_min, impl_->options.back_off_max, impl_->clock.now());
