@@ -1,5 +1,6 @@
 #include "master/request.hpp"
 
+#include "base/format.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "connection/long_value.hpp"
@@ -19,8 +20,8 @@ constexpr std::size_t envelope_fields = 8;
 std::string shown(BytesView bytes) {
   constexpr std::size_t head = 48;
   constexpr std::size_t tail = 32;
-  if (bytes.size() <= head + tail) return "'" + escaped(bytes) + "'";
-  return "'" + escaped(bytes.substr(0, head)) + "..." + escaped(bytes.substr(bytes.size() - tail)) + "'";
+  if (bytes.size() <= head + tail) return quoted(bytes);
+  return formatted("'{}...{}'", escaped(bytes.substr(0, head)), escaped(bytes.substr(bytes.size() - tail)));
 }
 
 template <class Exception>
@@ -32,13 +33,13 @@ template <class Exception>
 }  // namespace
 
 void Request::check(std::string_view key, BytesView value) {
-  if (value.empty()) refuse(Errc::invalid_argument, "the " + std::string(key) + " is empty");
+  if (value.empty()) refuse(Errc::invalid_argument, formatted("the {} is empty", key));
   check_text(key, value);
 }
 
 void Request::check_text(std::string_view key, BytesView value) {
   if (value.find('\0') != BytesView::npos) {
-    refuse(Errc::invalid_argument, "the " + std::string(key) + " contains a zero byte");
+    refuse(Errc::invalid_argument, formatted("the {} contains a zero byte", key));
   }
   count(key.size(), value.size());
 }
@@ -54,10 +55,9 @@ void Request::count(std::size_t key, std::size_t value, std::string_view what) {
   fields_ += parts;
   if (value < max_request) bytes_ += value + parts * (4 + key + sizeof("~0000"));
   if (value >= max_request || envelope + bytes_ > max_request || envelope_fields + fields_ > max_fields) {
-    refuse(Errc::too_large,
-           std::string(what) +
-               " not fit into one call, which takes 8 MiB in 1,024 values of 64 KiB: pass long data in a file, with "
-               "send()");
+    refuse(Errc::too_large, formatted("{} not fit into one call, which takes 8 MiB in 1,024 values of 64 KiB: pass "
+                                      "long data in a file, with send()",
+                                      what));
   }
 }
 
@@ -93,7 +93,7 @@ void Request::check_environment(const std::map<Bytes, std::optional<Bytes>>& env
              shown(name) + " cannot be the name of an environment variable: empty, or with '=' or a zero byte");
     }
     if (value && value->find('\0') != Bytes::npos) {
-      refuse(Errc::invalid_argument, "the environment variable " + shown(name) + " contains a zero byte");
+      refuse(Errc::invalid_argument, formatted("the environment variable {} contains a zero byte", shown(name)));
     }
   }
 }
@@ -106,10 +106,10 @@ void Request::check_call(const std::string& name, const Box& arguments) {
   for (const auto& [key, value] : arguments) {
     if (key.starts_with('_') || key == "op" || key.find('~') != Bytes::npos) {
       refuse(Errc::invalid_argument,
-             "the key " + shown(key) + " cannot be an argument: it begins with '_', contains '~' or is 'op'");
+             formatted("the key {} cannot be an argument: it begins with '_', contains '~' or is 'op'", shown(key)));
     }
     if (value.size() > Box::max_value && key.size() + sizeof("0000") > Box::max_key) {
-      refuse(Errc::invalid_argument, "the key " + shown(key) + " is too long for a value of over 65535 bytes");
+      refuse(Errc::invalid_argument, formatted("the key {} is too long for a value of over 65535 bytes", shown(key)));
     }
     count(key.size(), value.size());
   }
@@ -145,7 +145,7 @@ void Request::fail_cancelled() const {
 void Request::fail_locally(const Failure& failure, BytesView file) const {
   Failure local = failure;
   if (local.code == Errc::os_error) local.code = Errc::local_os_error;
-  local.message = "the local file " + shown(file) + ": " + failure.message;
+  local.message = formatted("the local file {}: {}", shown(file), failure.message);
   raise<Error>(local, slave(), operation());
 }
 

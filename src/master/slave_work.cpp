@@ -1,5 +1,6 @@
 #include "master/slave_work.hpp"
 
+#include "base/format.hpp"
 #include "operations/advice.hpp"
 
 #include <fcntl.h>
@@ -143,8 +144,8 @@ void ListWork::take_in(BytesView bytes) {
       continue;
     }
     if (count_ > options_.max_entries) {
-      request_.refuse(Errc::too_large, "more than " + std::to_string(options_.max_entries) +
-                                           " entries: raise max_entries, or take them with `each`");
+      request_.refuse(Errc::too_large, formatted("more than {} entries: raise max_entries, or take them with `each`",
+                                                 options_.max_entries));
     }
     entries_.push_back(std::move(ours));
   }
@@ -157,7 +158,7 @@ void ListWork::makes_no_sense(const std::string& why) const {
 
 std::vector<DirectoryEntry> ListWork::finish(Result<void> answer) {
   if (answer.ok() && (decoder_.is_inside_box() || asked_.reply.entries != count_)) {
-    makes_no_sense(std::to_string(count_) + " came whole, the slave says " + std::to_string(asked_.reply.entries));
+    makes_no_sense(formatted("{} came whole, the slave says {}", count_, asked_.reply.entries));
   }
   require(std::move(answer));
   std::sort(entries_.begin(), entries_.end(),
@@ -258,7 +259,7 @@ OutputCallback FetchWork::output_to(const Sink& sink) {
 void FetchWork::require_space(bool fits) const {
   if (fits) return;
   request_.refuse(Errc::too_large,
-                  "the file has more than the " + std::to_string(options_.max_bytes) + " bytes that max_bytes allows");
+                  formatted("the file has more than the {} bytes that max_bytes allows", options_.max_bytes));
 }
 
 void FetchWork::require_local(const Result<void>& result, const std::string& path) const {
@@ -271,8 +272,8 @@ void FetchWork::require_local(const Result<void>& result, const std::string& pat
 TransferResult FetchWork::finish(Result<void> answer) {
   const operations::Fetch::Reply& reply = asked_.reply;
   if (answer.ok() && reply.bytes != asked_.moved.out()) {
-    answer = Failure{Errc::protocol_error, "the answer to fetch makes no sense: " + std::to_string(asked_.moved.out()) +
-                                               " bytes came, it says " + std::to_string(reply.bytes)};
+    answer = Failure{Errc::protocol_error, formatted("the answer to fetch makes no sense: {} bytes came, it says {}",
+                                                     asked_.moved.out(), reply.bytes)};
   }
   require(std::move(answer));
   if (file_) {
