@@ -85,7 +85,11 @@ class Asked<operations::Call> final : public AskedOperation {
   explicit Asked(operations::Call::Request asked) : AskedOperation(operations::Call::what), request(std::move(asked)) {}
 
   [[nodiscard]] BytesView command() const noexcept override { return request.name; }
-  [[nodiscard]] Box take_arguments() override { return std::move(request.arguments); }
+  [[nodiscard]] Box take_arguments() override {
+    Box box = std::move(request.arguments);
+    for (const auto& [key, value] : operations::to_box(request)) box.set(key, value);
+    return box;
+  }
   Result<void> answered(Box results) override {
     reply.results = std::move(results);
     return {};

@@ -99,11 +99,12 @@ void Request::check_environment(const std::map<Bytes, std::optional<Bytes>>& env
 }
 
 /// docs/protocol.md section 7, the last row.
-void Request::check_call(const std::string& name, const Box& arguments) {
-  if (const std::string_view why = operations::why_not_own_name(name); !why.empty()) {
-    refuse(Errc::invalid_argument, shown(name) + " cannot be an operation of yours: " + std::string(why));
+void Request::check_call(const operations::Call::Request& request) {
+  if (const std::string_view why = operations::why_not_own_name(request.name); !why.empty()) {
+    refuse(Errc::invalid_argument, shown(request.name) + " cannot be an operation of yours: " + std::string(why));
   }
-  for (const auto& [key, value] : arguments) {
+  check_text("cwd", request.cwd);
+  for (const auto& [key, value] : request.arguments) {
     if (key.starts_with('_') || key == "op" || key.find('~') != Bytes::npos) {
       refuse(Errc::invalid_argument,
              formatted("the key {} cannot be an argument: it begins with '_', contains '~' or is 'op'", shown(key)));

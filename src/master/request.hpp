@@ -57,7 +57,7 @@ class Request {
   /// `request` is what the options and the arguments have become.
   void check_execute(const operations::Execute::Request& request, const ExecuteOptions& options);
   void check_environment(const std::map<Bytes, std::optional<Bytes>>& env) const;
-  void check_call(const std::string& name, const Box& arguments);
+  void check_call(const operations::Call::Request& request);
 
   template <class T>
   T value_of(Result<T> result, const std::stop_token& stop) const {

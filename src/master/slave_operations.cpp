@@ -39,7 +39,7 @@ TransferResult SlaveOperations::send(const Source& source, const Bytes& to, cons
 TransferResult SlaveOperations::fetch(const Bytes& from, const Sink& sink, const TransferOptions& options) {
   return run_work<FetchWork>(*this, from, sink, options);
 }
-Box SlaveOperations::call(const std::string& operation, const Box& arguments, const CallOptions& options) {
+Box SlaveOperations::call(const std::string& operation, const Box& arguments, const OwnOperationOptions& options) {
   return run_work<CallWork>(*this, operation, arguments, options);
 }
 std::chrono::nanoseconds SlaveOperations::ping(const CallOptions& options) {
@@ -79,7 +79,7 @@ Pending<TransferResult> SlaveOperations::start_send(Source source, Bytes to, Tra
 Pending<TransferResult> SlaveOperations::start_fetch(Bytes from, Sink sink, TransferOptions options) {
   return start_work<FetchWork>(*this, std::move(from), std::move(sink), std::move(options));
 }
-Pending<Box> SlaveOperations::start_call(std::string operation, Box arguments, CallOptions options) {
+Pending<Box> SlaveOperations::start_call(std::string operation, Box arguments, OwnOperationOptions options) {
   return start_work<CallWork>(*this, std::move(operation), std::move(arguments), std::move(options));
 }
 Pending<std::chrono::nanoseconds> SlaveOperations::start_ping(CallOptions options) {

@@ -90,6 +90,8 @@ bool is(const Output& output) {
   return std::holds_alternative<Kind>(output.what());
 }
 
+bool is_given(const Source& source) { return !std::holds_alternative<std::monostate>(source.what()); }
+
 operations::Execute::Request request_of(const Target& target, const std::vector<Bytes>& args,
                                         const ExecuteOptions& options) {
   using operations::OutputMode;
@@ -112,7 +114,7 @@ operations::Execute::Request request_of(const Target& target, const std::vector<
   }
   request.timeout = options.timeout;
   request.kill_after = options.kill_after;
-  request.in = !std::holds_alternative<std::monostate>(options.in.what());
+  request.in = is_given(options.in);
   request.out = is<Output::Discard>(options.out) ? OutputMode::discard : OutputMode::stream;
   request.err = is<Output::Merge>(options.err)     ? OutputMode::merge
                 : is<Output::Discard>(options.err) ? OutputMode::discard
@@ -164,6 +166,34 @@ std::vector<DirectoryEntry> ListWork::finish(Result<void> answer) {
   std::sort(entries_.begin(), entries_.end(),
             [](const DirectoryEntry& a, const DirectoryEntry& b) { return a.name < b.name; });
   return std::move(entries_);
+}
+
+// --- call
+
+CallWork::CallWork(const Target& target, const std::string& operation, const Box& arguments,
+                   const OwnOperationOptions& options)
+    : SlaveWork(target,
+                {.name = operation,
+                 .arguments = arguments,
+                 .cwd = options.cwd,
+                 .in = is_given(options.in),
+                 .out = !is<Output::Discard>(options.out)},
+                options, operation),
+      out_((request_.check_call(asked_.request), options.out), "the output", request_) {
+  if (is<Output::Capture>(options.out) || is<Output::Merge>(options.out)) {
+    request_.refuse(Errc::invalid_argument,
+                    "the output of an operation of yours can be neither captured nor merged: give it to a callback");
+  }
+  asked_.ends.in = input_from(options.in, request_, file_);
+  asked_.ends.out = out_.callback();
+  record_.set_cwd(asked_.request.cwd);
+  begin();
+}
+
+Box CallWork::finish(Result<void> answer) {
+  require(std::move(answer));
+  out_.finish();
+  return std::move(asked_.reply.results);
 }
 
 // --- execute

@@ -163,21 +163,6 @@ class PlainWork final : public SlaveWork<Operation, OutcomeOf<Operation>> {
   }
 };
 
-class CallWork final : public SlaveWork<operations::Call, Box> {
- public:
-  CallWork(const Target& target, const std::string& operation, const Box& arguments, const CallOptions& options)
-      : SlaveWork(target, {operation, arguments}, options, operation) {
-    request_.check_call(operation, arguments);
-    begin();
-  }
-
- private:
-  Box finish(Result<void> answer) override {
-    require(std::move(answer));
-    return std::move(asked_.reply.results);
-  }
-};
-
 class PingWork final : public SlaveWork<operations::Ping, std::chrono::nanoseconds> {
  public:
   PingWork(const Target& target, const CallOptions& options) : SlaveWork(target, {}, options) { begin(); }
@@ -207,6 +192,19 @@ class ListWork final : public SlaveWork<operations::List, std::vector<DirectoryE
   BoxDecoder decoder_;
   std::uint64_t count_ = 0;
   std::vector<DirectoryEntry> entries_;
+};
+
+class CallWork final : public SlaveWork<operations::Call, Box> {
+ public:
+  CallWork(const Target& target, const std::string& operation, const Box& arguments,
+           const OwnOperationOptions& options);
+  ~CallWork() override { cancel(); }
+
+ private:
+  Box finish(Result<void> answer) override;
+
+  OpenFile file_;  // of the input
+  CommandOutput out_;
 };
 
 class ExecuteWork final : public SlaveWork<operations::Execute, ExecuteResult> {

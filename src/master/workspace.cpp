@@ -66,7 +66,7 @@ std::shared_ptr<Workspace> Slave::workspace(const Bytes& directory, WorkspaceOpt
       base = set_cwd("", {.deadline = options.deadline, .stop = options.stop, .tag = options.tag});
     }
   }
-  const std::shared_ptr<Workspace> made(
+  std::shared_ptr<Workspace> made(
       new Workspace(backend_, weak_from_this().lock(), path_in(base, directory, request), std::move(options)));
   if (made->options().make) made->mkdir(made->path());
   return made;

@@ -248,10 +248,18 @@ struct Ping {
 
 /// One that the owner of the slave has registered there: on the wire it has the name that its request says.
 struct Call {
-  static constexpr Description what{.name = "call", .may_last = true};
+  static constexpr Description what{.name = "call", .may_last = true, .streams = "in out"};
   struct Request {
-    std::string name;
-    Box arguments;
+    std::string name = {};
+    Box arguments = {};  ///< without those that are described here
+    Bytes cwd = {};      ///< empty: the session's directory
+    bool in = false;
+    bool out = false;
+    static void describe(auto& fields, auto& self) {
+      fields.optional_path("_cwd", self.cwd);
+      fields.flag("_in", self.in);
+      fields.flag("_out", self.out);
+    }
   };
   struct Reply {
     Box results;

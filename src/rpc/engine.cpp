@@ -24,13 +24,14 @@ Failure breach(std::string what) { return {Errc::protocol_error, std::move(what)
 
 bool is_tag(BytesView text) { return !text.empty() && text.size() <= max_tag; }
 
-/// The fields that are not the envelope's, long values joined.
+/// The fields that are not the envelope's, long values joined. A call may have more keys that begin with '_': those of
+/// section 7 for operations of the slave's owner.
 Result<Box> content(const BoxView& box, bool is_call) {
   Box fields;
   fields.reserve(box.size());
   bool has_parts = false;
   for (const auto& [key, value] : box) {
-    if (key.front() == '_' || (is_call && key == "op")) continue;
+    if (is_call ? key == "_ask" || key == "_command" || key == "op" : key.front() == '_') continue;
     has_parts = has_parts || key.find('~') != BytesView::npos;
     fields.set(Bytes(key), Bytes(value));
   }

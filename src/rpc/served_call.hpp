@@ -81,6 +81,14 @@ class ServedCall : public ListLink<ServedCall> {
   /// the first one soon. Between two steps the operation holds no thread. A step must not throw.
   virtual void run_on_change(std::function<void()> step) = 0;
 
+  /// Has `step` run on a thread for operations when it is cancelled, or soon if it is already, and perhaps more than
+  /// once. For an operation that uses the streams blocking, and neither of the two above. It must not throw.
+  virtual void run_on_cancel(std::function<void()> step) {
+    run_on_change([this, step = std::move(step)] {
+      if (cancelled()) step();
+    });
+  }
+
   // What others see of it while it is done.
 
   /// It is listed from now on. Once, before the code that does it has it.

@@ -188,7 +188,7 @@ void PeerService::changed() {
 }
 
 void PeerService::notify() {
-  if (!callback_ && !step_) return;
+  if ((!callback_ && !step_) || (awaits_cancel_ && !state_->cancelled)) return;
   auto self = weak_from_this().lock();
   if (!self) return;
   if (callback_) {
@@ -204,6 +204,13 @@ void PeerService::run_on_change(std::function<void()> step) {
   Peer::Locked lock(*peer_);
   step_ = std::move(step);
   notify();  // what has happened already
+}
+
+void PeerService::run_on_cancel(std::function<void()> step) {
+  Peer::Locked lock(*peer_);
+  step_ = std::move(step);
+  awaits_cancel_ = true;
+  notify();
 }
 
 void PeerService::tell() {

@@ -41,6 +41,7 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   void consumed(const Chunk& chunk) override;
   void on_change(std::function<void()> callback) override;
   void run_on_change(std::function<void()> step) override;
+  void run_on_cancel(std::function<void()> step) override;
 
   [[nodiscard]] std::shared_ptr<const OpenService> state() const noexcept { return state_; }
 
@@ -65,7 +66,8 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   const std::shared_ptr<Peer> peer_;
   const std::shared_ptr<OpenService> state_;
   std::function<void()> callback_;   // of on_change()
-  std::function<void()> step_;       // of run_on_change()
+  std::function<void()> step_;       // of run_on_change() or run_on_cancel()
+  bool awaits_cancel_ = false;       // the step is of run_on_cancel()
   bool telling_ = false;             // a thread runs the one or the other
   bool tell_again_ = false;          // it has to run once more
   bool is_ready_ = false;            // the next step is in the server's queue

@@ -8,6 +8,7 @@
 #include "slave/filesystem.hpp"
 #include "slave/in_use.hpp"
 #include "slave/list.hpp"
+#include "slave/own_operation.hpp"
 #include "slave/served_operations.hpp"
 #include "slave/transfer.hpp"
 
@@ -24,18 +25,6 @@ namespace {
 
 /// How many threads may be inside an operation, those of ended connections included.
 constexpr std::size_t most_threads = 1024;
-
-class UserOperation final : public OperationContext {
- public:
-  UserOperation(const rpc::ServedCall& call, const Bytes& basedir) : call_(call), basedir_(basedir) {}
-  [[nodiscard]] const Box& arguments() const override { return call_.arguments(); }
-  [[nodiscard]] const Bytes& basedir() const override { return basedir_; }
-  [[nodiscard]] bool cancelled() const override { return call_.cancelled(); }
-
- private:
-  const rpc::ServedCall& call_;
-  const Bytes& basedir_;
-};
 
 }  // namespace
 
@@ -75,8 +64,7 @@ Dispatcher Resident::make_dispatcher(const std::shared_ptr<Workplace>& workplace
   for (const auto& [name, operation] : operations_) {
     dispatcher.add(name, [this, &run = operation, workplace](const std::shared_ptr<rpc::ServedCall>& call) {
       const InUse in_use(mutex_, changed_, user_operations_);
-      UserOperation context(*call, workplace->base().path());
-      call->answer(run(context));
+      run_own_operation(run, call, *workplace);
     });
   }
   dispatcher.allow_only([this](const std::string& operation) { return is_allowed(operation); });

@@ -88,16 +88,20 @@ Result<Bytes> Workplace::set_current(const std::optional<Bytes>& path) {
   std::shared_ptr<const Directory> wanted = path ? current() : base_;
   if (path && path->empty()) return wanted->path();
   if (path) {
-    auto opened = open_directory(*path);
-    if (!opened) return std::move(opened).failure();
-    // Seen by its path alone, so it must have one that is beneath, now.
-    if (root_ && !rest_beneath(root_->path(), opened->path())) return leads_out(*root_, reach_);
-    wanted = std::make_shared<const Directory>(std::move(*opened));
+    auto found = find_directory(*path);
+    if (!found) return std::move(found).failure();
+    wanted = std::make_shared<const Directory>(std::move(*found));
   }
   Bytes absolute = wanted->path();
   const std::lock_guard lock(mutex_);
   current_.swap(wanted);  // the one before is closed after the lock is gone
   return absolute;
+}
+
+Result<Directory> Workplace::find_directory(const Bytes& path) const {
+  auto opened = open_directory(path);
+  if (opened && root_ && !rest_beneath(root_->path(), opened->path())) return leads_out(*root_, reach_);
+  return opened;
 }
 
 Result<Directory> Workplace::open_directory(const Bytes& path) const {

@@ -57,6 +57,9 @@ class Workplace {
   /// living one writes, this one included. May block for ever: the files may be on any disk.
   void remove_abandoned_parts() const;
 
+  /// A directory, relative to the session's, that is used by its path alone; with a root, its path is beneath that.
+  [[nodiscard]] Result<Directory> find_directory(const Bytes& path) const;
+
   /// A directory, relative to the session's.
   [[nodiscard]] Result<Directory> open_directory(const Bytes& path) const;
 

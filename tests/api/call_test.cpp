@@ -48,7 +48,10 @@ std::map<std::string, Attempt> all_operations(const TempDir& here) {
       {"execute 'true'", execute},
       {"send to 'sent'", send},
       {"fetch 'file'", fetch},
-      {"call 'echo'", [](Slave& slave, const CallOptions& options) { slave.call("echo", {}, options); }},
+      {"call 'echo'",
+       [](Slave& slave, const CallOptions& options) {
+         slave.call("echo", {}, {.deadline = options.deadline, .stop = options.stop});
+       }},
       {"ping", [](Slave& slave, const CallOptions& options) { slave.ping(options); }},
       {"read_info", [](Slave& slave, const CallOptions& options) { slave.read_info(options); }},
   };

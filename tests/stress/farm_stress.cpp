@@ -535,7 +535,8 @@ class Run {
       }
       case 6: {
         const Box asked{{"v", Bytes(random() % (one_in(random, 20) ? 300'000 : 100), 'v')}};
-        if (slave.call(one_in(random, 20) ? "leave" : "echo", asked, patience) != asked)
+        const OwnOperationOptions options{.deadline = patience.deadline, .stop = patience.stop};
+        if (slave.call(one_in(random, 20) ? "leave" : "echo", asked, options) != asked)
           tally_->complain("another echo");
         tally_->count("call done");
         break;

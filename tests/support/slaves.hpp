@@ -23,6 +23,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstddef>
 #include <functional>
 #include <future>
 #include <iostream>
@@ -32,6 +33,7 @@
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -208,6 +210,43 @@ inline void add_test_operations(SlaveServer& server) {
 #else
     return Box{{"is_private", "unknown"}};
 #endif
+  });
+  server.add_operation("cwd", [](OperationContext& context) { return Box{{"cwd", context.cwd()}}; });
+  // Streams what it reads back, in capitals.
+  server.add_operation("capitals", [](OperationContext& context) {
+    std::size_t count = 0;
+    for (BytesView piece = context.read(); !piece.empty(); piece = context.read()) {
+      Bytes text(piece);
+      for (char& c : text) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+      context.write(text);
+      count += text.size();
+    }
+    return Box{{"bytes", std::to_string(count)}};
+  });
+  // Goes on for as long as anybody wants it, in one of three ways, and then writes a file.
+  server.add_operation("endless", [](OperationContext& context) -> Box {
+    const auto way = context.arguments().get("way");
+    const Bytes file = context.cwd() + "/ended";
+    try {
+      if (way == "reads") {
+        while (!context.read().empty()) continue;
+      } else if (way == "writes") {
+        for (;;) context.write(Bytes(1000, 'x'));
+      } else {
+        context.write("begun");
+        std::mutex mutex;
+        std::condition_variable_any changed;
+        std::unique_lock lock(mutex);
+        const std::stop_token stop = context.stop_token();
+        changed.wait(lock, stop, [] { return false; });
+        if (!context.cancelled()) throw std::runtime_error("stopped, but not cancelled");
+        throw Cancelled(Errc::cancelled, "", "wait", "stopped");
+      }
+    } catch (const Cancelled&) {
+      ::close(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+      throw;
+    }
+    return {};
   });
   // Writes a file when it begins and another when it is told to end, which is all that it waits for.
   server.add_operation("until_cancelled", [](OperationContext& context) -> Box {

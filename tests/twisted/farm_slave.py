@@ -11,7 +11,7 @@ import base64
 import errno
 import os
 
-from slave import Key, Slave, defer, endpoint, failed, protocol, reactor, serve
+from slave import Key, Receiver, Sender, Slave, defer, endpoint, failed, protocol, reactor, serve, settle
 
 from twisted.internet import stdio
 from twisted.protocols import basic
@@ -47,7 +47,76 @@ def until_cancelled(slave, arguments, operation):
     return done
 
 
-OPERATIONS = {function.__name__.encode(): function for function in (echo, where, throw, throw_errno, until_cancelled)}
+def cwd(slave, arguments, operation):
+    return {b"cwd": operation.directory}
+
+
+def capitals(slave, arguments, operation):
+    """Streams what it reads back, in capitals."""
+    out = Sender(operation, b"out") if operation.wants_output else None
+    waiting, count, at_end = [], 0, False
+    done = defer.Deferred()
+
+    def take(data):
+        waiting.append(data)
+        pump()
+
+    def end():
+        nonlocal at_end
+        at_end = True
+        pump()
+
+    def pump():
+        nonlocal count
+        while waiting and (not out or out.room()):
+            piece = waiting[0][: out.room()] if out else waiting[0]
+            if out:
+                out.send(piece.upper())
+            count += len(piece)
+            incoming.used(piece)
+            waiting[0] = waiting[0][len(piece) :]
+            if not waiting[0]:
+                del waiting[0]
+        if at_end and not waiting:
+            settle(done, {b"bytes": b"%d" % count})
+
+    if not operation.has_input:
+        return {b"bytes": b"0"}
+    if out:
+        out.ready = pump
+    incoming = Receiver(operation, b"in", take, end)
+    operation.on_cancel = lambda: settle(done, failed("CANCELLED", "nobody wants it any more"))
+    return done
+
+
+def endless(slave, arguments, operation):
+    """Goes on for as long as anybody wants it, in one of three ways, and then writes a file."""
+    done = defer.Deferred()
+
+    def cancel():
+        os.close(os.open(os.path.join(operation.directory, b"ended"), os.O_WRONLY | os.O_CREAT, 0o600))
+        done.errback(failed("CANCELLED", "nobody wants it any more"))
+
+    def write():
+        while not done.called and out.room():
+            out.send(b"x" * min(1000, out.room()))
+
+    operation.on_cancel = cancel
+    if arguments[b"way"] == b"reads":
+        incoming = Receiver(operation, b"in", lambda data: incoming.used(data), lambda: settle(done, {}))
+    elif operation.wants_output:
+        out = Sender(operation, b"out")
+        out.send(b"begun")
+        if arguments[b"way"] == b"writes":
+            out.ready = write
+            write()
+    return done
+
+
+OPERATIONS = {
+    function.__name__.encode(): function
+    for function in (echo, where, cwd, throw, throw_errno, until_cancelled, capitals, endless)
+}
 
 
 class Orders(basic.LineReceiver):

@@ -145,6 +145,10 @@ class Slave(Peer):
                 answer = yield responder(box)
             elif name in self.extra:
                 arguments = {key: value for key, value in box.items() if key != b"op" and not key.startswith(b"_")}
+                operation.has_input, operation.wants_output = b"_in" in box, b"_out" in box
+                operation.directory = os.path.realpath(self.path(box.get(b"_cwd", self.directory)))
+                with os.scandir(operation.directory):  # it is one
+                    pass
                 answer = yield self.extra[name](self, arguments, operation)
             else:
                 raise failed("UNHANDLED", f"there is no operation '{name.decode(errors='replace')}'")

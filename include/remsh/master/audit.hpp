@@ -25,7 +25,7 @@ struct AuditRecord {
   std::string key_id = {};            ///< the id of the key that it has proven; empty: none
   std::string operation = {};         ///< as the function is called: "execute"
   std::vector<Bytes> arguments = {};  ///< the command, the paths (local ones too), or the name of an own operation
-  Bytes cwd = {};                     ///< of a command, as it was asked for; in a workspace, as all paths, absolute
+  Bytes cwd = {};                     ///< of a command or an own operation, as asked for; absolute in a workspace
   std::string tag = {};               ///< as the caller gave it in the options
 
   /// Why there was no result; none: it was done. A caller who left is `cancelled`, and so is one whose callback threw.

@@ -23,7 +23,7 @@ struct OperationInProgress {
 
   std::string operation = {};         ///< as the function is called: "execute"
   std::vector<Bytes> arguments = {};  ///< the command, the paths (local ones too), or the name of an own operation
-  Bytes cwd = {};                     ///< of a command, as it was asked for
+  Bytes cwd = {};                     ///< of a command or an own operation, as asked for; absolute in a workspace
   std::string tag = {};               ///< as the caller gave it in the options
 
   std::uint64_t bytes_in = 0;                     ///< of its input, sent so far: a file, or what a command reads

@@ -8,6 +8,7 @@
 #include <remsh/master/pending.hpp>
 #include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
+#include <remsh/operations/own_operation.hpp>
 #include <remsh/operations/transfer.hpp>
 
 #include <chrono>
@@ -76,8 +77,8 @@ class REMSH_API SlaveOperations {
 
   /// Calls an operation that was registered on the slave with SlaveServer::add_operation(). Argument keys must not
   /// begin with '_'; values may be longer than a box value. A workspace leaves the arguments as they are, also those
-  /// that are paths.
-  Box call(const std::string& operation, const Box& arguments = {}, const CallOptions& options = {});
+  /// that are paths; the operation learns the directory of the workspace by OperationContext::cwd().
+  Box call(const std::string& operation, const Box& arguments = {}, const OwnOperationOptions& options = {});
 
   /// One round trip; how long it took.
   std::chrono::nanoseconds ping(const CallOptions& options = {});
@@ -96,7 +97,7 @@ class REMSH_API SlaveOperations {
   Pending<ExecuteResult> start_execute(std::vector<Bytes> args, ExecuteOptions options = {});
   Pending<TransferResult> start_send(Source source, Bytes to, TransferOptions options = {});
   Pending<TransferResult> start_fetch(Bytes from, Sink sink, TransferOptions options = {});
-  Pending<Box> start_call(std::string operation, Box arguments = {}, CallOptions options = {});
+  Pending<Box> start_call(std::string operation, Box arguments = {}, OwnOperationOptions options = {});
   Pending<std::chrono::nanoseconds> start_ping(CallOptions options = {});
 
  private:

@@ -7,6 +7,7 @@
 #include <remsh/base/secret.hpp>
 #include <remsh/connection/box.hpp>
 #include <remsh/connection/trace.hpp>
+#include <remsh/slave/operation_context.hpp>
 #include <remsh/slave/served_operation.hpp>
 #include <remsh/transport/tls.hpp>
 #include <remsh/transport/transport.hpp>
@@ -94,23 +95,6 @@ struct ServeResult {
   std::chrono::milliseconds retry{0};  ///< when the master wants it back; 0: it did not say
 };
 
-/// One call of an operation of the user's own, on a thread that may block.
-class REMSH_API OperationContext {
- public:
-  virtual ~OperationContext() = default;
-  [[nodiscard]] virtual const Box& arguments() const = 0;
-
-  /// The base directory of the slave.
-  [[nodiscard]] virtual const Bytes& basedir() const = 0;
-
-  /// True as soon as the master does not want the result any more.
-  [[nodiscard]] virtual bool cancelled() const = 0;
-};
-
-/// An operation of the user's own: arguments in, results out; an exception becomes the master's RemoteError with
-/// remote_failure and its what().
-using Operation = std::function<Box(OperationContext&)>;
-
 /// Serves masters' operations on this machine. Thread-safe; add_operation() before it serves.
 ///
 ///     remsh::SlaveServer server({.name = "worker1", .basedir = "/srv/worker1", .key = key});
@@ -125,8 +109,8 @@ class REMSH_API SlaveServer {
   /// that hang in the operating system are not waited for; their threads use nothing of yours.
   ~SlaveServer();
 
-  /// An operation that the master calls with Slave::call(). The name: [a-z0-9][a-z0-9_-]{0,63}, not one of ours and
-  /// not yet taken.
+  /// An operation that the master calls with SlaveOperations::call(). The name: [a-z0-9][a-z0-9_-]{0,63}, not one of
+  /// ours and not yet taken.
   void add_operation(std::string name, Operation operation);
 
   /// Connects to "tls:HOST:PORT", "HOST:PORT", "[::1]:PORT" or "unix:PATH" and serves until that ends; then connects

@@ -78,6 +78,35 @@ TEST_CASE("an operation that ends without an answer has failed") {
   CHECK(call(pair.master, "none").failure().message == "the operation ended without an answer");
 }
 
+TEST_CASE("an operation that waits for its end alone is not woken by its streams") {
+  std::atomic<int> steps = 0;
+  std::promise<void> cancelled;
+  std::promise<void> failed;
+  PeerPair pair(memory_pair(), Handlers{{"wait", [&](const Served& served) {
+                                           served->run_on_cancel([&] {
+                                             CHECK(served->cancelled());
+                                             if (++steps == 1) cancelled.set_value();
+                                           });
+                                           while (const auto piece = served->read()) {
+                                             if (!piece->empty()) served->write(StreamName::out, block_of("x"), 1);
+                                           }
+                                           cancelled.get_future().wait();
+                                           served->fail({Errc::cancelled, "", 0});
+                                           failed.set_value();
+                                         }}});
+  {
+    Call call(pair.master, "wait", {}, Kind::streaming, {});
+    for (int i = 0; i < 3; ++i) {
+      while (call.next(true) != Event::room) continue;
+      call.send(block_of("y"), 1);
+      while (call.next() != Event::chunk) continue;
+      CHECK(steps == 0);
+    }
+  }
+  CHECK(failed.get_future().wait_for(1min) == std::future_status::ready);
+  CHECK(steps > 0);
+}
+
 TEST_CASE("a blocked operation does not stop the quick ones, those that came with it included") {
   over_each_transport([](const auto& transports) {
     const OwnedLoop loop;
