@@ -223,11 +223,10 @@ void SlaveServer::add_operation(std::string name, Operation operation) {
   if (const std::string_view why = operations::why_not_own_name(name); !why.empty()) {
     throw Error(Errc::invalid_argument, "", formatted("add operation {}", quoted(name)), std::string(why));
   }
-  if (!operation) {
-    throw Error(Errc::invalid_argument, "", formatted("add operation '{}'", name), "the function is empty");
-  }
-  if (!impl_->resident.add_operation(name, std::move(operation))) {
-    throw Error(Errc::in_use, "", formatted("add operation '{}'", name), "there is one of this name");
+  const std::string what = formatted("add operation '{}'", name);
+  if (!operation) throw Error(Errc::invalid_argument, "", what, "the function is empty");
+  if (!impl_->resident.add_operation(std::move(name), std::move(operation))) {
+    throw Error(Errc::in_use, "", what, "there is one of this name");
   }
 }
 
