@@ -3,8 +3,8 @@
 
 #include "auth/handshake_step.hpp"
 #include "auth/hmac.hpp"
+#include "auth/registration.hpp"
 
-#include <remsh/auth/registration.hpp>
 #include <remsh/base/bytes.hpp>
 #include <remsh/connection/box.hpp>
 #include <remsh/connection/box_codec.hpp>

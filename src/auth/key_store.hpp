@@ -32,6 +32,9 @@ namespace remsh::auth {
 /// closes those whose key does not.
 class KeyStore {
  public:
+  /// The keys of a ring.
+  [[nodiscard]] static const std::shared_ptr<KeyStore>& of(const KeyRing& ring) noexcept { return ring.store_; }
+
   KeyStore() = default;
 
   /// One that follows a file, once open() has read it.

@@ -6,9 +6,9 @@
 #include "auth/handshake_grammar.hpp"
 #include "auth/handshake_step.hpp"
 #include "auth/hmac.hpp"
+#include "auth/registration.hpp"
 #include "base/result.hpp"
 
-#include <remsh/auth/registration.hpp>
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/secret.hpp>
 

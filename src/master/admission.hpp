@@ -2,6 +2,7 @@
 #pragma once
 
 #include "auth/handshake_step.hpp"
+#include "auth/registration.hpp"
 #include "base/result.hpp"
 #include "master/admissions.hpp"
 #include "master/admitted_backend.hpp"
@@ -12,7 +13,6 @@
 #include "transport/loop.hpp"
 #include "transport/tls_transport.hpp"
 
-#include <remsh/auth/registration.hpp>
 #include <remsh/master/slave.hpp>
 
 #include <atomic>

@@ -68,7 +68,7 @@ Admissions::Admissions(ListenerOptions options)
       runtime_(std::move(options.runtime)),
       options_(within_reason(std::move(options))),
       log_(options_.log, loop_),
-      rights_(options_.keys ? std::make_unique<KeyWatch>(options_.keys->store()) : nullptr, names_, host_of_rights()),
+      rights_(options_.keys ? std::make_unique<KeyWatch>(auth::KeyStore::of(*options_.keys)) : nullptr, names_, host_of_rights()),
       gate_(gate_options(options_)) {
   assert(loop_);
   if (auto good = check_protocols(options_.protocols); !good) throw_failure(good.failure(), "", "make a listener");

@@ -23,7 +23,7 @@
 namespace remsh {
 
 /// An operation that was started. What it was given by reference must live as long as it does.
-using Started = std::unique_ptr<WorkOf<Result<void>>>;
+using Started = std::unique_ptr<detail::WorkOf<Result<void>>>;
 
 /// One worker, as a Slave drives it. Thread-safe; operations run at the same time. Each is over when it is done or its
 /// Patience end it. User code (callbacks) may throw through any of them.

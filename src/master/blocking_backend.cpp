@@ -16,7 +16,7 @@ namespace remsh {
 namespace {
 
 /// An operation as an errand.
-class BlockingWork final : public WorkOf<Result<void>> {
+class BlockingWork final : public detail::WorkOf<Result<void>> {
  public:
   using Body = std::function<Result<void>(Errand&, const Patience&)>;
 

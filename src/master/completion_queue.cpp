@@ -12,7 +12,7 @@ namespace {
 
 /// An entry, and where it stands.
 struct Place {
-  std::unique_ptr<CompletionQueue::Entry> entry;
+  std::unique_ptr<detail::QueuedWork> entry;
   bool is_ready = false;    // in the list of those, or to be put there when it is left
   bool is_running = false;  // a thread is in it
 };
@@ -100,7 +100,7 @@ CompletionQueue::~CompletionQueue() {
   places.clear();  // without the mutex: that which is cancelled may wake others
 }
 
-void CompletionQueue::add(std::unique_ptr<Entry> entry) {
+void CompletionQueue::add(std::unique_ptr<detail::QueuedWork> entry) {
   auto place = std::make_shared<Place>();
   place->entry = std::move(entry);
   {

@@ -31,7 +31,7 @@ class OperationAccess {
 
 /// Work that was started, with all that it refers to.
 template <class SomeWork, class... Args>
-class Kept final : public PendingWork<typename SomeWork::Outcome> {
+class Kept final : public detail::PendingWork<typename SomeWork::Outcome> {
  public:
   explicit Kept(const SlaveOperations& on, Args... args)
       : owner_(OperationAccess::owner(on)),

@@ -37,7 +37,7 @@ namespace remsh {
 /// What all of them are: the operation as the back end is asked for it, and the words for what may go wrong. `T` is
 /// what the caller gets.
 template <class Operation, class T>
-class SlaveWork : public WorkOf<T> {
+class SlaveWork : public detail::WorkOf<T> {
  public:
   ~SlaveWork() override { cancel(); }
 

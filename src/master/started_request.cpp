@@ -219,7 +219,7 @@ void StartedRequests::run() {
 namespace {
 
 template <class T>
-class StartedWork final : public PendingWork<T> {
+class StartedWork final : public detail::PendingWork<T> {
  public:
   StartedWork(const std::shared_ptr<SlavePool>& pool, const std::shared_ptr<StartedRequests>& requests,
               ReserveOptions options)

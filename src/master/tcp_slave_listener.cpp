@@ -99,7 +99,7 @@ TcpSlaveListener::TcpSlaveListener(TcpListenerOptions options)
   check(options, tcp_->wanted);
   tcp_->terms.keyless = options.keyless;
   if (tcp_->wanted.kind == Address::Kind::tls) {
-    auto tls = TlsServer::create(KeyWatch::for_tls(options.keys->store()), options.certificate);
+    auto tls = TlsServer::create(KeyWatch::for_tls(auth::KeyStore::of(*options.keys)), options.certificate);
     if (!tls) throw_failure(tls.failure(), "", "listen on " + to_string(tcp_->wanted));
     tcp_->tls = std::move(*tls);
     tcp_->terms.tls = tcp_->tls;

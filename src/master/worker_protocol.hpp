@@ -13,12 +13,12 @@
 
 #include "auth/handshake_step.hpp"
 #include "auth/master_handshake.hpp"
+#include "auth/registration.hpp"
 #include "base/result.hpp"
 #include "master/admitted_backend.hpp"
 #include "master/proof.hpp"
 #include "transport/loop.hpp"
 
-#include <remsh/auth/registration.hpp>
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/deadline.hpp>
 

@@ -1,11 +1,11 @@
 // How a slave gets to its master: by which rules, and through the handshake.
 #pragma once
 
+#include "auth/registration.hpp"
 #include "auth/slave_handshake.hpp"
 #include "base/result.hpp"
 #include "transport/address.hpp"
 
-#include <remsh/auth/registration.hpp>
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/deadline.hpp>
 #include <remsh/slave/slave_server.hpp>

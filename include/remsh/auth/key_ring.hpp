@@ -95,13 +95,12 @@ class REMSH_API KeyRing {
   /// of keys is not allowed, in_use where the key is there already, for whatever name.
   [[nodiscard]] KeyRegistration register_slave(std::string name, const Secret& key, KeyTerms terms = {});
 
-  /// For the library.
-  [[nodiscard]] const std::shared_ptr<auth::KeyStore>& store() const noexcept { return store_; }
-
  protected:
   explicit KeyRing(std::shared_ptr<auth::KeyStore> store) noexcept;
 
  private:
+  friend class auth::KeyStore;
+
   std::shared_ptr<auth::KeyStore> store_;
 };
 

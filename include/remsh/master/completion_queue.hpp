@@ -1,4 +1,4 @@
-// CompletionQueue: where started operations go on and are told to be over, in threads of the host's choice.
+// CompletionQueue: drives started operations, and calls their handlers, in threads of the host's choice.
 #pragma once
 
 #include <remsh/base/deadline.hpp>
@@ -10,6 +10,9 @@
 #include <memory>
 
 namespace remsh {
+
+template <class T>
+class Pending;
 
 /// Drives any number of operations in the threads that drain it, which are the host's: one is enough. The operations'
 /// callbacks and the handlers given to Pending::then() run there, and may start more.
@@ -43,24 +46,17 @@ class REMSH_API CompletionQueue {
   /// How many operations are in it and not over.
   [[nodiscard]] std::size_t size() const;
 
-  /// Is told, from any thread, when there is something to do after there was nothing: for a host that has a loop of its
-  /// own, and calls poll() from there. It must not block, throw or call the library. Set before anything is added.
+  /// Called from any thread when the queue gets something to do after it had nothing: for a host that has a loop of its
+  /// own, and calls poll() from there. It must not block, throw or call the library. Set it before anything is added.
   void on_ready(std::function<void()> callback);
 
-  /// One operation in a queue; made by Pending::then().
-  class Entry {
-   public:
-    Entry() = default;
-    Entry(const Entry&) = delete;
-    Entry& operator=(const Entry&) = delete;
-    virtual ~Entry() = default;
-    virtual bool poll(const Waker& wake) = 0;
-    virtual void complete() = 0;
-  };
-  void add(std::unique_ptr<Entry> entry);
-
  private:
+  template <class T>
+  friend class Pending;
+
   struct State;
+  void add(std::unique_ptr<detail::QueuedWork> work);
+
   std::shared_ptr<State> state_;
 };
 

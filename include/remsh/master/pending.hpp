@@ -13,14 +13,6 @@
 
 namespace remsh {
 
-/// The work of a Pending.
-template <class T>
-class PendingWork : public WorkOf<T> {
- public:
-  /// Ends it, where it is not over: its outcome is that it was cancelled.
-  virtual void cancel() = 0;
-};
-
 /// An operation that was started; costs no thread. Its outcome is waited for, or told by a CompletionQueue.
 ///
 ///     auto build = first->start_execute({"make"});
@@ -34,7 +26,7 @@ class PendingWork : public WorkOf<T> {
 template <class T>
 class [[nodiscard]] Pending {
  public:
-  explicit Pending(std::unique_ptr<PendingWork<T>> work) : work_(std::move(work)) {}
+  explicit Pending(std::unique_ptr<detail::PendingWork<T>> work) : work_(std::move(work)) {}
 
   /// Waits until it is over, and gives what the blocking form of the operation would, or throws. Once.
   T wait() {
@@ -77,7 +69,7 @@ class [[nodiscard]] Pending {
 
  private:
   template <class Handler>
-  class Then final : public CompletionQueue::Entry {
+  class Then final : public detail::QueuedWork {
    public:
     Then(Pending pending, Handler handler) : pending_(std::move(pending)), handler_(std::move(handler)) {}
     bool poll(const Waker& wake) override { return pending_.poll(wake); }
@@ -101,7 +93,7 @@ class [[nodiscard]] Pending {
     return done_;
   }
 
-  std::unique_ptr<PendingWork<T>> work_;
+  std::unique_ptr<detail::PendingWork<T>> work_;
   std::exception_ptr error_;
   bool done_ = false;
 };

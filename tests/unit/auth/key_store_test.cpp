@@ -54,13 +54,13 @@ class Followed {
 };
 
 std::string reason(const KeyRing& ring, const std::string& name, const std::string& kid, WallTime at = now) {
-  const KeyAnswer found = ring.store()->find(name, kid, loopback, at);
+  const KeyAnswer found = auth::KeyStore::of(ring)->find(name, kid, loopback, at);
   CHECK(found.key.has_value() == found.reason.empty());
   return found.reason;
 }
 
 bool counts(const KeyRing& ring, const std::string& name, char fill, WallTime at = now) {
-  return ring.store()->counts(name, kid_of(fill), loopback, at);
+  return auth::KeyStore::of(ring)->counts(name, kid_of(fill), loopback, at);
 }
 
 /// What an Error says; empty where none is thrown.
@@ -79,27 +79,27 @@ std::string thrown(Function&& function) {
 TEST_CASE("an empty ring has nobody") {
   const KeyRing ring;
   CHECK(reason(ring, "w1", kid_of('1')) == "unknown name");
-  CHECK_FALSE(ring.store()->has("w1"));
-  CHECK_FALSE(ring.store()->next_expiry(now));
-  CHECK(ring.store()->refresh(now).empty());
+  CHECK_FALSE(auth::KeyStore::of(ring)->has("w1"));
+  CHECK_FALSE(auth::KeyStore::of(ring)->next_expiry(now));
+  CHECK(auth::KeyStore::of(ring)->refresh(now).empty());
 }
 
 TEST_CASE("a registered key is found until its registration goes, by every copy of the ring") {
   KeyRing ring;
   const KeyRing copy = ring;
-  const auto before = copy.store()->generation();
+  const auto before = auth::KeyStore::of(copy)->generation();
   {
     const KeyRegistration registration = ring.register_slave("w1", secret('1'), {{}, {}, {{"rack", "b7"}}, false});
     CHECK(registration);
-    const auto found = copy.store()->find("w1", kid_of('1'), loopback, now);
+    const auto found = auth::KeyStore::of(copy)->find("w1", kid_of('1'), loopback, now);
     CHECK(found.key == secret('1'));
     CHECK(found.labels == std::map<std::string, std::string>{{"rack", "b7"}});
     CHECK_FALSE(found.is_invitation);
-    CHECK(copy.store()->has("w1"));
+    CHECK(auth::KeyStore::of(copy)->has("w1"));
     CHECK(counts(copy, "w1", '1'));
-    CHECK(copy.store()->generation() != before);
+    CHECK(auth::KeyStore::of(copy)->generation() != before);
   }
-  CHECK_FALSE(copy.store()->has("w1"));
+  CHECK_FALSE(auth::KeyStore::of(copy)->has("w1"));
   CHECK_FALSE(counts(copy, "w1", '1'));
 }
 
@@ -140,7 +140,7 @@ TEST_CASE("a key of zeros is no key, in a file or by call") {
 
 TEST_CASE("each of several logs is told of the same trouble, once, also one that begins later") {
   const Followed file(line_of("w1", '1'));
-  const auto store = file.ring().store();
+  const auto store = auth::KeyStore::of(file.ring());
   std::uint64_t first = store->first_news();
   std::uint64_t second = store->first_news();
   CHECK(store->refresh(later(), &first).empty());
@@ -186,18 +186,18 @@ TEST_CASE("a registration is moved, updated, dropped, and may outlive the ring")
     CHECK(has(reason(ring, "w1", kid_of('3')), "line expired"));
     moved.update(secret('3'), {});
     CHECK(counts(ring, "w1", '3'));
-    const auto generation = ring.store()->generation();
+    const auto generation = auth::KeyStore::of(ring)->generation();
     moved.update(secret('3'), {});
-    CHECK(ring.store()->generation() == generation);
+    CHECK(auth::KeyStore::of(ring)->generation() == generation);
 
     kept = ring.register_slave("w2", secret('4'));
     kept = std::move(moved);
-    CHECK_FALSE(ring.store()->has("w2"));
+    CHECK_FALSE(auth::KeyStore::of(ring)->has("w2"));
     moved.drop();
     KeyRegistration dropped = ring.register_slave("w3", secret('5'));
     dropped.drop();
     dropped.drop();
-    CHECK_FALSE(ring.store()->has("w3"));
+    CHECK_FALSE(auth::KeyStore::of(ring)->has("w3"));
     CHECK(has(thrown([&] { dropped.update(secret('6')); }), "has ended"));
   }
   CHECK(has(thrown([&] { kept.update(secret('6')); }), "ring has"));
@@ -208,7 +208,7 @@ TEST_CASE("a call that would break a rule throws, shows no key and changes nothi
   KeyRing ring = file.ring();
   auto one = ring.register_slave("w1", secret('1'));
   auto two = ring.register_slave("w2", secret('2'));
-  const auto generation = ring.store()->generation();
+  const auto generation = auth::KeyStore::of(ring)->generation();
   const std::vector<std::string> refusals{
       thrown([&] { static_cast<void>(ring.register_slave("w 3", secret('3'))); }),
       thrown([&] { static_cast<void>(ring.register_slave("w3", secret('1'))); }),
@@ -235,7 +235,7 @@ TEST_CASE("a call that would break a rule throws, shows no key and changes nothi
   }
   CHECK(has(refusals[1], "the key " + kid_of('1') + " is registered already, for 'w1'"));
   CHECK(has(refusals[3], "in the key file already, for 'f1'"));
-  CHECK(ring.store()->generation() == generation);
+  CHECK(auth::KeyStore::of(ring)->generation() == generation);
   CHECK(counts(ring, "w2", '2'));
 
   std::vector<KeyRegistration> more;
@@ -247,26 +247,28 @@ TEST_CASE("a key counts until it expires, by the clock of who asks") {
   KeyRing ring;
   const auto hour = ring.register_slave("w1", secret('1'), {{}, now + 1h, {}, false});
   const auto day = ring.register_slave("w2", secret('2'), {{}, now + 24h, {}, false});
-  const auto generation = ring.store()->generation();
+  const auto generation = auth::KeyStore::of(ring)->generation();
   CHECK(counts(ring, "w1", '1', now + 1h - 1ns));
   CHECK_FALSE(counts(ring, "w1", '1', now + 1h));
   CHECK(reason(ring, "w1", kid_of('1'), now + 1h) == "line expired, at 2026-11-21T09:00:00Z");
-  CHECK(ring.store()->has("w1"));  // no slave without a key takes its name
-  CHECK(ring.store()->next_expiry(now) == now + 1h);
-  CHECK(ring.store()->next_expiry(now + 1h) == now + 24h);
-  CHECK_FALSE(ring.store()->next_expiry(now + 24h));
-  CHECK(ring.store()->generation() == generation);
+  CHECK(auth::KeyStore::of(ring)->has("w1"));  // no slave without a key takes its name
+  CHECK(auth::KeyStore::of(ring)->next_expiry(now) == now + 1h);
+  CHECK(auth::KeyStore::of(ring)->next_expiry(now + 1h) == now + 24h);
+  CHECK_FALSE(auth::KeyStore::of(ring)->next_expiry(now + 24h));
+  CHECK(auth::KeyStore::of(ring)->generation() == generation);
 }
 
 TEST_CASE("a key with networks counts from there alone") {
   KeyRing ring;
   const auto key = ring.register_slave("w1", secret('1'), {{"10.0.0.0/8", "::1"}, {}, {}, false});
-  const auto from = [&](const char* peer) { return ring.store()->find("w1", kid_of('1'), ip_address_of(peer), now); };
+  const auto from = [&](const char* peer) {
+    return auth::KeyStore::of(ring)->find("w1", kid_of('1'), ip_address_of(peer), now);
+  };
   CHECK(from("tcp 10.1.2.3:4711").key);
   CHECK(from("tcp [::1]:4711").key);
   CHECK(from("tcp 127.0.0.1:4711").reason == "network not allowed");
   CHECK(from("unix pid 1").reason == "network not allowed");
-  CHECK_FALSE(ring.store()->counts("w1", kid_of('1'), loopback, now));
+  CHECK_FALSE(auth::KeyStore::of(ring)->counts("w1", kid_of('1'), loopback, now));
 }
 
 TEST_CASE("a ring of a file has its keys, and those of calls beside them") {
@@ -276,7 +278,7 @@ TEST_CASE("a ring of a file has its keys, and those of calls beside them") {
   CHECK(counts(ring, "w1", '1'));
   CHECK(counts(ring, "w1", '3'));
   CHECK(counts(ring, "w2", '2'));
-  CHECK(ring.store()->find("w1", kid_of('1'), loopback, now).labels.at("rack") == "b7");
+  CHECK(auth::KeyStore::of(ring)->find("w1", kid_of('1'), loopback, now).labels.at("rack") == "b7");
 }
 
 TEST_CASE("a bad file is thrown by the constructor, with a sentence that shows what to do") {
@@ -291,23 +293,23 @@ TEST_CASE("a bad file is thrown by the constructor, with a sentence that shows w
 TEST_CASE("a file that has not changed disturbs nobody, however it was touched") {
   Followed file(line_of("w1", '1'));
   const KeyRing ring = file.ring();
-  const auto generation = ring.store()->generation();
-  for (int i = 0; i < 3; ++i) CHECK(ring.store()->refresh(later()).empty());
+  const auto generation = auth::KeyStore::of(ring)->generation();
+  for (int i = 0; i < 3; ++i) CHECK(auth::KeyStore::of(ring)->refresh(later()).empty());
   file.put(line_of("w1", '1'));
-  CHECK(ring.store()->refresh(later()).empty());
+  CHECK(auth::KeyStore::of(ring)->refresh(later()).empty());
   file.put("# a comment\n" + line_of("w1", '1'));
-  CHECK(ring.store()->refresh(later()).empty());
-  CHECK(ring.store()->generation() == generation);
+  CHECK(auth::KeyStore::of(ring)->refresh(later()).empty());
+  CHECK(auth::KeyStore::of(ring)->generation() == generation);
 }
 
 TEST_CASE("keys are added, rotated and removed while the file is followed") {
   Followed file(line_of("w1", '1'));
   const KeyRing ring = file.ring();
-  auto generation = ring.store()->generation();
-  const auto changed = [&] { return std::exchange(generation, ring.store()->generation()) != generation; };
+  auto generation = auth::KeyStore::of(ring)->generation();
+  const auto changed = [&] { return std::exchange(generation, auth::KeyStore::of(ring)->generation()) != generation; };
 
   file.put(line_of("w1", '1') + line_of("w1", '2') + line_of("w2", '3'));
-  const auto news = ring.store()->refresh(later());
+  const auto news = auth::KeyStore::of(ring)->refresh(later());
   REQUIRE(news.size() == 1);
   CHECK(news[0].level == LogLevel::info);
   CHECK(has(news[0].message, "was read again: 3 keys, of these new: 2; gone: 0"));
@@ -317,18 +319,18 @@ TEST_CASE("keys are added, rotated and removed while the file is followed") {
   CHECK(counts(ring, "w2", '3'));
 
   file.put(line_of("w1", '2') + line_of("w2", '3'));
-  CHECK(has(ring.store()->refresh(later()).at(0).message, "new: 0; gone: 1"));
+  CHECK(has(auth::KeyStore::of(ring)->refresh(later()).at(0).message, "new: 0; gone: 1"));
   CHECK(changed());
   CHECK_FALSE(counts(ring, "w1", '1'));
   CHECK(counts(ring, "w1", '2'));
 
   file.put(line_of("w1", '2', " label.a=b") + line_of("w2", '3'));
-  CHECK(ring.store()->refresh(later()).size() == 1);
+  CHECK(auth::KeyStore::of(ring)->refresh(later()).size() == 1);
   CHECK(changed());
 
   file.put("# nobody\n");
-  CHECK(ring.store()->refresh(later()).size() == 1);
-  CHECK_FALSE(ring.store()->has("w1"));
+  CHECK(auth::KeyStore::of(ring)->refresh(later()).size() == 1);
+  CHECK_FALSE(auth::KeyStore::of(ring)->has("w1"));
 }
 
 TEST_CASE("a change that keeps the file's size and time of writing is seen") {
@@ -339,7 +341,7 @@ TEST_CASE("a change that keeps the file's size and time of writing is seen") {
   file.put(line_of("w1", '2'));
   const timespec times[]{before.st_atim, before.st_mtim};
   REQUIRE(::utimensat(AT_FDCWD, file.path().c_str(), times, 0) == 0);
-  ring.store()->refresh(later());
+  auth::KeyStore::of(ring)->refresh(later());
   CHECK(counts(ring, "w1", '2'));
 }
 
@@ -351,18 +353,18 @@ TEST_CASE("a file that was written a moment ago is left for the next look") {
   REQUIRE(::stat(file.path().c_str(), &what) == 0);
   const WallTime written{std::chrono::duration_cast<WallTime::duration>(
       std::chrono::seconds(what.st_mtim.tv_sec) + std::chrono::nanoseconds(what.st_mtim.tv_nsec))};
-  CHECK(ring.store()->refresh(written + 50ms).empty());
+  CHECK(auth::KeyStore::of(ring)->refresh(written + 50ms).empty());
   CHECK(counts(ring, "w1", '1'));
   file.put(line_of("w1", '1'));
-  CHECK(ring.store()->refresh(written + 10s).empty());
+  CHECK(auth::KeyStore::of(ring)->refresh(written + 10s).empty());
   CHECK(counts(ring, "w1", '1'));
 }
 
 TEST_CASE("a file that becomes bad keeps the last good keys, and is told once, as is its recovery") {
   Followed file(line_of("w1", '1'));
   const KeyRing ring = file.ring();
-  const auto generation = ring.store()->generation();
-  const auto told = [&] { return ring.store()->refresh(later()); };
+  const auto generation = auth::KeyStore::of(ring)->generation();
+  const auto told = [&] { return auth::KeyStore::of(ring)->refresh(later()); };
 
   SUBCASE("by its text") { file.put(line_of("w1", '1') + "w2 x\n"); }
   SUBCASE("by its mode") { ::chmod(file.path().c_str(), 0644); }
@@ -380,7 +382,7 @@ TEST_CASE("a file that becomes bad keeps the last good keys, and is told once, a
   CHECK_FALSE(has(news[0].message, secret('1').to_base64().substr(0, 12)));
   CHECK(told().empty());
   CHECK(counts(ring, "w1", '1'));
-  CHECK(ring.store()->generation() == generation);
+  CHECK(auth::KeyStore::of(ring)->generation() == generation);
 
   ::chmod(file.dir.path().c_str(), 0700);
   file.put(line_of("w1", '1'));
@@ -388,7 +390,7 @@ TEST_CASE("a file that becomes bad keeps the last good keys, and is told once, a
   REQUIRE(news.size() == 1);
   CHECK(news[0].level == LogLevel::info);
   CHECK(has(news[0].message, "is good again"));
-  CHECK(ring.store()->generation() == generation);
+  CHECK(auth::KeyStore::of(ring)->generation() == generation);
 }
 
 TEST_CASE("a key that a call has registered is not taken from the file as well") {
@@ -396,29 +398,29 @@ TEST_CASE("a key that a call has registered is not taken from the file as well")
   KeyRing ring = file.ring();
   auto registration = ring.register_slave("w2", secret('2'));
   file.put(line_of("w1", '1') + line_of("w3", '2'));
-  const auto news = ring.store()->refresh(later());
+  const auto news = auth::KeyStore::of(ring)->refresh(later());
   REQUIRE(news.size() == 1);
   CHECK(has(news[0].message, "the key " + kid_of('2') + " is registered by a call, and in the key file for 'w3'"));
-  CHECK_FALSE(ring.store()->has("w3"));
+  CHECK_FALSE(auth::KeyStore::of(ring)->has("w3"));
   registration.drop();
-  CHECK(ring.store()->refresh(later()).size() == 1);
-  CHECK(ring.store()->has("w3"));
+  CHECK(auth::KeyStore::of(ring)->refresh(later()).size() == 1);
+  CHECK(auth::KeyStore::of(ring)->has("w3"));
 }
 
 TEST_CASE("an invitation is taken up once: the new key has its networks and labels, and is in the file") {
   Followed file("# ours\n" + line_of("w1", '1', " networks=127.0.0.0/8 expires=2026-11-21T09:00:00Z invite label.a=b"));
   const KeyRing ring = file.ring();
-  const auto found = ring.store()->find("w1", kid_of('1'), loopback, now);
+  const auto found = auth::KeyStore::of(ring)->find("w1", kid_of('1'), loopback, now);
   CHECK(found.key);
   CHECK(found.is_invitation);
   CHECK_FALSE(counts(ring, "w1", '1'));  // nobody stays by it
 
-  const auto enrolled = ring.store()->enrol("w1", kid_of('1'), secret('2'), now);
+  const auto enrolled = auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), secret('2'), now);
   REQUIRE(enrolled.ok());
   CHECK(enrolled->kid == kid_of('2'));
   CHECK(enrolled->where == "stored in '" + file.path() + "'");
   CHECK(counts(ring, "w1", '2'));
-  CHECK(ring.store()->find("w1", kid_of('2'), loopback, now).labels.at("a") == "b");
+  CHECK(auth::KeyStore::of(ring)->find("w1", kid_of('2'), loopback, now).labels.at("a") == "b");
   CHECK(reason(ring, "w1", kid_of('1')) == "token used, at 2026-11-21T08:00:00Z");
   CHECK(file.dir.read("slaves.keys") ==
         "# ours\n" +
@@ -426,7 +428,7 @@ TEST_CASE("an invitation is taken up once: the new key has its networks and labe
                     " networks=127.0.0.0/8 expires=2026-11-21T09:00:00Z invite used=2026-11-21T08:00:00Z label.a=b") +
             line_of("w1", '2', " networks=127.0.0.0/8 label.a=b"));
 
-  const auto again = ring.store()->enrol("w1", kid_of('1'), secret('3'), now);
+  const auto again = auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), secret('3'), now);
   REQUIRE_FALSE(again.ok());
   CHECK(again.failure().code == Errc::auth_failed);
   CHECK(has(again.failure().message, "token used"));
@@ -439,7 +441,7 @@ TEST_CASE("what is no token, or none any more, is not taken up") {
   const KeyRing ring = file.ring();
   const std::string before = file.dir.read("slaves.keys");
   const auto why = [&](const char* name, char token) {
-    const auto enrolled = ring.store()->enrol(name, kid_of(token), secret('9'), now);
+    const auto enrolled = auth::KeyStore::of(ring)->enrol(name, kid_of(token), secret('9'), now);
     REQUIRE_FALSE(enrolled.ok());
     CHECK(enrolled.failure().code == Errc::auth_failed);
     return enrolled.failure().message;
@@ -457,31 +459,31 @@ TEST_CASE("an enrolment that cannot be stored leaves the token good") {
   const auto call = ring.register_slave("w2", secret('2'), {{}, now + 1h, {}, true});
   ::chmod(file.path().c_str(), 0644);
   for (const auto& [name, token] : {std::pair("w1", '1'), std::pair("w2", '2')}) {
-    const auto enrolled = ring.store()->enrol(name, kid_of(token), secret('9'), now);
+    const auto enrolled = auth::KeyStore::of(ring)->enrol(name, kid_of(token), secret('9'), now);
     REQUIRE_FALSE(enrolled.ok());
     CHECK(has(enrolled.failure().message, "chmod 600"));
     CHECK(enrolled.failure().code != Errc::auth_failed);
   }
   ::chmod(file.path().c_str(), 0600);
-  CHECK(ring.store()->enrol("w1", kid_of('1'), secret('8'), now).ok());
-  CHECK(ring.store()->enrol("w2", kid_of('2'), secret('9'), now).ok());
+  CHECK(auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), secret('8'), now).ok());
+  CHECK(auth::KeyStore::of(ring)->enrol("w2", kid_of('2'), secret('9'), now).ok());
   CHECK(has(reason(ring, "w2", kid_of('2')), "token used"));
   CHECK(has(file.dir.read("slaves.keys"), line_of("w2", '9')));
-  CHECK_FALSE(ring.store()->enrol("w2", kid_of('2'), secret('7'), now).ok());
+  CHECK_FALSE(auth::KeyStore::of(ring)->enrol("w2", kid_of('2'), secret('7'), now).ok());
 }
 
 TEST_CASE("a ring without a file keeps an enrolled key in memory, and says so") {
   KeyRing ring;
   auto invitation = ring.register_slave("w1", secret('1'), {{}, now + 1h, {{"a", "b"}}, true});
-  const auto enrolled = ring.store()->enrol("w1", kid_of('1'), secret('2'), now);
+  const auto enrolled = auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), secret('2'), now);
   REQUIRE(enrolled.ok());
   CHECK(has(enrolled->where, "in memory only"));
   CHECK(counts(ring, "w1", '2'));
   CHECK(has(reason(ring, "w1", kid_of('1')), "token used"));
-  CHECK_FALSE(ring.store()->enrol("w1", kid_of('1'), secret('3'), now).ok());
+  CHECK_FALSE(auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), secret('3'), now).ok());
   invitation.drop();
   CHECK(counts(ring, "w1", '2'));
-  CHECK(has(ring.store()->enrol("w2", kid_of('1'), secret('3'), now).failure().message, "unknown name"));
+  CHECK(has(auth::KeyStore::of(ring)->enrol("w2", kid_of('1'), secret('3'), now).failure().message, "unknown name"));
 }
 
 TEST_CASE("of two processes that bring one token at once, one gets the key") {
@@ -492,7 +494,8 @@ TEST_CASE("of two processes that bring one token at once, one gets the key") {
     for (const char fill : {'2', '3', '4'}) {
       const pid_t child = ::fork();
       REQUIRE(child >= 0);
-      if (child == 0) ::_exit(KeyFile(file.path()).store()->enrol("w1", kid_of('1'), secret(fill), now) ? 1 : 0);
+      if (child == 0)
+        ::_exit(auth::KeyStore::of(KeyFile(file.path()))->enrol("w1", kid_of('1'), secret(fill), now) ? 1 : 0);
       children.push_back(child);
     }
     int enrolled = 0;
@@ -503,7 +506,7 @@ TEST_CASE("of two processes that bring one token at once, one gets the key") {
     }
     CHECK(enrolled == 1);
     CHECK(read_key_file(file.path())->lines.size() == 2);
-    ring.store()->refresh(later());
+    auth::KeyStore::of(ring)->refresh(later());
     CHECK(counts(ring, "w1", '2') + counts(ring, "w1", '3') + counts(ring, "w1", '4') == 1);
   }
 }
@@ -520,12 +523,13 @@ TEST_CASE("threads ask, look, register and enrol at once") {
   std::vector<std::thread> threads;
   threads.emplace_back([&] {
     while (!done) {
-      if (!ring.store()->counts("w1", kid_of('1'), loopback, now)) ++wrong;
-      static_cast<void>(ring.store()->generation() + (ring.store()->next_expiry(now) ? 1U : 0U));
+      if (!auth::KeyStore::of(ring)->counts("w1", kid_of('1'), loopback, now)) ++wrong;
+      static_cast<void>(auth::KeyStore::of(ring)->generation() +
+                        (auth::KeyStore::of(ring)->next_expiry(now) ? 1U : 0U));
     }
   });
   threads.emplace_back([&] {
-    while (!done) ring.store()->refresh(later());
+    while (!done) auth::KeyStore::of(ring)->refresh(later());
   });
   threads.emplace_back([&] {
     while (!done) {
@@ -536,7 +540,7 @@ TEST_CASE("threads ask, look, register and enrol at once") {
   for (char fill = 'A'; fill < 'I'; ++fill) {
     const std::string name = std::string("t") + fill;
     const auto fresh = static_cast<char>(fill - 'A' + 'a');
-    CHECK(ring.store()->enrol(name, kid_of(fill), secret(fresh), now).ok());
+    CHECK(auth::KeyStore::of(ring)->enrol(name, kid_of(fill), secret(fresh), now).ok());
     CHECK(counts(ring, name, fresh));
   }
   done = true;

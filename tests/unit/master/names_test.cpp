@@ -79,8 +79,8 @@ TEST_CASE("a name has a key for as long as any listener of the collection has on
   KeyRing first;
   KeyRing second;
   const auto keyless = names->join(nullptr, [] {});
-  const auto one = names->join(first.store(), [] {});
-  const auto two = names->join(second.store(), [] {});
+  const auto one = names->join(auth::KeyStore::of(first), [] {});
+  const auto two = names->join(auth::KeyStore::of(second), [] {});
   CHECK_FALSE(names->has_key("w1"));
   auto key = first.register_slave("w1", make_key());
   const auto other = second.register_slave("w1", make_key(), {.expires = std::chrono::system_clock::time_point{}});
@@ -100,7 +100,7 @@ TEST_CASE("every listener is told of every change of keys, by call, and when a l
   names->join(nullptr, [&told] { ++told; });
   CHECK(told == 0);
   KeyRing ring;
-  const auto id = names->join(ring.store(), [] {});
+  const auto id = names->join(auth::KeyStore::of(ring), [] {});
   CHECK(told == 1);
   auto key = ring.register_slave("w1", make_key());
   CHECK(told == 2);
@@ -155,7 +155,7 @@ TEST_CASE("a refused newcomer has no claim") {
 TEST_CASE("when a key comes, who proves it takes the claim of a newcomer that has proven nothing, and no other") {
   const auto names = std::make_shared<Names>();
   KeyRing ring;
-  names->join(ring.store(), [] {});
+  names->join(auth::KeyStore::of(ring), [] {});
   const auto first = claim(*names, "w1", Proof::none);
   const auto key = ring.register_slave("w1", make_key());
   CHECK(claim(*names, "w1", Proof::none).ruling == Ruling::is_keyed);
