@@ -34,13 +34,13 @@ Call::Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, 
     abandon();
     leave({});
     lock.unlock();
-    on_stop_.reset();  // waits for a callback that runs, so not under the mutex
+    on_stop_.reset();  // waits for a running callback, so not under the mutex
     throw;
   }
 }
 
-/// Gives up a call that could not be begun whole, under the mutex. If there is no memory to cancel it, its answer
-/// settles it all the same.
+/// Gives up a call that could not be begun completely, under the mutex. If there is no memory to cancel it, its answer
+/// settles it.
 void Call::abandon() noexcept {
   if (call_ == nullptr) return;
   try {
@@ -71,9 +71,9 @@ void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Ki
   const TimePoint at = peer_->now();
   begun_ = at;
   me_.young_until = at + Link::slice;
-  if (deadline_ > at) peer_->note_call(at);  // it will read
+  if (deadline_ > at) peer_->note_call(at);  // the caller will read
   if (peer_->is_another_calling(*call_, at)) {
-    // Let the others append, so that one thread writes for several.
+    // Let other threads append, so that one thread writes for several.
     ++peer_->promised_;
     lock.unlock();
     ::sched_yield();
@@ -85,7 +85,7 @@ void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Ki
 }
 
 Call::~Call() {
-  on_stop_.reset();  // waits for a callback that runs, so not under the mutex
+  on_stop_.reset();  // waits for a running callback, so not under the mutex
   if (timer_) peer_->loop().cancel(*timer_);
   Peer::Locked lock(*peer_);
   const auto dropped = enter();
@@ -96,10 +96,11 @@ Call::~Call() {
     call_ = nullptr;
   }
   leave({});
-  lock.unlock();  // before the last of `dropped` goes, which may be anybody's
+  lock.unlock();  // before `dropped` releases its references, whose destructors may be the user's
 }
 
-/// From here on this thread drives it. Gives back who was to be told, to be dropped without the mutex.
+/// From here on this thread drives the call. Returns the waker of the suspended call, to be destroyed without the
+/// mutex.
 std::function<void()> Call::enter() {
   if (is_inside_) return {};
   is_inside_ = true;
@@ -112,13 +113,13 @@ std::function<void()> Call::enter() {
   return std::exchange(me_.wake, nullptr);
 }
 
-/// Nobody drives it any more. What is still open is looked after by the io thread.
+/// No thread drives the call any more. If it is open, the io thread reads for it.
 void Call::leave(std::function<void()> wake) {
   is_inside_ = false;
   was_suspended_ = true;
   innermost = outer_;
   --peer_->inside_;
-  // A call that is kept suspended keeps no memory of its thread, unless a chunk that it has not used yet lies there.
+  // A suspended call gives the read buffer back to the thread, unless a chunk that it has not used yet is in it.
   if (!chunk_ && (call_ == nullptr || !call_->has_chunk())) me_.buffer.give_back();
   if (call_ != nullptr && !failure_ && call_->state == OpenCall::State::open) {
     me_.is_polled = true;
@@ -130,7 +131,7 @@ void Call::leave(std::function<void()> wake) {
   if (peer_->is_over() && peer_->inside_ == 0) peer_->tell_left();
 }
 
-/// Nobody looks at the clock for a suspended call but the loop.
+/// Only the loop watches the deadline of a suspended call.
 void Call::look_at_deadline() {
   if (timer_ || deadline_ == TimePoint::max()) return;
   timer_ = peer_->loop().at(deadline_, [weak = peer_->weak_from_this(), id = call_->id] {
@@ -162,7 +163,7 @@ std::size_t Call::room_now(bool wants_room) const {
              : 0;
 }
 
-/// What there is to be done, under the mutex; nothing: the call is open, and its caller patient.
+/// Takes the next event, under the mutex. nullopt if the call is open, not stopped, and its deadline has not come.
 std::optional<Call::Event> Call::take(bool wants_room) {
   const bool is_open = call_->state == OpenCall::State::open;
   if (is_open && me_.stopped) return fail({Errc::cancelled, "cancelled by the caller", 0});
@@ -181,8 +182,8 @@ std::optional<Call::Event> Call::take(bool wants_room) {
   return Event::answered;
 }
 
-/// Whether its driver has nothing to do any more, now or for good. (One who only waits is still within the call then:
-/// it drops it at once. One who polls may keep it.)
+/// Whether the driver has nothing more to do, now or for good. (A caller that waits is still inside the call then, and
+/// drops it at once. A caller that polls may keep it.)
 bool Call::is_last(std::optional<Event> event) noexcept { return event != Event::chunk && event != Event::room; }
 
 std::optional<Call::Event> Call::next_until(bool wants_room, TimePoint until) {
@@ -226,7 +227,7 @@ void Call::suspend() {
 
 void Call::send(Block block, std::size_t count) {
   Peer::Locked lock(*peer_);
-  if (call_->state != OpenCall::State::open) return;  // over meanwhile: next() tells
+  if (call_->state != OpenCall::State::open) return;  // ended meanwhile: next() returns the outcome
   peer_->engine_.send_input(*call_, std::move(block), count);
   peer_->flush(lock);
   peer_->settle();

@@ -1,4 +1,4 @@
-// Call: one call that we make, as its caller drives it.
+// Call: one outgoing call, as its caller drives it.
 #pragma once
 
 #include "base/patience.hpp"
@@ -20,48 +20,50 @@
 
 namespace remsh::rpc {
 
-/// One call that we make, as its caller drives it: a loop over next(), in which the caller does what it is told.
+/// One outgoing call. Its caller drives it with a loop over next(), and handles each event:
 ///
 ///     Call call(peer, "execute", arguments, Call::Kind::streaming, options);
 ///     for (;;) switch (call.next()) { case Call::Event::chunk: use(call.chunk().bytes()); break; ... }
 ///
-/// Between two calls of next() no role and no lock is held, so user code may run there. Destroyed before it is settled,
-/// the call is left: cancelled, and settled quietly. One thread at a time. If a thread makes or drives another call
-/// meanwhile, it must suspend or destroy that one before it goes on with this one, which is_under_way_here() relies on.
+/// Between two calls of next() no role and no lock is held, so user code may run there. A call that is destroyed before
+/// it is settled is left: it is cancelled, and settled without its caller. One thread at a time. If a thread makes or
+/// drives another call meanwhile, it must suspend or destroy that call before it goes on with this one, because
+/// is_under_way_here() relies on that order.
 ///
-/// A caller that does not want to wait suspends it, and polls it when it is told that something has happened: the io
-/// thread reads for it meanwhile. A suspended call keeps nobody from ending the connection.
+/// A caller that does not want to wait suspends the call, and polls it when its waker runs. Meanwhile the io thread
+/// reads for it. A suspended call does not delay the end of the connection.
 class Call {
  public:
   enum class Kind : std::uint8_t { plain, streaming };
   enum class Event : std::uint8_t {
-    chunk,     // see chunk(): valid until the next next()
-    room,      // send() takes room() bytes now; only where asked for
+    chunk,     // see chunk(): valid until the next call of next()
+    room,      // send() takes room() bytes now; only if asked for
     answered,  // see answer(); after all chunks
-    failed,    // see failure(): the other side's, the connection's, or the caller's own patience
+    failed,    // see failure(): from the other side, the connection, or the caller's deadline or stop token
   };
 
-  /// `id`: where its id is noted before anything is sent; stays 0 if the call cannot be made. It must outlive the call.
+  /// `id` receives the call's id before anything is sent, and stays 0 if the call cannot be made. It must outlive the
+  /// call.
   Call(std::shared_ptr<Peer> peer, BytesView command, const Box& arguments, Kind kind, const Patience& options,
        std::atomic<std::uint64_t>* id = nullptr);
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
   ~Call();
 
-  /// Waits for what is to be done next.
+  /// Waits for the next event.
   Event next(bool wants_room = false) { return *next_until(wants_room, TimePoint::max()); }
 
-  /// As next(), but only until then: nothing, and suspended, where nothing has happened.
+  /// As next(), but until `until` at most. If there is no event by then, suspends the call and returns nullopt.
   std::optional<Event> next_until(bool wants_room, TimePoint until);
 
-  /// What is to be done now. Nothing, and suspended, where there is nothing: then `wake` is called once, when it is
-  /// worth to look again, by any thread: it must not block, throw or call the peer.
+  /// Returns the next event without waiting. If there is none, suspends the call and returns nullopt. Then `wake` is
+  /// called once, by any thread, when polling again may make progress. It must not block, throw or call the peer.
   std::optional<Event> poll(bool wants_room, const std::function<void()>& wake);
 
-  /// Nobody is inside until the next of the three above.
+  /// Leaves the call without a driving thread until the next call of next(), next_until() or poll().
   void suspend();
 
-  /// Whether this thread is within a call of that peer: in a callback, since it asks.
+  /// Whether this thread is inside a call of that peer. If it is, it asks from a callback of that call.
   static bool is_under_way_here(const Peer& peer) noexcept;
 
   [[nodiscard]] const Chunk& chunk() const { return *chunk_; }
@@ -90,7 +92,7 @@ class Call {
   static thread_local const Call* innermost;
 
   const std::shared_ptr<Peer> peer_;
-  const Call* outer_ = nullptr;  // of this thread, in a callback of which this one is driven
+  const Call* outer_ = nullptr;  // the call of this thread in whose callback this one is driven
   bool is_inside_ = false;
   bool was_suspended_ = false;
   Waiter me_;
@@ -101,7 +103,7 @@ class Call {
   std::optional<Chunk> chunk_;
   std::optional<Failure> failure_;
   std::size_t room_ = 0;
-  std::optional<Loop::TimerId> timer_;  // of the deadline, once it was suspended
+  std::optional<Loop::TimerId> timer_;  // of the deadline, once the call was suspended
   std::optional<std::stop_callback<std::function<void()>>> on_stop_;
 };
 

@@ -16,7 +16,7 @@ namespace remsh::rpc {
 namespace {
 
 constexpr std::size_t max_tag = 16;
-// Of pings that were left by their callers, beyond the other calls; and of our own, which nobody waits for.
+// For pings that were left by their callers, beyond the other calls; and for our own pings, on which no caller waits.
 constexpr std::size_t max_open_pings = 1024;
 constexpr std::size_t max_pongs = 64;  // unwritten answers to pings of a peer that has no verbs here
 
@@ -24,8 +24,8 @@ Failure breach(std::string what) { return {Errc::protocol_error, std::move(what)
 
 bool is_tag(BytesView text) { return !text.empty() && text.size() <= max_tag; }
 
-/// The fields that are not the envelope's, long values joined. A call may have more keys that begin with '_': those of
-/// section 7 for operations of the slave's owner.
+/// The fields apart from the envelope, with long values joined. A call may have other keys that begin with '_': those
+/// of section 7, for operations of the slave's owner.
 Result<Box> content(const BoxView& box, bool is_call) {
   Box fields;
   fields.reserve(box.size());
@@ -39,7 +39,7 @@ Result<Box> content(const BoxView& box, bool is_call) {
   return join_long_values(std::move(fields));
 }
 
-/// One box on its way to a queue: in memory that belongs to the thread, as an idle engine owns none.
+/// A buffer for one box on its way to a queue. It belongs to the thread, because an idle engine should own none.
 Bytes& empty_scratch() {
   thread_local Bytes scratch;
   if (scratch.capacity() > 4096) scratch = Bytes();
@@ -69,8 +69,8 @@ bool Engine::has_open_calls(const OperationRange& ids) const noexcept {
 }
 
 Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has_op, void* owner) {
-  // A ping asks whether the other side is alive, so it goes on when nothing else does: also ours, and a newcomer's of
-  // the same name. It is never busy, up to a bound of its own.
+  // A ping asks whether the other side is alive, so it must work when calls are refused: our own pings, and the one
+  // about the holder of a name. It has a bound of its own before it is busy.
   const std::size_t slack = owner == nullptr    ? SIZE_MAX - options_.max_abandoned
                             : command == "ping" ? max_open_pings
                                                 : 0;
@@ -109,7 +109,7 @@ void Engine::send_waiting() {
     push(call->unsent, false);
     call->unsent = Bytes();
     if (call->input_ended) end_input(*call);
-    if (call->streams) events_.on_call_changed(*call);  // it may have input
+    if (call->streams) events_.on_call_changed(*call);  // it may have room for input now
   }
   has_unsent_ = false;
 }
@@ -186,7 +186,7 @@ void Engine::close_service(OpenService& service) {
   service.in.settle(pool_);
   services_->arguments_size -= std::exchange(service.arguments_size, 0);
   if (!service.op.empty()) services_->by_op.erase(service.op);
-  services_->by_tag.erase(service.tag);  // the caller of this holds it
+  services_->by_tag.erase(service.tag);  // the caller of this function holds a reference
 }
 
 void Engine::answer(OpenService& service, const Box& results) {
@@ -339,7 +339,7 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
   if (!chunk.last && bytes.empty()) return breach("data without bytes");
   if (*stream == StreamName::in) {
     if (!options_.serves) return breach("input for an operation: a slave has no verbs here");
-    if (service == nullptr) return {};  // over already; it has crossed the answer
+    if (service == nullptr) return {};  // over already: the cancel has crossed our answer
     chunk.owned = bytes;
     return receive_input(*service, std::move(chunk));
   }
@@ -394,7 +394,7 @@ Result<void> Engine::receive_credit(BytesView op, StreamName stream, std::uint64
     const auto id = parse_tag(op);
     const auto found = find(id);
     if (found == calls_.end()) {
-      if (options_.serves || (id && *id < next_id_)) return {};  // has crossed the answer
+      if (options_.serves || (id && *id < next_id_)) return {};  // the credit has crossed the answer
       return breach("credit for an operation that was never begun");
     }
     OpenCall& call = **found;
@@ -417,7 +417,7 @@ void Engine::end(const Failure& failure) {
   for (std::size_t i = 0; i < calls_.size();) {
     OpenCall* const call = calls_[i].get();
     if (call->state != OpenCall::State::settled) settle(*call, failure);
-    if (i < calls_.size() && calls_[i].get() == call) ++i;  // else settle() has taken it out
+    if (i < calls_.size() && calls_[i].get() == call) ++i;  // otherwise settle() has removed it
   }
   if (!services_) return;
   const Services services = std::exchange(*services_, {});
@@ -431,7 +431,7 @@ void Engine::end(const Failure& failure) {
 void Engine::ping() {
   const auto open = std::count_if(calls_.begin(), calls_.end(), [](const auto& call) { return call->is_own_ping(); });
   if (static_cast<std::size_t>(open) >= max_open_pings) return;
-  static_cast<void>(call("ping", {}, false, nullptr));  // one that cannot be sent is not missed
+  static_cast<void>(call("ping", {}, false, nullptr));  // a ping that cannot be sent does not matter
 }
 
 void Engine::grant_credit(BytesView op, StreamName stream, std::uint64_t bytes) {

@@ -22,7 +22,7 @@
 
 namespace remsh::rpc {
 
-/// One call that we made, from its box to the end of what we have to know of it.
+/// One outgoing call, from its box to the last box that belongs to it.
 struct OpenCall {
   enum class State : std::uint8_t {
     open,       // waits for its answer
@@ -30,7 +30,7 @@ struct OpenCall {
     abandoned,  // its caller has left: kept until the answer comes, for its credit and its id
   };
 
-  /// Only of calls with an `op`.
+  /// Only for calls with an `op`.
   struct Streams {
     SendCredit in;
     ReceiveStream out;
@@ -41,45 +41,46 @@ struct OpenCall {
   State state = State::open;
   std::unique_ptr<Streams> streams;
   std::variant<Box, Failure> outcome;
-  void* owner = nullptr;     // whatever the driver wants to find again
-  Bytes unsent;              // its box, while that waits for room in the queue; empty: it was sent
-  bool input_ended = false;  // end_input() came before that was sent
+  void* owner = nullptr;     // for the driver, to find its own object again
+  Bytes unsent;              // its box, while that waits for room in the queue; empty once it is sent
+  bool input_ended = false;  // end_input() was called before the box was sent
 
   [[nodiscard]] bool is_sent() const noexcept { return unsent.empty(); }
   [[nodiscard]] bool is_own_ping() const noexcept { return state == State::open && owner == nullptr; }
   [[nodiscard]] bool has_chunk() const { return streams && (!streams->out.empty() || !streams->err.empty()); }
-  /// In the order of arrival within each stream; err first, as it is short and people wait for it.
+  /// The next chunk: in order of arrival within each stream, and err first, since it is short and users wait for it.
   Chunk take_chunk() { return streams->err.empty() ? streams->out.take() : streams->err.take(); }
 };
 
-/// One call that the other side made and that is not answered yet.
+/// One incoming call that is not answered yet.
 struct OpenService {
   Bytes tag;
-  Bytes op;  // empty: no streams, no cancel
+  Bytes op;  // empty if the call has no streams and cannot be cancelled
   Bytes command;
   Box arguments;
   std::size_t arguments_size = 0;
   SendCredit out;
   SendCredit err;
   ReceiveStream in;
-  void* owner = nullptr;  // whatever the driver wants to find again
+  void* owner = nullptr;  // for the driver, to find its own object again
   bool cancelled = false;
-  bool answered = false;  // and out of the engine's tables
+  bool answered = false;  // and removed from the engine's tables
 };
 
-/// The calls and streams of one session, in both directions. Pure state: no mutex, no thread, no descriptor, no
-/// clock. One thread at a time.
+/// The calls and streams of one session, in both directions. Pure state: no mutex, no thread, no descriptor, no clock.
+/// One thread at a time.
 ///
-/// Boxes to send go to the Session. What comes in is told through Events, at once; the handler must not call back.
+/// Boxes to send go to the Session. Events are reported at once, while the box is handled; the handler must not call
+/// back.
 class Engine {
  public:
   class Events {
    public:
-    /// A chunk, credit or the outcome came for a call that somebody waits for.
+    /// A chunk, credit or the outcome came for a call whose caller has not left.
     virtual void on_call_changed(OpenCall& call) = 0;
-    /// A new call of the other side.
+    /// A new incoming call.
     virtual void on_service(std::shared_ptr<OpenService> service) = 0;
-    /// Input, credit or a cancel came for one.
+    /// Input, credit or a cancel came for an incoming call.
     virtual void on_service_changed(OpenService& service) = 0;
 
    protected:
@@ -87,14 +88,16 @@ class Engine {
   };
 
   struct Options {
-    bool serves = false;  ///< false: the other side has no verbs here, but ping
+    bool serves = false;  ///< false: the other side may call nothing but ping
     std::size_t max_services = 1024;
-    std::size_t max_arguments = 256 * 1024 * 1024;  // bytes of all open services
+    std::size_t max_arguments = 256 * 1024 * 1024;  // bytes of the arguments of all open services
     std::size_t max_abandoned = 1024;
-    std::size_t max_unsent = 4 * 1024 * 1024;  // bytes of calls that the other side does not read: others wait
-    // Beyond max_unsent: the last call that was made, and 1 MiB of credit, which no honest side leaves unread.
+    std::size_t max_unsent = 4 * 1024 * 1024;  // bytes of calls that the other side has not read; beyond that, further
+                                               // calls wait
+    // Beyond max_unsent: the last call that was made, and 1 MiB of credit. An honest peer never leaves more unread.
     std::size_t max_unread_credit = call_limits.bytes + std::size_t{1024} * 1024;
-    std::size_t max_unread = 64 * 1024 * 1024;  // (serves) bytes of answers that it does not read: no more are taken
+    std::size_t max_unread = 64 * 1024 * 1024;  // (serves) bytes of answers that the other side has not read; beyond
+                                                // that, no calls are accepted
   };
 
   Engine(Options&& options, Session& session, Events& events) = delete;  // they must outlive it
@@ -109,36 +112,36 @@ class Engine {
 
   // --- calls that we make
 
-  /// Sends the boxes of calls that waited for room in the queue, those that came first in front. After each write.
+  /// Sends the boxes of calls that waited for room in the queue, the oldest first. Call it after each write.
   void send_waiting();
 
-  /// Makes a call. Fails, before anything is sent, with too_large, invalid_argument or busy. Its box is sent at once,
-  /// or by send_waiting() if too much is queued that the other side does not read; a call that is left before costs
+  /// Makes a call. Fails, before anything is sent, with too_large, invalid_argument or busy. Sends the box at once, or
+  /// later in send_waiting() if the other side leaves too much unread. A call that is left before its box is sent costs
   /// nothing.
   Result<OpenCall*> call(BytesView command, const Box& arguments, bool has_op, void* owner);
 
-  /// The caller leaves. Settled: it is forgotten. Open: the other side is told, and it is forgotten with the answer.
+  /// The caller leaves. A settled call is forgotten. An open one is cancelled, and forgotten when its answer comes.
   void leave(OpenCall& call);
 
-  /// A chunk that take_chunk() gave was used up.
+  /// A chunk from take_chunk() was used up.
   void consumed(OpenCall& call, const Chunk& chunk);
 
-  /// Sends the next of `in`: `count` <= room of the payload.
+  /// Sends the next `count` bytes of `in`: `count` <= the room that its credit leaves.
   void send_input(OpenCall& call, Block block, std::size_t count);
   void end_input(OpenCall& call);
 
-  /// Null where it is not known any more.
+  /// Null if the engine does not know that call any more.
   [[nodiscard]] OpenCall* find_call(std::uint64_t id) {
     const auto found = find(id);
     return found == calls_.end() ? nullptr : found->get();
   }
-  /// The id that the next call gets.
+  /// The id of the next call.
   [[nodiscard]] std::uint64_t next_call() const noexcept { return next_id_; }
 
-  /// Whether the other side has still to answer one of these; pings of our own do not count.
+  /// Whether the other side has yet to answer one of these calls. Our own pings do not count.
   [[nodiscard]] bool has_open_calls(const OperationRange& ids) const noexcept;
 
-  /// The newest of the calls that are older than this one, the newest of all; null if there is none.
+  /// The newest call before this one, if this one is the newest of all. Null if it is not, or there is no other.
   [[nodiscard]] const OpenCall* call_before(const OpenCall& newest) const noexcept {
     return calls_.size() < 2 || calls_.back().get() != &newest ? nullptr : calls_[calls_.size() - 2].get();
   }
@@ -158,18 +161,18 @@ class Engine {
 
   // --- the session
 
-  /// A box came, as Session::next() gives them. A failure is a breach of the protocol. A chunk whose bytes lie in
-  /// `lent`, for the call `reader`, is not copied: its reader uses it up before it reads again.
+  /// Handles a box from Session::next(). A failure is a breach of the protocol. A chunk for the call `reader` whose
+  /// bytes are in `lent` is not copied: the reader uses it up before it reads again.
   Result<void> receive(const BoxView& box, const OpenCall* reader, BytesView lent);
 
-  /// The session is over: every call we made fails with this, every service is cancelled.
+  /// The session is over: every outgoing call fails with this, every service is cancelled.
   void end(const Failure& failure);
 
-  /// Sends something that the other side answers, so that both see each other. Also if the one before is not answered
-  /// yet: its answer may wait behind a long box. Not if more than a thousand are unanswered: that is no long box.
+  /// Sends a box that the other side answers, so that each side hears the other. It does so even if the last ping is
+  /// not answered yet, since its answer may wait behind a long box; but not if 1024 are unanswered.
   void ping();
 
-  /// Frees what it holds for later use, where no call is open.
+  /// Frees memory that is kept for later use, if no call is open.
   void give_back() noexcept {
     if (calls_.empty()) calls_.shrink_to_fit();
   }
@@ -192,11 +195,12 @@ class Engine {
   void forget(const OpenCall& call) { calls_.erase(find(call.id)); }
   [[nodiscard]] OpenService* service_of(BytesView op) const;
 
-  // An engine lives as long as its session, and most sessions are idle: what not all of them need is apart.
+  // An engine lives as long as its session, and most sessions are idle, so what only some engines need is allocated
+  // apart.
   struct Services {
     std::map<Bytes, std::shared_ptr<OpenService>, std::less<>> by_tag;
     std::map<Bytes, OpenService*, std::less<>> by_op;
-    std::size_t arguments_size = 0;  // of all of them
+    std::size_t arguments_size = 0;  // of all open services
   };
 
   const Options& options_;
@@ -206,10 +210,10 @@ class Engine {
   std::uint64_t next_id_ = 1;
   Calls calls_;
   CreditPool pool_;
-  std::unique_ptr<Services> services_;  // where options.serves
-  std::uint32_t ponged_at_ = 0;         // the bytes that were written, modulo 2^32, when a ping was answered last
-  std::uint16_t abandoned_ = 0;         // calls; at most max_abandoned, and pings
-  std::uint8_t pongs_ = 0;              // queued since anything was written
+  std::unique_ptr<Services> services_;  // null unless options.serves
+  std::uint32_t ponged_at_ = 0;         // how many bytes were written when a ping was last answered, modulo 2^32
+  std::uint16_t abandoned_ = 0;         // how many calls; at most max_abandoned, and pings
+  std::uint8_t pongs_ = 0;              // answers to pings queued since the last write
   bool has_unsent_ = false;             // there may be calls that wait for room in the queue
 };
 

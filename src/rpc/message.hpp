@@ -14,24 +14,24 @@
 
 namespace remsh::rpc {
 
-/// The bytes of a call or an answer: the envelope merged with the fields of `content`, long values cut. Fails with
-/// too_large where one box cannot hold it, with invalid_argument where a key is not possible.
+/// The bytes of a call or an answer: the envelope merged with the fields of `content`, long values split. Fails with
+/// too_large if one box cannot hold it, with invalid_argument if a key is not allowed.
 Result<void> encode_call(Bytes& out, BytesView command, BytesView tag, bool has_op, const Box& arguments);
 Result<void> encode_answer(Bytes& out, BytesView tag, const Box& results);
 void encode_error(Bytes& out, BytesView tag, const Failure& failure);
 
-/// Makes a block with `count` bytes of payload a data box.
+/// Turns a block with `count` bytes of payload into a data box.
 void frame_data(Block& block, std::size_t count, BytesView op, StreamName stream, std::optional<std::uint64_t> total);
 
 void encode_end(Bytes& out, BytesView op, StreamName stream);
 void encode_credit(Bytes& out, BytesView op, StreamName stream, std::uint64_t bytes);
 void encode_cancel(Bytes& out, BytesView op);
 
-/// Our tags: a count from 1 in lower-case hex. parse_tag() takes nothing else.
+/// Our tags: a count from 1 in lower-case hex. parse_tag() accepts nothing else.
 Bytes make_tag(std::uint64_t number);
 std::optional<std::uint64_t> parse_tag(BytesView text) noexcept;
 
-/// What travels as `_error_code`, and what it means when it comes.
+/// What is sent as `_error_code`, and what a received one means.
 Bytes error_code(const Failure& failure);
 Failure failure_of(BytesView code, BytesView description);
 

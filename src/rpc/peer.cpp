@@ -15,10 +15,10 @@ namespace {
 
 constexpr Duration slice = Link::slice;
 
-/// How much stream data may wait in a connection's queue before who sends has to wait.
+/// How much stream data may be queued in a connection before senders have to wait.
 constexpr std::size_t max_queued_data = 512 * 1024;
 
-/// Less credit than this is not worth a box: what is under way gives more (docs/protocol.md section 6).
+/// Less credit than this is not worth a box: the boxes under way will bring more (docs/protocol.md section 6).
 constexpr std::uint64_t min_credit = stream_window / 4;
 
 }  // namespace
@@ -37,7 +37,7 @@ void Peer::Locked::unlock() {
     return;
   }
   auto wakes = std::exchange(peer_.wakes_, {});
-  wakes.reverse();  // in the order in which they came
+  wakes.reverse();  // in the order in which they were added
   const auto services = tells ? std::exchange(peer_.server_->to_tell, {}) : decltype(peer_.server_->to_tell)();
   peer_.mutex_.unlock();
   for (const auto& wake : wakes) wake();
@@ -66,7 +66,7 @@ void Peer::open(std::unique_ptr<Transport> transport, BytesView already_read) {
   Locked lock(*this);
   link_.open(std::move(transport), loop(), weak_from_this());
   session_.attach();
-  if (session_.is_closing()) flush(lock);  // somebody did not wait for it
+  if (session_.is_closing()) flush(lock);  // close() does not wait for the write
   if (!already_read.empty()) {
     const Waiter me;
     reader_ = &me;
@@ -78,7 +78,7 @@ void Peer::open(std::unique_ptr<Transport> transport, BytesView already_read) {
 }
 
 Peer::~Peer() {
-  // Nobody is inside: they would hold us. The io thread may hold a late event, which finds nobody.
+  // No thread is inside: it would hold a reference. The io thread may still have a late event, which will find no peer.
   assert(!server_ || server_->workers() == 0 || server_->is_over());  // wait_until_left() was not called
 }
 
@@ -89,11 +89,11 @@ std::uint64_t Peer::next_call() const {
 
 // --- the watch, and the invariants
 
-/// Makes both invariants true; called before every unlock of a thread that does not go on to lead.
+/// Makes both invariants true. Called before every unlock by a thread that does not go on to lead.
 void Peer::settle() {
   if (session_.state() == Session::State::waiting) return;
   if (!session_.is_attached()) {  // cut or over
-    session_.give_back();         // half a box would stay for as long as somebody holds the slave
+    session_.give_back();         // half a box would stay allocated as long as the Slave object lives
     if (reader_ == nullptr && !writing_) {
       link_.close();  // closes the descriptor
       tell_left();
@@ -121,7 +121,7 @@ void Peer::settle() {
   if (wanted != link_.armed()) link_.arm(wanted);
 }
 
-/// The invariants of docs/threading.md, at every unlock.
+/// Asserts the invariants of docs/threading.md, at every unlock.
 void Peer::check() const {
 #ifndef NDEBUG
   if (!session_.is_attached()) return;
@@ -166,7 +166,7 @@ void Peer::wake(Waiter& waiter) {
   }
 }
 
-/// The deadline of a suspended call has come, if it is still there.
+/// The deadline of a suspended call has passed. Does nothing if the call is gone.
 void Peer::wake_call(std::uint64_t id) {
   Locked lock(*this);
   const OpenCall* const call = engine_.find_call(id);
@@ -194,7 +194,7 @@ std::size_t Peer::room(std::uint64_t credit) const {
   return static_cast<std::size_t>(std::min<std::uint64_t>(credit, Block::max_payload));
 }
 
-/// Only the queue is in the way; who finds that is told when it is not any more. Credit tells by itself.
+/// True if only the full queue prevents sending; the caller is notified when it drains. New credit notifies separately.
 bool Peer::lacks_room(std::uint64_t credit) const {
   if (is_over() || credit < min_credit || session_.data_bytes() < max_queued_data) return false;
   return lacked_room_ = true;
@@ -202,8 +202,8 @@ bool Peer::lacks_room(std::uint64_t credit) const {
 
 // --- writing
 
-/// Writes what is queued, where nobody else is writing; once more for what others append meanwhile. What is not taken
-/// is left to settle().
+/// Writes what is queued, if no other thread is writing, and once more what others append meanwhile. settle() takes
+/// care of what the transport does not accept.
 void Peer::flush(Locked& lock) {
   if (writing_ || !session_.is_attached()) return;
   for (int round = 0; round < (session_.is_closing() ? 3 : 2) && session_.has_output(); ++round) {
@@ -221,7 +221,7 @@ void Peer::flush(Locked& lock) {
     if (!session_.is_attached()) break;
     if (is_ok && !session_.is_closing()) engine_.send_waiting();
     if (result.status == IoResult::Status::failed) {
-      // What the other side said before it went may still be read: the cut is the reader's to declare.
+      // What the other side sent before it closed may still be unread, so it is the reader that declares the cut.
       session_.drop_output();
       session_.suspect(link_.broken("write", result.error));
       link_.shut_down();
@@ -262,7 +262,7 @@ void Peer::resign(const Waiter& me) {
   }
 }
 
-/// One read, as the reader, of everything that there is for anybody.
+/// Reads once, as the reader, and dispatches the boxes of all calls.
 void Peer::lead(Locked& lock, Waiter& me, TimePoint deadline) {
   reader_ = &me;
   polls_ = session_.has_output() && !writing_ && promised_ == 0;
@@ -293,8 +293,8 @@ void Peer::lead(Locked& lock, Waiter& me, TimePoint deadline) {
   take_in(result, buffer, me.call);
 }
 
-/// Waits until there is work, a stop, the deadline or the end; leads where nobody does and while it is young. Gives the
-/// role up and settles before it returns, with the mutex held.
+/// Waits until there is work, a stop, the deadline or the end. Leads if there is no reader and the waiter is young.
+/// Gives the role up and settles before it returns, with the mutex held.
 void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_work) {
   me.young_until = now() + slice;
   for (;;) {
@@ -304,7 +304,7 @@ void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_wo
     if (at >= deadline) break;
     if (session_.is_attached() && (reader_ == nullptr || reader_ == &me) && at < me.young_until) {
       lead(lock, me, deadline);
-      if (me.is_server && server_->has_work()) continue;  // answers first, then all in one write
+      if (me.is_server && server_->has_work()) continue;  // answer first, then write all answers at once
       flush(lock);
       continue;
     }
@@ -317,7 +317,7 @@ void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_wo
     unlink(me);
     me.parked = me.woken = false;
   }
-  if (me.is_server && !is_over()) return;  // it begins an operation now, which resigns for it
+  if (me.is_server && !is_over()) return;  // it begins an operation now, and resigns as reader there
   resign(me);
   settle();
 }
@@ -325,7 +325,7 @@ void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_wo
 void Peer::on_ready(std::uint32_t number, Ready directions) {
   Locked lock(*this);
   if (!session_.is_attached() || !link_.take_event(number)) return;
-  const bool reads = reader_ == nullptr;  // whatever the event was: an unlock needs somebody who reads
+  const bool reads = reader_ == nullptr;  // whatever the event was: somebody has to read after this unlock
   Waiter me;                              // stands for the io thread
   if (reads) reader_ = &me;
   if (has(directions, Ready::write)) flush(lock);
@@ -344,9 +344,9 @@ void Peer::on_ready(std::uint32_t number, Ready directions) {
 
 // --- resting
 
-/// If calls follow each other within a slice, arming between them would be two system calls for each, for nothing: the
-/// next caller reads. So then a look of the loop is due instead, once a slice, which arms if no call came since. What
-/// comes unasked (a ping, output for a caller who has been waiting for long, the end) is seen that much later.
+/// If calls follow each other within a slice, arming between them would cost two system calls each in vain, because the
+/// next caller reads. So the loop checks once per slice instead, and arms if no call came since. What arrives unasked
+/// (a ping, the end, output for a caller who has been waiting for long) is seen that much later.
 void Peer::note_call(TimePoint at) {
   if (resting_) {
     called_ = true;
@@ -356,7 +356,7 @@ void Peer::note_call(TimePoint at) {
   last_call_ = at;
 }
 
-/// Whether somebody else has just made a call, and may make the next one soon.
+/// Whether another caller has just made a call, and may make the next one soon.
 bool Peer::is_another_calling(const OpenCall& call, TimePoint at) const {
   const OpenCall* const other = engine_.call_before(call);
   if (other == nullptr || other->state != OpenCall::State::open || other->owner == nullptr) return false;

@@ -1,8 +1,9 @@
-// Peer: a session and its engine under one mutex: who reads, who writes, who is woken.
+// Peer: a session and its engine under one mutex: which thread reads, which one writes, which one is woken.
 //
 // docs/threading.md has the rules that this file follows: roles, watch, the two invariants. In short: the thread that
-// waits for an answer reads the connection itself; the io thread reads only where nobody else does; whoever finds boxes
-// in the queue and nobody writing writes them; and settle(), before every unlock, makes sure that nothing is nobody's.
+// waits for an answer reads the connection itself; the io thread reads only if no other thread does; a thread that
+// finds queued boxes and no writer writes them; and settle(), before every unlock, ensures that every pending read and
+// write has an owner.
 #pragma once
 
 #include "base/operations_end.hpp"
@@ -35,21 +36,21 @@ class Server;
 
 /// One session after its handshake: many calls at once in both directions, without a thread of its own. Thread-safe.
 ///
-/// Most connections of a master are idle: what only some need, or only now and then, is made when it is needed.
+/// Most connections of a master are idle, so what only some need, or only now and then, is allocated on demand.
 class Peer : public std::enable_shared_from_this<Peer>, public Watched, private Engine::Events {
  public:
   using Options = PeerGroup::Options;
 
-  /// One without a connection yet: until open() calls fail.
+  /// A peer without a connection: calls fail until open().
   explicit Peer(std::shared_ptr<PeerGroup> group);
 
-  /// Takes over a connection; `already_read` are the bytes that came behind the handshake. Once.
+  /// Takes over a connection; `already_read` are the bytes that came after the handshake. Call it once.
   void open(std::unique_ptr<Transport> transport, BytesView already_read = {});
 
-  /// In place of open(): there will never be a connection.
+  /// In place of open(), if there will never be a connection.
   void fail(Failure failure);
 
-  /// A peer with its connection, in a group of its own.
+  /// Makes a peer with its connection, in a group of its own.
   static std::shared_ptr<Peer> start(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options,
                                      BytesView already_read = {});
 
@@ -57,39 +58,38 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   Peer& operator=(const Peer&) = delete;
   virtual ~Peer();
 
-  /// Says goodbye and ends the session; calls fail with this reason, or with that of a cut that came before. Returns at
-  /// once.
+  /// Says goodbye and ends the session. Calls fail with this reason, or with that of an earlier cut. Returns at once.
   void close(Failure why, std::optional<std::uint64_t> retry = {});
   void close(const std::string& reason, std::optional<std::uint64_t> retry = {}) {
     close(Failure{Errc::connection_lost, reason, 0, DisconnectReason::closed_here}, retry);
   }
 
-  /// Whether the connection is gone, and the session not over.
+  /// Whether the connection is gone and the session is not over.
   [[nodiscard]] bool is_cut() const;
 
-  /// If the session is cut, it is over: calls fail with the reason of the cut. Returns at once.
+  /// Ends the session if it is cut: calls fail with the reason of the cut. Returns at once.
   void give_up();
 
-  /// Why the session is over; nothing while it is not, also if it is cut.
+  /// Why the session is over. nullopt if it is not, even if it is cut.
   [[nodiscard]] std::optional<Failure> ended() const;
 
-  /// Why no further call can be made: it is cut or over, or we are ending it.
+  /// Why no further call can be made: the session is cut or over, or we are ending it.
   [[nodiscard]] std::optional<Failure> closed() const;
   [[nodiscard]] std::optional<Session::Goodbye> said_goodbye() const;
 
-  /// The id that the next call of ours gets.
+  /// The id of our next call.
   [[nodiscard]] std::uint64_t next_call() const;
 
-  /// Notes `end` when the other side has answered all calls of ours with ids of its range, those too that their callers
-  /// have left, or the session is over; at once, in this thread, if that is so now.
+  /// Notes `end` when the other side has answered all our calls with ids in its range (those whose callers have left
+  /// included), or when the session is over. If that is so already, notes it at once, in this thread.
   void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept;
 
-  /// Waits until the session is over, all callers have left and all worker threads have returned. After close();
-  /// never on the loop, in a callback, or in a served operation. The owner of a serving peer must call this, or the
-  /// next one, before releasing it.
+  /// Waits until the session is over, all callers have left and all worker threads have returned. Call it after
+  /// close(), and never on the loop, in a callback, or in a served operation. The owner of a serving peer must call
+  /// this function, or the next one, before releasing the peer.
   void wait_until_left();
 
-  /// The same, but waits for worker threads only until then. Gives those that are still in an operation.
+  /// The same, but waits for worker threads only until then. Returns those that are still in an operation.
   [[nodiscard]] std::vector<StuckThread> wait_until_left(TimePoint until);
 
   [[nodiscard]] Loop& loop() const noexcept { return *group_->loop(); }
@@ -107,8 +107,8 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   friend class PeerService;
   friend class Server;
 
-  /// The mutex, held. Every unlock goes through here: it checks the invariants, and tells services what happened to
-  /// them when nothing is held any more.
+  /// A lock on the mutex. Every unlock goes through this class: it checks the invariants, and notifies services of
+  /// their changes after the unlock.
   class Locked {
    public:
     explicit Locked(Peer& peer) : peer_(peer) { lock(); }
@@ -153,7 +153,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   [[nodiscard]] std::size_t room(std::uint64_t credit) const;
   [[nodiscard]] bool lacks_room(std::uint64_t credit) const;
 
-  // Arming lazily: between calls that follow each other closely nobody reads and nothing is armed.
+  // Lazy arming: between calls that follow each other closely no thread reads and nothing is armed.
   void note_call(TimePoint at);
   [[nodiscard]] bool is_another_calling(const OpenCall& call, TimePoint at) const;
   void start_rest();
@@ -165,24 +165,25 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
 
   mutable std::mutex mutex_;
   Session session_;
-  Link link_;  // open from open() to the end, and until nobody reads or writes any more
+  Link link_;  // from open() to the end, and until no thread reads or writes any more
   Engine engine_;
   TimePoint now_{};  // of the read in progress
 
   // Roles and the watch.
   const Waiter* reader_ = nullptr;
   Waiter* heir_ = nullptr;
-  Waiter* parked_ = nullptr;                        // list of those with a thread, which may become the heir
-  Waiter* suspended_ = nullptr;                     // list of those without one
-  std::forward_list<std::function<void()>> wakes_;  // of polled waiters, to be called after the unlock; newest first
+  Waiter* parked_ = nullptr;                        // waiters with a thread, which may become the heir
+  Waiter* suspended_ = nullptr;                     // waiters without a thread
+  std::forward_list<std::function<void()>> wakes_;  // wakers of suspended calls, to be called after the unlock; newest
+                                                    // first
   std::uint32_t promised_ = 0;                      // callers between append and write
   std::uint32_t room_waiters_ = 0;
-  std::uint32_t inside_ = 0;  // callers in their calls
+  std::uint32_t inside_ = 0;  // callers inside their calls
   bool writing_ : 1 = false;
   bool polls_ : 1 = false;                // the reader waits for both directions
-  bool resting_ : 1 = false;              // a look of the loop is due within a slice, which arms
-  bool called_ : 1 = false;               // a call was made since the last one
-  mutable bool lacked_room_ : 1 = false;  // somebody found the queue full since all were told
+  bool resting_ : 1 = false;              // the loop checks within a slice, and arms then
+  bool called_ : 1 = false;               // a call was made since the last check
+  mutable bool lacked_room_ : 1 = false;  // a caller found the queue full since the last notification
   bool is_cut_told_ : 1 = false;
   bool is_end_told_ : 1 = false;
   bool is_end_awaited_ : 1 = false;  // wait_until_left() was called

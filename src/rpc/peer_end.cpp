@@ -1,4 +1,4 @@
-// Peer: how a session ends: by a goodbye, by a cut that its owner does not survive, by silence; and who is told of it.
+// Peer: how a session ends (by a goodbye, a cut that its owner gives up, or silence), and who is notified of it.
 #include "rpc/peer.hpp"
 
 #include "base/misuse.hpp"
@@ -17,8 +17,8 @@ namespace remsh::rpc {
 void Peer::close(Failure why, std::optional<std::uint64_t> retry) {
   Locked lock(*this);
   if (!session_.close(std::move(why), retry)) return;
-  look_at_session();  // one that was cut is over
-  flush(lock);        // who writes last shuts down, and the reader sees it; before open() nothing is written
+  look_at_session();  // a session that was cut is over now
+  flush(lock);        // the last writer shuts down, and the reader sees it; before open() nothing is written
   settle();
 }
 
@@ -35,8 +35,8 @@ void Peer::give_up() {
   settle();
 }
 
-/// From the group's timer, now and then: pings if that is due, and gives back memory that is not in use. False: the
-/// connection has ended, and need not be looked at any more.
+/// Called regularly by the group's timer: pings if that is due, and frees memory that is not in use. False if the
+/// connection has ended and needs no further checks.
 bool Peer::on_liveness() {
   Locked lock(*this);
   if (is_over()) return false;
@@ -55,11 +55,12 @@ bool Peer::on_liveness() {
 
 // --- what has become of it
 
-/// After each read, by the reader, and after what ends a session without one: tells what has become of it, each once.
+/// Called by the reader after each read, and after a session was ended without one: reports a cut and the end, each
+/// once.
 ///
-/// A session that is cut stays as it is until its owner has decided: calls are open and their callers wait, nobody
-/// reads or writes, and what is queued is kept. Once it is over, every open call fails, every service is cancelled, and
-/// all are woken.
+/// A session that is cut does not change until its owner has decided: open calls and their callers wait, nobody reads
+/// or writes, and what is queued is kept. Once it is over, every open call fails, every service is cancelled, and all
+/// waiters are woken.
 void Peer::look_at_session() {
   if (!session_.is_cut() && !is_over()) return;
   heir_ = nullptr;  // there is nothing to read

@@ -11,7 +11,7 @@ namespace remsh::rpc {
 
 namespace {
 
-constexpr std::size_t shares = 8;  // of a period, where there are many peers
+constexpr std::size_t shares = 8;  // of a period, if there are many peers
 
 PeerGroup::Options with_limits(PeerGroup::Options options) {
   if (options.engine.serves) options.session.limits = call_limits;
@@ -48,8 +48,8 @@ void PeerGroup::look_later() {
 }
 
 void PeerGroup::look() {
-  std::vector<std::shared_ptr<Peer>> some;  // the last of one may go with this, so not under the mutex
-  std::vector<std::size_t> places;          // of these in the list
+  std::vector<std::shared_ptr<Peer>> some;  // may hold the last reference to a peer, so destroyed without the mutex
+  std::vector<std::size_t> places;          // their indexes in the list
   {
     const std::lock_guard lock(mutex_);
     const std::size_t share = (peers_.size() + shares - 1) / shares;
@@ -72,7 +72,7 @@ void PeerGroup::look() {
   }
   some.clear();
   const std::lock_guard lock(mutex_);
-  for (const auto& [place, peer] : ended) {  // the next look takes these entries out
+  for (const auto& [place, peer] : ended) {  // the next check removes these entries
     if (place < peers_.size() && is_same(peers_[place], peer)) peers_[place].reset();
   }
   looks_ = !peers_.empty();

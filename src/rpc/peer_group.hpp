@@ -1,4 +1,4 @@
-// PeerGroup: what the peers of one owner have in common, and one timer for the liveness of all.
+// PeerGroup: what the peers of one owner share, and one timer for the liveness of all of them.
 #pragma once
 
 #include "rpc/engine.hpp"
@@ -20,26 +20,26 @@ namespace remsh::rpc {
 
 class Peer;
 
-/// The options and the loop of many peers, kept once, and the list of them. Looks after their liveness from the loop: a
-/// few at a time, so that thousands of them do not hold up what else the loop has to do. Thread-safe.
+/// The options and the loop of many peers, and the list of these peers. Checks their liveness from the loop, a few at a
+/// time, so that thousands of them do not delay the loop's other work. Thread-safe.
 class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
  public:
-  /// For those who have nothing to decide.
+  /// The default of on_cut: gives the session up.
   static void give_up_at_once(Peer& peer);
 
   struct Options {
     Engine::Options engine = {};
     Session::Options session = {};                                       // its limits follow from engine.serves
-    std::function<void(const std::shared_ptr<ServedCall>&)> serve = {};  // on a worker, must not throw
-    std::size_t threads = 64;        // operations of one peer that run at once, without those that are long
-    std::size_t max_threads = 1024;  // with these
-    Duration long_operation = std::chrono::seconds(1);  // from when on one is long: stuck, or made to wait
+    std::function<void(const std::shared_ptr<ServedCall>&)> serve = {};  // called on a worker; must not throw
+    std::size_t threads = 64;        // operations of one peer that run at once, not counting long ones
+    std::size_t max_threads = 1024;  // the same, counting long ones
+    Duration long_operation = std::chrono::seconds(1);  // after this time an operation is long: stuck, or waiting
 
-    /// Called on the loop, at most once for each, when its connection is cut. The session is not over: what becomes of
-    /// it is decided here, and it stays as it is until give_up() or close() is called.
+    /// Called on the loop, at most once per peer, when its connection is cut. The session is not over: this function
+    /// decides what becomes of it, and it stays as it is until give_up() or close() is called.
     std::function<void(Peer&)> on_cut = give_up_at_once;
 
-    /// Called on the loop, once for each, when its session is over.
+    /// Called on the loop, once per peer, when its session is over.
     std::function<void(Peer&)> on_end = {};
   };
 
@@ -59,14 +59,14 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
 
   const std::shared_ptr<Loop> loop_;
   const Options options_;
-  const Duration period_;  // in which each is looked at once
+  const Duration period_;  // in which each peer is checked once
 
-  std::condition_variable_any left_;  // somebody has left a peer for whose end a thread waits; under that peer's mutex
+  std::condition_variable_any left_;  // a caller has left a peer whose end a thread awaits; under that peer's mutex
 
   mutable std::mutex mutex_;
   std::vector<std::weak_ptr<Peer>> peers_;
-  std::size_t next_ = 0;  // to be looked at
-  bool looks_ = false;    // a look is due
+  std::size_t next_ = 0;  // the next to be checked
+  bool looks_ = false;    // a check is due
 };
 
 }  // namespace remsh::rpc

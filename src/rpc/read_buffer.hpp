@@ -7,7 +7,7 @@
 
 namespace remsh::rpc {
 
-/// A buffer to read into, lent by the thread that reads; idle connections own none.
+/// A buffer to read into, lent by the reading thread; idle connections own none.
 class ReadBuffer {
  public:
   static constexpr std::size_t size = 256 * 1024;
@@ -15,9 +15,9 @@ class ReadBuffer {
   ReadBuffer(const ReadBuffer&) = delete;
   ReadBuffer& operator=(const ReadBuffer&) = delete;
   ~ReadBuffer();
-  /// Borrowed from the thread at the first use.
+  /// The buffer; borrowed from the thread at the first use.
   std::span<char> span();
-  /// Back to the thread; the next use borrows again.
+  /// Returns the buffer to the thread. The next use borrows again.
   void give_back();
 
  private:

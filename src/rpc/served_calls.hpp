@@ -1,4 +1,4 @@
-// ServedCalls: the calls of the other side that are being done.
+// ServedCalls: the incoming calls that are in progress.
 #pragma once
 
 #include "base/clock.hpp"
@@ -12,8 +12,8 @@
 
 namespace remsh::rpc {
 
-/// The calls of the other side that are being done, on all connections of one slave. A call is in it from its beginning
-/// to its answer, or until nobody has the call any more. Thread-safe.
+/// The incoming calls in progress, on all connections of one slave. A call is in it from its beginning to its answer,
+/// or until its last reference goes. Thread-safe.
 class ServedCalls {
  public:
   /// The clock must outlive it.
@@ -23,7 +23,8 @@ class ServedCalls {
 
   [[nodiscard]] TimePoint now() const noexcept { return clock_.now(); }
 
-  /// Calls `visit` with each, the newest first, under the lock of the list: it must neither answer a call nor drop one.
+  /// Calls `visit` with each call, the newest first, under the lock of the list: it must neither answer a call nor drop
+  /// one.
   template <class Visit>
   void for_each(Visit visit) const {
     const std::lock_guard lock(mutex_);

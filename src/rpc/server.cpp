@@ -13,10 +13,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// An operation that takes longer than one to two of these holds up nobody.
+/// An operation that takes longer than one to two of these periods does not delay the others.
 constexpr Duration tick_period = 2ms;
 
-/// The same while all workers that may be there are busy: then nothing is to be done but to wait for one of them.
+/// The same while all allowed workers are busy: then the only thing to do is to wait for one of them.
 constexpr Duration full_tick_period = 20ms;
 
 /// How many ticks a slow phase lasts after the last operation that was found to be slow.
@@ -26,20 +26,20 @@ constexpr std::uint64_t slow_ticks = 8;
 
 thread_local const Server::Worker* Server::current = nullptr;
 
-// --- what is to be done
+// --- jobs
 
 void Server::add(std::shared_ptr<OpenService> call) { add({.call = std::move(call), .step = nullptr, .tick = ticks_}); }
 
 void Server::add(std::shared_ptr<PeerService> step) { add({.call = nullptr, .step = std::move(step), .tick = ticks_}); }
 
 void Server::add(Job job) {
-  if (is_over_ && alive_ == 0) {  // no worker comes: whoever has the mutex runs the step, which sees the end
+  if (is_over_ && alive_ == 0) {  // there is no worker left: the thread that unlocks runs the step, which sees the end
     if (job.step) to_tell.push_back(std::move(job.step));
     return;
   }
   ready_.push_back(std::move(job));
   if (is_this_thread()) {
-    start_tick(tick_period);  // it looks itself: when it has read, or when its operation is over
+    start_tick(tick_period);  // this worker looks itself: when it has read, or when its operation is over
   } else {
     bring(1);
   }
@@ -54,9 +54,9 @@ bool Server::holds_back_answers() const noexcept { return is_this_thread() && !c
 
 // --- workers
 
-/// Sees to it that so many workers come for what is ready; one that is on its way already counts.
+/// Starts or wakes up to `wanted` workers for the queued jobs. A worker that is starting already counts.
 void Server::bring(std::size_t wanted) {
-  if (is_over_) return;  // workers that were left behind do what is ready when they return
+  if (is_over_) return;  // workers that were left behind run the queued jobs when they return
   wanted = std::min(wanted, ready_.size());
   std::size_t coming = 0;
   for (const auto& worker : workers_) {
@@ -72,7 +72,7 @@ void Server::bring(std::size_t wanted) {
   start_tick(coming < wanted ? full_tick_period : tick_period);
 }
 
-/// False if there may be no more, or there are no more threads to be had; the tick tries again.
+/// False if no more threads are allowed, or the system has none. The tick tries again.
 bool Server::start_worker() {
   const PeerGroup::Options& options = peer_.group_->options();
   if (alive_ >= options.max_threads || (alive_ >= options.threads && counted_workers(peer_.now()) >= options.threads)) {
@@ -117,7 +117,7 @@ void Server::run(Worker& me) {
     }
     if (peer_.is_over()) break;
     if (peer_.reader_ == nullptr) peer_.reader_ = &me.waiter;
-    peer_.flush(lock);  // the answers to all of one read, in one write
+    peer_.flush(lock);  // the answers to one read leave in one write
     const auto has_ready = [this] { return has_work(); };
     peer_.wait_for(lock, me.waiter, TimePoint::max(), has_ready);
   }
@@ -138,10 +138,10 @@ void Server::do_next(Peer::Locked& lock, Worker& me) {
   me.is_apart = ticks_ < slow_until_;
   ++busy_;
   start_tick(tick_period);
-  peer_.resign(me.waiter);  // and nobody arms: the tick does, if this takes long
+  peer_.resign(me.waiter);  // without arming: the tick arms if this takes long
   if (me.is_apart) {
     peer_.flush(lock);
-    if (has_work()) bring(2);  // each brings two more, so that many come soon
+    if (has_work()) bring(2);  // each worker brings two more, so that many come soon
     peer_.settle();
   }
   lock.unlock();
@@ -150,7 +150,7 @@ void Server::do_next(Peer::Locked& lock, Worker& me) {
   } else {
     job.step->go_on();
   }
-  job.step.reset();  // the last of it may lock
+  job.step.reset();  // releasing the last reference may lock
   lock.lock();
   --busy_;
   me.call = nullptr;
@@ -167,7 +167,7 @@ void Server::start_tick(Duration after) {
   });
 }
 
-/// Whether an operation is still running, or a call still waiting, that was at the last tick. A slow operation counts
+/// Whether an operation is running, or a queued call is waiting, since before the last tick. Counts each slow operation
 /// once.
 bool Server::find_slow(TimePoint at) {
   bool is_slow = has_work() && ticks_ - ready_.front().tick >= 2;
@@ -192,7 +192,7 @@ void Server::on_tick() {
   }
   if (has_work()) bring(ticks_ < slow_until_ ? 2 : 1);
   const bool is_watched = std::any_of(workers_.begin(), workers_.end(), [](const auto& worker) {
-    return worker->begun != 0 && !worker->is_slow;  // its first whole tick is still to come
+    return worker->begun != 0 && !worker->is_slow;  // its first whole tick is yet to come
   });
   if (is_watched) start_tick(tick_period);
 }

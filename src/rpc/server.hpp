@@ -1,4 +1,4 @@
-// Server: the threads that do what the other side of a peer asks for, and the queue of what they are to do.
+// Server: the threads that run the operations of a serving peer, and their queue.
 #pragma once
 
 #include "rpc/engine.hpp"
@@ -19,45 +19,45 @@
 
 namespace remsh::rpc {
 
-/// Runs the operations of one peer that serves, side by side. All of its state belongs to the peer's mutex.
+/// Runs the operations of one serving peer concurrently. All of its state belongs to the peer's mutex.
 ///
 /// A worker thread reads the connection as a caller does, runs what it has read, and sends all answers to one read in
-/// one write. While it runs an operation nobody reads: to arm the watch would cost two system calls for each. A tick of
-/// the loop makes that safe: it finds an operation that is still running after a whole period, or a call that has been
-/// waiting that long, lets the loop read on, sends the answers that were held back, and brings more workers. For a
-/// while after that (a slow phase) each operation hands the connection over before it begins.
+/// one write. While it runs an operation nobody reads: arming the watch would cost two system calls per operation. A
+/// tick of the loop makes that safe. If an operation is still running after a whole period, or a call has been waiting
+/// that long, the tick makes the loop read on, sends the answers that were held back, and brings more workers. For a
+/// while after that (a slow phase) each worker hands the connection over before it begins an operation.
 ///
-/// docs/threading.md, "The threads of a slave".
+/// See docs/threading.md, "The threads of a slave".
 class Server {
  public:
   explicit Server(Peer& peer) : peer_(peer) {}
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  /// A call has arrived.
+  /// Queues a call that has arrived.
   void add(std::shared_ptr<OpenService> call);
 
-  /// A service that runs in steps has a next one to do.
+  /// Queues the next step of a service that runs in steps.
   void add(std::shared_ptr<PeerService> step);
 
   [[nodiscard]] bool has_work() const noexcept { return !ready_.empty(); }
 
-  /// True if a tick is due that makes the peer's invariants true again, whatever a worker does meanwhile.
+  /// True if a tick is due that will make the peer's invariants true again, whatever a worker does meanwhile.
   [[nodiscard]] bool covers() const noexcept { return is_tick_due_ && busy_ > 0; }
 
-  /// True if the answer of the operation that runs on this thread leaves with those of the whole read.
+  /// True if the answer of the operation on this thread will be sent together with those to the whole read.
   [[nodiscard]] bool holds_back_answers() const noexcept;
 
-  /// The connection has ended: calls that were not begun are dropped, steps still run and see it.
+  /// The connection has ended: drops calls that were not begun. Queued steps still run, and see the end.
   void end();
 
-  /// The threads were taken out; those that were stuck in an operation hold the peer until they return.
+  /// True once the threads were taken out. Those that are stuck in an operation keep the peer alive until they return.
   [[nodiscard]] bool is_over() const noexcept { return is_over_; }
 
-  /// How many workers there are that have not returned.
+  /// How many workers have not returned.
   [[nodiscard]] std::size_t workers() const noexcept { return alive_; }
 
-  /// Services that are to hear of a change when the mutex is free again; and those that found no room in the queue.
+  /// Services to be notified of a change after the unlock; and those that found no room in the queue.
   std::vector<std::shared_ptr<PeerService>> to_tell;
   std::vector<std::weak_ptr<PeerService>> without_room;
 
@@ -72,19 +72,19 @@ class Server {
  private:
   struct Job {
     std::shared_ptr<OpenService> call;  // to be begun, or
-    std::shared_ptr<PeerService> step;  // to go on
-    std::uint64_t tick = 0;             // when it came
+    std::shared_ptr<PeerService> step;  // to be continued
+    std::uint64_t tick = 0;             // when it was queued
   };
 
   struct Worker {
     const Server* server = nullptr;
     std::thread thread;
     Waiter waiter;
-    std::shared_ptr<const OpenService> call;  // that it is in
-    std::uint64_t begun = 0;                  // the tick in which its operation began; 0: it runs none
-    TimePoint slow_since{};                   // when a tick first found it in its operation for a whole period
+    std::shared_ptr<const OpenService> call;  // the call that it runs
+    std::uint64_t begun = 0;                  // the tick in which its operation began; 0 if it runs none
+    TimePoint slow_since{};                   // when a tick first found that its operation had taken a whole period
     bool is_slow = false;                     // `slow_since` is set
-    bool is_apart = false;     // the connection was handed over: nothing of others is held back by this operation
+    bool is_apart = false;     // the connection was handed over: this operation holds back nothing of others
     bool is_starting = false;  // its thread has not looked for work yet
     std::atomic<bool> has_returned{false};
   };
@@ -108,10 +108,10 @@ class Server {
   std::vector<std::shared_ptr<Worker>> workers_;
   std::size_t alive_ = 0;
   std::size_t busy_ = 0;          // workers inside an operation
-  std::uint64_t ticks_ = 1;       // how many there were, from one on
+  std::uint64_t ticks_ = 1;       // how many there were; begins at 1
   std::uint64_t slow_until_ = 0;  // the tick at which the slow phase ends
   bool is_tick_due_ = false;
-  bool is_over_ = false;  // the threads were taken out: there will be no more
+  bool is_over_ = false;  // the threads were taken out, and there will be no more
 };
 
 }  // namespace remsh::rpc

@@ -9,7 +9,7 @@
 namespace remsh::rpc {
 
 namespace {
-/// The service whose handler runs on this thread: its answer leaves with those of the whole read.
+/// The service whose handler runs on this thread: its answer is sent together with those to the whole read.
 thread_local const PeerService* running = nullptr;
 }  // namespace
 
@@ -62,7 +62,7 @@ void PeerService::answer(Box results) {
   const auto callback = std::exchange(callback_, nullptr);
   const auto step = std::exchange(step_, nullptr);
   finish(lock);
-  lock.unlock();  // these may hold the last reference to much
+  lock.unlock();  // these may hold the last references to large objects
 }
 
 void PeerService::fail(Failure failure) {
@@ -104,7 +104,7 @@ bool PeerService::write(StreamName stream, Block block, std::size_t count) {
     std::optional<Block> rest;
     if (part < count) {
       rest.emplace();
-      // NOLINTNEXTLINE(bugprone-use-after-move): there is no next round where no rest took its place
+      // NOLINTNEXTLINE(bugprone-use-after-move): the loop ends if no new rest was made
       std::memcpy(rest->payload().data(), block.payload().data() + part, count - part);
     }
     peer_->engine_.send_output(*state_, stream, std::move(block), part, std::exchange(total_, std::nullopt));
@@ -174,9 +174,9 @@ void PeerService::consumed(const Chunk& chunk) {
 void PeerService::on_change(std::function<void()> callback) {
   {
     const std::lock_guard lock(peer_->mutex_);
-    callback_.swap(callback);  // what was there before goes without the mutex
+    callback_.swap(callback);  // destroys the previous callback without the mutex
   }
-  tell();  // what has happened already
+  tell();  // reports what has happened already
 }
 
 void PeerService::changed() {
@@ -194,7 +194,7 @@ void PeerService::notify() {
   if (callback_) {
     peer_->server_->to_tell.push_back(std::move(self));
   } else if (telling_) {
-    tell_again_ = true;  // by the worker that is in a step
+    tell_again_ = true;  // by the worker that runs a step
   } else if (!std::exchange(is_ready_, true)) {
     peer_->server_->add(std::move(self));
   }
@@ -203,7 +203,7 @@ void PeerService::notify() {
 void PeerService::run_on_change(std::function<void()> step) {
   Peer::Locked lock(*peer_);
   step_ = std::move(step);
-  notify();  // what has happened already
+  notify();  // reports what has happened already
 }
 
 void PeerService::run_on_cancel(std::function<void()> step) {
@@ -232,11 +232,11 @@ void PeerService::tell() {
       lacks_room_ = false;
     }
     if (what) what();
-    what = nullptr;  // without the mutex: it may hold the last reference to much
+    what = nullptr;  // without the mutex: it may hold the last reference to a large object
     Peer::Locked lock(*peer_);
     if (tell_again_ && !step_) continue;
     telling_ = false;
-    if (std::exchange(tell_again_, false)) notify();  // the next step comes after what others have to do
+    if (std::exchange(tell_again_, false)) notify();  // queues the next step behind the jobs of others
     return;
   }
 }

@@ -12,7 +12,7 @@
 
 namespace remsh::rpc {
 
-/// One call that the other side of a Peer made. Thread-safe; its state belongs to the peer's mutex.
+/// One incoming call of a Peer. Thread-safe; its state belongs to the peer's mutex.
 class PeerService final : public ServedCall, public std::enable_shared_from_this<PeerService> {
  public:
   /// Under the peer's mutex.
@@ -49,7 +49,7 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
 
   /// Input, credit or a cancel came.
   void changed();
-  /// Has the callback run after the unlock, or the next step by a worker.
+  /// Lets the callback run after the unlock, or a worker run the next step.
   void notify();
 
   /// Runs the callback of on_change(); without the mutex.
@@ -65,17 +65,17 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
 
   const std::shared_ptr<Peer> peer_;
   const std::shared_ptr<OpenService> state_;
-  std::function<void()> callback_;   // of on_change()
-  std::function<void()> step_;       // of run_on_change() or run_on_cancel()
-  bool awaits_cancel_ = false;       // the step is of run_on_cancel()
-  bool telling_ = false;             // a thread runs the one or the other
+  std::function<void()> callback_;   // from on_change()
+  std::function<void()> step_;       // from run_on_change() or run_on_cancel()
+  bool awaits_cancel_ = false;       // the step is from run_on_cancel()
+  bool telling_ = false;             // a thread runs the callback or the step
   bool tell_again_ = false;          // it has to run once more
   bool is_ready_ = false;            // the next step is in the server's queue
-  bool promised_ = false;            // sent, and flush() has not come yet
-  mutable bool lacks_room_ = false;  // in the server's list of those that found no room in the queue
+  bool promised_ = false;            // sent, and flush() was not called yet
+  mutable bool lacks_room_ = false;  // in the server's list of services that found no room in the queue
   std::optional<std::uint64_t> total_;
-  std::vector<Waiter*> waiters_;  // one thread may read while another writes
-  std::optional<Chunk> current_;  // what read() gave
+  std::vector<Waiter*> waiters_;  // a list, as one thread may read while another writes
+  std::optional<Chunk> current_;  // what read() returned
 };
 
 }  // namespace remsh::rpc

@@ -13,7 +13,7 @@
 
 namespace remsh::rpc {
 
-/// The streams of a call: `in` towards the side that serves it, the others back.
+/// The streams of a call: `in` towards the serving side, the others back.
 enum class StreamName : std::uint8_t { in, out, err };
 inline constexpr std::size_t stream_count = 3;
 
@@ -33,21 +33,21 @@ constexpr std::optional<StreamName> stream_name(BytesView text) noexcept {
   return std::nullopt;
 }
 
-/// A piece of a stream as it came. Its bytes are its own, or lie in the buffer of the thread that read them.
+/// A piece of a stream as it arrived. Its bytes are its own, or lie in the buffer of the thread that read them.
 struct Chunk {
   StreamName stream = StreamName::out;
-  bool last = false;  ///< the end of the stream; without bytes
+  bool last = false;  ///< the end of the stream; has no bytes
   Bytes owned = {};
   BytesView borrowed = {};
-  std::optional<std::uint64_t> total = {};  ///< how long the whole stream will be, where the sender said so
+  std::optional<std::uint64_t> total = {};  ///< the length of the whole stream, if the sender announced it
 
   [[nodiscard]] BytesView bytes() const noexcept { return borrowed.data() != nullptr ? borrowed : BytesView(owned); }
 };
 
-/// The receiving end of a stream: what came and was not taken yet, bounded by the credit given.
+/// The receiving end of a stream: what has arrived and was not taken yet, bounded by the credit granted.
 class ReceiveStream {
  public:
-  /// False where the sender broke the rules: more than its credit, or anything after the end.
+  /// False if the sender broke the rules: more than its credit, or anything after the end.
   bool receive(Chunk chunk) {
     if (ended_) return false;
     if (chunk.last) {
@@ -67,12 +67,12 @@ class ReceiveStream {
     return chunk;
   }
 
-  /// Bytes were used up; gives the credit to send, 0 for none yet.
+  /// Bytes were used up. Returns the credit to send, or 0.
   std::uint64_t consume(std::uint64_t bytes, CreditPool& pool) {
     return ended_ ? 0 : window_.consume(bytes, inbox_.empty(), pool);
   }
 
-  /// Everything that lies here is dropped. Gives the credit to send for it.
+  /// Drops everything that has arrived. Returns the credit to send for it.
   std::uint64_t drop_all(CreditPool& pool) {
     std::uint64_t grant = 0;
     for (const Chunk& chunk : inbox_) {
@@ -82,7 +82,7 @@ class ReceiveStream {
     return grant;
   }
 
-  /// A chunk for nobody: counted, dropped, credited. False where it was over the credit.
+  /// Counts, drops and credits a chunk that no caller wants. False if it exceeds the credit.
   bool receive_and_drop(const Chunk& chunk, CreditPool& pool, std::uint64_t& grant) {
     grant = 0;
     if (ended_) return false;

@@ -8,11 +8,11 @@
 
 namespace remsh::rpc {
 
-/// A thread that is still inside an operation, for instance on a disk that hangs, although its peer has ended. It keeps
+/// A thread that is still inside an operation, for example on a disk that hangs, although its peer has ended. It keeps
 /// alive what it uses of the peer, and returns as soon as the operation does.
 struct StuckThread {
   std::thread thread;
-  std::string command;  ///< what it is in
+  std::string command;  ///< the operation
   std::shared_ptr<const std::atomic<bool>> has_returned;
 };
 

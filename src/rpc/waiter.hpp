@@ -1,4 +1,4 @@
-// Waiter: one who waits for something of a peer.
+// Waiter: a thread or a suspended call that waits for an event of a peer.
 #pragma once
 
 #include "os/parking.hpp"
@@ -11,26 +11,26 @@
 
 namespace remsh::rpc {
 
-/// One who waits for something of a peer: a thread, which reads for all while it does; or nobody's thread, and then
-/// somebody is told that it is worth to look again. Its members belong to the peer's mutex.
+/// A blocked thread, which may read for all while it waits, or a suspended call, whose waker runs when polling may make
+/// progress. Its members belong to the peer's mutex.
 struct Waiter {
   Parking parking;
   bool parked = false;
-  bool woken = false;       // has a permit that it has not seen yet
+  bool woken = false;       // it has a permit that it has not seen yet
   bool stopped = false;     // by its stop_token
-  bool is_polled = false;   // no thread: is told instead of woken, and never leads
-  bool wants_room = false;  // waits (also) until it may send
+  bool is_polled = false;   // has no thread: its waker is called, and it never leads
+  bool wants_room = false;  // waits (among others) for room to send
   TimePoint young_until{};  // may lead until then
   TimePoint settled_at{};   // when the answer to its call came
   ReadBuffer buffer;
   const OpenCall* call = nullptr;
-  Waiter* previous = nullptr;  // in the list of the parked
+  Waiter* previous = nullptr;  // in the list of parked waiters
   Waiter* next = nullptr;
   bool is_server = false;      // drains the ready queue
-  std::function<void()> wake;  // of a polled one: called once, without the mutex
+  std::function<void()> wake;  // of a suspended call: called once, without the mutex
 };
 
-/// Whether there is something to do for a waiter; asked under the mutex. Refers to the callable, does not own it.
+/// Whether there is something to do for a waiter; evaluated under the mutex. Refers to the callable, does not own it.
 class HasWork {
  public:
   template <class Callable>
