@@ -47,7 +47,8 @@ void Admission::begin() {
   if (state_ != State::over) arm();
 }
 
-/// Whenever bytes of TLS have come, a service thread goes on with them: TLS computes for too long for the loop.
+/// Called whenever TLS bytes have arrived: a service thread processes them, as TLS may compute for too long for the
+/// loop.
 void Admission::secure() {
   auto step = tls_->step();
   owner_->loop()->post([self = shared_from_this(), step = std::move(step)] { self->secured(step); });
@@ -88,7 +89,7 @@ void Admission::silence_is_over() {
   if (state_ == State::handshake) arm();
 }
 
-/// Begins the handshake in which the master sends first.
+/// Begins the handshake of the protocol in which the master sends first.
 void Admission::send_first() {
   begin_handshake(*opening_.sends_first());
   write(handshake_->start());
@@ -116,7 +117,7 @@ void Admission::read() {
   abort(handshake_->at_end());
 }
 
-/// Bytes of the worker. They go to a handshake as soon as they show which protocol the worker speaks.
+/// Takes bytes of the worker. They go to a handshake as soon as they show which protocol the worker speaks.
 void Admission::take(BytesView bytes) {
   if (handshake_) return act(handshake_->feed(bytes));
   const ServedProtocol* protocol = opening_.feed(bytes);
@@ -137,7 +138,7 @@ void Admission::act(WorkerHandshake::Step step) {
   }
 }
 
-/// The handshake is over. The rules about keys and names are applied here, whatever the protocol.
+/// The handshake is over. Applies the rules about keys and names, which are the same for all protocols.
 void Admission::registered() {
   registration_ = handshake_->registration();
   proof_ = handshake_->proof();
@@ -157,7 +158,7 @@ void Admission::registered() {
   owner_->run_on(&Runtime::admission_threads, [self = shared_from_this(), next] { ((*self).*next)(); });
 }
 
-/// Rejects the worker after a while, so that guessing is slow.
+/// Rejects the worker, after a delay so that guessing is slow.
 void Admission::fail(Bytes farewell, Failure failure) {
   state_ = State::failing;
   if (failure.code == Errc::auth_failed) owner_->proved_wrong(*this);
@@ -213,7 +214,8 @@ void Admission::write(const Bytes& bytes) {
   }
 }
 
-/// Ends an admission whose connection is not a slave's yet. If a service thread has it, the end waits for that.
+/// Ends an admission whose connection is not a slave's yet. If a service thread works on it, waits for that thread
+/// first.
 void Admission::abort(Failure failure) {
   if (state_ == State::over) return;
   if (state_ == State::considering || state_ == State::securing) {
@@ -298,7 +300,7 @@ std::optional<EntryRefusal> Admission::make_slave() {
   return std::nullopt;
 }
 
-/// Stores the new key of a worker that came with an invitation. It is on the disk before the worker learns of it.
+/// Stores the new key of a worker that came with an invitation. The key is on the disk before the worker receives it.
 void Admission::enrol() {
   auto stored = owner_->keys()->enrol(registration_, enrolment_->key);
   if (!stored) {
@@ -377,12 +379,12 @@ void Admission::set_up() {
   finish(std::move(slave_));
 }
 
-/// The last step of every admission. If there is a slave object, it runs on a service thread, since the destructor of
-/// the object is the user's.
+/// The last step of every admission. If there is a slave object, this runs on a service thread, since the object's
+/// destructor is the user's.
 void Admission::finish(Result<std::shared_ptr<Slave>> result) {
   const bool had_claim = claim_.is_made();
   claim_.release();
-  if (had_claim && !result && proof_ != Proof::started) {  // user code has run for it, so its pace counts
+  if (had_claim && !result && proof_ != Proof::started) {  // user code has run for it, so it counts for the pace
     owner_->names()->note_end(name(), registration_.key_id, owner_->loop()->now());
   }
   if (!result && !has_enrolled_) {

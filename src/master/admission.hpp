@@ -46,10 +46,10 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
  private:
   enum class State : std::uint8_t {
     waiting,      // for what TLS needs next
-    securing,     // a service thread advances TLS; the loop notices only that the time is over
-    handshake,    // bytes go to and from the handshake, within its time
-    failing,      // the farewell will be sent, and then the connection closed
-    considering,  // a service thread decides; the loop notices only that the connection ends
+    securing,     // a service thread advances TLS; the loop watches only the time limit
+    handshake,    // bytes go to and from the handshake, within its time limit
+    failing,      // the farewell will be sent, and then the connection is closed
+    considering,  // a service thread decides; the loop watches only for the end of the connection
     admitted,     // the connection belongs to the back end
     over,         // the connection is closed
   };
@@ -95,41 +95,41 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   const std::shared_ptr<Admissions> owner_;
   const std::string address_;
   const bool keyless_;
-  const std::string required_name_;                  // empty: any
-  const std::map<std::string, std::string> labels_;  // beside those of its key
+  const std::string required_name_;                  // empty: any name
+  const std::map<std::string, std::string> labels_;  // in addition to those of its key
   const std::function<void(const std::shared_ptr<Slave>&, Backend&)> on_made_;
   const Origin origin_;
   const Gate::Id place_;
   Admissions::Done done_;
 
   // The connection.
-  TlsTransport* tls_ = nullptr;  // within transport_; null without TLS
+  TlsTransport* tls_ = nullptr;  // inside transport_; null without TLS
   std::unique_ptr<Transport> transport_;
   State state_ = State::waiting;
   std::uint32_t slot_ = 0;
   bool has_slot_ = false;
   std::uint32_t number_ = 0;  // of the last arming
   std::optional<Loop::TimerId> timer_;
-  std::optional<Loop::TimerId> silence_;  // of the worker, before the master sends first
+  std::optional<Loop::TimerId> silence_;  // waits for the worker to speak, before the master sends first
   Bytes unwritten_;
   std::atomic<bool> is_gone_ = false;  // for the service thread
   std::optional<Failure> gone_;        // the connection ended while a service thread decided
 
   // The handshake.
   Opening opening_;
-  const ServedProtocol* protocol_ = nullptr;    // with the handshake
-  std::unique_ptr<WorkerHandshake> handshake_;  // once the protocol is known
+  const ServedProtocol* protocol_ = nullptr;    // set with the handshake
+  std::unique_ptr<WorkerHandshake> handshake_;  // set once the protocol is known
   Registration registration_;
   Proof proof_ = Proof::none;
 
-  // What is said at the end, if the worker is not admitted.
+  // What is sent and reported at the end, if the worker is not admitted.
   Bytes farewell_;
   std::optional<Failure> verdict_;
   std::optional<EntryRefusal> refused_;
   std::optional<auth::Enrolment> enrolment_;
   bool has_enrolled_ = false;
 
-  // What comes out of it.
+  // What the admission produces.
   NameClaim claim_;
   std::shared_ptr<AdmittedBackend> backend_;
   std::shared_ptr<Slave> slave_;

@@ -21,7 +21,7 @@ namespace remsh {
 
 namespace {
 
-/// Brings the times within bounds in which the clock can add them.
+/// Limits the times to what the clock can add.
 ListenerOptions within_reason(ListenerOptions options) {
   using std::chrono::milliseconds;
   constexpr milliseconds day = std::chrono::hours(24);
@@ -57,7 +57,7 @@ Origin origin_of(const std::string& address, const AdmissionTerms& terms) {
   return {};
 }
 
-/// What slaves that are connected, or would be, are told at the end.
+/// The reason that connected and new slaves get at the end.
 constexpr const char* shutting_down = "the master shuts down";
 
 }  // namespace
@@ -68,7 +68,8 @@ Admissions::Admissions(ListenerOptions options)
       runtime_(std::move(options.runtime)),
       options_(within_reason(std::move(options))),
       log_(options_.log, loop_),
-      rights_(options_.keys ? std::make_unique<KeyWatch>(auth::KeyStore::of(*options_.keys)) : nullptr, names_, host_of_rights()),
+      rights_(options_.keys ? std::make_unique<KeyWatch>(auth::KeyStore::of(*options_.keys)) : nullptr, names_,
+              host_of_rights()),
       gate_(gate_options(options_)) {
   assert(loop_);
   if (auto good = check_protocols(options_.protocols); !good) throw_failure(good.failure(), "", "make a listener");
@@ -145,7 +146,7 @@ void Admissions::let_in(const Admission& admission) {
   gate_.end(admission.place());
 }
 
-/// Bounds the setup() functions and on_disconnect callbacks that hang.
+/// Bounds the number of setup() functions and on_disconnect callbacks that hang.
 std::string Admissions::begin_setup(const Admission& admission) {
   constexpr std::size_t most_farewells = 16;  // of one name
   const std::size_t most_setups = 16 * options_.max_handshakes;
@@ -231,7 +232,7 @@ void Admissions::backend_ended(const Backend& backend, const Failure& failure) {
   log_slave(is_breach ? LogLevel::warning : LogLevel::info, std::string(backend.name()), backend.proof(),
             "disconnected: " + failure.message);
   const std::lock_guard lock(mutex_);
-  if (++ended_ < backends_.size() / 2) return;  // seldom, so that each end costs little
+  if (++ended_ < backends_.size() / 2) return;  // rarely, so that each end costs little
   std::erase_if(backends_, [](const auto& entry) { return entry.expired(); });
   ended_ = 0;
 }
@@ -309,7 +310,7 @@ void Admissions::shut_down() {
   lock.lock();
   changed_.wait(lock, [this] { return under_way_.empty(); });
   lock.unlock();
-  for (const auto& backend : backends()) {  // also those that were opened meanwhile
+  for (const auto& backend : backends()) {  // again, for those that were opened meanwhile
     backend->disconnect(shutting_down);
     backend->wait_until_left();
   }

@@ -31,22 +31,23 @@ namespace remsh {
 class Admission;
 
 /// What the connections of one listener share: its options, the admissions under way, the back ends. Thread-safe. It
-/// may outlive the listener for as long as a slave does, but does nothing after shut_down().
+/// may outlive the listener, for as long as a slave lives, but does nothing after shut_down().
 class Admissions : public std::enable_shared_from_this<Admissions> {
  public:
   using Done = std::function<void(Result<std::shared_ptr<Slave>>)>;
 
   explicit Admissions(ListenerOptions options);
 
-  // For the listener.
+  // Called by the listener.
 
-  /// Prepares the protocols, adds the keys to those of the collection, and follows them from now on.
+  /// Prepares the protocols, adds the listener's keys to those of the collection, and begins to follow the key file.
   void start();
 
   /// See RightsWatch::look_after().
   void look_after(RightsWatch::Look look) { rights_.look_after(std::move(look)); }
 
-  /// Begins with a connection. `done`, which may be empty, gets the outcome, on the loop or on a service thread.
+  /// Begins the admission of a connection. `done`, which may be empty, gets the outcome, on the loop or on a service
+  /// thread.
   void admit(std::unique_ptr<Transport> connection, const AdmissionTerms& terms, Done done = {});
 
   /// Ends all admissions and all connections, and waits until nothing of them runs.
@@ -55,7 +56,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   [[nodiscard]] std::shared_ptr<Slave> last_accepted() const;
   void cannot_accept(int error) const;
 
-  // For both.
+  // Called by the listener and by each admission.
 
   [[nodiscard]] const ListenerOptions& options() const noexcept { return options_; }
   [[nodiscard]] std::shared_ptr<Runtime> runtime() const;  ///< null after shut_down()
@@ -66,7 +67,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
     log_.log(level, peer, message);
   }
 
-  // For each admission.
+  // Called by each admission.
 
   /// The protocols that the listener accepts, in their order, and then all others. Set by start().
   [[nodiscard]] const std::vector<ServedProtocol>& protocols() const noexcept { return protocols_; }
@@ -77,7 +78,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   [[nodiscard]] const std::shared_ptr<Names>& names() const noexcept { return names_; }
   [[nodiscard]] static Proof proof_of(const Slave& slave) noexcept;
 
-  /// SlaveInfo::key_id of a slave, which unpacks nothing else. Valid as long as the slave.
+  /// SlaveInfo::key_id of a slave, without unpacking the rest. Valid as long as the slave.
   [[nodiscard]] static std::string_view key_id_of(const Slave& slave) noexcept;
 
   /// Null if slaves have no keys.
@@ -86,19 +87,19 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   /// Opens a back end. Ends it at once if the listener is shutting down.
   void open(const std::shared_ptr<AdmittedBackend>& backend, std::unique_ptr<Transport> transport);
 
-  // What an admission has come to, for the limits.
+  // Notes how far an admission has come, for the limits.
 
   void proven(const Admission& admission);        ///< it has proven a key, or needs none
   void proved_wrong(const Admission& admission);  ///< its proof was wrong
-  void let_in(const Admission& admission);        ///< it has registered: its place is free
+  void let_in(const Admission& admission);        ///< it has registered, so its place is free
   void ended(const std::shared_ptr<Admission>& admission);
   void accepted(const std::shared_ptr<Slave>& slave);
 
-  /// Counts one more admission whose slave class and setup() may run, until ended(). Returns why it may not; empty: it
-  /// is counted.
+  /// Counts one more admission whose slave class and setup() may run, until ended(). Returns why they may not; empty if
+  /// it is counted.
   [[nodiscard]] std::string begin_setup(const Admission& admission);
 
-  /// Reports about a connection that has proven nothing. Each origin may cause a bounded number of lines.
+  /// Logs a message about a connection that has proven nothing. The number of lines that each origin causes is bounded.
   void log_stranger(const Origin& origin, const std::string& who, std::string message);
 
   /// See ListenerLog.
@@ -125,15 +126,16 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   const ListenerOptions options_;     // without the runtime
   ListenerLog log_;
   RightsWatch rights_;
-  std::vector<ServedProtocol> protocols_;  // since start()
+  std::vector<ServedProtocol> protocols_;  // set by start()
   bool shutting_down_ = false;
   unsigned services_ = 0;  // functions on service threads
   Gate gate_;
   std::map<std::string, std::size_t> farewells_;  // that run or wait, by the name of the slave
   std::set<const Admission*> setups_;             // whose slave class and setup() may run
   std::set<std::shared_ptr<Admission>> under_way_;
-  std::vector<std::weak_ptr<AdmittedBackend>> backends_;  // that were opened
-  std::size_t ended_ = 0;                                 // of backends_, since it was tidied up
+  std::vector<std::weak_ptr<AdmittedBackend>> backends_;  // those that were opened
+  std::size_t ended_ = 0;                                 // how many of backends_ have ended since it was last tidied
+                                                          // up
   std::weak_ptr<Slave> last_accepted_;
 };
 

@@ -15,9 +15,9 @@ namespace remsh {
 /// every operation fails with connection_lost. Thread-safe.
 class AdmittedBackend : public Backend {
  public:
-  /// What the listener does for its back ends, which may outlive it.
+  /// What the listener provides to its back ends, which may outlive it.
   struct Owner {
-    /// Runs a function of a back end whose connection has ended, on a thread that may block; drops it if the listener
+    /// Runs a function of a back end whose connection has ended, on a thread that may block. Drops it if the listener
     /// is gone.
     std::function<void(const Backend&, std::function<void()>)> run_farewell;
 
@@ -32,11 +32,11 @@ class AdmittedBackend : public Backend {
     return hook ? &hook : nullptr;
   }
 
-  /// Takes over the connection, after the worker was sent its welcome. Called once. A disconnect() that was called
-  /// before takes effect now.
+  /// Takes over the connection, after the welcome was sent to the worker. Called once. An earlier disconnect() takes
+  /// effect now.
   virtual void open(std::unique_ptr<Transport> transport) = 0;
 
-  /// Called in place of open(): there will never be a connection.
+  /// Called in place of open() if there will never be a connection.
   virtual void fail(Failure failure) = 0;
 
   /// Waits until the connection has ended and all callers have left. Only after open() and disconnect(); never on the

@@ -1,4 +1,4 @@
-// AskedOperation: an operation as a back end is asked for it.
+// AskedOperation: an operation as its back end receives it.
 #pragma once
 
 #include "base/result.hpp"
@@ -23,17 +23,17 @@ namespace remsh {
 using SizeCallback = std::function<void(std::uint64_t)>;
 
 /// Where the streams of an operation end on our side. A back end calls these in the thread that drives the operation,
-/// and holds nothing meanwhile; they may throw. Empty: there is no such stream, or it is not wanted.
+/// with no lock held; they may throw. An empty function means that there is no such stream, or that it is not wanted.
 struct StreamEnds {
   InputCallback in = {};
   OutputCallback out = {};
   OutputCallback err = {};
-  SizeCallback size = {};  ///< of `out`, if it is known, before its first bytes
+  SizeCallback size = {};  ///< for `out`: called before its first bytes, if the length is known
 };
 
-/// An operation as a back end is asked for it: its request, its streams, and the place of its reply. A back end that
-/// speaks boxes takes them from here; one that does not visits the Asked<Operation>. One thread at a time, but for what
-/// is atomic.
+/// An operation as its back end receives it: its request, its streams, and the place of its reply. A back end that
+/// speaks boxes takes them from here; any other back end visits the Asked<Operation>. One thread at a time, except for
+/// the atomic members.
 class AskedOperation {
  public:
   AskedOperation(const AskedOperation&) = delete;
@@ -41,17 +41,17 @@ class AskedOperation {
 
   [[nodiscard]] const operations::Description& what() const noexcept { return what_; }
 
-  /// The request, in boxes: the command, and the arguments, which can be taken once.
+  /// The request as boxes: the command, and the arguments, which can be taken once.
   [[nodiscard]] virtual BytesView command() const noexcept { return what_.name; }
   [[nodiscard]] virtual Box take_arguments() = 0;
 
-  /// Notes the reply; fails if it makes no sense.
+  /// Stores the reply. Fails if the reply is malformed.
   virtual Result<void> answered(Box results) = 0;
 
   StreamEnds ends;
-  StreamCounts moved;                     ///< counted by the back end, when an end has given or taken the bytes
-  std::atomic<std::uint64_t> number = 0;  ///< set by the back end before anything is sent; 0: it has not begun
-  TimePoint answered_at{};                ///< when the reply came, whenever it was looked at
+  StreamCounts moved;                     ///< counted by the back end, after a stream end has given or taken the bytes
+  std::atomic<std::uint64_t> number = 0;  ///< set by the back end before anything is sent; 0 until it begins
+  TimePoint answered_at{};                ///< when the reply came, not when it was read
 
  protected:
   explicit AskedOperation(const operations::Description& what) : what_(what) {}
@@ -78,7 +78,7 @@ class Asked final : public AskedOperation {
   typename Operation::Reply reply{};
 };
 
-/// An operation of the user's own: its arguments and results are boxes.
+/// An operation of the user's own, whose arguments and results are boxes.
 template <>
 class Asked<operations::Call> final : public AskedOperation {
  public:
@@ -99,10 +99,10 @@ class Asked<operations::Call> final : public AskedOperation {
   operations::Call::Reply reply{};
 };
 
-/// All that a back end may be asked for.
+/// All operations that a back end may be asked for.
 using AskedOperations = decltype(std::tuple_cat(operations::All(), std::tuple<operations::Ping, operations::Call>()));
 
-/// Calls `visit` with the Asked<Operation> that this is.
+/// Calls `visit` with `operation` as the Asked<Operation> that it is.
 template <class Visit>
 Result<void> visit(AskedOperation& operation, Visit visit) {
   Result<void> result;

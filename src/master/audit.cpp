@@ -30,7 +30,7 @@ std::string json_text(BytesView bytes) {
   return out + '"';
 }
 
-/// With six digits behind the point.
+/// Seconds with six decimal places.
 std::string in_micros(std::chrono::microseconds time) {
   return formatted("{}.{:06}", time.count() / 1'000'000, time.count() % 1'000'000);
 }

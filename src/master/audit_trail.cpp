@@ -1,4 +1,4 @@
-// AuditTrail: an operation under way, of whose end an AuditHook is to be told.
+// AuditTrail: an operation in progress whose end is reported to an AuditHook.
 #include "master/audit_trail.hpp"
 
 #include "base/format.hpp"
@@ -12,7 +12,7 @@ namespace remsh {
 
 namespace {
 
-/// How many bytes a transfer has moved; nullopt for what is no transfer.
+/// How many bytes a transfer has moved; nullopt for other operations.
 std::optional<std::uint64_t> transferred(const AskedOperation& asked) {
   if (asked.what().name == operations::Send::what.name) return asked.moved.in();
   if (asked.what().name == operations::Fetch::what.name) return asked.moved.out();
@@ -35,7 +35,7 @@ AuditTrail::~AuditTrail() {
     record_.key_id = slave_.key_id();
     record_.bytes = transferred(operation_.asked());
     hook_(record_);
-  } catch (...) {  // NOLINT(bugprone-empty-catch): there is nobody to whom it could be given
+  } catch (...) {  // NOLINT(bugprone-empty-catch): there is no caller to report it to
   }
 }
 

@@ -1,4 +1,4 @@
-// AuditTrail: an operation under way, of whose end an AuditHook is to be told.
+// AuditTrail: an operation in progress whose end is reported to an AuditHook.
 #pragma once
 
 #include "base/result.hpp"
@@ -11,9 +11,9 @@
 
 namespace remsh {
 
-/// An operation under way, of whose end an AuditHook is to be told: by the destructor, where it was begun. Until it
-/// hears of another end, its caller has left it. What it says of the operation itself is in the record of it. One
-/// thread at a time. The hook, the record and the back end must outlive it.
+/// An operation in progress whose end is reported to an AuditHook: by the destructor, if the operation was begun.
+/// Unless another end is noted, it reports that the caller has left. The record has the facts about the operation
+/// itself. One thread at a time. The hook, the record and the back end must outlive this object.
 class AuditTrail {
  public:
   AuditTrail(const AuditHook& hook, const Backend& slave, const OperationRecord& operation);
@@ -23,7 +23,7 @@ class AuditTrail {
 
   void begin() noexcept { is_begun_ = true; }
 
-  /// Notes what a part of the operation throws.
+  /// Runs a part of the operation, and notes what it throws.
   template <class Part>
   auto watch(const Part& part) {
     try {
@@ -34,13 +34,13 @@ class AuditTrail {
     }
   }
 
-  /// The same, of a part that says whether it was the last.
+  /// The same, for a part that returns whether it was the last.
   template <class Part>
   bool drive(const Part& part) {
     return is_over_ = watch(part);
   }
 
-  /// What came of it, as far as the slave is concerned.
+  /// Notes the outcome, as far as the slave is concerned.
   template <class Reply>
   void answered(const Result<void>& answer, const Reply& reply) {
     if (!answer.ok()) return failed(answer.failure());
@@ -53,13 +53,14 @@ class AuditTrail {
     }
   }
 
-  /// Nobody will take the outcome. It counts all the same if it is there, but for a fetched file, which is not.
+  /// The caller has left before it took the outcome. An outcome that is there counts all the same, except for a fetched
+  /// file, which the caller does not have.
   template <class Reply>
   void left(const Started& started, const Reply& reply) noexcept {
     if (!is_over_ || std::is_same_v<Reply, operations::Fetch::Reply>) return;
     try {
       answered(started->take(), reply);
-    } catch (...) {  // NOLINT(bugprone-empty-catch): then the caller has just left
+    } catch (...) {  // NOLINT(bugprone-empty-catch): then it is reported as left
     }
   }
 
@@ -70,7 +71,7 @@ class AuditTrail {
   const AuditHook& hook_;
   const Backend& slave_;
   const OperationRecord& operation_;
-  AuditRecord record_;  // how it ends; who, what and when come at the end
+  AuditRecord record_;  // how it ends; who, what and when are added at the end
   bool is_begun_ = false;
   bool is_over_ = false;
 };

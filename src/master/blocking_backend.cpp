@@ -44,7 +44,7 @@ class BlockingWork final : public detail::WorkOf<Result<void>> {
   Result<void> take() override { return std::move(result_); }
 
  private:
-  /// The operation is over with its body, however that ends.
+  /// Ends the operation when its body ends, however that happens.
   struct Finishing {
     RunningOperations::Running& running;
     ~Finishing() { running.finish(); }
@@ -54,10 +54,10 @@ class BlockingWork final : public detail::WorkOf<Result<void>> {
   const Body body_;
   Result<void> result_;
   bool has_no_thread_ = false;
-  Errand errand_;  // the last: its end waits for the body
+  Errand errand_;  // the last member: its destructor waits for the body
 };
 
-/// The ends of the streams of an operation, as the body of an errand may call them. Counts what they move.
+/// The stream ends of an operation, in a form that the body of an errand may call. Counts the bytes that they move.
 StreamEnds passed(Errand& errand, AskedOperation& operation) {
   const StreamEnds& ends = operation.ends;
   StreamCounts& moved = operation.moved;

@@ -10,17 +10,17 @@
 
 namespace remsh {
 
-/// A back end that may hold a thread for each operation. Only for protocols that do one operation at a time, which
-/// WorkerProtocol::does_one_operation_at_a_time() says: the number of threads must not grow with that of operations.
+/// A back end that may hold a thread for each operation. Only for protocols that run one operation at a time (see
+/// WorkerProtocol::does_one_operation_at_a_time()): the number of threads must not grow with the number of operations.
 struct HoldsThreads {};
 
-/// A Backend whose operations block the thread that calls them, the simplest kind to write. An operation that is waited
-/// for runs in the waiting thread. One that is started has a thread for as long as it runs, and hands its callbacks to
+/// A Backend whose operations block the thread that calls them, which is the simplest kind to write. An operation that
+/// a thread waits for runs in that thread. A started operation has a thread while it runs, and hands its callbacks to
 /// the thread that drives it.
 template <class Base = Backend>
 class BlockingBackend : public Base, public HoldsThreads, protected RunningOperations {
  public:
-  /// Does an operation and notes its reply in it. `ends` are its streams as this thread may call them.
+  /// Runs an operation and stores its reply in it. `ends` are its streams, in a form that this thread may call.
   virtual Result<void> run(AskedOperation& operation, const StreamEnds& ends, const Patience& options) = 0;
 
   Started start(AskedOperation& operation, const Patience& options) final;

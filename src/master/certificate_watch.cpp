@@ -38,7 +38,7 @@ std::vector<LogRecord> CertificateWatch::look(std::chrono::system_clock::time_po
   std::vector<FileStamp> stamps;
   for (const std::string& file : files_) {
     struct stat what {};
-    if (::stat(file.c_str(), &what) != 0) {  // also of what a symbolic link leads to, as many tools leave them
+    if (::stat(file.c_str(), &what) != 0) {  // stat() follows symbolic links, which many tools use for certificates
       return failed(formatted("TLS: file {}: {}", quoted(file), std::generic_category().message(errno)));
     }
     stamps.push_back(stamp_of(what));
@@ -46,7 +46,9 @@ std::vector<LogRecord> CertificateWatch::look(std::chrono::system_clock::time_po
   const bool is_same = stamps == stamps_;
   if (is_same && is_settled_ && problem_.empty()) return {};
   const auto is_unfinished = [now](const FileStamp& stamp) { return may_be_unfinished(stamp, now); };
-  if (!is_same && std::any_of(stamps.begin(), stamps.end(), is_unfinished)) return {};  // the next look sees the whole
+  if (!is_same && std::any_of(stamps.begin(), stamps.end(), is_unfinished))
+    return {};  // the next look sees the
+                // complete files
   const auto reloaded = server_->reload();
   stamps_ = std::move(stamps);
   is_settled_ = std::all_of(stamps_.begin(), stamps_.end(), [now](const FileStamp& s) { return is_settled(s, now); });

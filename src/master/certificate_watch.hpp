@@ -14,17 +14,17 @@
 
 namespace remsh {
 
-/// Follows the files of a server's certificate, as a KeyStore does its file: what is not good yet, or any more, changes
-/// nothing. One thread at a time.
+/// Follows the files of a server's certificate, as a KeyStore follows its file: files that are invalid, or not complete
+/// yet, change nothing. One thread at a time.
 class CertificateWatch {
  public:
   CertificateWatch(std::shared_ptr<TlsServer> server, const TlsIdentity& identity);
 
-  /// False where the identity names no file.
+  /// False if the identity names no file.
   [[nodiscard]] bool has_files() const noexcept { return !files_.empty(); }
 
-  /// Looks whether they have changed, which costs a call of the system for each where they have not, and takes them
-  /// over. Gives what is to be told to a log: each thing once. Blocks.
+  /// Checks whether the files have changed (one system call for each if they have not), and loads them if so. Returns
+  /// what is to be logged, each problem once. Blocks.
   std::vector<LogRecord> look(std::chrono::system_clock::time_point now);
 
  private:
@@ -32,9 +32,9 @@ class CertificateWatch {
 
   const std::shared_ptr<TlsServer> server_;
   std::vector<std::string> files_;
-  std::vector<FileStamp> stamps_ = {};  // as they were before they were read
-  bool is_settled_ = false;             // whatever is written to them from now on changes a stamp
-  std::string problem_;                 // of the last look; empty: none
+  std::vector<FileStamp> stamps_ = {};  // from before the files were read
+  bool is_settled_ = false;             // any write from now on changes a stamp
+  std::string problem_;                 // of the last look; empty if there was none
 };
 
 }  // namespace remsh

@@ -16,7 +16,7 @@ namespace remsh {
 
 namespace {
 
-/// A longer line comes in pieces.
+/// A longer line is delivered in pieces.
 constexpr std::size_t max_line = std::size_t{1024} * 1024;
 
 UniqueFd open_file(const Output::File& file) {
@@ -36,7 +36,7 @@ void CutCapture::add(BytesView bytes) {
   const std::size_t to_end = std::min(bytes.size(), tail_limit - tail_.size());
   tail_.append(bytes.substr(0, to_end));
   bytes.remove_prefix(to_end);
-  while (!bytes.empty()) {  // over the oldest
+  while (!bytes.empty()) {  // overwrites the oldest
     const std::size_t count = std::min(bytes.size(), tail_.size() - begin_);
     std::copy_n(bytes.begin(), count, tail_.begin() + static_cast<std::ptrdiff_t>(begin_));
     begin_ = (begin_ + count) % tail_.size();
@@ -97,7 +97,7 @@ void CommandOutput::finish() {
   if (!line_.empty()) std::get<Output::Lines>(output_.what()).callback(std::exchange(line_, {}));
 }
 
-/// All of the bytes, whatever the descriptor.
+/// Writes all of the bytes, even to a non-blocking descriptor.
 void CommandOutput::write(int descriptor, BytesView bytes) const {
   while (!bytes.empty()) {
     const ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
@@ -120,7 +120,7 @@ void CommandOutput::split(BytesView bytes) {
     const bool is_whole = newline != BytesView::npos;
     const std::size_t count = std::min(is_whole ? newline : bytes.size(), max_line - line_.size());
     if (line_.empty() && is_whole && count == newline) {
-      callback(bytes.substr(0, count));  // most lines come whole
+      callback(bytes.substr(0, count));  // most lines arrive whole
     } else {
       line_.append(bytes.substr(0, count));
       const bool ends = (is_whole && count == newline) || line_.size() == max_line;

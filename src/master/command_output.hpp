@@ -1,4 +1,4 @@
-// CommandOutput: where one of a command's outputs goes on our side.
+// CommandOutput: the destination of one of a command's outputs on our side.
 #pragma once
 
 #include "master/request.hpp"
@@ -13,7 +13,7 @@
 
 namespace remsh {
 
-/// Keeps the first and the last of what it is given, within a limit. One thread at a time.
+/// Keeps the first and the last bytes of its input, within a limit. One thread at a time.
 class CutCapture {
  public:
   explicit CutCapture(std::size_t limit) : limit_(limit), head_limit_(limit - limit / 2) {}
@@ -23,7 +23,7 @@ class CutCapture {
   /// How many bytes are missing in the middle.
   [[nodiscard]] std::uint64_t omitted() const noexcept { return total_ - head_.size() - tail_.size(); }
 
-  /// What was kept, with a mark in place of what is missing. Once.
+  /// Returns what was kept, with a mark in place of what is missing. Call it once.
   [[nodiscard]] Bytes take();
 
  private:
@@ -32,22 +32,23 @@ class CutCapture {
   std::uint64_t total_ = 0;
   Bytes head_;
   Bytes tail_;             // a ring once it is full
-  std::size_t begin_ = 0;  // of the ring
+  std::size_t begin_ = 0;  // where the ring begins
 };
 
-/// Where one of a command's outputs goes on our side. `output` and `request` must outlive it. One thread at a time.
+/// The destination of one of a command's outputs on our side. `output` and `request` must outlive it. One thread at a
+/// time.
 class CommandOutput {
  public:
-  /// `stream` is "stdout" or "stderr". Throws if the output cannot be had.
+  /// `stream` is "stdout" or "stderr". Throws if the destination cannot be opened.
   CommandOutput(const Output& output, std::string_view stream, const Request& request);
 
-  /// The callback for the stream; empty if nothing of it is wanted here.
+  /// The callback for the stream; empty if the stream is not wanted here.
   [[nodiscard]] OutputCallback callback();
 
-  /// The command has ended: gives what is held back to the caller.
+  /// The command has ended: passes what is held back to the caller.
   void finish();
 
-  // What was captured; take() once.
+  // What was captured. Call take() once.
   [[nodiscard]] std::uint64_t omitted() const noexcept { return capture_.omitted(); }
   [[nodiscard]] Bytes take() { return capture_.take(); }
 
@@ -60,7 +61,7 @@ class CommandOutput {
   const Request& request_;
   CutCapture capture_;
   UniqueFd file_;
-  Bytes line_;  // begun and not ended yet
+  Bytes line_;  // the unfinished line
 };
 
 }  // namespace remsh

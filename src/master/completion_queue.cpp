@@ -10,11 +10,11 @@ namespace remsh {
 
 namespace {
 
-/// An entry, and where it stands.
+/// An entry of the queue, and its state.
 struct Place {
   std::unique_ptr<detail::QueuedWork> entry;
-  bool is_ready = false;    // in the list of those, or to be put there when it is left
-  bool is_running = false;  // a thread is in it
+  bool is_ready = false;    // in `ready`, or to be put there when the thread leaves it
+  bool is_running = false;  // a thread is polling or completing it
 };
 
 }  // namespace
@@ -26,8 +26,8 @@ struct CompletionQueue::State : std::enable_shared_from_this<State> {
   std::deque<std::shared_ptr<Place>> ready;
   std::function<void()> on_ready;
 
-  /// It is worth to look at one, if it is there still. By any thread, also one that the operation would join: so the
-  /// caller holds no reference, which might be the last one.
+  /// Polling this entry may make progress, if it still exists. Called by any thread, even one that the operation's
+  /// destructor would join. That is why the caller holds no reference, which might be the last one.
   void wake(const Place* which) {
     {
       const std::lock_guard lock(mutex);
@@ -40,14 +40,14 @@ struct CompletionQueue::State : std::enable_shared_from_this<State> {
     if (on_ready) on_ready();
   }
 
-  /// Under the mutex. True: the first.
+  /// Under the mutex. True if it is the first that is ready.
   bool put(const std::shared_ptr<Place>& place) {
     ready.push_back(place);
     changed.notify_one();
     return ready.size() == 1;
   }
 
-  /// Does one piece, outside the mutex.
+  /// Polls an entry once, and completes it if it is over. Without the mutex.
   void run(const std::shared_ptr<Place>& place) {
     const bool is_over = place->entry->poll([weak = weak_from_this(), which = place.get()] {
       if (const auto self = weak.lock()) self->wake(which);
@@ -66,18 +66,20 @@ struct CompletionQueue::State : std::enable_shared_from_this<State> {
     if (is_first && on_ready) on_ready();
   }
 
-  /// Whatever a handler throws, its operation is over.
+  /// Removes the entry, whatever its handler throws.
   struct Leave {
     State& state;
     const std::shared_ptr<Place>& place;
     ~Leave() {
       const std::lock_guard lock(state.mutex);
       state.places.erase(place.get());
-      if (state.places.empty()) state.changed.notify_all();  // who runs until nothing is left
+      if (state.places.empty())
+        state.changed.notify_all();  // for run() and the like, which wait until no entry is
+                                     // left
     }
   };
 
-  /// The next to be looked at; null where there is none.
+  /// The next entry to be polled; null if there is none.
   std::shared_ptr<Place> next() {
     if (ready.empty()) return nullptr;
     auto place = std::move(ready.front());
@@ -97,7 +99,7 @@ CompletionQueue::~CompletionQueue() {
     places.swap(state_->places);
     state_->ready.clear();
   }
-  places.clear();  // without the mutex: that which is cancelled may wake others
+  places.clear();  // without the mutex: the destructors cancel operations, which may wake other entries
 }
 
 void CompletionQueue::add(std::unique_ptr<detail::QueuedWork> entry) {
@@ -131,7 +133,7 @@ bool CompletionQueue::run_one(Deadline deadline) {
 }
 
 void CompletionQueue::poll() {
-  // One look at each that is ready, so that the host's loop gets its turn; what is left, it is told of again.
+  // Polls each ready entry once, so that the host's loop gets its turn. Calls on_ready again for what is left.
   struct TellOfRest {
     State& state;
     ~TellOfRest() {
@@ -149,7 +151,7 @@ void CompletionQueue::poll() {
     if (!place) return;
     lock.unlock();
     state_->run(place);
-    place.reset();  // without the mutex: a handler may have left its operation in it, which ends then
+    place.reset();  // without the mutex: the handler may hold its own operation, which is destroyed here
     lock.lock();
   }
 }

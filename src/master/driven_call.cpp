@@ -9,7 +9,7 @@ namespace remsh {
 
 namespace {
 
-/// So many pieces, and another operation of the same thread gets its turn.
+/// After this many events another operation of the same thread gets its turn.
 constexpr int burst = 16;
 
 }  // namespace
@@ -38,12 +38,12 @@ Result<void> DrivenCall::take() {
   operation_.answered_at = call_.answered_at();
   auto answered = operation_.answered(std::move(call_.answer()));
   if (answered) return {};
-  // It costs the call, not the connection.
+  // This ends the call, not the connection.
   return Failure{Errc::protocol_error,
                  formatted("the answer to {} makes no sense: {}", operation_.command(), answered.failure().message), 0};
 }
 
-/// True: it is over.
+/// True if the operation is over.
 bool DrivenCall::do_next(rpc::Call::Event event) {
   switch (event) {
     case rpc::Call::Event::chunk: take_chunk(); return false;

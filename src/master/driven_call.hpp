@@ -10,8 +10,8 @@
 
 namespace remsh {
 
-/// An operation as a call of remsh 2, driven to its end by whoever waits or polls, with its streams. Holds nothing
-/// while it runs their callbacks. One thread at a time.
+/// An operation as a call of remsh 2, with its streams, driven to its end by the thread that waits or polls. No lock is
+/// held while the callbacks run. One thread at a time.
 class DrivenCall final : public detail::WorkOf<Result<void>> {
  public:
   DrivenCall(std::shared_ptr<rpc::Peer> peer, AskedOperation& operation, const Patience& options)

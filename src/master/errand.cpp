@@ -52,7 +52,7 @@ void Errand::suspend() {
   });
 }
 
-/// The driver has something to do.
+/// Wakes the driver.
 void Errand::tell(std::unique_lock<std::mutex>& lock) {
   const Waker wake = std::exchange(wake_, nullptr);
   changed_.notify_all();
@@ -61,7 +61,7 @@ void Errand::tell(std::unique_lock<std::mutex>& lock) {
 }
 
 void Errand::pass(const std::function<void()>& callback) {
-  if (!has_thread_) return callback();  // it is the driver's own
+  if (!has_thread_) return callback();  // this is the driver's own thread
   std::unique_lock lock(mutex_);
   callback_ = &callback;
   tell(lock);
@@ -71,7 +71,7 @@ void Errand::pass(const std::function<void()>& callback) {
   if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
 }
 
-/// Runs the callback that waits, or sees that all is over.
+/// Runs the waiting callbacks. True if the errand is over.
 bool Errand::serve(std::unique_lock<std::mutex>& lock) {
   while (callback_ != nullptr) {
     lock.unlock();
@@ -87,7 +87,7 @@ bool Errand::serve(std::unique_lock<std::mutex>& lock) {
     thrown_ = std::move(thrown);
     callback_ = nullptr;
     changed_.notify_all();
-    if (thrown_) changed_.wait(lock, [this] { return is_over_ || callback_ != nullptr; });  // it unwinds
+    if (thrown_) changed_.wait(lock, [this] { return is_over_ || callback_ != nullptr; });  // the body unwinds
   }
   if (is_over_ && thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
   return is_over_;

@@ -1,4 +1,4 @@
-// Errand: blocking code that runs in the thread that waits for it, or on one of its own.
+// Errand: blocking code that runs in the thread that waits for it, or on a thread of its own.
 #pragma once
 
 #include "base/patience.hpp"
@@ -16,12 +16,12 @@
 
 namespace remsh {
 
-/// Blocking code, made into something that can be polled: waited for, it runs in the thread that waits; suspended
-/// first, on a thread of its own. In either case the callbacks that it passes on run in the thread that drives it.
-/// Destroyed before it is over, it is stopped and waited for. One thread at a time.
+/// Makes blocking code pollable. If a thread waits for it, it runs in that thread; if it is suspended first, it runs on
+/// a thread of its own. In either case its callbacks run in the thread that drives it. The destructor stops an
+/// unfinished errand and waits for it. One thread at a time.
 class Errand {
  public:
-  /// `body` gets the caller's patience, and throws only what a callback has thrown.
+  /// `body` gets the caller's patience, and must throw only what a callback has thrown.
   Errand(const Patience& patience, std::function<void(Errand&, const Patience&)> body);
   Errand(const Errand&) = delete;
   Errand& operator=(const Errand&) = delete;
@@ -31,10 +31,10 @@ class Errand {
   bool poll(const Waker& wake);
   bool wait_until(TimePoint until);
 
-  /// For the body: runs a callback in the thread that drives, and waits for it.
+  /// For the body: runs a callback in the driving thread, and waits for it.
   void pass(const std::function<void()>& callback);
 
-  /// For whom this thread acts: the one whose callback it runs, else itself.
+  /// The thread that this one acts for: the thread of the errand whose callback it runs, otherwise itself.
   [[nodiscard]] static std::thread::id acting_for() noexcept;
 
  private:
@@ -49,12 +49,12 @@ class Errand {
   std::mutex mutex_;
   std::condition_variable changed_;
   Waker wake_;
-  const std::function<void()>* callback_ = nullptr;  // that is to be run
+  const std::function<void()>* callback_ = nullptr;  // to be run by the driver
   std::exception_ptr thrown_;                        // by the callback, then by the body
-  bool is_left_ = false;                             // nobody will run a callback any more
+  bool is_left_ = false;                             // no callback will be run any more
   bool is_over_ = false;
-  bool has_thread_ = false;  // known before the thread itself is
-  std::thread thread_;       // for who drives it
+  bool has_thread_ = false;  // set before thread_ is
+  std::thread thread_;       // runs the body
 };
 
 }  // namespace remsh

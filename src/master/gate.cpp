@@ -9,8 +9,8 @@ namespace remsh {
 
 namespace {
 
-constexpr std::array<std::uint8_t, 12> mapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};  // IPv4 within IPv6
-constexpr std::size_t network_part = 8;  // bytes of an IPv6 address that one site shares: it has the rest to choose
+constexpr std::array<std::uint8_t, 12> mapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};  // IPv4 inside IPv6
+constexpr std::size_t network_part = 8;  // bytes of an IPv6 address that a whole site shares
 
 bool is_ipv4(const IpAddress& address) { return std::equal(mapped.begin(), mapped.end(), address.bytes.begin()); }
 
@@ -26,7 +26,7 @@ GateOptions within_reason(GateOptions options) {
                             &options.max_penalties, &options.max_log_sources}) {
     *most = std::max(*most, std::size_t{1});
   }
-  constexpr std::chrono::milliseconds year = std::chrono::hours(24 * 365);  // which the clock can add up
+  constexpr std::chrono::milliseconds year = std::chrono::hours(24 * 365);  // which the clock can add
   for (std::chrono::milliseconds* time :
        {&options.first_penalty, &options.longest_penalty, &options.penalty_memory, &options.log_interval}) {
     *time = std::clamp(*time, std::chrono::milliseconds(0), year);
@@ -60,7 +60,7 @@ bool Gate::is_exempt(const Origin& source) const {
                                  [address](const Network& network) { return network.contains(*address); }));
 }
 
-/// Why a source is not let in, whatever room there is.
+/// Why a source is not let in, even if there is room.
 std::optional<std::string> Gate::refusal(const Origin& source, const Key& key, TimePoint now) {
   if (is_exempt(source)) return std::nullopt;
   if (const Penalty* penalty = penalties_.find(key); penalty && now < penalty->until) {
@@ -80,7 +80,8 @@ Gate::Verdict Gate::begin(const Origin& source, TimePoint now) {
   std::optional<Id> gives_way;
   if (places_.size() >= options_.max_handshakes) {
     if (ranks_.empty()) return {.refused = others(places_.size()) + " are registering already"};
-    // The newcomer counts for its source: who would then have most, be it its own, makes room.
+    // Counts the newcomer for its source. The source that then has the most connections loses its oldest one, even if
+    // that is the newcomer's own.
     const auto own = crowds_.find(key);
     const bool is_own = own != crowds_.end() && own->second.size() + 1 > ranks_.begin()->count;
     gives_way = is_own ? *own->second.begin() : ranks_.begin()->oldest;
@@ -129,7 +130,7 @@ bool Gate::is_forgotten(const Penalty& penalty, TimePoint now) const {
   return now >= penalty.until + options_.penalty_memory;
 }
 
-/// Only for addresses that a limit is for: processes of one host, or of one user, must not shut each other out.
+/// Penalties are only for addresses with limits: processes of one host, or of one user, must not lock each other out.
 void Gate::failed(const Origin& source, TimePoint now) {
   if (!std::holds_alternative<IpAddress>(source) || is_exempt(source)) return;
   while (penalties_.oldest() && is_forgotten(*penalties_.oldest(), now)) penalties_.drop_oldest();
@@ -146,7 +147,7 @@ Gate::Telling Gate::tell(const Origin& source, TimePoint now) {
   const Key key = key_of(source);
   const auto is_recent = [&](const Told& told) { return now < told.at + options_.log_interval; };
   if (Told* told = told_.find(key); told && is_recent(*told)) {
-    // Several slaves share a user, and the loopback: what is wrong with one must not hide what is with another.
+    // Several slaves share a user, or the loopback address: errors of one must not hide those of another.
     if ((is_exempt(source) || key.is_user) && told->lines < options_.max_log_lines) {
       ++told->lines;
       return {};

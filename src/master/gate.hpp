@@ -1,4 +1,4 @@
-// Gate: which strangers a listener lets begin, and for how long it listens to none of a source.
+// Gate: limits how many unregistered connections each source may have, and blocks sources that failed to authenticate.
 #pragma once
 
 #include "transport/network.hpp"
@@ -26,47 +26,50 @@ namespace remsh {
 
 struct GateOptions {
   std::size_t max_handshakes = 256;  ///< connections at once that have not registered
-  std::size_t max_per_address = 8;   ///< of them, those of one address, or of one /64 of IPv6
-  std::size_t max_per_user = 64;     ///< of them, those of one user of this host
+  std::size_t max_per_address = 8;   ///< of these, from one address, or from one /64 of IPv6
+  std::size_t max_per_user = 64;     ///< of these, from one user of this host
 
   std::chrono::milliseconds first_penalty{5000};
   std::chrono::milliseconds longest_penalty{600000};
   std::chrono::milliseconds penalty_memory{600000};  ///< how long after its end a penalty makes the next one longer
   std::size_t max_penalties = 65536;
 
-  std::chrono::milliseconds log_interval{10000};  ///< each source is told of once in this time
-  std::size_t max_log_lines = 256;                ///< in this time, of a user, and of one that has no limits
-  std::size_t max_log_sources = 256;              ///< in this time; what further ones do is only counted
+  std::chrono::milliseconds log_interval{10000};  ///< each source is logged once in this time
+  std::size_t max_log_lines = 256;                ///< log lines in this time for a user or a source without limits
+  std::size_t max_log_sources = 256;              ///< sources that are logged in this time; further ones are only
+                                                  ///< counted
 
-  /// Many slaves may share an address of these, as behind NAT: no limit of its own, no penalties. So has the loopback.
+  /// Addresses that many slaves may share, as behind NAT: no limit per address, and no penalties. The same holds for
+  /// loopback.
   std::vector<Network> exempt = {};
 };
 
-/// Whose a connection is: of an address, of a user of this host, or of somebody who was let in by other means, such as
-/// an inherited descriptor: those have no limits.
+/// Where a connection comes from: an address, a user of this host, or (monostate) some other way, such as an inherited
+/// descriptor. There are no limits for the last.
 using Origin = std::variant<std::monostate, IpAddress, uid_t>;
 
-/// The limits before somebody has proven anything; no I/O, and no clock of its own. One thread at a time.
+/// The limits for connections that have not proven anything; no I/O, and no clock of its own. One thread at a time.
 ///
-/// Who comes when all places are taken gets one all the same: the oldest connection gives way of whom has most, so that
-/// those who need milliseconds get in whatever a flood holds open. A source that has its share is refused. Who proved a
-/// wrong key is not heard for a while. Whatever comes, this holds a bounded number of entries, and each step costs
-/// O(log n).
+/// If all places are taken, a newcomer still gets one: the oldest connection of the source that has most is dropped. So
+/// slaves that need milliseconds get in, however many connections a flood holds open. A source that has its share is
+/// refused. A source that failed to authenticate is blocked for a while. The number of entries is bounded whatever
+/// arrives, and each step costs O(log n).
 class Gate {
  public:
   using Id = std::uint64_t;
 
   struct Verdict {
-    Id id = 0;                      // of the place, where it was let in; 0 is nobody's
-    std::string refused = {};       // why not, in words; empty: let in
-    std::optional<Id> gives_way{};  // whose place was taken for it: to be closed, and over for us
+    Id id = 0;                      // of the place, if it was let in; 0 if it needs none
+    std::string refused = {};       // why it is refused; empty: let in
+    std::optional<Id> gives_way{};  // the connection whose place was taken for it: the caller must close that one,
+                                    // which has no place any more
   };
 
-  /// Whether something about a source is to be logged, and what was not since that was done last.
+  /// Whether a message about a source is to be logged, and how many were not logged before it.
   struct Telling {
     bool aloud = true;
     std::size_t untold = 0;            // of this source
-    std::size_t untold_of_others = 0;  // of sources that there was no room for
+    std::size_t untold_of_others = 0;  // of sources that exceeded max_log_sources
   };
 
   explicit Gate(GateOptions options);
@@ -75,31 +78,31 @@ class Gate {
 
   Verdict begin(const Origin& source, TimePoint now);
 
-  /// It has proven who it is, or need not: it keeps its place, does not give way any more, and a penalty of its source
-  /// is forgotten.
+  /// The connection has proven its identity, or need not: it keeps its place and cannot be dropped any more, and the
+  /// penalty of its source is forgotten.
   void proven(Id id);
 
-  /// Its place is free. Does nothing for one that gave way.
+  /// Frees the place. Does nothing for a connection that was dropped.
   void end(Id id);
 
-  /// Somebody of this source gave a wrong proof.
+  /// A connection from this source failed to authenticate.
   void failed(const Origin& source, TimePoint now);
 
-  /// Asked before something about a source is logged.
+  /// Call this before logging a message about a source.
   Telling tell(const Origin& source, TimePoint now);
 
   [[nodiscard]] std::size_t size() const noexcept { return places_.size(); }
   [[nodiscard]] std::size_t penalties() const noexcept { return penalties_.size(); }
 
  private:
-  /// What counts as one source. Ordered, not hashed: its bytes are the peers' choice.
+  /// What counts as one source. Ordered, not hashed, because peers choose the bytes.
   struct Key {
     std::array<std::uint8_t, 16> bytes = {};
     bool is_user = false;
     friend auto operator<=>(const Key&, const Key&) = default;
   };
 
-  /// Values by source, in the order in which they were touched last.
+  /// Values by source, in the order in which they were last touched.
   template <class Value>
   class Table {
    public:
@@ -132,7 +135,7 @@ class Gate {
       std::list<const Key*>::iterator place = {};
     };
     std::map<Key, Entry> entries_;
-    std::list<const Key*> order_;  // of the keys in there
+    std::list<const Key*> order_;  // keys of the values
   };
 
   struct Penalty {
@@ -141,11 +144,12 @@ class Gate {
   };
   struct Told {
     TimePoint at = {};
-    std::size_t lines = 0;  // since then
+    std::size_t lines = 0;  // logged since then
     std::size_t untold = 0;
   };
 
-  /// A source among those that may give way: who has most comes first, then who holds its oldest place for longest.
+  /// A source whose connections may be dropped. First comes the one with most connections, then the one whose oldest
+  /// connection is oldest.
   struct Rank {
     std::size_t count;
     Id oldest;
@@ -169,8 +173,8 @@ class Gate {
   const GateOptions options_;
   Id last_id_ = 0;
   std::unordered_map<Id, Place> places_;
-  std::map<Key, std::set<Id>> crowds_;  // those who may give way, by source, the oldest first
-  std::set<Rank> ranks_;                // one for each of these
+  std::map<Key, std::set<Id>> crowds_;  // connections that may be dropped, by source, the oldest first
+  std::set<Rank> ranks_;                // one for each source in crowds_
   Table<Penalty> penalties_;
   Table<Told> told_;
   std::size_t untold_of_others_ = 0;

@@ -1,4 +1,4 @@
-// KeyWatch: the keys of a listener: who may come in by them, and stay.
+// KeyWatch: the keys of a listener: which slaves may enter with them, and stay.
 #pragma once
 
 #include "auth/derive.hpp"
@@ -20,29 +20,29 @@ namespace remsh {
 
 class Backend;
 
-/// The keys of a listener: who may come in by them, and stay. Thread-safe, except for look_at_file() and
+/// The keys of a listener: which slaves may enter with them, and stay. Thread-safe, except for look_at_file() and
 /// look_at_clock().
 class KeyWatch {
  public:
-  /// How often a listener looks whether anything has changed.
+  /// How often a listener checks for changes.
   static constexpr std::chrono::milliseconds period{500};
 
   explicit KeyWatch(std::shared_ptr<auth::KeyStore> store) : store_(std::move(store)), heard_(store_->first_news()) {}
 
-  /// The keys as a peer at this address is let to prove them.
+  /// The keys that a peer at this address may use.
   [[nodiscard]] std::shared_ptr<const auth::MasterKeys> as_seen_from(const std::optional<IpAddress>& address) const;
 
-  /// The keys for TLS, whose peers say NAME:KID; wherever they are, as that is judged behind it.
+  /// The keys for TLS, whose peers send NAME:KID. Keys are found for any address, as the address is checked after TLS.
   [[nodiscard]] static FindTlsKey for_tls(std::shared_ptr<auth::KeyStore> store);
 
   /// Whether a slave may stay.
   [[nodiscard]] bool counts(const Backend& slave) const;
 
-  /// Looks at the file, if there is one, and takes it over if it has changed; returns what is to be logged. Blocks. One
-  /// thread at a time.
+  /// Checks the file, if there is one, and loads it if it has changed. Returns what is to be logged. Blocks. One thread
+  /// at a time.
   std::vector<LogRecord> look_at_file();
 
-  /// Whether a key has expired or changed since the last call, so that counts() is to be asked for everybody. One
+  /// Whether a key has expired or changed since the last call, so that counts() must be called for every slave. One
   /// thread at a time.
   bool look_at_clock();
 
@@ -54,7 +54,7 @@ class KeyWatch {
  private:
   const std::shared_ptr<auth::KeyStore> store_;
   const Secret decoy_ = make_key();
-  std::uint64_t heard_;  // of the news of the store
+  std::uint64_t heard_;  // the version of the store's changes that was seen
   std::uint64_t generation_ = 0;
   std::optional<auth::WallTime> next_expiry_;
 };

@@ -7,7 +7,7 @@
 
 namespace remsh {
 
-/// All protocols that this library has. A listener recognises also those that it does not accept, to say so.
+/// All protocols that this library has. A listener also recognises those that it does not accept, in order to say so.
 [[nodiscard]] std::vector<SlaveProtocol> known_protocols();
 
 }  // namespace remsh

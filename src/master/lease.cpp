@@ -13,7 +13,7 @@ namespace remsh {
 
 namespace {
 
-/// Ends a lease when every operation has ended that was started under it.
+/// Ends a lease when every operation that was started under it has ended.
 class LeaseEnd final : public OperationsEnd {
  public:
   explicit LeaseEnd(std::weak_ptr<SlavePool> pool) : pool_(std::move(pool)) {}
@@ -44,7 +44,8 @@ LeaseMaker::~LeaseMaker() = default;
 
 Lease LeaseMaker::make(const SlaveEntry& entry) noexcept {
   holder_->backend = &entry.backend;
-  holder_->end->range.first = entry.backend.next_operation();  // only what begins from now on is under the lease
+  holder_->end->range.first = entry.backend.next_operation();  // only operations that begin from now on are under the
+                                                               // lease
   holder_->end->lease = ByTick::of(&entry);
   return {entry.slave, std::move(holder_)};
 }
