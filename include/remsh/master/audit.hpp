@@ -15,42 +15,44 @@
 
 namespace remsh {
 
-/// One operation of a Slave, after its end. Never in it: environments, what was read or written, the arguments of
-/// call(), and with ExecuteOptions::hide_args those of a command.
+/// One operation of a Slave, recorded after its end. A record never contains environments, the data that was read or
+/// written, the arguments of call(), or, with ExecuteOptions::hide_args, the arguments of a command.
 struct AuditRecord {
   std::chrono::system_clock::time_point start{};
   std::chrono::nanoseconds duration{0};
 
-  std::string slave = {};             ///< its name
-  std::string key_id = {};            ///< the id of the key that it has proven; empty: none
-  std::string operation = {};         ///< as the function is called: "execute"
+  std::string slave = {};             ///< the name of the slave
+  std::string key_id = {};            ///< the id of the key that the slave has proven; empty if there is none
+  std::string operation = {};         ///< the name of the function: "execute"
   std::vector<Bytes> arguments = {};  ///< the command, the paths (local ones too), or the name of an own operation
-  Bytes cwd = {};                     ///< of a command or an own operation, as asked for; absolute in a workspace
-  std::string tag = {};               ///< as the caller gave it in the options
+  Bytes cwd = {};        ///< the directory of a command or an own operation, as requested; absolute in a workspace
+  std::string tag = {};  ///< the tag in the caller's options
 
-  /// Why there was no result; none: it was done. A caller who left is `cancelled`, and so is one whose callback threw.
+  /// Why there was no result; nullopt if the operation succeeded. It is `cancelled` if the caller left before the end,
+  /// or if one of its callbacks threw.
   std::optional<Errc> error = {};
   std::error_code os = {};   ///< as Error::os()
   std::string message = {};  ///< as Error::message()
 
-  std::optional<int> exit_code = {};        ///< of a command that was done; one that failed was done too
-  std::optional<int> signal = {};           ///< of one that a signal ended
-  bool timed_out = false;                   ///< as ExecuteResult says it
-  std::optional<std::uint64_t> bytes = {};  ///< that a transfer moved, whatever its end
+  std::optional<int> exit_code = {};        ///< the exit code of the command; a nonzero one is not an error
+  std::optional<int> signal = {};           ///< the signal that ended the command
+  bool timed_out = false;                   ///< as ExecuteResult::timed_out
+  std::optional<std::uint64_t> bytes = {};  ///< the bytes that a transfer moved, even if it failed
 };
 
-/// Told once of every operation that was begun, at its end, in the thread that ends it: the caller's, and for the ping
-/// that asks a slave whose name comes again, one of the library's. So it must be thread-safe, and who waits for the
-/// operation waits for it too. No lock is held; what it throws is dropped. What was refused before anything was sent is
-/// not told. What it refers to must live as long as slaves and operations of the listener do, which may outlive it.
+/// Called once for each operation that was begun, when it ends. It runs in the thread that ends the operation: the
+/// caller's, or a thread of the library for the ping that checks a slave whose name is claimed again. It must therefore
+/// be thread-safe, and a caller waits for it as part of its operation. No lock is held. Its exceptions are dropped. It
+/// is not called for operations that were refused before anything was sent. Everything that it refers to must live as
+/// long as the slaves and operations of the listener, which may outlive the listener.
 using AuditHook = std::function<void(const AuditRecord&)>;
 
-/// One line of JSON, without the newline: an object, in which what is empty is left out.
+/// One line of JSON, without the newline. Empty members are left out.
 ///
 ///     {"start":"2026-11-21T10:02:22.017302Z","seconds":0.041250,"slave":"w1","key_id":"4962dc04",
 ///      "operation":"execute","arguments":["make","-j8"],"cwd":"project","tag":"build 7","end":"done","exit_code":0}
 ///
-/// "end" is "done" or the name of the error's code. Bytes that are no UTF-8 become U+FFFD.
+/// "end" is "done" or the name of the error's code. Bytes that are not valid UTF-8 become U+FFFD.
 REMSH_API std::string to_json_line(const AuditRecord& record);
 
 }  // namespace remsh

@@ -14,8 +14,9 @@ namespace remsh {
 template <class T>
 class Pending;
 
-/// Drives any number of operations in the threads that drain it, which are the host's: one is enough. The operations'
-/// callbacks and the handlers given to Pending::then() run there, and may start more.
+/// Drives any number of operations in the threads of the host program that drain it; one thread is enough. The
+/// callbacks of the operations and the handlers given to Pending::then() run in these threads, and may start more
+/// operations.
 ///
 ///     remsh::CompletionQueue queue;
 ///     for (const auto& slave : slaves.get_all_slaves()) {
@@ -23,9 +24,9 @@ class Pending;
 ///     }
 ///     queue.run();
 ///
-/// What a handler throws comes out of the call that drains; the queue goes on with the next one. Thread-safe; no two
-/// threads are in one operation at once. Destroyed, it cancels what is left, whose handlers are not called; nobody
-/// drains it then.
+/// An exception of a handler is thrown by the call that drains the queue; the next call goes on with the next
+/// operation. Thread-safe; each operation runs in one thread at a time. The destructor cancels the operations that are
+/// left and does not call their handlers. No thread may be draining the queue at that time.
 class REMSH_API CompletionQueue {
  public:
   CompletionQueue();
@@ -33,21 +34,22 @@ class REMSH_API CompletionQueue {
   CompletionQueue& operator=(const CompletionQueue&) = delete;
   ~CompletionQueue();
 
-  /// Drains until nothing is left, also of what handlers add.
+  /// Drains the queue until it is empty, including the operations that handlers add.
   void run();
 
-  /// Waits until there is something to do, and does one piece of it. False: nothing until the deadline, or nothing is
-  /// left.
+  /// Waits until there is something to do, and does one piece of it. Returns false if the deadline passes first or the
+  /// queue is empty.
   bool run_one(Deadline deadline = {});
 
-  /// Does what there is to do now, without waiting.
+  /// Does everything that can be done without waiting.
   void poll();
 
-  /// How many operations are in it and not over.
+  /// The number of operations in the queue that are not over.
   [[nodiscard]] std::size_t size() const;
 
-  /// Called from any thread when the queue gets something to do after it had nothing: for a host that has a loop of its
-  /// own, and calls poll() from there. It must not block, throw or call the library. Set it before anything is added.
+  /// Sets a function that is called from any thread when the queue becomes non-empty, so that a host program with an
+  /// event loop can call poll() there. It must not block, throw or call the library. Set it before any operation is
+  /// added.
   void on_ready(std::function<void()> callback);
 
  private:

@@ -10,17 +10,17 @@ namespace remsh {
 
 class LeaseMaker;
 
-/// A slave that its collection gives to nobody else: what SlaveCollection::reserve() returns. Moved, not copied. One
-/// thread at a time.
+/// A slave that its collection gives to no other caller: the result of SlaveCollection::reserve(). Movable, not
+/// copyable. One thread at a time.
 ///
 ///     remsh::Lease lease = slaves.reserve({.owner = "build 17", .deadline = 30s});
 ///     if (lease) lease->execute({"make"});
 ///
-/// When it is released or destroyed, the slave becomes free as soon as every operation has ended that was started on it
-/// since it was reserved, or the slave is gone. An operation that its caller has left (because of a deadline, a stop
-/// token or a dropped Pending) has ended when the slave says so: for a command, when its processes are gone. A Slave
-/// handle is shared, so the operations of all threads count, but none that was started before the lease or after its
-/// release.
+/// After the lease is released or destroyed, the slave becomes free when every operation that was started on it during
+/// the lease has ended, or when the slave is gone. An operation that its caller has left (because of a deadline, a stop
+/// token or a dropped Pending) has ended when the slave reports its end: for a command, when its processes are gone. A
+/// Slave handle is shared, so the operations of all threads count, except those that were started before the lease or
+/// after its release.
 class REMSH_API Lease {
  public:
   Lease() noexcept;
@@ -28,25 +28,26 @@ class REMSH_API Lease {
   Lease& operator=(Lease&&) noexcept;
   ~Lease();  ///< release()
 
-  /// True if it holds a slave, connected or not. False if no slave came in time, and after release() or a move.
+  /// True if the lease holds a slave, connected or not. False if no slave came in time, and after release() or a move.
   [[nodiscard]] explicit operator bool() const noexcept { return slave_ != nullptr; }
 
-  /// Null if it is empty.
+  /// Null if the lease is empty.
   [[nodiscard]] const std::shared_ptr<Slave>& slave() const noexcept { return slave_; }
 
-  /// Throws Error (invalid_argument) if it is empty.
+  /// Throws Error (invalid_argument) if the lease is empty.
   Slave* operator->() const { return &**this; }
   [[nodiscard]] Slave& operator*() const {
     if (!slave_) throw_empty();
     return *slave_;
   }
 
-  /// Gives the slave back, returns at once, and leaves the lease empty. The slave is free when everything has ended
-  /// that was started under the lease; until then snapshot() shows it as `releasing`. Does nothing if it is empty.
+  /// Gives the slave back, returns at once, and leaves the lease empty. The slave becomes free when everything that was
+  /// started under the lease has ended; until then snapshot() shows it as `releasing`. Does nothing if the lease is
+  /// empty.
   void release() noexcept;
 
-  /// As release(), but the slave is free at once, whatever runs on it: the next holder shares it with the commands that
-  /// were left behind, and with their files. Use it only if the next job does not mind.
+  /// Like release(), but the slave is free at once, even if operations still run on it: the next holder shares the
+  /// slave with their commands and files. Use it only if the next job can tolerate that.
   void release_now() noexcept;
 
  private:

@@ -9,9 +9,9 @@
 
 namespace remsh {
 
-/// Makes the listener for `options.address`: "tcp:HOST:PORT" and "tls:HOST:PORT" give a TcpSlaveListener, "unix:PATH" a
-/// UnixSlaveListener. Takes what SlaveListener::address() gives, and what remsh-slave --master takes. The listener is
-/// not started.
+/// Makes the listener for `options.address`: "tcp:HOST:PORT" and "tls:HOST:PORT" make a TcpSlaveListener, "unix:PATH" a
+/// UnixSlaveListener. Accepts what SlaveListener::address() returns and what remsh-slave --master accepts. The listener
+/// is not started.
 ///
 ///     auto listener = remsh::make_listener({.slave_collection = slaves, .address = "unix:/run/farm.sock"});
 ///     listener->start();

@@ -1,4 +1,4 @@
-// Pending<T>: an operation that was started, and that nobody waits for yet.
+// Pending<T>: an operation that was started, and whose outcome has not been taken yet.
 #pragma once
 
 #include <remsh/base/deadline.hpp>
@@ -13,22 +13,22 @@
 
 namespace remsh {
 
-/// An operation that was started; costs no thread. Its outcome is waited for, or told by a CompletionQueue.
+/// An operation that was started. It uses no thread. Get its outcome with wait(), or have a CompletionQueue deliver it.
 ///
 ///     auto build = first->start_execute({"make"});
 ///     auto tests = second->start_execute({"make", "check"});
 ///     if (build.wait().ok() && tests.wait().ok()) ...
 ///
-/// It is under way from the start; its callbacks (output, input, progress) run in the thread that waits, polls or
-/// drains the queue, and until then the slave goes on only as far as its credit allows. Destroyed before it is over, it
-/// is cancelled. It keeps its slave's handle. Moved, not copied; one thread at a time: who wants to cancel it from
-/// another gives it a stop_token.
+/// The operation begins at once. Its callbacks (output, input, progress) run in the thread that waits, polls or drains
+/// the queue; until then the slave goes on only as far as its credit allows. Destroying the Pending before the
+/// operation is over cancels it. The Pending keeps the handle of its slave. Movable, not copyable; one thread at a
+/// time. To cancel the operation from another thread, give it a stop_token.
 template <class T>
 class [[nodiscard]] Pending {
  public:
   explicit Pending(std::unique_ptr<detail::PendingWork<T>> work) : work_(std::move(work)) {}
 
-  /// Waits until it is over, and gives what the blocking form of the operation would, or throws. Once.
+  /// Waits until the operation is over, and returns or throws what its blocking form would. Call it once.
   T wait() {
     wait_until(block);
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
@@ -37,28 +37,30 @@ class [[nodiscard]] Pending {
     return work->take();
   }
 
-  /// Waits until it is over: then wait() gives the outcome at once. False: not before the deadline; it goes on.
+  /// Waits until the operation is over, so that wait() returns at once. Returns false if the deadline passes first; the
+  /// operation goes on.
   bool wait_until(Deadline deadline) {
     return advance([&] { return work_->wait_until(deadline.at()); });
   }
 
-  /// Does what there is to do without waiting. True: it is over. False: `wake` will be called, by any thread: it must
-  /// not block, throw or call the library. For event loops; see CompletionQueue and remsh/asio.hpp.
+  /// Does everything that can be done without waiting. Returns true if the operation is over. Otherwise `wake` will be
+  /// called once, from any thread; it must not block, throw or call the library. For event loops; see CompletionQueue
+  /// and remsh/asio.hpp.
   bool poll(const Waker& wake) {
     return advance([&] { return work_->poll(wake); });
   }
 
-  /// Whether it was seen to be over: wait() will not wait.
+  /// True if the operation is known to be over: wait() will not block.
   [[nodiscard]] bool is_done() const noexcept { return done_; }
 
-  /// Ends it where it is not over: wait() then throws Cancelled, and the slave is told to stop.
+  /// Cancels the operation if it is not over: wait() then throws Cancelled, and the slave stops it.
   void cancel() {
     if (done_ || !work_) return;
     work_->cancel();
     done_ = true;
   }
 
-  /// Hands it to a queue. When it is over the handler gets it back, in a thread that drains the queue:
+  /// Moves the operation into a queue. When it is over, the handler gets it back, in a thread that drains the queue:
   ///
   ///     slave->start_execute({"make"}).then(queue, [](auto build) { print(build.wait()); });
   template <class Handler>
@@ -85,7 +87,7 @@ class [[nodiscard]] Pending {
     if (done_ || !work_) return true;
     try {
       done_ = step();
-    } catch (...) {  // of a callback
+    } catch (...) {  // from a callback
       error_ = std::current_exception();
       work_.reset();
       done_ = true;

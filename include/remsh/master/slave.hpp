@@ -24,8 +24,8 @@ namespace remsh {
 
 class Backend;
 
-/// What a slave told of itself when it registered. Only `name` is vouched for by a handshake with keys; the rest is
-/// what the slave says.
+/// What a slave reported when it registered. Only `name` is proven, by a handshake with keys. The members up to
+/// `features` are claims of the slave; the master itself sets the others.
 struct SlaveInfo {
   std::string name = {};
   std::string hostname = {};
@@ -33,28 +33,27 @@ struct SlaveInfo {
   std::string software = {};  ///< "remsh-slave 0.1.0"
   Bytes basedir = {};
   std::vector<std::string> features = {};
-  std::string address = {};   ///< where it called from: "tcp 127.0.0.1:40112"
+  std::string address = {};   ///< where it connected from: "tcp 127.0.0.1:40112"
   std::string protocol = {};  ///< "remsh 2"
 
-  // What the master knows, whatever the slave says.
-  std::string key_id = {};                         ///< which key it has proven; empty: none
-  std::map<std::string, std::string> labels = {};  ///< that go with this key
+  std::string key_id = {};                         ///< the id of the key that it has proven; empty if there is none
+  std::map<std::string, std::string> labels = {};  ///< the labels of this key
 };
 
 /// How a connection ended.
 struct Disconnect {
   DisconnectReason reason = DisconnectReason::cut;
-  std::string words = {};  ///< for people: Slave::lost_reason()
+  std::string words = {};  ///< a message for people: Slave::lost_reason()
 };
 
-/// What a Slave is constructed from; a listener hands it to the slave class, which passes it on.
+/// What a Slave is constructed from. A listener passes it to the slave class, which passes it on.
 class REMSH_API SlaveInit {
  public:
   SlaveInit(const SlaveInfo& info, std::shared_ptr<Backend> backend);
   SlaveInit(SlaveInit&&) noexcept;
   ~SlaveInit();
 
-  /// As Slave::info() of the slave that will be constructed from this, and valid as long as that.
+  /// Slave::info() of the slave that will be constructed from this object. Valid as long as this object.
   [[nodiscard]] const SlaveInfo& info() const;
 
  private:
@@ -62,24 +61,24 @@ class REMSH_API SlaveInit {
   std::shared_ptr<Backend> backend_;
 };
 
-/// One slave: its operations, which SlaveOperations describes, what it told of itself, and its connection.
+/// One slave: its operations (see SlaveOperations), what it reported about itself, and its connection.
 ///
 ///     auto status = slave->execute({"make", "-j8"}, {.cwd = "project", .out = print});
 ///
-/// Neither copied nor moved; handed around as std::shared_ptr<Slave>. Thread-safe. May outlive its listener: operations
-/// then throw ConnectionLost.
+/// Not copyable and not movable; pass it as std::shared_ptr<Slave>. Thread-safe. It may outlive its listener;
+/// operations then throw ConnectionLost.
 class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_this<Slave> {
  public:
   explicit Slave(SlaveInit init);
-  ~Slave() override;  ///< disconnects, if nobody did
+  ~Slave() override;  ///< disconnects, if still connected
 
-  /// For subclasses: called once after registration and before the slave appears in the collection, on a thread that
-  /// may block and may run operations. If it throws, the slave is dropped, and told why.
+  /// For subclasses: called once after registration and before the slave enters the collection, in a thread that may
+  /// block and may run operations. If it throws, the slave is disconnected and gets the reason.
   virtual void setup() {}
 
-  /// What the slave told of itself, and its labels; never changes, and is valid as long as this object. It is kept in
-  /// a compact form until the first call, and from then on also as this struct. A filter that only needs the name or
-  /// a label calls name() or label(), which keep nothing.
+  /// What the slave reported about itself, and its labels. It never changes and is valid as long as this object. It is
+  /// stored in a compact form; the first call adds this struct. name() and label() do not, so use them in filters that
+  /// need nothing else.
   [[nodiscard]] const SlaveInfo& info() const;
 
   [[nodiscard]] std::string name() const;
@@ -87,45 +86,46 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
   /// The value of one of SlaveInfo::labels; nullopt if the slave does not have it.
   [[nodiscard]] std::optional<std::string> label(std::string_view key) const;
 
-  /// Returns to the slave's base directory; gives its absolute path.
+  /// Returns to the slave's base directory, and returns its absolute path.
   Bytes set_cwd(const CallOptions& options = {});
 
-  /// Changes the session's directory, seen by later operations of all threads; gives its absolute path. The empty
-  /// path changes nothing and only reports. Jobs that share a slave take a workspace() each instead.
+  /// Changes the session's directory, which later operations of all threads use, and returns its absolute path. An
+  /// empty path changes nothing and only returns the path. Jobs that share a slave should each use a workspace()
+  /// instead.
   Bytes set_cwd(const Bytes& path, const CallOptions& options = {});
 
-  // The same, started and not waited for.
+  // The same, started without waiting.
   Pending<Bytes> start_set_cwd(CallOptions options = {});
   Pending<Bytes> start_set_cwd(Bytes path, CallOptions options = {});
 
   /// A directory of the slave for one job, with defaults for the job's calls; see Workspace. A relative `directory`
-  /// begins in the slave's base directory, whatever set_cwd() does, and must not lead out of it; if the slave does not
-  /// say where that is, in the session's directory at this moment.
+  /// begins in the slave's base directory, whatever set_cwd() does, and must not lead out of it; if the slave did not
+  /// report its base directory, it begins in the current directory of the session.
   ///
-  /// Makes the directory, and its parents, as mkdir() does and with the same exceptions, unless the options say
-  /// otherwise. It then makes no call, except to ask a slave that does not say it for its directory.
+  /// Makes the directory and its parents, with the exceptions of mkdir(), unless the options say otherwise. It makes no
+  /// other call, except to get the session's directory from a slave that did not report its base directory.
   [[nodiscard]] std::shared_ptr<Workspace> workspace(const Bytes& directory, WorkspaceOptions options = {});
 
-  /// Ends the connection and returns at once; calls in progress throw ConnectionLost. The slave is told the words,
-  /// and will come back by itself if it was started to do so. `reason` is for disconnect_reason().
+  /// Ends the connection and returns at once; calls in progress throw ConnectionLost. The slave gets the words, and
+  /// reconnects if it was started to do so. `reason` is what disconnect_reason() will return.
   void disconnect(const std::string& words = "disconnected by the master",
                   DisconnectReason reason = DisconnectReason::closed_here);
 
   [[nodiscard]] bool is_connected() const;
 
-  /// Why the connection ended, in words; empty while it is there.
+  /// Why the connection ended, in words; empty while it is connected.
   [[nodiscard]] std::string lost_reason() const;
 
-  /// The same as a value; nullopt while it is there.
+  /// The same as a value; nullopt while it is connected.
   [[nodiscard]] std::optional<DisconnectReason> disconnect_reason() const;
 
   /// The operations of all threads that are not over, in the order in which they began: those whose outcome has not
-  /// been taken yet, and those that their callers have left and that the slave has still to end. For status pages.
+  /// been taken yet, and those that their callers have left but the slave has not ended yet. For status pages.
   [[nodiscard]] std::vector<OperationInProgress> operations_in_progress() const;
 
-  /// Calls back when the connection has ended, on one of the library's service threads; at once, in this thread, where
-  /// it has already. Callbacks may block. Each is called exactly once; what it throws is dropped. The object itself may
-  /// be gone by then.
+  /// Calls back when the connection has ended, in one of the library's service threads; if it has ended already, at
+  /// once in this thread. Callbacks may block. Each is called exactly once; its exceptions are dropped. The Slave
+  /// object may be gone by then.
   void on_disconnect(std::function<void(const Disconnect&)> callback);
   template <class Callback>
   requires std::invocable<Callback&>

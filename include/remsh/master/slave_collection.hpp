@@ -1,4 +1,4 @@
-// SlaveCollection: find, wait for, reserve and list slaves; knows no listener.
+// SlaveCollection: find, wait for, reserve and list slaves; independent of listeners.
 #pragma once
 
 #include <remsh/base/deadline.hpp>
@@ -24,7 +24,7 @@ class Admissions;
 class Names;
 class SlaveCollection;
 
-/// What get_slave() is asked for.
+/// Options of get_slave().
 struct GetSlaveOptions {
   SlaveFilter filter = {};     ///< which slaves qualify
   SlaveCompare compare = {};   ///< which of those is the best; empty: a random one is chosen
@@ -33,11 +33,11 @@ struct GetSlaveOptions {
   bool explain = false;        ///< if no slave comes in time, throw a Timeout that says why none fits
 };
 
-/// What reserve() is asked for.
+/// Options of reserve().
 struct ReserveOptions {
   SlaveFilter filter = {};     ///< which slaves qualify
   SlaveCompare compare = {};   ///< which of those is the best; empty: a random one is chosen
-  std::string owner = {};      ///< for whom: shown by snapshot() while the slave is reserved
+  std::string owner = {};      ///< who reserves it: shown by snapshot() while the slave is reserved
   CallDeadline deadline = {};  ///< how long to wait for one: `5s`, remsh::no_wait; as long as it takes by default
   std::stop_token stop = {};   ///< ends the wait with Cancelled
   bool explain = false;        ///< if no slave comes in time, throw a Timeout that says why none fits
@@ -46,18 +46,18 @@ struct ReserveOptions {
 /// A slave of a collection as a status page shows it.
 struct SlaveStatus {
   SlaveInfo info;
-  std::chrono::system_clock::time_point since;  ///< when it came into the collection
+  std::chrono::system_clock::time_point since;  ///< when it entered the collection
   bool reserved = false;
-  bool releasing = false;   ///< still reserved, since what was started under the released lease has not ended yet
+  bool releasing = false;   ///< still reserved, because operations of the released lease have not ended yet
   std::string reserved_by;  ///< the `owner` that reserve() was given
 };
 
-/// The connected slaves. Listeners put them in, and they leave when their connection ends. Thread-safe.
+/// The connected slaves. Listeners add them, and they leave when their connection ends. Thread-safe.
 ///
 ///     auto slave = slaves.get_slave(remsh::block, remsh::label("os", "linux"));
 ///
-/// Destroy it after the listeners that fill it, and when no thread waits in it any more. Leases, subscriptions and
-/// started requests may outlive it.
+/// Destroy it after the listeners that fill it, and when no thread waits in it. Leases, subscriptions and started
+/// requests may outlive it.
 class REMSH_API SlaveCollection {
  public:
   SlaveCollection();
@@ -65,59 +65,62 @@ class REMSH_API SlaveCollection {
   SlaveCollection& operator=(const SlaveCollection&) = delete;
   ~SlaveCollection();
 
-  /// Puts a slave in; it leaves by itself when its connection ends. False if it is in already or its connection has
-  /// ended. Throws Error with in_use if another slave of the same name is in.
+  /// Adds a slave, which leaves when its connection ends. Returns false if it is in the collection already or its
+  /// connection has ended. Throws Error with in_use if another slave of the same name is in the collection.
   bool add_slave(std::shared_ptr<Slave> slave);
 
-  /// Takes a slave out; it stays connected. Ends its lease: put back, it is free. False if it was not in.
+  /// Removes a slave, which stays connected, and ends its lease: if added again, it is free. Returns false if it was
+  /// not in the collection.
   bool remove_slave(const Slave& slave);
 
-  /// A slave that is not reserved and qualifies. Waits for one until the deadline; null if none came in time (with
-  /// `explain`: throws Timeout). A stop throws Cancelled. Others may get the same slave: reserve() gives one to its
-  /// caller alone.
+  /// Returns a slave that is not reserved and qualifies. Waits for one until the deadline. Returns null if none came in
+  /// time; with `explain`, throws Timeout instead. A stop throws Cancelled. Other callers may get the same slave;
+  /// reserve() gives it to one caller only.
   [[nodiscard]] std::shared_ptr<Slave> get_slave(const GetSlaveOptions& options);
 
-  /// The same in short, for the most common options.
+  /// Short form for the most common options.
   [[nodiscard]] std::shared_ptr<Slave> get_slave(Deadline deadline, const SlaveFilter& filter = {});
 
-  /// As get_slave(), and nobody else gets the slave until the lease is released. Callers that wait are served in the
-  /// order in which they came. An empty lease if no slave came in time.
+  /// Like get_slave(), but no other caller gets the slave until the lease is released. Waiting callers are served in
+  /// the order in which they came. Returns an empty lease if no slave came in time.
   [[nodiscard]] Lease reserve(const ReserveOptions& options);
 
-  /// get_slave() without a thread that waits. Looks at all slaves at once, in this thread. If none fits, the request is
-  /// in the queue when this returns, and goes on by itself; from then on its filter and its comparison are called on a
-  /// thread of the library, those of all started requests one after the other, and must be thread-safe. What they throw
-  /// comes out of Pending::wait(). Cancelling or destroying the Pending waits for a filter of it that runs.
+  /// Like get_slave(), without a thread that waits. Checks all slaves at once, in this thread. If none fits, the
+  /// request is queued before this returns. From then on its filter and its comparison are called in a thread of the
+  /// library, one started request after the other, and must be thread-safe. Pending::wait() throws their exceptions.
+  /// Cancelling or destroying the Pending waits for a running filter of this request.
   Pending<std::shared_ptr<Slave>> start_get_slave(GetSlaveOptions options);
 
-  /// reserve() in the same way. A lease that nobody has taken is released with its Pending.
+  /// Like reserve(), without a thread that waits. A lease that is not taken is released with its Pending.
   Pending<Lease> start_reserve(ReserveOptions options);
 
   /// Calls back when a slave arrives, leaves, is reserved or is free again, until the subscription is destroyed. The
-  /// callback is called on a service thread without a lock, in the order of the changes, one at a time. It may block
-  /// and may use the collection; what it throws is dropped. If 65,536 notices wait for it, further ones are dropped and
-  /// counted in SlaveNotice::missed. Slaves that are in already are not reported: get_all_slaves() after on_change()
-  /// misses none. The destructor of the collection waits for the callbacks, so it must not run in one.
+  /// callback is called in a service thread without a lock, in the order of the changes, one at a time. It may block
+  /// and may use the collection; its exceptions are dropped. If 65,536 notices wait for it, further ones are dropped
+  /// and counted in SlaveNotice::missed. Slaves that are already in the collection are not reported; call
+  /// get_all_slaves() after on_change() to miss none. The destructor of the collection waits for the callbacks, so it
+  /// must not run in one.
   [[nodiscard]] SlaveSubscription on_change(std::function<void(const SlaveNotice&)> callback);
 
-  /// All that are in, reserved or not, in the order of arrival.
+  /// All slaves, reserved or not, in the order of arrival.
   [[nodiscard]] std::vector<std::shared_ptr<Slave>> get_all_slaves() const;
 
-  /// The slave of this name; null if it is not in.
+  /// The slave with this name; null if there is none.
   [[nodiscard]] std::shared_ptr<Slave> find(const std::string& name) const;
 
   [[nodiscard]] std::size_t size() const;
 
-  /// What a status page shows, in the order of arrival.
+  /// The state of all slaves for a status page, in the order of arrival.
   [[nodiscard]] std::vector<SlaveStatus> snapshot() const;
 
-  /// A number that grows with every slave that comes, leaves, is reserved or released.
+  /// A number that grows whenever a slave arrives, leaves, is reserved or is released.
   [[nodiscard]] std::uint64_t version() const;
 
-  /// Waits until version() is above `seen`; false if the deadline passes first. A stop throws Cancelled.
+  /// Waits until version() is greater than `seen`. Returns false if the deadline passes first. A stop throws Cancelled.
   bool wait_for_change(std::uint64_t seen, Deadline deadline, const std::stop_token& stop = {}) const;
 
-  /// Waits until at least `count` slaves are in; false if the deadline passes first. A stop throws Cancelled.
+  /// Waits until the collection has at least `count` slaves. Returns false if the deadline passes first. A stop throws
+  /// Cancelled.
   bool wait_for_slaves(std::size_t count, Deadline deadline, const std::stop_token& stop = {}) const;
 
  private:

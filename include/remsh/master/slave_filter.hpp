@@ -12,14 +12,15 @@
 
 namespace remsh {
 
-/// Whether a slave qualifies: made from any function of a `const Slave&`, or by label(). Empty: every slave does.
-/// Filters are combined with `&&`, `||` and `!`; one operand must be a SlaveFilter, the other may be a lambda:
+/// Decides whether a slave qualifies. Made from any function of a `const Slave&`, or by label(). An empty filter
+/// accepts every slave. Filters are combined with `&&`, `||` and `!`; one operand must be a SlaveFilter, the other may
+/// be a lambda:
 ///
 ///     slaves.get_slave(remsh::block, remsh::label("os", "linux") && !remsh::label("busy"));
 ///
-/// A filter is called without a lock, and may be called by several threads at once. It should be quick, as other
-/// callers may wait for its answer, and must not wait in the collection itself. What it throws comes out of the call
-/// that it was given to.
+/// A filter is called without a lock, and may be called by several threads at once. It should be quick, because other
+/// callers may wait for it, and must not wait in the collection itself. Its exceptions come out of the call that it was
+/// given to.
 class SlaveFilter {
  public:
   SlaveFilter() = default;
@@ -56,7 +57,8 @@ class SlaveFilter {
 /// A filter: the slave has this label with this value.
 [[nodiscard]] REMSH_API SlaveFilter label(std::string key, std::string value);
 
-/// True if the first slave is the better choice. Empty: a random one of those that qualify. Called as a SlaveFilter is.
+/// True if the first slave is the better choice. Empty: a random one of those that qualify. Called in the same way as a
+/// SlaveFilter.
 using SlaveCompare = std::function<bool(const Slave&, const Slave&)>;
 
 }  // namespace remsh

@@ -1,4 +1,4 @@
-// SlaveOperations: the operations of a slave, as a Slave and a Workspace have them.
+// SlaveOperations: the operations that Slave and Workspace have in common.
 #pragma once
 
 #include <remsh/base/bytes.hpp>
@@ -23,16 +23,16 @@ namespace remsh {
 class Backend;
 class Workspace;
 
-/// The operations of a slave: what a Slave and a Workspace have in common. They block the calling thread and may be
-/// called from any number of threads at once.
+/// The operations that Slave and Workspace have in common. They block the calling thread and may be called from any
+/// number of threads at once.
 ///
 ///     auto status = slave->execute({"make", "-j8"}, {.cwd = "project", .out = print});
 ///
-/// Every operation throws RemoteError (the slave could not do it), Timeout or Cancelled (the deadline or the stop token
-/// of the caller ended it), ConnectionLost (the slave is gone, and why), or Error: with invalid_argument or too_large
-/// before anything was sent, with too_large if a limit of the caller's own was passed, with local_os_error if a local
+/// Every operation throws RemoteError if the slave could not do it, Timeout or Cancelled if the caller's deadline or
+/// stop token ended it, and ConnectionLost if the slave is gone. It throws Error with invalid_argument or too_large
+/// before anything is sent, with too_large if a limit set by the caller is exceeded, and with local_os_error if a local
 /// file is the cause. After RemoteError, Timeout and Cancelled the slave is still usable. An exception of a callback
-/// comes out of the operation as it is.
+/// comes out of the operation unchanged.
 ///
 /// Relative paths begin in the session's directory (Slave::set_cwd()) if the operation is called on a Slave, and in the
 /// directory of the Workspace if it is called on one. Absolute paths are used as they are.
@@ -44,29 +44,32 @@ class REMSH_API SlaveOperations {
   /// The environment that commands start from.
   std::map<Bytes, Bytes> getenv(const CallOptions& options = {});
 
-  /// The files in the directory `info` of the slave's base directory, by name: what its operator says of it.
+  /// The contents of the files in the directory `info` of the slave's base directory, by file name. Its operator
+  /// describes the slave with them.
   std::map<Bytes, Bytes> read_info(const CallOptions& options = {});
 
-  /// Makes a directory and its parents; one that is there already is fine. Those that were made are on the disk when it
+  /// Makes a directory and its parents; existing ones are not an error. New directories are on the disk when it
   /// returns.
   void mkdir(const Bytes& path, const CallOptions& options = {});
 
-  /// Removes a file or a whole tree, and changes permissions that prevent this. A missing path is fine.
+  /// Removes a file or a whole tree, changing permissions if they prevent it. A missing path is not an error.
   void remove(const Bytes& path, const CallOptions& options = {});
 
-  /// Renames; refuses an existing destination (os() == std::errc::file_exists) unless told to overwrite.
+  /// Renames a file or directory. Refuses an existing destination (os() == std::errc::file_exists) unless `overwrite`
+  /// is set.
   void rename(const Bytes& from, const Bytes& to, const PathOptions& options = {});
 
-  /// Copies one file with its permissions; as rename() about the destination, which appears only when complete.
+  /// Copies one file with its permissions. An existing destination is treated as by rename(); the copy appears only
+  /// when it is complete.
   void copy(const Bytes& from, const Bytes& to, const PathOptions& options = {});
 
-  /// What is at a path; nullopt if nothing is there.
+  /// Information about a path; nullopt if it does not exist.
   std::optional<FileInfo> stat(const Bytes& path, const StatOptions& options = {});
 
-  /// The entries of a directory, except "." and "..": sorted by name, or given to ListOptions::each as they come.
+  /// The entries of a directory, except "." and "..": sorted by name, or passed to ListOptions::each as they arrive.
   std::vector<DirectoryEntry> list(const Bytes& path, const ListOptions& options = {});
 
-  /// Runs a command and waits for its end. Its output is given to the callbacks live, or captured.
+  /// Runs a command and waits for its end. Its output goes to the callbacks as it arrives, or is captured.
   ExecuteResult execute(const std::vector<Bytes>& args, const ExecuteOptions& options = {});
 
   /// Writes a file on the slave. It appears under its name only when it is complete.
@@ -76,15 +79,15 @@ class REMSH_API SlaveOperations {
   TransferResult fetch(const Bytes& from, const Sink& sink, const TransferOptions& options = {});
 
   /// Calls an operation that was registered on the slave with SlaveServer::add_operation(). Argument keys must not
-  /// begin with '_'; values may be longer than a box value. A workspace leaves the arguments as they are, also those
-  /// that are paths; the operation learns the directory of the workspace by OperationContext::cwd().
+  /// begin with '_'; values may be longer than a box value. A workspace does not change the arguments, even if they are
+  /// paths; the operation gets the directory of the workspace from OperationContext::cwd().
   Box call(const std::string& operation, const Box& arguments = {}, const OwnOperationOptions& options = {});
 
-  /// One round trip; how long it took.
+  /// Makes one round trip and returns how long it took.
   std::chrono::nanoseconds ping(const CallOptions& options = {});
 
-  // The same operations, started and not waited for: see Pending. Bad arguments throw at once; all else comes out of
-  // Pending::wait(). What a Source, a Sink or an option refers to must live until the operation is over.
+  // The same operations, started without waiting: see Pending. Bad arguments throw at once; Pending::wait() throws
+  // everything else. Whatever a Source, a Sink or an option refers to must live until the operation is over.
 
   Pending<std::map<Bytes, Bytes>> start_getenv(CallOptions options = {});
   Pending<std::map<Bytes, Bytes>> start_read_info(CallOptions options = {});
@@ -110,8 +113,8 @@ class REMSH_API SlaveOperations {
   explicit SlaveOperations(std::shared_ptr<Backend> backend);
   virtual ~SlaveOperations();
 
-  /// What this object is, if it is a workspace; null: a Slave. It is a virtual function and not a member because a
-  /// master has many slaves.
+  /// This object if it is a Workspace; null if it is a Slave. A virtual function instead of a member, because a master
+  /// has many slaves.
   [[nodiscard]] virtual const Workspace* as_workspace() const noexcept { return nullptr; }
 
   std::shared_ptr<Backend> backend_;

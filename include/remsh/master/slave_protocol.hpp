@@ -1,4 +1,4 @@
-// SlaveProtocol: the protocols by which slaves may talk to a listener.
+// SlaveProtocol: the protocols that slaves may speak.
 #pragma once
 
 #include <remsh/base/export.hpp>
@@ -24,15 +24,15 @@ class REMSH_API SlaveProtocol {
   [[nodiscard]] static SlaveProtocol remsh2();
 
   /// The protocol of the original remsh of 2009: docs/remsh1.md says what its slaves cannot do. They have no keys, so
-  /// they are accepted only where other slaves without a key are: it needs `keyless`.
+  /// the listener must have `keyless` set.
   [[nodiscard]] static SlaveProtocol remsh1();
 
-  /// As SlaveInfo::protocol has it: "remsh 2".
+  /// The name in SlaveInfo::protocol: "remsh 2".
   [[nodiscard]] std::string name() const;
 
   [[nodiscard]] bool operator==(const SlaveProtocol& other) const noexcept = default;
 
-  /// For the library: what speaks the protocol.
+  /// For the library: the implementation of the protocol.
   explicit SlaveProtocol(std::shared_ptr<const WorkerProtocol> worker) noexcept : worker_(std::move(worker)) {}
   [[nodiscard]] const WorkerProtocol& worker() const noexcept { return *worker_; }
 

@@ -1,4 +1,4 @@
-// StrangerLimits: what a listener spends on those who have not proven who they are.
+// StrangerLimits: limits for unauthenticated connections.
 #pragma once
 
 #include <chrono>
@@ -8,18 +8,18 @@
 
 namespace remsh {
 
-/// What a listener spends on those who have not proven who they are. The time and the number of all of them together
-/// are options of the listener itself: handshake_timeout, max_handshakes.
+/// Limits for unauthenticated connections. The limits on their time and their total number are options of the listener
+/// itself: handshake_timeout, max_handshakes.
 struct StrangerLimits {
-  std::size_t per_address = 8;  ///< at once from one address, or one /64 of IPv6
-  std::size_t per_user = 64;    ///< at once from one user of this host, on a unix socket
+  std::size_t per_address = 8;  ///< connections at once from one address, or one IPv6 /64
+  std::size_t per_user = 64;    ///< connections at once from one user of this host, on a unix socket
 
-  /// After a wrong proof its address is not listened to for so long, twice as long after the next, and so on.
+  /// After a failed proof, the address is blocked for this long, for twice as long after the next one, and so on.
   std::chrono::milliseconds first_penalty{5000};
   std::chrono::milliseconds longest_penalty{600000};
 
-  /// "192.0.2.7", "10.0.0.0/8": addresses that many slaves share, as behind NAT. They have neither limits of their own
-  /// nor penalties; nor has the loopback.
+  /// Addresses that many slaves share, for example behind NAT: "192.0.2.7", "10.0.0.0/8". They have no limits per
+  /// address and no penalties; neither has the loopback.
   std::vector<std::string> shared_addresses = {};
 };
 

@@ -18,36 +18,35 @@ struct TcpListenerOptions {
   SlaveCollection& slave_collection;
   SlaveFactory slave_class = {};
 
-  /// "tls:0.0.0.0:9876" or "tcp:127.0.0.1:9876", as slaves take it. Empty: made of host and port, with TLS if there are
-  /// keys. With an address, host and port must not be set.
+  /// "tls:0.0.0.0:9876" or "tcp:127.0.0.1:9876", in the form that slaves take. Empty: made from `host` and `port`, with
+  /// TLS if there are keys. If `address` is set, `host` and `port` must not be.
   std::string address = {};
   std::optional<std::string> host = {};    ///< not set: 127.0.0.1
-  std::optional<std::uint16_t> port = {};  ///< 0 or not set: the system picks one, see address()
+  std::optional<std::uint16_t> port = {};  ///< 0 or not set: the system picks a free port, see address()
   int backlog = 4096;
 
   /// The keys that slaves may prove: a KeyFile, or a KeyRing that is filled by calls. With TLS the key of a slave also
-  /// encrypts its connection: nothing else is needed.
+  /// encrypts its connection; no certificate is needed.
   std::optional<KeyRing> keys = {};
 
-  /// For TLS: a certificate, for slaves that ask for one. They need their keys as well. If it names files, these are
-  /// looked at twice a second. A renewed one is used for new connections; the others stay. Files that do not belong
-  /// together or cannot be read change nothing, and the log says so.
+  /// A TLS certificate, for slaves that require one. They need their keys as well. Files that it names are checked
+  /// twice a second; a renewed certificate is used for new connections only. If the files do not match or cannot be
+  /// read, nothing changes, and the log says so.
   std::optional<TlsIdentity> certificate = {};
 
-  /// Accept slaves that prove nothing. Only on the loopback, where every local user can then connect.
+  /// Accept unauthenticated slaves. Only on the loopback, where every local user can then connect.
   bool keyless = false;
 
-  /// Allow plain TCP beyond the loopback, where an attacker between slave and master can take over a connection after
-  /// the proof. Slaves need the same option.
+  /// Allow plain TCP beyond the loopback, where an attacker on the network can take over a connection after the proof.
+  /// Slaves need the same option.
   bool insecure = false;
 
-  /// The protocols that slaves may speak. Those whose slaves have no keys, such as SlaveProtocol::remsh1(), need
-  /// `keyless`.
+  /// The protocols that slaves may speak. Protocols without keys, such as SlaveProtocol::remsh1(), need `keyless`.
   std::vector<SlaveProtocol> protocols = {SlaveProtocol::remsh2()};
 
   bool tcp_keepalive = true;                          ///< SO_KEEPALIVE on every connection
-  std::chrono::seconds tcp_keepalive_idle{0};         ///< TCP_KEEPIDLE: silence before the first probe; 0: the system's
-  std::chrono::milliseconds tcp_user_timeout{20000};  ///< TCP_USER_TIMEOUT, if the system has it; 0: the system's
+  std::chrono::seconds tcp_keepalive_idle{0};         ///< TCP_KEEPIDLE: silence before the first probe; 0: the default
+  std::chrono::milliseconds tcp_user_timeout{20000};  ///< TCP_USER_TIMEOUT, if the system has it; 0: the default
 
   std::chrono::milliseconds keepalive{10000};
   std::chrono::milliseconds keepalive_patience{10000};
@@ -62,7 +61,7 @@ struct TcpListenerOptions {
   std::shared_ptr<Runtime> runtime = {};
 };
 
-/// Slaves that call in over TCP. The port is not opened before start().
+/// Accepts slaves over TCP. The port is not opened before start().
 ///
 ///     remsh::SlaveCollection slaves;
 ///     remsh::TcpSlaveListener listener({.slave_collection = slaves, .port = 9876,
@@ -76,11 +75,11 @@ class REMSH_API TcpSlaveListener final : public SlaveListener {
   void start() override;
   void stop() override;
 
-  /// Reads the files of the certificate again now, for new connections; otherwise this happens within a second. Throws
+  /// Reloads the files of the certificate now, for new connections; otherwise this happens within a second. Throws
   /// Error if they cannot be used; then nothing changes.
   void reload_certificate();
 
-  /// "tls:127.0.0.1:9876", or "127.0.0.1:9876" without TLS, the port resolved.
+  /// "tls:127.0.0.1:9876", or "127.0.0.1:9876" without TLS, with the actual port.
   [[nodiscard]] std::string address() const override;
   [[nodiscard]] std::uint16_t port() const;
 

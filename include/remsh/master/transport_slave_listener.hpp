@@ -5,8 +5,8 @@
 
 namespace remsh {
 
-/// Slaves over connections that the host program brings: give each to handle_new_connection(). It opens no port, so
-/// start() and stop() do nothing.
+/// Accepts slaves over connections that the host program brings: pass each to handle_new_connection(). It opens no
+/// port, so start() and stop() do nothing.
 ///
 ///     remsh::TransportSlaveListener listener({.slave_collection = slaves});
 ///     auto slave = listener.handle_new_connection(std::move(transport));

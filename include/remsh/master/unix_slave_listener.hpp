@@ -8,10 +8,10 @@ namespace remsh {
 struct UnixListenerOptions {
   SlaveCollection& slave_collection;
   SlaveFactory slave_class = {};
-  std::optional<KeyRing> keys = {};  ///< for slaves that have one all the same; others need none here
+  std::optional<KeyRing> keys = {};  ///< for slaves that use a key; none is needed here
 
-  /// Made with mode 0600; a stale one is replaced, one that is in use is not. A relative path counts from the directory
-  /// in which the program is when it makes the listener.
+  /// The path of the socket, which is made with mode 0600. A stale socket is replaced; one in use is not. A relative
+  /// path begins in the current directory at the time when the listener is constructed.
   std::string path;
   int backlog = 4096;
 
@@ -28,14 +28,14 @@ struct UnixListenerOptions {
   std::shared_ptr<Runtime> runtime = {};
 };
 
-/// Slaves of this host that call in over a unix socket; only those of our own user (or root) are let in.
+/// Accepts slaves of this host over a unix socket, only those of our own user or root.
 class REMSH_API UnixSlaveListener final : public SlaveListener {
  public:
   explicit UnixSlaveListener(UnixListenerOptions options);
   ~UnixSlaveListener() override;
 
   void start() override;
-  void stop() override;  ///< also removes the socket file, where it is still ours
+  void stop() override;  ///< also removes the socket file, if it is still ours
 
   /// "unix:/run/farm.sock".
   [[nodiscard]] std::string address() const override;

@@ -1,4 +1,4 @@
-// Waker; and what a Pending and a CompletionQueue are made of, which is not for users.
+// Waker, and the internals of Pending and CompletionQueue, which are not for users.
 #pragma once
 
 #include <remsh/base/deadline.hpp>
@@ -7,14 +7,14 @@
 
 namespace remsh {
 
-/// Called once, from any thread, when it is worth to poll again. It must not block, throw or call the library.
+/// Called once, from any thread, when polling again may make progress. It must not block, throw or call the library.
 using Waker = std::function<void()>;
 
 namespace detail {
 
-/// Something that was begun, driven by whoever wants its outcome: callbacks of the user's run in that thread, and what
-/// they throw comes out of it; then the work is over. Destroyed before it is over, it is cancelled. One thread at a
-/// time. What a Pending is made of.
+/// An operation in progress, driven by the thread that wants its outcome. The user's callbacks run in that thread, and
+/// their exceptions come out of the call that drives it; then the work is over. Destroying it before it is over cancels
+/// it. One thread at a time. A Pending holds one.
 class Work {
  public:
   Work() = default;
@@ -22,13 +22,13 @@ class Work {
   Work& operator=(const Work&) = delete;
   virtual ~Work() = default;
 
-  /// Nobody waits now: it goes on by itself, as far as it can without its callbacks. Before the first poll().
+  /// No thread waits for it now: it goes on by itself, as far as it can without its callbacks. Before the first poll().
   virtual void suspend() = 0;
 
-  /// Does what there is to do, without waiting. True: it is over. False: `wake` will be called.
+  /// Does everything that can be done without waiting. Returns true if it is over; otherwise `wake` will be called.
   virtual bool poll(const Waker& wake) = 0;
 
-  /// Waits until it is over. False: not before then.
+  /// Waits until it is over. Returns false if `until` passes first.
   virtual bool wait_until(TimePoint until) = 0;
 };
 
@@ -38,7 +38,7 @@ class WorkOf : public Work {
  public:
   using Outcome = T;
 
-  /// The outcome: once, when it is over. Throws where it failed.
+  /// Returns the outcome, or throws if it failed. Call it once, when it is over.
   virtual T take() = 0;
 };
 
@@ -46,7 +46,7 @@ class WorkOf : public Work {
 template <class T>
 class PendingWork : public WorkOf<T> {
  public:
-  /// Ends it, if it is not over: its outcome is that it was cancelled.
+  /// Cancels it if it is not over: take() then throws Cancelled.
   virtual void cancel() = 0;
 };
 
@@ -58,10 +58,10 @@ class QueuedWork {
   QueuedWork& operator=(const QueuedWork&) = delete;
   virtual ~QueuedWork() = default;
 
-  /// As that of Work.
+  /// As Work::poll().
   virtual bool poll(const Waker& wake) = 0;
 
-  /// Gives it to its handler. Once, when it is over.
+  /// Calls its handler. Call it once, when it is over.
   virtual void complete() = 0;
 };
 

@@ -18,8 +18,8 @@ class Slave;
 
 /// What a Workspace adds to each call that is made through it.
 struct WorkspaceOptions {
-  /// Slave::workspace() makes the directory and its parents, if they are missing. If not, it makes no call for that,
-  /// and operations fail as they do in any directory that is missing.
+  /// Slave::workspace() makes the directory and its parents if they are missing. If false, it does not, and operations
+  /// fail as in any missing directory.
   bool make = true;
 
   /// Changes to the environment of commands, as ExecuteOptions::env. If a call names the same variable, the call's
@@ -44,16 +44,16 @@ struct WorkspaceOptions {
 ///     job->execute({"tar", "xf", "project.tar"});
 ///
 /// A relative path that leads out of the directory, as `../other` and `a/../..` do, is refused with invalid_argument
-/// before anything is sent, so a job leaves its directory only if it means to: absolute paths are used as they are.
-/// This is a convenience, not a jail. Symbolic links are followed, a path is judged by its text alone, and a command
-/// may use any file of the slave's user; a policy with a root is what confines a master.
+/// before anything is sent. Absolute paths are used as they are. This is a convenience, not a jail. Symbolic links are
+/// followed, only the text of a path is checked, and a command may use any file of the slave's user. To confine a
+/// master, use a SlavePolicy with a root.
 ///
-/// Nothing on the slave knows of a workspace: if its directory is removed, operations fail until somebody makes it
-/// again, for example by `job->mkdir(job->path())`. It and what is in it stay on the slave until somebody removes them.
+/// The slave does not know about workspaces: if the directory is removed, operations fail until it is made again, for
+/// example by `job->mkdir(job->path())`. The directory and its contents stay on the slave until they are removed.
 ///
-/// Thread-safe. Keeps the Slave alive, as an operation that was started does, so a slave class must not keep a
-/// workspace of its own slave in the slave's object. Knows nothing of leases: after the Lease of its slave has ended it
-/// can still be used, although the slave may belong to another user by then.
+/// Thread-safe. It keeps the Slave alive, like an operation that was started, so a slave class must not store a
+/// workspace of its own slave in the slave's object. It is independent of leases: it can still be used after the Lease
+/// of its slave has ended, although the slave may then belong to another user.
 class REMSH_API Workspace final : public SlaveOperations, public std::enable_shared_from_this<Workspace> {
  public:
   ~Workspace() override;
