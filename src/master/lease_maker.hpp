@@ -17,7 +17,7 @@ class LeaseMaker {
   LeaseMaker& operator=(const LeaseMaker&) = delete;
   ~LeaseMaker();
 
-  /// The lease of a slave that was just reserved. Once.
+  /// Makes the lease of a slave that was just reserved. Call it once.
   Lease make(const SlaveEntry& entry) noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// SlaveListener::Impl: what the listeners of this library reach of their base.
+// SlaveListener::Impl: what the listeners of this library use of their base.
 #pragma once
 
 #include "master/admissions.hpp"
@@ -10,7 +10,7 @@
 namespace remsh {
 
 struct SlaveListener::Impl {
-  /// Admits a connection of which nothing is known.
+  /// Admits a connection that has proven nothing yet.
   void admit(std::unique_ptr<Transport> connection, Admissions::Done done = {}) const {
     const bool keyless = admissions->options().keyless || connection->is_inherited();
     admissions->admit(std::move(connection), {.keyless = keyless}, std::move(done));
@@ -19,8 +19,8 @@ struct SlaveListener::Impl {
   std::shared_ptr<Admissions> admissions;
 };
 
-/// Copies what the options of two kinds of listener have in common. (They do not share a base, since a designated
-/// initializer cannot name a member of one.)
+/// Copies the options that two kinds of listener have in common. (They do not share a base, since a designated
+/// initializer cannot name a member of a base.)
 template <class From, class To>
 void copy_common_options(const From& from, To& to) {
   to.slave_class = from.slave_class;
@@ -42,7 +42,7 @@ void copy_common_options(const From& from, To& to) {
   to.runtime = from.runtime;
 }
 
-/// The part of one kind of listener's options that all kinds have.
+/// The options of one kind of listener that all kinds have.
 template <class Options>
 ListenerOptions base_options(const Options& options) {
   ListenerOptions base{.slave_collection = options.slave_collection};

@@ -17,7 +17,7 @@ void ListenerLog::log(LogLevel level, const std::string& peer, const std::string
 }
 
 void ListenerLog::log_slave(LogLevel level, const std::string& name, Proof proof, std::string message, bool is_first) {
-  if (proof != Proof::started) {  // the host program decides how often it starts slaves
+  if (proof != Proof::started) {  // the host program decides how often it starts slaves, so there is no limit
     const std::lock_guard lock(mutex_);
     const TimePoint now = loop_->now();
     std::vector<Pace::Answer> answers{is_first ? lines_of_names_.ask_if_known(name, now)

@@ -1,4 +1,4 @@
-// ListenerLog: what a listener reports, at a bounded rate.
+// ListenerLog: what a listener logs, at a bounded rate.
 #pragma once
 
 #include "base/clock.hpp"
@@ -16,17 +16,18 @@
 
 namespace remsh {
 
-/// What a listener reports to the log hook of its options. Slaves, which may come and go as fast as they can, cause a
-/// bounded number of lines. Thread-safe.
+/// What a listener sends to the log hook of its options. However often slaves come and go, they cause a bounded number
+/// of lines. Thread-safe.
 class ListenerLog {
  public:
   ListenerLog(LogHook hook, std::shared_ptr<Loop> loop) : hook_(std::move(hook)), loop_(std::move(loop)) {}
 
-  /// Reports about `peer`, a name or an address; empty: about the listener. What strangers have said may be in both.
+  /// Logs about `peer`, a name or an address; empty: about the listener. Both texts may contain what strangers have
+  /// sent.
   void log(LogLevel level, const std::string& peer, const std::string& message) const;
 
-  /// Reports about one slave. The lines about each name are limited, and those about all slaves without a key together;
-  /// the next line says how many were left out. `is_first`: this may be the first line about a slave that then stays.
+  /// Logs about one slave. The number of lines is limited for each name, and for all slaves without a key together; the
+  /// next line says how many were left out. `is_first`: this may be the first line about a slave that then stays.
   void log_slave(LogLevel level, const std::string& name, Proof proof, std::string message, bool is_first);
 
  private:

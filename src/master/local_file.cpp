@@ -1,4 +1,4 @@
-// LocalFile: a new file on this host, of which a caller can take leave while the disk hangs.
+// LocalFile: a new file on this host that a caller can leave while the disk hangs.
 #include "master/local_file.hpp"
 
 #include "base/format.hpp"
@@ -24,10 +24,10 @@ namespace remsh {
 
 namespace {
 
-/// What may wait for the disk.
+/// How many bytes may wait for the disk.
 constexpr std::size_t max_ahead = std::size_t{4} * 1024 * 1024;
 
-/// Threads that were left, and that a disk still holds; at most so many.
+/// The number of threads that were left and are still stuck on a disk, and its limit.
 constexpr unsigned max_left = 64;
 std::atomic<unsigned> left_threads = 0;
 
@@ -36,20 +36,20 @@ constexpr std::chrono::milliseconds grace(100);
 
 }  // namespace
 
-/// What the caller and the thread share; the thread alone uses the file.
+/// What the caller and the thread share. Only the thread uses the file.
 struct LocalFile::State {
   std::mutex mutex;
   std::condition_variable_any changed;
-  std::deque<std::pair<Step, std::size_t>> steps;  // with the bytes that they hold
-  std::size_t waiting = 0;                         // bytes in them, that under way included
+  std::deque<std::pair<Step, std::size_t>> steps;  // each with the number of bytes that it holds
+  std::size_t waiting = 0;                         // bytes in the steps, including the one in progress
   bool is_busy = false;
   bool is_left = false;
   bool is_over = false;
   bool is_given_up = false;
-  std::optional<Failure> failure;  // the first; after it nothing is done any more
+  std::optional<Failure> failure;  // the first one; after it no step is run
   std::optional<NewFile> file;
 
-  /// What is thrown (no memory, no random bytes) must not leave the thread.
+  /// An exception (no memory, no random bytes) must not leave the thread.
   Result<void> attempt(const Step& step) noexcept {
     try {
       return step(*this);
@@ -92,7 +92,7 @@ LocalFile::LocalFile(const Patience& patience) : patience_(patience), state_(std
   if (patience.deadline.is_never() && !patience.stop.stop_possible()) return;
   try {
     thread_ = start_thread("remsh-disk", [state = state_] { state->work(); });
-  } catch (const std::system_error&) {  // then the caller does it itself
+  } catch (const std::system_error&) {  // then the caller's thread writes the file itself
   }
 }
 
@@ -111,7 +111,7 @@ LocalFile::~LocalFile() {
   }
 }
 
-/// Has a step done, and waits until no more than `ahead` bytes wait to be written.
+/// Queues a step, and waits until no more than `ahead` bytes wait to be written.
 Result<void> LocalFile::run(Step step, std::size_t bytes, std::size_t ahead) {
   State& state = *state_;
   if (!thread_.joinable()) return step(state);

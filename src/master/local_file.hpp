@@ -1,4 +1,4 @@
-// LocalFile: a new file on this host, of which a caller can take leave while the disk hangs.
+// LocalFile: a new file on this host that a caller can leave while the disk hangs.
 #pragma once
 
 #include "base/patience.hpp"
@@ -15,24 +15,24 @@
 
 namespace remsh {
 
-/// A NewFile. If the caller has a deadline or may stop, a thread of its own does what may hang: what is written is
-/// handed to it, a few MiB ahead, and whoever waits for it leaves with `timeout` or `cancelled`. Left by a disk that
-/// hangs, the thread ends when that does (docs/decisions/0021). One thread at a time.
+/// A NewFile. If the caller has a deadline or a stop token, a thread of its own does what may hang: it gets the data a
+/// few MiB ahead, and a caller that waits for it can leave with `timeout` or `cancelled`. A thread that was left on a
+/// disk that hangs ends when the disk answers (docs/decisions/0021). One thread at a time.
 class LocalFile {
  public:
   explicit LocalFile(const Patience& patience);
   LocalFile(const LocalFile&) = delete;
   LocalFile& operator=(const LocalFile&) = delete;
 
-  /// Removes what was not committed, if the disk does that in time.
+  /// Removes a file that was not committed, if the disk does that in time.
   ~LocalFile();
 
   Result<void> create(const Bytes& path, bool overwrite);
 
-  /// Success means that it will be tried: a failure may also come from the next call.
+  /// Success means that the bytes will be written: a failure may also come from the next call.
   Result<void> write(BytesView bytes);
 
-  /// If it is left while this is under way, the file may still get its name.
+  /// If the caller leaves during this call, the file may still get its name.
   Result<void> commit(mode_t mode, bool durable);
 
  private:
@@ -42,7 +42,7 @@ class LocalFile {
 
   const Patience patience_;
   std::shared_ptr<State> state_;
-  std::thread thread_;  // none: the caller does it itself
+  std::thread thread_;  // not joinable: the caller's thread does the work
 };
 
 }  // namespace remsh

@@ -36,7 +36,7 @@ namespace remsh {
 
 namespace {
 
-/// Told of the end of a slave's connection: its program has some time left to end by itself, and may then be reaped.
+/// At the end of a slave's connection, gives its program some time to end by itself. After that it may be reaped.
 class ConnectionEnd final : public LostCallback {
  public:
   ConnectionEnd(std::shared_ptr<StartedProgram> program, std::chrono::milliseconds kill_after)
@@ -62,11 +62,11 @@ class ConnectionEnd final : public LostCallback {
 
 }  // namespace
 
-/// The programs that were started and are not gone.
+/// The programs that were started and have not ended.
 struct LocalSlaveListener::Local {
   struct Child {
     std::shared_ptr<StartedProgram> program;
-    std::weak_ptr<Slave> slave = {};  // as soon as there is one; by owner, as another slave may get its address
+    std::weak_ptr<Slave> slave = {};  // set once there is one; compared by owner, as another slave may get its address
   };
 
   SlaveCommand command;
@@ -76,7 +76,7 @@ struct LocalSlaveListener::Local {
   std::mutex mutex;
   std::condition_variable changed;
   std::list<Child> children;
-  int starting = 0;  // slaves that have neither come nor failed, which the destructor of the listener waits for
+  int starting = 0;  // slaves that have neither come nor failed; the listener's destructor waits for them
   bool stopping = false;
   unsigned count = 0;
 
@@ -101,7 +101,7 @@ std::string LocalSlaveListener::Local::choose_name(SlaveCollection& slaves) {
   }
 }
 
-/// Starts the program, which speaks through this socket.
+/// Starts the program, which uses this socket.
 Result<std::shared_ptr<StartedProgram>> LocalSlaveListener::Local::start(
     const SlaveCommand& what, const std::string& basedir, const std::string& name, int socket,
     const std::shared_ptr<Admissions>& admissions) {
@@ -114,7 +114,7 @@ Result<std::shared_ptr<StartedProgram>> LocalSlaveListener::Local::start(
   const auto log = [admissions, name](LogLevel level, const std::string& message) {
     admissions->log(level, name, message);
   };
-  const std::lock_guard lock(mutex);  // nobody finds it before it is watched
+  const std::lock_guard lock(mutex);  // the program cannot be found before it is watched
   if (stopping) return Failure{Errc::connection_lost, "the master shuts down", 0};
   children.push_back({program});
   program->watch({admissions->loop(), killer, kill_after, log, {}, [this, raw = program.get()] {
@@ -125,7 +125,7 @@ Result<std::shared_ptr<StartedProgram>> LocalSlaveListener::Local::start(
   return program;
 }
 
-/// From now on it can be killed by its slave object, and the end of the connection ends it.
+/// From now on the slave object can kill the program, and the end of the connection ends it.
 void LocalSlaveListener::Local::has_slave(const std::shared_ptr<StartedProgram>& program,
                                           const std::shared_ptr<Slave>& slave, Backend& backend) {
   {
@@ -137,17 +137,19 @@ void LocalSlaveListener::Local::has_slave(const std::shared_ptr<StartedProgram>&
   backend.on_lost(std::make_unique<ConnectionEnd>(program, kill_after));
 }
 
-/// Ends a program that did not become a slave. The failure, with what the program has to do with it: `has_come`, it
-/// was as far as its setup().
+/// Ends a program that did not become a slave. Returns the failure, with what the program has to do with it.
+/// `has_come`: it came as far as its setup().
 Failure LocalSlaveListener::Local::give_up(StartedProgram& program, bool has_come, Failure failure) const {
-  // Most often it has ended, or does now that its connection is closed. How it ended belongs into the failure.
+  // Most often the program has ended, or does now that its connection is closed. The failure should say how.
   const bool is_given_up = failure.code == Errc::timeout || failure.code == Errc::cancelled;
   if (!is_given_up) program.wait_for_exit(program.now() + kill_after);
   const std::optional<Failure> exited = program.exited();
   const std::string words = program.words();
   program.end_by(program.now());
   program.wait_for_end();
-  if (failure.code == Errc::in_use || failure.code == Errc::refused) return failure;  // its own words repeat that
+  if (failure.code == Errc::in_use || failure.code == Errc::refused)
+    return failure;  // the program's output would
+                     // repeat the message
   if (has_come || !exited) {
     failure.message += words;
   } else if (failure.code == Errc::connection_lost) {
@@ -188,7 +190,7 @@ LocalSlaveListener::LocalSlaveListener(LocalListenerOptions options)
 
 LocalSlaveListener::~LocalSlaveListener() {
   const auto runtime = impl().admissions->runtime();  // for the slaves that are being started, until all are over
-  if (!runtime->loop()->is_this_thread()) local_->end_all();  // else what follows ends the program
+  if (!runtime->loop()->is_this_thread()) local_->end_all();  // otherwise shut_down() ends the programs
   shut_down();
   std::unique_lock lock(local_->mutex);
   local_->changed.wait(lock, [this] { return local_->starting == 0; });

@@ -1,4 +1,4 @@
-// LostCallback: who is told that the connection of a worker has ended.
+// LostCallback: notified when the connection of a worker has ended.
 #pragma once
 
 #include <algorithm>
@@ -10,11 +10,11 @@
 
 namespace remsh {
 
-/// What was dropped where nothing of the user's may run, and is to be destroyed where it may.
+/// Objects dropped by note(), to be destroyed later by a thread that may run destructors of the user's.
 using Leftovers = std::vector<std::shared_ptr<const void>>;
 
-/// Told once that the connection of a worker has ended: note(), then run(). Dropped without either where nobody is left
-/// who could be told.
+/// Notified once when the connection of a worker has ended: note(), then run(). Destroyed without either if the
+/// connection never ends while its list exists.
 class LostCallback {
  public:
   LostCallback() = default;
@@ -22,10 +22,10 @@ class LostCallback {
   LostCallback& operator=(const LostCallback&) = delete;
   virtual ~LostCallback() = default;
 
-  /// At once, on the io thread too: must not block, nor run anything of the user's, destructors included.
+  /// Called at once, perhaps on the io thread: must not block, nor run anything of the user's, destructors included.
   virtual void note(Leftovers&) noexcept {}
 
-  /// Later, on a thread that may block.
+  /// Called later, on a thread that may block.
   virtual void run() noexcept {}
 
  private:
@@ -33,8 +33,8 @@ class LostCallback {
   LostCallback* before_ = nullptr;  // in the list
 };
 
-/// Those who are to be told of the end of one connection, in the order they came. A pointer, as a master has many.
-/// Thread-safe.
+/// The callbacks for the end of one connection, in the order in which they were added. Only one pointer in size, as a
+/// master has many of these lists. Thread-safe.
 class LostCallbacks {
  public:
   LostCallbacks() = default;
@@ -42,13 +42,13 @@ class LostCallbacks {
   LostCallbacks& operator=(const LostCallbacks&) = delete;
   ~LostCallbacks() { take(nullptr); }
 
-  /// Where the end has been told already, this one is told at once, in this thread.
+  /// If the end was reported already, calls this callback at once, in this thread.
   void add(std::unique_ptr<LostCallback> callback) {
     LostCallback* last = last_.load();
     while (last != &told_) {
       callback->before_ = last;
       if (last_.compare_exchange_weak(last, callback.get())) {
-        static_cast<void>(callback.release());  // the list's
+        static_cast<void>(callback.release());  // the list owns it now
         return;
       }
     }
@@ -57,7 +57,8 @@ class LostCallbacks {
     callback->run();
   }
 
-  /// Tells them all, once: note() now, and run() by a function that `run_service` is given, with what was dropped.
+  /// Calls all callbacks, once: note() now, and run() in a function that is passed to `run_service` together with the
+  /// objects that note() dropped.
   void tell(const std::function<void(std::function<void()>)>& run_service) {
     struct Rest {
       Owned callbacks;
@@ -82,7 +83,7 @@ class LostCallbacks {
     return all;
   }
 
-  inline static LostCallback told_;  // stands in the place of the last one when the end has been told
+  inline static LostCallback told_;  // marks, in place of the last callback, that the end was reported
   std::atomic<LostCallback*> last_ = nullptr;
 };
 

@@ -45,7 +45,7 @@ std::optional<EntryRefusal> NameClaim::claim(Names::Newcomer newcomer) {
   return std::nullopt;
 }
 
-/// Whether the slave that has the name has lost it to the newcomer.
+/// Takes the name from the slave that has it. False if that slave keeps it.
 bool NameClaim::displace(const std::shared_ptr<Slave>& holder, NameRuling ruling) {
   if (ruling == NameRuling::displaces) {
     holder->disconnect(RightsWatch::name_has_key, DisconnectReason::refused);
@@ -59,7 +59,7 @@ bool NameClaim::displace(const std::shared_ptr<Slave>& holder, NameRuling ruling
       holder->disconnect("another slave of this name has come, and this one did not answer", DisconnectReason::silent);
     } catch (const ConnectionLost&) {  // it has left by itself
     } catch (const Error&) {
-      return false;  // it lives, and cannot do this now
+      return false;  // it is alive, and cannot answer now
     }
   }
   admissions_.options().slave_collection.remove_slave(*holder);
@@ -82,7 +82,7 @@ std::string NameClaim::enter(const std::shared_ptr<Slave>& slave) {
   }
 }
 
-/// Whether the name, which another slave had when this one entered, is free now. The other one had only a claim when
+/// Whether the name, which another slave had when this one entered, is free now. That other slave had only a claim when
 /// this one displaced it, and entered nevertheless.
 bool NameClaim::displace_late() {
   const std::shared_ptr<Slave> holder = admissions_.options().slave_collection.find(newcomer_.name);

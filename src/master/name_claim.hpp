@@ -13,9 +13,9 @@ namespace remsh {
 class Admissions;
 class Slave;
 
-/// The claim of one newcomer to its name, from its proof until it is in the collection or gone. Names has the rule;
-/// this carries it out: it asks the slave that has the name, and disconnects the one that loses it. Its functions run
-/// on service threads, and may block for as long as `arbitration_timeout`. One thread at a time.
+/// The claim of one newcomer to its name, from its proof until it is in the collection or gone. Names has the rule, and
+/// this class carries it out: it pings the slave that has the name, and disconnects the one that loses it. Its
+/// functions run on service threads, and may block for `arbitration_timeout`. One thread at a time.
 class NameClaim {
  public:
   explicit NameClaim(Admissions& admissions) : admissions_(admissions) {}
@@ -28,10 +28,10 @@ class NameClaim {
 
   [[nodiscard]] bool is_made() const noexcept { return id_ != 0; }
 
-  /// Puts the slave of the newcomer into the collection. Returns why it is not in there; empty: it is.
+  /// Adds the newcomer's slave to the collection. Returns why it is not in there; empty if it is.
   std::string enter(const std::shared_ptr<Slave>& slave);
 
-  /// Nobody claims the name any more.
+  /// Releases the claim.
   void release() noexcept;
 
  private:

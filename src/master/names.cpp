@@ -69,13 +69,13 @@ Names::Claim Names::claim(const Newcomer& newcomer, const std::function<std::opt
     const auto other = claims_.find(name);
     const auto claimant = other == claims_.end() ? std::nullopt : std::optional(other->second.proof);
     made.ruling = rule_on_name(is_keyed, proof, claimant);
-    // A claimant cannot be asked before it is in the collection.
+    // A claimant cannot be pinged before it is in the collection.
     if (made.ruling == NameRuling::asks && !has_entered) made.ruling = NameRuling::is_taken;
     if (is_refused(made.ruling)) return made;
     made.id = ++last_id_;
     claims_.insert_or_assign(name, Claimant{made.id, proof});
   }
-  // Only now, so that a slave that had the claim before is either seen in the collection, or has not released it yet.
+  // Only now, so that a slave that had the claim before is either found in the collection, or has not released it yet.
   made.ruling = rule_on_name(is_keyed, proof, find_holder());
   if (!is_refused(made.ruling) && proof != Proof::started) {
     const std::lock_guard lock(mutex_);

@@ -1,4 +1,4 @@
-// Names: who may have which name, among all listeners of one collection.
+// Names: which slave may have which name, among all listeners of one collection.
 #pragma once
 
 #include "auth/key_store.hpp"
@@ -17,22 +17,22 @@
 
 namespace remsh {
 
-/// What becomes of a slave that comes under a name.
+/// What happens to a newcomer and to the holder of its name.
 enum class NameRuling : std::uint8_t {
-  comes_in,   ///< nobody has the name
+  comes_in,   ///< the name is free
   asks,       ///< the holder keeps the name if it answers a ping; otherwise the newcomer takes its place
-  displaces,  ///< the holder has no right to the name any more: it is disconnected without being asked
-  is_taken,   ///< the newcomer is refused, and the holder is not asked
+  displaces,  ///< the holder has no right to the name any more: it is disconnected without a ping
+  is_taken,   ///< the newcomer is refused, and the holder gets no ping
   is_keyed,   ///< the newcomer is refused: the name has a key, which it has not proven
-  too_often,  ///< the newcomer is refused for now: it has come too often of late
+  too_often,  ///< the newcomer is refused for now: it has come too often recently
 };
 
-/// The rule about names (docs/decisions/0019). `has_key`: any listener of the collection has a key for the name.
-/// `holder`: what the slave that has the name has shown; none where the name is free.
+/// The rule about names (docs/decisions/0019). `has_key`: a listener of the collection has a key for the name.
+/// `holder`: the proof of the slave that has the name; nullopt if the name is free.
 [[nodiscard]] NameRuling rule_on_name(bool has_key, Proof newcomer, std::optional<Proof> holder) noexcept;
 
-/// Who may have which name, among all listeners of one collection. Each listener brings its keys: a name that has a key
-/// in one of them has it in all. Thread-safe.
+/// Which slave may have which name, among all listeners of one collection. Each listener brings its keys: a name that
+/// has a key in one listener has a key in all. Thread-safe.
 class Names : public std::enable_shared_from_this<Names> {
  public:
   using ListenerId = std::uint64_t;
@@ -40,21 +40,21 @@ class Names : public std::enable_shared_from_this<Names> {
 
   struct Claim {
     NameRuling ruling = NameRuling::is_taken;
-    ClaimId id = 0;    ///< not 0 unless the newcomer is refused
-    Duration wait{0};  ///< too_often: until when
+    ClaimId id = 0;    ///< 0 if the newcomer is refused
+    Duration wait{0};  ///< if too_often: for how long
   };
 
   Names() = default;
   Names(const Names&) = delete;
   Names& operator=(const Names&) = delete;
 
-  /// Adds a listener with its keys (null: it has none). `check` is called whenever the keys of any listener have
+  /// Adds a listener with its keys (null if it has none). `check` is called whenever the keys of any listener have
   /// changed, by the thread that changed them: connected slaves may have lost the right to their names. It must not
   /// block.
   ListenerId join(const std::shared_ptr<auth::KeyStore>& keys, std::function<void()> check);
   void leave(ListenerId listener);
 
-  /// Whether any listener has a key for the name, be it expired or used.
+  /// Whether any listener has a key for the name, even if expired or used.
   [[nodiscard]] bool has_key(std::string_view name) const;
 
   struct Newcomer {
@@ -64,22 +64,22 @@ class Names : public std::enable_shared_from_this<Names> {
   };
 
   /// How often one slave may come: each time costs the master work, and runs callbacks of the user's. Each key of a
-  /// name has a pace of its own; slaves that we start have none.
+  /// name has its own pace. Slaves that we start have none.
   static constexpr Pace::Options pace{.burst = 16, .interval = std::chrono::milliseconds(250)};
 
-  /// Asks for a name. Unless it is refused, the newcomer has a claim: no other slave gets the name before release(),
-  /// except one that proves a key where the claimant has proven nothing. `find_holder`: what the slave in the
-  /// collection that has this name has shown; called without a lock.
+  /// Claims a name. Unless it is refused, the newcomer has a claim: no other slave gets the name before release(),
+  /// except one that proves a key if the claimant has proven nothing. `find_holder` returns the proof of the slave in
+  /// the collection that has this name, and is called without a lock.
   Claim claim(const Newcomer& newcomer, const std::function<std::optional<Proof>()>& find_holder, TimePoint now);
 
-  /// The connection of a slave that was let in has ended: when it comes again, its pace counts.
+  /// The connection of an admitted slave has ended: from now on the pace of this name and key counts.
   void note_end(const std::string& name, const std::string& key_id, TimePoint now);
 
-  /// False where another slave has taken the claim over.
+  /// False if another slave has taken the claim over.
   [[nodiscard]] bool holds(const std::string& name, ClaimId claim) const;
 
-  /// The claimant comes into the collection now. As soon as it is there, it is the holder of the name for a newcomer,
-  /// also before it has released its claim.
+  /// The claimant enters the collection now. Once it is there, it is the holder of the name for a newcomer, even before
+  /// it has released its claim.
   void begin_to_enter(const std::string& name, ClaimId claim);
   void release(const std::string& name, ClaimId claim);
 
@@ -87,7 +87,7 @@ class Names : public std::enable_shared_from_this<Names> {
   struct Listener {
     std::shared_ptr<const auth::KeyStore> keys;
     std::function<void()> check;
-    std::shared_ptr<const std::function<void()>> told;  // by its keys, of changes
+    std::shared_ptr<const std::function<void()>> told;  // called when its keys have changed
   };
   struct Claimant {
     ClaimId id;

@@ -1,4 +1,4 @@
-// Opening: which protocol a connection speaks, by its first bytes; no I/O.
+// Opening: recognises the protocol of a connection by its first bytes; no I/O.
 #pragma once
 
 #include "master/worker_protocol.hpp"
@@ -17,27 +17,27 @@ namespace remsh {
 struct ServedProtocol {
   SlaveProtocol protocol;
   BeginHandshake begin;
-  bool is_accepted = true;  ///< false: it is recognised only to say that it is not accepted
+  bool is_accepted = true;  ///< false: it is recognised only in order to refuse it with a message
 
   [[nodiscard]] const WorkerProtocol& worker() const noexcept { return protocol.worker(); }
 };
 
-/// The protocols of a listener, those that it accepts first. Fails with invalid_argument if no connection could be told
-/// from another by them, or there are none.
+/// The protocols of a listener, with the accepted ones first. Fails with invalid_argument if `accepted` is empty, or if
+/// its protocols cannot be told apart.
 [[nodiscard]] Result<void> check_protocols(const std::vector<SlaveProtocol>& accepted);
 
-/// Why a connection is refused whose protocol the listener does not accept.
+/// The reason for refusing a connection whose protocol the listener does not accept.
 [[nodiscard]] Failure not_accepted(const ServedProtocol& protocol);
 
-/// The first bytes of a connection, until they show which of a listener's protocols it speaks. One thread at a time.
+/// The first bytes of a connection, until they show its protocol. One thread at a time.
 class Opening {
  public:
-  /// `protocols` begins with an accepted one, and must outlive this.
+  /// `protocols` begins with an accepted one, and must outlive this object.
   explicit Opening(const std::vector<ServedProtocol>& protocols) : protocols_(protocols) {}
 
-  /// Takes the next bytes. Returns the protocol of the connection, or null if more bytes are needed: the first accepted
-  /// protocol that recognises the bytes; else the first other one that does; else the first of all, whose handshake
-  /// then says what is wrong with the bytes.
+  /// Takes the next bytes. Returns the protocol of the connection, or null if more bytes are needed. The order is: the
+  /// first accepted protocol that recognises the bytes; otherwise the first other one that does; otherwise the first
+  /// protocol of all, whose handshake then says what is wrong with the bytes.
   const ServedProtocol* feed(BytesView bytes);
 
   /// The protocol that is assumed while there are no bytes.

@@ -1,4 +1,4 @@
-// The two forms of an operation: waited for at once, or handed out as a Pending.
+// The two forms of an operation: run and waited for, or started and returned as a Pending.
 #pragma once
 
 #include "master/slave_work.hpp"
@@ -15,21 +15,21 @@
 
 namespace remsh {
 
-/// What the forms need of the object that an operation is called on.
+/// What the two forms need of the object that an operation is called on.
 class OperationAccess {
  public:
   static Target target(const SlaveOperations& on) { return {*on.backend_, on.as_workspace()}; }
 
   static const std::shared_ptr<Backend>& backend(const SlaveOperations& on) { return on.backend_; }
 
-  /// What keeps the object alive; null if a Slave is not owned by a shared_ptr.
+  /// Keeps the object alive; null if a Slave is not owned by a shared_ptr.
   static std::shared_ptr<const void> owner(const SlaveOperations& on) {
     if (const Workspace* const workspace = on.as_workspace()) return workspace->shared_from_this();
     return static_cast<const Slave&>(on).weak_from_this().lock();
   }
 };
 
-/// Work that was started, with all that it refers to.
+/// Started work, with everything that it refers to.
 template <class SomeWork, class... Args>
 class Kept final : public detail::PendingWork<typename SomeWork::Outcome> {
  public:
@@ -42,7 +42,7 @@ class Kept final : public detail::PendingWork<typename SomeWork::Outcome> {
     work_.suspend();
   }
 
-  void suspend() override {}  // it was
+  void suspend() override {}  // the constructor has done that
   bool poll(const Waker& wake) override { return work_.poll(wake); }
   bool wait_until(TimePoint until) override { return work_.wait_until(until); }
   void cancel() override { work_.cancel(); }
@@ -65,7 +65,7 @@ Pending<typename SomeWork::Outcome> start_work(const SlaveOperations& on, Args..
   return Pending<typename SomeWork::Outcome>(std::make_unique<Kept<SomeWork, Args...>>(on, std::move(args)...));
 }
 
-// Of operations without streams.
+// For operations without streams.
 
 template <class Operation, class Options>
 OutcomeOf<Operation> run(const SlaveOperations& on, typename Operation::Request request, const Options& options) {

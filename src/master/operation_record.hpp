@@ -1,4 +1,4 @@
-// OperationRecord: what there is to say of one operation of a caller, while it runs and at its end.
+// OperationRecord: the facts about one operation of a caller, while it runs and at its end.
 #pragma once
 
 #include "base/clock.hpp"
@@ -20,26 +20,26 @@
 
 namespace remsh {
 
-/// What there is to say of one operation: the one source of the list of operations in progress and of the audit. It
-/// refers to what the caller has given, and makes strings of it only when somebody asks. One thread at a time; but
-/// while it is listed, any thread may look at it. Whatever it refers to must outlive it.
+/// The facts about one operation, for the list of operations in progress and for the audit. It refers to the caller's
+/// arguments, and makes strings of them only on demand. One thread at a time, except that any thread may look at it
+/// while it is listed. Everything that it refers to must outlive it.
 class OperationRecord final : public OperationEntry {
  public:
   OperationRecord(const Request& request, const AskedOperation& asked, const std::string& tag)
       : request_(request), asked_(asked), tag_(tag) {}
 
-  // Before it is listed.
+  // Only before it is listed.
 
-  /// The whole command, where it may be shown; else its program alone is, as the request has it.
+  /// Sets the whole command, if it may be shown. Otherwise only its program is shown, as the request has it.
   void set_command(const std::vector<Bytes>& args) noexcept { args_ = &args; }
   void set_cwd(BytesView cwd) noexcept { cwd_ = cwd; }
-  /// A file of this host, which a fetch writes.
+  /// Sets the file of this host that a fetch writes.
   void set_local_file(BytesView path) noexcept { local_file_ = path; }
 
   [[nodiscard]] const AskedOperation& asked() const noexcept { return asked_; }
   [[nodiscard]] TimePoint start() const noexcept { return start_; }
 
-  /// Describes it in an AuditRecord or an OperationInProgress.
+  /// Fills in an AuditRecord or an OperationInProgress.
   template <class Description>
   void describe(Description& description) const {
     description.duration = real_clock().now() - start_;
@@ -68,13 +68,13 @@ class OperationRecord final : public OperationEntry {
 /// An operation whose caller has left, until the worker has ended it. The list must outlive it.
 class LeftOperation final : public OperationsEnd, private OperationEntry {
  public:
-  /// Takes the place of `record` in the list. Null if the operation has not begun, so that the worker does not know it;
-  /// and if there is no memory: then it is not listed any more.
+  /// Takes the place of `record` in the list. Null if the operation has not begun, so that the worker does not know it.
+  /// Also null if there is no memory; then the operation is not listed any more.
   [[nodiscard]] static std::unique_ptr<LeftOperation> replace(OperationRecord& record,
                                                               OperationsInProgress& list) noexcept;
   ~LeftOperation() override { list_.remove(*this); }
 
-  void note() noexcept override {}  // it goes now, and so leaves the list
+  void note() noexcept override {}  // this object is destroyed next, and so leaves the list
 
  private:
   LeftOperation(OperationInProgress what, TimePoint start, OperationsInProgress& list)

@@ -1,4 +1,4 @@
-// OperationsInProgress: the operations of one worker that are not over.
+// OperationsInProgress: the unfinished operations of one worker.
 #pragma once
 
 #include "base/intrusive_list.hpp"
@@ -11,19 +11,19 @@
 
 namespace remsh {
 
-/// One operation as the list of its worker knows it. Its owner puts it in and takes it out before it goes.
+/// One operation in the list of its worker. Its owner adds it, and removes it before destroying it.
 class OperationEntry : public ListLink<OperationEntry> {
  public:
-  /// What is known of it now; nullopt: it has not begun, or could not begin. Called by any thread, under the lock of
-  /// the list.
+  /// Describes the operation as it is now; nullopt if it has not begun, or could not begin. Called by any thread, under
+  /// the lock of the list.
   [[nodiscard]] virtual std::optional<OperationInProgress> look() const = 0;
 
  protected:
   ~OperationEntry() = default;
 };
 
-/// The operations of one worker that are not over: those with a caller, and those whose caller has left. Small, as a
-/// master has many workers: an operation brings its own entry. Thread-safe.
+/// The unfinished operations of one worker, including those whose caller has left. Small, as a master has many workers:
+/// an operation brings its own entry. Thread-safe.
 class OperationsInProgress {
  public:
   OperationsInProgress() = default;
@@ -32,13 +32,13 @@ class OperationsInProgress {
 
   void add(OperationEntry& entry) noexcept;
 
-  /// By the owner of the entry. Does nothing if it is not in.
+  /// Called by the owner of the entry. Does nothing if the entry is not in the list.
   void remove(OperationEntry& entry) noexcept;
 
-  /// `entry` takes the place of another one, so that no look misses both.
+  /// Puts `entry` in the place of another one, so that list() never misses both.
   void replace(OperationEntry& other, OperationEntry& entry) noexcept;
 
-  /// All of them, in the order in which they began.
+  /// All operations, in the order in which they began.
   [[nodiscard]] std::vector<OperationInProgress> list() const;
 
  private:

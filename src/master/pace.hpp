@@ -11,8 +11,8 @@
 
 namespace remsh {
 
-/// Lets something happen for each name `burst` times at once, and from then on once in each `interval`. Has no clock of
-/// its own; holds one entry for each name that has not been quiet for burst * interval. One thread at a time.
+/// Allows something `burst` times at once for each name, and from then on once in each `interval`. Has no clock of its
+/// own. Holds one entry for each name that has not been quiet for burst * interval. One thread at a time.
 class Pace {
  public:
   struct Options {
@@ -21,13 +21,13 @@ class Pace {
   };
 
   struct Answer {
-    Duration wait{0};          ///< not 0: it may not happen now, but after this time
-    std::size_t left_out = 0;  ///< where it may: how often it might not, since it last might
+    Duration wait{0};          ///< 0 if it may happen now; otherwise the time until it may
+    std::size_t left_out = 0;  ///< if it may happen: how often it was not allowed since it last was
   };
 
   explicit Pace(Options options) : options_(options) {}
 
-  /// Whether it may happen now for this name, and if so counts it.
+  /// Whether it may happen now for this name; counts it if so.
   Answer ask(const std::string& name, TimePoint now) {
     if (entries_.size() >= next_sweep_) {
       std::erase_if(entries_, [now](const auto& entry) { return entry.second.quiet_at <= now; });
@@ -44,12 +44,12 @@ class Pace {
     return {.left_out = std::exchange(entry.left_out, 0)};
   }
 
-  /// The same for what may be the first of a name: that is free, and costs no memory, unless remember() came before.
+  /// The same, but allows the first time of a name without counting it, which costs no memory. remember() counts it.
   Answer ask_if_known(const std::string& name, TimePoint now) {
     return entries_.contains(name) ? ask(name, now) : Answer();
   }
 
-  /// Counts the first of a name now, if it has no entry. A fleet of which nobody comes again then costs nothing here.
+  /// Counts the first time of a name now, if it has no entry. So slaves that never come again cost no memory here.
   void remember(const std::string& name, TimePoint now) {
     if (!entries_.contains(name)) ask(name, now);
   }
@@ -60,7 +60,7 @@ class Pace {
   static constexpr std::size_t min_sweep = 64;
 
   struct Entry {
-    TimePoint quiet_at = {};  // from then on it is as if it had never happened
+    TimePoint quiet_at = {};  // after this time the entry has no effect
     std::size_t left_out = 0;
   };
 

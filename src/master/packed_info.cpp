@@ -10,12 +10,12 @@ namespace remsh {
 
 namespace {
 
-// The first byte of a block, and of a PackedInfo::Unpacked. In the block follow the fields, each behind its length, and
-// then the labels and the features, behind their number.
+// The first byte of a block, and of a PackedInfo::Unpacked. A block has then the fields, each preceded by its length,
+// and the labels and the features, each preceded by their number.
 constexpr char is_block = 0;
 constexpr char is_unpacked = 1;
 
-// Seven bits per byte, the lowest first; the highest bit says that more come.
+// Seven bits per byte, the lowest first; the highest bit is set if more bytes follow.
 
 std::size_t number_size(std::size_t number) {
   std::size_t size = 1;
@@ -48,7 +48,7 @@ std::string_view take_text(const char*& at) {
   return text;
 }
 
-/// In the order of the block. Those that are asked for alone are first.
+/// In the order of the block. The fields that have getters of their own are first.
 template <class Info>
 auto fields(Info& info) {
   return std::array{&info.name,   &info.key_id,   &info.address, &info.hostname,
@@ -65,7 +65,7 @@ struct PackedInfo::Unpacked {
   const char* block = nullptr;  // owned by the PackedInfo
   SlaveInfo info = {};
 
-  /// What a pointer of PackedInfo leads to; null if that is a block or nothing.
+  /// The Unpacked that a pointer of PackedInfo points to; null if it points to a block or is null.
   static const Unpacked* from(const char* held) noexcept {
     return held != nullptr && *held == is_unpacked ? reinterpret_cast<const Unpacked*>(held) : nullptr;
   }
@@ -153,7 +153,7 @@ const SlaveInfo& PackedInfo::unpacked() const {
   if (held_.compare_exchange_strong(held, reinterpret_cast<const char*>(ours.get()), std::memory_order_acq_rel)) {
     return ours.release()->info;
   }
-  return Unpacked::from(held)->info;  // another thread was first
+  return Unpacked::from(held)->info;  // another thread was faster
 }
 
 }  // namespace remsh

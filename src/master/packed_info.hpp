@@ -1,4 +1,4 @@
-// PackedInfo: what a slave told of itself, in one small block of memory.
+// PackedInfo: a SlaveInfo in one small block of memory.
 #pragma once
 
 #include <remsh/master/slave.hpp>
@@ -10,8 +10,8 @@
 
 namespace remsh {
 
-/// A SlaveInfo in one block of memory until somebody asks for the whole of it: a master has many idle slaves, and each
-/// string of its own would cost more than what is in it. Thread-safe, except for set().
+/// A SlaveInfo in one block of memory, until the whole is requested: a master has many idle slaves, and separate
+/// strings would cost more than their content. Thread-safe, except for set().
 class PackedInfo {
  public:
   PackedInfo() = default;
@@ -20,7 +20,7 @@ class PackedInfo {
   PackedInfo& operator=(const PackedInfo&) = delete;
   ~PackedInfo() { clear(); }
 
-  /// Replaces the content. Nobody else may use this object meanwhile, or have a reference of unpacked().
+  /// Replaces the content. No other thread may use this object meanwhile, or have a reference from unpacked().
   void set(const SlaveInfo& info);
 
   // Views into the block, valid as long as this object.
@@ -29,10 +29,10 @@ class PackedInfo {
   [[nodiscard]] std::string_view address() const noexcept { return field(2); }
   [[nodiscard]] std::optional<std::string_view> label(std::string_view key) const noexcept;
 
-  /// A copy of the whole.
+  /// A copy of the whole info.
   [[nodiscard]] SlaveInfo unpack() const;
 
-  /// The whole, which the first call unpacks; kept from then on, and valid as long as this object.
+  /// The whole info. The first call unpacks it; it is kept from then on, and valid as long as this object.
   [[nodiscard]] const SlaveInfo& unpacked() const;
 
  private:
@@ -42,8 +42,8 @@ class PackedInfo {
   [[nodiscard]] const char* block() const noexcept;
   [[nodiscard]] std::string_view field(std::size_t number) const noexcept;
 
-  // Owned: null, a block, or an Unpacked, which owns its block. The first byte says which. This is one pointer, as a
-  // master has many of these objects.
+  // Owned: null, a block, or an Unpacked, which owns its block. The first byte says which. One pointer, as a master has
+  // many of these objects.
   mutable std::atomic<const char*> held_ = nullptr;
 };
 

@@ -14,7 +14,7 @@
 namespace remsh {
 
 /// Splits the output of a program into lines for a log: without control characters, cut at 512 bytes, and at most 200
-/// in 10 s. Lines beyond that are counted and dropped, and the log is told. Keeps the last lines for an error. Pure
+/// in 10 s. Further lines are dropped, and a log message says how many. Keeps the last lines for an error message. Pure
 /// state: no I/O and no clock. One thread at a time.
 class ProgramOutput {
  public:
@@ -25,7 +25,7 @@ class ProgramOutput {
 
   void feed(BytesView bytes, TimePoint now);
 
-  /// The output has ended: text without an end of line is a line as well.
+  /// The output has ended: an unfinished line counts as a line.
   void finish(TimePoint now);
 
   /// The messages for the log since the last call.

@@ -19,7 +19,7 @@ namespace remsh {
 
 namespace {
 
-/// The output that may wait for a slow caller, before we stop reading.
+/// How much output may wait for a slow caller before we stop reading.
 constexpr std::size_t max_queued = std::size_t{1024} * 1024;
 
 }  // namespace
@@ -39,7 +39,7 @@ void Remsh1Backend::open(std::unique_ptr<Transport> transport) {
   slot_ = loop_->add(weak_from_this());
   const std::lock_guard lock(mutex_);
   transport_ = std::move(transport);
-  if (end_) {  // disconnect() came before
+  if (end_) {  // disconnect() was called before
     Failure failure = std::move(*end_);
     end_.reset();
     declare_end(std::move(failure));
@@ -77,7 +77,7 @@ void Remsh1Backend::wait_until_left() {
   left_.wait(lock, [this] { return is_closed_ && inside_ == 0; });
 }
 
-/// An operation is over when the io thread has completed the turn that it left.
+/// If the io thread is completing the turn of a caller that has left, the operation is over when that is done.
 void Remsh1Backend::over(OperationsEnds ends) noexcept {
   {
     const std::lock_guard lock(mutex_);
@@ -89,7 +89,7 @@ void Remsh1Backend::over(OperationsEnds ends) noexcept {
   ends.note();
 }
 
-/// On the loop: the turn that its caller left is complete, or the slave is gone.
+/// On the loop: the turn that a caller left is complete, or the slave is gone.
 void Remsh1Backend::note_finished() noexcept {
   OperationsEnds ends;
   {
@@ -107,7 +107,7 @@ void Remsh1Backend::declare_end(Failure failure) {
   turn_changed_.notify_all();
   happened_.notify_all();
   if (!transport_) return;
-  // An original slave ends at once if it is cut off inside a box. At any other place it would spin for ever.
+  // An original slave ends at once if its stream ends inside a box. Otherwise it would spin for ever.
   if (unwritten() != 1) {
     const std::string_view one_byte =
         unwritten() == 0 ? std::string_view("\0", 1) : std::string_view(out_).substr(written_, 1);
@@ -132,7 +132,7 @@ void Remsh1Backend::close_transport() {
   }
   transport.reset();
   note_finished();
-  owner_.on_end(*this, *end_);  // it does not change any more
+  owner_.on_end(*this, *end_);  // end_ does not change any more
   tell_lost(on_lost_);
 }
 
@@ -140,9 +140,9 @@ void Remsh1Backend::on_ready(std::uint32_t number, Ready directions) {
   {
     const std::lock_guard lock(mutex_);
     if (number != number_ || end_) return;
-    armed_ = Ready::none;  // an event disarms both
+    armed_ = Ready::none;  // an event disarms both directions
   }
-  // No other thread reads, and the transport is closed on this thread only.
+  // No other thread reads, and only this thread closes the transport.
   constexpr std::size_t size = std::size_t{64} * 1024;
   const auto buffer = std::make_unique_for_overwrite<char[]>(size);  // the stacks of musl are small
   IoResult result;
@@ -169,7 +169,7 @@ void Remsh1Backend::write(const Box& box) {
   rearm();
 }
 
-/// Writes what fits without waiting.
+/// Writes as much as fits without waiting.
 void Remsh1Backend::flush() {
   if (end_) return;
   while (unwritten() > 0) {
@@ -180,7 +180,7 @@ void Remsh1Backend::flush() {
     if (result.status == IoResult::Status::ok) {
       written_ += result.bytes;
     } else {
-      // What the slave sent before it went can still be read: the reader finds the end.
+      // What the slave sent before it closed can still be read: the reader finds the end.
       write_failed_ = remsh1::lost_because(connection_broke("write", result.error), result.error);
       transport_->shutdown();
     }
@@ -223,7 +223,7 @@ void Remsh1Backend::take_in(const IoResult& result, BytesView bytes) {
   }
 }
 
-/// One event, for the caller that has the turn; if it has left, for continue_turn().
+/// Passes one event to the caller that has the turn. If that caller has left, continues its turn instead.
 void Remsh1Backend::take(Event event) {
   if (event.reply) write(*event.reply);
   if (holder_ == Holder::caller) {
@@ -238,7 +238,7 @@ void Remsh1Backend::take(Event event) {
   continue_turn();
 }
 
-/// Goes one step further with a turn whose caller has left, if the slave is ready for it.
+/// Continues a turn whose caller has left by one step, if the slave is ready for it.
 void Remsh1Backend::continue_turn() {
   assert(holder_ == Holder::io_thread);
   if (end_) return;

@@ -25,10 +25,10 @@ namespace remsh {
 /// An AdmittedBackend for a slave that does one operation at a time: operations take turns, in the order of their
 /// calls. What the slave cannot do (docs/remsh1.md) is refused before anything is sent. Thread-safe.
 ///
-/// The io thread always reads, so that it sees the end of an idle slave. The caller that has the turn waits for what
-/// the io thread finds. Each thread writes as much as fits without waiting, and the io thread writes the rest. A caller
-/// that leaves in the middle of its turn hands the turn to the io thread, which completes it: it waits for the slave's
-/// answer and undoes what was left half done.
+/// The io thread always reads, so that it sees the end of an idle slave. The caller that has the turn waits for the
+/// events that the io thread reads. Each thread writes as much as fits without waiting, and the io thread writes the
+/// rest. A caller that leaves in the middle of its turn hands the turn to the io thread, which completes it: it waits
+/// for the slave's answer and undoes what was left half done.
 class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
                             public Watched,
                             public std::enable_shared_from_this<Remsh1Backend> {
@@ -61,11 +61,11 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
     io_thread,  // the caller has left
   };
 
-  /// A call that is still to be made at the end of a turn, however the turn ends.
+  /// A call to be made at the end of a turn, however the turn ends.
   struct LastCall {
     Bytes command;
     Box arguments;
-    bool is_vital = false;  // if it fails, the slave is not as other callers expect it: the connection ends
+    bool is_vital = false;  // if it fails, the slave's state is not what other callers expect: the connection ends
   };
 
   // All of these under the mutex.
@@ -94,21 +94,21 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
   Ready armed_ = Ready::none;
   std::uint32_t number_ = 0;  // of the last arming
   Bytes out_;                 // boxes that are being written
-  std::size_t written_ = 0;   // of them
+  std::size_t written_ = 0;   // bytes of out_ that are written
   std::optional<Failure> write_failed_;
 
   // Turns.
   std::condition_variable_any turn_changed_;
   std::deque<const Turn*> waiting_;
   Holder holder_ = Holder::nobody;
-  std::thread::id holding_;  // the caller's
+  std::thread::id holding_;  // the thread of the caller that has the turn
   std::uint64_t turns_ = 0;
   std::condition_variable_any happened_;  // for the caller that has the turn
   std::deque<Event> events_;
-  std::size_t queued_ = 0;  // bytes of data in them
+  std::size_t queued_ = 0;  // bytes of data in events_
   std::deque<LastCall> last_calls_;
   OperationsEnds unfinished_;  // of operations whose caller has left, until the slave has answered
-  bool is_vital_ = false;      // of the LastCall that is under way
+  bool is_vital_ = false;      // of the LastCall in progress
 
   // The end.
   std::optional<Failure> end_;

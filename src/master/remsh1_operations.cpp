@@ -29,7 +29,7 @@ Failure bad_answer(BytesView command, const std::string& why) {
   return {Errc::protocol_error, formatted("the answer to {} makes no sense: {}", command, why), 0};
 }
 
-/// Fails if a value is too long to be sent at all.
+/// Fails if a value is too long for remsh 1.
 Result<void> require_short(std::initializer_list<BytesView> values) {
   const auto fits = [](BytesView value) { return value.size() <= remsh1::max_data; };
   if (std::all_of(values.begin(), values.end(), fits)) return {};
@@ -52,7 +52,7 @@ Result<void> Remsh1Backend::run(AskedOperation& operation, const StreamEnds& end
   return visit(operation, [&operations](auto& asked) { return operations(asked); });
 }
 
-// --- what cannot be done
+// --- checks of requests
 
 Result<void> Remsh1Backend::Operations::check(const SetCwd::Request& request) {
   return require_short({request.path.value_or(Bytes())});
@@ -92,7 +92,7 @@ Result<void> Remsh1Backend::Operations::check(const Send::Request& request) { re
 
 Result<void> Remsh1Backend::Operations::check(const Fetch::Request& request) { return require_short({request.path}); }
 
-// --- what can
+// --- operations
 
 Result<void> Remsh1Backend::Operations::ask(const Bytes& command, const Box& arguments) {
   auto answer = turn_.ask(command, arguments);
@@ -156,7 +156,7 @@ Result<void> Remsh1Backend::Operations::perform(Asked<Stat>& asked) {
   return {};
 }
 
-/// Whether something is at a path, and whether it is a directory: this is all that an original slave says.
+/// Whether a path exists, and whether it is a directory: an original slave reports no more.
 Result<std::optional<FileInfo>> Remsh1Backend::Operations::look(const Bytes& path) {
   const auto answer = turn_.ask("stat", Box{{"pathname", path}});
   if (!answer) return answer.failure();

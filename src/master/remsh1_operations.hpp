@@ -1,4 +1,4 @@
-// Remsh1Backend::Operations: our operations, done by the calls that an original slave knows.
+// Remsh1Backend::Operations: our operations, made of the calls that an original slave has.
 #pragma once
 
 #include "master/remsh1_backend.hpp"
@@ -7,7 +7,7 @@
 
 namespace remsh {
 
-/// One operation of ours, done in one turn by the calls that an original slave knows. The operations that have no
+/// One of our operations, done in one turn with the calls that an original slave has. The operations that have no
 /// perform() here do not exist in remsh 1. What the slave cannot do is refused before anything is sent. One thread at a
 /// time.
 class Remsh1Backend::Operations {
@@ -26,7 +26,7 @@ class Remsh1Backend::Operations {
   }
 
  private:
-  // Why a request cannot be done.
+  // Fail if the request cannot be done.
   static Result<void> check(const operations::Nothing& /*request*/) { return {}; }
   static Result<void> check(const operations::SetCwd::Request& request);
   static Result<void> check(const operations::Mkdir::Request& request);
@@ -48,7 +48,7 @@ class Remsh1Backend::Operations {
   Result<void> perform(Asked<operations::Send>& asked);
   Result<void> perform(Asked<operations::Fetch>& asked);
 
-  /// Waits for its turn. If its turn does not come before the deadline, the slave is busy, not dead.
+  /// Waits for its turn. If the turn does not come before the deadline, the slave is busy, not dead.
   Result<void> perform(Asked<operations::Ping>& asked);
 
   Result<void> ask(const Bytes& command, const Box& arguments);

@@ -13,10 +13,11 @@ namespace remsh {
 
 namespace {
 
-/// An original slave ends if its stream ends inside a box. At any other place it would spin for ever.
+/// An original slave ends if its stream ends inside a box. Otherwise it would spin for ever.
 const Bytes half_a_key_length(1, '\0');
 
-/// An original slave says who it is in one box, and is told nothing but that it is registered. It proves nothing.
+/// The handshake of an original slave: it sends its name in one box, and receives only that it is registered. It proves
+/// nothing.
 class Remsh1Handshake final : public WorkerHandshake {
  public:
   explicit Remsh1Handshake(std::shared_ptr<const WorkerHost> host) : host_(std::move(host)) {}

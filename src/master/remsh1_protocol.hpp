@@ -1,4 +1,4 @@
-// remsh1_protocol(): slaves of the original remsh, of docs/remsh1.md.
+// remsh1_protocol(): slaves of the original remsh (docs/remsh1.md).
 #pragma once
 
 #include "master/worker_protocol.hpp"

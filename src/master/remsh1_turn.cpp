@@ -43,7 +43,7 @@ Result<void> Remsh1Backend::Turn::take() {
   });
   std::erase(backend_.waiting_, this);
   if (!has_turn_) {
-    backend_.turn_changed_.notify_all();  // the turn may be that of the next caller
+    backend_.turn_changed_.notify_all();  // the next caller may have the turn now
     outwaited_ = true;
     return impatience();
   }
@@ -78,7 +78,7 @@ Result<Box> Remsh1Backend::Turn::answer() {
 Result<Remsh1Backend::Event> Remsh1Backend::Turn::next() {
   std::unique_lock lock(backend_.mutex_);
   wait(lock, backend_.happened_, [this] { return !backend_.events_.empty() || backend_.end_; });
-  // A caller that wants to leave does so even if output never ends. If the call is over, its result is taken first.
+  // A caller that wants to leave does so even if output never ends. If the call is over, it gets the result first.
   const bool has_event = !backend_.events_.empty();
   if (is_impatient() && !(has_event && backend_.session_.is_idle()) && !backend_.end_) return impatience();
   if (!has_event) return *backend_.end_;

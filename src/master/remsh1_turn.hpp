@@ -14,7 +14,7 @@ namespace remsh {
 
 namespace remsh1 {
 
-/// The bytes that the slave may leave unread, before a sender waits.
+/// How many bytes the slave may leave unread before a sender waits.
 inline constexpr std::size_t max_unwritten = std::size_t{256} * 1024;
 
 /// The memory of an event that waits for its caller: small pieces of data cost more than their size.
@@ -30,8 +30,8 @@ inline Failure unsupported(const std::string& what) {
 
 }  // namespace remsh1
 
-/// The exclusive use of the connection, and the call that is under way. One thread at a time. The destructor passes the
-/// turn on, at once or when the slave has answered.
+/// The exclusive use of the connection, and the call in progress. One thread at a time. The destructor passes the turn
+/// on, at once or when the slave has answered.
 class Remsh1Backend::Turn {
  public:
   Turn(Remsh1Backend& backend, const Patience& options) : backend_(backend), options_(options) {
@@ -54,13 +54,13 @@ class Remsh1Backend::Turn {
   /// Waits for the next event of a call that goes on after its answer.
   Result<Event> next();
 
-  /// Sends the next piece of a file. Waits until the slave has taken enough of the former ones.
+  /// Sends the next piece of a file. Waits until the slave has received enough of the earlier ones.
   Result<void> feed(BytesView bytes);
 
   /// Ends the file and waits for the answer.
   Result<Box> finish();
 
-  /// Adds a call to those that are made at the end of the turn, in this order, whatever happens until then.
+  /// Adds a call to those that are made at the end of the turn, in this order, however the turn ends.
   void at_end(Bytes command, Box arguments, bool is_vital);
   void forget_last_calls();
 

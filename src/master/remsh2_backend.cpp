@@ -21,7 +21,7 @@ void Remsh2Group::session_over(Remsh2Backend& backend) {
 }
 
 Remsh2Backend::~Remsh2Backend() {
-  tell_lost(on_lost_);  // if the last handle went before the end of the connection was declared
+  tell_lost(on_lost_);  // if the last handle was dropped before the end of the connection was declared
 }
 
 void Remsh2Backend::fail(Failure failure) {

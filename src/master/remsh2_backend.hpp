@@ -15,7 +15,7 @@ namespace remsh {
 
 class Remsh2Backend;
 
-/// What the back ends of one listener have in common.
+/// What the back ends of one listener share.
 class Remsh2Group final : public rpc::PeerGroup {
  public:
   Remsh2Group(std::shared_ptr<Loop> loop, const Session::Options& options, AdmittedBackend::Owner owner);
@@ -25,13 +25,12 @@ class Remsh2Group final : public rpc::PeerGroup {
 
   // On the loop. The peer keeps this group alive.
 
-  /// The connection of a slave is cut: it is not connected, it is in its collection, and its lease is held. What the
-  /// cut ends is decided here and nowhere else on a master: all of it, as no connection can take the place of another
-  /// yet (decision 0034). When a session can be resumed, this is the place that keeps it.
+  /// The connection of a slave is cut. It is still in its collection, and its lease is held. What the cut ends is
+  /// decided here and nowhere else on a master: it ends everything, as no connection can replace another yet (decision
+  /// 0034). When sessions can be resumed, this function will keep them.
   static void connection_cut(rpc::Peer& peer);
 
-  /// The session of a slave is over, by a cut that was not survived or on purpose: the slave leaves its collection, and
-  /// its lease ends.
+  /// The session of a slave is over, after a cut or on purpose: the slave leaves its collection, and its lease ends.
   void session_over(Remsh2Backend& backend);
 
   const AdmittedBackend::Owner owner_;

@@ -8,7 +8,7 @@ namespace remsh {
 
 namespace {
 
-/// The first key of a hello, whose keys are in ascending order, with its length.
+/// The first key of a hello, with its length. The keys of a hello are in ascending order.
 constexpr BytesView hello_opening("\0\4_ask", 6);
 
 auth::MasterHandshake::Options options_for(NewConnection connection) {
@@ -31,7 +31,7 @@ class Remsh2Handshake final : public WorkerHandshake {
   [[nodiscard]] Failure at_end() const override { return handshake_.at_end(); }
   [[nodiscard]] const Registration& registration() const noexcept override { return handshake_.registration(); }
   [[nodiscard]] Proof proof() const noexcept override {
-    return registration().key_id.empty() ? Proof::none : Proof::key;  // the handshake registers no other
+    return registration().key_id.empty() ? Proof::none : Proof::key;  // the handshake registers no other slave
   }
   [[nodiscard]] std::map<std::string, std::string> labels() const override { return handshake_.labels(); }
   [[nodiscard]] std::optional<auth::Enrolment> enrol() const override {

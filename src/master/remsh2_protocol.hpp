@@ -1,4 +1,4 @@
-// remsh2_protocol(): slaves that speak our own protocol, of docs/protocol.md.
+// remsh2_protocol(): slaves that speak our own protocol (docs/protocol.md).
 #pragma once
 
 #include "master/worker_protocol.hpp"
