@@ -101,7 +101,7 @@ void Request::check_environment(const std::map<Bytes, std::optional<Bytes>>& env
 /// docs/protocol.md section 7, the last row.
 void Request::check_call(const operations::Call::Request& request) {
   if (const std::string_view why = operations::why_not_own_name(request.name); !why.empty()) {
-    refuse(Errc::invalid_argument, shown(request.name) + " cannot be an operation of yours: " + std::string(why));
+    refuse(Errc::invalid_argument, formatted("{} cannot be an operation of yours: {}", shown(request.name), why));
   }
   check_text("cwd", request.cwd);
   for (const auto& [key, value] : request.arguments) {
