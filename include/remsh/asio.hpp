@@ -1,5 +1,5 @@
-// For programs that use Asio: the outcome of a started operation, by any completion token. Nothing else of remsh
-// includes Asio in what is installed, and the library's own copy is not this one.
+// For programs that use Asio: completes any completion token with the outcome of a started operation. No other
+// installed header includes Asio, and the library itself uses a separate copy of it.
 #pragma once
 
 #include <remsh/master/pending.hpp>
@@ -31,7 +31,7 @@ struct AsioOutcome<void> {
   using Signature = void(std::exception_ptr);
 };
 
-/// One operation that goes on by its handler's executor; see async_wait().
+/// One operation in progress, driven on the executor of its handler; see async_wait().
 template <class T, class Handler>
 class AsioWait : public std::enable_shared_from_this<AsioWait<T, Handler>> {
   using Executor = asio::associated_executor_t<Handler>;
@@ -55,8 +55,8 @@ class AsioWait : public std::enable_shared_from_this<AsioWait<T, Handler>> {
   }
 
  private:
-  /// Called by a thread of remsh's. The operation may be over, and its work_ gone, before that thread is out of post():
-  /// so the context has something to do for as long as it can be touched from here, the operation's end included.
+  /// Called by a thread of remsh. The operation may end, and its work_ be gone, before that thread has returned from
+  /// post(). So this object keeps the context busy with a work guard of its own.
   struct Waker {
     asio::executor_work_guard<Executor> work;
     std::shared_ptr<AsioWait> operation;
@@ -113,19 +113,20 @@ class AsioWait : public std::enable_shared_from_this<AsioWait<T, Handler>> {
   Pending<T> pending_;
   Handler handler_;
   asio::executor_work_guard<Executor> work_;
-  asio::strand<Executor> strand_;  // one at a time, also where many threads run the context
+  asio::strand<Executor> strand_;  // one step at a time, even if many threads run the context
   bool is_over_ = false;
 };
 
-/// Completes with the outcome of an operation, on the executor that belongs to the token: in a coroutine its own, for a
-/// function the one that asio::bind_executor() gives it. The operation's callbacks run there too. It takes part in
-/// Asio's cancellation. The context must outlive the operation.
+/// Completes with the outcome of an operation, on the executor associated with the token: in a coroutine its own, for a
+/// function the one set by asio::bind_executor(). The operation's callbacks run there too. Supports Asio's
+/// cancellation. The context must outlive the operation.
 ///
 ///     auto build = slave->start_execute({"make"});
 ///     auto result = co_await remsh::async_wait(std::move(build), asio::use_awaitable);
 ///     remsh::async_wait(slave->start_ping(), asio::bind_executor(context, [](std::exception_ptr, auto time) { ... }));
 ///
-/// (Start it in a statement of its own: g++ 12 and older destroy some of what is made within a co_await twice.)
+/// (Start the operation in a separate statement: g++ 12 and older destroy some temporaries of a co_await expression
+/// twice.)
 template <class T, class Token>
 auto async_wait(Pending<T> pending, Token&& token) {
   return asio::async_initiate<Token, typename AsioOutcome<T>::Signature>(

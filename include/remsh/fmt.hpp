@@ -1,4 +1,4 @@
-// For programs that use fmt: formatters for the library's types. Nothing else of remsh includes or needs fmt.
+// For programs that use fmt: formatters for the library's types. No other installed header includes or needs fmt.
 #pragma once
 
 #include <remsh/base/error.hpp>
@@ -16,7 +16,7 @@
 
 namespace remsh {
 
-/// The types that are formatted as to_string() shows them, with width, fill and precision as for strings.
+/// The types that are formatted by to_string(), with width, fill and precision as for strings.
 template <class T>
 concept FormattedAsText = std::same_as<T, Errc> || std::same_as<T, LogLevel> || std::same_as<T, BoxError> ||
     std::same_as<T, Box> || std::same_as<T, BoxView> || std::same_as<T, TraceRecord> ||

@@ -1,4 +1,4 @@
-// Everything for a program that is a slave, or has one in it.
+// Everything for a program that is or contains a slave.
 #pragma once
 
 #include <remsh/auth/slave_key.hpp>

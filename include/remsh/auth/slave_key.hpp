@@ -1,4 +1,4 @@
-// SlaveKey: the key that a slave has of its own, from its file.
+// SlaveKey: the key of one slave, read from its file.
 #pragma once
 
 #include <remsh/base/export.hpp>
@@ -8,20 +8,20 @@
 
 namespace remsh {
 
-/// What a slave proves itself by, and for which name.
+/// The key of a slave, and the name that it proves.
 struct SlaveKey {
   std::string name;
   Secret key;
 };
 
-/// Reads a slave's own key file, as `remsh-slave keygen add NAME --slave-file FILE` and `remsh-slave enrol` write it:
+/// Reads a slave's own key file, which `remsh-slave keygen add NAME --slave-file FILE` and `remsh-slave enrol` write:
 /// one line, `NAME KEY`.
 ///
 ///     const remsh::SlaveKey own = remsh::read_slave_key("w1.key");
 ///     remsh::SlaveServer server({.name = own.name, .key = own.key});
 ///
-/// Blocks. Throws Error, with a sentence that says what to do: invalid_argument where the file is not as it should be,
-/// or where others than its owner can read it or put another one in its place; local_os_error where it cannot be read.
+/// Blocks. Throws Error, with a message that says what to do: invalid_argument if the file is malformed, or if users
+/// other than its owner can read or replace it; local_os_error if it cannot be read.
 REMSH_API SlaveKey read_slave_key(const std::string& path);
 
 }  // namespace remsh

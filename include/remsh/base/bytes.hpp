@@ -1,4 +1,4 @@
-// Bytes: what boxes, paths and output are made of.
+// Bytes: the type of boxes' values, paths and output.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@ namespace remsh {
 /// A sequence of any bytes; not necessarily text, may contain NUL.
 using Bytes = std::string;
 
-/// A view of bytes that somebody else owns.
+/// A view of bytes that it does not own.
 using BytesView = std::string_view;
 
 }  // namespace remsh

@@ -8,11 +8,12 @@
 
 namespace remsh {
 
-/// The caller's patience. When one of them ends a call, Timeout or Cancelled is thrown and the slave is told to stop.
+/// How long a caller waits. If the deadline or the stop token ends a call, Timeout or Cancelled is thrown, and the
+/// slave is asked to stop.
 struct CallOptions {
   CallDeadline deadline = {};
   std::stop_token stop = {};
-  std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
+  std::string tag = {};  ///< any text for the AuditHook: the job or the user, for example
 };
 
 }  // namespace remsh

@@ -1,4 +1,4 @@
-// Deadline: until when a caller is willing to wait.
+// Deadline: the latest time until which a caller waits.
 #pragma once
 
 #include <algorithm>

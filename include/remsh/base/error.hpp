@@ -1,4 +1,4 @@
-// Error: how the library says that something went wrong, and to whom.
+// Error: the exceptions of the library.
 #pragma once
 
 #include <remsh/base/export.hpp>
@@ -10,21 +10,21 @@
 
 namespace remsh {
 
-/// What went wrong, as a program wants to know it.
+/// The kind of an error, for programs.
 enum class Errc {
   os_error,          ///< the operating system of the slave refused: see Error::os()
   local_os_error,    ///< the operating system of this program refused: see Error::os()
-  invalid_argument,  ///< the request makes no sense as it is; nothing was sent or done
-  too_large,         ///< over a documented limit; nothing was done
+  invalid_argument,  ///< the request is invalid; nothing was sent or done
+  too_large,         ///< a documented limit is exceeded; nothing was done
   unsupported,       ///< the other side does not know the operation
   busy,              ///< the other side has no room for one more operation now
   remote_failure,    ///< the operation failed for a reason of its own: see the message
   timeout,           ///< the caller's deadline passed
-  cancelled,         ///< the caller's stop_token was triggered, or the slave was told to stop
+  cancelled,         ///< the caller's stop_token was triggered, or the slave was asked to stop
   connection_lost,   ///< the connection ended before the answer came
-  refused,           ///< the other side does not want this connection, and says why
-  auth_failed,       ///< the other side is not who it should be
-  protocol_error,    ///< the other side does not keep to the protocol
+  refused,           ///< the other side refuses this connection, and says why
+  auth_failed,       ///< the other side could not prove its identity
+  protocol_error,    ///< the other side violates the protocol
   in_use,            ///< a name or an address is taken
 };
 
@@ -33,13 +33,13 @@ REMSH_API std::string_view to_string(Errc code) noexcept;
 
 /// Why a connection ended.
 enum class DisconnectReason {
-  closed_here,   ///< by disconnect(), by the end of the listener, or because nobody held the slave any more
-  closed_there,  ///< the other side said goodbye: it was told to stop, for example
+  closed_here,   ///< by disconnect(), by the listener's destructor, or because no handle to the slave was left
+  closed_there,  ///< the other side said goodbye, for example because it was stopped
   killed,        ///< the slave was ended by kill_slave()
   cut,           ///< it broke without a goodbye: the process was killed, the machine went down, the network failed
   silent,        ///< nothing came from the other side for too long
-  refused,       ///< the slave was not wanted: by its class or its setup(), or its key does not count any more
-  misbehaved,    ///< the other side did not keep to the protocol
+  refused,       ///< by the slave class or setup(), or because the slave's key is no longer valid
+  misbehaved,    ///< the other side violated the protocol
 };
 
 /// The name of a reason, as in logs: "closed_here".
@@ -55,10 +55,10 @@ class REMSH_API Error : public std::runtime_error {
 
   [[nodiscard]] Errc code() const noexcept { return code_; }
 
-  /// The name of the slave concerned; empty where there is none.
+  /// The name of the slave concerned; empty if there is none.
   [[nodiscard]] const std::string& slave() const noexcept { return slave_; }
 
-  /// The operation that failed, with its most telling argument: "stat '/etc/passwd'".
+  /// The operation that failed, with its most important argument: "stat '/etc/passwd'".
   [[nodiscard]] const std::string& operation() const noexcept { return operation_; }
 
   /// The cause alone, without slave and operation.
@@ -75,7 +75,7 @@ class REMSH_API Error : public std::runtime_error {
   std::error_code os_;
 };
 
-/// The slave answered that it could not do it. The slave stays usable.
+/// The slave answered that the operation failed. The slave stays usable.
 class REMSH_API RemoteError : public Error {
  public:
   using Error::Error;
@@ -96,7 +96,7 @@ class REMSH_API Cancelled : public Error {
   ~Cancelled() override;
 };
 
-/// The connection is gone; so are all calls on it, and whether they were done is unknown.
+/// The connection is gone, and so are all calls on it. Whether they were done is unknown.
 class REMSH_API ConnectionLost : public Error {
  public:
   using Error::Error;
@@ -110,14 +110,14 @@ class REMSH_API ConnectionLost : public Error {
   DisconnectReason reason_ = DisconnectReason::cut;
 };
 
-/// The other side could not prove who it is, or refused our proof.
+/// The other side could not prove its identity, or refused our proof.
 class REMSH_API AuthError : public Error {
  public:
   using Error::Error;
   ~AuthError() override;
 };
 
-/// The other side sent what the protocol does not allow; the connection is closed.
+/// The other side violated the protocol; the connection is closed.
 class REMSH_API ProtocolError : public Error {
  public:
   using Error::Error;

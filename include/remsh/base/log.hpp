@@ -1,4 +1,4 @@
-// LogHook: the one way in which the library speaks.
+// LogHook: the function that gets the library's log messages.
 #pragma once
 
 #include <remsh/base/export.hpp>
@@ -23,20 +23,20 @@ constexpr std::string_view to_string(LogLevel level) noexcept {
   return "?";
 }
 
-/// One thing worth saying. What came from a peer is escaped already; there is no newline in it.
+/// One log message. Text from a peer is already escaped; there is no newline in it.
 struct LogRecord {
   LogLevel level = LogLevel::info;
-  std::string component;  ///< who says it: "listener", "slave"
-  std::string peer;       ///< about whom: a slave's name or an address; may be empty
+  std::string component;  ///< the part of the library: "listener", "slave"
+  std::string peer;       ///< the slave's name or the address concerned; may be empty
   std::string message;    ///< one sentence
 };
 
-/// Called from any of the library's threads, also from its io thread: must be thread-safe, must not block for long
-/// and must not call the library back. Empty: nothing is said.
+/// Called from any of the library's threads, including its io thread: it must be thread-safe, must not block for long
+/// and must not call the library. An empty hook disables logging.
 using LogHook = std::function<void(const LogRecord&)>;
 
-/// A hook that writes a line for each record of a level from `from` on: "2026-11-29T09:30:00+0100 warning listener:
-/// w1: the slave of this name does not answer". The stream must outlive all that has the hook; several hooks may have
+/// A hook that writes one line for each record of level `from` or above: "2026-11-29T09:30:00+0100 warning listener:
+/// w1: the slave of this name does not answer". The stream must outlive every user of the hook. Several hooks may share
 /// one stream.
 ///
 ///     .log = remsh::log_to(std::clog)

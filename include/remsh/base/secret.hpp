@@ -12,18 +12,18 @@
 
 namespace remsh {
 
-/// 32 secret bytes. A value: copies, and compares in constant time. Its memory is wiped when it goes or is moved from,
-/// and it is shown by nothing: no stream operator, no formatter.
+/// 32 secret bytes. A value type with constant-time comparison. Its memory is wiped when it is destroyed or moved from.
+/// It has no stream operator and no formatter.
 ///
 ///     if (auto key = remsh::Secret::from_base64(word)) options.key = *key;
 class REMSH_API Secret {
  public:
   static constexpr std::size_t size = 32;
 
-  /// Nothing where it is not exactly 32 bytes.
+  /// nullopt unless there are exactly 32 bytes.
   static std::optional<Secret> from_bytes(BytesView bytes);
 
-  /// From the 44 characters that to_base64() gives; nothing for any other spelling or length.
+  /// From the 44 characters that to_base64() returns; nullopt for any other spelling or length.
   static std::optional<Secret> from_base64(std::string_view text);
 
   Secret(const Secret& other) noexcept = default;
@@ -32,13 +32,13 @@ class REMSH_API Secret {
   Secret& operator=(Secret&& other) noexcept;
   ~Secret();
 
-  /// For the one who computes with it. The view lives as long as the secret.
+  /// For computations. The view is valid as long as the secret.
   [[nodiscard]] BytesView bytes() const noexcept { return {bytes_.data(), bytes_.size()}; }
 
-  /// For the one who writes a key file: padded base64. Nobody wipes the string.
+  /// Padded base64, for key files. The caller must wipe the string.
   [[nodiscard]] std::string to_base64() const;
 
-  /// Takes the same time wherever the two differ.
+  /// Takes the same time regardless of where the two differ.
   friend bool operator==(const Secret& a, const Secret& b) noexcept { return a.equals(b); }
 
  private:

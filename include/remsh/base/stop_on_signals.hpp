@@ -14,10 +14,10 @@ namespace remsh {
 ///       ...
 ///       slave->execute({"make"}, {.stop = stop});   // throws Cancelled, and make is ended
 ///
-/// To be called first in main(): the signals are blocked in the calling thread and in all that are started later, and a
-/// thread of the library takes them. A second signal ends the program at once, as if nobody had asked for signals. One
-/// that is ignored when this is called, as nohup and shells do it, stays ignored. Every call returns the same token.
-/// Throws std::system_error if no thread can be had.
+/// Call it first in main(): the signals are blocked in the calling thread and in all threads that it starts later, and
+/// a thread of the library receives them. A second signal ends the program at once, as by default. A signal that is
+/// already ignored, as by nohup, stays ignored. Every call returns the same token. Throws std::system_error if no
+/// thread can be started.
 REMSH_API std::stop_token stop_on_signals();
 
 }  // namespace remsh

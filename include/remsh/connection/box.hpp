@@ -13,7 +13,7 @@
 
 namespace remsh {
 
-/// One AMP message: unique keys of 1 to 255 bytes, each with a value of any bytes, in ascending order of the keys.
+/// One AMP message: unique keys of 1 to 255 bytes, in ascending order, each with a value of any bytes.
 ///
 ///     Box box{{"_command", "stat"}, {"path", "/tmp"}};
 ///     if (auto path = box.get("path")) use(*path);
@@ -33,7 +33,7 @@ class Box {
 
   Box() = default;
 
-  /// Throws std::invalid_argument where a key is not possible or comes twice.
+  /// Throws std::invalid_argument if a key is invalid or appears twice.
   Box(std::initializer_list<std::pair<BytesView, BytesView>> fields) {
     fields_.reserve(fields.size());
     for (const auto& [key, value] : fields) {
@@ -45,7 +45,7 @@ class Box {
   /// Sets the value of a key, new or not. Throws std::invalid_argument for a key of 0 or over 255 bytes.
   void set(Bytes key, Bytes value) {
     if (key.empty() || key.size() > max_key) throw std::invalid_argument("remsh::Box: a key has 1 to 255 bytes");
-    if (fields_.empty() || BytesView(fields_.back().key) < BytesView(key)) {  // most come in order
+    if (fields_.empty() || BytesView(fields_.back().key) < BytesView(key)) {  // most are set in order
       fields_.push_back(Field{std::move(key), std::move(value)});
       return;
     }
@@ -57,14 +57,14 @@ class Box {
     }
   }
 
-  /// The value of a key, if it is there. The view lives until the box is changed.
+  /// The value of a key; nullopt if it is missing. The view is valid until the box is changed.
   [[nodiscard]] std::optional<BytesView> get(BytesView key) const& {
     const auto at = const_cast<Box*>(this)->lower(key);
     if (at == fields_.end() || at->key != key) return std::nullopt;
     return BytesView(at->value);
   }
 
-  /// Of a box that is about to go, as in slave->call("sum", arguments).get("sum"): the value itself.
+  /// The value itself, moved out of a temporary box, as in slave->call("sum", arguments).get("sum").
   [[nodiscard]] std::optional<Bytes> get(BytesView key) && {
     const auto at = lower(key);
     if (at == fields_.end() || at->key != key) return std::nullopt;
@@ -73,7 +73,7 @@ class Box {
 
   [[nodiscard]] bool has(BytesView key) const { return get(key).has_value(); }
 
-  /// Removes a key; false where it is not there.
+  /// Removes a key. Returns false if it is missing.
   bool erase(BytesView key) {
     const auto at = lower(key);
     if (at == fields_.end() || at->key != key) return false;
@@ -81,7 +81,7 @@ class Box {
     return true;
   }
 
-  /// Makes room for so many fields; changes nothing else.
+  /// Reserves memory for this number of fields.
   void reserve(std::size_t fields) { fields_.reserve(fields); }
 
   [[nodiscard]] bool empty() const noexcept { return fields_.empty(); }

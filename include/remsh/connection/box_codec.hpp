@@ -1,7 +1,7 @@
 // BoxDecoder and BoxWriter: bytes to boxes and back; incremental, bounded, no I/O.
 //
-// On the wire a box is pairs of (key length, key, value length, value), lengths being 16 bits big-endian and key
-// lengths 1 to 255, and then two zero bytes: docs/protocol.md section 1.
+// On the wire a box is pairs of (key length, key, value length, value), where lengths are 16 bits big-endian and key
+// lengths 1 to 255, followed by two zero bytes: docs/protocol.md section 1.
 #pragma once
 
 #include <remsh/base/bytes.hpp>
@@ -18,10 +18,10 @@
 
 namespace remsh {
 
-/// What is wrong with bytes that should be a box.
+/// Why bytes are not a valid box.
 enum class BoxError : std::uint8_t {
   none,
-  key_too_long,     ///< a key length over 255: most often a peer that speaks something else
+  key_too_long,     ///< a key length over 255: usually the peer speaks another protocol
   empty_box,        ///< a box without a pair
   duplicate_key,    ///< the same key twice in one box
   too_many_fields,  ///< more pairs than BoxLimits::fields
@@ -41,9 +41,9 @@ constexpr std::string_view to_string(BoxError error) noexcept {
   return "?";
 }
 
-/// What a peer may make us hold for one box.
+/// The limits of one received box.
 struct BoxLimits {
-  std::size_t bytes = 1024 * 1024;  ///< of the whole encoding
+  std::size_t bytes = 1024 * 1024;  ///< the size of the whole encoding
   std::size_t fields = 1024;
 };
 
@@ -54,7 +54,7 @@ class BoxWriter {
  public:
   explicit BoxWriter(Bytes& out) : out_(out) {}
 
-  /// A field; key and value must be within Box::max_key and Box::max_value, and the key above the one before.
+  /// Appends a field. Key and value must be within Box::max_key and Box::max_value, and the key above the previous one.
   BoxWriter& field(BytesView key, BytesView value) {
     assert(!key.empty() && key.size() <= Box::max_key && value.size() <= Box::max_value);
     length(key.size());
@@ -93,7 +93,7 @@ inline Bytes encode(const Box& box) {
   return out;
 }
 
-/// A decoded box whose bytes lie in somebody else's buffer.
+/// A decoded box whose bytes lie in a buffer that it does not own.
 class BoxView {
  public:
   struct Field {
@@ -101,7 +101,7 @@ class BoxView {
     BytesView value;
   };
 
-  /// The value of a key, if it is there.
+  /// The value of a key; nullopt if it is missing.
   [[nodiscard]] std::optional<BytesView> get(BytesView key) const noexcept {
     for (const Field& field : fields_) {
       if (field.key == key) return field.value;
@@ -114,12 +114,12 @@ class BoxView {
   [[nodiscard]] auto begin() const noexcept { return fields_.begin(); }
   [[nodiscard]] auto end() const noexcept { return fields_.end(); }
 
-  /// True where the keys came in ascending order, as canonical encodings have them.
+  /// True if the keys came in ascending order, as in a canonical encoding.
   [[nodiscard]] bool is_canonical() const noexcept { return ascending_; }
 
-  /// A box of its own, with copies of all bytes.
+  /// A Box with copies of all bytes.
   [[nodiscard]] Box copy() const {
-    std::vector<Field> sorted;  // a box is filled in the order of its keys, or each would move the others
+    std::vector<Field> sorted;  // a Box is filled in key order, because otherwise each insertion moves other fields
     if (!ascending_) {
       sorted = fields_;
       std::sort(sorted.begin(), sorted.end(), [](const Field& a, const Field& b) { return a.key < b.key; });
@@ -136,25 +136,27 @@ class BoxView {
   bool ascending_ = true;
 };
 
-/// Takes bytes as they come and gives the boxes that are complete.
+/// Takes bytes as they arrive and returns the boxes that are complete.
 ///
 ///     decoder.feed(bytes);
 ///     while (decoder.next()) handle(decoder.box());
 ///     if (decoder.error() != BoxError::none) close();
 ///
-/// A box that lies whole in the bytes fed is not copied; of one that is cut only the beginning is kept. Work is linear
-/// in the bytes, memory is bounded by the limits. After an error the decoder stays in it.
+/// A box that lies completely in the bytes of one feed() is not copied; of an incomplete one only the beginning is
+/// kept. The work is linear in the bytes, and the memory is bounded by the limits. After an error the decoder stays in
+/// the error state.
 class BoxDecoder {
  public:
   explicit BoxDecoder(BoxLimits limits = {}) : limits_(limits) {}
 
-  /// More bytes, which must live until next() has returned false. The bytes fed before are used up by then.
+  /// Adds bytes, which must live until next() has returned false. Call it only after next() has returned false for the
+  /// bytes before.
   void feed(BytesView input) {
     assert(input_.empty());
     input_ = input;
   }
 
-  /// Goes to the next complete box; false where more bytes are needed or there is an error.
+  /// Moves to the next complete box. Returns false if more bytes are needed or there is an error.
   bool next() {
     if (emitted_partial_) {
       partial_.clear();
@@ -168,15 +170,15 @@ class BoxDecoder {
     return partial_.empty() ? next_in_place() : next_joined();
   }
 
-  /// The box that next() went to; lives until the next call of next() or feed().
+  /// The box that next() moved to; valid until the next call of next() or feed().
   [[nodiscard]] const BoxView& box() const noexcept { return box_; }
 
   [[nodiscard]] BoxError error() const noexcept { return error_; }
 
-  /// True where the bytes so far end inside a box.
+  /// True if the bytes so far end inside a box.
   [[nodiscard]] bool is_inside_box() const noexcept { return !partial_.empty() && !emitted_partial_; }
 
-  /// The bytes fed that no box has used yet; for who hands a connection over to another reader.
+  /// The bytes that no box has used yet, for handing the connection over to another reader.
   [[nodiscard]] Bytes unread() const {
     Bytes rest = emitted_partial_ ? Bytes() : partial_;
     rest.append(input_);
@@ -184,7 +186,7 @@ class BoxDecoder {
   }
 
  private:
-  /// Scans on from `scanned_`. Gives the number of further bytes that are certainly needed, 0 for a complete box.
+  /// Scans on from `scanned_`. Returns the number of further bytes that are certainly needed; 0 if a box is complete.
   std::size_t scan(BytesView bytes) {
     for (;;) {
       if (bytes.size() - scanned_ < 2) return 2 - (bytes.size() - scanned_);
@@ -201,7 +203,7 @@ class BoxDecoder {
       if (bytes.size() < end) return end - bytes.size();
       end += length_at(bytes, end - 2);
       if (end + 2 > limits_.bytes) return fail(BoxError::too_large);
-      if (bytes.size() < end + 2) return end + 2 - bytes.size();  // with the length that follows
+      if (bytes.size() < end + 2) return end + 2 - bytes.size();  // including the length that follows
       scanned_ = end;
       ++count_;
     }
@@ -240,7 +242,7 @@ class BoxDecoder {
     return false;
   }
 
-  /// The fields of one whole box.
+  /// Splits one complete box into fields.
   bool split(BytesView bytes) {
     auto& fields = box_.fields_;
     fields.clear();
@@ -275,15 +277,15 @@ class BoxDecoder {
   std::size_t fail(BoxError error) {
     error_ = error;
     partial_ = Bytes();
-    return 1;  // nothing complete
+    return 1;  // not complete
   }
 
   BoxLimits limits_;
   BytesView input_;
-  Bytes partial_;  // the beginning of a box whose end has not come
+  Bytes partial_;  // the beginning of an incomplete box
   bool emitted_partial_ = false;
-  std::size_t scanned_ = 0;  // how far the box in progress is understood
-  std::size_t count_ = 0;    // its fields so far
+  std::size_t scanned_ = 0;  // how much of the current box is scanned
+  std::size_t count_ = 0;    // the number of its fields so far
   BoxView box_;
   BoxError error_ = BoxError::none;
 };

@@ -13,7 +13,8 @@
 
 namespace remsh {
 
-/// Boxes over a transport, usable alone. One thread may send while another reads; any may close.
+/// Sends and receives boxes over a transport. Can be used without the rest of the library. One thread may send while
+/// another reads; any thread may close.
 ///
 ///     remsh::Connection connection(remsh::socket_transport(fd, "peer"));
 ///     connection.send_box({{"hello", "world"}});
@@ -25,19 +26,20 @@ class REMSH_API Connection {
   Connection& operator=(const Connection&) = delete;
   ~Connection();  ///< closes
 
-  /// Sends a box whole. Throws Error with too_large (a value over 65535 bytes, or over the limits) or invalid_argument
-  /// (an empty box) before anything is sent; ConnectionLost; Timeout, after which the connection is closed, as a part
-  /// may have been sent.
+  /// Sends a box. Throws Error with too_large (a value over 65535 bytes, or a box over the limits) or invalid_argument
+  /// (an empty box) before anything is sent. Throws ConnectionLost. Throws Timeout after closing the connection,
+  /// because a part of the box may have been sent.
   void send_box(const Box& box, Deadline deadline = {});
 
-  /// The next box; nothing where the other side has ended the stream between two boxes. Throws ConnectionLost where it
-  /// was cut inside a box or broken, ProtocolError where the bytes are no boxes, Timeout (nothing is lost: read again).
+  /// Reads the next box; nullopt if the other side has ended the stream between two boxes. Throws ConnectionLost if the
+  /// stream is broken or ends inside a box, ProtocolError if the bytes are not boxes, and Timeout, after which no data
+  /// is lost and reading can go on.
   std::optional<Box> read_box(Deadline deadline = {});
 
-  /// Ends both directions; a reader in another thread sees the end.
+  /// Ends both directions; a reader in another thread sees the end of the stream.
   void close() noexcept;
 
-  /// The transport's: what binds a proof of identity to this very channel; empty where nothing does.
+  /// The channel binding of the transport: binds a proof of identity to this channel. Empty if there is none.
   [[nodiscard]] std::string channel_binding() const;
 
   [[nodiscard]] std::string description() const;

@@ -1,4 +1,4 @@
-// Trace: the boxes of a connection, made readable, for who writes or debugs a peer.
+// Trace: the boxes of a connection in readable form, for debugging a peer.
 #pragma once
 
 #include <remsh/base/export.hpp>
@@ -13,8 +13,8 @@
 
 namespace remsh {
 
-/// A box in one line: keys and short values; of long ones, of data, of environments and of whatever proves who
-/// somebody is only the length. Bytes that do not print are escaped.
+/// A box as one line of keys and values. Only the length is shown of long values, of data, of environments and of
+/// values that prove an identity. Unprintable bytes are escaped.
 ///
 ///     _ask=1 _command=execute args="make\x00-j8\x00" cwd=project out=stream
 REMSH_API std::string to_string(const Box& box);
@@ -23,20 +23,21 @@ REMSH_API std::string to_string(const BoxView& box);
 /// One box on its way, or the end of a stream.
 struct TraceRecord {
   std::chrono::system_clock::time_point time = {};
-  bool sent = false;  ///< by this side; else received
+  bool sent = false;  ///< true: sent by this side; false: received
   std::string peer;   ///< the connection's description: "tcp 127.0.0.1:40112"
   std::string text;   ///< see to_string(); one line
 };
 
-/// The record as a line without its end: "12:30:01.123456 tcp 127.0.0.1:40112 > _ask=1 _command=stat path=/tmp". Times
-/// are UTC; > was sent, < was received.
+/// The record as a line without the newline: "12:30:01.123456 tcp 127.0.0.1:40112 > _ask=1 _command=stat path=/tmp".
+/// Times are UTC; > means sent, < means received.
 REMSH_API std::string to_string(const TraceRecord& record);
 
-/// Called by whichever thread reads or writes, in order for each direction: must be thread-safe, should be quick, and
-/// must not call the library back. Empty: nothing is traced, and nothing is paid.
+/// Called by the thread that reads or writes, in order for each direction. It must be thread-safe, should be quick, and
+/// must not call the library. An empty hook disables tracing and costs nothing.
 using TraceHook = std::function<void(const TraceRecord&)>;
 
-/// A transport that tells of every box that goes through it. Gives back the transport itself where there is no hook.
+/// A transport that calls the hook with every box that passes through it. Returns `transport` itself if the hook is
+/// empty.
 REMSH_API std::unique_ptr<Transport> traced(std::unique_ptr<Transport> transport, TraceHook hook);
 
 }  // namespace remsh

@@ -53,7 +53,7 @@ class REMSH_API SlaveInit {
   SlaveInit(SlaveInit&&) noexcept;
   ~SlaveInit();
 
-  /// Slave::info() of the slave that will be constructed from this object. Valid as long as this object.
+  /// Slave::info() of the slave that will be constructed from this object. Valid as long as this object or that slave.
   [[nodiscard]] const SlaveInfo& info() const;
 
  private:

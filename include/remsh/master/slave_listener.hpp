@@ -72,8 +72,8 @@ struct ListenerOptions {
   std::chrono::milliseconds handshake_timeout{10000};   ///< the limit from the connection to the registration
   std::chrono::milliseconds arbitration_timeout{
       5000};  ///< how long a slave has to answer when another one claims its name
-  std::size_t max_handshakes =
-      256;  ///< unregistered connections; beyond that, the oldest one of the busiest address is dropped
+  /// Unregistered connections; beyond that, the oldest one of the busiest address is dropped.
+  std::size_t max_handshakes = 256;
   StrangerLimits strangers = {};
 
   LogHook log = {};

@@ -1,4 +1,4 @@
-// ExecuteOptions, ExecuteResult: what execute() takes and gives.
+// ExecuteOptions, ExecuteResult: options and result of execute().
 #pragma once
 
 #include <remsh/base/bytes.hpp>
@@ -15,52 +15,53 @@
 namespace remsh {
 
 struct ExecuteOptions {
-  std::string cwd = {};                            ///< empty: the session's directory; relative to that
-  std::map<Bytes, std::optional<Bytes>> env = {};  ///< changes to the slave's environment; nullopt: unset
+  std::string cwd = {};  ///< the working directory, relative to the session's directory; empty: that directory
+  std::map<Bytes, std::optional<Bytes>> env = {};  ///< changes to the slave's environment; nullopt unsets a variable
   bool clear_env = false;                          ///< start from an empty environment instead
 
-  Source in = {};   ///< standard input; none: /dev/null
-  Output out = {};  ///< standard output: captured, unless this says otherwise
+  Source in = {};   ///< standard input; by default /dev/null
+  Output out = {};  ///< standard output; captured by default
   Output err = {};
 
   std::chrono::milliseconds timeout{0};        ///< how long the command may run, enforced by the slave; 0: no limit
-  std::chrono::milliseconds kill_after{2000};  ///< from SIGTERM to SIGKILL when it is interrupted
+  std::chrono::milliseconds kill_after{2000};  ///< from SIGTERM to SIGKILL when the command is interrupted
 
-  bool hide_args = false;  ///< an AuditHook is told the program alone, for arguments that hold secrets
+  bool hide_args = false;  ///< the AuditHook gets only the program's name, because the arguments contain secrets
 
   CallDeadline deadline = {};  ///< how long the caller waits
   std::stop_token stop = {};
-  std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
+  std::string tag = {};  ///< any text for the AuditHook: the job or the user, for example
 };
 
-/// What the first process of a command has used, together with those of its descendants that were waited for; nullopt
-/// where the slave does not say it.
+/// The resources used by the first process of a command and by those of its descendants that were waited for; nullopt
+/// if the slave does not report them.
 struct ResourceUse {
-  std::optional<std::chrono::microseconds> user_time = {};    ///< of CPUs, in programs
-  std::optional<std::chrono::microseconds> system_time = {};  ///< of CPUs, in the operating system
-  std::optional<std::uint64_t> peak_memory = {};              ///< bytes: the largest resident set of one process
+  std::optional<std::chrono::microseconds> user_time = {};    ///< CPU time in programs
+  std::optional<std::chrono::microseconds> system_time = {};  ///< CPU time in the operating system
+  std::optional<std::uint64_t> peak_memory = {};              ///< the largest resident set of one process, in bytes
 
   friend bool operator==(const ResourceUse&, const ResourceUse&) = default;
 };
 
-/// How a command ended, and what it said where that was captured.
+/// How a command ended, and its captured output.
 struct ExecuteResult {
-  std::optional<int> exit_code = {};  ///< set where it exited by itself
-  std::optional<int> signal = {};     ///< set where a signal ended it
-  bool timed_out = false;             ///< ExecuteOptions::timeout ended it
-  /// Processes of it live on. What they write later is lost; they are ended when the connection ends, not before.
+  std::optional<int> exit_code = {};  ///< set if the command exited
+  std::optional<int> signal = {};     ///< set if a signal ended the command
+  bool timed_out = false;             ///< ExecuteOptions::timeout ended the command
+  /// True if processes of the command are still running. Their further output is lost; they are ended when the
+  /// connection ends.
   bool left_background = false;
 
-  /// How long it ran on the slave, until its first process ended; nullopt where the slave does not say it.
+  /// How long the command ran on the slave, until its first process ended; nullopt if the slave does not report it.
   std::optional<std::chrono::microseconds> ran = {};
   ResourceUse used = {};
 
-  Bytes out = {};  ///< what was captured; if bytes are missing, a mark is in their place: "[remsh: 42 bytes omitted]"
+  Bytes out = {};  ///< captured output; missing bytes are replaced by a mark: "[remsh: 42 bytes omitted]"
   Bytes err = {};
-  std::uint64_t out_omitted = 0;  ///< bytes beyond the limit of capture(), from the middle
+  std::uint64_t out_omitted = 0;  ///< bytes beyond the limit of capture(), omitted from the middle
   std::uint64_t err_omitted = 0;
 
-  /// It exited with 0.
+  /// True if the command exited with 0.
   [[nodiscard]] bool ok() const noexcept { return exit_code == 0; }
 };
 

@@ -31,10 +31,10 @@ constexpr std::string_view to_string(FileType type) noexcept {
   return "unknown";
 }
 
-/// What stat() tells of a path.
+/// The result of stat().
 struct FileInfo {
   FileType type = FileType::unknown;
-  std::uint64_t size = 0;  ///< bytes; of a directory whatever its system says
+  std::uint64_t size = 0;  ///< in bytes; for a directory, whatever its system reports
   std::uint32_t mode = 0;  ///< permission bits, 07777
   std::chrono::sys_time<std::chrono::nanoseconds> mtime{};
 
@@ -54,36 +54,36 @@ inline std::string to_string(const FileInfo& info) {
 }
 
 struct StatOptions {
-  bool follow = true;  ///< false: of a symbolic link itself
+  bool follow = true;  ///< false: return information about a symbolic link itself
   CallDeadline deadline = {};
   std::stop_token stop = {};
-  std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
+  std::string tag = {};  ///< any text for the AuditHook: the job or the user, for example
 };
 
 /// One entry of a directory.
 struct DirectoryEntry {
-  Bytes name = {};     ///< any bytes but '/' and zero
-  FileInfo info = {};  ///< of a symbolic link itself; what the slave may not look at is unknown, and 0
+  Bytes name = {};     ///< any bytes except '/' and NUL
+  FileInfo info = {};  ///< of a symbolic link itself; `unknown` and 0 if the slave has no permission
   friend bool operator==(const DirectoryEntry&, const DirectoryEntry&) = default;
 };
 
 struct ListOptions {
-  /// Called with each entry as it comes, in the thread that made the call; the result is empty then. For directories
-  /// that are too large to be held.
+  /// Called with each entry as it arrives, in the thread that made the call; the result is then empty. For directories
+  /// that are too large for memory.
   std::function<void(const DirectoryEntry&)> each = {};
-  std::size_t max_entries = 1'000'000;  ///< without `each`: more end the call with too_large
+  std::size_t max_entries = 1'000'000;  ///< without `each`: more entries end the call with too_large
   CallDeadline deadline = {};
   std::stop_token stop = {};
-  std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
+  std::string tag = {};  ///< any text for the AuditHook: the job or the user, for example
 };
 
 /// Options of rename() and copy().
 struct PathOptions {
-  bool overwrite = false;  ///< true: what is at the destination is replaced, atomically
-  bool durable = true;     ///< the new name, and the content of a copy, is on the disk when the call returns
+  bool overwrite = false;  ///< true: an existing destination is replaced, atomically
+  bool durable = true;     ///< the new name, and the content of a copy, are on the disk when the call returns
   CallDeadline deadline = {};
   std::stop_token stop = {};
-  std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
+  std::string tag = {};  ///< any text for the AuditHook: the job or the user, for example
 };
 
 }  // namespace remsh

@@ -14,13 +14,13 @@ namespace remsh {
 ///
 ///     slave->call("pack", {{"format", "zip"}}, {.cwd = "project", .out = remsh::to_file("project.zip")});
 struct OwnOperationOptions {
-  Bytes cwd = {};        ///< OperationContext::cwd() on the slave; empty: the session's directory; relative to that
-  Source in = {};        ///< what OperationContext::read() returns there
-  Output out = discard;  ///< what becomes of what OperationContext::write() is given; not capture() or merge
+  Bytes cwd = {};        ///< OperationContext::cwd(), relative to the session's directory; empty: that directory
+  Source in = {};        ///< what OperationContext::read() returns on the slave
+  Output out = discard;  ///< where the bytes of OperationContext::write() go; not capture() or merge
 
   CallDeadline deadline = {};  ///< how long the caller waits
   std::stop_token stop = {};
-  std::string tag = {};  ///< a text of the caller's, for an AuditHook and for operations_in_progress()
+  std::string tag = {};  ///< any text for the AuditHook and operations_in_progress()
 };
 
 }  // namespace remsh

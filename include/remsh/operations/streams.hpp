@@ -14,28 +14,28 @@
 
 namespace remsh {
 
-/// Called with each piece of output as it comes, in the thread that made the call. The view lives until it returns. It
-/// may be slow (only its own operation is slowed down), may call the library, and may throw (the operation is cancelled
-/// and the exception comes out of the call).
+/// Called with each piece of output as it arrives, in the thread that made the call. The view is valid until it
+/// returns. It may be slow (only its own operation is slowed down), may call the library, and may throw: the operation
+/// is then cancelled, and the exception comes out of the call.
 using OutputCallback = std::function<void(BytesView)>;
 
-/// Called for bytes to send: fills the buffer, at least in part, and returns how many; 0 is the end. Called in the
-/// thread that made the call, only when there is room for more.
+/// Called to get bytes to send: fills the buffer at least partly and returns the number of bytes; 0 is the end. Called
+/// in the thread that made the call, only when more bytes can be sent.
 using InputCallback = std::function<std::size_t(std::span<char>)>;
 
 namespace detail {
-/// A std::filesystem::path, whose header costs every user its time to compile.
+/// A std::filesystem::path; its header is not included because it is slow to compile.
 template <class T>
 concept Path = requires(const T& path) {
   { path.string() } -> std::same_as<std::string>;
   path.lexically_normal();
 };
-/// A string that could be meant as a path or as content.
+/// A string that could be a path or content.
 template <class T>
 concept Ambiguous = std::convertible_to<T, std::string> && !Path<std::remove_cvref_t<T>>;
 }  // namespace detail
 
-/// Bytes to send: nothing, those of a local file, some that are given, or what a callback gives.
+/// The source of bytes to send: empty, a local file, bytes in memory, or a callback.
 ///
 ///     slave->send(Source::file("build.tar"), "build.tar");
 ///     slave->execute({"cat"}, {.in = Source::bytes("hello")});
@@ -46,7 +46,7 @@ class Source {
   };
   using What = std::variant<std::monostate, File, Bytes, BytesView, InputCallback>;
 
-  /// Nothing.
+  /// An empty source.
   Source() = default;
 
   /// A local file.
@@ -54,17 +54,17 @@ class Source {
   Source(const Path& path) : what_(File{path.string()}) {}
   static Source file(std::string path) { return Source(What(File{std::move(path)})); }
 
-  /// These bytes, which it keeps.
+  /// These bytes, which the source owns.
   static Source bytes(Bytes bytes) { return Source(What(std::in_place_type<Bytes>, std::move(bytes))); }
 
-  /// Bytes that it does not keep: they must live until the operation is over.
+  /// Bytes that the source does not own: they must live until the operation is over.
   static Source view(BytesView bytes) { return Source(What(std::in_place_type<BytesView>, bytes)); }
 
-  /// What a callback gives.
+  /// The bytes that a callback returns.
   template <std::convertible_to<InputCallback> Callback>
   Source(Callback callback) : what_(std::in_place_type<InputCallback>, std::move(callback)) {}
 
-  /// Is it a path or the content? Say Source::file() or Source::bytes().
+  /// Deleted because a string could be a path or content: use Source::file() or Source::bytes().
   template <detail::Ambiguous Text>
   Source(Text) = delete;
 
@@ -75,7 +75,7 @@ class Source {
   What what_;
 };
 
-/// Where to put what is fetched: a local file, a string, or a callback.
+/// The destination of fetched bytes: a local file, a string, or a callback.
 ///
 ///     slave->fetch("build.tar", Sink::file("build.tar"));
 class Sink {
@@ -90,14 +90,14 @@ class Sink {
   Sink(const Path& path) : what_(File{path.string()}) {}
   static Sink file(std::string path) { return Sink(What(File{std::move(path)})); }
 
-  /// A string, which must live until the operation is over; what it held is replaced.
+  /// A string, which must live until the operation is over. Its content is replaced.
   static Sink bytes(Bytes& bytes) { return Sink(What(&bytes)); }
 
-  /// Given to a callback, piece by piece.
+  /// A callback, called with each piece.
   template <std::convertible_to<OutputCallback> Callback>
   Sink(Callback callback) : what_(std::in_place_type<OutputCallback>, std::move(callback)) {}
 
-  /// Is it a path, or should it get the content? Say Sink::file() or Sink::bytes().
+  /// Deleted because a string could be a path or the destination itself: use Sink::file() or Sink::bytes().
   template <detail::Ambiguous Text>
   Sink(Text) = delete;
 
@@ -126,8 +126,8 @@ struct LinesOutput {
 };
 }  // namespace detail
 
-/// What becomes of one of a command's outputs: captured (the default), given to a callback, written to a local file or
-/// descriptor, thrown away, or, of stderr, merged into stdout.
+/// The destination of one output of a command: captured (the default), passed to a callback, written to a local file or
+/// descriptor, discarded, or, for stderr, merged into stdout.
 ///
 ///     slave->execute({"make"}, {.out = print, .err = remsh::merge});
 class Output {
@@ -158,24 +158,26 @@ class Output {
   What what_;
 };
 
-/// Into the result. Of more than `limit` bytes the first and the last are kept, and the result says how many are
-/// missing.
+/// Captures the output in the result. If it is longer than `limit`, the first and the last bytes are kept, and the
+/// result says how many are missing.
 inline Output capture(std::size_t limit) { return Output::Capture{limit}; }
 
-/// Thrown away, by the slave.
+/// Discards the output, on the slave.
 inline constexpr Output::Discard discard;
 
-/// (stderr) Where stdout goes, in the order written.
+/// (stderr) Merges it into stdout, in the order written.
 inline constexpr Output::Merge merge;
 
-/// Into a local file, as it comes. The file is made if it is missing; what it held is replaced, or kept before the
-/// output.
+/// Writes the output to a local file as it arrives. The file is made if it is missing. Its old content is replaced, or
+/// kept if `append` is true.
 inline Output to_file(std::string path, bool append = false) { return Output::File{std::move(path), append}; }
 
-/// Into a descriptor, which must stay open until the operation is over: 2, for example, is this program's stderr.
+/// Writes the output to a descriptor, which must stay open until the operation is over: 2, for example, is this
+/// program's stderr.
 inline Output to_descriptor(int number) { return Output::Descriptor{number}; }
 
-/// Line by line, without the newline; the last line also if it has none. A line of over 1 MiB comes in pieces.
+/// Calls back with each line, without the newline, including a last line that has none. A line longer than 1 MiB comes
+/// in pieces.
 inline Output lines(OutputCallback callback) { return Output::Lines{std::move(callback)}; }
 
 }  // namespace remsh

@@ -13,28 +13,28 @@
 
 namespace remsh {
 
-/// Told how far a transfer is: bytes done, and of how many, where that is known. At most ten times a second and once
-/// at the end, in the thread that made the call.
+/// Called with the progress of a transfer: the bytes done, and the total if it is known. At most ten times a second and
+/// once at the end, in the thread that made the call.
 using ProgressCallback = std::function<void(std::uint64_t done, std::optional<std::uint64_t> total)>;
 
 /// Options of send() and fetch().
 struct TransferOptions {
-  bool overwrite = false;  ///< true: what is at the destination is replaced, atomically
-  /// Permission bits of the new file. None: those of the source, else 0644; of a fetched one without those by which
-  /// group and others could write.
+  bool overwrite = false;  ///< true: an existing destination is replaced, atomically
+  /// Permission bits of the new file. nullopt: those of the source, or 0644 if it has none; a fetched file is never
+  /// made writable for group and others.
   std::optional<std::uint32_t> mode = {};
-  /// A new file, of send() on the slave and of fetch() here, is on the disk when the call returns, so that it survives
-  /// a loss of power; a disk that cannot keep it fails the call. That costs what the disk takes, often some
-  /// milliseconds. false: the file appears complete all the same, but may be lost, or empty, for some time after.
+  /// The new file (on the slave for send(), here for fetch()) is on the disk when the call returns, so that it survives
+  /// a loss of power; if the disk fails, the call fails. This often costs some milliseconds. false: the file still
+  /// appears only when complete, but for some time a loss of power may lose or empty it.
   bool durable = true;
-  std::uint64_t max_bytes = UINT64_MAX;  ///< (fetch) more than this ends the call with too_large
+  std::uint64_t max_bytes = UINT64_MAX;  ///< (fetch) a larger file ends the call with too_large
   ProgressCallback progress = {};
-  CallDeadline deadline = {};  ///< holds for a fetch() also while the disk of this host hangs
+  CallDeadline deadline = {};  ///< applies to a fetch() even while the disk of this host hangs
   std::stop_token stop = {};
-  std::string tag = {};  ///< whatever an AuditHook is to be told of it: for whom it is done, for one
+  std::string tag = {};  ///< any text for the AuditHook: the job or the user, for example
 };
 
-/// What a transfer moved.
+/// The result of send() and fetch().
 struct TransferResult {
   std::uint64_t bytes = 0;
 };

@@ -1,4 +1,4 @@
-// run_slave_program, run_embedded_slave: this very program as a slave.
+// run_slave_program, run_embedded_slave: run this program as a slave.
 #pragma once
 
 #include <remsh/base/export.hpp>
@@ -14,25 +14,26 @@ namespace remsh {
 /// May add operations to a slave before it serves.
 using PrepareSlave = std::function<void(SlaveServer&)>;
 
-/// What a slave program does, beside what SlaveOptions say of the slave in it. Every member has a default.
+/// Options of a slave program, in addition to those of its slave. Every member has a default.
 struct SlaveProgramOptions {
-  /// Its master, as SlaveServer::run() takes it. Empty: the program that started this one, over standard input and
-  /// output, until they end.
+  /// The address of the master, as for SlaveServer::run(). Empty: the master is the program that started this one,
+  /// connected by standard input and output; the slave program ends with them.
   std::string master = {};
 
-  /// The slave. Without a `log` hook it logs to standard error.
+  /// Options of the slave. Without a `log` hook it logs to standard error.
   SlaveOptions slave = {};
 
-  bool once = false;            ///< connect once, and end with that connection
-  bool until_eof = false;       ///< end when standard input ends; what comes by it is dropped
-  bool key_from_input = false;  ///< standard input gives the line `NAME KEY`, in place of slave.key and slave.key_file
-  LogLevel log_level = LogLevel::info;  ///< what standard error shows: records of this level and above
-  bool trace = false;                   ///< every box goes to standard error, unless slave.trace is set
+  bool once = false;       ///< connect only once, and end when that connection ends
+  bool until_eof = false;  ///< end when standard input ends; its content is ignored
+  bool key_from_input =
+      false;  ///< read the line `NAME KEY` from standard input instead of slave.key and slave.key_file
+  LogLevel log_level = LogLevel::info;  ///< write records of this level and above to standard error
+  bool trace = false;                   ///< write every box to standard error, unless slave.trace is set
 };
 
-/// Makes this process a slave, and serves until it is stopped or has nothing to connect to any more. It does what
-/// `remsh-slave` does, without a command line: for a slave program with operations and options of its own. Returns the
-/// exit code; docs/remsh-slave.md says what each means. Throws Error with invalid_argument if the options cannot be.
+/// Makes this process a slave and serves until it is stopped or cannot connect any more. Does what `remsh-slave` does,
+/// without a command line: for a slave program with its own operations and options. Returns the exit code;
+/// docs/remsh-slave.md explains the codes. Throws Error with invalid_argument if the options are invalid.
 ///
 ///     int main() {
 ///       return remsh::run_slave_program({.master = "tls:farm.example.org:9876", .slave = {.key_file = "w1.key"}},
@@ -40,17 +41,17 @@ struct SlaveProgramOptions {
 ///     }
 ///
 /// Call it from main(), before other threads are started: it takes SIGINT, SIGTERM and SIGHUP, and adopts the orphans
-/// of commands. SIGHUP makes a slave that waits read its key file and connect now; if the program has a terminal,
-/// `once`, or no `master`, SIGHUP ends it.
+/// of commands. On SIGHUP, a slave that waits before it reconnects reads its key file and connects at once; if the
+/// program has a terminal, `once`, or no `master`, SIGHUP ends it.
 REMSH_API int run_slave_program(SlaveProgramOptions options, const PrepareSlave& prepare = {});
 
-/// The first argument of a program that is to be a slave in run_embedded_slave(). LocalSlaveListener and SlaveLauncher
-/// with `embedded` give it to the program that they start. If `command` starts such a program, end it with this word:
-/// {"ssh", "HOST", "my-slave", remsh::embedded_slave_argument}.
+/// The first argument of a program that run_embedded_slave() makes a slave. LocalSlaveListener and SlaveLauncher pass
+/// it if `embedded` is set. If `command` starts such a program, end the command with this argument: {"ssh", "HOST",
+/// "my-slave", remsh::embedded_slave_argument}.
 inline constexpr const char* embedded_slave_argument = "--remsh-embedded-slave";
 
-/// Call this first in main() of a program that listeners start as a slave. If this process was started as one, it
-/// serves its master and returns the exit code; else it returns nullopt at once.
+/// Call this first in main() of a program that listeners start as a slave. If this process was started as a slave, it
+/// serves its master and returns the exit code; otherwise it returns nullopt at once.
 ///
 ///     int main(int argc, char** argv) {
 ///       if (auto code = remsh::run_embedded_slave(argc, argv)) return *code;

@@ -1,4 +1,4 @@
-// enrol(): a slave gets a key of its own for an invitation.
+// enrol(): exchanges an invitation for a key.
 #pragma once
 
 #include <remsh/base/deadline.hpp>
@@ -11,20 +11,20 @@
 
 namespace remsh {
 
-/// How long an enrolment may take where nothing else is said.
+/// The default limit for an enrolment.
 inline constexpr std::chrono::seconds enrolment_limit{30};
 
-/// Changes the token of an invitation for the key of the slave of this name, at a master at "tls:HOST:PORT". With
-/// `trust.ca` the master is known by a certificate besides (server_name empty: the host of the address).
+/// Exchanges the token of an invitation for a new key of the slave `name`, at the master "tls:HOST:PORT". If `trust.ca`
+/// is set, the master must also show a certificate (empty server_name: the host of the address).
 ///
 ///     const remsh::Secret key = remsh::enrol("tls:farm.example.org:9876", "worker1", token);
 ///     ... store the key before anything else: the token is used up ...
 ///
-/// Blocks. The key is never sent: both sides compute it, and it is given only where the master has proven that it knows
-/// the token. Throws AuthError where it has not, or does not take the token (it may be used or expired: the master's
-/// log says why); Timeout, ConnectionLost, ProtocolError; and Error: `refused` where the master refuses with a reason,
-/// `invalid_argument`, before anything is sent, for what cannot be. If the connection is lost on the way the token may
-/// be used up all the same.
+/// Blocks. The key is never sent: both sides compute it, and it is returned only if the master has proven that it knows
+/// the token. Throws AuthError if the master has not, or if it rejects the token, which may be used or expired (the
+/// master's log says why). Throws Timeout, ConnectionLost and ProtocolError. Throws Error with `refused` if the master
+/// refuses with a reason, and with `invalid_argument`, before anything is sent, for invalid arguments. If the
+/// connection is lost, the token may be used up nevertheless.
 REMSH_API Secret enrol(const std::string& address, const std::string& name, const Secret& token,
                        const TlsTrust& trust = {}, Deadline deadline = enrolment_limit);
 

@@ -23,8 +23,8 @@ namespace remsh {
 ///       return {{"bytes", std::to_string(count)}};
 ///     }
 ///
-/// It lives until the operation returns, which runs on a thread that may block. Thread-safe, except that only one
-/// thread at a time may read, and one write.
+/// Valid until the operation returns. The operation runs in a thread that may block. Thread-safe, except that only one
+/// thread at a time may read, and only one may write.
 class REMSH_API OperationContext {
  public:
   virtual ~OperationContext() = default;
@@ -34,30 +34,31 @@ class REMSH_API OperationContext {
   /// The base directory of the slave.
   [[nodiscard]] virtual const Bytes& basedir() const = 0;
 
-  /// The directory in which the caller wants the operation to work, where its relative paths begin: what the caller
-  /// says in its options, the directory of its Workspace, or that of the session, as set_cwd() sets it. An absolute
-  /// path; the directory was there when the operation began. The current directory of the process is another one.
+  /// The directory in which the operation should work, and in which its relative paths begin: the one in the caller's
+  /// options, the directory of its Workspace, or the session's directory, as set by set_cwd(). An absolute path; the
+  /// directory existed when the operation began. It is not the current directory of the process.
   [[nodiscard]] virtual const Bytes& cwd() const = 0;
 
-  /// True as soon as the caller does not want the result any more: its deadline has passed, it was cancelled, or the
-  /// connection has ended. Then nobody gets what the operation returns.
+  /// True as soon as the caller no longer wants the result: its deadline has passed, the call was cancelled, or the
+  /// connection has ended. The result of the operation is then dropped.
   [[nodiscard]] virtual bool cancelled() const = 0;
 
   /// A token that is stopped when cancelled() becomes true, for functions that take one. Its callbacks run on a thread
   /// for operations and may block; they must not throw.
   [[nodiscard]] virtual std::stop_token stop_token() = 0;
 
-  /// The next piece of what the caller sends (OwnOperationOptions::in); empty at its end, and at once if the caller
-  /// sends nothing. Valid until the next call. Waits for it; throws Cancelled when cancelled() becomes true.
+  /// Waits for the next piece of the caller's input (OwnOperationOptions::in); empty at its end, and at once if the
+  /// caller sends nothing. The view is valid until the next call. Throws Cancelled when cancelled() becomes true.
   [[nodiscard]] virtual BytesView read() = 0;
 
-  /// Sends bytes to the caller (OwnOperationOptions::out); drops them if the caller does not want any. Waits until the
-  /// caller has used up most of what was sent before; throws Cancelled when cancelled() becomes true.
+  /// Sends bytes to the caller (OwnOperationOptions::out); drops them if the caller discards them. Waits until the
+  /// caller has consumed most of what was sent before. Throws Cancelled when cancelled() becomes true.
   virtual void write(BytesView bytes) = 0;
 };
 
-/// An operation of your own: arguments and input in, output and results out. An exception becomes the master's
-/// RemoteError with remote_failure and its what(), a std::system_error of the system one with os_error.
+/// An operation of your own: arguments and input in, output and results out. An exception becomes a RemoteError in the
+/// master, with remote_failure and its what(); a std::system_error with an error of the system becomes one with
+/// os_error.
 using Operation = std::function<Box(OperationContext&)>;
 
 }  // namespace remsh

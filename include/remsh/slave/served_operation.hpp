@@ -11,24 +11,25 @@
 
 namespace remsh {
 
-/// One operation that a slave does for its master, as SlaveServer::operations_in_progress() shows it. Environments,
-/// what is read and written, and the arguments of operations of your own are left out.
+/// One operation that a slave does for its master, as SlaveServer::operations_in_progress() shows it. Environments, the
+/// data read and written, and the arguments of operations of your own are left out.
 struct ServedOperation {
-  std::uint64_t id = 0;  ///< its number: the operations of a SlaveServer are numbered in the order in which they begin
+  std::uint64_t id = 0;  ///< its number: a SlaveServer numbers its operations in the order in which they begin
 
   std::chrono::system_clock::time_point start{};
-  std::chrono::nanoseconds duration{0};  ///< since then
+  std::chrono::nanoseconds duration{0};  ///< since the start
 
-  std::string operation = {};         ///< as on the wire: "execute", or the name of one of your own
+  std::string operation = {};         ///< as on the wire: "execute", or the name of an operation of your own
   std::vector<Bytes> arguments = {};  ///< the command, or the paths
-  Bytes cwd = {};                     ///< of a command, as the master asked for it
+  Bytes cwd = {};                     ///< the directory of a command, as the master requested it
   std::optional<int> process = {};    ///< the id of the process that runs the command, once it runs
 
-  std::uint64_t bytes_in = 0;                     ///< of its input, received so far: a file, or what a command reads
-  std::uint64_t bytes_out = 0;                    ///< of its output, sent so far
-  std::optional<std::uint64_t> bytes_total = {};  ///< of a file that is fetched: how many there will be
+  std::uint64_t bytes_in = 0;   ///< input received so far: the content of a file, or the standard input of a command
+  std::uint64_t bytes_out = 0;  ///< output sent so far
+  std::optional<std::uint64_t> bytes_total = {};  ///< the size of a fetched file
 
-  /// The master does not want it any more, or its connection has ended: it is being ended, or hangs.
+  /// True if the master no longer wants the result, or its connection has ended: the operation is being ended, or
+  /// hangs.
   bool cancelled = false;
 };
 

@@ -1,4 +1,4 @@
-// SlaveServer: serves a master's operations on this machine; what remsh-slave is made of, to embed.
+// SlaveServer: serves a master's operations on this machine; for programs that embed a slave.
 #pragma once
 
 #include <remsh/base/bytes.hpp>
@@ -21,81 +21,82 @@
 
 namespace remsh {
 
-/// What a slave does for its master, whoever that is: docs/security.md says what it guards against and what not. What
-/// it forbids is answered with RemoteError, whose os() is std::errc::operation_not_permitted.
+/// What a slave permits its master to do, regardless of who that is; docs/security.md says what this protects.
+/// Forbidden requests are answered with a RemoteError, whose os() is std::errc::operation_not_permitted.
 struct SlavePolicy {
-  /// No path of a file operation leads out of this directory, by whatever links; made where it is missing. It does not
-  /// hold for what commands and operations of your own do by themselves. Empty: none.
+  /// Paths of file operations cannot lead out of this directory, even by links. It is made if it is missing. It does
+  /// not restrict commands and operations of your own. Empty: no restriction.
   std::string root = {};
 
-  /// The operations of docs/protocol.md section 7, and of your own, that it does; none: all. `ping` always.
+  /// The permitted operations: those of docs/protocol.md section 7, and your own. nullopt: all. `ping` is always
+  /// permitted.
   std::optional<std::vector<std::string>> allow = {};
-  bool no_execute = false;  ///< no commands, whatever `allow` says
+  bool no_execute = false;  ///< no commands, even if `allow` has `execute`
 };
 
 /// How a slave presents itself and behaves. Every member has a default.
 struct SlaveOptions {
   std::string name = {};  ///< 1 to 64 of [A-Za-z0-9._-], begins with a letter or digit; empty: the host's name
-  /// Where relative paths begin; made where it is missing. Empty: the current directory, or the policy's root, beneath
-  /// which it has to be, and where it begins if it is relative.
+  /// Where relative paths begin. It is made if it is missing. It must be inside the policy's root, if there is one, and
+  /// a relative one begins there. Empty: that root, or else the current directory.
   std::string basedir = {};
   SlavePolicy policy = {};
   std::string software = {};  ///< empty: "remsh VERSION"
 
-  /// Proves the name to the master, and by the same key the master proves that it is the right one: no other is served,
-  /// over whatever it comes. Without, a slave serves who holds the other end of a serve()d transport, or listens at a
-  /// unix socket as our own user or root.
+  /// The key that proves the name to the master. The master must prove that it has the same key; the slave serves no
+  /// other master, on any kind of connection. Without a key, a slave serves the other end of a transport that was given
+  /// to serve(), and a master on a unix socket that runs as our own user or root.
   std::optional<Secret> key = {};
 
-  /// The file that the key is in, in place of `key`: see read_slave_key(). It is read for each connection, so that a
-  /// new key counts from the next one on, without a restart. The slave has the name of its key; if `name` or a later
-  /// key says another one, that key does not count. If the file cannot be read again, the key that was read before
-  /// counts, and the log says why.
+  /// The file of the key, instead of `key`: see read_slave_key(). It is read for each connection, so that a new key is
+  /// used from the next connection on, without a restart. The slave has the name in the file. A key of another name
+  /// (than `name`, or than the first one) is not used. If the file cannot be read again, the previous key is used, and
+  /// the log says why.
   std::string key_file = {};
 
-  /// A `ca`: over TLS the master is known by a certificate of the server_name (empty: the host of the address), and the
-  /// slave by its key as ever. A file of it is read for each connection. Without, the key does both.
+  /// If `ca` is set, a master over TLS must show a certificate for server_name (empty: the host of the address); the
+  /// slave still proves its key. A `ca` file is read for each connection. Otherwise the key authenticates both sides.
   TlsTrust tls = {};
 
-  /// Serves a master on the loopback over plain TCP without a key: any user of this host may take its place.
+  /// Serve a master on the loopback over plain TCP without a key: any user of this host can take the master's place.
   bool keyless = false;
 
-  /// Serves a master beyond the loopback over plain TCP, by the key: who is on the way can read all of it, and do to
-  /// this slave what the master can. It is said in the log.
+  /// Serve a master beyond the loopback over plain TCP, with a key: an attacker on the network can read everything and
+  /// do to this slave what the master can. The log says so.
   bool insecure = false;
 
-  /// run(): the pause before it connects again is a random one below a limit. The limit begins with back_off_min and
-  /// doubles with each pause up to 2 s, and up to back_off_max if the master turns this slave away, or has been away
-  /// for 5 minutes. A connection that lasted for 10 s takes it back to back_off_min.
+  /// run(): the pause before the slave reconnects is random, below a limit. The limit begins at back_off_min and
+  /// doubles with each pause up to 2 s, or up to back_off_max if the master refuses this slave or has been away for 5
+  /// minutes. A connection that lasted 10 s resets the limit to back_off_min.
   std::chrono::milliseconds back_off_min{500};
   std::chrono::milliseconds back_off_max{60000};
-  std::chrono::milliseconds handshake_timeout{20000};   ///< from the connect to the master's welcome, TLS and all
-  std::chrono::milliseconds keepalive_patience{10000};  ///< how long a master that should be heard may be silent
-  /// How many operations run at the same time, beside commands and transfers; further ones wait. One that has run for
-  /// over a second does not count any more if others wait for it, so that a disk that hangs stops nothing else.
+  std::chrono::milliseconds handshake_timeout{20000};   ///< from the connect to the master's welcome, including TLS
+  std::chrono::milliseconds keepalive_patience{10000};  ///< how long a master may be silent when it should be heard
+  /// How many operations run at the same time, not counting commands and transfers; further ones wait. An operation
+  /// that has run for over a second does not count if others wait, so that a hanging disk blocks nothing else.
   unsigned threads = 64;
-  unsigned protocol = 2;  ///< 1: serves masters of the original remsh instead, see docs/remsh1.md
+  unsigned protocol = 2;  ///< 1: serve masters of the original remsh instead, see docs/remsh1.md
   LogHook log = {};
-  TraceHook trace = {};  ///< told of every box
+  TraceHook trace = {};  ///< called with every box
 };
 
 /// Why a connection of a slave ended.
 struct ServeResult {
   enum class Reason {
     stopped,      ///< stop() was called
-    ended,        ///< the master ended it: said goodbye, or closed
-    lost,         ///< it was cut, or the master fell silent
-    unreachable,  ///< it never came to be
-    refused,      ///< the master does not want this slave, and said why; or one does not take the other's proof
-    protocol,     ///< the master does not speak our protocol
+    ended,        ///< the master said goodbye or closed the connection
+    lost,         ///< the connection was cut, or the master was silent for too long
+    unreachable,  ///< the connection could not be made
+    refused,      ///< the master refused this slave and said why, or one side rejected the other's proof
+    protocol,     ///< the master violated the protocol
   };
   Reason reason = Reason::ended;
   std::string message;
-  bool registered = false;             ///< it had been let in
-  std::chrono::milliseconds retry{0};  ///< when the master wants it back; 0: it did not say
+  bool registered = false;             ///< true if the master had admitted the slave
+  std::chrono::milliseconds retry{0};  ///< when the master wants it to reconnect; 0: it did not say
 };
 
-/// Serves masters' operations on this machine. Thread-safe; add_operation() before it serves.
+/// Serves a master's operations on this machine. Thread-safe; call add_operation() before it serves.
 ///
 ///     remsh::SlaveServer server({.name = "worker1", .basedir = "/srv/worker1", .key = key});
 ///     server.run("tls:farm.example.org:9876");   // until stop()
@@ -105,36 +106,37 @@ class REMSH_API SlaveServer {
   SlaveServer(const SlaveServer&) = delete;
   SlaveServer& operator=(const SlaveServer&) = delete;
 
-  /// Stops, and waits until run() and serve() have returned, and every operation of your own. Operations of the library
-  /// that hang in the operating system are not waited for; their threads use nothing of yours.
+  /// Stops, and waits until run(), serve() and every operation of your own have returned. Operations of the library
+  /// that hang in the operating system are not waited for; their threads use no object of yours.
   ~SlaveServer();
 
-  /// An operation that the master calls with SlaveOperations::call(). The name: [a-z0-9][a-z0-9_-]{0,63}, not one of
-  /// ours and not yet taken.
+  /// Registers an operation that the master calls with SlaveOperations::call(). The name must match
+  /// [a-z0-9][a-z0-9_-]{0,63}, and must be neither an operation of the library nor registered already.
   void add_operation(std::string name, Operation operation);
 
-  /// Connects to "tls:HOST:PORT", "HOST:PORT", "[::1]:PORT" or "unix:PATH" and serves until that ends; then connects
-  /// again, after a pause that grows (full jitter), until stop(). Blocks. A master that cannot be proven, or does not
-  /// take our proof, is tried again in the same way, and never with less. Throws Error where the address cannot be one,
-  /// or the options do not allow for it: then the message says what to do.
+  /// Connects to "tls:HOST:PORT", "HOST:PORT", "[::1]:PORT" or "unix:PATH" and serves until the connection ends; then
+  /// reconnects after a growing random pause, until stop(). Blocks. A master that fails to prove itself, or rejects our
+  /// proof, is retried in the same way, never with weaker checks. Throws Error if the address is invalid or the options
+  /// do not permit it; the message says what to do.
   ServeResult run(const std::string& address);
 
-  /// The same, but once.
+  /// Like run(), but connects only once.
   ServeResult run_once(const std::string& address);
 
-  /// If run() waits before it connects again, it connects now; if it is connecting, it does not wait after a failure.
-  /// A connection that is there stays. For a program that is told of a new key, or that its master is back.
+  /// If run() waits before it reconnects, it connects now; if it is connecting, it skips the pause after a failure. An
+  /// existing connection stays. For a program that learns of a new key, or that its master is back.
   void connect_now();
 
-  /// Serves one connection that is there already. Blocks until it ends; then operations that do not return within 2 s
-  /// are left behind, with a warning in the log.
+  /// Serves one existing connection. Blocks until it ends; operations that do not return within 2 s after that are left
+  /// behind, with a warning in the log.
   ServeResult serve(std::unique_ptr<Transport> transport);
 
-  /// The operations that it does for its master, in the order in which they began; among them those of connections that
-  /// have ended which have not returned yet. For status pages.
+  /// The operations that it does for its master, in the order in which they began, including operations of ended
+  /// connections that have not returned yet. For status pages.
   [[nodiscard]] std::vector<ServedOperation> operations_in_progress() const;
 
-  /// Ends everything from any thread, also from a signal-handling thread; commands are killed. Returns at once.
+  /// Ends everything and returns at once; commands are killed. May be called from any thread, including one that
+  /// handles signals.
   void stop();
 
  private:

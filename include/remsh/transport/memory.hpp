@@ -10,7 +10,7 @@
 
 namespace remsh {
 
-/// Two ends of a stream that never leaves this process. `capacity` is how many bytes may lie unread per direction.
+/// Two ends of a stream inside this process. `capacity` is the number of bytes that may be unread in each direction.
 REMSH_API std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> memory_pair(std::size_t capacity = 256 *
                                                                                                                1024);
 
