@@ -13,8 +13,8 @@ namespace remsh {
 /// Objects dropped by note(), to be destroyed later by a thread that may run destructors of the user's.
 using Leftovers = std::vector<std::shared_ptr<const void>>;
 
-/// Notified once when the connection of a worker has ended: note(), then run(). Destroyed without either if the
-/// connection never ends while its list exists.
+/// Notified once when the connection of a worker has ended: note(), then run(). Destroyed without either if its list is
+/// destroyed first.
 class LostCallback {
  public:
   LostCallback() = default;

@@ -16,7 +16,7 @@ constexpr std::size_t max_fields = call_limits.fields;
 constexpr std::size_t envelope = 512;  // what rpc adds at most: _command, _ask, op, flags, lengths
 constexpr std::size_t envelope_fields = 8;
 
-/// Bytes for a sentence: escaped, and with the middle left out where they are long.
+/// Bytes for a message: escaped, and with the middle left out if they are long.
 std::string shown(BytesView bytes) {
   constexpr std::size_t head = 48;
   constexpr std::size_t tail = 32;
@@ -48,8 +48,8 @@ void Request::check_mode(std::optional<std::uint32_t> mode) const {
   if (mode && *mode > 07777) refuse(Errc::invalid_argument, "a mode has at most the bits 07777");
 }
 
-/// Counts a value of the request, as it will be cut into fields; refuses what cannot be sent, by saying `what` "not
-/// fit".
+/// Counts a value of the request as the fields that it will be split into. Refuses what cannot be sent, with a message
+/// that `what` does "not fit".
 void Request::count(std::size_t key, std::size_t value, std::string_view what) {
   const std::size_t parts = value / Box::max_value + 1;
   fields_ += parts;
@@ -124,7 +124,7 @@ void Request::fail(const Failure& failure, const std::stop_token& stop) const {
     case Errc::protocol_error:
     case Errc::local_os_error: throw_failure(failure, slave(), operation());
     case Errc::cancelled:
-      // Without our own stop it was the slave that stopped it, for a reason that it gives.
+      // The caller has not requested a stop, so the slave has stopped it, and gives the reason.
       if (stop.stop_requested()) throw_failure(failure, slave(), operation());
       break;
     case Errc::os_error:

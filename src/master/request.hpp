@@ -1,4 +1,4 @@
-// Request: what a caller asks of a slave: checked, told in a sentence, and thrown for.
+// Request: what a caller asks of a slave: checks its arguments, describes it in messages, and throws its errors.
 #pragma once
 
 #include "base/result.hpp"
@@ -22,15 +22,15 @@
 
 namespace remsh {
 
-/// One operation that a caller asks for: knows how to call it in a sentence, checks its arguments before anything is
-/// sent, and decides which exception a Failure becomes. Costs nothing until something goes wrong. One thread at a time.
+/// One operation that a caller asks for. Describes it in messages, checks its arguments before anything is sent, and
+/// decides which exception a Failure becomes. Costs nothing until something fails. One thread at a time.
 class Request {
  public:
-  /// `first` and `second` are its most telling arguments; they and the backend must outlive it.
+  /// `first` and `second` are the arguments that messages show; they and the back end must outlive this object.
   Request(const Backend& slave, const operations::Description& what, BytesView first = {}, BytesView second = {})
       : slave_(slave), verb_(what.method), first_(first), second_(second) {}
 
-  /// Of a message whose paths, or command, are the most telling arguments.
+  /// Makes the Request for a message, whose paths or command are the arguments that messages show.
   template <class Message>
   static Request of(const Backend& slave, const operations::Description& what, const Message& message) {
     BytesView first;
@@ -40,21 +40,21 @@ class Request {
     return Request(slave, what, first, second);
   }
 
-  /// Checks each field of a message that can be wrong.
+  /// Checks each field of a message that can be invalid.
   template <class Message>
   void check_fields(const Message& message) {
     Checks checks{*this};
     Message::describe(checks, message);
   }
 
-  /// A path, or another argument that must not be empty or contain a zero byte.
+  /// Checks a path, or another argument that must not be empty or contain a zero byte.
   void check(std::string_view key, BytesView value);
 
-  /// An argument that must not contain a zero byte.
+  /// Checks an argument that must not contain a zero byte.
   void check_text(std::string_view key, BytesView value);
 
   void check_mode(std::optional<std::uint32_t> mode) const;
-  /// `request` is what the options and the arguments have become.
+  /// `request` is made from the options and the arguments.
   void check_execute(const operations::Execute::Request& request, const ExecuteOptions& options);
   void check_environment(const std::map<Bytes, std::optional<Bytes>>& env) const;
   void check_call(const operations::Call::Request& request);
@@ -65,16 +65,16 @@ class Request {
     if constexpr (!std::is_void_v<T>) return std::move(result).value();
   }
 
-  /// Throws what the slave or the connection has said.
+  /// Throws a failure of the slave or of the connection.
   [[noreturn]] void fail(const Failure& failure, const std::stop_token& stop) const;
 
-  /// Throws that the caller has cancelled it.
+  /// Throws Cancelled: the caller has cancelled the operation.
   [[noreturn]] void fail_cancelled() const;
 
-  /// Throws what our own system has said of a file of ours.
+  /// Throws an error of our own system about a local file.
   [[noreturn]] void fail_locally(const Failure& failure, BytesView file) const;
 
-  /// Throws a reason of our own.
+  /// Throws an error that the library itself has found.
   [[noreturn]] void refuse(Errc code, std::string reason) const;
 
   [[nodiscard]] const Backend& backend() const noexcept { return slave_; }
@@ -105,7 +105,7 @@ class Request {
   BytesView first_;
   BytesView second_;
   std::size_t bytes_ = 0;   // of the arguments, as they will be sent
-  std::size_t fields_ = 0;  // and how many
+  std::size_t fields_ = 0;  // their number
 };
 
 }  // namespace remsh

@@ -50,7 +50,7 @@ void RightsWatch::look_again_and_again() {
   later(KeyWatch::period, &RightsWatch::look_again_and_again<look>);
 }
 
-/// May hang for as long as a disk does. look_at_clock() and check_all() do not wait for it.
+/// May block for as long as a disk does. look_at_clock() and check_all() do not wait for it.
 void RightsWatch::look_at_files() {
   for (const LogRecord& record : keys_->look_at_file()) host_.log(record);
   const auto others = [this] {
@@ -66,13 +66,13 @@ void RightsWatch::look_at_clock() {
   if (keys_->look_at_clock()) keys_changed();
 }
 
-/// Has all slaves checked: now after the first change, and once for many changes that follow each other.
+/// Has all slaves checked: at once after the first change, and once for several changes in quick succession.
 void RightsWatch::keys_changed() {
   constexpr Duration pause = std::chrono::milliseconds(100);
   const std::lock_guard lock(mutex_);
   if (is_stopped_ || check_is_due_) return;
   later(std::max(checked_ + pause - host_.loop->now(), Duration::zero()), &RightsWatch::check_all);
-  check_is_due_ = true;  // only now: if later() throws, the next change tries again
+  check_is_due_ = true;  // only after later() has succeeded: if it throws, the next change tries again
 }
 
 void RightsWatch::check_all() {

@@ -1,4 +1,4 @@
-// RightsWatch: follows the keys of a listener, and disconnects slaves that have lost their right to be connected.
+// RightsWatch: follows the keys of a listener, and disconnects slaves that have lost the right to be connected.
 #pragma once
 
 #include "base/clock.hpp"
@@ -17,15 +17,15 @@
 
 namespace remsh {
 
-/// Follows the keys of a listener, and disconnects slaves that have lost their right to be connected: their key has
-/// ended, or they have none and their name has got one, at whichever listener of the collection. It looks on threads on
-/// which nothing of the user's runs, so that nothing delays the end of a key. Thread-safe.
+/// Follows the keys of a listener, and disconnects slaves that have lost the right to be connected: their key has
+/// ended, or they have none and their name has one now, at any listener of the collection. It runs on threads of its
+/// own without user code, so that nothing delays the end of a key. Thread-safe.
 class RightsWatch {
  public:
-  /// A look at something else: returns what is to be logged. May block.
+  /// An additional check: returns what is to be logged. May block.
   using Look = std::function<std::vector<LogRecord>()>;
 
-  /// What the owner of a RightsWatch does for it.
+  /// What a RightsWatch needs from its owner.
   struct Host {
     std::shared_ptr<Loop> loop;
     std::function<void(std::function<void()>)> run;  ///< on a thread that may block
@@ -33,16 +33,16 @@ class RightsWatch {
     std::function<void(const LogRecord&)> log;
   };
 
-  /// `keys`: null if slaves have none here.
+  /// `keys`: null if slaves have no keys here.
   RightsWatch(std::unique_ptr<KeyWatch> keys, std::shared_ptr<Names> names, Host host);
 
-  /// Adds the keys to those of the collection, and follows them from now on. `self` is this.
+  /// Adds the keys to those of the collection, and begins to follow them. `self` refers to this object.
   void start(std::weak_ptr<RightsWatch> self);
 
-  /// The keys belong to the collection no longer. Looks may go on for as long as `self` lives.
+  /// Removes the keys from the collection. Checks may go on for as long as `self` lives.
   void stop();
 
-  /// Looks at something else as often as at the keys. Only if there are keys.
+  /// Runs an additional check as often as that of the keys. Only if there are keys.
   void look_after(Look look);
 
   /// Disconnects a slave if it has no right to be connected.
@@ -51,7 +51,7 @@ class RightsWatch {
   /// Null if slaves have no keys.
   [[nodiscard]] KeyWatch* keys() const noexcept { return keys_.get(); }
 
-  /// Why a slave that has proven nothing is disconnected when its name gets a key.
+  /// The reason for disconnecting a slave that has proven nothing, when its name gets a key.
   static constexpr const char* name_has_key = "its name has a key now, which it has not proven";
 
  private:
@@ -67,14 +67,14 @@ class RightsWatch {
   const std::unique_ptr<KeyWatch> keys_;
   const std::shared_ptr<Names> names_;
   const Host host_;
-  std::weak_ptr<RightsWatch> self_;  // since start()
-  Names::ListenerId listener_ = 0;   // among the names; 0: not started
+  std::weak_ptr<RightsWatch> self_;  // set by start()
+  Names::ListenerId listener_ = 0;   // of this listener in Names; 0: not started
 
   mutable std::mutex mutex_;
   std::vector<Look> others_;
   bool is_stopped_ = false;
   bool check_is_due_ = false;
-  TimePoint checked_ = {};  // when all slaves were checked last
+  TimePoint checked_ = {};  // when all slaves were last checked
 };
 
 }  // namespace remsh

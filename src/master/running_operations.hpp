@@ -1,4 +1,4 @@
-// RunningOperations: which operations of a worker run, for back ends that have no other list of them.
+// RunningOperations: the operations of a worker that are running, for back ends that have no other list of them.
 #pragma once
 
 #include "base/operations_end.hpp"
@@ -12,10 +12,10 @@
 
 namespace remsh {
 
-/// Numbers operations in the order in which they begin, and knows which of them run. Thread-safe.
+/// Numbers operations in the order in which they begin, and knows which of them are running. Thread-safe.
 class RunningOperations {
  public:
-  /// One operation. It runs until finish() or until this object goes.
+  /// One operation. It is running until finish() or until this object is destroyed.
   class Running {
    public:
     explicit Running(RunningOperations& all) : all_(&all), number_(all.add()) {}
@@ -38,13 +38,13 @@ class RunningOperations {
   RunningOperations(const RunningOperations&) = delete;
   RunningOperations& operator=(const RunningOperations&) = delete;
 
-  /// The number that the next operation gets.
+  /// The number of the next operation.
   [[nodiscard]] std::uint64_t next() const {
     const std::lock_guard lock(mutex_);
     return next_;
   }
 
-  /// Passes `end` to over() once no operation of its range runs; at once, in this thread, if none does now.
+  /// Passes `end` to over() once no operation of its range is running. If none is now, does so at once, in this thread.
   void wait_for(std::unique_ptr<OperationsEnd> end) noexcept {
     OperationsEnds ends;
     {

@@ -14,20 +14,20 @@
 
 namespace remsh {
 
-/// One io thread, and service threads as they are needed. Thread-safe. Ends them when the last owner lets go, which is
-/// never one of these threads.
+/// One io thread, and service threads as needed. Thread-safe. The threads end when the last owner releases the object,
+/// which must not happen on one of them.
 ///
-/// Functions that block never stand in the way of others (decision 0012): each admission under way has a thread of its
-/// own where it needs one, and their number is bounded by ListenerOptions::max_handshakes; what is to be told of the
-/// end of slaves has others, so that neither waits for the other. What follows keys has threads of its own, on which
-/// nothing of the user's runs, so that nothing delays the end of a key.
+/// Functions that block never delay others (decision 0012). Each admission that blocks has a thread of its own, and
+/// ListenerOptions::max_handshakes bounds their number. The callbacks for the end of slaves have other threads, so that
+/// neither group waits for the other. The functions that follow keys have threads without user code, so that nothing
+/// delays the end of a key.
 class Runtime {
  public:
   explicit Runtime(const Clock& clock = real_clock()) : loop_(Loop::start(clock)) {}
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
   ~Runtime() {
-    admission_threads_.stop();  // what they began may still need the loop
+    admission_threads_.stop();  // what its functions have begun may still need the loop
     farewell_threads_.stop();
     watch_threads_.stop();
     loop_->stop();
@@ -35,13 +35,13 @@ class Runtime {
 
   [[nodiscard]] const std::shared_ptr<Loop>& loop() const noexcept { return loop_; }
 
-  /// For what an admission does that may block: at most one function of each at a time.
+  /// For the functions of admissions that may block: at most one per admission at a time.
   [[nodiscard]] ServiceThreads& admission_threads() noexcept { return admission_threads_; }
 
-  /// For what is done when a slave's connection has ended.
+  /// For the functions that run when a slave's connection has ended.
   [[nodiscard]] ServiceThreads& farewell_threads() noexcept { return farewell_threads_; }
 
-  /// For what follows the files and the clock of keys: at most two functions of each listener at a time.
+  /// For the functions that follow key files and the clock: at most two per listener at a time.
   [[nodiscard]] ServiceThreads& watch_threads() noexcept { return watch_threads_; }
 
   [[nodiscard]] bool is_service_thread() const {

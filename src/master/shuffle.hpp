@@ -1,4 +1,4 @@
-// Shuffle: a random order, decided only as far as it is asked for.
+// Shuffle: a random order, computed only as far as it is used.
 #pragma once
 
 #include <cstddef>

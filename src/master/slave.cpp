@@ -10,8 +10,8 @@ namespace remsh {
 
 namespace {
 
-/// A callback of on_disconnect(). There is nobody to whom an exception of it could be given, and the others must be
-/// called all the same.
+/// A callback of on_disconnect(). Its exceptions are dropped: there is no caller to receive them, and the other
+/// callbacks must run.
 class DisconnectCallback final : public LostCallback {
  public:
   DisconnectCallback(const Backend& backend, std::function<void(const Disconnect&)> callback)
@@ -32,7 +32,7 @@ class DisconnectCallback final : public LostCallback {
   }
 
  private:
-  const Backend& backend_;  // lives when the end is noted, and need not any more when this runs
+  const Backend& backend_;  // valid in note(), but perhaps not in run()
   const std::function<void(const Disconnect&)> callback_;
   Disconnect how_;
 };
@@ -90,7 +90,7 @@ std::vector<OperationInProgress> Slave::operations_in_progress() const { return 
 void Slave::on_disconnect(std::function<void(const Disconnect&)> callback) {
   if (!callback) return;
   auto told = std::make_unique<DisconnectCallback>(*backend_, std::move(callback));
-  // Lost is seen a moment before the others are called back: who asks in between gets what it was promised too.
+  // A slave is seen as lost a moment before its callbacks are called. A callback that is added in between must run too.
   if (!is_connected()) {
     Leftovers leftovers;
     told->note(leftovers);

@@ -20,7 +20,7 @@ namespace remsh {
 
 namespace {
 
-/// A request in whose call a thread waits.
+/// A request that a blocked thread waits for.
 class WaitingThread final : public QueuedRequest {
  public:
   void wake() noexcept override { parking.unpark(); }
@@ -28,7 +28,7 @@ class WaitingThread final : public QueuedRequest {
   Parking parking;
 };
 
-/// The slave that the caller gets, reserved for it if it wants that; null if none came in time.
+/// The slave for the caller, reserved if the wish says so; null if there was none in time.
 std::shared_ptr<SlaveEntry> acquire(SlavePool& pool, const SlaveWish& wish, Deadline deadline) {
   WaitingThread self;
   const StopWatch stop_watch(wish.stop, self.parking);
@@ -37,9 +37,8 @@ std::shared_ptr<SlaveEntry> acquire(SlavePool& pool, const SlaveWish& wish, Dead
   return request.result();
 }
 
-/// Takes a slave out of its collection when its connection has ended. On the io thread, so that what a user's callback
-/// does elsewhere cannot keep lost slaves in. Keeps neither alive, and does not keep a slave that is not in even while
-/// it runs.
+/// Removes a slave from its collection when its connection has ended. It does that in note(), on the io thread, so that
+/// a callback that blocks cannot keep lost slaves in. It keeps neither the collection nor the slave alive.
 class Departure final : public LostCallback {
  public:
   Departure(std::weak_ptr<SlavePool> pool, const Backend& backend) : pool_(std::move(pool)), backend_(backend) {}
@@ -55,7 +54,7 @@ class Departure final : public LostCallback {
 
  private:
   const std::weak_ptr<SlavePool> pool_;
-  const Backend& backend_;  // whose end is noted
+  const Backend& backend_;  // alive while note() runs
 };
 
 }  // namespace
@@ -82,7 +81,7 @@ SlaveCollection::~SlaveCollection() {
   impl_->pool->notices->close();
   impl_->requests->stop();
   assert(!impl_->pool->has_callers());
-  // Here, and not when the last callback of a slave lets go of the pool.
+  // Here, not later when the last callback of a slave releases the pool.
   const auto dropped = impl_->pool->entries();
   for (const auto& entry : *dropped) impl_->pool->remove(entry);
 }
@@ -92,15 +91,15 @@ bool SlaveCollection::add_slave(std::shared_ptr<Slave> slave) {
   if (!slave->is_connected()) return false;
   if (const auto same = find(slave->name())) {
     if (same == slave) return false;
-    if (!same->is_connected()) remove_slave(*same);  // the notice of its end is on its way
+    if (!same->is_connected()) remove_slave(*same);  // its Departure is about to remove it
   }
   Backend& backend = *slave->backend_;
   const auto entry = std::make_shared<SlaveEntry>(slave, backend);
-  // Once, however often it is put back; before it is in, so that it is never in without.
+  // Once, however often the slave is added; and before it is added, so that it is never in without a Departure.
   if (backend.has_to_ask(impl_->pool.get())) backend.on_lost(std::make_unique<Departure>(impl_->pool, backend));
   if (!impl_->pool->add(entry)) return false;
   if (slave->is_connected()) return true;
-  impl_->pool->remove(entry);  // the notice of its end may have come before
+  impl_->pool->remove(entry);  // its Departure may have run before
   return false;
 }
 

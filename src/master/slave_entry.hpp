@@ -18,8 +18,8 @@ class Backend;
 /// A moment in a collection: each slave that becomes free gets the next tick.
 using Tick = std::uint64_t;
 
-/// One slave in the collection, until it leaves; a slave that comes again is another entry. What is neither atomic nor
-/// const is guarded by the mutex of the pool. The atomics are changed under it, and are only hints without it.
+/// One slave in the collection, until it leaves; a slave that comes again has another entry. The mutex of the pool
+/// guards what is neither atomic nor const. The atomics are changed under it, and are only hints without it.
 struct SlaveEntry : std::enable_shared_from_this<SlaveEntry> {
   SlaveEntry(std::shared_ptr<Slave> what, Backend& its_backend) : slave(std::move(what)), backend(its_backend) {}
 
@@ -32,7 +32,7 @@ struct SlaveEntry : std::enable_shared_from_this<SlaveEntry> {
   std::atomic<bool> free = false;  // it is in the collection and not reserved
   bool gone = false;
   bool reserved = false;
-  bool releasing = false;  // the lease was released, and what was started under it has not ended yet
+  bool releasing = false;  // the lease was released, but operations started under it are still running
 };
 
 using SlaveEntries = std::vector<std::shared_ptr<SlaveEntry>>;

@@ -39,7 +39,7 @@ namespace remsh {
 
 namespace {
 
-/// A program that we started, with what is ours of it.
+/// A program that we started, with our handles and keys for it.
 struct Launched {
   Launched(std::string given_name, std::shared_ptr<StartedProgram> given)
       : name(std::move(given_name)), program(std::move(given)) {}
@@ -47,12 +47,12 @@ struct Launched {
   const std::string name;
   std::string key_id;
   const std::shared_ptr<StartedProgram> program;
-  std::shared_ptr<SlaveStart> start;  // until it has come for the first time, or failed
+  std::shared_ptr<SlaveStart> start;  // until the slave has come for the first time, or failed
 
   // Under the mutex of the launcher.
   KeyRegistration key;
-  UniqueFd to;             // its standard input; closed, it is to end
-  bool is_ending = false;  // it was told to
+  UniqueFd to;             // its standard input; closing it makes the program end
+  bool is_ending = false;  // begin_end() was called
 
   /// Why it will not come, if it has ended or is ending.
   [[nodiscard]] Failure why_ended() const {
@@ -63,7 +63,7 @@ struct Launched {
 
 }  // namespace
 
-/// The programs that were started and not ended. Their watches are on the loop of the listener.
+/// The programs that were started and have not ended. The loop of the listener watches them.
 struct SlaveLauncher::Impl {
   explicit Impl(LauncherOptions options)
       : listener(options.listener),
@@ -78,7 +78,7 @@ struct SlaveLauncher::Impl {
 
   const SlaveListener& listener;
   const std::shared_ptr<Admissions> admissions;
-  const std::shared_ptr<Runtime> runtime;  // also when the listener has gone
+  const std::shared_ptr<Runtime> runtime;  // stays when the listener has gone
   std::optional<KeyRing> keys;
   const SlaveCommand command;
   const std::string master;
@@ -87,7 +87,7 @@ struct SlaveLauncher::Impl {
 
   std::mutex mutex;
   std::condition_variable changed;
-  std::set<std::string> names;  // of those that are in the list, or on their way there
+  std::set<std::string> names;  // of the programs in the list, or about to be added
   std::list<std::shared_ptr<Launched>> launched;
   unsigned count = 0;
   int starting = 0;  // slaves that have neither come nor failed
@@ -110,13 +110,13 @@ struct SlaveLauncher::Impl {
   void begin_end(Launched& one, TimePoint kill_at);
 };
 
-/// The slave that has proven its very key.
+/// The slave that has proven the key of this program; null if it is not in the collection.
 std::shared_ptr<Slave> SlaveLauncher::Impl::find(const Launched& one) const {
   auto slave = slaves().find(one.name);
   return slave && Admissions::key_id_of(*slave) == one.key_id ? slave : nullptr;
 }
 
-/// A name for one more, which nobody else gets from here meanwhile.
+/// Reserves a name for one more slave of this launcher.
 Result<std::string> SlaveLauncher::Impl::claim(std::string name) {
   const std::lock_guard lock(mutex);
   if (name.empty()) name = formatted("launched-{}", ++count);
@@ -145,7 +145,7 @@ Result<std::shared_ptr<Launched>> SlaveLauncher::Impl::launch(const SlaveCommand
   if (!line) return std::move(line).failure();
   KeyRegistration registration;
   try {
-    registration = keys->register_slave(name, secret, {.labels = labels});  // before it can come
+    registration = keys->register_slave(name, secret, {.labels = labels});  // before the slave can connect
   } catch (const Error& error) {
     return Failure{error.code(), error.message(), 0};
   }
@@ -161,7 +161,7 @@ Result<std::shared_ptr<Launched>> SlaveLauncher::Impl::launch(const SlaveCommand
   SecretText text;
   auth::write_key_line(text, *line);
   SigpipeBlocked sigpipe;
-  // It fits in any pipe. Where nobody reads, the program has ended, which is seen soon.
+  // The line fits in any pipe. EPIPE means that the program has ended, which the loop will see soon.
   if (::write(one->to.get(), text.view().data(), text.view().size()) < 0 && errno == EPIPE) sigpipe.consume();
   return one;
 }
@@ -171,7 +171,7 @@ void SlaveLauncher::Impl::watch(const std::shared_ptr<Launched>& one) {
     admissions->log(level, name, message);
   };
   const std::weak_ptr<Launched> weak = one;
-  const std::lock_guard lock(mutex);  // nobody finds it before it is watched
+  const std::lock_guard lock(mutex);  // the program cannot be found before it is watched
   launched.push_back(one);
   one->program->watch({admissions->loop(), killer, kill_after, log,
                        [this, weak] {
@@ -182,7 +182,7 @@ void SlaveLauncher::Impl::watch(const std::shared_ptr<Launched>& one) {
                        }});
 }
 
-/// Its start, from the beginning of its program to its arrival.
+/// The SlaveStart of a program, from its beginning to the arrival of its slave.
 std::shared_ptr<SlaveStart> SlaveLauncher::Impl::await(const std::shared_ptr<Launched>& one,
                                                        const std::string& operation, const std::string& address,
                                                        Deadline deadline) {
@@ -208,11 +208,11 @@ std::shared_ptr<SlaveStart> SlaveLauncher::Impl::await(const std::shared_ptr<Lau
     }
   }
   if (ended) start->fail(*std::move(ended));
-  look_for_arrivals();  // it may have come before it was awaited
+  look_for_arrivals();  // the slave may have come before
   return start;
 }
 
-/// Tells the starts of those slaves that are in the collection.
+/// Completes the starts of those slaves that are in the collection.
 void SlaveLauncher::Impl::look_for_arrivals() {
   std::vector<std::pair<std::shared_ptr<SlaveStart>, std::shared_ptr<Slave>>> arrived;
   {
@@ -233,7 +233,7 @@ Failure SlaveLauncher::Impl::end_failed(Launched& one, Failure failure) {
   return failure;
 }
 
-/// Nobody comes by its key any more.
+/// Drops the key, so that no slave can come with it any more.
 void SlaveLauncher::Impl::end_key(Launched& one) {
   KeyRegistration key;
   std::shared_ptr<SlaveStart> start;
@@ -249,14 +249,14 @@ void SlaveLauncher::Impl::end_key(Launched& one) {
   if (start) start->fail(std::move(why));
 }
 
-/// Its key ends, its connection, and what keeps it from ending; and it itself, if it has not done so by then.
+/// Ends its connection, its key and its standard input; at `kill_at` kills the program if it has not ended by itself.
 void SlaveLauncher::Impl::begin_end(Launched& one, TimePoint kill_at) {
   const bool is_first = [&] {
     const std::lock_guard lock(mutex);
     return !std::exchange(one.is_ending, true);
   }();
   if (is_first) {
-    // In this order: a key that ends ends its connections too, and for another reason.
+    // In this order: the end of a key also ends its connections, with another reason.
     if (const auto slave = find(one)) slave->disconnect("the slave was killed by its master", DisconnectReason::killed);
     end_key(one);
   }
@@ -275,7 +275,7 @@ SlaveLauncher::SlaveLauncher(LauncherOptions options) : impl_(std::make_shared<I
     throw Error(Errc::invalid_argument, "", "make a launcher of slaves",
                 "the listener has no `keys`, so nobody could come by one: give it a remsh::KeyRing");
   }
-  impl_->slaves().listener_comes();  // they must outlive us as well
+  impl_->slaves().listener_comes();  // they must outlive the launcher as well
   impl_->arrivals = impl_->slaves().on_change([weak = std::weak_ptr(impl_)](const SlaveNotice& notice) {
     const auto impl = notice.kind == SlaveNotice::arrived || notice.missed > 0 ? weak.lock() : nullptr;
     if (impl) impl->look_for_arrivals();
@@ -343,7 +343,7 @@ bool SlaveLauncher::kill_slave(const std::shared_ptr<Slave>& slave) {
   const auto one = *found;
   lock.unlock();
   slave->disconnect("the slave was killed by its master",
-                    DisconnectReason::killed);  // also if it was taken out of the collection
+                    DisconnectReason::killed);  // even if it was removed from the collection
   impl_->begin_end(*one, impl_->admissions->loop()->now() + impl_->kill_after);
   one->program->wait_for_end();
   return true;

@@ -16,13 +16,13 @@ namespace remsh {
 
 namespace {
 
-/// The callbacks of on_change() that this thread is in.
+/// How many callbacks of on_change() this thread is in.
 thread_local int callbacks_entered = 0;
 
 }  // namespace
 
 struct SlaveNotices::Threads {
-  std::shared_ptr<Loop> loop = Loop::start();  // for the times of the service threads
+  std::shared_ptr<Loop> loop = Loop::start();  // for the timers of the service threads
   ServiceThreads service{{.most = 256}, [loop = loop](Duration wait, std::function<void()> function) {
                            loop->at(loop->now() + wait, std::move(function));
                          }};
@@ -37,7 +37,7 @@ struct SlaveSubscription::State {
   State(std::weak_ptr<SlaveNotices> from, SlaveNotices::Callback function)
       : notices(std::move(from)), callback(std::move(function)) {}
 
-  /// True if deliver() must be posted.
+  /// True if the caller must post deliver().
   bool push(const SlaveNotice& notice) {
     const std::lock_guard lock(mutex);
     if (is_cancelled) return false;
@@ -50,7 +50,7 @@ struct SlaveSubscription::State {
     return !std::exchange(is_scheduled, true);
   }
 
-  /// The next push() tries again.
+  /// deliver() could not be posted: the next push() tries again.
   void post_failed() noexcept {
     const std::lock_guard lock(mutex);
     is_scheduled = false;
@@ -61,7 +61,7 @@ struct SlaveSubscription::State {
     ++missed;
   }
 
-  /// Calls the callback for all that is queued. In a service thread; never in two at once.
+  /// Calls the callback for every queued notice. On a service thread; never on two at once.
   void deliver() noexcept {
     std::unique_lock lock(mutex);
     while (!is_cancelled && !queue.empty()) {
@@ -72,7 +72,7 @@ struct SlaveSubscription::State {
       ++callbacks_entered;
       try {
         callback(notice);
-      } catch (...) {  // NOLINT(bugprone-empty-catch): there is nobody to whom it could be given
+      } catch (...) {  // NOLINT(bugprone-empty-catch): there is no caller to report it to
       }
       --callbacks_entered;
       notice = {};  // without the mutex, as it may hold the last reference to the slave
@@ -104,8 +104,8 @@ struct SlaveSubscription::State {
   SlaveNotices::Callback callback;
   std::deque<SlaveNotice> queue;
   std::uint64_t missed = 0;
-  bool is_scheduled = false;  // deliver() was posted, or runs
-  bool is_running = false;    // the callback
+  bool is_scheduled = false;  // deliver() was posted, or is running
+  bool is_running = false;    // the callback is running
   bool is_cancelled = false;
 };
 
@@ -172,7 +172,7 @@ void SlaveNotices::close() {
     threads.swap(threads_);
     dropped.swap(subscriptions_);
   }
-  if (threads) threads->stop();  // when the callbacks of what was published have returned
+  if (threads) threads->stop();  // after the callbacks of all published notices have returned
 }
 
 bool SlaveNotices::is_this_thread() const {

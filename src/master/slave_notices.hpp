@@ -1,4 +1,4 @@
-// SlaveNotices: tells the subscribers of a collection what becomes of its slaves.
+// SlaveNotices: notifies the subscribers of a collection of changes to its slaves.
 #pragma once
 
 #include <remsh/master/slave_notice.hpp>
@@ -12,14 +12,14 @@
 
 namespace remsh {
 
-/// The subscriptions of one collection. Callbacks are called on service threads of its own, which begin with the first
-/// subscription: those of one subscription in order, one at a time; those of different ones independently, so that a
-/// callback that blocks delays no other. Thread-safe.
+/// The subscriptions of one collection. Callbacks run on service threads of their own, which start with the first
+/// subscription. Those of one subscription run in order, one at a time; those of different ones run independently, so
+/// that a callback that blocks delays no other. Thread-safe.
 class SlaveNotices : public std::enable_shared_from_this<SlaveNotices> {
  public:
   using Callback = std::function<void(const SlaveNotice&)>;
 
-  /// How many notices may wait for a callback. Beyond that they are counted in SlaveNotice::missed and dropped.
+  /// How many notices may wait for a callback. Further ones are dropped, and counted in SlaveNotice::missed.
   static constexpr std::size_t most_queued = 65'536;
 
   SlaveNotices();
@@ -31,8 +31,8 @@ class SlaveNotices : public std::enable_shared_from_this<SlaveNotices> {
 
   [[nodiscard]] bool has_subscribers() const noexcept { return has_subscribers_.load(std::memory_order_relaxed); }
 
-  /// Queues the notice that `make` returns, if there are subscribers. The order of the calls is the order of the
-  /// notices, so the caller holds the mutex of the pool. The caller keeps the slave alive.
+  /// Queues the notice that `make` returns, if there are subscribers. Notices are delivered in the order of these
+  /// calls, so the caller must hold the mutex of the pool. It must keep the slave alive.
   template <class Make>
   void publish(const Make& make) noexcept {
     if (!has_subscribers()) return;
@@ -43,7 +43,7 @@ class SlaveNotices : public std::enable_shared_from_this<SlaveNotices> {
     }
   }
 
-  /// Ends all subscriptions when the callbacks of what was published have returned. Not on one of its threads.
+  /// Ends all subscriptions, after the callbacks of all published notices have returned. Not on one of its own threads.
   void close();
 
   /// Whether this thread is in a callback of this collection.

@@ -1,4 +1,4 @@
-// SlaveOperations: each operation is a SlaveWork, which is waited for at once or handed out.
+// SlaveOperations: each operation is a SlaveWork, which is run at once or returned as a Pending.
 #include <remsh/master/slave_operations.hpp>
 
 #include "master/operation_forms.hpp"

@@ -14,7 +14,7 @@ std::string_view SlavePool::SameName::of(const std::shared_ptr<SlaveEntry>& entr
 }
 
 bool SlavePool::add(const std::shared_ptr<SlaveEntry>& entry) {
-  EntriesByTick made{entry.get()};  // allocated here, so that nothing can fail half-way
+  EntriesByTick made{entry.get()};  // allocated here, so that nothing can fail later
   std::shared_ptr<const SlaveEntries> dropped;
   const Lock lock(mutex_);
   const auto [at, is_new] = slaves_.insert(entry);

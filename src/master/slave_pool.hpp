@@ -1,4 +1,4 @@
-// SlavePool: which slaves a collection has, which of them are free, and who waits for one.
+// SlavePool: the slaves of a collection, which of them are free, and the queue of requests.
 #pragma once
 
 #include "master/names.hpp"
@@ -41,23 +41,23 @@ class QueuedRequest {
  private:
   friend class SlavePool;
   friend class SlaveRequest;
-  Tick cursor_ = 0;    // it has looked at all slaves that became free up to here
-  bool idle_ = false;  // it is to be woken when there is something to look at
+  Tick cursor_ = 0;    // it has looked at all slaves that became free up to this tick
+  bool idle_ = false;  // it must be woken when there is a slave to look at
 };
 
-/// The slaves of a collection, and the queue of those who wait for one. Thread-safe.
+/// The slaves of a collection, and the queue of requests. Thread-safe.
 ///
 /// Neither user code nor the destructor of a slave runs under the mutex: what may hold the last reference to a slave is
 /// declared before the lock, so that it is destroyed after it.
 ///
 /// A slave that becomes free (it came, or its lease has ended) gets the next *tick*. A request looks at all slaves
-/// once, without a lock, and remembers up to which tick it did. If it must wait it joins the end of the queue with this
-/// tick as its *cursor*; from then on it looks at slaves with higher ticks, one by one. So it misses none that becomes
-/// free between the look and the joining.
+/// once, without a lock, and remembers up to which tick it has looked. If it must wait, it joins the end of the queue
+/// with this tick as its *cursor*; from then on it looks at slaves with higher ticks, one by one. So it misses none
+/// that becomes free between the look and the joining.
 ///
-/// A queued request may look at a slave only if the one before it in the queue has done so. A slave that becomes free
-/// wakes only the first request, and a request that has nothing more to look at, or leaves, wakes the next one. Hence
-/// cursors never grow from the front of the queue to its end.
+/// A queued request may look at a slave only if the request before it has done so. A slave that becomes free wakes only
+/// the first request. A request that has nothing more to look at, or leaves, wakes the next one. Hence cursors never
+/// grow from the front of the queue to its end.
 class SlavePool {
  public:
   using Lock = std::unique_lock<std::mutex>;
@@ -70,41 +70,41 @@ class SlavePool {
 
   // Slaves come and leave.
 
-  /// False if the slave is in already. Throws Error (in_use) if another slave of its name is.
+  /// False if the slave is in the pool already. Throws Error (in_use) if another slave of its name is.
   bool add(const std::shared_ptr<SlaveEntry>& entry);
 
-  /// False if it has been removed already. `dropped` may hold the last reference to slaves.
+  /// False if the entry was removed already. `dropped` may get the last reference to slaves.
   bool remove(const std::shared_ptr<SlaveEntry>& entry, std::shared_ptr<const SlaveEntries>& dropped);
   bool remove(const std::shared_ptr<SlaveEntry>& entry);
 
-  /// The entry of the slave with this back end; null if it is not in.
+  /// The entry of the slave with this back end; null if the slave is not in the pool.
   [[nodiscard]] std::shared_ptr<SlaveEntry> entry_of(const Backend& backend) const;
 
-  // Leases. A lease is known by the tick at which its slave had become free before, which no other slave has. So it
-  // keeps nothing alive.
+  // Leases. A lease is identified by the tick at which its slave had last become free, which is unique. So it keeps
+  // nothing alive.
 
-  /// The holder has released it; the slave is not free yet. Does nothing if the lease has ended.
+  /// The holder has released the lease; the slave is not free yet. Does nothing if the lease has ended.
   void note_release(Tick lease) noexcept;
 
-  /// The slave is free, if it is still in.
+  /// Makes the slave free, if it is still in the pool.
   void end_lease(Tick lease) noexcept;
 
-  // What there is.
+  // Queries.
 
   [[nodiscard]] std::shared_ptr<Slave> find(std::string_view name) const;
   [[nodiscard]] std::size_t size() const;
   [[nodiscard]] std::uint64_t version() const;
 
-  /// All that are in, in the order of arrival.
+  /// All slaves, in the order of arrival.
   [[nodiscard]] std::shared_ptr<const SlaveEntries> entries() const;
 
-  /// All that are in with the state of their leases; without SlaveStatus::info.
+  /// The leases of all slaves, without SlaveStatus::info. Entry i is about (*of)[i].
   [[nodiscard]] std::vector<SlaveStatus> states(std::shared_ptr<const SlaveEntries>& of) const;
 
   /// A change that a caller waits for.
   struct Change {
-    std::optional<std::uint64_t> version;  // the version is above this
-    std::size_t count = 0;                 // at least this many slaves are in
+    std::optional<std::uint64_t> version;  // come when the version is above this
+    std::size_t count = 0;                 // come when there are at least this many slaves
 
     [[nodiscard]] bool has_come(std::uint64_t version_now, std::size_t count_now) const {
       return (!version || version_now > *version) && count_now >= count;
@@ -122,17 +122,17 @@ class SlavePool {
   [[nodiscard]] Lock lock() const { return Lock(mutex_); }
   [[nodiscard]] std::shared_ptr<const SlaveEntries> entries(const Lock& lock) const;
 
-  /// The tick up to which a request that comes now may look without passing those that wait.
+  /// The tick up to which a new request may take slaves without passing the queue.
   [[nodiscard]] Tick open_to_all(const Lock& lock) const;
   [[nodiscard]] Tick last_tick(const Lock& /*held*/) const { return last_tick_; }
 
   enum class Taken : std::uint8_t {
     yes,
-    no,        ///< it is reserved or gone
-    on_offer,  ///< those that wait have not all looked at it, and the caller may not pass them
+    no,        ///< it is reserved or has left
+    on_offer,  ///< the queued requests have not all looked at it, and the caller may not pass them
   };
 
-  /// Gives a slave that qualifies to the caller: reserved for `owner` if `alone`.
+  /// Takes a slave that qualifies, and reserves it for `owner` if `alone`.
   Taken take(SlaveEntry& entry, bool alone, const std::string& owner, bool may_pass, const Lock& lock);
 
   Queue::iterator join(QueuedRequest& request, Tick has_seen, const Lock& lock);
@@ -149,7 +149,7 @@ class SlavePool {
     return seed_.fetch_add(0x9e3779b97f4a7c15U, std::memory_order_relaxed);
   }
 
-  std::atomic<int> listeners = 0;  // those that fill it now
+  std::atomic<int> listeners = 0;  // how many fill it now
   const std::shared_ptr<Names> names = std::make_shared<Names>();
   const std::shared_ptr<SlaveNotices> notices = std::make_shared<SlaveNotices>();
 
@@ -185,8 +185,8 @@ class SlavePool {
   SlaveEntry* last_ = nullptr;
   EntriesByTick free_;
   EntriesByTick reserved_;                           // takes the nodes of free_, so that becoming free cannot fail
-  std::map<const SlaveEntry*, std::string> owners_;  // of those that are reserved with an owner
-  mutable std::shared_ptr<const SlaveEntries> all_;  // in the order of arrival; null: to be made again
+  std::map<const SlaveEntry*, std::string> owners_;  // of the reserved slaves whose lease has an owner
+  mutable std::shared_ptr<const SlaveEntries> all_;  // in the order of arrival; null: to be rebuilt
   Queue queue_;
   mutable std::list<ChangeWaiter*> change_waiters_;
   Tick last_tick_ = 0;

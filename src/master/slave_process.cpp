@@ -26,8 +26,9 @@ namespace remsh {
 
 namespace {
 
-/// What programs need to run at all and to talk to their user, and nothing that usually holds a secret; beside these
-/// LC_*. SSH_AUTH_SOCK is for commands such as ssh. Those from LD_LIBRARY_PATH on decide how programs are loaded.
+/// The variables that programs need to run at all and to talk to their user, and none that usually holds a secret; LC_*
+/// are passed on as well. SSH_AUTH_SOCK is for commands such as ssh. Those from LD_LIBRARY_PATH on decide how programs
+/// are loaded.
 constexpr std::array<std::string_view, 18> passed_on{"PATH",
                                                      "HOME",
                                                      "USER",
@@ -165,8 +166,7 @@ Result<SlaveProcess> SlaveProcess::start(const SlaveCommand& command, const std:
 }
 
 SlaveProcess::End SlaveProcess::end() const {
-  constexpr int of_ssh =
-      255;  // ssh's own: nothing of the slave is here, and a connection that it shares is others' too
+  constexpr int of_ssh = 255;  // ssh itself failed: the slave's own end is unknown
   siginfo_t info{};
   int result = 0;
   do {

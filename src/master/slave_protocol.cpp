@@ -1,4 +1,4 @@
-// The protocols that this library has: the one place that names them all.
+// The protocols of this library. This is the one place that names them all.
 #include <remsh/master/slave_protocol.hpp>
 
 #include "base/format.hpp"

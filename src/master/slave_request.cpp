@@ -12,7 +12,7 @@ namespace remsh {
 
 namespace {
 
-/// How many slaves a queued request looks at before it lets the next one look, at most.
+/// How many slaves a queued request looks at, at most, before it lets the next one look.
 constexpr int looks_per_turn = 16;
 
 }  // namespace
@@ -37,13 +37,13 @@ bool SlaveRequest::step() {
     case Look::late: break;
   }
   from_ = seen_;
-  result_ = look(true);  // what the requests before it in the queue have held up
+  result_ = look(true);  // without regard to the queue: looks at the slaves that earlier requests have held up
   return result_ || give_up();
 }
 
 bool SlaveRequest::first_look() {
-  // A caller that does not wait may take what is on offer to those that do; otherwise it could find nothing although
-  // there is a slave.
+  // A caller that does not wait may take what is on offer to queued requests. Otherwise it could find no slave although
+  // there is one.
   const bool passed = is_late();
   result_ = look(passed);
   return result_ || (passed && give_up());
@@ -56,13 +56,13 @@ bool SlaveRequest::give_up() {
 
 bool SlaveRequest::is_late() const { return deadline_.has_passed(real_clock().now()); }
 
-/// One that was lost may be in the collection for a moment yet: nobody wants it.
+/// A slave that was lost may stay in the collection for a moment; it is never returned.
 bool SlaveRequest::accepts(const SlaveEntry& entry) const {
   if (wish_.stop.stop_requested()) throw_stopped(wish_.operation());
   return wish_.filter(*entry.slave) && entry.slave->is_connected();
 }
 
-/// Looks at the slaves that it has not looked at, as far as the requests before it in the queue have.
+/// Looks at the slaves that it has not looked at, as far as the request before it in the queue has.
 SlaveRequest::Look SlaveRequest::look_in_turn() {
   std::shared_ptr<SlaveEntry> entry;  // before the lock, as it may be the last reference
   SlavePool::Lock lock = pool_.lock();
@@ -70,7 +70,7 @@ SlaveRequest::Look SlaveRequest::look_in_turn() {
   self_.idle_ = false;
   for (int looks = 1;; ++looks) {
     if (wish_.stop.stop_requested()) throw_stopped(wish_.operation());
-    if (is_late()) {  // also while there is always one more to look at
+    if (is_late()) {  // checked in the loop, since there may always be one more slave to look at
       seen_ = self_.cursor_;
       pool_.leave(*std::exchange(place_, std::nullopt), lock);
       return Look::late;
@@ -97,7 +97,7 @@ SlaveRequest::Look SlaveRequest::look_in_turn() {
   }
 }
 
-/// Looks once at all that are free, and notes up to which tick it did.
+/// Looks once at all free slaves, and notes up to which tick it has looked.
 std::shared_ptr<SlaveEntry> SlaveRequest::look(bool may_pass) {
   std::shared_ptr<const SlaveEntries> in;
   {
@@ -105,7 +105,7 @@ std::shared_ptr<SlaveEntry> SlaveRequest::look(bool may_pass) {
     in = pool_.entries(lock);
     seen_ = wish_.alone && !may_pass ? pool_.open_to_all(lock) : pool_.last_tick(lock);
   }
-  // What is on offer to requests in the queue is not even looked at, unless it may be taken.
+  // Slaves on offer to queued requests are not even looked at, unless they may be taken.
   const Tick to = may_pass || !wish_.alone ? SlavePool::any_tick : seen_;
   return wish_.compare ? look_for_best(*in, to, may_pass) : look_for_any(*in, to, may_pass);
 }
@@ -142,7 +142,7 @@ std::shared_ptr<SlaveEntry> SlaveRequest::look_for_best(const SlaveEntries& in, 
       return wish_.compare(*a->slave, *b->slave);
     });
     if (try_take(**best, may_pass)) return *best;
-    suitable.erase(best);  // another caller was quicker
+    suitable.erase(best);  // another caller was faster
   }
   return nullptr;
 }

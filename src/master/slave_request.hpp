@@ -14,19 +14,19 @@
 
 namespace remsh {
 
-/// What a caller asks for. What it refers to must outlive the request.
+/// What a caller asks for. Its references must outlive the request.
 struct SlaveWish {
   const SlaveFilter& filter;
   const SlaveCompare& compare;
   std::stop_token stop;
   bool alone = false;    ///< reserve()
-  bool explain = false;  ///< throw why there is none
+  bool explain = false;  ///< throw a Timeout that says why there is none
   std::string owner = {};
 
   [[nodiscard]] const char* operation() const noexcept { return alone ? "reserve" : "get_slave"; }
 };
 
-/// Finds a slave, or waits in the queue of the pool for one. The driver calls step() until it is done, and again
+/// Finds a slave, or waits for one in the queue of the pool. The driver calls step() until it is done, and again
 /// whenever `self` was woken, the deadline has passed or a stop was requested. One thread at a time.
 class SlaveRequest {
  public:
@@ -35,8 +35,8 @@ class SlaveRequest {
   SlaveRequest& operator=(const SlaveRequest&) = delete;
   ~SlaveRequest();
 
-  /// Looks at what there is to look at. True: it is done, and result() has the slave. Throws what the filter throws,
-  /// Cancelled after a stop, and Timeout if the deadline has passed and the caller asked for an explanation.
+  /// Looks at the slaves that it may look at now. True if it is done; then result() has the slave. Throws what the
+  /// filter throws, Cancelled after a stop, and Timeout if the deadline has passed and the caller wants an explanation.
   bool step();
 
   /// Null if the deadline has passed.

@@ -1,4 +1,4 @@
-// Why none of the slaves of a collection fits.
+// Explains why no slave of a collection qualifies.
 #pragma once
 
 #include "master/slave_request.hpp"

@@ -14,7 +14,7 @@ const Failure cancelled_by_caller{Errc::cancelled, "the caller cancelled it", 0}
 
 }  // namespace
 
-/// The wait of the caller.
+/// The caller's Pending.
 class SlaveStart::Work final : public detail::PendingWork<std::shared_ptr<Slave>> {
  public:
   Work(std::shared_ptr<SlaveStart> start, const std::stop_token& stop) : start_(std::move(start)) {

@@ -1,4 +1,4 @@
-// SlaveStart: a slave that is being started, until it has come or is known not to.
+// SlaveStart: a slave that is being started, until it has come or has failed.
 #pragma once
 
 #include "base/result.hpp"
@@ -20,34 +20,34 @@
 
 namespace remsh {
 
-/// A slave that is being started. It ends as what is reported first: the slave has come, or it will not; then its
-/// program is ended, on a service thread, before the failure is given to the caller. Nothing waits until then.
-/// Thread-safe.
+/// A slave that is being started. The first outcome that is reported counts: the slave has come, or it will not. If it
+/// will not, its program is ended first, on a service thread, and then the caller gets the failure. Until then no
+/// thread waits. Thread-safe.
 class SlaveStart : public std::enable_shared_from_this<SlaveStart> {
  public:
-  /// What it needs of the object that starts the slave.
+  /// What a SlaveStart needs of the object that starts the slave.
   struct Owner {
     Runtime& runtime;  ///< lives until on_over was called
-    /// Ends the program and all that it started, and completes the failure. On a service thread; it may wait.
+    /// Ends the program and everything that it started, and completes the failure. Runs on a service thread; may block.
     std::function<Failure(Failure)> end_program;
-    /// Called once, last of all: nothing of the owner is used any more. Must not throw.
+    /// Called once, last of all: the start does not use the owner after that. Must not throw.
     std::function<void()> on_over;
   };
 
-  /// `name` and `operation` are for the errors.
+  /// `name` and `operation` are for error messages.
   SlaveStart(Owner owner, std::string name, std::string operation)
       : owner_(std::move(owner)), name_(std::move(name)), operation_(std::move(operation)) {}
 
   /// The slave is set up and in the collection.
   void come(std::shared_ptr<Slave> slave);
 
-  /// It will not come.
+  /// The slave will not come.
   void fail(Failure failure);
 
-  /// Fails at the deadline, with Timeout and these words. To be called first, if at all.
+  /// Fails at the deadline, with Timeout and these words. Call it first, if at all.
   void limit(Deadline deadline, std::string words);
 
-  /// For the caller. Destroyed before the end, it ends the start.
+  /// The Pending for the caller. Destroyed before the end, it ends the start.
   static Pending<std::shared_ptr<Slave>> pending(std::shared_ptr<SlaveStart> start, const std::stop_token& stop);
 
  private:

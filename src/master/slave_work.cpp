@@ -16,13 +16,13 @@ namespace {
 
 constexpr std::uint32_t permission_bits = 0777;
 
-/// What one entry of a directory may take; names have at most 255 bytes on the usual systems.
+/// The size of one entry of a directory; names have at most 255 bytes on the usual systems.
 constexpr BoxLimits entry_limits{.bytes = 8192, .fields = 32};
 
-/// What a slave may say of a file that it gives us: not that others of this host may change it.
+/// The mode bits that a slave may set on a file that we fetch: write permission for other users is not among them.
 constexpr std::uint32_t fetched_permission_bits = 0755;
 
-/// Gives bytes that live somewhere else, piece by piece.
+/// Reads bytes that the caller keeps, piece by piece.
 InputCallback input_from(BytesView bytes) {
   return [bytes](std::span<char> buffer) mutable {
     const std::size_t size = std::min(buffer.size(), bytes.size());
@@ -32,7 +32,7 @@ InputCallback input_from(BytesView bytes) {
   };
 }
 
-/// A user's callback, held to what it was asked.
+/// Calls a user's callback, and checks what it returns.
 InputCallback input_from(const InputCallback& callback, const Request& request) {
   if (!callback) request.refuse(Errc::invalid_argument, "the source is an empty callback");
   return [&callback, &request](std::span<char> buffer) {
@@ -57,7 +57,7 @@ InputCallback input_from(const Source::File& source, Request& request, OpenFile&
   };
 }
 
-/// What a source gives; empty: nothing. It, the request and the file must outlive this.
+/// Reads a source; empty if there is no input. It, the request and the file must outlive the callback.
 InputCallback input_from(const Source& source, Request& request, OpenFile& file) {
   struct Maker {
     Request& request;
@@ -71,13 +71,13 @@ InputCallback input_from(const Source& source, Request& request, OpenFile& file)
   return std::visit(Maker{request, file}, source.what());
 }
 
-/// The local file of a source, for messages; empty: it is none.
+/// The local file of a source, for messages; empty if it is none.
 BytesView path_of(const Source& source) {
   const auto* const file = std::get_if<Source::File>(&source.what());
   return file != nullptr ? BytesView(file->path) : BytesView();
 }
 
-/// How much a source will give, if that is known. `file`: the file that was opened for it.
+/// The size of a source, if it is known. `file`: the file that was opened for it.
 std::optional<std::uint64_t> size_of(const Source& source, const OpenFile& file) {
   if (file.fd) return file.size;
   if (const auto* const bytes = std::get_if<Bytes>(&source.what())) return bytes->size();

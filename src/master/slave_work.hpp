@@ -1,6 +1,6 @@
-// The operations of a slave, each as Work: what is checked before, what runs meanwhile, what becomes of the outcome.
+// The operations of a slave, each as Work: the checks before it, its callbacks, and its outcome.
 //
-// They live on the stack of who waits, or in a Pending. What they are given by reference must live as long as they do.
+// They live on the stack of the caller, or in a Pending. Their reference arguments must live as long as they do.
 #pragma once
 
 #include "base/clock.hpp"
@@ -34,8 +34,8 @@
 
 namespace remsh {
 
-/// What all of them are: the operation as the back end is asked for it, and the words for what may go wrong. `T` is
-/// what the caller gets.
+/// The base of all operations: the operation for the back end, and the Request that makes error messages. `T` is what
+/// the caller gets.
 template <class Operation, class T>
 class SlaveWork : public detail::WorkOf<T> {
  public:
@@ -50,7 +50,7 @@ class SlaveWork : public detail::WorkOf<T> {
   }
   T take() final {
     if (!started_) request_.fail_cancelled();
-    const auto trail = std::move(trail_);  // tells when it goes
+    const auto trail = std::move(trail_);  // its destructor reports the end
     const auto end = [&] {
       auto answer = started_->take();
       has_ended_ = answer.ok();
@@ -62,7 +62,7 @@ class SlaveWork : public detail::WorkOf<T> {
 
   void cancel() {
     if (trail_) trail_->left(started_, asked_.reply);
-    // A failure may be the caller's own, and the slave still at it.
+    // After a failure on the caller's side the slave may still be running the operation.
     auto left = started_ && !has_ended_ ? LeftOperation::replace(record_, slave_.operations()) : nullptr;
     started_.reset();
     slave_.operations().remove(record_);
@@ -70,15 +70,15 @@ class SlaveWork : public detail::WorkOf<T> {
     trail_.reset();
   }
 
-  /// The blocking form: starts, waits and gives the outcome.
+  /// The blocking form: waits and returns the outcome.
   T run() {
     wait_until(TimePoint::max());
     return take();
   }
 
  protected:
-  /// `first` is its most telling argument, and must live as long as this; so must the target. `second` is a member of
-  /// the request that is telling too; null: none is.
+  /// `first` is the argument that messages show; it and the target must outlive this object. `second` is a member of
+  /// the request that messages show as well, or null.
   template <class Options>
   SlaveWork(const Target& target, typename Operation::Request asked, const Options& options, BytesView first,
             Bytes Operation::Request::*second = nullptr)
@@ -90,7 +90,7 @@ class SlaveWork : public detail::WorkOf<T> {
     follow();
   }
 
-  /// Of a request whose paths are its most telling arguments.
+  /// For a request whose paths are the arguments that messages show.
   template <class Options>
   SlaveWork(const Target& target, typename Operation::Request asked, const Options& options)
       : slave_(target.slave),
@@ -101,14 +101,14 @@ class SlaveWork : public detail::WorkOf<T> {
     follow();
   }
 
-  /// To be called by the constructors of those below, when they have checked what is asked.
+  /// Called by the constructors of derived classes, when they have checked the arguments.
   void begin() {
-    slave_.operations().add(record_);  // before the slave can know of it
+    slave_.operations().add(record_);  // before the slave can have received it
     started_ = slave_.start(asked_, patience_);
     if (trail_) trail_->begin();
   }
 
-  /// What the caller gets, once asked_ has its reply; throws if there is none.
+  /// The outcome for the caller, once asked_ has its reply. Throws if there is none.
   virtual T finish(Result<void> answer) = 0;
 
   void require(Result<void> answer) { request_.value_of(std::move(answer), patience_.stop); }
@@ -119,7 +119,7 @@ class SlaveWork : public detail::WorkOf<T> {
   std::unique_ptr<JoinedStop> joined_stop_;  // null if one token is enough
   const Patience patience_;
   OperationRecord record_;
-  std::unique_ptr<AuditTrail> trail_;  // null where nobody is to be told
+  std::unique_ptr<AuditTrail> trail_;  // null if there is no audit hook
 
  private:
   void follow() {
@@ -132,10 +132,10 @@ class SlaveWork : public detail::WorkOf<T> {
   }
 
   Started started_;
-  bool has_ended_ = false;  // at the slave, as its answer says
+  bool has_ended_ = false;  // on the slave, as its answer shows
 };
 
-// What the caller gets of a reply.
+// The outcome for the caller, from the reply.
 inline void outcome_of(operations::Nothing&& /*reply*/) {}
 inline Bytes outcome_of(operations::SetCwd::Reply&& reply) { return std::move(reply.path); }
 inline std::map<Bytes, Bytes> outcome_of(operations::Getenv::Reply&& reply) { return std::move(reply.env); }
@@ -145,7 +145,7 @@ inline std::optional<FileInfo> outcome_of(operations::Stat::Reply&& reply) { ret
 template <class Operation>
 using OutcomeOf = decltype(outcome_of(std::declval<typename Operation::Reply>()));
 
-/// An operation without streams, of which the caller gets what is in the reply.
+/// An operation without streams, whose outcome is in the reply.
 template <class Operation>
 class PlainWork final : public SlaveWork<Operation, OutcomeOf<Operation>> {
  public:
@@ -176,7 +176,7 @@ class PingWork final : public SlaveWork<operations::Ping, std::chrono::nanosecon
   const TimePoint begin_ = real_clock().now();
 };
 
-// The following have members that the backend is given by reference: they end its work before these go.
+// The following have members that the back end has references to. They end its work before these are destroyed.
 
 class ListWork final : public SlaveWork<operations::List, std::vector<DirectoryEntry>> {
  public:
@@ -220,7 +220,7 @@ class ExecuteWork final : public SlaveWork<operations::Execute, ExecuteResult> {
   CommandOutput err_;
 };
 
-/// Tells a callback how far a transfer is, now and then.
+/// Reports the progress of a transfer to a callback, at most every 100 ms.
 class Progress {
  public:
   explicit Progress(const ProgressCallback& callback) : callback_(callback) {
@@ -232,7 +232,7 @@ class Progress {
     const TimePoint now = real_clock().now();
     if (now - told_ < std::chrono::milliseconds(100)) return;
     told_ = now;
-    // A file may grow while it is sent; then more than it was is done.
+    // A file may grow while it is sent; then `done` exceeds the size that was known.
     callback_(done, total ? std::optional(std::max(*total, done)) : std::nullopt);
   }
 

@@ -14,19 +14,19 @@ namespace remsh {
 
 namespace {
 
-/// What is read of one program at a time, and the pause before the next time if there was as much: a program that
-/// floods its output waits, and not the io thread.
+/// How much is read of one program at a time, and the pause before the next read if there was that much: a program that
+/// floods its output has to wait, not the io thread.
 constexpr std::size_t read_at_once = 64 * 1024;
 constexpr std::chrono::milliseconds pause_of_flood{10};
 
-/// The error in a sentence of remsh-slave that ends with "(ENOENT)"; 0 if it has none.
+/// The error number of a message of remsh-slave that ends with, for example, "(ENOENT)"; 0 if it has none.
 int errno_at_end_of(std::string_view sentence) {
   const std::size_t open = sentence.rfind('(');
   if (open == std::string_view::npos || !sentence.ends_with(')')) return 0;
   return errno_value(sentence.substr(open + 1, sentence.size() - open - 2));
 }
 
-/// For a caller to whom it matters that there was no slave.
+/// The end of a program as a failure, for a caller that needed a slave.
 Failure failure_of(const SlaveProcess::End& end, const std::string& last_lines) {
   Failure failure{Errc::connection_lost, end.how, 0};
   failure.message += last_lines.empty() ? end.hint : "; it said: " + last_lines;
@@ -92,7 +92,7 @@ std::string StartedProgram::words() const {
   return last_lines_.empty() ? "" : "; it said: " + last_lines_;
 }
 
-/// Ends it with all that it started. From any thread.
+/// Ends the program and everything that it started. Called from any thread.
 void StartedProgram::kill(TimePoint kill_at) {
   {
     const std::lock_guard lock(mutex_);
@@ -112,8 +112,8 @@ void StartedProgram::on_output() {
   output_watch_->arm(Ready::read);
 }
 
-/// Reads what there is, up to a limit, into the log. False if nobody is to look again soon: the output has ended, or
-/// there is so much that it has to wait.
+/// Reads the available output into the log, up to a limit. False if the caller must not arm: the output has ended, or
+/// there is so much that the rest is read later.
 bool StartedProgram::read_output() {
   std::array<char, 8192> buffer{};
   std::size_t total = 0;
@@ -172,7 +172,7 @@ void StartedProgram::on_killed(bool gone) {
   settle();
 }
 
-/// Reaps it if nothing stands against that. What one has left that did not end in order is ended first.
+/// Reaps the program if nothing prevents that. If it did not end in order, first ends what it has left.
 void StartedProgram::settle() {
   {
     const std::lock_guard lock(mutex_);

@@ -1,4 +1,4 @@
-// StartedProgram: a program that was started to be a slave, watched by the loop from its start to its end.
+// StartedProgram: a program that was started as a slave, watched by the loop from its start to its end.
 #pragma once
 
 #include "base/result.hpp"
@@ -22,27 +22,28 @@
 
 namespace remsh {
 
-/// A program that was started to be a slave. The loop reads what it says into the log, sees its end, ends what it left
-/// behind if it did not end in order, and reaps it: no user code is waited for. Thread-safe.
+/// A program that was started as a slave. The loop reads its output into the log, sees its end, ends what it left
+/// behind if it did not end in order, and reaps it, without waiting for user code. Thread-safe.
 ///
-/// A connection that is the program's own holds it: a program that has ended is kept until release(), as what it
-/// started may speak for it.
+/// If the program has a connection of its own, the connection holds it: a program that has ended is not reaped until
+/// release(), as processes that it started may still use the connection.
 class StartedProgram : public std::enable_shared_from_this<StartedProgram> {
  public:
-  /// From SIGTERM to SIGKILL for what a program left behind.
+  /// The time from SIGTERM to SIGKILL for what a program left behind.
   static constexpr std::chrono::seconds leftovers_may_take{2};
 
-  /// What it needs of the object that started it.
+  /// What a StartedProgram needs of the object that started it.
   struct Owner {
     std::shared_ptr<Loop> loop;
-    TreeKiller& killer;                       ///< lives until on_end was called
+    TreeKiller& killer;                       ///< must live until on_end was called
     std::chrono::milliseconds kill_patience;  ///< how long SIGKILL may take to end everything
     std::function<void(LogLevel, const std::string&)> log;
-    std::function<void()> on_exit = {};  ///< on the loop: it has ended; exited() tells how
-    std::function<void()> on_end = {};   ///< on the loop, last of all: it was reaped, and nothing of it is left
+    std::function<void()> on_exit = {};  ///< on the loop: the program has ended; exited() says how
+    std::function<void()> on_end = {};   ///< on the loop, last of all: the program was reaped, and nothing of it is
+                                         ///< left
   };
 
-  /// `output` is our end of a pipe that it writes to.
+  /// `output` is our end of a pipe that the program writes to.
   StartedProgram(SlaveProcess process, UniqueFd output) : process_(std::move(process)), output_(std::move(output)) {}
 
   [[nodiscard]] pid_t pid() const noexcept { return process_.pid(); }
@@ -50,26 +51,26 @@ class StartedProgram : public std::enable_shared_from_this<StartedProgram> {
   /// By the clock of the loop that watches it.
   [[nodiscard]] TimePoint now() const noexcept { return owner_->loop->now(); }
 
-  /// Begins to watch it. Once, and before anything else.
+  /// Begins to watch the program. Call it once, and before anything else.
   void watch(Owner owner);
 
-  /// Keeps it from being reaped until release().
+  /// Prevents reaping until release().
   void hold();
   void release();
 
-  /// Kills it with all that it started, unless it has ended by then.
+  /// Kills the program and everything that it started, unless it has ended by then.
   void end_by(TimePoint when);
 
-  /// Waits until it has ended; false if it has not by that time.
+  /// Waits until the program has ended; false if it has not by that time.
   bool wait_for_exit(TimePoint until);
 
   /// Waits until it was reaped and nothing of it is left. Not on the loop.
   void wait_for_end();
 
-  /// How it ended, as a failure for one that was to register; nullopt while it runs.
+  /// How it ended, as a failure for a caller that needed a slave; nullopt while it runs.
   [[nodiscard]] std::optional<Failure> exited() const;
 
-  /// "; it said: ..." for an error; empty if it said nothing.
+  /// "; it said: ..." for an error message; empty if it wrote nothing.
   [[nodiscard]] std::string words() const;
 
  private:
@@ -81,7 +82,7 @@ class StartedProgram : public std::enable_shared_from_this<StartedProgram> {
   void settle();
   void end();
 
-  SlaveProcess process_;  // loop only, but for its constant parts
+  SlaveProcess process_;  // loop only, except for its constant parts
 
   // Loop only.
   UniqueFd output_;
@@ -91,15 +92,15 @@ class StartedProgram : public std::enable_shared_from_this<StartedProgram> {
   SlaveProcess::End end_;
   bool leftovers_seen_to_ = false;
 
-  std::optional<Owner> owner_;  // constant once it is watched
+  std::optional<Owner> owner_;  // constant once the program is watched
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<Failure> exited_;
   std::string last_lines_;
   bool is_held_ = false;
   unsigned jobs_ = 0;     // of the killer, which need the process unreaped
-  bool is_over_ = false;  // nobody may kill it any more
-  bool is_gone_ = false;  // and on_end has returned
+  bool is_over_ = false;  // it must not be killed any more
+  bool is_gone_ = false;  // on_end has returned, too
 };
 
 }  // namespace remsh

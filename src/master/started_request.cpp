@@ -30,7 +30,7 @@ void StartedRequest::OnStop::operator()() const noexcept {
 
 void StartedRequest::wake() noexcept { requests_->wake(*this); }
 
-/// True if it is done. Called without the mutex of StartedRequests.
+/// True if the request is done. Called without the mutex of StartedRequests.
 bool StartedRequest::step() {
   try {
     if (!request_->step()) return false;
@@ -45,7 +45,7 @@ bool StartedRequest::step() {
   return true;
 }
 
-/// Lets go of everything that it holds; it is done, and nobody wants the outcome.
+/// Releases everything that the request holds; it is done, and its outcome is not wanted.
 void StartedRequest::drop() {
   request_.reset();
   lease_.release();
@@ -84,7 +84,7 @@ bool StartedRequests::is_this_thread() const {
 }
 
 void StartedRequests::add(const std::shared_ptr<StartedRequest>& request) {
-  // First, so that a stop that was requested before ends it before it looks at any slave.
+  // First, so that a stop that was requested before ends the request before it looks at any slave.
   request->on_stop_.emplace(request->options_.stop, StartedRequest::OnStop{request.get()});
   std::unique_lock lock(mutex_);
   if (!thread_.joinable()) thread_ = start_thread("remsh-requests", [this] { run(); });
@@ -96,7 +96,7 @@ void StartedRequests::add(const std::shared_ptr<StartedRequest>& request) {
     if (request->timer_) timers_.erase(*request->timer_);
     throw;
   }
-  // The first step in this thread: then it is done, or has its place in the queue when the caller goes on.
+  // The first step runs in this thread: after it the request is done, or has its place in the queue.
   step(*request, lock);
   parking_.unpark();  // for its deadline
 }
@@ -150,7 +150,7 @@ void StartedRequests::make_ready(StartedRequest& request) noexcept {
   parking_.unpark();
 }
 
-/// The request is run now, by this thread, and by no other until its state changes again.
+/// Marks the request as running, in this thread, and in no other until its state changes again.
 void StartedRequests::begin(StartedRequest& request) noexcept {
   List& list = request.state_ == StartedRequest::State::ready ? ready_ : others_;
   others_.splice(others_.end(), list, request.place_);
@@ -158,7 +158,7 @@ void StartedRequests::begin(StartedRequest& request) noexcept {
   request.woken_ = false;
 }
 
-/// Takes a request out of the lists: it is done. The caller keeps it alive. Its waker is called without the mutex.
+/// Removes a request that is done from the lists. The caller keeps it alive. Its waker is called without the mutex.
 void StartedRequests::finish(StartedRequest& request, std::unique_lock<std::mutex>& lock) {
   const bool was_ready = request.state_ == StartedRequest::State::ready;
   request.state_ = StartedRequest::State::done;
@@ -171,7 +171,7 @@ void StartedRequests::finish(StartedRequest& request, std::unique_lock<std::mute
   lock.lock();
 }
 
-/// Makes ready what has reached its deadline. Returns the next deadline.
+/// Makes requests ready whose deadline has passed. Returns the next deadline.
 TimePoint StartedRequests::expire(TimePoint now) noexcept {
   while (!timers_.empty() && timers_.begin()->first <= now) {
     StartedRequest& request = *timers_.begin()->second;
@@ -181,7 +181,7 @@ TimePoint StartedRequests::expire(TimePoint now) noexcept {
   return timers_.empty() ? TimePoint::max() : timers_.begin()->first;
 }
 
-/// Lets a request that is ready go on. The caller keeps it alive.
+/// Runs one step of a ready request. The caller keeps it alive.
 void StartedRequests::step(StartedRequest& request, std::unique_lock<std::mutex>& lock) {
   begin(request);
   lock.unlock();

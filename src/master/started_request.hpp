@@ -1,4 +1,4 @@
-// Requests for slaves that were started and that no thread of the host waits in: start_get_slave(), start_reserve().
+// Requests for slaves that were started, and for which no thread of the host waits: start_get_slave(), start_reserve().
 #pragma once
 
 #include "master/lease_maker.hpp"
@@ -25,8 +25,8 @@ namespace remsh {
 
 class StartedRequests;
 
-/// One request that was started. Its first look at the slaves is made in the thread that starts it. It goes on in the
-/// thread of StartedRequests, filters included, and holds its outcome until it is taken: a lease that nobody takes is
+/// One started request. Its first look at the slaves is made in the thread that starts it. The rest, filters included,
+/// runs in the thread of StartedRequests. It holds its outcome until that is taken: a lease that is never taken is
 /// released with it.
 class StartedRequest final : public QueuedRequest {
  public:
@@ -36,7 +36,7 @@ class StartedRequest final : public QueuedRequest {
 
   [[nodiscard]] const char* operation() const noexcept { return wish_.operation(); }
 
-  /// The outcome, when it is done. Once.
+  /// The outcome, when the request is done. Call it once.
   template <class T>
   T take() {
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
@@ -71,7 +71,7 @@ class StartedRequest final : public QueuedRequest {
 
   // Guarded by the mutex of StartedRequests.
   State state_ = State::ready;
-  bool woken_ = false;      // while it ran
+  bool woken_ = false;      // while it was running
   bool cancelled_ = false;  // its owner does not want it any more
   Waker waker_;
   Parking done_;
@@ -85,11 +85,11 @@ class StartedRequest final : public QueuedRequest {
   std::optional<std::stop_callback<OnStop>> on_stop_;  // last: it is destroyed first, and then nothing wakes this
 };
 
-/// The started requests of one collection, and the thread in which they go on, one step of one request at a time. The
-/// thread begins with the first request. Thread-safe.
+/// The started requests of one collection, and the thread that runs them, one step of one request at a time. The thread
+/// starts with the first request. Thread-safe.
 class StartedRequests {
  public:
-  /// The calls of SlaveCollection.
+  /// The functions of SlaveCollection.
   static Pending<std::shared_ptr<Slave>> start_get_slave(const std::shared_ptr<SlavePool>& pool,
                                                          const std::shared_ptr<StartedRequests>& requests,
                                                          GetSlaveOptions options);
@@ -100,8 +100,7 @@ class StartedRequests {
   StartedRequests(const StartedRequests&) = delete;
   StartedRequests& operator=(const StartedRequests&) = delete;
 
-  /// Ends the thread. Requests that are not done then fail with Cancelled, and so do later ones. Not on the thread
-  /// itself.
+  /// Ends the thread. Unfinished requests then fail with Cancelled, and so do later ones. Not on the thread itself.
   void stop();
 
   [[nodiscard]] bool is_this_thread() const;
@@ -112,7 +111,7 @@ class StartedRequests {
   bool poll(StartedRequest& request, const Waker& wake);
   bool wait_until(StartedRequest& request, TimePoint until);
 
-  /// Ends it, and waits for a filter of it that runs, unless this is called by that filter.
+  /// Ends the request, and waits for its filter if that is running, unless the filter itself calls this.
   void cancel(StartedRequest& request);
 
  private:
@@ -129,7 +128,7 @@ class StartedRequests {
 
   mutable std::mutex mutex_;
   List ready_;
-  List others_;  // that wait, or are run
+  List others_;  // that wait, or are running
   std::multimap<TimePoint, StartedRequest*> timers_;
   Parking parking_;  // of the thread
   std::thread thread_;

@@ -13,7 +13,8 @@ namespace remsh {
   throw Cancelled(Errc::cancelled, {}, operation, "the caller's stop_token was triggered");
 }
 
-/// Unparks when a stop is requested. Made and destroyed without a lock, as its end waits for a callback that runs.
+/// Unparks when a stop is requested. Construct and destroy it without a lock: the destructor waits for a running
+/// callback.
 class StopWatch {
  public:
   StopWatch(const std::stop_token& stop, Parking& parking) : callback_(stop, Unpark{&parking}) {}

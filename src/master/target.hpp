@@ -1,4 +1,4 @@
-// Target: the slave that an operation is asked of, and the workspace through which it is asked.
+// Target: the slave that runs an operation, and the workspace through which the operation was called.
 #pragma once
 
 #include "base/joined_stop.hpp"
@@ -17,18 +17,18 @@
 
 namespace remsh {
 
-/// A path that begins in `directory`, unless it is absolute. Throws, with the words of `request`, if it is relative and
+/// A path that begins in `directory`, unless it is absolute. Throws, with a message of `request`, if it is relative and
 /// leads out of the directory.
 Bytes path_in(const Bytes& directory, const Bytes& path, const Request& request);
 
-/// The slave that an operation is asked of, and the workspace through which it is asked, whose directory and defaults
-/// it adds. Both must outlive it.
+/// The slave that runs an operation, and the workspace through which the operation was called, if any. Adds the
+/// directory and the defaults of the workspace. Both must outlive it.
 class Target {
  public:
   Target(Backend& asked, const Workspace* in) : slave(asked), workspace_(in) {}
 
-  /// The request with the paths that its caller means, as it is sent. An empty path stays empty and is refused as
-  /// usual, unless it means the directory itself. Throws if a path leads out of the workspace.
+  /// The request with its paths as they are sent. An empty path stays empty and is refused as usual, unless it means
+  /// the directory itself. Throws if a path leads out of the workspace.
   template <class Operation>
   [[nodiscard]] typename Operation::Request resolved(typename Operation::Request asked) const {
     if (workspace_ == nullptr) return asked;
@@ -53,7 +53,7 @@ class Target {
     return own.empty() && workspace_ != nullptr ? workspace_->options().tag : own;
   }
 
-  /// What the workspace adds to each call; null: there is none.
+  /// What the workspace adds to each call; null if there is no workspace.
   [[nodiscard]] const WorkspaceOptions* defaults() const noexcept {
     return workspace_ != nullptr ? &workspace_->options() : nullptr;
   }
@@ -74,7 +74,7 @@ class Target {
       path(key, value);
     }
 
-    // No others are paths; that of set_cwd is the session's, not of a workspace.
+    // These are not paths of a workspace: the path of set_cwd is the session's.
     void any_path(BytesView /*key*/, const auto& /*value*/) const {}
     void assignments(BytesView /*key*/, const auto& /*value*/) const {}
     void duration(BytesView /*key*/, const auto& /*value*/) const {}
@@ -88,7 +88,7 @@ class Target {
     void time_limit(BytesView /*key*/, const auto& /*value*/) const {}
   };
 
-  const Workspace* const workspace_;  // null: none
+  const Workspace* const workspace_;  // null if there is none
 };
 
 }  // namespace remsh

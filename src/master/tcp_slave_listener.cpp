@@ -26,7 +26,7 @@ namespace remsh {
 
 namespace {
 
-/// Of a number. The address of a host name is not known here.
+/// Whether a numeric address is loopback. The address of a host name is not known here.
 bool is_loopback(const std::string& host) {
   in_addr four{};
   if (::inet_pton(AF_INET, host.c_str(), &four) == 1) return ntohl(four.s_addr) >> 24U == 127;
@@ -52,7 +52,7 @@ Address wanted_address(const TcpListenerOptions& options) {
   return *address;
 }
 
-/// Refuses a listener that no slave could use, and one that every stranger could.
+/// Throws for a listener that no slave could use, or that any stranger could.
 void check(const TcpListenerOptions& options, const Address& address) {
   const auto refuse = [&address](const std::string& why) {
     throw Error(Errc::invalid_argument, "", "listen on " + quoted(to_string(address)), why);
@@ -84,7 +84,7 @@ void check(const TcpListenerOptions& options, const Address& address) {
 struct TcpSlaveListener::Tcp {
   Address wanted;
   AdmissionTerms terms;
-  std::shared_ptr<TlsServer> tls;  // as in the terms
+  std::shared_ptr<TlsServer> tls;  // the same as in the terms
   int backlog = 0;
   TcpOptions options;
 

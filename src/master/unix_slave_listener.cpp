@@ -32,7 +32,7 @@ struct UnixSlaveListener::Unix {
 
 namespace {
 
-/// So that it stays the same when the host program changes its directory.
+/// Absolute, so that it stays valid if the host program changes its directory.
 std::string absolute(const std::string& path) {
   if (path.empty()) return path;
   std::error_code error;
@@ -82,7 +82,7 @@ void UnixSlaveListener::start() {
                                  {.keyless = true, .user = *uid});
       },
       [this](int error) { impl().admissions->cannot_accept(error); });
-  lock.unlock();  // the hook may ask for our address
+  lock.unlock();  // the log hook may call address()
   admissions->log(LogLevel::info, "", "listens on unix:" + escaped(unix_->path));
 }
 

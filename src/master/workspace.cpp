@@ -17,7 +17,7 @@ namespace {
 
 constexpr operations::Description making{.name = "workspace"};
 
-/// Whether a relative path leads above the directory in which it begins, by its text.
+/// Whether the text of a relative path leads above the directory in which it begins.
 bool leads_out(BytesView path) {
   std::size_t depth = 0;
   while (!path.empty()) {
