@@ -124,7 +124,7 @@ void Request::fail(const Failure& failure, const std::stop_token& stop) const {
     case Errc::protocol_error:
     case Errc::local_os_error: throw_failure(failure, slave(), operation());
     case Errc::cancelled:
-      // The caller has not requested a stop, so the slave has stopped it, and gives the reason.
+      // If the caller has not requested a stop, the slave has stopped the operation, and gives the reason.
       if (stop.stop_requested()) throw_failure(failure, slave(), operation());
       break;
     case Errc::os_error:

@@ -1,4 +1,4 @@
-// add_operation: the handler of an operation, from a function of its request.
+// add_operation: makes the handler of an operation from a function of its request.
 #pragma once
 
 #include "base/result.hpp"
@@ -11,8 +11,7 @@
 
 namespace remsh {
 
-/// Has an operation done by `work`, which gives its reply before it returns:
-/// Result<Reply> work(const Request&, rpc::ServedCall&).
+/// Adds an operation that `work` does, which returns its reply: Result<Reply> work(const Request&, rpc::ServedCall&).
 template <class Operation, class Work>
 void add_operation(Dispatcher& dispatcher, Work work) {
   dispatcher.add(std::string(Operation::what.name),
@@ -25,8 +24,8 @@ void add_operation(Dispatcher& dispatcher, Work work) {
                  });
 }
 
-/// Has an operation done by what `begin` starts, which answers or fails the call, then or later:
-/// void begin(Request, const std::shared_ptr<rpc::ServedCall>&).
+/// Adds an operation that `begin` starts, which answers or fails the call, at once or later: void begin(Request, const
+/// std::shared_ptr<rpc::ServedCall>&).
 template <class Operation, class Begin>
 void add_lasting_operation(Dispatcher& dispatcher, Begin begin) {
   dispatcher.add(std::string(Operation::what.name),
@@ -37,7 +36,7 @@ void add_lasting_operation(Dispatcher& dispatcher, Begin begin) {
                  });
 }
 
-/// What an operation that was told to stop ends with.
+/// The failure of an operation that was cancelled.
 inline Failure stopped() { return {Errc::cancelled, "cancelled", 0}; }
 
 }  // namespace remsh

@@ -11,39 +11,39 @@
 
 namespace remsh {
 
-/// What came of a slave's attempt to serve its master, as far as the next pause depends on it.
+/// The outcome of a slave's attempt to serve its master, as far as the next pause depends on it.
 enum class Visit : std::uint8_t {
-  failed,       ///< no connection, or it was lost before it was of any use
-  turned_away,  ///< the master is there, and refused the slave, or let it in only to send it away
+  failed,       ///< no connection, or it was lost before it was of use
+  turned_away,  ///< the master refused the slave, or admitted it only to send it away
   brief,        ///< it served a call, and ended soon
   lasting,      ///< it was registered for BackOff::lasting_after or longer
 };
 
-/// Exponential back-off with full jitter: each pause lies anywhere between nothing and a limit, so that the slaves of a
-/// fleet do not come back in step. The limit doubles with each pause; a lasting visit takes it back to the first one.
-/// For as long as the master was of use recently, the limit stays below recent_most, so that a master that was away for
-/// a short time finds its slaves soon; a master that turns the slave away has no such claim. Times are inputs. One
+/// Exponential back-off with full jitter: each pause is anywhere between 0 and a limit, so that the slaves of a fleet
+/// do not come back at the same moment. The limit doubles with each pause; a lasting visit resets it to the first one.
+/// While the master was of use recently, the limit stays below recent_most, so that a master that was away for a short
+/// time gets its slaves back soon. This does not hold for a master that turns the slave away. Times are inputs. One
 /// thread at a time.
 class BackOff {
  public:
   using Pause = std::chrono::milliseconds;
 
-  /// No master keeps a slave away for longer than this.
+  /// The longest pause that a master can ask for.
   static constexpr Pause max_retry = std::chrono::hours(1);
 
-  /// A visit that is shorter does not count as a success.
+  /// A shorter visit does not count as a success.
   static constexpr Duration lasting_after = std::chrono::seconds(10);
 
-  /// How long ago "recently" is, and the limit until then.
+  /// What "recently" means, and the limit during that time.
   static constexpr Duration recent = std::chrono::minutes(5);
   static constexpr Pause recent_most = std::chrono::seconds(2);
 
-  /// `now` counts as a time when the master was of use: somebody has just started its slave.
+  /// `now` counts as a time when the master was of use: the slave has just been started.
   BackOff(Pause first, Pause most, TimePoint now)
       : first_(std::max(first, Pause(1))), most_(std::max(most, first_)), limit_(first_), last_use_(now) {}
 
-  /// The pause after a visit that ended now. What the master asked for (above 0) counts, with up to an eighth more;
-  /// `random` is any number.
+  /// The pause after a visit that ended now. If the master asked for a pause (above 0), that is used, with up to an
+  /// eighth more. `random` is any number.
   Pause next(Visit visit, Pause asked, TimePoint now, std::uint64_t random) {
     if (visit == Visit::lasting) limit_ = first_;
     if (visit == Visit::lasting || visit == Visit::brief) last_use_ = now;
@@ -69,8 +69,8 @@ class BackOff {
   TimePoint last_use_;
 };
 
-/// What a visit was that has ended now: how it ended, when the slave was registered in it (if it was), and whether it
-/// served a call.
+/// The kind of a visit that has ended now, from how it ended, when the slave was registered in it (if it was), and
+/// whether it served a call.
 inline Visit visit_of(ServeResult::Reason reason, std::optional<TimePoint> registered_at, bool has_served,
                       TimePoint now) {
   using Reason = ServeResult::Reason;

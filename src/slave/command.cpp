@@ -16,7 +16,7 @@ Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
   spawned.args = request_.args;
   spawned.env = environment_of(shared_->environment, request_, name_);
   spawned.cwd = directory.descriptor();
-  spawned.session = true;  // so that nothing of it can be in the session of this process, where others' children are
+  spawned.session = true;  // so that no process of it is in our session, where processes of others are
 
   UniqueFd in_end;
   std::array<UniqueFd, 2> out_ends;
@@ -38,7 +38,7 @@ Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
   spawned.err = request_.err == OutputMode::merge ? spawned.out : out_ends[1].get();
 
   if (call_->cancelled()) return Failure{Errc::cancelled, "the command was stopped before it began", 0};
-  shared_->killer->prepare();  // what is needed to end it is there before it is
+  shared_->killer->prepare();  // prepares everything for the end before the command exists
   shared_->killer->watch(name_);
   Result<Process> process = spawn(spawned);
   if (!process) {
@@ -58,7 +58,7 @@ void CommandSet::Command::start() {
   if (request_.timeout > 0ms) timeout_ = after(request_.timeout, &Command::on_timeout);
   call_->on_change([weak = weak_from_this()] {
     const std::shared_ptr<Command> self = weak.lock();
-    if (!self || self->change_posted_.exchange(true)) return;  // many changes in a row are one
+    if (!self || self->change_posted_.exchange(true)) return;  // several changes in a row are handled once
     self->shared_->loop->post([weak] {
       if (const auto command = weak.lock()) command->on_change();
     });
@@ -121,7 +121,7 @@ void CommandSet::Command::on_ready(std::uint32_t number, Ready) {
     case out:
     case err:
       read(outputs_[source]);
-      // Often the end comes right behind the output: then both leave in one write.
+      // The end often follows the output at once: then both leave in one write.
       if (!exited_ && armed_[exit] != 0 && process_->has_ended()) leader_ended();
       break;
     case in: write_input(); break;

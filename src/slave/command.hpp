@@ -25,9 +25,9 @@
 
 namespace remsh {
 
-/// One command. Built on a server thread; from start() on everything happens on the loop.
+/// One command. Constructed on a server thread; from start() on it belongs to the loop.
 ///
-/// command.cpp starts it and takes the events, command_streams.cpp moves its output and input, command_end.cpp ends it,
+/// command.cpp starts it and takes its events, command_streams.cpp moves its output and input, command_end.cpp ends it,
 /// waits for what it leaves behind, and answers the call.
 class CommandSet::Command final : public Watched, public std::enable_shared_from_this<Command> {
  public:
@@ -39,13 +39,13 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
 
   void start();
 
-  /// Ends it as a cancel does. May be called before start(), too.
+  /// Ends the command as a cancel does. May be called before start().
   void stop();
 
   void on_ready(std::uint32_t number, Ready directions) override;
 
  private:
-  /// What is watched; the low bits of an event's number.
+  /// The descriptors that are watched; the low bits of an event's number.
   enum Source : std::uint32_t { out, err, in, exit, source_count };
   static constexpr std::uint32_t source_mask = 3;
 
@@ -56,7 +56,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
     UniqueFd pipe = UniqueFd();
     bool enlarged = false;
     bool waits_for_room = false;
-    std::size_t owed = 0;  // how much of what lay in the pipe when the command ended was not read yet
+    std::size_t owed = 0;  // unread bytes of those that were in the pipe when the command ended
   };
 
   struct InputState {
@@ -89,7 +89,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   void hurry();
   bool look_for_background();
 
-  /// After every event: answers if all is done, else writes out what was sent.
+  /// Called after every event: answers if everything is done, otherwise writes what was sent.
   void settle();
   [[nodiscard]] bool is_done() const;
   void answer();
@@ -98,14 +98,14 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   const std::shared_ptr<Shared> shared_;
   std::shared_ptr<rpc::ServedCall> call_;
   const operations::Execute::Request request_;
-  const Bytes name_;  // of the tree of processes
+  const Bytes name_;  // of the process tree
   std::optional<Process> process_;
   std::array<Output, 2> outputs_{Output{.name = rpc::StreamName::out}, Output{.name = rpc::StreamName::err}};
   InputState input_;
 
   std::uint32_t slot_ = 0;
   std::uint32_t armings_ = 0;
-  std::array<std::uint32_t, source_count> armed_{};  // the number of the event that is waited for; 0: none
+  std::array<std::uint32_t, source_count> armed_{};  // the number of the event that is awaited; 0: none
   std::optional<Loop::TimerId> timeout_;
   std::optional<Loop::TimerId> grace_;
   std::atomic<bool> change_posted_{false};
@@ -114,14 +114,14 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   TimePoint ended_at_{};
 
   bool started_ = false;
-  bool stopped_ = false;  // before it was started
+  bool stopped_ = false;  // stop() was called before start()
   Ending ending_ = Ending::by_itself;
   bool killing_ = false;
-  bool looked_ = false;  // for what it leaves in the background
+  bool looked_ = false;  // for processes left in the background
   bool looking_ = false;
-  bool left_ = false;    // a process lives on
-  bool stuck_ = false;   // it could not be killed; the call is failed
-  bool exited_ = false;  // the leader; it is reaped at the very end, so that its group stays ours
+  bool left_ = false;    // a process was left in the background
+  bool stuck_ = false;   // it could not be killed; the call has failed
+  bool exited_ = false;  // the first process has ended; it is reaped at the very end, so that its group stays ours
   bool grace_over_ = false;
   bool unflushed_ = false;
 };

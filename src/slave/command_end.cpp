@@ -13,10 +13,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// After SIGKILL: a process that lives on for longer cannot be killed.
+/// A process that still exists so long after SIGKILL cannot be killed.
 constexpr Duration kill_patience = 10s;
 
-/// After the end of the output: a process that held it and ends within this time is not in the background.
+/// A process that held the output, and ends within this time after the output has ended, is not in the background.
 constexpr Duration settling = 100ms;
 
 std::chrono::microseconds time_of(const timeval& time) {
@@ -57,12 +57,12 @@ void CommandSet::Command::on_grace_over() {
   settle();
 }
 
-/// SIGTERM, later SIGKILL, for all of its processes, also those it left behind.
+/// Sends SIGTERM, and later SIGKILL, to all processes of the command, including those that it left behind.
 void CommandSet::Command::end(Ending ending) {
   ending_ = ending;
   if (ending == Ending::cancelled) {
     close(in, input_.pipe);
-    for (Output& output : outputs_) read(output);  // dropped from now on, so that it can come to an end
+    for (Output& output : outputs_) read(output);  // output is dropped from now on, so that it can end
   }
   if (std::exchange(killing_, true)) return hurry();
   const bool hurries = is_to_hurry();
@@ -71,8 +71,8 @@ void CommandSet::Command::end(Ending ending) {
                        posted(&Command::on_killed));
 }
 
-/// Shortens the end if the connection is lost or the set is stopped: nobody waits for the command then, and the slave
-/// must come back, or end, soon.
+/// Shortens the end if the connection is lost or the set is being stopped: no caller waits for the command then, and
+/// the slave must reconnect, or end, soon.
 void CommandSet::Command::hurry() {
   if (!killing_ || !is_to_hurry()) return;
   const TimePoint kill_at = now() + std::min<Duration>(request_.kill_after, farewell);
@@ -90,11 +90,11 @@ void CommandSet::Command::on_killed(bool gone) {
   settle();
 }
 
-/// Looks for processes that live on after a command that ended by itself. False: the look is not over yet.
+/// Looks for processes that a command left when it ended by itself. False if the look takes longer.
 bool CommandSet::Command::look_for_background() {
   looked_ = true;
   const bool is_held = has_open_output();
-  if (!is_held && shared_->killer->has_left(name_)) return true;  // it is certain that there is nothing
+  if (!is_held && shared_->killer->has_left(name_)) return true;  // certainly nothing is left
   looking_ = true;
   const TimePoint settled = is_held ? now() : now() + settling;
   shared_->killer->find_left(name_, settled, posted(&Command::on_looked));
@@ -126,7 +126,7 @@ void CommandSet::Command::settle() {
   }
 }
 
-/// Also writes out what was sent before.
+/// Answers the call. That also writes what was sent before.
 void CommandSet::Command::answer() {
   const Result<std::optional<ExitStatus>> status = process_->reap();
   if (ending_ == Ending::cancelled) {

@@ -9,10 +9,10 @@
 
 namespace remsh {
 
-/// NAME=value: what this process has now.
+/// The environment that this process has now, as NAME=value.
 std::vector<Bytes> own_environment();
 
-/// What a command gets: `ours`, the changes that the request asks for, and the name by which its processes are found.
+/// The environment of a command: `ours`, the changes that the request asks for, and the name that marks its processes.
 std::vector<Bytes> environment_of(const std::vector<Bytes>& ours, const operations::Execute::Request& request,
                                   const Bytes& name);
 

@@ -19,7 +19,7 @@ bool CommandSet::Shared::add(const std::shared_ptr<Command>& command) {
 }
 
 void CommandSet::Shared::remove(const Command& command) {
-  std::shared_ptr<Command> last;  // destroyed without the lock
+  std::shared_ptr<Command> last;  // to be destroyed without the lock
   const std::lock_guard lock(mutex);
   const auto entry = commands.find(&command);
   if (entry == commands.end()) return;

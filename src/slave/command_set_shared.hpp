@@ -1,4 +1,4 @@
-// CommandSet::Shared: what the commands of a set have in common. Private to CommandSet.
+// CommandSet::Shared: what the commands of a set share. Private to CommandSet.
 #pragma once
 
 #include "base/result.hpp"
@@ -16,11 +16,11 @@
 
 namespace remsh {
 
-/// The commands of a set, what they have in common, and what they left in the background. Thread-safe, except `spare`.
+/// The commands of a set, what they share, and what they left in the background. Thread-safe, except `spare`.
 struct CommandSet::Shared {
   Shared(std::shared_ptr<Loop> on, Duration grace);
 
-  /// Counts the trees that are being ended although their commands are over. The killer's callbacks share it, as they
+  /// Counts the trees that are being ended although their commands are over. Shared with the killer's callbacks, which
   /// may outlive the set.
   struct Endings {
     std::mutex mutex;
@@ -28,11 +28,11 @@ struct CommandSet::Shared {
     std::size_t count = 0;
   };
 
-  /// Returns false if the set is stopping: the command must not begin.
+  /// False if the set is stopping: the command must not begin.
   bool add(const std::shared_ptr<Command>& command);
   void remove(const Command& command);
 
-  /// A command is over and processes of it may live on: they are ended when the set is stopped.
+  /// Keeps the tree of a command that is over, of which processes may be left: it is ended when the set is stopped.
   void keep_background(const Bytes& name, Duration kill_after);
   void end_background(const Bytes& name, Duration kill_after);
   [[nodiscard]] bool is_stopping() const;
@@ -42,9 +42,9 @@ struct CommandSet::Shared {
   const std::vector<Bytes> environment;
   const std::shared_ptr<TreeKiller> killer = TreeKiller::of_this_process();
   const std::shared_ptr<Endings> endings = std::make_shared<Endings>();
-  std::optional<Block> spare;  // loop thread only: an empty block, so that a read without result allocates nothing
+  std::optional<Block> spare;  // loop thread only: an empty block, so that a read of no bytes allocates nothing
 
-  mutable std::mutex mutex;  // guards what follows
+  mutable std::mutex mutex;  // guards the following members
   std::condition_variable changed;
   std::unordered_map<const Command*, std::shared_ptr<Command>> commands;
   struct Background {
@@ -53,7 +53,7 @@ struct CommandSet::Shared {
   };
   std::vector<Background> background;
   bool stopping = false;
-  bool is_given_up = false;  // stop() did not wait any longer
+  bool is_given_up = false;  // stop() has given up waiting
 };
 
 }  // namespace remsh

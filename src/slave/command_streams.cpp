@@ -32,7 +32,7 @@ void CommandSet::Command::close_if_at_end(Output& output) {
   if (output.pipe && is_at_end(output.pipe.get())) close(source_of(output), output.pipe);
 }
 
-/// Moves what is in the pipe to the caller, as far as there is room. The output of a cancelled command is dropped.
+/// Moves the content of the pipe to the caller, as far as there is room. The output of a cancelled command is dropped.
 void CommandSet::Command::read(Output& output) {
   if (!output.pipe) return;
   const Source source = source_of(output);
@@ -43,7 +43,7 @@ void CommandSet::Command::read(Output& output) {
     if (!is_dropped) {
       wanted = std::min(wanted, call_->room(output.name));
       if (wanted == 0) {
-        // Not armed: on_change() goes on. The end needs no room.
+        // Not armed: on_change() continues. Closing at the end needs no room.
         output.waits_for_room = true;
         return close_if_at_end(output);
       }
@@ -62,7 +62,7 @@ void CommandSet::Command::read(Output& output) {
       unflushed_ = true;
     }
     if (count == Block::max_payload && !std::exchange(output.enlarged, true)) enlarge_pipe(output.pipe.get());
-    if (count < wanted && !exited_) break;  // empty now; after the end it is read until it says so
+    if (count < wanted && !exited_) break;  // empty for now; a command that has ended is read to the end
   }
   if (armed_[source] == 0) arm(source, output.pipe.get(), Ready::read);
 }
@@ -83,7 +83,7 @@ void CommandSet::Command::write_input() {
     const BytesView bytes = input_.chunk->bytes();
     if (input_.pipe && input_.written < bytes.size()) {
       const BytesView rest = bytes.substr(input_.written);
-      // SIGPIPE is blocked on the loop, as all signals are: EPIPE is all that comes of it.
+      // The loop blocks all signals, SIGPIPE among them, so the only effect is EPIPE.
       const ssize_t result = left == 0 ? -1 : ::write(input_.pipe.get(), rest.data(), rest.size());
       if (left == 0 || (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) {
         arm(in, input_.pipe.get(), Ready::write);

@@ -1,4 +1,4 @@
-// Dispatcher: operation name to handler.
+// Dispatcher: from operation names to handlers.
 #include "slave/dispatcher.hpp"
 
 #include "base/format.hpp"
@@ -12,7 +12,7 @@ namespace remsh {
 
 namespace {
 
-// Not every std::system_error is about the system: a stream's has a category of its own, whose numbers are no errno.
+// Not every std::system_error is from the system: the category of streams has numbers that are no errno.
 Failure as_failure(const std::system_error& error) {
   const std::error_code code = error.code();
   const bool is_errno = code.category() == std::generic_category() || code.category() == std::system_category();

@@ -33,7 +33,7 @@ constexpr StartWord words[] = {
     {"--quiet", [](SlaveProgramOptions& o, const std::string&) { o.log_level = LogLevel::error; }},
 };
 
-/// False if the word is none of these.
+/// False if the word is not one of start_words().
 bool take(std::string_view word, bool is_encoded, SlaveProgramOptions& options) {
   for (const StartWord& one : words) {
     const bool has_value = one.word.ends_with('=');
@@ -58,7 +58,7 @@ std::optional<int> run_embedded_slave(int argc, char** argv, const PrepareSlave&
   if (argc < 2 || std::string_view(argv[1]) != embedded_slave_argument) return std::nullopt;
   ::unsetenv(embedded_variable);
   SlaveProgramOptions options;
-  bool is_encoded = false;  // the words that follow
+  bool is_encoded = false;  // applies to the words that follow
   for (const char* const word : std::span(argv + 2, static_cast<std::size_t>(argc - 2))) {
     if (word == encoded_mark) {
       is_encoded = true;

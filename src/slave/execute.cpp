@@ -75,7 +75,7 @@ void CommandSet::stop() {
   begin_stop();
   {
     std::unique_lock lock(shared_->mutex);
-    // A thread may hang in the file system before its command has begun: then nobody else can end that.
+    // A thread may hang in the file system before its command has begun; no other thread can end that.
     const auto limit = shared_->loop->now() + 2 * farewell + std::chrono::seconds(2);
     if (!shared_->changed.wait_until(lock, limit, [this] { return shared_->commands.empty(); })) {
       shared_->is_given_up = true;

@@ -17,15 +17,15 @@ namespace remsh {
 
 /// All commands that a slave runs, on any of its connections. Thread-safe.
 ///
-/// A command is started by a server thread and then belongs to the loop, which relays its output, input and end
-/// without a thread of its own; trees of processes are ended on one further thread that all sets of this process share.
-/// A caller that takes no output stops its own command, by the full pipe, and nothing else.
+/// A command is started by a server thread and then belongs to the loop, which relays its output, input and end without
+/// a thread per command. Process trees are ended on one more thread, which all sets of this process share. A caller
+/// that takes no output blocks only its own command, whose pipe is full.
 ///
-/// What a command that ended by itself leaves in the background lives on until the set is stopped, and is ended then
-/// as the commands are.
+/// Processes that a command left in the background when it ended by itself live on until the set is stopped. Then they
+/// are ended as the commands are.
 class CommandSet {
  public:
-  /// How long output may stay open behind a command that has ended, before those who hold it count as background.
+  /// How long output may stay open after a command has ended, before the processes that hold it count as background.
   static constexpr Duration default_grace = std::chrono::seconds(1);
 
   /// Commands get the environment that this process has now. The loop must run until stop() has returned.
@@ -33,25 +33,25 @@ class CommandSet {
   CommandSet(const CommandSet&) = delete;
   CommandSet& operator=(const CommandSet&) = delete;
 
-  /// Stops.
+  /// Calls stop().
   ~CommandSet();
 
-  /// Starts a command. It answers the call when it has ended, or was not started.
+  /// Starts a command. It answers the call when the command has ended, or could not be started.
   void execute(operations::Execute::Request request, const std::shared_ptr<rpc::ServedCall>& call,
                const Workplace& workplace);
 
-  /// Between SIGTERM and SIGKILL, and from there until what cannot be killed is given up, when nobody waits any more:
-  /// the connection was lost, or the set is stopped. A command with a shorter `kill_after` has less.
+  /// The time between SIGTERM and SIGKILL, and from there until what cannot be killed is given up, if no caller waits
+  /// any more: the connection was lost, or the set is stopped. A command with a shorter `kill_after` gets less.
   static constexpr Duration farewell = std::chrono::seconds(5);
 
-  /// Begins to end all commands as if they were cancelled, with what earlier ones left behind; new ones are refused.
+  /// Begins to end all commands as if they were cancelled, and what earlier ones left behind. New commands are refused.
   /// Returns at once.
   void begin_stop();
 
-  /// Both: begins, and waits until nothing is left, at most for two times `farewell`. Never on the loop.
+  /// Calls begin_stop(), and waits until nothing is left, for about two times `farewell` at most. Never on the loop.
   void stop();
 
-  /// How many commands there are.
+  /// The number of commands.
   [[nodiscard]] std::size_t size() const;
 
  private:

@@ -1,4 +1,4 @@
-// file_info_of: what stat(2) says, as FileInfo.
+// file_info_of: a result of stat(2) as FileInfo.
 #pragma once
 
 #include <remsh/operations/filesystem.hpp>
@@ -25,7 +25,7 @@ inline FileType file_type_of(mode_t mode) {
 }
 
 inline FileInfo file_info_of(const struct stat& status) {
-  // A file system may have a time that nanoseconds in 64 bits cannot express: 300 years away from 1970.
+  // A file system may have a time that 64 bits of nanoseconds cannot hold: 292 years before or after 1970.
   constexpr std::int64_t limit = INT64_MAX / 1'000'000'000 - 1;
   const std::int64_t seconds = std::clamp<std::int64_t>(status.st_mtim.tv_sec, -limit, limit);
   FileInfo info;

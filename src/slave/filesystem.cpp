@@ -35,8 +35,9 @@ using Place = Workplace::Place;
 using rpc::ServedCall;
 
 constexpr std::size_t max_info_file = 64 * 1024;
-constexpr std::size_t max_info = 1024 * 1024;       // what an answer could not carry need not be collected
-constexpr std::size_t copy_step = 4 * 1024 * 1024;  // between two looks whether the caller still wants it
+constexpr std::size_t max_info = 1024 * 1024;       // files beyond this size are not read: an answer could not hold
+                                                    // them
+constexpr std::size_t copy_step = 4 * 1024 * 1024;  // between two checks for a cancel
 
 Result<Nothing> reply_of(Result<void> result) {
   if (!result) return std::move(result).failure();
@@ -48,13 +49,13 @@ std::map<Bytes, Bytes> environment() {
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     const std::size_t equals = text.find('=');
-    if (equals == 0 || equals == std::string_view::npos) continue;  // no variable
+    if (equals == 0 || equals == std::string_view::npos) continue;  // not a variable
     result.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   return result;
 }
 
-// Reads a file of the information directory; false for what is no such file.
+// Reads a file of the information directory. False if it is not such a file.
 Result<bool> read_info_file(At at, const Bytes& path, Bytes& content) {
   struct stat status {};
   if (stat_at(at, path, status, true) != 0 || !S_ISREG(status.st_mode)) return false;
@@ -103,8 +104,8 @@ Result<ReadInfo::Reply> read_info(const Workplace& workplace) {
   }
 }
 
-// Copies what the system can copy by itself, as far as it can; the loop in copy() does the rest, and finds the errors.
-// False: cancelled.
+// Copies as much as the system can copy by itself; the loop in copy() does the rest, and reports errors. False if
+// cancelled.
 bool copy_in_kernel(int from, int to, const ServedCall& call) {
   while (::copy_file_range(from, nullptr, to, nullptr, copy_step, 0) > 0) {
     if (call.cancelled()) return false;
@@ -140,7 +141,7 @@ Result<Nothing> copy(const Workplace& workplace, const TwoPaths& request, const 
     if (*count == 0) break;
     if (auto written = target->write(BytesView(buffer).substr(0, *count)); !written) return written.failure();
   }
-  // Set-user-ID and the like are not for a copy, which may have another owner.
+  // A copy, which may have another owner, gets no set-user-ID bit or the like.
   return reply_of(target->commit(source->mode & 0777, request.durable));
 }
 

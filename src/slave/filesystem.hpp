@@ -10,8 +10,8 @@
 
 namespace remsh {
 
-/// Adds them, for sessions of this workplace. The environment that getenv tells is the one of this moment.
-/// docs/protocol.md section 7. Directories that are made get no other permission bits than those of `mode_mask`.
+/// Adds these operations, for sessions of this workplace. getenv returns the environment of the moment of this call.
+/// docs/protocol.md section 7. New directories get only permission bits of `mode_mask`.
 void add_filesystem(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, mode_t mode_mask = 07777);
 
 }  // namespace remsh

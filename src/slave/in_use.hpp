@@ -1,4 +1,4 @@
-// InUse: counts what runs, so that somebody can wait for its end.
+// InUse: counts users, so that a thread can wait until there are none.
 #pragma once
 
 #include <condition_variable>
@@ -6,7 +6,7 @@
 
 namespace remsh {
 
-/// Counts itself for as long as it lives. Who waits on `changed` sees the count under the mutex.
+/// Counts as one user for as long as it lives. Notifies `changed` with the mutex held.
 class InUse {
  public:
   InUse(std::mutex& mutex, std::condition_variable& changed, unsigned& count)

@@ -29,7 +29,7 @@ bool has_whole_line(std::string_view text) {
 
 Result<auth::KeyLine> read_key_input(int descriptor, bool to_the_end) {
   constexpr std::size_t most = auth::max_key_line;
-  SecretText text;  // not stdio, whose buffer is never wiped
+  SecretText text;  // stdio's buffer is never wiped
   while (text.view().size() <= most) {
     const std::span<char> room = text.grow(1024);
     const ssize_t count = ::read(descriptor, room.data(), room.size());

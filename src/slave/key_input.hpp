@@ -6,9 +6,8 @@
 
 namespace remsh {
 
-/// Reads a line `NAME KEY`. Empty lines and comments may precede it; anything else beside it is an error. Returns as
-/// soon as that line is complete or, with `to_the_end`, at the end of the input. Blocks. Wipes the memory that it reads
-/// into.
+/// Reads a line `NAME KEY`. Empty lines and comments may precede it; anything else is an error. Returns once that line
+/// is complete or, with `to_the_end`, at the end of the input. Blocks. Wipes the memory that it reads into.
 Result<auth::KeyLine> read_key_input(int descriptor, bool to_the_end);
 
 }  // namespace remsh

@@ -23,7 +23,7 @@ namespace {
 
 using operations::List;
 
-/// Sends the entries of a directory, as one box each. Holds no more of them than fit into one block.
+/// Sends the entries of a directory, each as a box. Holds no more of them than fit into one block.
 class Listing final : public SteppedOperation {
  public:
   Listing(std::shared_ptr<rpc::ServedCall> call, DirectoryReader directory)
@@ -59,7 +59,7 @@ class Listing final : public SteppedOperation {
   void add(Bytes name) {
     struct stat status {};
     const int error = ::fstatat(directory_.descriptor(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
-    if (error == ENOENT) return;  // it has gone meanwhile
+    if (error == ENOENT) return;  // removed meanwhile
     const FileInfo info = error == 0 ? file_info_of(status) : FileInfo();
     append_box(boxes_, operations::to_box(List::Entry{std::move(name), info}));
     ++reply_.entries;

@@ -8,7 +8,7 @@
 
 namespace remsh {
 
-/// Registers it, for sessions of this workplace. docs/protocol.md section 7.
+/// Adds the operation, for sessions of this workplace. docs/protocol.md section 7.
 void add_list(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace);
 
 }  // namespace remsh

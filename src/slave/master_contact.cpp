@@ -36,7 +36,7 @@ std::string host_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
 }
 
-/// Something that may be a slave's name, made of what may be none.
+/// Makes a text, such as a host name, into a valid slave name.
 std::string name_from(std::string text) {
   const auto is_plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
   for (char& c : text) {
@@ -61,7 +61,7 @@ std::string system_name() {
 
 Failure wrong(std::string why) { return {Errc::invalid_argument, std::move(why), 0}; }
 
-/// What can be told of the options before anybody is connected to.
+/// Checks what can be checked of the options before connecting.
 Result<void> check_options(const Address& address, const SlaveOptions& options) {
   const bool has_ca = !options.tls.ca.empty();
   if (options.protocol == 1 && (options.key || has_ca || address.kind == Kind::tls)) {
@@ -83,7 +83,7 @@ Result<void> check_options(const Address& address, const SlaveOptions& options) 
   return {};
 }
 
-/// What can be told of who listens there, before anything is said.
+/// Checks what can be checked of the listener before anything is sent.
 Result<void> check_listener(int socket, const Address& address, const SlaveOptions& options) {
   if (address.kind == Kind::unix_socket) {
     if (options.key) return {};
@@ -111,7 +111,7 @@ Result<std::shared_ptr<const TlsContext>> tls_context(const Address& address, co
   TlsTrust trust = options.tls;
   if (trust.server_name.empty()) trust.server_name = address.host;
   auto context = TlsContext::client(trust);
-  // A file that is not there was named wrongly.
+  // A CA file that is missing or bad is an error in the options.
   if (!context) return Failure{Errc::invalid_argument, context.failure().message, context.failure().os};
   return context;
 }
@@ -165,7 +165,7 @@ Result<std::unique_ptr<Transport>> reach_master(const Address& address, const Sl
                           "plain TCP beyond this host, as 'insecure' allows: who is on the way can read all, and take "
                           "the master's place"});
   }
-  if (options.protocol == 1) set_tcp_options(socket->get(), {});  // it has no ping of its own
+  if (options.protocol == 1) set_tcp_options(socket->get(), {});  // remsh 1 has no ping of its own
   return std::unique_ptr<Transport>(std::make_unique<SocketTransport>(std::move(*socket), to_string(address), false));
 }
 
@@ -185,7 +185,7 @@ Result<auth::SlaveHandshake::Step> shake_hands(Transport& transport, auth::Slave
   options.nonce = auth::new_nonce();
   options.binding = transport.channel_binding();
   if (!options.binding.empty() && options.binding.size() != auth::binding_size) {
-    // A user's own transport.
+    // Only the transport of a user can have one.
     return wrong(formatted("the channel binding of {} is not 32 bytes", transport.description()));
   }
   const bool is_over_tls = !options.binding.empty();
@@ -193,7 +193,7 @@ Result<auth::SlaveHandshake::Step> shake_hands(Transport& transport, auth::Slave
   Bytes bytes = handshake.start();
   bool is_answered = false;
   for (;;) {
-    // Also where a byte comes now and then.
+    // Checked even if bytes keep coming, slowly.
     if (stop.stop_requested()) return Failure{Errc::cancelled, "stopped", 0};
     if (has_passed(deadline)) return Failure{Errc::timeout, "no welcome from the master in time", 0};
     if (auto written = write_all(transport, bytes, deadline, stop); !written) return std::move(written).failure();

@@ -1,4 +1,4 @@
-// How a slave gets to its master: by which rules, and through the handshake.
+// How a slave reaches its master: the rules, the connection and the handshake.
 #pragma once
 
 #include "auth/registration.hpp"
@@ -16,16 +16,16 @@
 
 namespace remsh {
 
-/// Connects, over TLS where the address says so. Blocks. A failure of invalid_argument is about the options: they do
-/// not fit together, or would let anybody be the master. auth_failed: it is not our master.
+/// Connects, over TLS if the address says so. Blocks. A failure of invalid_argument is about the options: they exclude
+/// each other, or would accept anybody as the master. auth_failed: it is not our master.
 Result<std::unique_ptr<Transport>> reach_master(const Address& address, const SlaveOptions& options, Deadline deadline,
                                                 const std::stop_token& stop);
 
-/// What a slave of these options tells of itself; empty names are filled in.
+/// What a slave with these options sends about itself; empty names are filled in.
 Registration registration_of(const SlaveOptions& options, Bytes basedir);
 
-/// The handshake, on this thread: until the master has let the slave in, or has not. The nonce and what the connection
-/// is bound to are filled in. Fails where the connection ends, after the deadline, and after a stop.
+/// Performs the handshake on this thread, until the master has admitted or refused the slave. Fills in the nonce and
+/// the channel binding. Fails if the connection ends, after the deadline, and after a stop.
 Result<auth::SlaveHandshake::Step> shake_hands(Transport& transport, auth::SlaveHandshake::Options options,
                                                Deadline deadline, const std::stop_token& stop);
 

@@ -9,7 +9,7 @@
 
 namespace remsh {
 
-/// The key in the file, if it is one of this name; empty: of any.
+/// Reads the key from the file. Fails if it is of another name; an empty name allows any.
 Result<SlaveKey> OwnKey::read_file(const std::string& name) const {
   auto own = auth::read_own_key(file_);
   if (!own) return std::move(own).failure();

@@ -1,4 +1,4 @@
-// OwnKey: the key by which a slave proves itself, and its name; from its options, or from a file that is read again.
+// OwnKey: the key and the name of a slave, from its options, or from a file that is read again.
 #pragma once
 
 #include "base/result.hpp"
@@ -13,8 +13,8 @@
 
 namespace remsh {
 
-/// What a slave is known by on its next connection. A key file is read for each connection, so that a new key needs no
-/// restart; if it cannot be read, the key that was read before counts. Thread-safe.
+/// The name and the key for a slave's next connection. A key file is read for each connection, so that a new key needs
+/// no restart. If it cannot be read, the last key that was read is used. Thread-safe.
 class OwnKey {
  public:
   explicit OwnKey(const SlaveOptions& options) : name_(options.name), key_(options.key), file_(options.key_file) {}
@@ -22,11 +22,11 @@ class OwnKey {
   struct Current {
     std::string name;  ///< empty: that of the host
     std::optional<Secret> key;
-    std::string notice;  ///< for the log: that there is a new key, or why the file did not count. Empty: nothing new
-    bool is_trouble = false;  ///< the notice says why the file did not count
+    std::string notice;  ///< for the log: that the key is new, or why the file was not used. Empty if nothing is new
+    bool is_trouble = false;  ///< the notice says why the file was not used
   };
 
-  /// Blocks, on the disk. Fails if the file has never been read well.
+  /// Blocks on the disk. Fails if the file has never been read successfully.
   Result<Current> read();
 
  private:
@@ -36,7 +36,7 @@ class OwnKey {
   const std::optional<Secret> key_;
   const std::string file_;
   std::mutex mutex_;
-  std::optional<SlaveKey> last_;  // that was read well
+  std::optional<SlaveKey> last_;  // the last that was read successfully
   std::string last_notice_;
 };
 

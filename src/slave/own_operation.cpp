@@ -20,7 +20,7 @@ namespace {
 
 using operations::Call;
 
-/// The arguments without those that are ours.
+/// The arguments without those of the library.
 Box own_arguments(const Box& arguments) {
   Box own;
   for (const auto& [key, value] : arguments) {

@@ -1,4 +1,4 @@
-// own_operation_handler: the handler of an operation of the owner's own.
+// Operations of the slave's owner.
 #pragma once
 
 #include "slave/dispatcher.hpp"
@@ -10,8 +10,8 @@
 
 namespace remsh {
 
-/// Has a call done by an operation of the owner's own, in the directory that the call asks for. Blocks until it
-/// returns; what it throws comes out, for run_guarded().
+/// Executes a call of an operation of the slave's owner, in the directory that the call asks for. Blocks until it
+/// returns. Passes its exceptions on, to run_guarded().
 void run_own_operation(const Operation& operation, const std::shared_ptr<rpc::ServedCall>& call,
                        const Workplace& workplace);
 

@@ -73,7 +73,7 @@ void Remsh1Server::end_of_stream(const IoResult& result) {
   if (result.status == IoResult::Status::failed) {
     return end(Reason::lost, std::generic_category().message(result.error));
   }
-  // One zero byte is how a master of ours takes leave of a slave that would not see a clean end.
+  // Our masters send one zero byte as a goodbye, because an original slave would not notice a clean end.
   const bool is_goodbye = decoder_.unread() == BytesView("\0", 1);
   if (decoder_.is_inside_box() && !is_goodbye) {
     return end(Reason::lost, "the master has closed the connection inside a box");
@@ -81,9 +81,9 @@ void Remsh1Server::end_of_stream(const IoResult& result) {
   end(Reason::ended, "the master has closed the connection");
 }
 
-// --- Reading, and what comes of it
+// --- reading, and executing calls
 
-/// The next box that is not done with at once; nothing where the connection has ended.
+/// The next event that is not handled here at once; nullopt if the connection has ended.
 std::optional<Remsh1Server::Event> Remsh1Server::next_event(TimePoint until) {
   while (!over_) {
     if (!decoder_.next()) {
@@ -129,7 +129,7 @@ void Remsh1Server::read_more(TimePoint until) {
   }
 }
 
-/// The next piece of a file that the master sends; empty at its end. Other calls that come in between are done.
+/// The next piece of a file that the master sends; empty at its end. Executes other calls that come in between.
 std::optional<Bytes> Remsh1Server::next_piece(Turn& turn) {
   turn.begin();
   if (turn.end_tag) return Bytes();
@@ -146,7 +146,7 @@ std::optional<Bytes> Remsh1Server::next_piece(Turn& turn) {
   return std::nullopt;
 }
 
-/// Has a call done, whole.
+/// Executes a call, up to its answer.
 void Remsh1Server::serve(Call call) {
   const auto turn = std::make_shared<Turn>(shared_from_this(), std::move(call));
   options_.serve(turn->handed_out());
@@ -155,7 +155,7 @@ void Remsh1Server::serve(Call call) {
   if (!over_) answer(*turn);
 }
 
-// --- Answers
+// --- answers
 
 void Remsh1Server::answer(Turn& turn) {
   const Bytes& command = turn.call().command;
@@ -203,7 +203,7 @@ void Remsh1Server::answer_execute(const Turn& turn) {
 }
 
 void Remsh1Server::answer_send(Turn& turn) {
-  // The master does not hear of a failure before it has sent everything.
+  // The master does not read an error before it has sent everything.
   while (!turn.end_tag) {
     if (!next_piece(turn)) return;
   }
@@ -228,7 +228,7 @@ Bytes Remsh1Server::text_of(const Turn& turn, const Failure& failure) const {
   });
 }
 
-// --- Writing
+// --- writing
 
 void Remsh1Server::queue(const Box& box) { queue_.push_ordered(encode(box)); }
 
@@ -241,7 +241,7 @@ IoResult Remsh1Server::write_once() {
   return result;
 }
 
-/// False where the connection has ended.
+/// False if the connection has ended.
 bool Remsh1Server::write_all() {
   while (!over_ && !queue_.empty()) {
     if (write_once().status == IoResult::Status::would_block) transport_->wait(Ready::write, 1h);
@@ -249,7 +249,7 @@ bool Remsh1Server::write_all() {
   return !over_;
 }
 
-// --- While a command runs, on the loop
+// --- on the loop, while a command runs
 
 void Remsh1Server::begin_relay(Turn& turn) {
   assert(options_.loop->is_this_thread());
@@ -259,7 +259,7 @@ void Remsh1Server::begin_relay(Turn& turn) {
   go_on();
 }
 
-/// The thread of run() has the connection again, as soon as it hears of it.
+/// Returns the connection to the thread of run(), which takes it once it sees the outcome.
 void Remsh1Server::end_relay(const Turn& turn) {
   if (relayed_.lock().get() != &turn) return;
   relayed_.reset();
@@ -273,12 +273,12 @@ void Remsh1Server::on_ready(std::uint32_t number, Ready directions) {
   armed_for_ = Ready::none;
   const std::size_t before = read_ahead_.size();
   if (has(directions, Ready::read)) {
-    // The first byte may be a goodbye, and the end behind it: so it is not left at one read.
+    // The first byte may be a goodbye, followed by the end. So later bytes are read as well.
     read_ahead_.resize(read_size);
     const IoResult result = transport_->read_some(std::span(read_ahead_).subspan(before), Duration::zero());
     read_ahead_.resize(before + result.bytes);
     if (result.status == IoResult::Status::end || result.status == IoResult::Status::failed) end_of_stream(result);
-    // Calls ahead of their turn wait; so many that the end behind them would not be seen are none.
+    // Calls that come early wait. With this many, the end behind them would not be seen, so they are an error.
     if (!over_ && read_ahead_.size() == read_size) {
       end(Reason::protocol, formatted("the master sent {} bytes while a command ran", read_size));
     }
@@ -286,7 +286,7 @@ void Remsh1Server::on_ready(std::uint32_t number, Ready directions) {
   go_on();
 }
 
-/// Writes what can be written, and waits for more of it to go, and for the master to leave.
+/// Writes as much as possible, and arms for the rest and for the end of the connection.
 void Remsh1Server::go_on() {
   while (!over_ && !queue_.empty()) {
     if (write_once().status != IoResult::Status::ok) break;

@@ -1,4 +1,4 @@
-// Between the calls of remsh 1 and the operations of ours.
+// Translates between the calls of remsh 1 and our operations.
 #include "slave/remsh1_translation.hpp"
 
 #include "base/format.hpp"
@@ -64,7 +64,7 @@ Result<Box> results_of(const remsh1::Call& call, const Box& reply) {
     if (!parsed) return std::move(parsed).failure();
     results.reserve(parsed->env.size() + 1);
     for (auto& [name, value] : parsed->env) {
-      if (name.size() > remsh1::max_env_name) continue;  // no key can carry it
+      if (name.size() > remsh1::max_env_name) continue;  // a key cannot hold it
       results.set(Bytes(remsh1::env_prefix) + name, value.substr(0, Box::max_value));
     }
   } else if (call.command == "stat") {
@@ -103,8 +103,7 @@ Bytes error_text(const remsh1::Call& call, const Failure& failure, const std::fu
     if (failure.os == ENOENT && !exists(from)) return quoted(from) + " does not exist";
     if (is_taken && exists(to)) return quoted(to) + " already exists";
     if (call.command == "copy") {
-      // Of the two paths the one that it must be about: what was read can be a directory, what is missing is around the
-      // other.
+      // Names the path that the error must be about: EISDIR is about the source; a missing name is about the target.
       return formatted("[Errno {}] {}: {}", failure.os, plain, quoted(failure.os == EISDIR ? from : to));
     }
   }

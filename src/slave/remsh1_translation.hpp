@@ -1,4 +1,4 @@
-// Between the calls of remsh 1 and the operations of ours: arguments, results, and the words of errors.
+// Translates between the calls of remsh 1 and our operations: arguments, results, and error texts.
 #pragma once
 
 #include "base/result.hpp"
@@ -11,20 +11,20 @@
 
 namespace remsh {
 
-/// The arguments of the operation of the same name, for a call whose own arguments are all there.
+/// The arguments of the operation of the same name, for a call with all of its arguments.
 Box arguments_of(const remsh1::Call& call);
 
-/// What the original's answer has of what the operation answered: for all but execute, send and fetch.
+/// The results of the original's answer, from those of our operation: for all but execute, send and fetch.
 Result<Box> results_of(const remsh1::Call& call, const Box& reply);
 
-/// What the original's `finished` tells of an execute.
+/// The content of the original's `finished`, from the reply of an execute.
 Result<remsh1::ReturnCode> return_code_of(const Box& reply);
 
-/// True where the operation failed with what the original counts as success.
+/// True if the original counts this failure as success.
 bool is_success(const remsh1::Call& call, const Failure& failure);
 
-/// The failure as the original's slave words it; programs may look for that. `exists` tells whether there is something
-/// at a path, as the original looks first at one, then at the other.
+/// The failure in the words of the original's slave, which programs may look for. `exists` says whether there is
+/// something at a path: the original checks the source first, then the target.
 Bytes error_text(const remsh1::Call& call, const Failure& failure, const std::function<bool(const Bytes&)>& exists);
 
 }  // namespace remsh

@@ -16,15 +16,15 @@
 
 namespace remsh {
 
-/// One call of the master, from its box to the last box about it. It belongs to the thread that has the connection;
-/// only its outcome is guarded by the lock.
+/// One call of the master, from its box to the last box about it. It belongs to the thread that has the connection. The
+/// lock guards only its outcome.
 class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shared_from_this<Turn> {
  public:
   Turn(std::shared_ptr<Remsh1Server> server, remsh1::Call call)
       : server_(std::move(server)), call_(std::move(call)), arguments_(arguments_of(call_)) {}
   ~Turn() override { unlist(); }
 
-  /// For the operation: when the last of these pointers is gone, the call is over in any case.
+  /// The pointer for the operation. When its last copy is gone, the call is over in any case.
   std::shared_ptr<ServedCall> handed_out() {
     return {this, [self = shared_from_this()](ServedCall*) {
               self->fail({Errc::remote_failure, "the operation ended without an answer", 0});
@@ -40,7 +40,7 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
     server_->concluded_.wait(lock, [this] { return outcome_.has_value(); });
   }
 
-  /// Answers a call that streams before its end is known, if it can begin at all.
+  /// Sends the first answer of a call that streams: it could begin.
   void begin() {
     if (std::exchange(begun_, true)) return;
     server_->queue(remsh1::Answer{call_.tag}.to_box());
@@ -99,10 +99,10 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
     server_->begin_relay(*this);
   }
 
-  /// Kept for drive(): steps run on the thread of run(), which has nothing else to do meanwhile.
+  /// Keeps the step for drive(): steps run on the thread of run(), which only waits meanwhile.
   void run_on_change(std::function<void()> step) override { step_ = std::move(step); }
 
-  /// Runs the steps of an operation that has some, until it is over.
+  /// Runs the steps of the operation, if it has any, until it is over.
   void drive() {
     while (step_ && !is_over()) {
       if (call_.command == "send") {
@@ -117,13 +117,13 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
     step_ = nullptr;
   }
 
-  /// Tells the operation that relays that something has changed. On the loop.
+  /// Calls the callback of the operation that relays. On the loop.
   void tell() {
     const auto callback = callback_;
     if (callback) callback();
   }
 
-  std::optional<Bytes> end_tag = {};  // of a send: the call that ended its data
+  std::optional<Bytes> end_tag = {};  // of a send: the tag of the call that ended its data
 
  private:
   [[nodiscard]] bool is_over() const {
@@ -133,10 +133,11 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
 
   void conclude(Result<Box> outcome) {
     unlist();
-    std::function<void()> callback;  // goes after the outcome is set: with the last reference it would fail the call
+    std::function<void()> callback;  // destroyed after the outcome is set: with the last reference it would fail the
+                                     // call
     if (server_->options_.loop->is_this_thread()) {
       callback.swap(callback_);
-      server_->end_relay(*this);  // before the outcome, which gives the connection to the thread of run()
+      server_->end_relay(*this);  // before the outcome, which hands the connection to the thread of run()
     }
     const std::lock_guard lock(server_->mutex_);
     if (outcome_) return;
@@ -148,10 +149,10 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
   const remsh1::Call call_;
   const Box arguments_;
   bool begun_ = false;
-  std::optional<Bytes> piece_;       // what read() gave
-  std::optional<rpc::Chunk> chunk_;  // what take() gives next
-  std::function<void()> step_;       // of run_on_change(); on the thread of run()
-  std::function<void()> callback_;   // of on_change(); on the loop
+  std::optional<Bytes> piece_;       // what read() returned
+  std::optional<rpc::Chunk> chunk_;  // what take() returns next
+  std::function<void()> step_;       // from run_on_change(); on the thread of run()
+  std::function<void()> callback_;   // from on_change(); on the loop
   std::optional<Result<Box>> outcome_;
 };
 

@@ -54,7 +54,8 @@ bool Resident::is_allowed(const std::string& operation) const {
 Dispatcher Resident::make_dispatcher(const std::shared_ptr<Workplace>& workplace,
                                      const std::shared_ptr<CommandSet>& commands) {
   Dispatcher dispatcher(served_);
-  // A master that the policy keeps from the slave's rights must not put them into a program that others can run.
+  // If the policy denies a master the slave's full rights, it must not install a set-user-ID program that others can
+  // run.
   const bool is_confined = !options_.policy.root.empty() || !is_allowed(std::string(operations::Execute::what.name));
   const mode_t mode_mask = is_confined ? 0777 : 07777;
   add_filesystem(dispatcher, workplace, mode_mask);
@@ -88,7 +89,7 @@ std::shared_ptr<Workplace> Resident::open_workplace() {
   return std::move(*workplace);
 }
 
-/// Removes what killed slaves have left, on a thread that nobody waits for: it may be on a disk that hangs.
+/// Removes what killed slaves have left, on a thread that nobody waits for, since the disk may hang.
 void Resident::begin_to_clean(const std::shared_ptr<const Workplace>& workplace) {
   if (!workplace->may_have_abandoned_parts()) return;
   const std::lock_guard lock(mutex_);
@@ -99,12 +100,12 @@ void Resident::begin_to_clean(const std::shared_ptr<const Workplace>& workplace)
     threads[0].thread = start_thread("remsh-parts", [held = workplace, has_returned]() mutable {
       try {
         held->remove_abandoned_parts();
-      } catch (const std::exception&) {  // no memory: the next one does it
+      } catch (const std::exception&) {  // no memory: the next session tries again
       }
       held.reset();
       *has_returned = true;
     });
-  } catch (const std::system_error&) {  // no thread: the next one does it
+  } catch (const std::system_error&) {  // no thread: the next session tries again
     return;
   }
   threads[0].has_returned = has_cleaned_ = has_returned;
@@ -124,7 +125,7 @@ void Resident::connection_ended(const ServedSession& session) { session.commands
 
 void Resident::end_session(ServedSession session) {
   session.dispatcher.reset();
-  session.workplace.reset();  // closes the directories, unless a stuck operation has them
+  session.workplace.reset();  // closes the directories, unless a stuck operation uses them
   session.commands->stop();
   session.loop->stop();
 }

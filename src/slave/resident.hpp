@@ -1,4 +1,4 @@
-// Resident: what a slave has and keeps, whatever becomes of its connections.
+// Resident: what a slave keeps across its connections.
 #pragma once
 
 #include "base/clock.hpp"
@@ -25,18 +25,18 @@
 
 namespace remsh {
 
-/// What one session of a master has on this slave. It knows nothing of the connection that carries the session.
+/// What one session of a master has on this slave. It is independent of the connection that carries the session.
 struct ServedSession {
   std::shared_ptr<Workplace> workplace;          ///< where its relative paths begin
-  std::shared_ptr<Loop> loop;                    ///< on which its commands live
-  std::shared_ptr<CommandSet> commands;          ///< that it has started
+  std::shared_ptr<Loop> loop;                    ///< runs its commands
+  std::shared_ptr<CommandSet> commands;          ///< those that it has started
   std::shared_ptr<const Dispatcher> dispatcher;  ///< the operations that it may call
 };
 
 /// What belongs to a slave and not to one of its connections: the operations of its owner, its directories, the
 /// sessions of its masters with their commands, and the threads that have not returned. A connection
-/// (SlaveServer::Impl::serve()) begins a session here and gives it back when it has ended. Thread-safe, after the last
-/// add_operation().
+/// (SlaveServer::Impl::serve()) begins a session here, and ends it when the connection has ended. Thread-safe, after
+/// the last add_operation().
 class Resident {
  public:
   /// The options and the clock must outlive it.
@@ -44,32 +44,33 @@ class Resident {
   Resident(const Resident&) = delete;
   Resident& operator=(const Resident&) = delete;
 
-  /// Waits for the operations of the owner that run. Sessions must have ended.
+  /// Waits for running operations of the owner. Sessions must have ended.
   ~Resident();
 
-  /// An operation of the owner. False: there is one of this name.
+  /// Adds an operation of the owner. False if there is one of this name.
   bool add_operation(std::string name, Operation operation);
 
-  /// The directory of the next session. Throws Error if it cannot be used, or if the policy is wrong.
+  /// Opens the directory of the next session. Throws Error if it cannot be used, or if the policy is invalid.
   [[nodiscard]] std::shared_ptr<Workplace> open_workplace();
 
-  /// A session begins: a master has admitted the slave.
+  /// Begins a session: a master has admitted the slave.
   [[nodiscard]] ServedSession begin_session(std::shared_ptr<Workplace> workplace);
 
   /// The connection of a session is gone, by a goodbye or by a cut. What that ends is decided here and nowhere else:
-  /// its commands begin to end, because a session that is cut is given up today (decision 0023). When a session can be
-  /// resumed, this is the place that keeps it. Returns at once.
+  /// its commands begin to end, because a session that is cut is given up today (decision 0023). When sessions can be
+  /// resumed, this function will keep them. Returns at once.
   void connection_ended(const ServedSession& session);
 
-  /// A session is over, and nobody is in it any more. Waits until nothing is left of its commands, so that whoever
-  /// reserves the slave next finds none: as long as their kill_after, but 5 s at most, and 5 s more for what cannot be
+  /// Ends a session that no thread uses any more. Waits until nothing is left of its commands, so that the next user of
+  /// the slave finds none. That takes as long as their kill_after, but 5 s at most, and 5 s more for what cannot be
   /// killed.
   static void end_session(ServedSession session);
 
-  /// Threads of a connection that has ended have not returned from their operations: the slave goes on without them.
+  /// Takes the threads of an ended connection that have not returned from their operations. The slave goes on without
+  /// them.
   void leave_stuck(std::vector<rpc::StuckThread> threads, const std::string& peer);
 
-  /// How many threads the next connection may have inside operations: threads that are stuck count.
+  /// How many threads the next connection may have inside operations. Stuck threads count.
   [[nodiscard]] std::size_t max_threads();
 
   [[nodiscard]] std::vector<ServedOperation> operations_in_progress() const;
@@ -86,9 +87,9 @@ class Resident {
   const std::shared_ptr<rpc::ServedCalls> served_;
   std::map<std::string, Operation, std::less<>> operations_;  // of the owner
 
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // guards the following members
   std::condition_variable changed_;
-  unsigned user_operations_ = 0;  // that run; they use what belongs to the owner, so the destructor waits for them
+  unsigned user_operations_ = 0;  // running ones; they use what belongs to the owner, so the destructor waits for them
   std::shared_ptr<const std::atomic<bool>> has_cleaned_;  // null: not begun
 
   StuckThreads stuck_threads_;

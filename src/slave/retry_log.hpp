@@ -1,4 +1,4 @@
-// RetryLog: what a slave logs when its attempts to serve its master end, one after the other; pure state.
+// RetryLog: the log lines for a slave's successive attempts to serve its master; pure state.
 #pragma once
 
 #include <remsh/base/log.hpp>

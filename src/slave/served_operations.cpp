@@ -10,12 +10,12 @@ namespace remsh {
 
 namespace {
 
-/// Notes what the arguments of a call say, if it is an operation of ours.
+/// Copies the arguments of a call, if it is an operation of ours.
 void note_arguments(ServedOperation& operation, const Box& arguments) {
   operations::for_each([&]<class Operation>(std::type_identity<Operation>) {
     if (operation.operation != Operation::what.name) return;
     const auto request = operations::from_box<typename Operation::Request>(arguments);
-    if (!request) return;  // its handler says why
+    if (!request) return;  // its handler reports why
     operations::TellingFields fields([&](BytesView value) { operation.arguments.emplace_back(value); });
     Operation::Request::describe(fields, *request);
     if constexpr (std::is_same_v<Operation, operations::Execute>) operation.cwd = request->cwd;

@@ -1,4 +1,4 @@
-// served_operations(): the calls that a slave does, as operations.
+// served_operations(): the calls that a slave executes, described as operations.
 #pragma once
 
 #include "rpc/served_calls.hpp"

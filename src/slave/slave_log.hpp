@@ -1,4 +1,4 @@
-// SlaveLog: what a slave tells the log hook of its owner.
+// SlaveLog: writes to the log hook of a slave's owner.
 #pragma once
 
 #include "base/text.hpp"
@@ -10,13 +10,13 @@
 
 namespace remsh {
 
-/// Writes to the log hook of a slave, if it has one. Control characters of peers do not reach it. Thread-safe, as far
-/// as the hook is.
+/// Writes to the log hook of a slave, if it has one. Removes control characters that peers have sent. As thread-safe as
+/// the hook.
 class SlaveLog {
  public:
   explicit SlaveLog(LogHook hook) : hook_(std::move(hook)) {}
 
-  /// `peer`: which master it is about; empty: none.
+  /// `peer`: the master that the message is about; empty: none.
   void write(LogLevel level, const std::string& peer, const std::string& message) const {
     if (hook_) hook_(LogRecord{level, "slave", without_controls(peer), without_controls(message)});
   }

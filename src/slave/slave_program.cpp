@@ -43,7 +43,7 @@ void write_to_standard_error(const LogRecord& record) {
   std::fputs(line.c_str(), stderr);
 }
 
-/// The hook of the options, or one that writes to standard error what their level lets through.
+/// The hook of the options, or one that writes to standard error, down to the level of the options.
 LogHook log_of(const SlaveProgramOptions& options) {
   if (options.slave.log) return options.slave.log;
   return [least = options.log_level](const LogRecord& record) {
@@ -53,21 +53,21 @@ LogHook log_of(const SlaveProgramOptions& options) {
 
 bool has_terminal() { return static_cast<bool>(UniqueFd(::open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC))); }
 
-/// What a process needs that runs commands for somebody else.
+/// Prepares a process to run commands for others.
 void prepare_process(bool has_key) {
-  ::signal(SIGCHLD, SIG_DFL);  // if it is ignored, as our parent may have left it, no command has an exit status
+  ::signal(SIGCHLD, SIG_DFL);  // if SIGCHLD is ignored, as our parent may have left it, no command has an exit status
   raise_descriptor_limit();    // each command takes a few
   start_guard();               // before there are threads, secrets and children
-  claim_orphans();             // what commands leave behind comes to us, and can be found and ended
+  claim_orphans();             // orphans of commands become our children, so that they can be found and ended
 #ifdef __linux__
-  if (has_key) ::prctl(PR_SET_DUMPABLE, 0);  // nor may they read our memory; the key is in no core file
+  if (has_key) ::prctl(PR_SET_DUMPABLE, 0);  // nor may commands read our memory; and no core file contains the key
 #else
   static_cast<void>(has_key);
 #endif
 }
 
-/// Reads the key, if it is in a file or comes by standard input, and so finds out early that it cannot be used. The
-/// slave has its name. Throws Error if that is not the name that the options give.
+/// Reads the key, if it is in a file or on standard input, so that an unusable key is reported early. Sets the slave's
+/// name. Throws Error if that is not the name in the options.
 Result<void> take_key(SlaveProgramOptions& options, int input) {
   SlaveOptions& slave = options.slave;
   if (!options.key_from_input && slave.key_file.empty()) return {};
@@ -98,7 +98,7 @@ int exit_code(const ServeResult& result) {
 
 ServeResult serve(SlaveServer& server, const SlaveProgramOptions& options, UniqueFd input) {
   const bool is_stdio = options.master.empty();
-  // Of a service it is what an operator sends; else the terminal has gone, or whoever started it.
+  // To a service, an operator has sent it; otherwise the terminal is gone, or the program that started us.
   const bool connects_on_hangup = !is_stdio && !options.once && !has_terminal();
   const SignalThread signals({SIGINT, SIGTERM, SIGHUP}, [&](int signal) {
     if (signal == SIGHUP && connects_on_hangup) return server.connect_now();

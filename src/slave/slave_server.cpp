@@ -38,14 +38,14 @@ namespace {
 
 using Reason = ServeResult::Reason;
 
-/// How long operations may take to return once their connection has ended; then the slave goes on without them.
+/// How long operations may take to return once their connection has ended. Then the slave goes on without them.
 constexpr Duration return_patience = std::chrono::seconds(2);
 
-/// One attempt to serve a master: by which options, and how far it came.
+/// One attempt to serve a master: its options, and how far it came.
 struct Attempt {
-  SlaveOptions options;  ///< with the name and the key of this time
+  SlaveOptions options;  ///< with the current name and key
   std::optional<TimePoint> registered_at = {};
-  /// Kept by operations that do not return, too.
+  /// A shared pointer, since operations that do not return keep it, too.
   std::shared_ptr<std::atomic<bool>> has_served = std::make_shared<std::atomic<bool>>(false);
 };
 
@@ -76,12 +76,12 @@ struct SlaveServer::Impl {
   std::mutex mutex;
   std::condition_variable changed;
   unsigned serving = 0;
-  bool connects_now = false;  // the next pause is left out
+  bool connects_now = false;  // skips the next pause
 
-  Resident resident{options, clock};  // the last: its end waits for operations of the owner
+  Resident resident{options, clock};  // the last member: its destructor waits for operations of the owner
 };
 
-/// What it means that it was not let in. Throws where the options are the cause.
+/// The result for a slave that was not admitted. Throws if the options are the cause.
 ServeResult SlaveServer::Impl::over_by(const Failure& failure, Reason otherwise) {
   switch (failure.code) {
     case Errc::invalid_argument: throw_failure(failure, "", "connect to a master");
@@ -93,7 +93,7 @@ ServeResult SlaveServer::Impl::over_by(const Failure& failure, Reason otherwise)
   }
 }
 
-/// The options for the next connection, with the key as it is now. Throws Error if there has never been one.
+/// The options for the next connection, with the current key. Throws Error if there has never been a key.
 SlaveOptions SlaveServer::Impl::options_of_now() {
   auto own = own_key.read();
   if (!own) throw_failure(own.failure(), "", "read the slave's key");
@@ -190,9 +190,10 @@ ServeResult SlaveServer::Impl::serve_remsh1(Attempt& attempt, std::unique_ptr<Tr
 }
 
 ServeResult SlaveServer::Impl::connect_and_serve(Attempt& attempt, const Address& address) {
-  auto workplace = resident.open_workplace();  // where there is none, nobody need be bothered
+  auto workplace = resident.open_workplace();  // first, since without it there is no point in connecting
   log.write(LogLevel::debug, to_string(address), "connecting");
-  const Deadline welcomed(options.handshake_timeout);  // one for all of it: docs/protocol.md section 4
+  const Deadline welcomed(options.handshake_timeout);  // one for the whole connection attempt: docs/protocol.md section
+                                                       // 4
   auto reached = reach_master(address, attempt.options, welcomed, stop.get_token());
   if (!reached)
     return is_stopped() ? over(Reason::stopped, "stopped") : over_by(reached.failure(), Reason::unreachable);
@@ -261,22 +262,26 @@ ServeResult SlaveServer::run(const std::string& address) {
       result = impl_->connect_and_serve(attempt, *parsed);
       visit = visit_of(result.reason, attempt.registered_at, *attempt.has_served, impl_->clock.now());
     } catch (const std::exception& error) {
-      if (is_first && !impl_->is_stopped()) throw;  // it cannot work here at all; later it may be a lack that passes
+      if (is_first && !impl_->is_stopped())
+        throw;  // the first time, it cannot work here at all; later the cause may
+                // pass
       result = Impl::over(Reason::lost, error.what());
     }
-    // Whatever came of the visit: the program was told to end, so nobody asks.
+    // After a stop the outcome of the visit does not matter.
     if (impl_->is_stopped()) return Impl::over(Reason::stopped, "stopped", result.registered);
     if (visit == Visit::lasting || visit == Visit::brief) retry_log.reset();
     const auto pause = back_off.next(visit, result.retry, impl_->clock.now(), random());
-    const RetryLog::Line line = retry_log.next(without_prefix(result.message, master + ": "), pause);  // the log has it
+    const RetryLog::Line line = retry_log.next(without_prefix(result.message, master + ": "), pause);  // the record
+                                                                                                       // names the
+                                                                                                       // master
     impl_->log.write(line.level, master, line.text);
     impl_->wait_to_connect(pause, result.registered);
     if (impl_->is_stopped()) return Impl::over(Reason::stopped, "stopped");
   }
 }
 
-/// Waits for so long, until a stop, or until connect_now(); that one counts also if it came in the attempt before, but
-/// not if that attempt was let in.
+/// Waits for `pause`, until a stop, or until connect_now(). An earlier connect_now() counts if it came during the last
+/// attempt and that attempt was not admitted.
 void SlaveServer::Impl::wait_to_connect(std::chrono::milliseconds pause, bool was_registered) {
   const std::stop_callback wake(stop.get_token(), [this] {
     const std::lock_guard inner(mutex);

@@ -1,5 +1,5 @@
-// Standard input and output of a slave program, which it takes for itself: commands and libraries must not read or
-// write there.
+// Takes the standard input and output of a slave program for its own use: commands and libraries must not read or write
+// there.
 #pragma once
 
 #include "os/unique_fd.hpp"

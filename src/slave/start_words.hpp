@@ -9,18 +9,19 @@
 
 namespace remsh {
 
-/// A word that LocalSlaveListener or SlaveLauncher puts behind the command of a slave. One that ends with '=' has a
-/// value behind it.
+/// A word that LocalSlaveListener or SlaveLauncher appends to the command of a slave. If it ends with '=', a value
+/// follows.
 struct StartWord {
   std::string_view word;
   void (*set)(SlaveProgramOptions& options, const std::string& value);
 };
 
-/// All that run_embedded_slave() takes, beside encoded_mark. remsh-slave has an option for each, as a listener does not
-/// know which program it starts; its other options are none of these, so the library needs no command line.
+/// All words that run_embedded_slave() accepts, apart from encoded_mark. remsh-slave has an option for each of them, as
+/// a listener does not know which program it starts. The other options of remsh-slave are not among them, so the
+/// library needs no parser for command lines.
 std::span<const StartWord> start_words() noexcept;
 
-/// The values of the words behind this one are percent-encoded.
+/// The values of the words after this one are percent-encoded.
 inline constexpr std::string_view encoded_mark = "--percent-encoded";
 
 }  // namespace remsh

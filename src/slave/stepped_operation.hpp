@@ -1,4 +1,4 @@
-// SteppedOperation: an operation that moves much data and holds no thread while it waits for its caller.
+// SteppedOperation: an operation that moves much data, and holds no thread while it waits for its caller.
 #pragma once
 
 #include "rpc/served_call.hpp"
@@ -9,8 +9,8 @@
 
 namespace remsh {
 
-/// An operation that moves much data in steps: each moves what can be moved now, on a worker, and between two steps the
-/// operation holds no thread. Made by std::make_shared; it lives until its call is answered.
+/// An operation that moves data in steps. Each step runs on a worker and moves as much as it can; between two steps the
+/// operation holds no thread. Create it with std::make_shared. It lives until its call is answered.
 class SteppedOperation : public std::enable_shared_from_this<SteppedOperation> {
  public:
   virtual ~SteppedOperation() = default;

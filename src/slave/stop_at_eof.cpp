@@ -28,7 +28,7 @@ StopAtEof::~StopAtEof() {
   thread_.join();
 }
 
-/// True at the end of the input; false if this object is destroyed before.
+/// True at the end of the input; false if this object is destroyed first.
 bool StopAtEof::wait() const {
   for (;;) {
     std::array<pollfd, 2> ready{{{in_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}}};

@@ -9,7 +9,7 @@
 
 namespace remsh {
 
-/// The end of standard input stops the server; what comes by it is dropped.
+/// Stops the server at the end of standard input. The input itself is dropped.
 class StopAtEof {
  public:
   StopAtEof(SlaveServer& server, UniqueFd in);

@@ -1,4 +1,4 @@
-// StuckThreads: what a slave leaves behind when it goes on without operations that do not return.
+// StuckThreads: the threads that a slave leaves behind, as their operations do not return.
 #pragma once
 
 #include "rpc/stuck_thread.hpp"
@@ -10,9 +10,9 @@
 
 namespace remsh {
 
-/// The threads of ended connections that are still inside an operation, and the one that removes what killed slaves
-/// have left. They are joined as they return; those that never do are let go at the end, as no process can end a thread
-/// that hangs in the kernel. Thread-safe.
+/// The threads of ended connections that are still inside an operation, and the thread that removes what killed slaves
+/// have left. They are joined as they return. Those that never do are detached at the end, as no process can end a
+/// thread that hangs in the kernel. Thread-safe.
 class StuckThreads {
  public:
   StuckThreads() = default;
@@ -30,7 +30,7 @@ class StuckThreads {
     for (auto& stuck : threads) threads_.push_back(std::move(stuck));
   }
 
-  /// How many have not returned.
+  /// The number of threads that have not returned.
   [[nodiscard]] std::size_t size() {
     join_returned();
     const std::lock_guard lock(mutex_);

@@ -23,7 +23,7 @@ namespace {
 using operations::Fetch;
 using operations::Send;
 
-/// Writes a file of what the caller sends.
+/// Writes the data that the caller sends into a file.
 class Receive final : public SteppedOperation {
  public:
   Receive(std::shared_ptr<rpc::ServedCall> call, const Send::Request& request,
@@ -51,7 +51,7 @@ class Receive final : public SteppedOperation {
     call().answer(operations::to_box(Send::Reply{file_->size()}));
   }
 
-  /// The unfinished file is gone before the caller hears of it.
+  /// The unfinished file is removed before the caller gets the failure.
   void end(Failure failure) {
     file_.reset();
     call().fail(std::move(failure));
@@ -63,7 +63,7 @@ class Receive final : public SteppedOperation {
   std::optional<NewFile> file_;
 };
 
-/// Sends what is in a file. Reads to its end, not to its size: some files have none, and others grow.
+/// Sends the content of a file. Reads to its end, not to its size: some files have no size, and others grow.
 class Deliver final : public SteppedOperation {
  public:
   Deliver(std::shared_ptr<rpc::ServedCall> call, OpenFile file)

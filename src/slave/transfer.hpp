@@ -10,8 +10,8 @@
 
 namespace remsh {
 
-/// Adds them, for sessions of this workplace. docs/protocol.md section 7. Files that are sent get no other permission
-/// bits than those of `mode_mask`.
+/// Adds these operations, for sessions of this workplace. docs/protocol.md section 7. Files that are sent get only
+/// permission bits of `mode_mask`.
 void add_transfer(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, mode_t mode_mask = 07777);
 
 }  // namespace remsh

@@ -1,4 +1,4 @@
-// Workplace: where a session's relative paths begin, and beyond what no path leads.
+// Workplace: the directories of a session, and the root that its paths cannot leave.
 #include "slave/workplace.hpp"
 
 #include "base/format.hpp"
@@ -17,7 +17,7 @@ namespace remsh {
 
 namespace {
 
-/// What follows a directory's path in an absolute one, relative to it; nothing where it is not beneath.
+/// The rest of an absolute path after a directory, relative to it; nullopt if it is not inside.
 std::optional<Bytes> rest_beneath(BytesView directory, BytesView path) {
   if (directory == "/") directory = {};
   if (!path.starts_with(directory)) return std::nullopt;
@@ -31,7 +31,8 @@ Failure leads_out(const Directory& root, At::Reach reach) {
   return path_failure({root.descriptor(), reach}, EXDEV, "open");
 }
 
-/// A directory that another user has made first, in the hope that we use it, could be read and changed by that user.
+/// Refuses a directory that another user has created first, in the hope that we use it: that user could read and change
+/// it.
 Result<void> check_owner(const Bytes& path) {
   const auto strange = find_strange_part(path);
   if (!strange) return {};
@@ -94,7 +95,7 @@ Result<Bytes> Workplace::set_current(const std::optional<Bytes>& path) {
   }
   Bytes absolute = wanted->path();
   const std::lock_guard lock(mutex_);
-  current_.swap(wanted);  // the one before is closed after the lock is gone
+  current_.swap(wanted);  // the previous one is closed after the unlock
   return absolute;
 }
 
@@ -113,9 +114,9 @@ Result<Directory> Workplace::open_directory(const Bytes& path) const {
 Result<Workplace::Place> Workplace::place_from(const std::shared_ptr<const Directory>& from, const Bytes& path) const {
   if (!root_) return Place{from, from->descriptor(), path};
   const At at{root_->descriptor(), reach_};
-  if (path.empty()) return Place{root_, at, path};  // which is nowhere
-  // From the root on, so that `..` may lead up to it. The directory's own path is no link's: it was asked of the
-  // system.
+  if (path.empty()) return Place{root_, at, path};  // an empty path fails when it is used
+  // Begins at the root, so that `..` may lead up to it. The directory's own path contains no links, as the system has
+  // returned it.
   const bool is_absolute = path.starts_with('/');
   auto rest = rest_beneath(root_->path(), is_absolute ? path : from->path());
   if (!rest) return leads_out(*root_, reach_);

@@ -1,4 +1,4 @@
-// Workplace: where a session's relative paths begin, and beyond what no path leads.
+// Workplace: the directories of a session, and the root that its paths cannot leave.
 #pragma once
 
 #include "base/result.hpp"
@@ -12,33 +12,33 @@
 
 namespace remsh {
 
-/// The base directory of a slave and the current one of a session; with a root, all paths of its master stay beneath
-/// that. Thread-safe; the process's own never changes.
+/// The base directory of a slave and the current directory of a session. If there is a root, all paths of its master
+/// stay below it. Thread-safe. The current directory of the process does not change.
 class Workplace {
  public:
-  /// A path of the master's, as the functions of `os` take it; keeps open what it begins in.
+  /// A path of the master's, in the form that the functions of `os` take. Keeps the directory open in which it begins.
   struct Place {
     std::shared_ptr<const Directory> directory;
     At at;
     Bytes path;
   };
 
-  /// Makes the directories where they are missing. With a root the base directory is beneath it: relative to it, or
-  /// absolute; empty: the root itself. Fails with EPERM if another user (not root) has made one of them, or a directory
-  /// above, where every user can, as in /tmp.
+  /// Makes missing directories. If there is a root, the base directory is in it: relative to it, or absolute; if empty,
+  /// it is the root itself. Fails with EPERM if another user (except root) has created one of them, or a directory
+  /// above them, in a place where every user can, such as /tmp.
   static Result<std::shared_ptr<Workplace>> open(const Bytes& basedir, const Bytes& root = {},
                                                  At::Reach reach = At::Reach::beneath);
 
   [[nodiscard]] const Directory& base() const noexcept { return *base_; }
 
-  /// The session's directory; stays valid for who holds it when another one is set.
+  /// The session's directory. It stays valid for its holders when another one is set.
   [[nodiscard]] std::shared_ptr<const Directory> current() const;
 
-  /// Nothing: back to the base directory; empty: no change. Gives the absolute path.
+  /// Sets the session's directory; nullopt: back to the base directory; empty: no change. Returns its absolute path.
   Result<Bytes> set_current(const std::optional<Bytes>& path);
 
-  /// A path, relative to the session's directory. With a root an absolute one has to begin with it, as it was opened;
-  /// whether what follows leads out is seen where it is used.
+  /// A path, relative to the session's directory. If there is a root, an absolute path must begin with it, as it was
+  /// opened. Whether the rest leads out is checked when the path is used.
   [[nodiscard]] Result<Place> place(const Bytes& path) const { return place_from(current(), path); }
 
   /// A path, relative to the base directory.
@@ -50,17 +50,18 @@ class Workplace {
     return NewFile::create(place.at, place.path, {.overwrite = overwrite, .home = base_->descriptor()});
   }
 
-  /// True if there may be something for remove_abandoned_parts() to do. Looks into the base directory only.
+  /// True if there may be work for remove_abandoned_parts(). Looks into the base directory only.
   [[nodiscard]] bool may_have_abandoned_parts() const noexcept { return has_part_records(base_->descriptor()); }
 
-  /// Removes what killed processes have left of files that they wrote for this base directory, and nothing that a
-  /// living one writes, this one included. May block for ever: the files may be on any disk.
+  /// Removes unfinished files that killed processes have left for this base directory, but none that a running process
+  /// writes, this one included. May block for ever: the files may be on any disk.
   void remove_abandoned_parts() const;
 
-  /// A directory, relative to the session's, that is used by its path alone; with a root, its path is beneath that.
+  /// Opens a directory, relative to the session's, that is used by its path alone. If there is a root, its path is
+  /// below that.
   [[nodiscard]] Result<Directory> find_directory(const Bytes& path) const;
 
-  /// A directory, relative to the session's.
+  /// Opens a directory, relative to the session's.
   [[nodiscard]] Result<Directory> open_directory(const Bytes& path) const;
 
  private:
@@ -68,7 +69,7 @@ class Workplace {
       : root_(std::move(root)), reach_(reach), base_(base), current_(std::move(base)) {}
   [[nodiscard]] Result<Place> place_from(const std::shared_ptr<const Directory>& from, const Bytes& path) const;
 
-  const std::shared_ptr<const Directory> root_;  // null: none
+  const std::shared_ptr<const Directory> root_;  // null if there is none
   const At::Reach reach_;
   const std::shared_ptr<const Directory> base_;
   mutable std::mutex mutex_;
