@@ -1,12 +1,12 @@
-// Clock: where the library takes the time from.
+// Clock: the library's source of time.
 #pragma once
 
 #include <remsh/base/deadline.hpp>
 
 namespace remsh {
 
-/// A source of the steady time. State machines take times as inputs; what drives them asks the clock of its loop
-/// (`Loop::now()`), so that a test or a simulator can move the time. Thread-safe.
+/// A source of the steady time. State machines take times as inputs; their drivers ask the clock of their loop
+/// (`Loop::now()`), so that a test or a simulator can control the time. Thread-safe.
 class Clock {
  public:
   [[nodiscard]] virtual TimePoint now() const noexcept = 0;
@@ -15,8 +15,8 @@ class Clock {
   ~Clock() = default;
 };
 
-/// std::chrono::steady_clock. Code above the os layer names it only where a real thread waits in the operating system,
-/// which knows no other clock: tests/checks/layering.py has the list of these files.
+/// std::chrono::steady_clock. Code above the os layer uses it only if a real thread waits in the operating system,
+/// which uses this clock: tests/checks/layering.py has the list of these files.
 inline const Clock& real_clock() noexcept {
   class Real final : public Clock {
    public:

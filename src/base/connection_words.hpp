@@ -1,4 +1,4 @@
-// What the end of a connection means, in words.
+// Messages for the end of a connection.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ inline constexpr const char* cut_in_message =
     "the connection was cut in the middle of a message: the process of the other side was killed, or the network "
     "failed";
 
-/// `action`, read or write, failed with this errno value.
+/// The message for an `action`, read or write, that failed with this errno value.
 std::string connection_broke(const char* action, int error);
 
 }  // namespace remsh

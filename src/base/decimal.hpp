@@ -13,7 +13,7 @@ namespace remsh {
 
 inline Bytes to_decimal(std::uint64_t value) { return std::to_string(value); }
 
-/// The number, or nothing where the text is anything but one of 64 bits in its only spelling.
+/// The number; nullopt unless the text is a number of 64 bits without leading zeros.
 inline std::optional<std::uint64_t> from_decimal(BytesView text) {
   if (text.size() > 1 && text.front() == '0') return std::nullopt;
   std::uint64_t value = 0;
@@ -23,7 +23,7 @@ inline std::optional<std::uint64_t> from_decimal(BytesView text) {
   return value;
 }
 
-/// The same, of at most 19 digits, as numbers of the protocol are: it fits into 63 bits, or nearly.
+/// Like from_decimal(), but with at most 19 digits, the limit of the protocol.
 inline std::optional<std::uint64_t> parse_number(BytesView text) {
   if (text.size() > 19) return std::nullopt;
   return from_decimal(text);

@@ -1,13 +1,14 @@
-// The argument by which a program learns that it was started to be a slave.
+// How a program detects that it was started as an embedded slave.
 #pragma once
 
 namespace remsh {
 
-/// What LocalSlaveListener puts first on the command line of its own program, and run_embedded_slave() looks for.
+/// The first argument that LocalSlaveListener passes to its own program, and that run_embedded_slave() looks for.
 inline constexpr const char* embedded_mark = "--remsh-embedded-slave";
 
-/// Set in the environment of such a process until run_embedded_slave() takes it. Still there where a listener is to
-/// start one, main() has not called that, and each process would start the next, without end.
+/// Set in the environment of such a process until run_embedded_slave() removes it. If it is still set when a listener
+/// starts an embedded slave, main() has not called run_embedded_slave(), and each process would start another one
+/// endlessly.
 inline constexpr const char* embedded_variable = "REMSH_EMBEDDED_SLAVE";
 
 }  // namespace remsh

@@ -1,4 +1,4 @@
-// The POSIX names of errno values, which travel instead of their numbers: these differ between systems.
+// The POSIX names of errno values. Messages carry the names, because the numbers differ between systems.
 #include "base/errno_name.hpp"
 
 #include <cerrno>
@@ -12,7 +12,7 @@ struct Entry {
   std::string_view name;
 };
 
-// Where two names share a number (EAGAIN and EWOULDBLOCK, on most systems) the first is the one that is told.
+// If two names share a number (EAGAIN and EWOULDBLOCK, on most systems), errno_name() returns the first one.
 constexpr Entry entries[] = {
     {EPERM, "EPERM"},
     {ENOENT, "ENOENT"},

@@ -1,4 +1,4 @@
-// Error: how the library says that something went wrong, and to whom.
+// Error: the exceptions of the library.
 #include <remsh/base/error.hpp>
 
 #include "base/errno_name.hpp"
@@ -11,7 +11,7 @@ namespace remsh {
 
 namespace {
 
-// Everything may come from a peer, so nothing in it reaches a terminal or a log as a control byte.
+// Any part may come from a peer, so control bytes are escaped before they reach a terminal or a log.
 std::string sentence(Errc code, const std::string& slave, const std::string& operation, const std::string& message,
                      std::error_code os) {
   std::string text;
@@ -81,7 +81,7 @@ ConnectionLost::ConnectionLost(DisconnectReason reason, std::string slave, std::
                                std::error_code os)
     : Error(Errc::connection_lost, std::move(slave), std::move(operation), std::move(message), os), reason_(reason) {}
 
-// Defined here so that each class has one home for its type information: hosts catch them across libraries.
+// Defined here so that the type information of each class exists once: host programs catch them across libraries.
 Error::~Error() = default;
 RemoteError::~RemoteError() = default;
 Timeout::~Timeout() = default;

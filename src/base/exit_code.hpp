@@ -1,4 +1,4 @@
-// ExitCode: how remsh-slave, and every other slave program, ends; the one place where its exit codes are written down.
+// ExitCode: the exit codes of remsh-slave and every other slave program.
 #pragma once
 
 #include <array>
@@ -6,7 +6,7 @@
 
 namespace remsh {
 
-/// Stable: scripts and service managers decide by them.
+/// Stable: scripts and service managers depend on them.
 enum ExitCode {
   exit_ok = 0,
   exit_usage = 64,
@@ -22,7 +22,7 @@ struct ExitMeaning {
   std::string_view meaning;
 };
 
-/// All of them, in rising order; `remsh-slave --help` shows them, and docs/remsh-slave.md has the same table.
+/// All codes in ascending order; `remsh-slave --help` prints them, and docs/remsh-slave.md has the same table.
 inline constexpr std::array exit_meanings{
     ExitMeaning{exit_ok, "done, or stopped: by a signal, the end of its input, or a goodbye of the master"},
     ExitMeaning{exit_usage, "wrong usage: an option, its value, or what standard input should have given"},
@@ -33,7 +33,7 @@ inline constexpr std::array exit_meanings{
     ExitMeaning{exit_refused, "the master refused it, or one side did not accept the other's proof"},
 };
 
-/// Whether a slave program ends like this by itself, with an error.
+/// True for the exit codes that a slave program itself uses for errors.
 constexpr bool is_error_of_slave(int code) noexcept {
   for (const ExitMeaning& one : exit_meanings) {
     if (one.code == code && code != exit_ok) return true;

@@ -1,4 +1,4 @@
-// fmt's own sources, compiled once: its headers alone, so that nothing has to be linked.
+// fmt's own sources, compiled once and header-only, so that nothing has to be linked.
 #define FMT_HEADER_ONLY
 #define REMSH_FMT_SOURCES
 #include "base/format.hpp"

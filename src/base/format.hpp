@@ -1,10 +1,10 @@
-// Text with values in it. The one door to fmt, of which this includes only the light header.
+// Formatting of text. Only this file and format.cpp include fmt; this file includes only its light header.
 #pragma once
 
 #include <string>
 
-// A program may hold another fmt, of another version, beside this one. Within the static library ours would be linked
-// with it as if they were the same; so its namespace has another name (as Asio's has, see transport/asio.hpp).
+// A host program may contain another version of fmt. In a static library our symbols would be merged with it, so our
+// copy uses another namespace (like Asio, see transport/asio.hpp).
 #define fmt remsh_fmt
 #if __has_include(<fmt/base.h>)  // from fmt 11
 #include <fmt/base.h>
@@ -18,14 +18,14 @@
 
 namespace remsh {
 
-/// formatted(), for values whose types are no longer known to the compiler.
+/// formatted() with type-erased values.
 std::string format_values(remsh_fmt::string_view text, remsh_fmt::format_args values);
 
-/// The text with each {} replaced by the value in its turn, as fmt::format() does it. The compiler checks the text.
+/// The text with each {} replaced by the next value, as by fmt::format(). The text is checked at compile time.
 ///
 ///     formatted("{} is on line {}", quoted(name), line)
 ///
-/// It is not named format() because the compiler would find std::format() by a std::string among the values.
+/// Not named format(), because with a std::string argument the compiler would also find std::format().
 template <class... Values>
 std::string formatted(remsh_fmt::format_string<Values...> text, Values&&... values) {
   return format_values(text, remsh_fmt::make_format_args(values...));

@@ -1,4 +1,4 @@
-// IntrusiveList: a list of objects that bring their own links.
+// IntrusiveList: a list whose links are in its objects.
 #pragma once
 
 namespace remsh {
@@ -23,8 +23,8 @@ class ListLink {
   T* next_ = nullptr;
 };
 
-/// A list of objects that bring their own links: a pointer, which allocates nothing. An object leaves it before it
-/// goes. One thread at a time.
+/// A list whose links are in its objects. The list itself is one pointer and allocates nothing. An object must be
+/// erased before it is destroyed. One thread at a time.
 template <class T>
 class IntrusiveList {
  public:
@@ -40,7 +40,7 @@ class IntrusiveList {
     first_ = &item;
   }
 
-  /// Of an object that is in it.
+  /// The object must be in the list.
   void erase(T& item) noexcept {
     ListLink<T>& link = item;
     (link.previous_ != nullptr ? link_of(*link.previous_).next_ : first_) = link.next_;
@@ -49,7 +49,7 @@ class IntrusiveList {
     link.previous_ = link.next_ = nullptr;
   }
 
-  /// Calls `visit` with each, the newest first. It must not change the list.
+  /// Calls `visit` with each object, the newest first. It must not change the list.
   template <class Visit>
   void for_each(Visit visit) const {
     for (const T* item = first_; item != nullptr; item = static_cast<const ListLink<T>&>(*item).next_) visit(*item);

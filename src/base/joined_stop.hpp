@@ -27,7 +27,8 @@ class JoinedStop {
   std::stop_callback<Pass> other_;
 };
 
-/// A token that either of two stops; puts into `joined` what must live as long as its user, if anything.
+/// A token that either of two others stops. If an object must live as long as the token is used, it is put into
+/// `joined`.
 inline std::stop_token join(const std::stop_token& one, const std::stop_token& other,
                             std::unique_ptr<JoinedStop>& joined) {
   if (!one.stop_possible()) return other;

@@ -15,7 +15,7 @@ LogHook log_to(std::ostream& stream, LogLevel from) {
     const std::string line =
         formatted("{} {} {}: {}{}{}\n", to_local_text(std::chrono::system_clock::now()), to_string(record.level),
                   record.component, record.peer, record.peer.empty() ? "" : ": ", record.message);
-    static std::mutex mutex;  // of all hooks, as several may have one stream
+    static std::mutex mutex;  // one for all hooks, because several may share a stream
     const std::lock_guard lock(mutex);
     stream << line << std::flush;
   };

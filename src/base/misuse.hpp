@@ -1,10 +1,10 @@
-// misuse(): how the library ends a program that does what would otherwise hang it, or corrupt it.
+// misuse(): ends a program that uses the library in a way that would hang or corrupt it.
 #pragma once
 
 namespace remsh {
 
-/// Says on stderr what was done and what to do instead, and aborts: also in a release, as there is no way on. Only for
-/// mistakes of the program itself, never for anything that comes from a peer.
+/// Prints to stderr what was wrong and what to do instead, and aborts, in release builds too. Only for errors of the
+/// host program, never for input from a peer.
 [[noreturn]] void misuse(const char* what) noexcept;
 
 }  // namespace remsh

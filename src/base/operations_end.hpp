@@ -1,4 +1,4 @@
-// OperationsEnd: a notice that certain operations of one worker are over.
+// OperationsEnd: a notification that certain operations of one worker are over.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ struct OperationRange {
   [[nodiscard]] bool contains(std::uint64_t number) const noexcept { return number >= first && number < end; }
 };
 
-/// Noted once: when no operation of its range runs at the worker any more, or the worker is gone. Dropped without a
-/// note if nobody is left who could give it. Made beforehand, so that asking for the notice cannot fail.
+/// note() is called once: when no operation of the range runs any more, or the worker is gone. If the worker's object
+/// is destroyed before that, it is not called. Allocated in advance, so that adding it cannot fail.
 class OperationsEnd {
  public:
   OperationsEnd() = default;
@@ -24,7 +24,7 @@ class OperationsEnd {
   OperationsEnd& operator=(const OperationsEnd&) = delete;
   virtual ~OperationsEnd() = default;
 
-  /// Called from any thread, with no lock of the worker held. Must not block, nor run user code, destructors included.
+  /// Called from any thread, without a lock of the worker. It must not block or run user code, including destructors.
   virtual void note() noexcept = 0;
 
   OperationRange range;
@@ -34,14 +34,14 @@ class OperationsEnd {
   std::unique_ptr<OperationsEnd> next_;
 };
 
-/// Those that wait for their note. A pointer, as a master has many workers. One thread at a time.
+/// The pending OperationsEnd objects of a worker. One pointer, because a master has many workers. One thread at a time.
 class OperationsEnds {
  public:
   OperationsEnds() = default;
   OperationsEnds(OperationsEnds&&) noexcept = default;
   OperationsEnds& operator=(OperationsEnds&&) noexcept = default;
   ~OperationsEnds() {
-    while (first_) first_ = std::move(first_->next_);  // one after the other, as there may be many
+    while (first_) first_ = std::move(first_->next_);  // in a loop, because recursion could be deep
   }
 
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
@@ -59,7 +59,7 @@ class OperationsEnds {
     }
   }
 
-  /// Takes out those of whose range nothing runs any more.
+  /// Removes and returns those whose range has no running operation.
   template <class IsRunning>
   [[nodiscard]] OperationsEnds take_over(const IsRunning& is_running) noexcept {
     OperationsEnds over;
@@ -75,7 +75,7 @@ class OperationsEnds {
     return over;
   }
 
-  /// Notes all of them, and is empty then.
+  /// Calls note() of each, and empties the list.
   void note() noexcept {
     while (first_) {
       const auto end = std::move(first_);

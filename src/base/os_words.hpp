@@ -1,4 +1,4 @@
-// What an error of the operating system means, in words.
+// Messages for errors of the operating system.
 #pragma once
 
 #include <cerrno>
@@ -7,7 +7,7 @@
 
 namespace remsh {
 
-/// The system's words for an errno value of this program, with the next step if there is one.
+/// The system's message for an errno value of this program, with advice if there is any.
 inline std::string os_words(int error) {
   std::string words = std::generic_category().message(error);
   if (error == EMFILE) words += "; allow this process more descriptors (ulimit -n), or close some";

@@ -1,4 +1,4 @@
-// Patience: how long the caller of an operation that has begun will wait.
+// Patience: how long the caller of a running operation waits.
 #pragma once
 
 #include <remsh/base/deadline.hpp>
@@ -7,7 +7,8 @@
 
 namespace remsh {
 
-/// How long the caller of an operation that has begun will wait: the time-related part of its options, resolved.
+/// How long the caller of a running operation waits: the deadline and stop token of its options, with durations
+/// resolved.
 struct Patience {
   Deadline deadline = {};
   std::stop_token stop = {};

@@ -7,7 +7,7 @@
 
 namespace remsh {
 
-/// Replaces each %XX by the byte that it stands for, and leaves any other text as it is.
+/// Replaces each %XX by its byte, and leaves any other text as it is.
 inline std::string percent_decoded(std::string_view text) {
   std::string result;
   while (!text.empty()) {

@@ -1,4 +1,4 @@
-// Result<T>: how private code returns a failure.
+// Result<T>: how private code returns failures.
 #pragma once
 
 #include <remsh/base/error.hpp>
@@ -10,15 +10,15 @@
 
 namespace remsh {
 
-/// Why something could not be done, before it is known who asked for it.
+/// Why something failed, without the slave and the operation, which the caller adds.
 struct Failure {
   Errc code = Errc::remote_failure;
   std::string message;
-  int os = 0;                                       ///< an errno value of the system that refused; 0: none
+  int os = 0;                                       ///< an errno value of the system that failed; 0: none
   DisconnectReason reason = DisconnectReason::cut;  ///< of a failure that ends a connection
 };
 
-/// A value or the reason why there is none.
+/// A value, or the failure that prevented it.
 template <class T>
 class [[nodiscard]] Result {
  public:

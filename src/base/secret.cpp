@@ -26,7 +26,7 @@ std::optional<Secret> Secret::from_base64(std::string_view text) {
   text.remove_suffix(1);
   Secret secret;
   std::size_t filled = 0;
-  std::uint32_t bits = 0;  // those that wait for a whole byte
+  std::uint32_t bits = 0;  // bits that do not fill a byte yet
   unsigned waiting = 0;
   for (const char c : text) {
     const auto digit = alphabet.find(c);
@@ -38,7 +38,7 @@ std::optional<Secret> Secret::from_base64(std::string_view text) {
     secret.bytes_[filled++] = static_cast<char>(bits >> waiting & 0xffU);
     bits &= (1U << waiting) - 1;
   }
-  if (bits != 0) return std::nullopt;  // another spelling of the same
+  if (bits != 0) return std::nullopt;  // not canonical: another spelling of the same bytes
   return secret;
 }
 
@@ -72,7 +72,7 @@ std::string Secret::to_base64() const {
 }
 
 bool Secret::equals(const Secret& other) const noexcept {
-  volatile unsigned char difference = 0;  // volatile: no shortcut
+  volatile unsigned char difference = 0;  // volatile, so that the compiler cannot stop early
   for (std::size_t i = 0; i < size; ++i) {
     difference = static_cast<unsigned char>(difference | (bytes_[i] ^ other.bytes_[i]));
   }

@@ -1,4 +1,4 @@
-// SecretText: text that has secrets in it, such as a key file.
+// SecretText: text that contains secrets, such as a key file.
 #pragma once
 
 #include "base/wipe.hpp"
@@ -12,7 +12,7 @@
 
 namespace remsh {
 
-/// Grows at its end; its memory is wiped when it goes and when it moves to a larger place. One thread at a time.
+/// Grows at its end. Its memory is wiped when it is destroyed or reallocated. One thread at a time.
 class SecretText {
  public:
   SecretText() = default;
@@ -33,7 +33,7 @@ class SecretText {
     return *this;
   }
 
-  /// Room behind the text, for who reads into it and then says by added() how much came.
+  /// Room behind the text. Write into it, then call added() with the number of bytes written.
   std::span<char> grow(std::size_t room) {
     if (memory_.size() - size_ < room) {
       std::vector<char> larger(std::max(size_ + room, memory_.size() * 2));

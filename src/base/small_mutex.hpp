@@ -6,7 +6,7 @@
 
 namespace remsh {
 
-/// A mutex of four bytes, for objects of which a master has many. Not recursive, not fair. Use std::lock_guard.
+/// A mutex of four bytes, for objects that a master has in large numbers. Not recursive, not fair. Use std::lock_guard.
 class SmallMutex {
  public:
   SmallMutex() = default;

@@ -7,8 +7,8 @@
 
 namespace remsh {
 
-/// How many bytes of its input and of its output an operation has moved, and of how many if that is known. Thread-safe:
-/// counted by the thread that moves them, read by any.
+/// How many bytes of input and output an operation has moved, and its total if known. Thread-safe: one thread counts,
+/// any thread reads.
 class StreamCounts {
  public:
   void add_in(std::uint64_t bytes) noexcept { in_.fetch_add(bytes, std::memory_order_relaxed); }

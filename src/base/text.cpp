@@ -1,4 +1,4 @@
-// Making any bytes fit to be shown: in messages, in logs, on terminals.
+// Escaping of bytes for messages, logs and terminals.
 #include "base/text.hpp"
 
 #include "base/hex.hpp"
@@ -14,8 +14,8 @@ bool is_control(char c) noexcept {
   return byte < 0x20 || byte == 0x7F;
 }
 
-/// A character of a text that should be UTF-8: how many bytes it has, and whether a terminal or a reader of lines takes
-/// it for itself and nothing else. Bytes that are no UTF-8 are characters of their own, and harmful.
+/// The first character of a text: its size in bytes, and whether it only prints, without a special effect on terminals
+/// or line readers. Each byte that is not valid UTF-8 counts as a harmful character.
 struct Character {
   std::size_t size = 1;
   bool is_harmless = false;

@@ -1,4 +1,4 @@
-// Making any bytes fit to be shown: in messages, in logs, on terminals.
+// Escaping of bytes for messages, logs and terminals.
 #pragma once
 
 #include <remsh/base/bytes.hpp>
@@ -8,23 +8,23 @@
 
 namespace remsh {
 
-/// Printable ASCII as it is, a backslash doubled, every other byte as \xNN: says exactly which bytes they were.
+/// Printable ASCII unchanged, backslashes doubled, every other byte as \xNN: the bytes can be recovered.
 std::string escaped(BytesView bytes);
 
 /// escaped(), in single quotes.
 std::string quoted(BytesView text);
 
-/// The same of the first 64 bytes, with "..." behind them if there are more.
+/// quoted() of the first 64 bytes, followed by "..." if there are more.
 std::string quoted_start(BytesView text);
 
-/// For sentences, which may be in any language: as they are, but for bytes that are no UTF-8 and characters that do
-/// something (controls, line separators, those that turn the direction of writing), which become \xNN.
+/// For text in any language: unchanged, except that invalid UTF-8 and characters with an effect (controls, line
+/// separators, changes of text direction) become \xNN.
 std::string without_controls(BytesView text);
 
-/// The text without the prefix, if it begins with that.
+/// The text without the prefix, if it begins with it.
 std::string without_prefix(std::string text, BytesView prefix);
 
-/// The bytes of the character that a text begins with, by UTF-8; 0 where it begins with none.
+/// The size in bytes of the UTF-8 character at the beginning of the text; 0 if there is none.
 std::size_t utf8_size(BytesView text) noexcept;
 
 }  // namespace remsh

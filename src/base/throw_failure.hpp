@@ -1,4 +1,4 @@
-// Where a Failure becomes an exception.
+// The conversion of a Failure to an exception.
 #pragma once
 
 #include "base/result.hpp"

@@ -11,7 +11,7 @@ namespace remsh {
 namespace {
 
 constexpr std::string_view form = "0000-00-00T00:00:00Z";
-constexpr int last_year = 2200;  // well before the nanoseconds of a 64-bit clock run over
+constexpr int last_year = 2200;  // well before a 64-bit clock of nanoseconds overflows
 
 }  // namespace
 

@@ -5,7 +5,7 @@
 
 namespace remsh {
 
-/// Writes zeros, also where the compiler sees that nobody reads them.
+/// Writes zeros, even if the compiler sees that the memory is not read afterwards.
 inline void wipe(std::span<char> memory) noexcept {
   for (volatile char& byte : memory) byte = 0;
 }

@@ -8,25 +8,25 @@
 
 namespace remsh {
 
-/// One piece of stream data on its way out, and the memory it lives in from the read to the last write.
+/// One piece of outgoing stream data and its memory, from the read to the last write.
 ///
-/// Data is read straight into payload(); the header goes in front of it and the trailer behind, so a whole box is one
-/// piece of memory and nothing is copied.
+/// Data is read directly into payload(). The header is put before it and the trailer behind it, so that a whole box is
+/// contiguous and nothing is copied.
 class Block {
  public:
   static constexpr std::size_t size = 64 * 1024;
   static constexpr std::size_t header_room = 96;
   static constexpr std::size_t trailer_room = 96;
 
-  /// The most data in one block, and so in one data box of ours.
+  /// The maximum of data in one block, and so in one data box that we send.
   static constexpr std::size_t max_payload = size - header_room - trailer_room;
 
   Block() : memory_(std::make_unique_for_overwrite<char[]>(size)) {}
 
-  /// Where the data goes.
+  /// The memory for the data.
   [[nodiscard]] std::span<char> payload() noexcept { return {memory_.get() + header_room, max_payload}; }
 
-  /// Makes it the box header + first `count` bytes of the payload + trailer.
+  /// Makes the block a box: header, the first `count` bytes of the payload, trailer.
   void frame(std::string_view header, std::size_t count, std::string_view trailer);
 
   /// The box, once framed.

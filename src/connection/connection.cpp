@@ -18,7 +18,7 @@
 namespace remsh {
 namespace {
 
-/// How long from now; a long time where it is never.
+/// The time until the deadline; an hour if there is none or it is later.
 Duration time_left(Deadline deadline) {
   constexpr Duration long_time = std::chrono::hours(1);
   if (deadline.is_never()) return long_time;
@@ -36,7 +36,7 @@ struct Connection::Impl {
 
   [[nodiscard]] std::string who() const { return " the connection to " + transport->description(); }
 
-  /// Throws where a box cannot be sent, whoever is to read it.
+  /// Throws if no peer could accept this box.
   void check(const Box& box) const {
     if (box.empty()) throw Error(Errc::invalid_argument, "", "send a box", "it is empty");
     if (box.size() > limits.fields) {
@@ -75,7 +75,7 @@ struct Connection::Impl {
     }
   }
 
-  /// What came next, in the buffer; empty at the end.
+  /// The next bytes, in `buffer`; empty at the end of the stream.
   BytesView read(const char* operation, Deadline deadline) {
     for (;;) {
       const IoResult result = transport->read_some(buffer, time_left(deadline));
@@ -97,8 +97,8 @@ struct Connection::Impl {
 
   const std::unique_ptr<Transport> transport;
   const BoxLimits limits;
-  BoxDecoder decoder;                               // by the thread that reads, as what follows
-  std::array<char, std::size_t{64} * 1024> buffer;  // what the decoder was fed lies here until it is used up,
+  BoxDecoder decoder;                               // this and the following: used by the reading thread only
+  std::array<char, std::size_t{64} * 1024> buffer;  // the bytes that the decoder reads: here,
   Bytes given_back;                                 // or here
 };
 

@@ -1,4 +1,4 @@
-// Long values: cut for the wire, and joined again.
+// Long values: split for the wire, and joined again.
 #include "connection/long_value.hpp"
 
 #include "base/format.hpp"
@@ -29,7 +29,7 @@ Bytes continuation_key(BytesView key, std::size_t number) {
   return result;
 }
 
-/// The key and the number of a continuation's key; nothing where it is none.
+/// The key and the number of a continuation's key; nullopt if it is not a continuation.
 std::optional<std::pair<BytesView, std::size_t>> parse_continuation(BytesView key) {
   if (key.size() <= suffix_size || key.find('~') != key.size() - suffix_size) return std::nullopt;
   std::size_t number = 0;
@@ -46,7 +46,8 @@ Failure malformed(BytesView key, const char* what) {
   return Failure{Errc::invalid_argument, formatted("the key {} {}", quoted(key), what)};
 }
 
-/// Each continuation alone: where all have a full part before them there is no gap, and they can be joined by counting.
+/// Checks one continuation. If each continuation follows a full part there is no gap, and counting is enough to join
+/// them.
 Result<void> check_continuation(const Box& box, BytesView key, BytesView value) {
   const auto continuation = parse_continuation(key);
   if (!continuation) return malformed(key, "has a '~' and is no continuation of a long value");

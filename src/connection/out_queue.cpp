@@ -8,7 +8,7 @@
 namespace remsh {
 
 namespace {
-constexpr std::size_t text_segment = 16 * 1024;  // small boxes share one
+constexpr std::size_t text_segment = 16 * 1024;  // small boxes share a segment
 constexpr std::size_t small_box = 8 * 1024;
 }  // namespace
 
@@ -53,7 +53,7 @@ void OutQueue::finish(BytesView box) {
   drop(lanes, lanes.data, lanes.data.begin());
 }
 
-/// Drops what is in a lane from there on; it is data.
+/// Drops the segments of a lane from `from` on, which are data.
 void OutQueue::drop(Lanes& lanes, Lane& lane, Lane::iterator from) {
   for (auto segment = from; segment != lane.end(); ++segment) lanes.data_bytes -= segment->rest().size();
   lane.erase(from, lane.end());
@@ -76,7 +76,7 @@ std::size_t OutQueue::gather(std::span<std::string_view> views) {
   }
   while (count < views.size() && !lanes.data.empty()) {
     const std::size_t size = lanes.data.front().rest().size();
-    if (data > 0 && data + size > max_data_per_write) break;  // one box alone may be larger
+    if (data > 0 && data + size > max_data_per_write) break;  // a single box may be larger
     lanes.flight.splice(lanes.flight.end(), lanes.data, lanes.data.begin());
     views[count++] = lanes.flight.back().rest();
     data += size;
@@ -101,7 +101,7 @@ void OutQueue::written(std::size_t bytes) {
     if (!segment.rest().empty()) break;
     lanes.flight.pop_front();
   }
-  // What is untouched goes back to its lane, so that later control boxes still overtake it.
+  // Segments of which nothing was written go back to their lane, so that later control boxes still overtake them.
   const auto keep =
       !lanes.flight.empty() && lanes.flight.front().done > 0 ? std::next(lanes.flight.begin()) : lanes.flight.begin();
   auto data = keep;

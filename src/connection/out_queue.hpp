@@ -1,4 +1,4 @@
-// OutQueue: encoded boxes on their way out; control before data. No I/O.
+// OutQueue: encoded boxes that wait to be sent; control before data. No I/O.
 #pragma once
 
 #include "connection/block.hpp"
@@ -14,48 +14,48 @@
 
 namespace remsh {
 
-/// The boxes that wait to be written, in two lanes: control boxes overtake data, but never enter a box or a run of
-/// control boxes that is partly written. Within a lane the order is kept. Costs a pointer until it is used, and after
-/// give_back().
+/// The boxes that wait to be written, in two lanes. Control boxes overtake data, but are never inserted into a box or a
+/// run of control boxes that is partly written. Each lane keeps its order. Takes one pointer of memory while unused and
+/// after give_back().
 ///
-/// One write at a time: gather(), write without a lock what it gave, written(). Boxes may be pushed meanwhile.
-/// One thread at a time, else.
+/// One write at a time: call gather(), write the views without a lock, call written(). Boxes may be pushed during the
+/// write. Otherwise one thread at a time.
 class OutQueue {
  public:
-  /// One write takes at most this much data, so that control boxes never wait for more.
+  /// One write has at most this much data, so that control boxes never wait for more.
   static constexpr std::size_t max_data_per_write = 256 * 1024;
 
-  /// An encoded box that may overtake data.
+  /// Queues an encoded box that may overtake data.
   void push_control(BytesView box);
 
-  /// An encoded box that goes behind all data queued so far.
+  /// Queues an encoded box behind all data queued so far.
   void push_ordered(BytesView box);
 
-  /// A framed block, behind all data queued so far. One with little in it is copied, so that its memory is not held.
+  /// Queues a framed block behind all data queued so far. A block with little data is copied, to free its memory.
   void push_data(Block block);
 
-  /// The last box: it goes behind the control boxes that are queued and what is partly written. Other data is dropped,
-  /// and so is all that is pushed from now on.
+  /// Queues the last box, behind the queued control boxes and partly written segments. Other data is dropped, and so is
+  /// everything pushed later.
   void finish(BytesView box);
 
   [[nodiscard]] bool empty() const noexcept { return !lanes_ || lanes_->empty(); }
 
-  /// Bytes in the data lane, also those being written.
+  /// Bytes in the data lane, including those being written.
   [[nodiscard]] std::size_t data_bytes() const noexcept { return lanes_ ? lanes_->data_bytes : 0; }
 
-  /// Bytes in the control lane; none of what is being written.
+  /// Bytes in the control lane, without those being written.
   [[nodiscard]] std::size_t control_bytes() const noexcept { return lanes_ ? lanes_->control_bytes : 0; }
 
-  /// What to write next, as views that live until written(). Gives how many of `views` were filled.
+  /// What to write next, as views that are valid until written(). Returns how many of `views` were filled.
   std::size_t gather(std::span<std::string_view> views);
 
-  /// How much of what gather() gave was written.
+  /// Reports how many bytes of the views of gather() were written.
   void written(std::size_t bytes);
 
-  /// Drops everything; what is being written only once that is over.
+  /// Drops everything; segments that are being written are dropped in written().
   void clear();
 
-  /// Frees what it holds for later use, where it is empty and nothing is being written.
+  /// Frees its memory if it is empty and nothing is being written.
   void give_back() noexcept {
     if (lanes_ && lanes_->empty() && !lanes_->writing && !lanes_->finished) lanes_.reset();
   }
@@ -65,7 +65,7 @@ class OutQueue {
     Bytes text;                  // one or more whole boxes, or
     std::optional<Block> block;  // one framed box
     bool is_data = false;
-    bool is_whole = false;  // nothing is appended
+    bool is_whole = false;  // no box may be appended
     std::size_t done = 0;   // bytes written
 
     [[nodiscard]] std::string_view rest() const noexcept {
@@ -75,14 +75,14 @@ class OutQueue {
   using Lane = std::list<Segment>;
 
   struct Lanes {
-    Lane flight;  // in the order of writing: a segment that is partly written, and during a write all of it
+    Lane flight;  // in the order of writing: the partly written segment; during a write, all segments of that write
     Lane control;
     Lane data;
     std::size_t data_bytes = 0;
     std::size_t control_bytes = 0;
     bool writing = false;
-    bool dropped = false;   // clear() came during a write
-    bool finished = false;  // finish() came
+    bool dropped = false;   // clear() was called during a write
+    bool finished = false;  // finish() was called
 
     [[nodiscard]] bool empty() const noexcept { return flight.empty() && control.empty() && data.empty(); }
   };

@@ -13,9 +13,9 @@ namespace {
 
 constexpr std::size_t longest_shown = 120;
 
-/// What is not for a log: content that may be anything's secret, and proofs.
+/// Values that do not belong in a log: content that may be secret, and proofs.
 bool is_hidden(BytesView key) {
-  key = key.substr(0, key.find('~'));  // a long value's continuation is no less secret
+  key = key.substr(0, key.find('~'));  // a long value's continuation is equally secret
   return key == "data" || key == "env" || key == "mac" || key == "resume_mac" || key == "nonce" || key == "files" ||
          key.starts_with("env_");
 }
@@ -55,7 +55,7 @@ std::string line_of(const AnyBox& box) {
   return line;
 }
 
-/// Passes everything on, and reads along.
+/// Passes everything on, and traces it.
 class TracedTransport final : public Transport {
  public:
   TracedTransport(std::unique_ptr<Transport> inner, TraceHook hook)
@@ -97,7 +97,7 @@ class TracedTransport final : public Transport {
   [[nodiscard]] std::string description() const override { return inner_->description(); }
 
  private:
-  /// One direction. Used by the one thread that reads, or the one that writes.
+  /// One direction. Used only by the thread that reads, or only by the one that writes.
   class Direction {
    public:
     explicit Direction(bool sent) : sent_(sent) {}
