@@ -10,12 +10,12 @@ namespace {
 
 constexpr std::size_t max_fields = 32;
 
-/// The keys of resuming, which a later version has. They mean something only with the feature `resume`, which is never
-/// in force here.
+/// Keys reserved for resuming, in a later version. They are valid only with the feature `resume`, which is never in
+/// force here.
 constexpr std::array reserved_keys{BytesView("attempt"), BytesView("received"), BytesView("resume_mac"),
                                    BytesView("session"), BytesView("window")};
 
-/// The first two bytes of a peer that speaks another protocol: they are no length of a key.
+/// The first two bytes of a peer that speaks another protocol: they are not a valid key length.
 struct OtherProtocol {
   BytesView opening;
   const char* name;

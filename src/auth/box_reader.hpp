@@ -1,4 +1,4 @@
-// BoxReader: bytes to the boxes of a handshake, one at a time.
+// BoxReader: reads the boxes of a handshake, one at a time.
 #pragma once
 
 #include "base/result.hpp"
@@ -13,41 +13,41 @@
 
 namespace remsh::auth {
 
-/// Takes bytes until one box of a handshake is whole. One thread at a time.
+/// Takes bytes until one box of a handshake is complete. One thread at a time.
 class BoxReader {
  public:
   explicit BoxReader(const char* peer) : peer_(peer) {}
 
-  /// Begins to wait for one box of at most `bytes`; `place` names it in failures: "while hello was awaited".
+  /// Expects one box of at most `bytes`. `place` names it in failures: "while hello was awaited".
   void expect(std::size_t bytes, const char* place);
 
-  /// The box, null if more bytes are needed, or why these are no boxes. The box lives as long as `bytes` and until
-  /// the next call.
+  /// Returns the box, null if more bytes are needed, or the reason why the bytes are not a box. The box is valid as
+  /// long as `bytes`, until the next call.
   Result<const BoxView*> feed(BytesView bytes);
 
-  /// The bytes behind the box.
+  /// The bytes after the box.
   [[nodiscard]] Bytes rest() const { return decoder_.unread(); }
 
-  /// Fails unless the box is canonical and its keys that begin with '_' are exactly these.
+  /// Fails unless the box is canonical and `envelope` lists exactly its keys that begin with '_'.
   [[nodiscard]] Result<void> check_form(const BoxView& box, std::initializer_list<BytesView> envelope) const;
 
-  /// Fails if the box has keys that mean something only with the feature `resume`.
+  /// Fails if the box has keys that are valid only with the feature `resume`.
   [[nodiscard]] Result<void> check_reserved(const BoxView& box) const;
 
-  /// The value of a key that must be there and be `good`.
+  /// The value of a required key; fails if it is missing or not `good`.
   template <class Predicate>
   Result<BytesView> require(const BoxView& box, BytesView key, Predicate good) const;
 
-  /// protocol_error: who did what, and where in the handshake.
+  /// The protocol_error for a violation by the peer, with the place in the handshake.
   [[nodiscard]] Failure broken(const std::string& what) const;
 
-  /// connection_lost: the bytes end here.
+  /// The connection_lost for a stream that ends here.
   [[nodiscard]] Failure at_end() const;
 
  private:
   const char* peer_;
   const char* place_ = "";
-  Bytes opening_;  // the first two bytes of the connection: they tell what a peer speaks that speaks something else
+  Bytes opening_;  // the first two bytes of the connection, which identify other protocols
   BoxDecoder decoder_;
 };
 

@@ -21,7 +21,7 @@ namespace {
 using auth::MasterHandshake;
 using auth::SlaveHandshake;
 
-/// What the proofs are bound to. Throws for what cannot be proven at all, before anything is sent.
+/// The channel binding for the proofs. Throws before anything is sent if the name or the binding is invalid.
 Bytes checked_binding(const Connection& connection, std::string_view name, const char* operation) {
   if (!auth::is_slave_name(name)) {
     throw Error(Errc::invalid_argument, "", operation, quoted(name) + " is no name that a slave can have");
@@ -46,7 +46,7 @@ std::shared_ptr<const auth::MasterKeys> one_key(std::string_view name, const Sec
   return std::make_shared<auth::MasterKeys>(auth::MasterKeys{.decoy = make_key(), .find = find});
 }
 
-/// Goes one step on with what comes next.
+/// Reads the next bytes and advances the handshake.
 template <class Handshake>
 typename Handshake::Step next_step(RawConnection& line, Handshake& handshake, const char* operation,
                                    Deadline deadline) {
@@ -55,7 +55,7 @@ typename Handshake::Step next_step(RawConnection& line, Handshake& handshake, co
   return handshake.feed(bytes);
 }
 
-/// Runs one side, and closes the connection where it fails.
+/// Runs one side of the challenge, and closes the connection if it fails.
 template <class Side>
 void prove(Connection& connection, const char* operation, const Side& side) {
   try {
@@ -86,13 +86,13 @@ void deliver_challenge(Connection& connection, std::string_view name, const Secr
         case Action::read: break;
         case Action::send: line.write(step.bytes, deadline); break;
         case Action::registered:
-          line.write(handshake.open(auth::max_keepalive), deadline);  // nobody pings here
+          line.write(handshake.open(auth::max_keepalive), deadline);  // no pings are sent here
           return std::nullopt;
         case Action::fail:
           std::this_thread::sleep_for(auth::failure_delay);
           try {
             line.write(step.bytes, no_wait);
-          } catch (const Error&) {  // it has left
+          } catch (const Error&) {  // the peer is gone
           }
           return std::move(step.failure);
         case Action::close: return std::move(step.failure);

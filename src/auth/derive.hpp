@@ -1,4 +1,4 @@
-// What is derived from the key of a slave: docs/protocol.md section 4.
+// Values derived from the key of a slave: docs/protocol.md section 4.
 #pragma once
 
 #include <remsh/base/bytes.hpp>
@@ -9,13 +9,13 @@
 
 namespace remsh::auth {
 
-/// k(purpose): the key for one use, which is one of kid, tls, slave, master, resume and enrol.
+/// k(purpose): the key for one purpose: kid, tls, slave, master, resume or enrol.
 [[nodiscard]] Secret derive(const Secret& key, std::string_view purpose);
 
-/// The key id: 8 lower-case hex digits, which may be shown.
+/// The key id: 8 lower-case hex digits, not secret.
 [[nodiscard]] std::string kid(const Secret& key);
 
-/// True for what kid() can return.
+/// True if kid() could return this text.
 [[nodiscard]] bool is_kid(BytesView text) noexcept;
 
 }  // namespace remsh::auth

@@ -19,7 +19,7 @@ bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_alphanumeric(char c) { return is_lower(c) || is_digit(c) || (c >= 'A' && c <= 'Z'); }
 
-/// The elements of a list: separated by one space, ascending and each once, and each `good`.
+/// The elements of a list: separated by one space, ascending, without duplicates, and each `good`.
 template <class Predicate>
 std::optional<std::vector<std::string>> parse_list(BytesView text, Predicate good) {
   std::vector<std::string> list;

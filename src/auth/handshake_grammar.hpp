@@ -28,15 +28,15 @@ inline constexpr BytesView hello_tag = "1";
 inline constexpr BytesView prove_tag = "2";
 
 inline constexpr std::size_t max_prove = 3072;
-inline constexpr std::size_t max_handshake_box = 1024;  // of the others
+inline constexpr std::size_t max_handshake_box = 1024;  // of the other boxes
 inline constexpr std::size_t max_features = 512;
 inline constexpr std::size_t max_reason = 256;
 
-/// The handshake's failure.
+/// The failure box of the handshake.
 inline constexpr BytesView failure_code = "AUTH";
 inline constexpr BytesView failure_description = "authentication failed";
 
-/// A value of the registration: its key, where it is kept, and how long it may be.
+/// A value of the registration: its key, its member, and its maximum length.
 struct RegistrationField {
   BytesView key;
   std::string Registration::*member;
@@ -63,27 +63,27 @@ inline bool is_binding(BytesView bytes) noexcept { return bytes.empty() || bytes
 /// True for a decimal number, as from_decimal() takes it.
 [[nodiscard]] bool is_number(BytesView text) noexcept;
 
-/// The features of a list: separated by one space, ascending and each once; nullopt if it is malformed.
+/// The features of a list: separated by one space, ascending, without duplicates. nullopt if it is malformed.
 [[nodiscard]] std::optional<std::vector<std::string>> parse_features(BytesView text);
 [[nodiscard]] bool is_feature_list(BytesView text);
 
-/// The numbers of a list of the same form.
+/// The numbers of a list of the same form; nullopt if it is malformed.
 [[nodiscard]] std::optional<std::vector<std::string>> parse_versions(BytesView text);
 [[nodiscard]] bool is_version_list(BytesView text);
 
-/// The list of these, each once and ascending already.
+/// Joins elements, which must be ascending and without duplicates, to a list.
 [[nodiscard]] Bytes join(const std::vector<std::string>& list);
 
-/// Brings features, which must be valid, into the order of a list.
+/// Sorts features, which must be valid, into the order of a list.
 void sort_features(std::vector<std::string>& features);
 
-/// The word on the wire: "name_in_use".
+/// The word for a refusal on the wire: "name_in_use".
 [[nodiscard]] std::string_view to_string(Refusal refusal) noexcept;
 
-/// The Refusal of a word. An unknown word means `rejected`.
+/// The Refusal for a word. An unknown word means `rejected`.
 [[nodiscard]] Refusal refusal_of(BytesView word) noexcept;
 
-/// What a MAC covers of a box: all but the envelope of AMP and the MACs.
+/// The part of a box that a MAC covers: all fields except AMP's envelope and the MACs.
 template <class AnyBox>
 Bytes body(const AnyBox& box) {
   Bytes text;
@@ -95,10 +95,10 @@ Bytes body(const AnyBox& box) {
   return text;
 }
 
-/// The hash of a handshake's boxes before the first box.
+/// The transcript hash of a handshake before its first box.
 [[nodiscard]] Sha256 new_transcript(BytesView binding);
 
-/// The hash of these boxes and one more.
+/// The hash of the transcript and one more box.
 [[nodiscard]] Bytes hash_with(const Sha256& transcript, BytesView body);
 
 }  // namespace remsh::auth

@@ -1,4 +1,4 @@
-// HandshakeStep: what a master does next in the handshake of a slave, whatever protocol the slave speaks.
+// HandshakeStep: the master's next action in the handshake of a slave, for every protocol.
 #pragma once
 
 #include "base/result.hpp"
@@ -14,27 +14,27 @@ namespace remsh::auth {
 /// How long a master waits before it rejects a proof, so that guessing is slow.
 inline constexpr std::chrono::milliseconds failure_delay{100};
 
-/// Why a master does not admit a slave, in one word.
+/// Why a master refuses a slave, in one word.
 enum class Refusal : std::uint8_t { name_in_use, draining, full, features, rejected };
 
-/// What a master does next in a handshake.
+/// The master's next action in a handshake.
 struct HandshakeStep {
   enum class Action : std::uint8_t {
     read,        ///< more bytes are needed
     send,        ///< send `bytes`, then read on
-    registered,  ///< the slave has said and proven everything: admit or refuse it
-    fail,        ///< send `bytes` failure_delay after the last byte came, then close
+    registered,  ///< the slave has registered and proven its key: admit or refuse it
+    fail,        ///< send `bytes` failure_delay after the last byte arrived, then close
     close,       ///< close at once
   };
   Action action = Action::read;
   Bytes bytes = {};
-  Failure failure = {};  ///< of `fail` and `close`: why, for the log; text of the slave's in it is escaped
+  Failure failure = {};  ///< `fail` and `close`: the reason for the log; text from the slave is escaped
 };
 
-/// The answer to a slave that came with an invitation.
+/// The answer to a slave that used an invitation.
 struct Enrolment {
   Bytes welcome;
-  Secret key;  ///< the slave's new key, which the slave computes as well
+  Secret key;  ///< the slave's new key, which the slave computes itself
 };
 
 }  // namespace remsh::auth

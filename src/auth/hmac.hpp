@@ -1,7 +1,7 @@
-// SHA-256 and HMAC-SHA256: the one door to libcrypto.
+// SHA-256 and HMAC-SHA256: the only use of libcrypto.
 //
-// Both throw std::runtime_error where libcrypto itself does not work (no memory, a broken configuration), never because
-// of the bytes. Who makes a key id (auth/derive.hpp) before there are connections has seen that it does.
+// Both throw std::runtime_error if libcrypto itself does not work (no memory, a broken configuration), never because of
+// the input. Computing a key id (auth/derive.hpp) before there are connections verifies that it works.
 #pragma once
 
 #include <remsh/base/bytes.hpp>
@@ -16,11 +16,11 @@ namespace remsh::auth {
 inline constexpr std::size_t digest_size = 32;
 static_assert(digest_size == Secret::size, "what a MAC is, a key can be made of");
 
-/// The hash of bytes that come one after the other. One thread at a time.
+/// The hash of bytes that are added piece by piece. One thread at a time.
 class Sha256 {
  public:
   Sha256();
-  Sha256(const Sha256& other);  ///< goes on from the same bytes
+  Sha256(const Sha256& other);  ///< continues from the same bytes
   Sha256(Sha256&&) noexcept = default;
   Sha256& operator=(const Sha256&) = delete;
   Sha256& operator=(Sha256&&) noexcept = default;
@@ -38,8 +38,8 @@ class Sha256 {
   std::unique_ptr<void, Free> context_;
 };
 
-/// HMAC-SHA256. A Secret, as it is one until it is sent, and as a MAC that came is compared with it in constant time:
-/// Secret::from_bytes(came) == hmac(key, data).
+/// HMAC-SHA256. The result is a Secret, because it is secret until it is sent, and because a received MAC must be
+/// compared in constant time: Secret::from_bytes(received) == hmac(key, data).
 [[nodiscard]] Secret hmac(BytesView key, BytesView data);
 
 }  // namespace remsh::auth

@@ -33,20 +33,20 @@ Failure system_failure(int error, const std::string& path) {
   return {Errc::local_os_error, quoted(path) + ": " + std::generic_category().message(error), error};
 }
 
-/// Failures of os/file.hpp name what was tried, but not the file.
+/// Adds the path, because failures of os/file.hpp do not name the file.
 Failure with_path(const Failure& failure, const std::string& path) {
   return {Errc::local_os_error, quoted(path) + ": " + failure.message, failure.os};
 }
 
 bool is_ours(const struct stat& what) noexcept { return what.st_uid == ::geteuid() || what.st_uid == 0; }
 
-/// Whether we, as root, may keep this file for its owner.
+/// True if we are root and may maintain this file for its owner.
 bool is_kept_for_owner(KeyFileUse use, const struct stat& file) noexcept {
   return use == KeyFileUse::keep && ::geteuid() == 0 && file.st_uid != 0;
 }
 
-/// Whoever can write to a directory can put another file in the place of ours, unless it is sticky: then only who owns
-/// the file or the directory can. `owner`: of the file, if we keep it for them.
+/// Checks a directory. Users who can write to it could replace our file, unless it is sticky: then only the owner of
+/// the file or of the directory can. `owner`: the owner of the file, if we maintain it for that user.
 Result<void> check_directory(int directory, const std::string& path, uid_t owner = ::geteuid()) {
   struct stat what {};
   if (::fstat(directory, &what) != 0) return system_failure(errno, path);
@@ -83,7 +83,7 @@ Result<void> check_file(const struct stat& what, const std::string& path, KeyFil
   return {};
 }
 
-/// A key file that is as safe as it should be, and where it is.
+/// A key file that has passed the checks, and its directory.
 struct SafeFile {
   OpenParent parent;
   UniqueFd fd;
@@ -112,13 +112,13 @@ Result<SafeFile> open_safely(const std::string& path, KeyFileUse use) {
   if (!parent) return std::move(parent).failure();
   SafeFile file;
   file.parent = *std::move(parent);
-  // Not blocking: a fifo would, and is to be seen for what it is.
+  // Non-blocking, because opening a fifo would block; it is rejected below.
   constexpr int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
   file.fd.reset(::openat(file.parent.directory.get(), file.parent.name.c_str(), flags));
   const int error = errno;
   const bool is_there = file.fd && ::fstat(file.fd.get(), &file.what) == 0;
   const bool is_kept = is_there && is_kept_for_owner(use, file.what);
-  const uid_t owner = is_kept ? file.what.st_uid : ::geteuid();  // g++ 12 warns of an optional, wrongly
+  const uid_t owner = is_kept ? file.what.st_uid : ::geteuid();  // not an optional, because g++ 12 wrongly warns of it
   if (auto checked = check_directory(file.parent.directory.get(), path, owner); !checked) {
     return std::move(checked).failure();
   }
@@ -151,7 +151,8 @@ Result<SafeFile> open_safely(const std::string& path, KeyFileUse use) {
 Result<SecretText> read_text(const SafeFile& file, const std::string& path) {
   const auto size = static_cast<std::size_t>(file.what.st_size);
   SecretText text;
-  while (text.view().size() <= size) {  // one more would be seen, and the text never moves
+  while (text.view().size() <=
+         size) {  // reads one byte more than expected to notice growth; the text is never reallocated
     auto count = read_file(file.fd.get(), text.grow(size + 1 - text.view().size()));
     if (!count) return with_path(count.failure(), path);
     if (*count == 0) break;
@@ -173,7 +174,8 @@ std::vector<KeyLine> keys_of(const std::vector<KeyRow>& rows) {
   return lines;
 }
 
-/// The lock is on the file itself, which goes when it is replaced: who waited for it looks again under the name.
+/// Opens and locks a key file. The lock is on the file itself, which another process may replace meanwhile: so check
+/// that the path still leads to the locked file.
 Result<SafeFile> open_locked(const std::string& path) {
   constexpr milliseconds patience(5000);
   constexpr milliseconds between(20);
@@ -185,7 +187,7 @@ Result<SafeFile> open_locked(const std::string& path) {
       const bool is_there =
           ::fstatat(file->parent.directory.get(), file->parent.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
           there.st_dev == file->what.st_dev && there.st_ino == file->what.st_ino;
-      // Written in place meanwhile, its size is another one.
+      // The file may have been written in place meanwhile, so get its size again.
       if (is_there && ::fstat(file->fd.get(), &file->what) == 0) return file;
     } else if (errno != EWOULDBLOCK && errno != EINTR) {
       return system_failure(errno, path);
@@ -197,8 +199,7 @@ Result<SafeFile> open_locked(const std::string& path) {
   }
 }
 
-/// A file in the place of another, or of none, for good. `before`: the one that is replaced, whose owner and group
-/// stay.
+/// Writes a file durably, new or in place of `before`, whose owner and group it keeps.
 Result<void> write_durably(const OpenParent& parent, std::string_view text, mode_t mode, const struct stat* before,
                            bool overwrite, const std::string& path) {
   const auto failed = [&path](Failure failure) {
@@ -217,8 +218,8 @@ Result<void> write_durably(const OpenParent& parent, std::string_view text, mode
   return {};
 }
 
-/// Removes invitations that nobody can take up any more, as far as new keys need their place: those that are taken up
-/// now come last, as they tell who comes with them again that they are used.
+/// Removes used and expired invitations if new keys need their place. Those that are used just now are removed last,
+/// because they make the message for a second use say that they are used.
 void make_room(KeyFileChange& change, const std::vector<KeyLine>& lines, WallTime now) {
   for (const KeyLine& added : change.added) {
     const auto is_of_name = [&added](const KeyLine& line) { return line.name == added.name; };
@@ -337,7 +338,7 @@ Result<void> change_key_file(const std::string& path, bool may_create, WallTime 
     if (!parent) return std::move(parent).failure();
     auto written = write_durably(*parent, changed.view(), 0600, nullptr, false, path);
     if (written || written.failure().code != Errc::in_use) return written;
-    // Somebody else made it first: change that one.
+    // Another process made the file first: change that one.
   }
 }
 

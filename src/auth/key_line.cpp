@@ -21,7 +21,7 @@ constexpr std::size_t max_label = 256;
 
 Failure wrong(std::string what) { return {Errc::invalid_argument, std::move(what), 0}; }
 
-/// A word for a sentence, where it has only such characters that no part of a key looks like it.
+/// A word for a message, quoted if its characters exclude that it is a part of a key.
 std::string shown(std::string_view word, std::string_view characters) {
   constexpr std::size_t longest = 50;
   const bool is_harmless =
@@ -32,7 +32,7 @@ std::string shown(std::string_view word, std::string_view characters) {
 constexpr std::string_view of_options = "abcdefghijklmnopqrstuvwxyz._-";
 constexpr std::string_view of_networks = "0123456789abcdefABCDEF.:/";
 
-/// Takes a word and the spaces around it away.
+/// Removes and returns the first word, and removes the spaces around it.
 std::string_view take_word(std::string_view& text) {
   constexpr std::string_view spaces = " \t";
   text.remove_prefix(std::min(text.find_first_not_of(spaces), text.size()));
@@ -118,7 +118,7 @@ constexpr const char* no_zero_key =
 
 bool is_zero(const Secret& key) { return key == *Secret::from_bytes(std::string(Secret::size, '\0')); }
 
-/// Beside each key the number of its line; sorted so that equal keys are neighbours.
+/// Each key with the number of its line, sorted so that equal keys are neighbours.
 using KeyOrder = std::vector<std::pair<BytesView, std::size_t>>;
 
 Result<void> check_together(const std::vector<KeyRow>& rows, const std::string& file) {
@@ -212,7 +212,7 @@ std::string key_options(const KeyLine& line) {
 
 Result<std::vector<KeyRow>> parse_key_file(std::string_view text, std::string_view path) {
   const std::string file = escaped(path);
-  // Both are how a file looks while somebody writes it in place.
+  // A file looks like this, or has no last newline, while another process writes it in place.
   if (text.empty()) {
     return wrong(file +
                  ": the file is empty: 'remsh-slave keygen add NAME' adds a key; where no slave is to get in, "

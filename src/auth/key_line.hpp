@@ -1,7 +1,7 @@
-// The text of key files, no I/O: lines `NAME KEY [option...]`. docs/security.md says it for users.
+// The text of key files, no I/O: lines `NAME KEY [option...]`. docs/security.md describes it for users.
 //
-// No failure shows a key, nor a word that may be one: it shows a name once the whole line is right, and an option where
-// it has no digits and no capitals.
+// Failures show no key, and no word that may be one. They show a name only if the rest of the line is correct, and an
+// option only if it has no digits and no capitals.
 #pragma once
 
 #include "base/result.hpp"
@@ -23,48 +23,48 @@ namespace remsh::auth {
 using WallTime = std::chrono::system_clock::time_point;
 
 inline constexpr std::size_t max_keys_of_name = 4;
-inline constexpr std::size_t max_key_line = 16'384;  // bytes; whatever terms are allowed fit
+inline constexpr std::size_t max_key_line = 16'384;  // bytes; enough for all permitted terms
 inline constexpr std::size_t max_key_networks = 64;
 inline constexpr std::size_t max_key_labels = 32;
 
-/// A key and all that is known of it.
+/// A key and everything that is known about it.
 struct KeyLine {
   std::string name;
   Secret key;
   KeyTerms terms = {};
-  std::optional<WallTime> used = {};  ///< when an invitation was taken up
-  std::string kid = {};               ///< computed: make_key_line() and the parser do
+  std::optional<WallTime> used = {};  ///< when an invitation was used
+  std::string kid = {};               ///< computed by make_key_line() and the parser
 
   friend bool operator==(const KeyLine&, const KeyLine&) = default;
 };
 
-/// Refuses labels that no key may have.
+/// Fails if the labels are not allowed.
 Result<void> check_labels(const std::map<std::string, std::string>& labels);
 
-/// Refuses a name or terms that no line may have.
+/// Makes a line; fails if the name or the terms are not allowed.
 Result<KeyLine> make_key_line(std::string name, const Secret& key, KeyTerms terms = {});
 
-/// One line without its end; nothing for an empty one and a comment.
+/// Parses one line without its newline; nullopt for an empty line and a comment.
 Result<std::optional<KeyLine>> parse_key_line(std::string_view text);
 
-/// Adds it to the text as parse_key_line() takes it, with an end of line.
+/// Appends the line and a newline, in the form that parse_key_line() accepts.
 void write_key_line(SecretText& to, const KeyLine& line);
 
-/// The options of a line as they are written, each with a space before it: nothing secret.
+/// The options of a line as text, each after a space; without secrets.
 std::string key_options(const KeyLine& line);
 
-/// A line of a file, and which part of the text it is.
+/// A line of a file, and its part of the text.
 struct KeyRow {
-  std::string_view text;  ///< with its end; of the text that was parsed
+  std::string_view text;  ///< with its newline; a view of the parsed text
   std::optional<KeyLine> key;
 };
 
-/// All lines of a file, comments too. Refuses what is wrong with any of them, or all together: a key twice, two of one
-/// name with the same key id, more than max_keys_of_name of a name, no line at all, and a last one without an end.
-/// Failures begin with "FILE:LINE: ".
+/// Parses all lines of a file, including comments. Fails if a line is wrong, a key appears twice, two keys of a name
+/// have the same key id, a name has more than max_keys_of_name keys, there is no line at all, or the last line has no
+/// newline. Failures begin with "FILE:LINE: ".
 Result<std::vector<KeyRow>> parse_key_file(std::string_view text, std::string_view file);
 
-/// The one line that a slave has of its own: `NAME KEY`, without options. An end of line may follow, and comments.
+/// Parses the single line of a slave's own file: `NAME KEY`, without options. A newline and comments may follow.
 Result<KeyLine> parse_own_key(std::string_view text, std::string_view file);
 
 }  // namespace remsh::auth

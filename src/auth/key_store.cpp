@@ -15,7 +15,7 @@ namespace {
 
 Failure invalid(std::string why) { return {Errc::invalid_argument, std::move(why), 0}; }
 
-/// The line that takes the place of an invitation.
+/// The line for a key that was enrolled with an invitation.
 KeyLine enrolled_line(const KeyLine& token, KeyLine line) {
   line.terms = {token.terms.networks, std::nullopt, token.terms.labels, false};
   return line;
@@ -23,7 +23,8 @@ KeyLine enrolled_line(const KeyLine& token, KeyLine line) {
 
 }  // namespace
 
-/// Made before the mutex is locked: tells of what has changed since, when the mutex is free again.
+/// Notifies of changes at the end of a function. Construct it before locking the mutex, so that it notifies after the
+/// mutex is unlocked.
 class KeyStore::ChangeNotice {
  public:
   explicit ChangeNotice(KeyStore& store) : store_(store), before_(store.generation()) {}
@@ -38,7 +39,7 @@ class KeyStore::ChangeNotice {
       for (const auto& entry : all) {
         if (const auto told = entry.lock()) (*told)();
       }
-    } catch (...) {  // no memory: who follows us finds it by generation()
+    } catch (...) {  // no memory: followers notice the change by generation()
     }
   }
 
@@ -60,7 +61,7 @@ std::string KeyStore::unknown(std::string_view name, std::string_view kid) const
     for (const KeyEntry& entry : entries->second) kids += (kids.empty() ? "" : " ") + entry.line.kid;
   }
   if (kids.empty()) return "unknown name";
-  constexpr std::size_t shown = 16;  // of what a peer may claim
+  constexpr std::size_t shown = 16;  // the maximum of a peer's claim in a message
   return formatted("unknown kid {} (the name has: {})", escaped(kid.substr(0, shown)), kids);
 }
 
@@ -200,14 +201,14 @@ std::uint64_t KeyStore::first_news() const {
 }
 
 Result<void> KeyStore::open(WallTime now) {
-  constexpr int attempts = 10;  // it may be written in place at this very moment
+  constexpr int attempts = 10;  // the file may just be written in place
   auto content = read_key_file(path_);
   for (int i = 1; i < attempts && !content && content.failure().code == Errc::busy; ++i) content = read_key_file(path_);
   if (!content) return std::move(content).failure();
   KeyTable table = key_table_of(content->lines);
   const std::scoped_lock lock(mutex_);
   take_over(content, std::move(table), ++looks_, now);
-  heard_ = told_news_;  // who opens it knows
+  heard_ = told_news_;  // the caller of open() knows them
   return {};
 }
 
@@ -231,9 +232,10 @@ void KeyStore::look(WallTime now, bool at_once) {
   const auto stamp = key_file_stamp(path_);
   const bool is_same = stamp && *stamp == known;
   if (is_same && is_sure && !at_once) return;
-  if (stamp && !is_same && !at_once && may_be_unfinished(*stamp, now)) return;  // the next look sees the whole of it
+  if (stamp && !is_same && !at_once && may_be_unfinished(*stamp, now))
+    return;  // the next look will see the complete file
   const auto content = read_key_file(path_);
-  if (!content && content.failure().code == Errc::busy) return;  // the same
+  if (!content && content.failure().code == Errc::busy) return;  // the same applies
   KeyTable table = content ? key_table_of(content->lines) : KeyTable();
   lock.lock();
   take_over(content, std::move(table), number, now);
@@ -303,11 +305,11 @@ Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_vi
         KeyEntry entry = key_entry_of(*fresh);
         if (auto checked = check_new(entry); !checked) return std::move(checked).failure();
         token->line.used = now;
-        of_calls_[entry.line.name].push_back(std::move(entry));  // not `token` any more
+        of_calls_[entry.line.name].push_back(std::move(entry));  // invalidates `token`
         ++generation_;
         return Enrolled{fresh->kid, "in memory only: it ends with this program"};
       }
-      token->line.used = now;  // taken; given back where the new key cannot be stored
+      token->line.used = now;  // reserved; undone below if the new key cannot be stored
       is_of_call = true;
       ++generation_;
     } else if (path_.empty()) {
@@ -336,7 +338,7 @@ Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_vi
     ++generation_;
     return changed.failure();
   }
-  look(now, true);  // the slave comes back at once
+  look(now, true);  // the slave reconnects at once
   return Enrolled{fresh->kid, "stored in " + quoted(path_)};
 }
 

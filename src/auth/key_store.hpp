@@ -1,4 +1,4 @@
-// KeyStore: what a KeyRing has, as the library asks for it.
+// KeyStore: the keys of a KeyRing, for use inside the library.
 #pragma once
 
 #include "auth/key_file.hpp"
@@ -27,9 +27,9 @@ namespace remsh::auth {
 
 /// The keys of a ring, from its file and from calls.
 ///
-/// Thread-safe. What asks never blocks; refresh() and enrol() read and write the file. A listener calls refresh() twice
-/// a second; after each change, and when next_expiry() has passed, it asks counts() for each live connection, and
-/// closes those whose key does not.
+/// Thread-safe. Queries never block; refresh() and enrol() read and write the file. A listener calls refresh() twice a
+/// second. After each change, and when next_expiry() has passed, it calls counts() for each live connection, and closes
+/// those whose key is no longer valid.
 class KeyStore {
  public:
   /// The keys of a ring.
@@ -37,51 +37,51 @@ class KeyStore {
 
   KeyStore() = default;
 
-  /// One that follows a file, once open() has read it.
+  /// Follows a file, after open() has read it.
   explicit KeyStore(std::string path) : path_(std::move(path)) {}
 
-  /// The first look at the file, which must be good.
+  /// Reads the file for the first time; it must be valid.
   Result<void> open(WallTime now);
 
-  /// What a claimed key is, or why it does not count.
+  /// The claimed key, or why it is not valid.
   [[nodiscard]] KeyAnswer find(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
                                WallTime now) const;
 
-  /// As find(), wherever the peer is: for TLS, which find() is asked behind.
+  /// Like find(), but for any address: TLS uses it before find() is called.
   [[nodiscard]] KeyAnswer claimed(std::string_view name, std::string_view kid, WallTime now) const;
 
-  /// Whether a slave that has proven this key may stay.
+  /// True if a slave that has proven this key may stay connected.
   [[nodiscard]] bool counts(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
                             WallTime now) const;
 
-  /// Whether there is any key of that name, be it expired or used: no slave without a key may then have the name.
+  /// True if there is any key of that name, even expired or used: then no slave without a key may have the name.
   [[nodiscard]] bool has(std::string_view name) const;
 
-  /// Another one whenever anything has changed.
+  /// A number that changes with every change of the keys.
   [[nodiscard]] std::uint64_t generation() const;
 
-  /// Calls a function, for as long as it lives, whenever anything has changed: at once, in the thread that changed it,
-  /// without a lock. It must not block, nor throw.
+  /// Calls a function after every change, as long as the function's object lives: at once, in the thread that made the
+  /// change, without a lock. It must not block or throw.
   void on_change(std::weak_ptr<const std::function<void()>> told);
 
-  /// When the next key expires after `now`.
+  /// The time of the next expiry after `now`.
   [[nodiscard]] std::optional<WallTime> next_expiry(WallTime now) const;
 
-  /// Looks whether the file has changed, which costs one call of the system if it has not, and takes it over. Returns
-  /// what is to be logged and the caller has not had yet. Each listener has a log of its own, and so a `heard` of its
-  /// own, which begins with first_news(); null: one that is shared.
+  /// Checks whether the file has changed, which costs one system call if it has not, and applies its changes. Returns
+  /// the log records that the caller has not got yet. Each listener has its own log, and so its own `heard`, which
+  /// begins at first_news(); null: a shared one.
   std::vector<LogRecord> refresh(WallTime now, std::uint64_t* heard = nullptr);
 
-  /// For who begins to follow now: the file may be bad already.
+  /// The first `heard` for a new follower. Includes a current problem of the file.
   [[nodiscard]] std::uint64_t first_news() const;
 
   struct Enrolled {
-    std::string kid;    ///< of the new key
+    std::string kid;    ///< the id of the new key
     std::string where;  ///< for the log: "stored in 'slaves.keys'"
   };
 
-  /// Takes an invitation up: in one step, which is on the disk when it returns, the token is used and the new key is
-  /// there, with its networks and labels. auth_failed: the token does not count (any more).
+  /// Enrols: in one step, which is on the disk when it returns, the token is marked as used and the new key is added,
+  /// with the networks and labels of the token. auth_failed: the token is not, or no longer, valid.
   Result<Enrolled> enrol(std::string_view name, std::string_view token_kid, const Secret& new_key, WallTime now);
 
   // For KeyRegistration.
@@ -105,24 +105,24 @@ class KeyStore {
 
   const std::string path_ = {};
 
-  mutable std::mutex mutex_;  // guards all below; the private functions above need it locked, except look()
+  mutable std::mutex mutex_;  // guards everything below; the private functions above need it locked, except look()
   KeyTable of_file_;
-  KeyTable of_calls_;  // also keys that were enrolled where there is no file
+  KeyTable of_calls_;  // also enrolled keys if there is no file
   std::uint64_t generation_ = 1;
   std::uint64_t last_number_ = 0;
 
-  // Looks at the file, which are not made under the mutex: the one that began last tells how it is.
+  // Looks at the file happen without the mutex, so they are numbered: a result older than the last one is ignored.
   std::uint64_t looks_ = 0;
   std::uint64_t last_look_ = 0;
   FileStamp stamp_;
-  bool is_settled_ = false;           // whatever is written to the file from now on changes its stamp
-  std::string problem_;               // of the last look; empty: none
-  std::deque<LogRecord> news_;        // the last few
-  std::uint64_t told_news_ = 0;       // how many there were, ever
-  std::uint64_t before_problem_ = 0;  // how many there were before that of `problem_`
-  std::uint64_t heard_ = 0;           // of those without a `heard` of their own
+  bool is_settled_ = false;           // any further write to the file will change its stamp
+  std::string problem_;               // found by the last look; empty: none
+  std::deque<LogRecord> news_;        // the most recent records
+  std::uint64_t told_news_ = 0;       // the number of all records so far
+  std::uint64_t before_problem_ = 0;  // the number of records before that of `problem_`
+  std::uint64_t heard_ = 0;           // of the callers without their own `heard`
 
-  std::vector<std::weak_ptr<const std::function<void()>>> told_;  // of changes
+  std::vector<std::weak_ptr<const std::function<void()>>> told_;  // called after changes
 };
 
 }  // namespace remsh::auth

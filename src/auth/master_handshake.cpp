@@ -22,7 +22,7 @@ Bytes failure_box(BytesView tag) {
   return encode(Box{{"_error", tag}, {"_error_code", failure_code}, {"_error_description", failure_description}});
 }
 
-/// What fits of a text without cutting a character of UTF-8 in two.
+/// The beginning of a text, at most `max` bytes, without splitting a UTF-8 character.
 BytesView cut_text(BytesView text, std::size_t max) {
   if (text.size() <= max) return text;
   while (max > 0 && (static_cast<unsigned char>(text[max]) & 0xc0U) == 0x80U) --max;
@@ -84,7 +84,7 @@ Bytes MasterHandshake::refuse(Refusal refusal, std::string_view reason,
   return answer_prove(std::move(welcome));
 }
 
-/// What hello and prove have in common.
+/// Checks what hello and prove have in common.
 Result<void> MasterHandshake::take_call(const BoxView& box, BytesView command) {
   if (auto form = reader_.check_form(box, {"_ask", "_command"}); !form.ok()) return form;
   const auto called = *box.get("_command");
@@ -163,7 +163,7 @@ Result<void> MasterHandshake::check_keyless(const BoxView& box) {
   return {};
 }
 
-/// Does the same work whatever is wrong, so that nobody learns from the time which names there are.
+/// Does the same work for every error, so that the time does not reveal which names exist.
 Result<void> MasterHandshake::check_proof(const BoxView& box) {
   const auto mac = reader_.require(box, "mac", is_mac);
   if (!mac.ok()) return mac.failure();

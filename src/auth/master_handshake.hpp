@@ -1,9 +1,10 @@
 // MasterHandshake: the master's side of the first four boxes of a connection; no I/O. docs/protocol.md section 4.
 //
-// Bytes go in as they come, steps come out. Time limits and the delay of a failure are the driver's; nonces are given.
+// Bytes go in as they arrive, steps come out. The driver keeps time limits and the delay of a failure; nonces are
+// inputs.
 //
-// With keys, the bodies of the four boxes are hashed as they come and go, after what the connection is bound to. The
-// functions that take a box, and make the next one, add them; those that prove and check do it at the same places.
+// With keys, the bodies of the four boxes are hashed in order, after the channel binding. The functions that take a box
+// or make the next one add them to the hash; proofs are made and checked at the same places.
 #pragma once
 
 #include "auth/box_reader.hpp"
@@ -28,18 +29,18 @@
 
 namespace remsh::auth {
 
-/// What a master's keys have for a name and a kid.
+/// The result of looking up a name and a kid in a master's keys.
 struct KeyAnswer {
-  std::optional<Secret> key = {};                  ///< none: nobody gets in, and `reason` says why
-  bool is_invitation = false;                      ///< good for one enrolment, and for nothing else
-  std::map<std::string, std::string> labels = {};  ///< what the owner wrote to it
+  std::optional<Secret> key = {};                  ///< nullopt: the slave is rejected, and `reason` says why
+  bool is_invitation = false;                      ///< valid for one enrolment, and for nothing else
+  std::map<std::string, std::string> labels = {};  ///< the labels of the key
   std::string reason = "there is no such key";     ///< for the log: "unknown name", "it has expired"
 };
 
-/// The keys of a master, as one connection sees them: what the peer's address rules out is not there. Asked by the
-/// thread that feeds the handshake, so they must not block, nor throw.
+/// The keys of a master, as one connection sees them, without those that the peer's address excludes. Called by the
+/// thread that feeds the handshake, so the functions must not block or throw.
 struct MasterKeys {
-  Secret decoy;  ///< stands in for keys that are not there: random, for as long as the process lives
+  Secret decoy;  ///< used in place of missing keys: random, and constant while the process lives
   std::function<KeyAnswer(BytesView name, BytesView kid)> find;
 };
 
@@ -51,12 +52,12 @@ struct MasterKeys {
 class MasterHandshake {
  public:
   struct Options {
-    std::vector<std::string> features = {};       ///< that this master wants where a slave offers them
+    std::vector<std::string> features = {};       ///< features that this master uses if a slave offers them
     Bytes nonce;                                  ///< nonce_size random bytes, new for every connection
-    bool keyless_allowed = true;                  ///< false: a hello without a key is answered by the failure
-    std::shared_ptr<const MasterKeys> keys = {};  ///< null: slaves have none here
-    Bytes binding = {};              ///< what TLS exports for this connection, binding_size bytes; empty without TLS
-    Bytes psk_identity = {};         ///< "NAME:KID" that TLS has proven; empty: none. Another key is not accepted
+    bool keyless_allowed = true;                  ///< false: a hello without a key is answered with the failure
+    std::shared_ptr<const MasterKeys> keys = {};  ///< null: slaves cannot use keys here
+    Bytes binding = {};       ///< the exporter value of TLS for this connection, binding_size bytes; empty without TLS
+    Bytes psk_identity = {};  ///< "NAME:KID" that TLS has proven, the only acceptable key; empty: none
     bool enrolment_allowed = false;  ///< only under TLS
   };
 
@@ -65,33 +66,34 @@ class MasterHandshake {
 
   explicit MasterHandshake(Options options);
 
-  /// The next bytes of the slave. After `registered`, `fail` and `close` any byte closes.
+  /// Takes the next bytes of the slave. After `registered`, `fail` and `close` any byte closes.
   Step feed(BytesView bytes);
 
-  /// What it means if the slave's bytes end here.
+  /// The failure if the slave's bytes end here.
   [[nodiscard]] Failure at_end() const;
 
-  /// Who it is; complete once registered. `features` are those in force.
+  /// The slave's registration; complete once registered. `features` are those in force.
   [[nodiscard]] const Registration& registration() const noexcept { return registration_; }
 
-  /// It came with an invitation, and with nothing in mind but to get a key.
+  /// True if the slave used an invitation, to get a key.
   [[nodiscard]] bool is_enrolment() const noexcept { return is_enrolment_; }
 
-  /// What the owner wrote to the key that it proved.
+  /// The labels of the key that it proved.
   [[nodiscard]] const std::map<std::string, std::string>& labels() const noexcept { return labels_; }
 
-  /// The new key, and the welcome that tells the slave to take it. Store the key and use the invitation up, durably and
-  /// in one step, before the welcome is sent, and then close; if that fails, send what refuse() returns instead.
+  /// The new key, and the welcome that makes the slave use it. Store the key and mark the invitation as used, durably
+  /// and in one step, before the welcome is sent, and then close; if that fails, send what refuse() returns instead.
   [[nodiscard]] Enrolment enrol() const;
 
-  /// The welcome of a slave that is let in. The keepalive is brought within 1 ms and max_keepalive.
+  /// The welcome for a slave that is admitted. The keepalive is limited to between 1 ms and max_keepalive.
   Bytes open(std::chrono::milliseconds keepalive);
 
-  /// The failure, in place of a welcome, for a slave that the caller does not believe although its proof was right, or
-  /// none was asked for. Empty before the slave's first box. To be sent failure_delay after the slave's last byte.
+  /// The failure, in place of a welcome, for a slave that the caller rejects although its proof was right or not
+  /// required. Empty before the slave's first box. Send it failure_delay after the slave's last byte.
   Bytes reject();
 
-  /// The welcome of one that is not; the reason is cut to 256 bytes. It comes back after `retry`, else when it likes.
+  /// The welcome for a slave that is refused; the reason is cut to 256 bytes. The slave retries after `retry`, or after
+  /// its own pause.
   Bytes refuse(Refusal refusal, std::string_view reason, std::optional<std::chrono::milliseconds> retry = {});
 
  private:
@@ -109,12 +111,12 @@ class MasterHandshake {
   Options options_;
   State state_ = State::hello;
   BoxReader reader_{"the slave"};
-  Bytes tag_;  // of the call that is answered next
+  Bytes tag_;  // the tag of the call that is answered next
   Registration registration_;
   bool is_enrolment_ = false;
   std::map<std::string, std::string> labels_;
   std::optional<Secret> key_;         // proven
-  std::optional<Sha256> transcript_;  // of the boxes so far; none without a key
+  std::optional<Sha256> transcript_;  // of the boxes so far; nullopt without a key
 };
 
 }  // namespace remsh::auth

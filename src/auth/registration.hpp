@@ -1,4 +1,4 @@
-// Registration: what a slave tells of itself.
+// Registration: what a slave reports about itself.
 #pragma once
 
 #include <remsh/base/bytes.hpp>
@@ -8,12 +8,12 @@
 
 namespace remsh {
 
-/// What a slave tells of itself when it registers. All of it is what the slave claims. Its name is proven where it has
-/// a `key_id`; without, it is vouched for by nothing but who may reach the listener. Values hold any bytes, the name
-/// excepted: escape them where they are shown.
+/// What a slave reports when it registers. All of it is claimed by the slave. Its name is proven if it has a `key_id`;
+/// otherwise anyone who can reach the listener can claim it. Values except the name hold arbitrary bytes: escape them
+/// before showing them.
 struct Registration {
   std::string name = {};                   ///< [A-Za-z0-9][A-Za-z0-9._-]{0,63}
-  std::string hostname = {};               ///< empty, as all below: not told
+  std::string hostname = {};               ///< empty, like all below: not reported
   std::string system = {};                 ///< "linux"
   std::string software = {};               ///< "remsh 0.1.0"
   Bytes basedir = {};                      ///< absolute

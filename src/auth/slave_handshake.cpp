@@ -111,7 +111,7 @@ Result<Bytes> SlaveHandshake::answer_challenge(const BoxView& box) {
   return encode(prove);
 }
 
-/// The master is who it should be, and all that was said before is what it heard.
+/// Checks the master's proof: it has the key, and has seen the same boxes.
 Result<void> SlaveHandshake::check_proof(const BoxView& box) {
   if (!options_.key) {
     if (box.has("mac")) return reader_.broken("proves a key that was not asked for");
@@ -158,7 +158,8 @@ Result<SlaveHandshake::Step> SlaveHandshake::take_welcome(const BoxView& box) {
   if (box.has("retry")) {
     const auto retry = reader_.require(box, "retry", is_number);
     if (!retry.ok()) return retry.failure();
-    constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();  // 49 days: any clock can add them
+    constexpr std::uint64_t most =
+        std::numeric_limits<std::uint32_t>::max();  // 49 days: small enough to add to any clock
     step.retry = std::chrono::milliseconds(std::min(*from_decimal(*retry), most));
   }
   step.failure = Failure{Errc::refused, formatted("the master refuses this slave ({}): {}", escaped(word.substr(0, 64)),

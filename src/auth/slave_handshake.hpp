@@ -1,5 +1,5 @@
-// SlaveHandshake: the slave's side of the first four boxes of a connection; no I/O. docs/protocol.md section 4.
-// As in master_handshake.hpp, bytes go in and steps come out, and the boxes are hashed as they come and go.
+// SlaveHandshake: the slave's side of the first four boxes of a connection; no I/O. docs/protocol.md section 4. As in
+// master_handshake.hpp, bytes go in and steps come out, and the boxes are hashed in order.
 #pragma once
 
 #include "auth/box_reader.hpp"
@@ -24,20 +24,20 @@ namespace remsh::auth {
 class SlaveHandshake {
  public:
   struct Options {
-    Registration registration;       ///< the name and the features as is_slave_name() and is_feature_name() have them
+    Registration registration;       ///< the name and features must satisfy is_slave_name() and is_feature_name()
     Bytes nonce;                     ///< nonce_size random bytes, new for every connection
-    std::optional<Secret> key = {};  ///< none: keyless, and then no master has to prove anything
-    Bytes binding = {};              ///< as a master's
-    bool enrols = false;             ///< the key is an invitation, to be changed for a key
+    std::optional<Secret> key = {};  ///< nullopt: keyless, and the master does not prove anything
+    Bytes binding = {};              ///< as for MasterHandshake
+    bool enrols = false;             ///< the key is an invitation, to be exchanged for a key
   };
 
   struct Step {
     enum class Action : std::uint8_t {
       read,      ///< more bytes are needed
       send,      ///< send `bytes`, then read on
-      open,      ///< the master's calls begin, the first of them with `bytes`
-      enrolled,  ///< close; `new_key` is the slave's own: write it down, and come again with it
-      refused,   ///< close; the master said so with authority: see `refusal`, `retry` and `failure`
+      open,      ///< the handshake is over; `bytes` are the beginning of the master's calls
+      enrolled,  ///< close; `new_key` is the slave's own key: store it, and reconnect with it
+      refused,   ///< close; the master's welcome refuses this slave: see `refusal`, `retry` and `failure`
       failed,    ///< close; try again after the usual pause: see `failure`
     };
     Action action = Action::read;
@@ -46,18 +46,18 @@ class SlaveHandshake {
     Refusal refusal = Refusal::rejected;
     std::optional<std::chrono::milliseconds> retry = {};
     std::optional<Secret> new_key = {};
-    Failure failure = {};  ///< refused, auth_failed or protocol_error, and a sentence for the log
+    Failure failure = {};  ///< refused, auth_failed or protocol_error, and a message for the log
   };
 
   explicit SlaveHandshake(Options options);
 
-  /// The hello, to be sent first.
+  /// Returns the hello, to be sent first.
   Bytes start();
 
-  /// The next bytes of the master. After `open`, `enrolled`, `refused` and `failed` any byte fails.
+  /// Takes the next bytes of the master. After `open`, `enrolled`, `refused` and `failed` any byte fails.
   Step feed(BytesView bytes);
 
-  /// What it means if the master's bytes end here.
+  /// The failure if the master's bytes end here.
   [[nodiscard]] Failure at_end() const;
 
   /// The features in force, once open; ascending.
@@ -75,7 +75,7 @@ class SlaveHandshake {
   State state_ = State::connected;
   BoxReader reader_{"the master"};
   std::vector<std::string> features_;
-  std::optional<Sha256> transcript_;  // of the boxes so far; none without a key
+  std::optional<Sha256> transcript_;  // of the boxes so far; nullopt without a key
 };
 
 }  // namespace remsh::auth
