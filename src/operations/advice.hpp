@@ -1,4 +1,4 @@
-// What to do about failures of operations, in words for the caller.
+// Advice for failures of operations, for the caller.
 #pragma once
 
 #include "base/result.hpp"
@@ -7,7 +7,7 @@
 
 namespace remsh::operations {
 
-/// The failure to open the file that is to be sent or fetched, with what to do if it is a directory.
+/// The failure to open the file to send or fetch, with advice if it is a directory.
 inline Failure with_advice(Failure failure) {
   if (failure.os == EISDIR) {
     failure.message +=

@@ -14,7 +14,7 @@ namespace remsh::operations {
 
 namespace {
 
-// About 31 years: any time limit within it can be added to a clock of nanoseconds.
+// About 31 years: small enough to add to a clock of nanoseconds.
 constexpr std::uint64_t max_milliseconds = 1'000'000'000'000;
 
 constexpr BytesView missing_type = "missing";
@@ -175,7 +175,7 @@ std::int64_t FieldReader::signed_number(BytesView key) {
   return static_cast<std::int64_t>(negative ? 0 - *magnitude : *magnitude);
 }
 
-/// Permission bits: up to four octal digits, so that both 644 and 0644 are fine.
+/// Permission bits: up to four octal digits, so 644 and 0644 are both accepted.
 void FieldReader::mode(BytesView key, std::uint32_t& value) {
   const BytesView text = required(key);
   const char* const end = text.data() + text.size();

@@ -1,7 +1,6 @@
-// FieldWriter, FieldReader: how the values of a message become fields of a box, and come out of one. docs/protocol.md
-// section 7.
+// FieldWriter, FieldReader: convert the values of a message to fields of a box, and back. docs/protocol.md section 7.
 //
-// A message describes its fields once, in a function `describe(fields, self)`, which both visit:
+// A message describes its fields once, in a function `describe(fields, self)`, which is called with either class:
 //
 //     struct Request {
 //       Bytes path;
@@ -14,8 +13,8 @@
 //     const Box box = to_box(Request{"a"});
 //     const Result<Request> request = from_box<Request>(box);
 //
-// Each kind of field is one function of the same name in both classes. A box here holds arguments or results alone:
-// `_command`, `_ask`, `_answer` and `op` are added by rpc, which also cuts and joins long values.
+// Each kind of field is one function of the same name in both classes. A box here holds only arguments or results:
+// `_command`, `_ask`, `_answer` and `op` are added by rpc, which also splits and joins long values.
 #pragma once
 
 #include "base/decimal.hpp"
@@ -35,11 +34,11 @@
 
 namespace remsh::operations {
 
-/// A list as on the wire: every element followed by a zero byte. Elements must not contain one.
+/// A list in its encoding on the wire: every element followed by a zero byte, which elements must not contain.
 Bytes join_list(const std::vector<Bytes>& elements);
 Result<std::vector<Bytes>> split_list(BytesView text);
 
-/// What becomes of one of a command's outputs.
+/// The destination of one output of a command.
 enum class OutputMode : std::uint8_t { discard, stream, merge };
 
 /// Writes the fields of a message into a box.
@@ -53,20 +52,20 @@ class FieldWriter {
   void any_path(BytesView key, const std::optional<Bytes>& value) {
     if (value) set(key, *value);
   }
-  /// A path whose absence is the empty one.
+  /// A path; absent if it is empty.
   void optional_path(BytesView key, const Bytes& value) {
     if (!value.empty()) set(key, value);
   }
   void flag(BytesView key, bool value) {
     if (value) set(key, "1");
   }
-  /// A flag that says that something is off which is on by default.
+  /// A flag that turns off what is on by default.
   void off_flag(BytesView key, bool value) { flag(key, !value); }
   void number(BytesView key, std::uint64_t value) { set(key, to_decimal(value)); }
   void optional_number(BytesView key, const std::optional<std::uint64_t>& value) {
     if (value) number(key, *value);
   }
-  /// In microseconds, not negative.
+  /// In microseconds; not negative.
   void optional_time(BytesView key, const std::optional<std::chrono::microseconds>& value) {
     if (value) number(key, static_cast<std::uint64_t>(value->count()));
   }
@@ -74,15 +73,15 @@ class FieldWriter {
   void optional_mode(BytesView key, const std::optional<std::uint32_t>& value) {
     if (value) mode(key, *value);
   }
-  /// 0 is no limit, and absent.
+  /// 0: no limit; then absent.
   void time_limit(BytesView key, std::chrono::milliseconds value) {
     if (value.count() > 0) duration(key, value);
   }
-  /// Absent: what the message has by default.
+  /// If absent, the default of the message.
   void duration(BytesView key, std::chrono::milliseconds value);
   /// At least one element.
   void list(BytesView key, const std::vector<Bytes>& value) { set(key, join_list(value)); }
-  /// NAME=value each.
+  /// Elements of the form NAME=value.
   void assignments(BytesView key, const std::vector<Bytes>& value) {
     if (!value.empty()) set(key, join_list(value));
   }
@@ -91,11 +90,11 @@ class FieldWriter {
   }
   void environment(BytesView key, const std::map<Bytes, Bytes>& value);
   void pairs(BytesView key, const std::map<Bytes, Bytes>& value);
-  /// `may_merge`: it may go where the other output goes.
+  /// `may_merge`: the output may be merged into the other one.
   void output(BytesView key, OutputMode value, bool may_merge = false);
-  /// Exactly one of the two.
+  /// Exactly one of the two is set.
   void exit_status(const std::optional<int>& code, const std::optional<int>& signal);
-  /// None: there is nothing at the path.
+  /// nullopt: the path does not exist.
   void file_info(const std::optional<FileInfo>& value);
 
   [[nodiscard]] Box&& box() && noexcept { return std::move(box_); }
@@ -106,8 +105,8 @@ class FieldWriter {
   Box box_;
 };
 
-/// Takes values out of a box that a peer sent, and keeps the first reason why it cannot be used; from then on the
-/// values mean nothing. Unknown keys are ignored. One thread at a time.
+/// Reads values from a box that a peer sent, and keeps the first reason why it is invalid; from then on the values are
+/// meaningless. Unknown keys are ignored. One thread at a time.
 class FieldReader {
  public:
   explicit FieldReader(const Box& box) : box_(box) {}
@@ -170,7 +169,7 @@ Box to_box(const Message& message) {
   return std::move(writer).box();
 }
 
-/// For bytes of a peer: fails with invalid_argument (the BAD_ARGUMENT of the wire) and a sentence that names the key.
+/// For boxes from a peer: fails with invalid_argument (BAD_ARGUMENT on the wire) and a message that names the key.
 template <class Message>
 Result<Message> from_box(const Box& box) {
   FieldReader reader(box);

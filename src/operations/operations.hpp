@@ -1,9 +1,8 @@
-// The operations: for each its name, its request, its reply and its streams. What follows from them: the methods of
-// Slave, the back ends, the handlers of a slave, policies, audits, and the table of docs/protocol.md section 7, which a
-// test compares.
+// The operations: the name, request, reply and streams of each. From these follow the methods of Slave, the back ends,
+// the handlers of a slave, policies, audits, and the table of docs/protocol.md section 7, which a test compares.
 //
-// To add one: describe it here and put it into `All`, write its handler in src/slave/, its method of Slave, and its row
-// in docs/protocol.md.
+// To add an operation: describe it here and add it to `All`, write its handler in src/slave/, its method of Slave, and
+// its row in docs/protocol.md.
 #pragma once
 
 #include "operations/fields.hpp"
@@ -26,18 +25,18 @@
 
 namespace remsh::operations {
 
-/// What there is to say of an operation beside its request and reply.
+/// The properties of an operation, besides its request and reply.
 struct Description {
   std::string_view name;           ///< on the wire, and in policies
   std::string_view method = name;  ///< of Slave, and in errors and audits
 
-  /// It may last: it has an `op`, by which it is cancelled and its streams are known.
+  /// It may run long: it has an `op`, which identifies it for cancellation and for its streams.
   bool may_last = false;
   std::string_view streams = {};  ///< "in", "out", "out err", with a space between
-  bool runs_commands = false;     ///< a policy without commands excludes it
+  bool runs_commands = false;     ///< forbidden by a policy without commands
 };
 
-/// A request or a reply that says nothing.
+/// A request or a reply without fields.
 struct Nothing {
   static void describe(auto& /*fields*/, auto& /*self*/) {}
 };
@@ -45,7 +44,7 @@ struct Nothing {
 struct SetCwd {
   static constexpr Description what{.name = "set_cwd"};
   struct Request {
-    std::optional<Bytes> path;  ///< none: back to the base directory; empty: changes nothing
+    std::optional<Bytes> path;  ///< nullopt: back to the base directory; empty: changes nothing
     static void describe(auto& fields, auto& self) { fields.any_path("path", self.path); }
   };
   struct Reply {
@@ -99,7 +98,7 @@ struct TwoPaths {
   Bytes from;
   Bytes to;
   bool overwrite = false;
-  bool durable = true;  ///< what it did is on the disk when it is answered
+  bool durable = true;  ///< the result is on the disk before the answer
   static void describe(auto& fields, auto& self) {
     fields.path("from", self.from);
     fields.path("to", self.to);
@@ -131,7 +130,7 @@ struct Stat {
     }
   };
   struct Reply {
-    std::optional<FileInfo> info;  ///< none: missing
+    std::optional<FileInfo> info;  ///< nullopt: the path is missing
     static void describe(auto& fields, auto& self) { fields.file_info(self.info); }
   };
 };
@@ -146,10 +145,10 @@ struct List {
     std::uint64_t entries = 0;
     static void describe(auto& fields, auto& self) { fields.number("entries", self.entries); }
   };
-  /// The stream is a sequence of these, a box each.
+  /// The stream is a sequence of these, one box each.
   struct Entry {
     Bytes name;
-    std::optional<FileInfo> info;  ///< always there
+    std::optional<FileInfo> info;  ///< always set
     static void describe(auto& fields, auto& self) {
       fields.file_name("name", self.name);
       fields.file_info(self.info);
@@ -166,7 +165,7 @@ struct Execute {
     std::vector<Bytes> set_env;  ///< NAME=value
     std::vector<Bytes> unset_env;
     bool clear_env = false;
-    std::chrono::milliseconds timeout{0};  ///< 0: none
+    std::chrono::milliseconds timeout{0};  ///< 0: no limit
     std::chrono::milliseconds kill_after{2000};
     bool in = false;
     OutputMode out = OutputMode::discard;  ///< never merge
@@ -239,19 +238,19 @@ struct Fetch {
   };
 };
 
-/// Answered by the connection itself, whatever the policy.
+/// Answered by the connection itself, independent of the policy.
 struct Ping {
   static constexpr Description what{.name = "ping"};
   using Request = Nothing;
   using Reply = Nothing;
 };
 
-/// One that the owner of the slave has registered there: on the wire it has the name that its request says.
+/// An operation that the slave program has registered: its name on the wire is in its request.
 struct Call {
   static constexpr Description what{.name = "call", .may_last = true, .streams = "in out"};
   struct Request {
     std::string name = {};
-    Box arguments = {};  ///< without those that are described here
+    Box arguments = {};  ///< without the fields that are described here
     Bytes cwd = {};      ///< empty: the session's directory
     bool in = false;
     bool out = false;
@@ -266,7 +265,7 @@ struct Call {
   };
 };
 
-/// All that a slave serves and a policy may name.
+/// All operations that a slave serves and a policy may name.
 using All = std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, Remove, Rename, Copy, Stat, List, Execute, Send, Fetch>;
 
 /// Calls `visit` with a std::type_identity of each operation of a tuple.
@@ -286,7 +285,7 @@ constexpr const Description* find(std::string_view name) {
   return found;
 }
 
-/// Why an operation of a user's own cannot have this name; empty: it can.
+/// Why an operation of a user's own cannot have this name; empty if it can.
 constexpr std::string_view why_not_own_name(std::string_view name) {
   constexpr std::array<std::string_view, 8> words{"cancel",  "credit", "data", "end",
                                                   "goodbye", "hello",  "ping", "prove"};

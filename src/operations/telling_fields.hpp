@@ -1,4 +1,4 @@
-// TellingFields: what tells a request apart from others of the same operation.
+// TellingFields: the fields that identify a request among others of the same operation.
 #pragma once
 
 #include "operations/fields.hpp"
@@ -13,8 +13,8 @@
 
 namespace remsh::operations {
 
-/// Visits a request, and calls `take` with each field that tells it apart from others of the same operation: its paths,
-/// or the arguments of its command. What it gives lies in the request.
+/// Visits a request, and calls `take` with each field that identifies it: its paths, or the arguments of its command.
+/// The values passed are views of the request.
 template <class Take>
 class TellingFields {
  public:
@@ -28,7 +28,7 @@ class TellingFields {
     for (const Bytes& element : value) take_(BytesView(element));
   }
 
-  // All others say nothing.
+  // The other fields are ignored.
   void optional_path(BytesView /*key*/, const Bytes& /*value*/) {}
   void flag(BytesView /*key*/, bool /*value*/) {}
   void off_flag(BytesView /*key*/, bool /*value*/) {}

@@ -16,7 +16,7 @@ void Link::open(std::unique_ptr<Transport> transport, Loop& loop, std::weak_ptr<
   assert(slot < 1U << 24U);
   transport_ = std::move(transport);
   loop_ = &loop;
-  ++number_;  // an event of the connection before does not count
+  ++number_;  // ignores events of the previous connection
   slot_ = slot & 0xffffffU;
   armed_ = is_cut_ = 0;
 }
@@ -31,7 +31,7 @@ void Link::close() noexcept {
 IoResult Link::write(std::span<const std::string_view> views) {
   try {
     return transport_->write_some(views);
-  } catch (const std::bad_alloc&) {  // nobody knows how far it came: as good as broken
+  } catch (const std::bad_alloc&) {  // unknown how much was written: treat as broken
     return IoResult::broken(ENOMEM);
   }
 }

@@ -1,4 +1,4 @@
-// Link: the connection that a session is attached to: its bytes, and the watch of them.
+// Link: the connection that a session is attached to: its bytes and its events.
 #pragma once
 
 #include "base/result.hpp"
@@ -14,12 +14,12 @@
 
 namespace remsh {
 
-/// The connection of a session, while it has one. What is above reads and writes through this, and so never sees a
-/// transport. An event of the loop carries a slot and the number of an arming, so one that comes late, or for an
-/// earlier connection, is recognised. Small, as a master has many.
+/// The connection of a session, while it has one. The layers above read and write through it and never see a transport.
+/// Events of the loop carry a slot and the number of an arming, so late events and events of an earlier connection are
+/// recognised. Small, because a master has many.
 class Link {
  public:
-  /// The longest that one read waits.
+  /// The longest time that one read blocks.
   static constexpr Duration slice = Transport::slice;
 
   Link() = default;
@@ -27,31 +27,31 @@ class Link {
   Link& operator=(const Link&) = delete;
   ~Link() { close(); }
 
-  /// It has a connection from now on. The loop must outlive that; it tells `watched` of what arm() asks for.
+  /// Attaches a connection. The loop must outlive it; it notifies `watched` of the events that arm() asks for.
   void open(std::unique_ptr<Transport> transport, Loop& loop, std::weak_ptr<Watched> watched);
   [[nodiscard]] bool is_open() const noexcept { return transport_ != nullptr; }
-  /// Closes the descriptor: nobody may be inside a read or a write.
+  /// Closes the descriptor. No thread may be inside a read or a write.
   void close() noexcept;
 
-  // Of one that is open. One thread at a time reads, one writes. No lock is needed.
+  // Only while open. One thread at a time reads, one writes. No lock is needed.
 
   IoResult read(std::span<char> buffer, Duration wait) { return transport_->read_some(buffer, wait); }
   IoResult write(std::span<const std::string_view> views);
   Ready wait(Ready directions, Duration wait) { return transport_->wait(directions, wait); }
 
-  /// Ends both directions; wakes the reader, which then sees the end. From any thread.
+  /// Ends both directions, from any thread; wakes the reader, which then sees the end.
   void shut_down() noexcept { transport_->shutdown(); }
 
-  /// Why a read or a write failed with this errno value: what the transport knows of it says more than the number.
+  /// The failure of a read or a write with this errno value, described by the transport if it knows more.
   [[nodiscard]] Failure broken(const char* action, int error) const;
 
-  // Under the lock of its owner.
+  // The owner must hold its lock:
 
   [[nodiscard]] Ready armed() const noexcept { return static_cast<Ready>(armed_); }
   void arm(Ready directions);
-  /// An event has come. False if it is of an earlier arming; else nothing is armed any more.
+  /// Handles an event: returns false if it is of an earlier arming; otherwise disarms.
   bool take_event(std::uint32_t number) noexcept;
-  /// It is shut down, and no event counts any more.
+  /// Shuts the connection down and ignores all later events.
   void cut() noexcept;
 
  private:
@@ -59,7 +59,7 @@ class Link {
   Loop* loop_ = nullptr;
   std::uint32_t number_ = 0;     // of the last arming
   std::uint32_t slot_ : 24 = 0;  // of the loop
-  std::uint32_t armed_ : 2 = 0;  // a Ready
+  std::uint32_t armed_ : 2 = 0;  // of type Ready
   std::uint32_t is_cut_ : 1 = 0;
 };
 

@@ -15,10 +15,10 @@
 namespace remsh {
 
 namespace {
-constexpr std::size_t max_reason = 256;  // of a goodbye
+constexpr std::size_t max_reason = 256;  // in a goodbye
 
-/// Since anything came: less than half of what a master takes of a slave that does not read (docs/protocol.md section
-/// 9).
+/// The maximum of pings while nothing is received: less than half of what a master accepts from a slave that does not
+/// read (docs/protocol.md section 9).
 constexpr std::uint8_t max_pings = 30;
 }  // namespace
 
@@ -53,7 +53,7 @@ void Session::attach() {
   assert(state_ == State::waiting);
   state_ = State::attached;
   if (!closing_) return;
-  Bytes box;  // somebody did not wait for the connection
+  Bytes box;  // close() was called before the connection was attached
   encode_goodbye(box, ending_->cause.message, {});
   queue_.finish(box);
 }
@@ -89,7 +89,7 @@ const BoxView* Session::next() {
 
 bool Session::close(Failure why, std::optional<std::uint64_t> retry) {
   if (is_over() || closing_) return false;
-  if (is_cut()) {  // there is nobody to say goodbye to
+  if (is_cut()) {  // no connection for a goodbye
     give_up();
     return true;
   }
@@ -107,7 +107,7 @@ void Session::receive_goodbye(const BoxView& box) {
   auto goodbye = std::make_unique<Goodbye>();
   goodbye->reason = box.get("reason").value_or(BytesView()).substr(0, max_reason);
   if (const auto retry = box.get("retry")) goodbye->retry = parse_number(*retry);
-  if (!closing_) ending_.reset();  // it says more than a write that failed meanwhile
+  if (!closing_) ending_.reset();  // a goodbye is a better reason than a write that failed meanwhile
   end({Errc::connection_lost, "goodbye: " + without_controls(goodbye->reason), 0, DisconnectReason::closed_there});
   ending_->goodbye = std::move(goodbye);
 }
@@ -131,7 +131,7 @@ void Session::cut(Failure cause) {
   if (closing_) return end({});  // for the reason that close() was given
   suspect(std::move(cause));
   state_ = State::cut;
-  decoder_.reset();  // half a box of a connection that is gone
+  decoder_.reset();  // drops an incomplete box of the lost connection
 }
 
 void Session::give_up() {

@@ -1,4 +1,4 @@
-// Session: what two sides send each other, apart from the connection that carries it. No I/O.
+// Session: the boxes that two sides exchange, independent of the connection that carries them. No I/O.
 #pragma once
 
 #include "base/result.hpp"
@@ -18,18 +18,18 @@
 
 namespace remsh {
 
-/// The boxes of both directions, and how it ends: between the calls above, which see boxes alone, and a connection
-/// below, which sees bytes alone. Pure state: no mutex, no thread, no descriptor, no clock. One thread at a time.
+/// The boxes of both directions and the end of a session, between the calls above, which see only boxes, and a
+/// connection below, which sees only bytes. Pure state: no mutex, no thread, no descriptor, no clock. One thread at a
+/// time.
 ///
-/// A connection that is gone ("cut") is not the end of the session ("over"): boxes that were sent and not acknowledged
-/// are to be kept here, and a new connection attached. Until that is written, the owner of a session gives it up when
-/// it is cut (decision 0034).
+/// The loss of the connection ("cut") is not the end of the session ("over"): a session will keep unacknowledged boxes
+/// and attach a new connection. Until that is implemented, the owner gives a session up when it is cut (decision 0034).
 class Session {
  public:
   struct Options {
     Duration keepalive = std::chrono::seconds(10);  ///< a side that has sent nothing for this long pings
-    Duration patience = std::chrono::seconds(10);   ///< how much longer the other side may be silent
-    BoxLimits limits = {};                          ///< of the boxes that come
+    Duration patience = std::chrono::seconds(10);   ///< how long it then waits for an answer
+    BoxLimits limits = {};                          ///< of received boxes
   };
 
   enum class State : std::uint8_t {
@@ -39,21 +39,21 @@ class Session {
     over,      // for the reason over()
   };
 
-  /// Why the other side closed on purpose.
+  /// The reason and the retry time in the other side's goodbye.
   struct Goodbye {
     Bytes reason;
     std::optional<std::uint64_t> retry;
   };
 
-  /// Of one direction. Boxes count when they are queued, and when they have come whole; bytes when they are written,
-  /// and when they are read. So both ends agree as soon as nothing is under way.
+  /// Counts of one direction. Boxes are counted when they are queued, and when they are received completely; bytes when
+  /// they are written, and when they are read. So both ends agree as soon as nothing is in transit.
   struct Counts {
     std::uint64_t boxes = 0;
     std::uint64_t bytes = 0;
     friend bool operator==(const Counts&, const Counts&) = default;
   };
 
-  explicit Session(Options&& options) = delete;  // they must outlive it
+  explicit Session(Options&& options) = delete;  // the options must outlive it
   explicit Session(const Options& options) : options_(options) {}
 
   [[nodiscard]] State state() const noexcept { return state_; }
@@ -63,7 +63,7 @@ class Session {
   [[nodiscard]] const Counts& sent() const noexcept { return sent_; }
   [[nodiscard]] const Counts& received() const noexcept { return received_; }
 
-  // --- for the calls above: boxes to send; what comes is handed on by next()
+  // --- for the calls above: boxes to send; received boxes come from next()
 
   void send_control(BytesView box);  ///< may overtake data
   void send_ordered(BytesView box);  ///< goes behind all data that is queued
@@ -71,55 +71,55 @@ class Session {
   [[nodiscard]] std::size_t control_bytes() const noexcept { return queue_.control_bytes(); }
   [[nodiscard]] std::size_t data_bytes() const noexcept { return queue_.data_bytes(); }
 
-  /// The other side has broken the rules: over.
+  /// The other side has violated the protocol: ends the session.
   void breach(Failure failure);
 
-  /// A goodbye of the other side has come: over.
+  /// Handles a goodbye of the other side: ends the session.
   void receive_goodbye(const BoxView& box);
 
-  /// Null until then.
+  /// Null until a goodbye is received.
   [[nodiscard]] const Goodbye* said_goodbye() const noexcept { return ending_ ? ending_->goodbye.get() : nullptr; }
 
   // --- for the connection below: bytes in and out
 
-  /// Boxes go over a connection from now on. Once, until connections can be replaced.
+  /// Attaches a connection. Once, until connections can be replaced.
   void attach();
 
   [[nodiscard]] bool has_output() const noexcept { return !queue_.empty(); }
-  /// As OutQueue: one write at a time.
+  /// As OutQueue::gather(): one write at a time.
   std::size_t gather(std::span<std::string_view> views) { return queue_.gather(views); }
   void written(std::size_t bytes);
-  /// The connection takes nothing any more.
+  /// The connection accepts no more output: drops it.
   void drop_output() { queue_.clear(); }
 
-  /// What one read gave: ask next() until it returns null. The bytes must live until then.
+  /// Takes the bytes of one read, which must live until next() has returned null.
   void receive(BytesView bytes);
-  /// The next box that has come whole; null if there is none, or if the session is over, which it then may just be.
+  /// The next complete box. Null if there is none, or if the session is over, which this call may cause.
   const BoxView* next();
 
   // --- the end
 
-  /// We end it: says goodbye, once a connection is attached; nothing that comes counts any more. One that is cut is
-  /// over at once, for the reason that it was cut for. False if it is over, or was closed before.
+  /// Closes the session from this side: sends a goodbye when a connection is attached; input is ignored from now on. A
+  /// session that is cut is over at once, with the reason of the cut. Returns false if it is over or closed already.
   bool close(Failure why, std::optional<std::uint64_t> retry);
   [[nodiscard]] bool is_closing() const noexcept { return closing_; }
 
-  /// What is known already of why the connection is about to be cut; the first one counts.
+  /// Notes why the connection is about to be cut; the first reason counts.
   void suspect(Failure cause);
 
-  /// The connection is gone: the other side has ended it, or it broke. A session that we are closing is over.
+  /// The connection is gone: the other side has ended it, or it broke. A session that is closing is over.
   void cut();
   void cut(Failure cause);
 
-  /// A session that is cut will get no other connection: it is over, for the reason that it was cut for.
+  /// Ends a session that is cut, with the reason of the cut: it gets no other connection.
   void give_up();
 
-  /// Over without a connection, or whatever became of it.
+  /// Ends the session in any state.
   void end(Failure failure);
 
-  /// The reason; null while it is not over.
+  /// The reason of the end; null until it is over.
   [[nodiscard]] const Failure* over() const noexcept { return is_over() ? &ending_->cause : nullptr; }
-  /// The same, also while it is cut, or we are closing it: nothing new can be begun.
+  /// Like over(), but also set while it is cut or closing: no call can begin.
   [[nodiscard]] const Failure* closed() const noexcept {
     return is_over() || is_cut() || closing_ ? &ending_->cause : nullptr;
   }
@@ -128,18 +128,18 @@ class Session {
 
   enum class Pulse : std::uint8_t {
     good,
-    ping_due,  // nothing was sent for a while, and nothing waits to be
-    lost,      // nothing came for too long; the reason is noted as suspect() does
+    ping_due,  // nothing was sent for a while, and nothing is queued
+    lost,      // nothing was received for too long; the reason is noted as by suspect()
   };
-  /// To be asked now and then; times are exact to the distance of two looks, so that the hot path reads no clock.
+  /// Call it regularly: times are only as exact as the interval between two calls, so that the hot path reads no clock.
   Pulse look(TimePoint now);
 
-  /// Frees what it holds for later use.
+  /// Frees memory that is kept for later use.
   void give_back();
 
  private:
   struct Ending {
-    Failure cause;  // of the end, or of what will be it
+    Failure cause;  // of the end, present or future
     std::unique_ptr<Goodbye> goodbye;
   };
 
@@ -148,17 +148,17 @@ class Session {
   std::unique_ptr<BoxDecoder> decoder_;  // an idle session needs none
   Counts sent_;
   Counts received_;
-  std::unique_ptr<Ending> ending_;  // null while nothing is known of an end
+  std::unique_ptr<Ending> ending_;  // null while no end is known
   TimePoint last_sent_{};
   TimePoint last_received_{};
-  std::uint8_t pings_ = 0;  // that were due since anything came
+  std::uint8_t pings_ = 0;  // pings that were due since the last input
   State state_ = State::waiting;
   bool closing_ = false;
-  bool has_sent_ = true;  // since the last look
+  bool has_sent_ = true;  // since the last look()
   bool has_received_ = true;
 };
 
-/// The box that says why a side closes on purpose (docs/protocol.md section 8).
+/// Encodes the box that ends a session on purpose (docs/protocol.md section 8).
 void encode_goodbye(Bytes& out, BytesView reason, std::optional<std::uint64_t> retry);
 
 }  // namespace remsh
