@@ -26,7 +26,7 @@ namespace {
 
 constexpr int open_to_look = O_PATH | O_CLOEXEC;
 
-/// Where every component is opened by itself, `..` is the one before, and links are read and not followed.
+/// Resolves a path component by component. `..` goes back to the directory before; links are read, not followed.
 class Walk {
  public:
   Walk(int root, const Bytes& path) : root_(root) { push(path); }
@@ -52,8 +52,8 @@ class Walk {
   }
 
  private:
-  static constexpr std::size_t max_depth = 512;  // each is a descriptor
-  static constexpr int max_links = 40;           // as Linux has it
+  static constexpr std::size_t max_depth = 512;  // each level is a descriptor
+  static constexpr int max_links = 40;           // as on Linux
 
   [[nodiscard]] int here() const { return above_.empty() ? root_ : above_.back().get(); }
 
@@ -68,18 +68,18 @@ class Walk {
       if (end > begin) names.push_back(path.substr(begin, end - begin));
       begin = end + 1;
     }
-    if (path.back() == '/') names.emplace_back(".");  // so what is before it is a directory
+    if (path.back() == '/') names.emplace_back(".");  // so that the name before it must be a directory
     while (!names.empty()) {
       todo_.push_back(std::move(names.back()));
       names.pop_back();
     }
   }
 
-  /// True: it is a link, and what it says is to be done next.
+  /// True if the name is a link; its target is to be resolved next.
   bool follow(const Bytes& name) {
     std::array<char, PATH_MAX> target{};
     const ssize_t size = ::readlinkat(here(), name.c_str(), target.data(), target.size());
-    if (size < 0) return false;  // no link, or nothing there, as will be seen
+    if (size < 0) return false;  // not a link, or missing: openat() will tell
     errno_ = ++links_ > max_links ? ELOOP : 0;
     push(Bytes(target.data(), static_cast<std::size_t>(size)));
     return true;
@@ -101,17 +101,17 @@ class Walk {
   }
 
   const int root_;
-  std::vector<UniqueFd> above_;  // from the one below the root to where we are
-  std::vector<Bytes> todo_;      // the next one is the last
+  std::vector<UniqueFd> above_;  // from the directory below the root to the current one
+  std::vector<Bytes> todo_;      // in reverse order
   int links_ = 0;
   int errno_ = 0;
 };
 
-/// By the kernel; nothing where it cannot.
+/// Lets the kernel resolve the path; nullopt if it cannot.
 std::optional<UniqueFd> open_beneath([[maybe_unused]] int at, [[maybe_unused]] const Bytes& path,
                                      [[maybe_unused]] int flags) {
 #if defined(SYS_openat2) && defined(RESOLVE_BENEATH)
-  constexpr int patience = 100;  // somebody renames directories on our way, by chance or to mislead us
+  constexpr int patience = 100;  // EAGAIN: another process renames directories on the path, by chance or as an attack
   open_how how{};
 #if defined(O_LARGEFILE)
   if ((flags & O_PATH) == 0) flags |= O_LARGEFILE;
@@ -121,7 +121,7 @@ std::optional<UniqueFd> open_beneath([[maybe_unused]] int at, [[maybe_unused]] c
   for (int attempt = 0; attempt < patience; ++attempt) {
     UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, at, path.c_str(), &how, sizeof how)));
     if (fd || (errno != EAGAIN && errno != EINTR)) {
-      // EPERM too is said to a system call that a sandbox does not know.
+      // EPERM is also what a sandbox answers to a system call that it does not know.
       if (!fd && (errno == ENOSYS || errno == EPERM)) return std::nullopt;
       return fd;
     }

@@ -8,7 +8,7 @@ namespace remsh {
 
 namespace {
 
-/// The soft limit from before it was raised. The limit itself belongs to the whole process, and so does this.
+/// The soft limit before it was raised. Global, as the limit itself belongs to the whole process.
 std::atomic<rlim_t> limit_before = RLIM_INFINITY;
 
 }  // namespace

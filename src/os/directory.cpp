@@ -27,10 +27,10 @@ Bytes path_of_directory(int descriptor) {
 Result<Directory> Directory::open(At at, const Bytes& path) {
   constexpr BytesView what = "open";
   if (auto checked = check_path(path, what); !checked) return std::move(checked).failure();
-  UniqueFd fd = open_at(at, path, open_to_resolve);  // it need not be readable to be worked in
+  UniqueFd fd = open_at(at, path, open_to_resolve);  // works without permission to read the directory
   if (!fd) return path_failure(at, errno, what);
 
-  // Refused where chdir would be: nothing can be done in a directory that may not be searched.
+  // Fails if chdir would: a directory without search permission is of no use.
   struct stat status {};
   if (::fstatat(fd.get(), ".", &status, 0) != 0) return os_failure(errno, what);
 

@@ -9,7 +9,7 @@
 
 namespace remsh {
 
-/// The absolute path of an open directory, as the system shows it; empty if it has none to tell (errno says why).
+/// The absolute path of an open directory, as the system shows it; empty if it has none (errno says why).
 Bytes path_of_directory(int descriptor);
 
 /// An open directory and its absolute path. Thread-safe: it does not change.
@@ -19,7 +19,7 @@ class Directory {
 
   [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
 
-  /// Absolute, as the system shows it (no symbolic links), at the time it was opened.
+  /// Absolute, as the system showed it (no symbolic links) when the directory was opened.
   [[nodiscard]] const Bytes& path() const noexcept { return path_; }
 
  private:

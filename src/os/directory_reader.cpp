@@ -18,7 +18,7 @@ Result<DirectoryReader> DirectoryReader::open(At at, const Bytes& path) {
   if (!fd) return path_failure(at, errno, what);
   DIR* const directory = ::fdopendir(fd.get());
   if (directory == nullptr) return os_failure(errno, what);
-  static_cast<void>(fd.release());  // it belongs to the DIR now
+  static_cast<void>(fd.release());  // the DIR owns it now
   return DirectoryReader(directory);
 }
 

@@ -1,4 +1,4 @@
-// DirectoryReader: the names in a directory, one after the other.
+// DirectoryReader: the names in a directory, one after another.
 #pragma once
 
 #include "base/result.hpp"
@@ -13,15 +13,15 @@
 
 namespace remsh {
 
-/// The names in a directory, in the order in which the system has them, without "." and "..". One thread at a time.
+/// The names in a directory, in the order of the system, without "." and "..". One thread at a time.
 class DirectoryReader {
  public:
   static Result<DirectoryReader> open(At at, const Bytes& path);
 
-  /// The next name; none at the end.
+  /// The next name; nullopt at the end.
   Result<std::optional<Bytes>> next();
 
-  /// The directory, in which the names are.
+  /// The descriptor of the directory.
   [[nodiscard]] int descriptor() const noexcept { return ::dirfd(directory_.get()); }
 
  private:

@@ -43,8 +43,8 @@ Result<OpenFile> open_file(At at, const Bytes& path) {
   constexpr BytesView what = "open";
   if (auto checked = check_path(path, what); !checked) return std::move(checked).failure();
 
-  // Looked at before it is opened, because to open a fifo or a device can have effects; and again after, because it
-  // may be another one by then, which O_NONBLOCK is for.
+  // Checked before opening, because opening a fifo or a device can have effects; and after it, because it may be
+  // another file by then. O_NONBLOCK is for that case.
   struct stat status {};
   const auto refused = [&]() -> int {
     if (S_ISREG(status.st_mode)) return 0;

@@ -15,33 +15,33 @@
 
 namespace remsh {
 
-/// A failure of the operating system, with its sentence: "open: No such file or directory".
+/// A failure of the operating system, with a message such as "open: No such file or directory".
 Failure os_failure(int error, BytesView what = {});
 
-/// The same of something that was done to a path there: where that leads out of where it must stay (EXDEV) it is EPERM,
-/// with a sentence about it.
+/// The same for an operation on a path. If the path leads out of the directory that it must stay in (EXDEV), the
+/// failure is EPERM, and the message says so.
 Failure path_failure(At at, int error, BytesView what);
 
-/// Refuses (EINVAL) what the system would cut short: a path with a zero byte in it.
+/// Refuses (EINVAL) a path with a zero byte, where the system would cut it.
 Result<void> check_path(const Bytes& path, BytesView what = {});
 
-/// The last component of a path, and the directory that holds it, held open: what is done to the name there is not
-/// misled when somebody moves a directory above it.
+/// The last component of a path, and its directory, held open: an operation on the name in it is not misled if a
+/// directory above it is moved.
 struct OpenParent {
-  UniqueFd directory;  ///< to resolve against; not for reading it
-  Bytes name;          ///< without a slash; empty for the root, "." and ".." as they are
-  bool slash = false;  ///< one or more followed it, so it can only be a directory
+  UniqueFd directory;  ///< for resolving names; cannot be read
+  Bytes name;          ///< without a slash; empty for the root; "." and ".." as they are
+  bool slash = false;  ///< slashes followed the name, so it can only be a directory
 };
 Result<OpenParent> open_parent(At at, const Bytes& path, BytesView what = {});
 
-/// A regular file opened for reading, and what it is.
+/// A regular file opened for reading, and its properties.
 struct OpenFile {
   UniqueFd fd;
   std::uint64_t size = 0;
   mode_t mode = 0;  ///< permission bits
 };
 
-/// Opens a regular file for reading; a directory is EISDIR, a fifo or device is refused without blocking on it.
+/// Opens a regular file for reading. A directory is EISDIR. A fifo or device is refused without blocking on it.
 Result<OpenFile> open_file(At at, const Bytes& path);
 
 /// Reads up to the size of the buffer; 0 at the end.

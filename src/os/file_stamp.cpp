@@ -9,7 +9,7 @@ namespace {
 using namespace std::chrono_literals;
 using WallTime = std::chrono::system_clock::time_point;
 
-/// Since a moment in nanoseconds of 1970; below zero where it is to come.
+/// The time since a moment in nanoseconds since 1970; negative if the moment is in the future.
 std::chrono::nanoseconds age(std::int64_t moment, WallTime now) noexcept {
   return now.time_since_epoch() - std::chrono::nanoseconds(moment);
 }

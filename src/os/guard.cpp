@@ -30,10 +30,10 @@ using namespace std::chrono_literals;
 constexpr Duration kill_after = 2s;
 constexpr Duration patience = 10s;
 
-/// Belongs to the process: there is one guard for all that it does.
+/// Belongs to the process: it has one guard.
 struct Guard {
   Bytes name;
-  UniqueFd line;  // the guard reads its other end
+  UniqueFd line;  // the guard reads the other end
 };
 
 Guard& guard() {
@@ -50,7 +50,7 @@ void end_commands(const Bytes& name) {
   over.get_future().wait();
 }
 
-/// The guard's own life. What it holds of the process that it guards (descriptors, a directory) it gives up.
+/// The main function of the guard. It releases what it holds of the guarded process (descriptors, a directory).
 [[noreturn]] void keep_watch(int line, const Bytes& name) {
   sigset_t all;
   ::sigfillset(&all);
@@ -58,14 +58,15 @@ void end_commands(const Bytes& name) {
   ::prctl(PR_SET_NAME, "remsh-guard");
   if (::chdir("/") != 0) ::_exit(1);
   constexpr int own = STDERR_FILENO + 1;
-  line = ::fcntl(line, F_DUPFD_CLOEXEC, own);  // it may have been one of those that follow, if they were closed
+  line = ::fcntl(line, F_DUPFD_CLOEXEC, own);  // it may have one of the numbers that are used below, if these were
+                                               // closed
   if (line < 0) ::_exit(1);
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, standard);
   if (line != own) ::dup2(line, own);
   ::syscall(SYS_close_range, own + 1, ~0U, 0);
   char byte = 0;
-  while (::read(own, &byte, 1) < 0 && errno == EINTR) {  // nobody writes: it returns at the end of the other process
+  while (::read(own, &byte, 1) < 0 && errno == EINTR) {  // there is no writer: returns when the other process ends
   }
   try {
     end_commands(name);
@@ -87,7 +88,7 @@ void start_guard() noexcept {
   const Bytes name = new_command_name();
   const pid_t child = ::fork();
   if (child == 0) {
-    // Two forks and a session: it is no child of ours, and what is sent to our group does not reach it.
+    // Two forks and a session: the guard is no child of ours, and signals to our group do not reach it.
     ours.reset();
     ::setsid();
     if (::fork() == 0) keep_watch(theirs.get(), name);

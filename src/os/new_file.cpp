@@ -23,15 +23,15 @@ namespace {
 
 constexpr BytesView create_what = "create";
 
-// More collisions than that are not chance: somebody answers EEXIST to everything.
+// More collisions than this are not chance: the file system answers EEXIST to everything.
 constexpr int name_attempts = 100;
 
 Bytes path_by_descriptor(int descriptor) { return formatted("/proc/self/fd/{}", descriptor); }
 
-/// A file without a name, to which one can be given; none if the system or the file system has no such thing.
+/// Opens a file without a name, to be named later; empty if the system or the file system does not support that.
 UniqueFd open_unnamed(int directory) {
   UniqueFd file(::openat(directory, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
-  // By this path it gets its name.
+  // The file will get its name by this path.
   if (file && ::access(path_by_descriptor(file.get()).c_str(), F_OK) != 0) file.reset();
   return file;
 }
@@ -40,7 +40,7 @@ UniqueFd open_new(int directory, const Bytes& name) {
   return UniqueFd(::openat(directory, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
 }
 
-/// Some file systems tell only by close() that they could not keep what was written.
+/// Some file systems report only in close() that they could not store the data.
 Result<void> flush(int file) {
   const int duplicate = ::fcntl(file, F_DUPFD_CLOEXEC, 0);
   if (duplicate >= 0 && ::close(duplicate) != 0 && errno != EINTR) return os_failure(errno, "close");
@@ -53,7 +53,7 @@ Failure is_directory() {
   return failure;
 }
 
-/// Answers about the destination; all others say that a file without a name gets none here.
+/// Errors that are about the destination. All others mean that a file without a name cannot be named here.
 bool is_about_destination(int error) {
   return error == EEXIST || error == ENOSPC || error == EDQUOT || error == EIO || error == EROFS || error == ENOENT;
 }
@@ -124,7 +124,7 @@ PartRecord NewFile::record_part() const {
   return PartRecord::make(options_.home, path_of_directory(directory_.get()));
 }
 
-/// Under a temporary name.
+/// Opens the file under a temporary name.
 Result<void> NewFile::open_named() {
   for (int attempt = 0; attempt < name_attempts; ++attempt) {
     PartRecord part = record_part();
@@ -146,7 +146,7 @@ Result<void> NewFile::write(BytesView bytes) {
       if (errno == EINTR) continue;
       return os_failure(errno, "write");
     }
-    if (count == 0) return os_failure(EIO, "write");  // to try for ever would be worse
+    if (count == 0) return os_failure(EIO, "write");  // retrying for ever would be worse
     bytes.remove_prefix(static_cast<std::size_t>(count));
     size_ += static_cast<std::uint64_t>(count);
   }
@@ -174,17 +174,17 @@ Result<void> NewFile::commit(mode_t mode, bool durable) {
     }
     part_.drop();
   }
-  file_.reset();  // it may be a program, which cannot be run while somebody could write it
+  file_.reset();  // it may be a program, which cannot be run while a descriptor is open for writing
   return durable ? sync_directory(directory_.get()) : Result<void>();
 }
 
-/// Gives a file without a name one that is not taken. 0, or an errno value.
+/// Names a file that has no name; the name must be free. 0, or an errno value.
 int NewFile::link(const Bytes& name) const {
   const Bytes path = path_by_descriptor(file_.get());
   return ::linkat(AT_FDCWD, path.c_str(), directory_.get(), name.c_str(), AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
 }
 
-/// The temporary name, by which it can replace another file.
+/// Gives the file a temporary name, from which it can replace another file.
 Result<void> NewFile::link_to_part() {
   for (int attempt = 0; attempt < name_attempts; ++attempt) {
     PartRecord part = record_part();
@@ -195,7 +195,7 @@ Result<void> NewFile::link_to_part() {
   return os_failure(EEXIST, "create a temporary file");
 }
 
-/// For a file without a name that the system lets us make, but not link.
+/// For a file without a name that the system lets us create, but not link.
 Result<void> NewFile::copy_to_named() {
   const UniqueFd unnamed = std::move(file_);
   if (auto opened = open_named(); !opened) return opened;

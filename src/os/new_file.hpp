@@ -14,26 +14,27 @@
 
 namespace remsh {
 
-/// A file being written that has no name yet, or a temporary one in the directory of its final one. Dropped
-/// uncommitted, nothing of it remains. One thread at a time.
+/// A file being written that has no name yet, or a temporary one in the directory of its final one. If it is destroyed
+/// without a commit, nothing of it remains. One thread at a time.
 ///
-/// Nobody sees a part of it under its name, also when this process or the machine is killed. If the system has files
-/// without a name (O_TMPFILE), then nothing remains of one whose process is killed, but for the moment in which it
-/// replaces another file. Else a temporary name remains, and a record of it: a PartRecord, by which it is removed.
+/// An incomplete file never appears under its name, even if this process is killed or the machine fails. If the system
+/// has files without a name (O_TMPFILE), nothing remains of a file whose process is killed, except in the moment in
+/// which it replaces another file. Otherwise the file remains under its temporary name, with a record (PartRecord) by
+/// which it is removed later.
 class NewFile {
  public:
   /// Where and how.
   struct Options {
     bool overwrite = false;
-    /// An open directory that outlives the file, for records of temporary names; -1: the directory that it is made in.
-    /// There, what killed processes have left is removed first.
+    /// An open directory that outlives the file, for records of temporary names. -1: the directory of the file itself,
+    /// where the remains of killed processes are removed first.
     int home = -1;
     bool always_named = false;  ///< as on a system that has no files without a name
   };
 
-  /// Refuses an existing destination with EEXIST unless `overwrite`, a directory there always (then EISDIR); this is
-  /// looked at now, to fail early, and again by commit(), which nothing can slip past. With `overwrite` a symbolic link
-  /// is itself replaced, not what it leads to.
+  /// Refuses an existing destination with EEXIST unless `overwrite`, and always if it is a directory (with EISDIR if
+  /// `overwrite`). This is checked here, to fail early, and again by commit(), without a race. With `overwrite` a
+  /// symbolic link itself is replaced, not its target.
   static Result<NewFile> create(At at, const Bytes& path, Options options);
   static Result<NewFile> create(At at, const Bytes& path, bool overwrite) {
     return create(at, path, Options{.overwrite = overwrite});
@@ -45,15 +46,15 @@ class NewFile {
 
   Result<void> write(BytesView bytes);
 
-  /// Gives it its permissions and its name, without ever replacing what must not be replaced. To be called once.
+  /// Gives the file its permissions and its name, and never replaces what must not be replaced. Call it once.
   ///
-  /// `durable`: its content is on the disk before it gets its name, and its name before this returns, which takes as
-  /// long as the disk does. If only the last step fails, the file has its name already.
+  /// `durable`: the content is on the disk before the file gets its name, and the name before this returns, which takes
+  /// as long as the disk does. If only the last step fails, the file has its name already.
   Result<void> commit(mode_t mode, bool durable = false);
 
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
 
-  /// Where write() writes, for who fills the file by other means; such bytes are not in size().
+  /// The descriptor of the file, for other ways to fill it; size() does not count such bytes.
   [[nodiscard]] int descriptor() const noexcept { return file_.get(); }
 
  private:

@@ -1,4 +1,4 @@
-// Parking: by a futex where there is one, else by a condition variable.
+// Parking: by a futex if there is one, otherwise by a condition variable.
 #include "os/parking.hpp"
 
 #if REMSH_HAS_FUTEX
@@ -16,7 +16,7 @@ namespace {
 
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free && sizeof(std::atomic<std::uint32_t>) == 4);
 
-/// The steady clock is CLOCK_MONOTONIC, which is what FUTEX_WAIT_BITSET counts by.
+/// The steady clock is CLOCK_MONOTONIC, which FUTEX_WAIT_BITSET uses.
 timespec to_timespec(TimePoint at) {
   const auto since = at.time_since_epoch();
   if (since <= Duration::zero()) return {};
@@ -27,7 +27,7 @@ timespec to_timespec(TimePoint at) {
   return result;
 }
 
-/// Sleeps while the word has this value. False where the deadline has passed.
+/// Sleeps while the word has this value. False if the deadline has passed.
 bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t value, const timespec* deadline) {
   const long result = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, deadline, nullptr,
                                 FUTEX_BITSET_MATCH_ANY);
@@ -37,7 +37,8 @@ bool futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t value, const tim
 }  // namespace
 
 void Parking::unpark() noexcept {
-  // After the exchange the owner may go away: the wake-up then finds nobody at the address, or one who looks again.
+  // After the exchange the owner may be destroyed: then the wake-up finds no waiter at the address, or one that checks
+  // again.
   if (state_.exchange(permit, std::memory_order_acq_rel) != parked) return;
   const int saved = errno;
   ::syscall(SYS_futex, &state_, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, nullptr, nullptr, 0);
@@ -47,7 +48,7 @@ void Parking::unpark() noexcept {
 bool Parking::park_until(TimePoint deadline) {
   std::uint32_t seen = empty;
   if (!state_.compare_exchange_strong(seen, parked, std::memory_order_acq_rel)) {
-    // Taken by exchange, not by a store: the permit of one more unpark() meanwhile is the same one.
+    // By exchange, not by a store: another unpark() meanwhile gives the same permit.
     state_.exchange(empty, std::memory_order_acq_rel);
     return true;
   }
@@ -69,7 +70,7 @@ bool Parking::park_until(TimePoint deadline) {
 namespace remsh {
 
 void Parking::unpark() noexcept {
-  // Woken under the lock, as the owner may go away as soon as it sees the permit.
+  // Notified under the lock, as the owner may be destroyed as soon as it sees the permit.
   const std::lock_guard lock(mutex_);
   permit_ = true;
   given_.notify_one();

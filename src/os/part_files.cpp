@@ -24,7 +24,7 @@ constexpr BytesView prefix = ".remsh-";
 constexpr BytesView suffix = ".part";
 constexpr std::size_t random_size = 8;
 
-// More collisions than that are not chance: somebody removes each record, or holds each lock.
+// More collisions than this are not chance: another process removes each record, or holds each lock.
 constexpr int attempts = 100;
 
 bool is_name(BytesView name) {
@@ -37,7 +37,7 @@ bool is_ours(const struct stat& status, mode_t type) {
   return (status.st_mode & S_IFMT) == type && status.st_uid == ::geteuid();
 }
 
-/// The directory of the records, if it is one of ours.
+/// Opens the directory of the records, if it belongs to us.
 UniqueFd open_records(int home, int flags) {
   UniqueFd records(::openat(home, records_name, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat status {};
@@ -58,7 +58,8 @@ bool is_linked(int descriptor) {
   return ::fstat(descriptor, &status) == 0 && status.st_nlink > 0;
 }
 
-/// The path in a record; empty if its process was killed before it was written, and so before there was a part file.
+/// The path in a record. Empty if its process was killed before it wrote the path, which it does before it makes a part
+/// file.
 Bytes read_path(int record) {
   Bytes text(PATH_MAX + 1, '\0');
   const ssize_t size = ::read(record, text.data(), text.size());
@@ -68,12 +69,12 @@ Bytes read_path(int record) {
   return text.find('\0') == Bytes::npos ? text : Bytes();
 }
 
-/// True if there is no such part file any more.
+/// Removes a part file. True if it does not exist any more.
 bool remove_part(const UniqueFd& directory, const char* name) {
   if (!directory) return errno == ENOENT || errno == ENOTDIR;
   struct stat status {};
   if (::fstatat(directory.get(), name, &status, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT;
-  if (!is_ours(status, S_IFREG)) return true;  // somebody has put something else there
+  if (!is_ours(status, S_IFREG)) return true;  // another file has its name now
   return ::unlinkat(directory.get(), name, 0) == 0 || errno == ENOENT;
 }
 
@@ -105,13 +106,13 @@ PartRecord PartRecord::make(int home, const Bytes& directory) {
     errno = 0;
     if (record.make_file(home, directory)) break;
     record.file_.reset();
-    // It went, or was locked, because somebody looked for records whose processes have ended.
+    // It was removed, or locked, by a process that looks for records of ended processes.
     if (errno != ENOENT && errno != EWOULDBLOCK && errno != EEXIST) break;
   }
   return record;
 }
 
-/// False with errno.
+/// If it is false, errno says why.
 bool PartRecord::make_file(int home, const Bytes& directory) {
   if (directory.empty() || directory.size() >= PATH_MAX) return errno = ENAMETOOLONG, false;
   if (::mkdirat(home, records_name, 0700) != 0 && errno != EEXIST) return false;
@@ -132,7 +133,7 @@ bool PartRecord::make_file(int home, const Bytes& directory) {
 void PartRecord::drop() noexcept {
   if (file_) {
     ::unlinkat(records_.get(), name_.c_str(), 0);
-    ::unlinkat(home_.get(), records_name, AT_REMOVEDIR);  // if it was the last
+    ::unlinkat(home_.get(), records_name, AT_REMOVEDIR);  // if it is empty now
   }
   name_.clear();
   file_.reset();

@@ -9,28 +9,28 @@
 
 namespace remsh {
 
-/// A name for a part file, which nobody can foresee.
+/// A name for a part file that cannot be predicted.
 [[nodiscard]] Bytes new_part_name();
 
-/// The record of one part file: a file that is written under a temporary name and will get another. It is a file in the
-/// directory `.remsh-parts` of a directory `home`, is named like the part file, holds the path of the directory that
-/// the part file is in, and is locked by the process that writes that. One thread at a time.
+/// The record of one part file: a file that is written under a temporary name and will get another. The record is a
+/// file in the directory `.remsh-parts` of a directory `home`. It has the name of the part file, contains the path of
+/// the part file's directory, and is locked by the process that writes the part file. One thread at a time.
 class PartRecord {
  public:
   PartRecord() = default;
 
-  /// To be made before the part file is. If nothing can be recorded in `home` (we may not write there, its file system
-  /// has no locks), there is a name all the same, and a part file whose process is killed stays.
+  /// Makes the record; before the part file is made. If nothing can be recorded in `home` (no write permission, a file
+  /// system without locks), there is a name all the same, and a part file remains if its process is killed.
   static PartRecord make(int home, const Bytes& directory);
 
   PartRecord(PartRecord&& other) noexcept;
   PartRecord& operator=(PartRecord&& other) noexcept;
   ~PartRecord() { drop(); }
 
-  /// The name for the part file, by new_part_name(); empty if there is no record.
+  /// The name for the part file, from new_part_name(); empty if there is no record.
   [[nodiscard]] const Bytes& name() const noexcept { return name_; }
 
-  /// Removes the record. The part file must be gone, or have its own name.
+  /// Removes the record. The part file must be gone, or have its final name.
   void drop() noexcept;
 
  private:
@@ -38,16 +38,16 @@ class PartRecord {
   Bytes name_;
   UniqueFd home_;
   UniqueFd records_;
-  UniqueFd file_;  // locked; none: nothing could be recorded
+  UniqueFd file_;  // locked; empty: nothing could be recorded
 };
 
-/// True if `home` has records of part files, be their processes alive or not.
+/// True if `home` has records of part files, whether their processes are alive or not.
 [[nodiscard]] bool has_part_records(int home) noexcept;
 
 /// Removes the part files that are recorded in `home` and whose processes have ended, and their records. It removes no
 /// file that has no record, none that its process still writes, and none of another user.
 ///
-/// `open_directory` opens a path of a record, or gives none, and says why by errno.
+/// `open_directory` opens the path in a record. If it returns an empty descriptor, errno says why.
 void remove_abandoned_parts(int home, const std::function<UniqueFd(const Bytes&)>& open_directory);
 
 }  // namespace remsh

@@ -26,11 +26,11 @@ namespace remsh {
 
 namespace {
 
-/// Room in a pipe that carries much: a quarter of what Linux lets everybody have.
+/// The size of a pipe that carries much: a quarter of what Linux allows every user.
 constexpr int enlarged_pipe = 256 * 1024;
 
 #if defined(__linux__)
-/// The wait status of a process that was reaped already, by a pidfd that was opened before; nullopt if this system
+/// The wait status of a process that was reaped already, from a pidfd that was opened before; nullopt if this system
 /// does not keep it.
 std::optional<int> status_by_pidfd(int pidfd) noexcept {
   struct Info {  // struct pidfd_info, which only new headers have
@@ -80,7 +80,7 @@ ChildState state_of(pid_t pid) noexcept {
   return info.si_pid == pid ? ChildState::ended : ChildState::running;
 }
 
-/// The read end first.
+/// The read end is the first.
 Result<std::array<UniqueFd, 2>> open_pipe() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return os_failure(errno, "pipe");
@@ -153,7 +153,7 @@ void Process::end() noexcept {
 }
 
 void Process::abandon() noexcept {
-  if (waiter_) static_cast<void>(waiter_.release());  // its thread waits as long as the process does not end
+  if (waiter_) static_cast<void>(waiter_.release());  // its thread waits until the process ends
   SpawnedChildren::instance().remove(pid_);
   reaped_ = true;
 }
@@ -161,7 +161,7 @@ void Process::abandon() noexcept {
 Result<void> Process::watch_exit(bool use_pidfd) {
 #if defined(__linux__) && defined(SYS_pidfd_open)
   if (use_pidfd) {
-    exit_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));  // born with FD_CLOEXEC
+    exit_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));  // has FD_CLOEXEC from the start
     if (exit_) return {};
   }
 #else

@@ -1,4 +1,4 @@
-// ProcessTable and what it stands on: /proc, pidfd, names in environments.
+// ProcessTable and its foundations: /proc, pidfds, names in environments.
 #include "os/process_table.hpp"
 
 #include "base/format.hpp"
@@ -28,15 +28,15 @@ namespace remsh {
 
 namespace {
 
-/// More than any system lets an environment have.
+/// More than any system allows for an environment.
 constexpr std::size_t environment_limit = 8 * 1024 * 1024;
 
-/// A process that is older than this, in ticks, has left the exec behind that its creation began with.
+/// A process that is older than this, in ticks, has completed the exec after its creation.
 constexpr std::uint64_t settled_age = 20;
 
 #if defined(__linux__)
-// System calls without the C library's functions: the killer's thread has a table of descriptors of its own, and what
-// watches descriptors by their numbers (ThreadSanitizer) must not take its for ours.
+// System calls without the C library's functions: the killer's thread has a table of descriptors of its own. Tools that
+// watch descriptors by number (ThreadSanitizer) must not confuse them with those of the process.
 int sys_openat(int at, const char* path, int flags) noexcept {
   return static_cast<int>(::syscall(SYS_openat, at, path, flags, 0));
 }
@@ -57,7 +57,7 @@ bool parse(BytesView text, Number& value) {
   return std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc();
 }
 
-/// A line of /proc/PID/stat. The name in parentheses may be anything, so fields are counted from the last one.
+/// Parses a line of /proc/PID/stat. The name in parentheses may be anything, so fields are counted from the last one.
 std::optional<ProcessEntry> parse_stat(pid_t pid, BytesView line) {
   const std::size_t after_name = line.rfind(") ");
   if (after_name == BytesView::npos) return std::nullopt;
@@ -77,13 +77,13 @@ std::optional<ProcessEntry> parse_stat(pid_t pid, BytesView line) {
       !parse(field[17], threads) || !parse(field[19], entry.id.started)) {
     return std::nullopt;
   }
-  // A first thread that has ended looks like a zombie while the others go on.
+  // A process whose first thread has ended looks like a zombie while other threads go on.
   const char state = field[0].front();
   entry.lives = (state != 'Z' && state != 'X' && state != 'x') || threads > 1;
   return entry;
 }
 
-/// The value of the variable in an environment as the system shows it: entries ended by zero bytes.
+/// The value of the variable in an environment as the system shows it: entries that end with a zero byte.
 Bytes command_names(BytesView environment) {
   while (!environment.empty()) {
     const std::size_t end = environment.find('\0');
@@ -148,7 +148,7 @@ Result<std::vector<pid_t>> ProcessReader::pids() const {
   if (!directory_) return os_failure(ENOENT, "/proc");
   std::vector<pid_t> result;
   if (::lseek(directory_.get(), 0, SEEK_SET) != 0) return os_failure(errno, "/proc");
-  struct Head {  // of struct linux_dirent64, behind which the name is
+  struct Head {  // of struct linux_dirent64, which the name follows
     std::uint64_t inode;
     std::int64_t offset;
     unsigned short length;
@@ -182,7 +182,7 @@ Result<std::optional<Bytes>> ProcessReader::read(pid_t pid, const char* file, st
   const int descriptor = sys_openat(directory_.get(), path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
     const int error = errno;
-    const bool is_ours = error == EMFILE || error == ENFILE || error == ENOMEM;  // it says nothing of the process
+    const bool is_ours = error == EMFILE || error == ENFILE || error == ENOMEM;  // a lack of resources of ours
     if (is_ours) return os_failure(error, "/proc/" + path);
     return std::optional<Bytes>();
   }
@@ -249,7 +249,7 @@ bool CommandNames::has(const ProcessReader& reader, const ProcessId& process, co
   ++reads_;
   const Result<std::optional<Bytes>> commands = reader.commands_of(process.pid);
   if (!commands || !*commands) return false;
-  // What a process began with stays; only a young one may not have got there yet.
+  // The names of a process do not change; only a young process may not have completed its exec.
   if (process.started + settled_age < ticks_now() || !(*commands)->empty()) known_.emplace(process, **commands);
   return has_name(**commands, name);
 }
@@ -300,7 +300,8 @@ std::set<pid_t> ProcessTable::members(const KnownTree& tree, const ProcessReader
       if (entry == nullptr || pid == self || !found.insert(pid).second) continue;
       const auto [child, last_child] = children_.equal_range(pid);
       for (auto each = child; each != last_child; ++each) open.push_back(each->second);
-      // No process can join a session, so another one than ours was begun within the tree and is all of it.
+      // A process cannot join an existing session. So a session other than ours was created inside the tree, and is
+      // part of it.
       if (entry->session == own_session || entry->session <= 0) continue;
       const auto [fellow, last_fellow] = sessions_.equal_range(entry->session);
       for (auto each = fellow; each != last_fellow; ++each) open.push_back(each->second);
@@ -326,7 +327,7 @@ std::set<pid_t> ProcessTable::members(const KnownTree& tree, const ProcessReader
 
 bool signal_process(const ProcessReader& reader, const ProcessId& process, int signal) noexcept {
 #if defined(__linux__) && defined(SYS_pidfd_open) && defined(SYS_pidfd_send_signal)
-  // Held first and looked at then: what is signalled is what was looked at.
+  // Opened first and checked then, so that the process that is signalled is the one that was checked.
   const int held = static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0));
   if (held >= 0) {
     const bool sent = reader.is_there(process) && ::syscall(SYS_pidfd_send_signal, held, signal, nullptr, 0) == 0;

@@ -1,4 +1,4 @@
-// TreeKiller: its calls and its threads. What it decides at a look is in process_tree_look.cpp.
+// TreeKiller: its functions and its threads. The decisions of a look are in process_tree_look.cpp.
 #include "os/process_tree.hpp"
 
 #include "os/orphans.hpp"
@@ -30,7 +30,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// What a quick command can have left behind is among the processes that began after it.
+/// The longest run of a quick command, and the most processes that may have begun since: only these need be looked at.
 constexpr Duration quick = 200ms;
 constexpr pid_t most_since_quick = 256;
 
@@ -101,7 +101,7 @@ void TreeKiller::add(Job job, std::unique_lock<std::mutex>& lock) {
   try {
     start();
   } catch (const std::system_error&) {
-    // Without a thread the group is all that can be reached.
+    // Without a thread only the process group can be ended.
     const pid_t leader = job.tree.leader;
     trees_.erase(job.tree.name);
     lock.unlock();
@@ -168,7 +168,7 @@ std::optional<bool> TreeKiller::has_left(const Bytes& name) {
     const ProcessEntry& entry = **found;
     const bool is_near = entry.session == known.leader || entry.group == known.leader;
     if (is_near || (has_orphans && is_orphan(entry))) return std::nullopt;
-    // Elsewhere orphans go to init, and only their environment tells of them.
+    // Without a subreaper orphans go to init, and only their environment shows where they belong.
     if (has_orphans || !entry.lives || entry.parent == ::getpid()) continue;
     CommandNames names;
     if (names.has(*reader_, entry.id, name)) return std::nullopt;
@@ -201,16 +201,16 @@ void TreeKiller::forget(const Bytes& name) {
 
 TreeKiller::Effort TreeKiller::effort() const { return {looks_.load(), environments_.load()}; }
 
-// From here on: the looking thread.
+// --- the looking thread, up to the end of the file
 
 /// Gives this thread a table of descriptors of its own, with only those that it needs.
 void TreeKiller::keep_own_descriptors() noexcept {
 #if defined(__linux__) && defined(SYS_close_range)
-  if (::syscall(SYS_close_range, ~0U, ~0U, 0) != 0) return;  // the system is too old for it
+  if (::syscall(SYS_close_range, ~0U, ~0U, 0) != 0) return;  // the system is too old for this call
   if (::unshare(CLONE_FILES) != 0) return;
   std::vector<int> kept = reader_->descriptors();
   kept.push_back(wake_.get());
-  kept.push_back(STDERR_FILENO);  // for what the C library says of a bug
+  kept.push_back(STDERR_FILENO);  // for messages of the C library about errors
   std::sort(kept.begin(), kept.end());
   unsigned from = 0;
   for (const int descriptor : kept) {
@@ -238,7 +238,7 @@ void TreeKiller::run() {
     if (reaps_) reap_orphans();
     wait(next);
   }
-  // Each gets its last look, for what is over by now.
+  // One last look at each job, which may be done by now.
   if (!jobs_.empty()) round(std::chrono::steady_clock::now());
   for (Job& job : jobs_) finish(job, static_cast<bool>(job.found));
   jobs_.clear();
@@ -247,7 +247,7 @@ void TreeKiller::run() {
 #endif
 }
 
-/// Takes new jobs, and changes of their times. False: the thread must end.
+/// Takes new jobs, and changes of their times. False if the thread must end.
 bool TreeKiller::take_incoming() {
   const std::lock_guard lock(mutex_);
   if (!incoming_.empty()) pause_ = first_pause;
@@ -264,7 +264,7 @@ bool TreeKiller::take_incoming() {
   return !stopping_;
 }
 
-/// Waits until a time, or until there is something to do.
+/// Waits until `until`, or until there is something to do.
 void TreeKiller::wait(TimePoint until) {
   const TimePoint now = std::chrono::steady_clock::now();
   std::vector<pollfd> watched{{wake_.get(), POLLIN, 0}};
@@ -294,7 +294,7 @@ void TreeKiller::wait(TimePoint until) {
 #endif
 }
 
-/// The callback is called on the other thread, whose descriptors are those of the process.
+/// The callback runs on the other thread, which has the descriptors of the process.
 void TreeKiller::finish(Job& job, bool result) {
   {
     const std::lock_guard lock(mutex_);

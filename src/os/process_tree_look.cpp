@@ -1,5 +1,5 @@
-// TreeKiller: one look at all processes. Which of them are of a tree, and which signals they get. The looking thread
-// only.
+// TreeKiller: one look at all processes: which of them are in a tree, and which signals they get. Only on the looking
+// thread.
 #include "os/orphans.hpp"
 #include "os/process.hpp"
 #include "os/process_tree.hpp"
@@ -16,19 +16,21 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Between looks at a tree that does not change; the end of what is known to live is noticed at once anyway.
+/// Between looks at a tree that does not change. The end of a process that is known to be alive is noticed at once
+/// anyway.
 constexpr Duration longest_pause = 1s;
 
-/// After so many looks in a row that found nothing alive but new dead, the dead count as those of other trees.
+/// After this many looks in a row that found nothing alive but newly dead processes, the dead count as those of other
+/// trees.
 constexpr unsigned most_undecided = 200;
 
 /// How many looks in a row may follow each other without a pause because a process died, before SIGKILL.
 constexpr unsigned most_restless = 20;
 
-/// If there are more trees, they are looked through for those that have ended.
+/// If there are more trees, those that have ended are removed.
 constexpr std::size_t many_trees = 32;
 
-/// How many looks in a row stop new processes before all of the tree is killed.
+/// How many looks in a row stop new processes before the whole tree is killed.
 constexpr unsigned most_stops = 50;
 
 /// How many of the newest processes a chase looks at, and how often.
@@ -96,7 +98,8 @@ void TreeKiller::find_members(Job& job, const ProcessTable& table) {
   job.died += job.dead.size();
 }
 
-/// Adds each orphan that is not a member of a tree to the only tree that it can be of. True: some are left over.
+/// Adds each orphan that is not a member of a tree to the only tree that can have started it. True if there were such
+/// orphans.
 bool TreeKiller::share_orphans(const ProcessTable& table) {
   std::vector<const ProcessEntry*> orphans;
   for (const auto& [pid, entry] : table.entries()) {
@@ -115,7 +118,7 @@ bool TreeKiller::share_orphans(const ProcessTable& table) {
   return !orphans.empty();
 }
 
-/// If there are many trees, forgets those that a command left behind and that have ended since.
+/// If there are many trees, forgets those that commands left behind and that have ended since.
 void TreeKiller::forget_empty(const ProcessTable& table, bool has_unknown) {
   if (has_unknown || others_.size() < many_trees) return;
   const auto lives = [&table](pid_t pid) { return table.find(pid)->lives; };
@@ -129,7 +132,8 @@ void TreeKiller::forget_empty(const ProcessTable& table, bool has_unknown) {
   }
 }
 
-/// Adds an orphan and its descendants to the only tree that it can be of, or to one of them if all of them end.
+/// Adds an orphan and its descendants to the only tree that can have started it, or to one of several if all of these
+/// are being ended.
 void TreeKiller::attribute(const ProcessTable& table, const ProcessEntry& orphan) {
   bool is_first = true;
   for (Job& job : jobs_) {
@@ -145,7 +149,7 @@ void TreeKiller::attribute(const ProcessTable& table, const ProcessEntry& orphan
   }
 }
 
-/// Whether a job's tree, and no other one that lives on, can have started an orphan: it ran when the orphan began.
+/// Whether only trees that are being ended, this job's among them, can have started an orphan: they ran when it began.
 bool TreeKiller::is_only_of(const Job& job, const ProcessEntry& orphan) const {
   if (job.tree.began > orphan.id.started) return false;
   const bool others = std::any_of(others_.begin(), others_.end(), [&](const auto& other) {
@@ -157,14 +161,14 @@ bool TreeKiller::is_only_of(const Job& job, const ProcessEntry& orphan) const {
   return !others && !looks;
 }
 
-/// Nullopt: go on; else whether the tree is gone.
+/// nullopt: look again; otherwise whether the tree is gone.
 std::optional<bool> TreeKiller::look(Job& job, const ProcessTable& table, TimePoint now) {
   const pid_t leader = job.tree.leader;
   const bool kill = now >= job.kill_at;
   const bool first = !std::exchange(job.begun, true);
   if (leader > 0 && first) {
     signal_group_of(leader, SIGTERM);
-    signal_group_of(leader, SIGCONT);  // a stopped process does not receive it
+    signal_group_of(leader, SIGCONT);  // a stopped process does not handle SIGTERM
   }
   if (leader > 0 && kill) signal_group_of(leader, SIGKILL);
   if (!reader_->is_supported()) return without_table(job, now);
@@ -200,15 +204,15 @@ void TreeKiller::signal_members(Job& job, const ProcessTable& table, bool first,
   for (const pid_t pid : job.members) living_.push_back(table.find(pid)->id);
 }
 
-/// SIGKILL to all. A tree that goes on growing is stopped first: under a limit of processes, a killed process makes
-/// room for another one, a stopped process does not.
+/// Sends SIGKILL to all members. If the tree goes on growing, stops them first: under a limit on processes, a killed
+/// process makes room for another one, a stopped process does not.
 void TreeKiller::kill_members(Job& job, const ProcessTable& table) {
   const bool stop = std::exchange(job.killed, true) && job.grew && job.stops < most_stops;
   job.stops = stop ? job.stops + 1 : 0;
   for (const pid_t pid : job.members) signal_process(*reader_, table.find(pid)->id, stop ? SIGSTOP : SIGKILL);
 }
 
-/// Signals a chain of processes that live too shortly for a look at all processes: it looks at the newest alone.
+/// Signals a chain of processes that live too shortly for a look at all processes, by looking at the newest ones only.
 void TreeKiller::chase(Job& job, int signal) {
   unsigned misses = 0;
   for (unsigned round = 0; round < chase_rounds && misses < chase_misses; ++round) {
@@ -221,7 +225,7 @@ void TreeKiller::chase(Job& job, int signal) {
       const ProcessEntry& found = **entry;
       const bool is_near = job.tree.leader > 0 && (found.session == job.tree.leader || found.group == job.tree.leader);
       const bool may_be_claimed = has_claimed_orphans() && reaps_ && is_orphan(found);
-      if (may_be_claimed) take_others();  // it may be of a command that began after the last look at all
+      if (may_be_claimed) take_others();  // a command that began after the last look may have started it
       const bool is_claimed = may_be_claimed && is_only_of(job, found);
       if (!is_near && !is_claimed) continue;
       signal_process(*reader_, found.id, signal);
@@ -230,7 +234,7 @@ void TreeKiller::chase(Job& job, int signal) {
   }
 }
 
-/// Whether nothing lived at two looks in a row, and nothing died between them.
+/// Whether nothing was alive at two looks in a row, and nothing died between them.
 bool TreeKiller::is_clean(Job& job, bool empty) {
   const bool was_empty = std::exchange(job.was_empty, empty);
   if (!empty || !was_empty) return false;
@@ -239,7 +243,7 @@ bool TreeKiller::is_clean(Job& job, bool empty) {
   return are_of_others;
 }
 
-/// Nullopt: go on; else whether something is left.
+/// nullopt: look again; otherwise whether something is left.
 std::optional<bool> TreeKiller::look_for_left(Job& job, const ProcessTable& table, TimePoint now) {
   if (!reader_->is_supported()) return false;
   std::erase_if(job.members, [&](pid_t pid) { return !table.find(pid)->lives; });

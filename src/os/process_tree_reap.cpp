@@ -1,4 +1,4 @@
-// TreeKiller: the reaping of orphans. The looking thread only.
+// TreeKiller: the reaping of orphans. Only on the looking thread.
 #include "os/orphans.hpp"
 #include "os/process_tree.hpp"
 
@@ -33,8 +33,8 @@ void TreeKiller::reap_members(const ProcessTable& table) {
   }
 }
 
-/// Reaps orphans that ended by themselves. If this process has claimed its orphans, a signal tells of the end of each
-/// child; else it looks now and then, and only if orphans become its children at all.
+/// Reaps orphans that ended by themselves. If this process has claimed its orphans, a signal reports the end of each
+/// child. Otherwise this checks regularly, and only if orphans become our children at all.
 void TreeKiller::reap_orphans() {
   const TimePoint now = std::chrono::steady_clock::now();
   if (child_signals_ < 0 && !std::exchange(reap_is_due_, is_subreaper())) return;
@@ -52,7 +52,7 @@ void TreeKiller::reap_orphans() {
       if (job.tree.began <= (*entry)->id.started) ++job.died;
     }
   }
-  // Most often that is a command whose status is taken in a moment. The children behind it are looked at if it stays.
+  // Usually that is a command that will be reaped in a moment. If it stays, the children after it are checked, too.
   if (is_blocked && !std::exchange(was_blocked_, true)) {
     reap_at_ = now + first_reap_pause;
     return;
@@ -73,8 +73,8 @@ void TreeKiller::reap_orphans() {
   if (child_signals_ >= 0) reap_is_due_ = false;
 }
 
-/// In a host that has other children: reaps the orphans in the group or session of a command, and those in a group that
-/// is not ours which were dead for a long time without being reaped.
+/// In a host that has other children: reaps the orphans in the group or session of a command, and those in a foreign
+/// group that have been dead for a long time without being reaped.
 void TreeKiller::reap_strangers(const ProcessTable& table, TimePoint now) {
   take_others();
   const auto is_of_command = [this](const ProcessEntry& entry) {

@@ -13,7 +13,8 @@
 namespace remsh {
 
 void random_bytes(std::span<char> buffer) {
-  constexpr std::size_t at_once = 256;  // what getentropy() gives at most; in one go, never a part of it
+  constexpr std::size_t at_once = 256;  // the most that getentropy() returns; it never returns a part of what was
+                                        // requested
   while (!buffer.empty()) {
     const std::span<char> part = buffer.first(std::min(buffer.size(), at_once));
     if (::getentropy(part.data(), part.size()) != 0) {

@@ -8,7 +8,7 @@
 
 namespace remsh {
 
-/// Fills the buffer. Throws std::system_error where the system gives none. Thread-safe.
+/// Fills the buffer. Throws std::system_error if the system has none. Thread-safe.
 void random_bytes(std::span<char> buffer);
 
 /// Two hexadecimal digits for each of `count` random bytes: part of a name. Throws as random_bytes() does.

@@ -21,10 +21,11 @@ bool exists(int at, const char* path) {
   return ::fstatat(at, path, &what, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-// Renames in one step that fails with EEXIST; false with ENOSYS or EINVAL where system or file system has no such step.
+// Renames in one step, which fails with EEXIST. False with ENOSYS or EINVAL if the system or file system has no such
+// step.
 bool rename_exclusively(int at_from, const char* from, int at_to, const char* to) {
 #if defined(SYS_renameat2)
-  constexpr unsigned noreplace = 1;  // RENAME_NOREPLACE, which not every C library names
+  constexpr unsigned noreplace = 1;  // RENAME_NOREPLACE, which not every C library defines
   return ::syscall(SYS_renameat2, at_from, from, at_to, to, noreplace) == 0;
 #else
   static_cast<void>(at_from), static_cast<void>(from), static_cast<void>(at_to), static_cast<void>(to);
@@ -33,7 +34,7 @@ bool rename_exclusively(int at_from, const char* from, int at_to, const char* to
 #endif
 }
 
-// Gives an errno value, 0 for success.
+// Returns 0 or an errno value.
 int rename_without_replacing(int at_from, const char* from, int at_to, const char* to) {
   if (rename_exclusively(at_from, from, at_to, to)) return 0;
   if (errno != ENOSYS && errno != EINVAL && errno != EOPNOTSUPP) return errno;
@@ -41,14 +42,14 @@ int rename_without_replacing(int at_from, const char* from, int at_to, const cha
   struct stat source {};
   if (::fstatat(at_from, from, &source, AT_SYMLINK_NOFOLLOW) != 0) return errno;
   if (!S_ISDIR(source.st_mode)) {
-    // A new link never replaces; for a moment the file has both names.
+    // A new link never replaces a file; for a moment the file has both names.
     if (::linkat(at_from, from, at_to, to, 0) == 0) {
       if (::unlinkat(at_from, from, 0) == 0 || errno == ENOENT) return 0;
       const int error = errno;
       ::unlinkat(at_to, to, 0);
       return error;
     }
-    // These say that this file cannot be linked here; everything else is an answer.
+    // These mean that this file cannot be linked here; any other error is final.
     if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EMLINK) return errno;
   }
   if (exists(at_to, to)) return EEXIST;
@@ -64,13 +65,13 @@ int rename_at(int at_from, const char* from, int at_to, const char* to, bool ove
 
 namespace {
 
-/// Resolves both paths first, so that what is renamed are names in directories that are held open.
+/// Opens both directories first, so that only names in open directories are renamed.
 Result<void> rename_confined(const OpenParent& source, const OpenParent& target, bool overwrite) {
   constexpr BytesView what = "rename";
   for (const Bytes& name : {source.name, target.name}) {
     if (name.empty() || name == "." || name == "..") return os_failure(EBUSY, what);
   }
-  if (source.slash || target.slash) {  // then only a directory is meant, and a link to one is none
+  if (source.slash || target.slash) {  // then only a directory is meant, and a link to a directory is not one
     struct stat status {};
     if (::fstatat(source.directory.get(), source.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
       return os_failure(errno, what);

@@ -8,15 +8,15 @@
 
 namespace remsh {
 
-/// Renames a name in one open directory to a name in another. Gives an errno value, 0 for success.
+/// Renames a name in one open directory to a name in another. Returns 0 or an errno value.
 int rename_at(int at_from, const char* from, int at_to, const char* to, bool overwrite);
 
-/// Renames without replacing (EEXIST), unless told to; a failure leaves both names as they were. Two names of the same
-/// file both stay when one is renamed over the other, as POSIX wants it. `durable`: the new name is forced to the disk;
-/// if only that fails, both directories have changed already.
+/// Renames without replacing (EEXIST), unless `overwrite`; a failure leaves both names as they were. If both names are
+/// of the same file, both stay, as POSIX requires. `durable`: the new name is forced to the disk; if only that fails,
+/// both directories have changed already.
 ///
-/// Where the file system can neither rename without replacing nor link (for a directory: the former), a destination
-/// that somebody else makes in the very moment is replaced, where the system allows it.
+/// If the file system can neither rename without replacing nor link (for a directory: the former), a destination that
+/// is created by others in that very moment is replaced, if the system allows it.
 Result<void> rename_path(At at_from, const Bytes& from, At at_to, const Bytes& to, bool overwrite,
                          bool durable = false);
 

@@ -27,13 +27,13 @@ void ServiceThreads::post(std::function<void()> function) {
 }
 
 void ServiceThreads::start() {
-  for (std::thread& thread : ended_) thread.join();  // has left run()
+  for (std::thread& thread : ended_) thread.join();  // it has left run()
   ended_.clear();
   threads_.push_back(start_thread("remsh-service", [this] { run(); }));
   ++starting_;
 }
 
-/// Where no further thread can be had, those that there are go on, and the next look tries again.
+/// If no further thread can be started, the existing ones go on, and the next look tries again.
 void ServiceThreads::try_to_start() {
   try {
     start();
@@ -48,7 +48,7 @@ void ServiceThreads::look_later() {
   later_(patience, [this] { look(); });
 }
 
-/// Nothing was taken for all that time: those that there are block.
+/// If no function was taken since look_later(), all threads are blocked: starts another one.
 void ServiceThreads::look() {
   const std::lock_guard lock(mutex_);
   looks_ = false;
@@ -74,7 +74,7 @@ void ServiceThreads::run() {
       threads_.erase(self);
       return;
     }
-    if (functions_.empty()) return;  // and stopping
+    if (functions_.empty()) return;  // stopping
     auto function = std::move(functions_.front());
     functions_.pop_front();
     ++taken_;

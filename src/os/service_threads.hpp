@@ -14,27 +14,28 @@
 
 namespace remsh {
 
-/// Runs functions that may block, as user code does: one that never returns costs its thread, and nobody else's time.
+/// Runs functions that may block, such as user code. A function that never returns occupies its thread, and delays no
+/// other.
 ///
-/// One thread is there from the start, so that there always is one. A few more are started at once when they are
-/// needed; beyond those one at a time, whenever a function has waited for `patience`: many short functions share a few
-/// threads, and behind those that block the others still get theirs. Threads that were idle for `idle_time` end.
+/// One thread is started at once, so that there always is one. A few more are started as soon as they are needed;
+/// beyond those one at a time, whenever a function has waited for `patience`. So many short functions share a few
+/// threads, and functions behind blocked ones still get a thread. Threads that were idle for `idle_time` end.
 /// Thread-safe.
 class ServiceThreads {
  public:
-  /// Calls a function after a time, on a thread that never blocks; what it is given does not either.
+  /// Calls a function after a time, on a thread that never blocks. The function does not block either.
   using Later = std::function<void(Duration, std::function<void()>)>;
 
-  static constexpr std::size_t prompt = 4;  // so many are started at once
+  static constexpr std::size_t prompt = 4;  // how many threads are started without waiting
   static constexpr Duration patience = std::chrono::milliseconds(2);
 
   struct Options {
-    std::size_t most;  // threads; where all of them are blocked, further functions wait
+    std::size_t most;  // threads; if all of them are blocked, further functions wait
     Duration idle_time = std::chrono::seconds(10);
   };
 
-  /// What `later` was given must not be called when this object has gone. Throws std::system_error where no thread can
-  /// be had.
+  /// `later` must not call its functions after this object is destroyed. Throws std::system_error if no thread can be
+  /// started.
   ServiceThreads(Options options, Later later);
   ServiceThreads(const ServiceThreads&) = delete;
   ServiceThreads& operator=(const ServiceThreads&) = delete;
@@ -61,8 +62,8 @@ class ServiceThreads {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> functions_;
-  std::size_t taken_ = 0;       // functions that a thread took, ever
-  std::size_t seen_taken_ = 0;  // that at the last look
+  std::size_t taken_ = 0;       // how many functions threads have taken
+  std::size_t seen_taken_ = 0;  // the same at the last look
   std::vector<std::thread> threads_;
   std::vector<std::thread> ended_;  // to be joined
   std::size_t starting_ = 0;

@@ -1,4 +1,4 @@
-// SignalThread: takes signals, in a thread of its own.
+// SignalThread: receives signals, in a thread of its own.
 #pragma once
 
 #include <signal.h>
@@ -10,12 +10,12 @@
 
 namespace remsh {
 
-/// Calls a function for each signal that comes, in a thread of its own, since a signal handler may do next to nothing.
-/// The signals are blocked in the thread that makes this, and stay so. To be made before other threads are, so that
-/// they have the signals blocked too. A signal that is ignored stays ignored.
+/// Calls a function for each signal that arrives, in a thread of its own, since a signal handler may do next to
+/// nothing. The signals are blocked in the thread that constructs this object, and stay blocked. Construct it before
+/// other threads are started, so that they inherit this. An ignored signal stays ignored.
 class SignalThread {
  public:
-  /// `on_signal` must not throw. Throws std::system_error if no thread can be had.
+  /// `on_signal` must not throw. Throws std::system_error if no thread can be started.
   SignalThread(std::initializer_list<int> signals, std::function<void(int)> on_signal);
   SignalThread(const SignalThread&) = delete;
   SignalThread& operator=(const SignalThread&) = delete;
@@ -26,7 +26,7 @@ class SignalThread {
 
   const std::function<void(int)> on_signal_;
   sigset_t signals_{};
-  int last_ = 0;  // one of the signals; 0: none of them is to be taken
+  int last_ = 0;  // one of the signals; 0: all of them are ignored
   std::atomic<bool> is_over_ = false;
   std::thread thread_;
 };

@@ -1,4 +1,4 @@
-// spawn(): finds the program, sets up what the child begins with, and starts it.
+// spawn(): finds the program, prepares what the child inherits, and starts it.
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "os/descriptor_limit.hpp"
@@ -24,7 +24,7 @@ namespace remsh {
 
 namespace {
 
-/// The last of the pauses, in milliseconds, after which a program that is busy is tried again.
+/// The last of the pauses, in milliseconds, after which a busy program is tried again.
 constexpr int longest_busy_pause = 512;
 
 /// What execvp() uses if PATH is not set.
@@ -32,7 +32,7 @@ constexpr std::string_view default_path = "/bin:/usr/bin";
 
 Failure program_failure(int error, const Bytes& name) { return os_failure(error, "program " + quoted(name)); }
 
-/// The file that a name without a slash means. It is relative if the entry of PATH is: the child resolves it.
+/// The file that a name without a slash refers to. It is relative if the entry of PATH is: the child resolves it.
 Result<Bytes> find_program(const SpawnRequest& request) {
   const Bytes& name = request.args.front();
   if (name.empty()) return program_failure(ENOENT, name);
@@ -52,7 +52,7 @@ Result<Bytes> find_program(const SpawnRequest& request) {
     struct stat status {};
     if (::fstatat(at, candidate.c_str(), &status, 0) == 0) {
       if (S_ISREG(status.st_mode) && ::faccessat(at, candidate.c_str(), X_OK, AT_EACCESS) == 0) return candidate;
-      error = EACCES;  // something better may follow; else this is what to say
+      error = EACCES;  // the error if there is no better candidate
     } else if (errno == EACCES) {
       error = EACCES;
     }
@@ -61,7 +61,7 @@ Result<Bytes> find_program(const SpawnRequest& request) {
   }
 }
 
-/// Arguments and environment have one limit; the longer of the two is named as what does not fit.
+/// Arguments and environment share one limit; the message names the longer of the two.
 Failure too_long(const SpawnRequest& request) {
   const auto size = [](const std::vector<Bytes>& strings) {
     std::size_t bytes = 0;
@@ -84,8 +84,7 @@ Failure too_long(const SpawnRequest& request) {
                 longest));
 }
 
-/// Says what a failed start is about, as the system's number alone can mean the program, its interpreter, or a
-/// directory.
+/// Describes a failed start, as the system's error alone can be about the program, its interpreter, or a directory.
 Failure spawn_failure(int error, const SpawnRequest& request, const Bytes& path) {
   const Bytes& name = request.args.front();
   const int at = request.cwd < 0 ? AT_FDCWD : request.cwd;
@@ -97,7 +96,7 @@ Failure spawn_failure(int error, const SpawnRequest& request, const Bytes& path)
   return program_failure(error, name);
 }
 
-/// A descriptor that is not one of the three which the child's are put on.
+/// A descriptor apart from the three numbers that the child's are put on; a copy if necessary.
 Result<int> above_standard(int descriptor, UniqueFd& copy) {
   if (descriptor > STDERR_FILENO) return descriptor;
   copy.reset(::fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
@@ -137,8 +136,8 @@ int try_to_spawn(pid_t& pid, const Bytes& path, const FileActions& files, const 
   return error;
 }
 
-/// Starts the program. One that was just written is busy (ETXTBSY) for as long as a child of another thread, which has
-/// inherited the descriptor that it was written by, has not begun a program of its own: that is soon over.
+/// Starts the program. A program that was just written is busy (ETXTBSY) while a child of another thread, which has
+/// inherited the descriptor for writing it, has not executed a program of its own. That is soon over.
 int spawn_when_free(pid_t& pid, const Bytes& path, const FileActions& files, const Attributes& how,
                     const SpawnRequest& request) {
   const std::vector<char*> args = pointers(request.args);
@@ -173,7 +172,7 @@ Result<Process> spawn(const SpawnRequest& request) {
     if (!source) return std::move(source).failure();
     error = ::posix_spawn_file_actions_adddup2(&files.actions, *source, static_cast<int>(target));
   }
-#if defined(__GLIBC_PREREQ)  // of glibc alone
+#if defined(__GLIBC_PREREQ)  // only in glibc
 #if __GLIBC_PREREQ(2, 34)
   // All descriptors of remsh are close-on-exec; those of the host program may not be.
   if (error == 0) error = ::posix_spawn_file_actions_addclosefrom_np(&files.actions, STDERR_FILENO + 1);
@@ -188,7 +187,7 @@ Result<Process> spawn(const SpawnRequest& request) {
   ::posix_spawnattr_setpgroup(&how.attributes, 0);
   ::posix_spawnattr_setsigmask(&how.attributes, &none);
   ::posix_spawnattr_setsigdefault(&how.attributes, &all);
-  const int place = request.session ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP;  // a session brings its group
+  const int place = request.session ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP;  // a session comes with a group
   ::posix_spawnattr_setflags(&how.attributes,
                              static_cast<short>(place | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
 

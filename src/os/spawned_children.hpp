@@ -11,7 +11,7 @@
 
 namespace remsh {
 
-/// The children that spawn() started and that are not reaped. There is one set of them for the process. Thread-safe.
+/// The unreaped children that spawn() has started. There is one such set per process. Thread-safe.
 class SpawnedChildren {
  public:
   static SpawnedChildren& instance() {
@@ -19,7 +19,7 @@ class SpawnedChildren {
     return children;
   }
 
-  /// A spawn() that is not over yet.
+  /// A spawn() in progress.
   class Birth {
    public:
     explicit Birth(SpawnedChildren& children) : children_(children) {

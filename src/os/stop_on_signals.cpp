@@ -9,7 +9,7 @@ namespace remsh {
 
 namespace {
 
-/// Ends the program as the signal does by itself. On a thread that waits for signals.
+/// Ends the program in the default way of the signal. On a thread that waits for signals.
 void end_by(int signal) {
   struct sigaction usual {};
   usual.sa_handler = SIG_DFL;

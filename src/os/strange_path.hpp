@@ -1,4 +1,4 @@
-// Finding out whether somebody else may have put a directory there.
+// Finds directories that another user may have planted.
 #pragma once
 
 #include <remsh/base/bytes.hpp>
@@ -9,14 +9,14 @@
 
 namespace remsh {
 
-/// A part of a path that is neither ours nor root's, in a directory where every user can make entries.
+/// A part of a path that belongs neither to us nor to root, in a directory where every user can create entries.
 struct StrangePart {
   Bytes path;
   uid_t owner;
 };
 
-/// Looks for one in an absolute path, or in one relative to the current directory; symbolic links count as entries
-/// themselves. nullopt: there is none, as far as the path exists.
+/// Looks for such a part in an absolute path, or in one relative to the current directory; symbolic links count as
+/// entries themselves. nullopt if there is none, as far as the path exists.
 std::optional<StrangePart> find_strange_part(const Bytes& path);
 
 }  // namespace remsh

@@ -30,7 +30,7 @@ Result<void> sync_directory(int directory) {
   const UniqueFd readable(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (readable) return sync(readable.get(), what);
   if (errno != EACCES) return os_failure(errno, what);
-  ::sync();  // there is no descriptor by which its file system alone could be named
+  ::sync();  // no descriptor is there that could name its file system alone
   return {};
 }
 

@@ -6,12 +6,12 @@
 namespace remsh {
 
 /// Forces what was written to a file, and its permissions, to the disk. May block for as long as the disk does.
-/// Succeeds on file systems that have no such operation (EINVAL, ENOTSUP); any other failure, EIO for one, is reported:
-/// then nobody knows what is on the disk.
+/// Succeeds on file systems that have no such operation (EINVAL, ENOTSUP). After any other failure, such as EIO, the
+/// content of the disk is unknown.
 Result<void> sync_file(int descriptor);
 
-/// The same for the names in a directory. The descriptor may be one that only serves to resolve paths; a directory that
-/// may not be read is forced out by way of its whole file system.
+/// The same for the names in a directory. The descriptor may be one that can only resolve paths. For a directory that
+/// may not be read, the whole file system is forced to the disk.
 Result<void> sync_directory(int directory);
 
 }  // namespace remsh

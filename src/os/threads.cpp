@@ -1,4 +1,4 @@
-// Threads of the library, which no signal of the host reaches.
+// Threads of the library, which receive no signals of the host.
 #include "os/threads.hpp"
 
 #include <pthread.h>
@@ -21,7 +21,7 @@ SigpipeBlocked::SigpipeBlocked() noexcept {
   ::sigemptyset(&pipe);
   ::sigaddset(&pipe, SIGPIPE);
   ::pthread_sigmask(SIG_BLOCK, &pipe, &before_);
-  if (::sigismember(&before_, SIGPIPE) == 1) {  // else one that was pending would have been delivered
+  if (::sigismember(&before_, SIGPIPE) == 1) {  // otherwise a pending signal would have been delivered
     sigset_t pending;
     ::sigemptyset(&pending);
     ::sigpending(&pending);
@@ -36,7 +36,7 @@ void SigpipeBlocked::consume() noexcept {
   sigset_t pending;
   ::sigemptyset(&pending);
   ::sigpending(&pending);
-  if (::sigismember(&pending, SIGPIPE) != 1) return;  // ignored by the host: there is none to wait for
+  if (::sigismember(&pending, SIGPIPE) != 1) return;  // the host ignores it, so there is none to wait for
   sigset_t pipe;
   ::sigemptyset(&pipe);
   ::sigaddset(&pipe, SIGPIPE);
@@ -45,7 +45,7 @@ void SigpipeBlocked::consume() noexcept {
 }
 
 void keep_library_loaded() noexcept {
-  // glibc unloads no library while a thread still has to run a destructor of it.
+  // glibc unloads no library while a thread still has to run one of its destructors.
   struct Held {
     bool is_used = false;
     ~Held() { is_used = false; }
@@ -55,7 +55,7 @@ void keep_library_loaded() noexcept {
 }
 
 void name_this_thread(const char* name) noexcept {
-  char cut[16] = {};  // with the zero
+  char cut[16] = {};  // including the zero
   std::strncpy(cut, name, sizeof cut - 1);
   ::pthread_setname_np(::pthread_self(), cut);
 }

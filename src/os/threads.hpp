@@ -1,4 +1,4 @@
-// Threads of the library, which no signal of the host reaches; writing to a pipe without a SIGPIPE for the host.
+// Threads of the library, which receive no signals of the host; writing to a pipe without a SIGPIPE for the host.
 #pragma once
 
 #include <signal.h>
@@ -8,7 +8,7 @@
 
 namespace remsh {
 
-/// Blocks all signals in this thread for as long as it lives. A thread that is started meanwhile inherits that.
+/// Blocks all signals in this thread while it exists. A thread that is started meanwhile inherits that.
 class SignalsBlocked {
  public:
   SignalsBlocked();
@@ -20,7 +20,7 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
-/// For the time of one write to a pipe: keeps a SIGPIPE of it from the host, and leaves one that was pending before.
+/// For one write to a pipe: keeps its SIGPIPE from the host, and leaves one that was pending before.
 class SigpipeBlocked {
  public:
   SigpipeBlocked() noexcept;
@@ -28,7 +28,7 @@ class SigpipeBlocked {
   SigpipeBlocked& operator=(const SigpipeBlocked&) = delete;
   ~SigpipeBlocked();
 
-  /// The write failed with EPIPE: the signal that came with it is taken away.
+  /// Call it if the write failed with EPIPE: removes the signal that came with it.
   void consume() noexcept;
 
  private:
@@ -36,14 +36,14 @@ class SigpipeBlocked {
   bool was_pending_ = false;
 };
 
-/// The name that debuggers and top show for this thread; cut to what the system takes.
+/// Sets the name that debuggers and top show for this thread; cut to the length that the system allows.
 void name_this_thread(const char* name) noexcept;
 
-/// Keeps a shared library that this code is in from being unloaded (dlclose()) while this thread runs.
+/// Prevents the shared library with this code from being unloaded (dlclose()) while this thread runs.
 void keep_library_loaded() noexcept;
 
-/// A thread that blocks all signals, has a name, and keeps the library loaded. Throws std::system_error if the system
-/// starts no more.
+/// Starts a thread that blocks all signals, has a name, and keeps the library loaded. Throws std::system_error if the
+/// system cannot start it.
 template <class Function>
 std::thread start_thread(const char* name, Function&& function) {
   const SignalsBlocked blocked;

@@ -1,4 +1,4 @@
-// Whole trees of directories: making the way to one, removing one.
+// Whole directory trees: creating the directories of a path, removing a tree.
 #include "os/tree.hpp"
 
 #include "base/text.hpp"
@@ -34,10 +34,10 @@ bool is_directory(At at, const Bytes& path) {
 
 /// The removal of one tree. One thread at a time.
 ///
-/// It walks down with a stack of levels of which only the lowest few are open; on the way up a closed one is opened
-/// again as "..", and must be the one that it was. A level is listed anew then, which costs nothing: what was listed
-/// before is gone. So everything is resolved one name at a time against an open directory, and neither a moved
-/// directory nor a planted link leads anywhere else.
+/// It descends with a stack of levels of which only the lowest few are open. On the way up a closed level is opened
+/// again as "..", and must be the same directory. It is then listed again, which costs little: what was listed before
+/// is removed. So every name is resolved by itself in an open directory, and neither a moved directory nor a planted
+/// link leads elsewhere.
 class Removal {
  public:
   Removal(int parent, Bytes name, const std::function<bool()>& cancelled)
@@ -55,16 +55,16 @@ class Removal {
  private:
   struct Level {
     Bytes name;
-    Dir dir;  // none: closed, to save descriptors
+    Dir dir;  // null: closed, to save descriptors
     dev_t device = 0;
     ino_t inode = 0;
-    bool progress = false;  // since it was listed from its beginning something in it was removed
+    bool progress = false;  // something in it was removed since the listing began
   };
 
   static constexpr std::size_t max_open = 16;
   static constexpr std::size_t max_shown_path = 1000;
 
-  // The next entry of the lowest level, or the way up. False: it failed.
+  // Handles the next entry of the lowest level, or goes up. False if it failed.
   bool step() {
     Level& level = levels_.back();
     errno = 0;
@@ -75,27 +75,27 @@ class Removal {
     return remove_entry(entry->d_name, entry->d_type);
   }
 
-  // Removes what is no directory, and goes down into what is one.
+  // Removes an entry that is not a directory, and descends into one that is.
   bool remove_entry(const char* name, unsigned char type) {
     if (type != DT_DIR) {
       if (unlink(name, 0)) return true;
-      // Systems say it with one or the other that it is a directory; EPERM has other meanings too.
+      // Systems report a directory with one of these two; EPERM has other meanings, too.
       if (errno != EISDIR && errno != EPERM) return fail(errno, name);
     }
     const int error = errno;
     if (enter(name)) return true;
     if (errno == ENOENT) return true;
     if (errno != ENOTDIR && errno != ELOOP && errno != EMLINK) return fail(errno, name);
-    // Not a directory after all. Where it was one in the listing, somebody has put something else there.
+    // Not a directory after all. If the listing said that it was, another process has replaced it.
     if (type != DT_DIR) return fail(error, name);
     return unlink(name, 0) || fail(errno, name);
   }
 
-  // Descends; false with errno.
+  // Descends. If it is false, errno says why.
   bool enter(const char* name) {
     UniqueFd fd(::openat(here(), name, open_to_list));
     if (!fd && errno == EACCES && (unlock_here() || unlock(name))) fd.reset(::openat(here(), name, open_to_list));
-    // Both may be in the way: first the one above did not let us through, and now it is this one.
+    // Both directories may lack rights: first the one above, and now this one.
     if (!fd && errno == EACCES && unlock(name)) fd.reset(::openat(here(), name, open_to_list));
     if (!fd) return false;
     Level level;
@@ -121,8 +121,8 @@ class Removal {
     if (unlink(level.name.c_str(), AT_REMOVEDIR)) return true;
     const int error = errno;
     levels_.push_back(std::move(level));
-    // Entries came while we listed it, or the file system lost its place because others went. To list it again ends,
-    // because it is done only after something was removed.
+    // Entries were added while we listed it, or the file system lost its place because others were removed. Listing
+    // again comes to an end, as it needs progress since the last time.
     if ((error == ENOTEMPTY || error == EEXIST) && std::exchange(levels_.back().progress, false)) {
       ::rewinddir(levels_.back().dir.get());
       return true;
@@ -130,20 +130,20 @@ class Removal {
     return fail(error, nullptr);
   }
 
-  // Opens the level above the lowest one again; false with errno.
+  // Opens the level above the lowest one again. If it is false, errno says why.
   bool reopen(Level& above) {
     UniqueFd fd(::openat(here(), "..", open_to_list));
     if (!fd && errno == EACCES && unlock_here()) fd.reset(::openat(here(), "..", open_to_list));
     struct stat status {};
     if (!fd || ::fstat(fd.get(), &status) != 0) return false;
-    if (status.st_dev != above.device || status.st_ino != above.inode) return errno = ESTALE, false;  // moved away
+    if (status.st_dev != above.device || status.st_ino != above.inode) return errno = ESTALE, false;  // it was moved
     above.dir.reset(::fdopendir(fd.get()));
     if (!above.dir) return false;
     static_cast<void>(fd.release());
     return true;
   }
 
-  // Removes one name in the lowest level, one that is missing too; false with errno.
+  // Removes one name in the lowest level; a missing one is fine. If it is false, errno says why.
   bool unlink(const char* name, int flags) {
     bool gone = ::unlinkat(here(), name, flags) == 0 || errno == ENOENT;
     if (!gone && errno == EACCES && unlock_here()) gone = ::unlinkat(here(), name, flags) == 0 || errno == ENOENT;
@@ -151,7 +151,7 @@ class Removal {
     return gone;
   }
 
-  // Gives us all rights in the lowest level, where it is in the tree, ours, and lacks some. Keeps errno where not.
+  // Gives us all rights in the lowest level, if it is in the tree, is ours, and lacks some. Otherwise keeps errno.
   bool unlock_here() {
     if (levels_.empty()) return false;
     const int error = errno;
@@ -163,7 +163,7 @@ class Removal {
     return errno = error, false;
   }
 
-  // The same with a directory in it.
+  // The same for a directory in it.
   bool unlock(const char* name) {
     const int error = errno;
     struct stat status {};
@@ -180,7 +180,7 @@ class Removal {
 
   [[nodiscard]] int here() const { return levels_.empty() ? parent_ : ::dirfd(levels_.back().dir.get()); }
 
-  // Always false. The message names what stood in the way, below the directory that holds the tree.
+  // Always false. The message names the entry that failed, relative to the directory that holds the tree.
   bool fail(int error, const char* name) {
     Bytes path;
     for (const Level& level : levels_) path.append(path.empty() ? "" : "/").append(level.name);
@@ -204,7 +204,7 @@ namespace {
 constexpr BytesView mkdir_what = "mkdir";
 constexpr mode_t all_rights = 0777;
 
-/// Makes the parents that are missing, and adds them to `made`.
+/// Creates the missing parents, and adds them to `made`.
 Result<void> make_parents(At at, const Bytes& path, std::vector<Bytes>& made) {
   for (std::size_t slash = path.find('/', 1); slash != Bytes::npos; slash = path.find('/', slash + 1)) {
     Bytes parent = path.substr(0, slash);
@@ -215,7 +215,7 @@ Result<void> make_parents(At at, const Bytes& path, std::vector<Bytes>& made) {
   return {};
 }
 
-/// Gives a directory that was made its mode, as the umask has taken some of it away.
+/// Sets the mode of a new directory, as the umask has removed some of it.
 Result<void> change_mode(At at, const Bytes& path, mode_t mode) {
   if (at.is_confined()) {
     const UniqueFd made = open_at(at, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -243,10 +243,10 @@ Result<void> make_directories(At at, const Bytes& path, std::optional<mode_t> mo
   Bytes last = path;
   while (last.size() > 1 && last.back() == '/') last.pop_back();
 
-  // Where it is confined it will be opened to get its mode.
+  // A confined directory will be opened to set its mode.
   const mode_t first_mode = at.is_confined() && mode ? *mode | S_IRWXU : mode.value_or(all_rights);
   std::vector<Bytes> made;
-  int error = mkdir_at(at, last, first_mode);  // most often no parent is missing
+  int error = mkdir_at(at, last, first_mode);  // usually no parent is missing
   if (error == ENOENT) {
     if (auto parents = make_parents(at, last, made); !parents) return parents;
     error = mkdir_at(at, last, first_mode);
@@ -265,11 +265,11 @@ Result<void> remove_tree(At at, const Bytes& path, const std::function<bool()>& 
   auto parent = open_parent(at, path, what);
   if (!parent) {
     const int error = parent.failure().os;
-    if (error == ENOENT || error == ENOTDIR) return {};  // no way to it, so it is not there
+    if (error == ENOENT || error == ENOTDIR) return {};  // there is no way to it, so it does not exist
     return std::move(parent).failure();
   }
   if (parent->name.empty() || parent->name == "." || parent->name == "..") return os_failure(EINVAL, what);
-  if (parent->slash) {  // then only a directory is meant, and a link to one is none
+  if (parent->slash) {  // then only a directory is meant, and a link to a directory is not one
     struct stat status {};
     if (::fstatat(parent->directory.get(), parent->name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
       return errno == ENOENT ? Result<void>() : os_failure(errno, what);

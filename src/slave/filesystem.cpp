@@ -35,8 +35,7 @@ using Place = Workplace::Place;
 using rpc::ServedCall;
 
 constexpr std::size_t max_info_file = 64 * 1024;
-constexpr std::size_t max_info = 1024 * 1024;       // files beyond this size are not read: an answer could not hold
-                                                    // them
+constexpr std::size_t max_info = 1024 * 1024;       // more is an error, since a call could not carry it
 constexpr std::size_t copy_step = 4 * 1024 * 1024;  // between two checks for a cancel
 
 Result<Nothing> reply_of(Result<void> result) {

@@ -185,7 +185,7 @@ Result<auth::SlaveHandshake::Step> shake_hands(Transport& transport, auth::Slave
   options.nonce = auth::new_nonce();
   options.binding = transport.channel_binding();
   if (!options.binding.empty() && options.binding.size() != auth::binding_size) {
-    // Only the transport of a user can have one.
+    // Only a transport of the user's own can return such a binding.
     return wrong(formatted("the channel binding of {} is not 32 bytes", transport.description()));
   }
   const bool is_over_tls = !options.binding.empty();
