@@ -14,7 +14,7 @@
 namespace remsh {
 namespace {
 
-constexpr int connections_at_once = 16;  // then others on the loop get their turn
+constexpr int connections_at_once = 16;  // then other work on the loop gets a turn
 constexpr Duration pause_time = std::chrono::milliseconds(100);
 constexpr Duration silence_time = std::chrono::seconds(10);
 
@@ -53,7 +53,7 @@ class Acceptor::State : public std::enable_shared_from_this<State> {
     }
     if (!watch) return;
     loop_.cancel(pause);
-    watch.reset();  // waits for accept() if it is running
+    watch.reset();  // waits until a running accept() has returned
     listening_.reset();
   }
 
@@ -74,14 +74,14 @@ class Acceptor::State : public std::enable_shared_from_this<State> {
       if (accepted.error == EAGAIN || accepted.error == EWOULDBLOCK) break;
       if (accepted.error != 0) return fail(accepted.error);
       on_connection_(std::move(accepted.socket));
-      if (is_stopped()) return;  // and the socket may be closed
+      if (is_stopped()) return;  // stop() may have closed the socket
     }
     arm();
   }
 
   void fail(int error) {
     if (error == EMFILE || error == ENFILE) {
-      // The spare makes room for one, which is closed: better than to leave it waiting without a word.
+      // Frees the spare descriptor to accept and close one connection, so that its client does not wait in vain.
       spare_.reset();
       accept_one(listening_.get()).socket.reset();
       spare_ = open_spare();
@@ -96,13 +96,13 @@ class Acceptor::State : public std::enable_shared_from_this<State> {
   }
 
   Loop& loop_;
-  UniqueFd listening_;  // closed by who stops, when accept() is over
-  UniqueFd spare_;      // loop thread only, as is last_told_
+  UniqueFd listening_;  // closed by stop(), after accept() has returned
+  UniqueFd spare_;      // loop thread only, like last_told_
   TimePoint last_told_;
   const std::function<void(UniqueFd)> on_connection_;
   const std::function<void(int)> on_failure_;
 
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // guards the following
   std::unique_ptr<DescriptorWatch> watch_;
   Loop::TimerId pause_ = 0;
   bool stopped_ = false;

@@ -1,4 +1,4 @@
-// Acceptor: takes the connections of one listening socket, on the loop.
+// Acceptor: accepts the connections of one listening socket, on the loop.
 #pragma once
 
 #include "os/unique_fd.hpp"
@@ -9,21 +9,21 @@
 
 namespace remsh {
 
-/// Accepts on the loop thread, and hands each connection on. Thread-safe.
+/// Accepts connections on the loop thread, and passes each on. Thread-safe.
 ///
-/// Where no descriptor is left for a connection it is closed, so that the other side learns it, and there is a pause.
-/// The loop must outlive it.
+/// If no descriptor is left for a connection, it is closed, so that the client notices, and accepting pauses. The loop
+/// must outlive the acceptor.
 class Acceptor {
  public:
   /// `on_connection` is called on the loop thread for each connection, and must not block. `on_failure`, which may be
-  /// empty, is called there with an errno value when connections cannot be taken, at most every ten seconds.
+  /// empty, is called there with an errno value if accepting fails, at most every ten seconds.
   Acceptor(Loop& loop, UniqueFd listening, std::function<void(UniqueFd)> on_connection,
            std::function<void(int)> on_failure);
   Acceptor(const Acceptor&) = delete;
   Acceptor& operator=(const Acceptor&) = delete;
   ~Acceptor();  ///< stops
 
-  /// Closes the socket. Neither function runs afterwards; one that is running is waited for, but on the loop thread.
+  /// Closes the socket. Neither function runs after it returns; it waits for a running one, except on the loop thread.
   void stop();
 
  private:

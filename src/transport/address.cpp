@@ -1,4 +1,4 @@
-// Addresses as texts.
+// The text of addresses.
 #include "transport/address.hpp"
 
 #include "base/format.hpp"
@@ -15,7 +15,7 @@
 namespace remsh {
 namespace {
 
-// What an address may begin with.
+// The prefixes of addresses.
 constexpr std::array<std::string_view, 3> prefixes{"tcp:", "tls:", "unix:"};
 
 /// The prefix that a text begins with, in lower or upper case; empty if there is none.
@@ -89,7 +89,7 @@ Result<Address> parse_address(std::string_view text, AddressUse use) {
 std::string to_string(const Address& address) {
   if (address.kind == Address::Kind::unix_socket) return "unix:" + address.path;
   const bool bare = address.host.find(':') == std::string::npos;
-  const bool is_prefix = !prefix_of(address.host + ":").empty();  // also the name of a host
+  const bool is_prefix = !prefix_of(address.host + ":").empty();  // a host has the name of a prefix
   const char* const prefix = address.kind == Address::Kind::tls ? "tls:" : is_prefix ? "tcp:" : "";
   return formatted("{}{}:{}", prefix, bare ? address.host : "[" + address.host + "]", address.port);
 }

@@ -1,8 +1,9 @@
-// The one door to Asio: its settings, which must be the same in every translation unit, and the few headers we use.
+// The only place that includes Asio: its settings, which must be the same in every translation unit, and the few
+// headers that we use.
 #pragma once
 
-// The build sets these. They are checked here because a translation unit without them would break the one-definition
-// rule, or export Asio's symbols, without a word.
+// The build sets these. They are checked here because a translation unit without them would silently break the
+// one-definition rule, or export Asio's symbols.
 #if !defined(ASIO_STANDALONE) || !defined(ASIO_SEPARATE_COMPILATION) || !defined(ASIO_DISABLE_VISIBILITY) || \
     !defined(ASIO_NO_DEPRECATED)
 #error "Asio's settings are missing: see asio_args in src/meson.build"
@@ -12,14 +13,14 @@
 #endif
 
 #if defined(__SANITIZE_THREAD__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wtsan"  // its fences: nothing of ours relies on them, all our state is under mutexes
+#pragma GCC diagnostic ignored "-Wtsan"  // for its fences, on which we do not rely: all our state is under mutexes
 #endif
 #if defined(__GNUC__)
-#pragma GCC system_header  // Asio's headers warn; nothing below is ours
+#pragma GCC system_header  // Asio's headers cause warnings; none of our code is below
 #endif
 
-// A program may hold another Asio, of another version or other settings, beside this one. Within the static library
-// ours would be linked with it as if they were the same; so its namespace has another name.
+// A host program may contain another Asio, of another version or with other settings. In a static library our symbols
+// would be merged with it, so our copy uses another namespace.
 #define asio remsh_asio
 
 #include <asio/executor_work_guard.hpp>

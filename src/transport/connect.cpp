@@ -24,8 +24,8 @@ namespace remsh {
 
 namespace {
 
-/// A connection of a socket with itself: what a TCP port without a listener gives now and then to a caller of this
-/// host, if the system picks that very port for the caller.
+/// True if a socket is connected to itself. This happens now and then when connecting to a port of this host without a
+/// listener, if the system picks that same port for the client.
 bool is_with_itself(int socket) noexcept {
   SocketAddress here;
   SocketAddress there;
@@ -33,7 +33,7 @@ bool is_with_itself(int socket) noexcept {
          (here.family() == AF_INET || here.family() == AF_INET6) && here == there;
 }
 
-/// Begins to connect: 0 if it is connected, EINPROGRESS, or why not.
+/// Begins to connect. Returns 0 if connected, EINPROGRESS, or an error.
 int begin_to_connect(int socket, const SocketAddress& address) noexcept {
   if (::connect(socket, address.get(), address.size) == 0) return 0;
   return errno == EINTR ? EINPROGRESS : errno;
@@ -49,7 +49,7 @@ bool is_over(Deadline deadline, const std::stop_token& stop, TimePoint now) noex
   return stop.stop_requested() || deadline.has_passed(now);
 }
 
-/// How long to wait before the next look at what may have changed.
+/// How long to wait before checking again for changes.
 int wait_ms(Deadline deadline, std::optional<TimePoint> next, TimePoint now) noexcept {
   Duration wait = look_interval;
   if (!deadline.is_never()) wait = std::min(wait, deadline.at() - now);
@@ -57,7 +57,7 @@ int wait_ms(Deadline deadline, std::optional<TimePoint> next, TimePoint now) noe
   return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(wait).count());
 }
 
-/// The attempts to reach one host: at most one socket for each of its addresses. One thread at a time.
+/// The attempts to reach one host, with at most one socket per address. One thread at a time.
 class Attempts {
  public:
   Attempts(std::string what, AddressList addresses)
@@ -134,7 +134,7 @@ class Attempts {
     }
   }
 
-  /// What came of each address, if there are several.
+  /// The outcome for each address, if there are several.
   [[nodiscard]] std::string outcomes() const {
     std::string text;
     for (std::size_t i = 0; i < addresses_.size(); ++i) {
@@ -163,13 +163,14 @@ class Attempts {
   const std::string what_;
   const AddressList addresses_;
   ConnectRace race_;
-  std::vector<Attempt> attempts_;  // that are under way
-  std::vector<int> errors_;        // of each address; 0: has not failed
+  std::vector<Attempt> attempts_;  // in progress
+  std::vector<int> errors_;        // of each address; 0: not failed
   int last_error_ = EADDRNOTAVAIL;
   UniqueFd winner_;
 };
 
-/// A unix socket whose listener has too many callers waiting says EAGAIN, and nothing tells when that changes.
+/// connect() to a unix socket fails with EAGAIN if too many clients wait, and there is no notification when that
+/// changes: so it is retried.
 Result<UniqueFd> connect_unix(const Address& address, Deadline deadline, const std::stop_token& stop) {
   const std::string what = to_string(address);
   if (const std::string fault = unix_path_fault(address.path); !fault.empty()) return malformed_address(what, fault);

@@ -16,8 +16,9 @@ namespace remsh {
 inline constexpr std::size_t max_attempts = 32;
 
 /// Connects. The addresses of a host name are tried as RFC 8305 says: each has a head start of 250 ms before the next
-/// one is tried beside it, and the first that answers wins. Blocks: until the deadline (timeout) or a stop (cancelled),
-/// the look-up of the name included. The socket is in blocking mode. An address of TLS is refused: see connect_tls().
+/// one is tried in parallel, and the first that answers wins. Blocks until the deadline (timeout) or a stop
+/// (cancelled), including the look-up of the name. The socket is in blocking mode. A TLS address is refused: see
+/// connect_tls().
 Result<UniqueFd> connect_to(
     const Address& address, Deadline deadline, const std::stop_token& stop = {},
     const LookUp& by = [](const Address& name) { return ask_system(name); });

@@ -1,4 +1,4 @@
-// ConnectRace: which address of a host is tried when, by RFC 8305 ("Happy Eyeballs"); pure state.
+// ConnectRace: when to try which address of a host, by RFC 8305 ("Happy Eyeballs"); pure state.
 #pragma once
 
 #include <remsh/base/deadline.hpp>
@@ -11,8 +11,8 @@
 namespace remsh {
 
 /// The order of the attempts to reach one host, and when each of them begins. The families alternate, beginning with
-/// that of the first address. Each attempt has a head start before the next one begins beside it; if an attempt fails,
-/// the next one begins at once. Times are inputs. One thread at a time.
+/// that of the first address. Each attempt has a head start before the next one begins in parallel; if an attempt
+/// fails, the next one begins at once. Times are inputs. One thread at a time.
 ///
 ///     ConnectRace race(families);
 ///     while (const auto address = race.begin(now)) ... connect to it ...;
@@ -32,25 +32,25 @@ class ConnectRace {
     }
   }
 
-  /// The address (by its place in the list) whose attempt begins now; nullopt: none.
+  /// The address (its index in the list) to try now; nullopt if there is none.
   std::optional<std::size_t> begin(TimePoint now) {
     if (begun_ == order_.size() || now < next_at_) return std::nullopt;
     next_at_ = now + head_start;
     return order_[begun_++];
   }
 
-  /// When begin() gives the next address; nullopt: all have begun.
+  /// When begin() returns the next address; nullopt if all attempts have begun.
   [[nodiscard]] std::optional<TimePoint> next_at() const {
     return begun_ == order_.size() ? std::nullopt : std::optional(next_at_);
   }
 
-  /// One of the attempts that have begun has failed.
+  /// Reports that one of the started attempts has failed.
   void failed() {
     ++failed_;
     next_at_ = TimePoint::min();
   }
 
-  /// All attempts have failed.
+  /// True if all attempts have failed.
   [[nodiscard]] bool is_lost() const { return failed_ == order_.size(); }
 
  private:

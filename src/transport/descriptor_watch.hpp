@@ -12,11 +12,11 @@
 
 namespace remsh {
 
-/// Watches one descriptor that somebody else owns, and calls back on the loop when it is ready: for acceptors, pipes of
-/// children and pidfds. Thread-safe, but for its destruction.
+/// Watches one descriptor that it does not own, and calls back on the loop when it is ready: for acceptors, pipes of
+/// children and pidfds. Thread-safe, except for its destruction.
 ///
-/// It is to be destroyed before the descriptor is closed and before the loop: on the loop thread, also inside its own
-/// callback, or on another, which waits for a callback that is running. None runs afterwards.
+/// Destroy it before the descriptor is closed and before the loop: either on the loop thread, even inside its own
+/// callback, or on another thread; the destructor then waits for a running callback. No callback runs afterwards.
 class DescriptorWatch {
  public:
   DescriptorWatch(Loop& loop, int descriptor, std::function<void(Ready)> callback)
@@ -35,9 +35,9 @@ class DescriptorWatch {
     loop_.remove(slot_);
   }
 
-  /// Calls back once when one of the directions is ready; replaces what was armed before, Ready::none disarms.
+  /// Arms it: calls back once when one of the directions is ready. Replaces the previous arming; Ready::none disarms.
   void arm(Ready directions) {
-    const std::lock_guard lock(state_->mutex);  // numbers reach the watcher in their order
+    const std::lock_guard lock(state_->mutex);  // so that numbers reach the watcher in order
     loop_.watcher().watch(descriptor_, directions, Loop::token(slot_, ++state_->number));
   }
 
@@ -49,7 +49,7 @@ class DescriptorWatch {
       {
         const std::lock_guard lock(mutex);
         if (removed || event != number) return;
-        ++number;  // used up
+        ++number;  // this arming is used
         running = true;
       }
       callback(directions);

@@ -1,4 +1,4 @@
-// Sockets that listen, and what is known of a connection.
+// Listening sockets, and the properties of connections.
 #include "transport/endpoint.hpp"
 
 #include "base/format.hpp"
@@ -58,15 +58,15 @@ bool same_file(const struct stat& a, const struct stat& b) noexcept {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/// Removes a file that is not wanted any more.
+/// Removes a temporary file.
 struct Temporary {
   std::string path;
   ~Temporary() { ::unlink(path.c_str()); }
 };
 
-/// A lock on the directory of a socket, for the time in which a stale socket is replaced: nobody else may put a living
-/// one there between the look and the rename. It leaves no file behind. Every process that can read the directory can
-/// hold it, too; so the wait for it ends after about a second.
+/// Locks the directory of a socket, to serialise the replacement of stale sockets: nobody may bind between our check
+/// and our rename. It leaves no file behind. Every process that can read the directory could hold the lock, so we wait
+/// for it only about a second.
 UniqueFd lock_directory_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
@@ -77,7 +77,7 @@ UniqueFd lock_directory_of(const std::string& path) {
   return lock;
 }
 
-/// Removes the socket at `path` if nobody listens to it. Another file that was moved away by mistake is put back.
+/// Removes the socket at `path` if no process listens to it. Another file that was moved away by mistake is put back.
 Result<void> clear_stale(const std::string& path) {
   const std::string what = "unix:" + path;
   struct stat found {};
@@ -113,7 +113,7 @@ Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int bac
   for (const SocketAddress& entry : *list) {
     UniqueFd socket = new_socket(entry.family());
     if (socket) {
-      set_socket_option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);  // connections of before do not keep the port
+      set_socket_option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);  // so that old connections do not block the port
       if (entry.family() == AF_INET6) set_socket_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
       if (::bind(socket.get(), entry.get(), entry.size) == 0 && ::listen(socket.get(), backlog) == 0) return socket;
     }
@@ -125,14 +125,14 @@ Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int bac
 Result<UnixListening> listen_unix(const std::string& path, int backlog) {
   const std::string what = "unix:" + path;
   if (const std::string fault = unix_path_fault(path); !fault.empty()) return malformed_address(what, fault);
-  // It is made under another name, and linked to its own at the end: nobody can connect to it half made, and a link
-  // never replaces a file.
+  // The socket is made under a temporary name, and linked to its own name at the end: nobody can connect to it before
+  // it is ready, and a link never replaces a file.
   const Temporary temporary{name_beside(path)};
   if (!unix_path_fault(temporary.path).empty()) return failure(ENAMETOOLONG, what);
   UniqueFd socket = new_socket(AF_UNIX);
   if (!socket) return failure(errno, what);
   constexpr mode_t ours_alone = S_IRUSR | S_IWUSR;
-  static_cast<void>(::fchmod(socket.get(), ours_alone));  // Linux makes the file with it; others by the chmod below
+  static_cast<void>(::fchmod(socket.get(), ours_alone));  // Linux makes the file with this mode; others need the chmod
   const SocketAddress address = unix_address(temporary.path);
   struct stat made {};
   if (::bind(socket.get(), address.get(), address.size) != 0 || ::chmod(temporary.path.c_str(), ours_alone) != 0 ||
@@ -148,7 +148,7 @@ Result<UnixListening> listen_unix(const std::string& path, int backlog) {
     if (!lock) lock = lock_directory_of(path);
     if (auto cleared = clear_stale(path); !cleared) return std::move(cleared).failure();
   }
-  return failure(EADDRINUSE, what);  // somebody is always faster
+  return failure(EADDRINUSE, what);  // another process is always faster
 }
 
 void remove_socket_file(const SocketFile& file) noexcept {
@@ -166,13 +166,13 @@ Accepted accept_one(int listening) noexcept {
     UniqueFd socket(::accept(listening, nullptr, nullptr));
     if (socket) {
       ::fcntl(socket.get(), F_SETFD, FD_CLOEXEC);
-      set_blocking(socket.get());  // it may have the mode of the listening one
+      set_blocking(socket.get());  // it may inherit non-blocking mode from the listening socket
     }
 #endif
     if (socket) return {std::move(socket), 0};
     switch (errno) {
       case EINTR:
-      // The connection is gone already; Linux also passes on what the network says of it.
+      // The connection is already gone; Linux also returns pending network errors here.
       case ECONNABORTED:
       case EPROTO:
       case ENETDOWN:
@@ -189,7 +189,7 @@ void set_tcp_options(int socket, const TcpOptions& options) noexcept {
   if (options.keepalive) set_socket_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
 #if defined(TCP_KEEPIDLE)
   if (options.keepalive && options.keepalive_idle.count() > 0) {
-    constexpr std::chrono::seconds most{32767};  // Linux takes no more
+    constexpr std::chrono::seconds most{32767};  // the maximum of Linux
     set_socket_option(socket, IPPROTO_TCP, TCP_KEEPIDLE,
                       static_cast<int>(std::min(options.keepalive_idle, most).count()));
   }

@@ -1,6 +1,6 @@
 // Listening and accepting for TCP and unix sockets. Connecting is in transport/connect.hpp.
 //
-// Every descriptor made here is closed by exec from its birth.
+// Every descriptor made here is close-on-exec from its creation.
 #pragma once
 
 #include "base/result.hpp"
@@ -14,10 +14,11 @@
 
 namespace remsh {
 
-/// A socket that listens, non-blocking. `port` 0: the system picks one, see local_port(). A taken one is in_use.
+/// Makes a listening TCP socket, non-blocking. `port` 0: the system picks one, see local_port(). Fails with in_use if
+/// the port is taken.
 Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int backlog);
 
-/// Which file a unix socket has, so that no other file is removed in its place.
+/// Identifies the file of a unix socket, so that no other file is removed in its place.
 struct SocketFile {
   std::string path;
   dev_t device = 0;
@@ -29,21 +30,21 @@ struct UnixListening {
   SocketFile file;
 };
 
-/// A unix socket that listens, non-blocking. Its file has mode 0600 before anybody can connect. A stale one, to which
-/// nobody listens, is replaced; one that is in use is in_use, and anything else of that name is left alone.
+/// Makes a listening unix socket, non-blocking. Its file has mode 0600 before anybody can connect. A stale socket file,
+/// without a listener, is replaced. Fails with in_use if the socket is in use or another kind of file has that name.
 Result<UnixListening> listen_unix(const std::string& path, int backlog);
 
-/// Removes a socket's file, if it is still that one.
+/// Removes the file of a socket, if it is still the same file.
 void remove_socket_file(const SocketFile& file) noexcept;
 
-/// A connection, or an errno value: EAGAIN if none waits. Connections that are gone already are passed over.
+/// A connection, or an errno value: EAGAIN if none is waiting. Connections that are already gone are skipped.
 struct Accepted {
   UniqueFd socket;
   int error = 0;
 };
 Accepted accept_one(int listening) noexcept;
 
-/// How the system notices a dead peer on a network; times of 0 leave the system's own.
+/// How the system detects a dead peer on a network; 0 keeps the system's default.
 struct TcpOptions {
   bool keepalive = true;
   std::chrono::seconds keepalive_idle{0};     ///< silence before the first probe
@@ -51,13 +52,13 @@ struct TcpOptions {
 };
 void set_tcp_options(int socket, const TcpOptions& options) noexcept;
 
-/// The user on the other side of a unix socket, as it connected.
+/// The user on the other side of a unix socket, at the time of connecting.
 Result<uid_t> peer_of_unix(int socket);
 
 /// The other side in words: "tcp 127.0.0.1:40112", "unix pid 4242".
 std::string describe_peer(int socket);
 
-/// True for a unix socket and for TCP on the loopback: nobody on a network sits on the other side or in between.
+/// True for unix sockets and for TCP on the loopback, where no other host is involved.
 bool is_to_this_host(int socket) noexcept;
 
 /// The port of a TCP socket of this process; 0 if it has none.

@@ -50,7 +50,7 @@ void close_on_exec(int fd) noexcept {
   if (flags >= 0) ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
 }
 
-/// For poll: rounded up, as a wait of nothing would be a busy one.
+/// Milliseconds for poll, rounded up, because a wait of 0 would be a busy loop.
 int milliseconds(Duration wait) noexcept {
   const auto ms = std::chrono::ceil<std::chrono::milliseconds>(std::min<Duration>(wait, std::chrono::hours(1)));
   return static_cast<int>(std::max<std::int64_t>(ms.count(), 0));
@@ -71,7 +71,7 @@ Ready ready_from(short events, Ready asked) noexcept {
   return ready & asked;
 }
 
-/// One poll of a descriptor; an interruption is nothing ready.
+/// Polls a descriptor once; returns none if interrupted.
 Ready poll_one(int fd, Ready directions, Duration wait) noexcept {
   pollfd polled{fd, poll_events(directions), 0};
   return ::poll(&polled, 1, milliseconds(wait)) > 0 ? ready_from(polled.revents, directions) : Ready::none;
@@ -90,7 +90,7 @@ IoResult write_result(ssize_t count) noexcept {
   return IoResult::broken(errno);
 }
 
-/// The buffers as the system wants them. Only as much of it is touched as there are buffers.
+/// The buffers as an iovec array; only as many elements as needed are touched.
 struct Vector {
   Vector(std::span<const std::string_view> buffers, std::size_t most_bytes) {
     for (const std::string_view buffer : buffers) {
@@ -114,7 +114,7 @@ IoResult send_some(int socket, std::span<const std::string_view> buffers) noexce
   return write_result(::sendmsg(socket, &message, MSG_DONTWAIT | no_signal));
 }
 
-/// One end of a pair whose other end is gone: reading it is the end, writing to it fails.
+/// One end of a socket pair whose other end is closed: reading returns the end, writing fails.
 UniqueFd dead_socket() noexcept {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return {};
@@ -129,12 +129,13 @@ UniqueFd dead_socket() noexcept {
 SocketTransport::SocketTransport(UniqueFd socket, std::string description, bool inherited)
     : socket_(std::move(socket)), description_(std::move(description)), inherited_(inherited) {
   close_on_exec(socket_.get());
-  // A deadline, a stop and the end of leading are seen at the end of a slice: one system call, and no poll.
+  // A read ends after a slice, so that the reader can check its deadline, its stop token and whether it still leads:
+  // one system call, no poll.
   const timeval slice_time{0, std::chrono::duration_cast<std::chrono::microseconds>(slice).count()};
   const int flags = ::fcntl(socket_.get(), F_GETFL);
   reads_in_slices_ = flags >= 0 && (flags & O_NONBLOCK) == 0 &&
                      ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &slice_time, sizeof slice_time) == 0;
-  set_socket_option(socket_.get(), IPPROTO_TCP, TCP_NODELAY, 1);  // says no where it is not TCP
+  set_socket_option(socket_.get(), IPPROTO_TCP, TCP_NODELAY, 1);  // fails if it is not TCP; that is ignored
 #if defined(SO_NOSIGPIPE)
   set_socket_option(socket_.get(), SOL_SOCKET, SO_NOSIGPIPE, 1);
 #endif
@@ -182,9 +183,9 @@ PipeTransport::Kind PipeTransport::prepare(UniqueFd& fd, int mode, const std::st
   close_on_exec(fd.get());
   if (S_ISSOCK(what.st_mode)) return Kind::socket;
 #if defined(__linux__)
-  // Non-blocking is a flag of what was opened, which others may have too: opened again, it is a flag of our own. Under
-  // the same number, so that 0 and 1 are not free for whatever is opened next.
-  // Only pipes: what other devices give when they are opened again is not always the same thing.
+  // Non-blocking is a flag of the open file description, which other processes may share: so open the pipe again, to
+  // get a flag of our own. Keep the number, so that 0 and 1 are not reused for the next file opened. Only pipes: other
+  // devices may behave differently when opened again.
   if (S_ISFIFO(what.st_mode)) {
     const std::string path = formatted("/proc/self/fd/{}", fd.get());
     const UniqueFd anew(::open(path.c_str(), mode | O_NONBLOCK | O_CLOEXEC));
@@ -222,7 +223,7 @@ IoResult PipeTransport::write_some(std::span<const std::string_view> buffers) {
   if (write_kind_ == Kind::socket) return send_some(write_fd(), buffers);
   const bool borrowed = write_kind_ == Kind::borrowed;
   if (borrowed && poll_once(Ready::write, Duration::zero()) == Ready::none) return IoResult::blocked();
-  // What a writable pipe certainly takes at once is PIPE_BUF.
+  // A writable pipe accepts at least PIPE_BUF without blocking.
   const Vector vector(buffers, borrowed ? PIPE_BUF : SIZE_MAX);
   if (vector.count == 0) return IoResult::blocked();
   SigpipeBlocked guard;
@@ -247,7 +248,7 @@ Ready PipeTransport::wait(Ready directions, Duration wait) {
 
 void PipeTransport::arm(Watcher& watcher, Ready directions, std::uint64_t token) {
   const std::lock_guard lock(mutex_);
-  const Ready touched = directions | armed_;  // what was not and is not to be armed costs nothing
+  const Ready touched = directions | armed_;  // skips a descriptor that was not armed and will not be
   watcher_ = &watcher;
   token_ = token;
   armed_ = directions;
@@ -279,8 +280,8 @@ void PipeTransport::shutdown() noexcept {
     }
     to_tell = to_tell | (armed_ & directions);
     if (watcher_ != nullptr) watcher_->forget(fd);
-    // The other side is to see the end now, and who is about to use the number here too. Where there is no socket to be
-    // had they see it by the flag, and when this object goes.
+    // The other side must see the end now, and so must a thread that is about to use the number here. If no dead socket
+    // can be made, that thread sees the flag, and the other side sees the end when this object is destroyed.
     if (const UniqueFd dead = dead_socket(); dead) ::dup3(dead.get(), fd, O_CLOEXEC);
   };
   end(read_from_.get(), read_kind_, write_to_ ? Ready::read : Ready::both);

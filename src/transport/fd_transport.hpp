@@ -15,7 +15,8 @@
 
 namespace remsh {
 
-/// A connected stream socket, in blocking mode: who reads sits in the one system call, and wakes each slice.
+/// A connected stream socket, in blocking mode: the reader blocks in a single system call, and returns after each
+/// slice.
 class SocketTransport final : public Transport {
  public:
   SocketTransport(UniqueFd socket, std::string description, bool inherited);
@@ -33,16 +34,16 @@ class SocketTransport final : public Transport {
   const UniqueFd socket_;
   const std::string description_;
   const bool inherited_;
-  bool reads_in_slices_ = false;  // else somebody made it non-blocking, and a read must poll
+  bool reads_in_slices_ = false;  // false: the socket is non-blocking, and a read must poll
 };
 
 /// Two descriptors, each a pipe, a socket or a terminal; they may be the same.
 ///
-/// Nothing can wake a thread that polls a pipe, so waits are cut into slices; and no call can end a pipe while others
-/// may be using its number, so shutdown() puts a dead socket in its place.
+/// Nothing can wake a thread that polls a pipe, so waits are cut into slices. A pipe cannot be shut down while other
+/// threads may be using its number, so shutdown() replaces it by a dead socket.
 class PipeTransport final : public Transport {
  public:
-  /// Throws Error where one of the descriptors cannot be waited for.
+  /// Throws Error if one of the descriptors cannot be polled.
   PipeTransport(UniqueFd read_from, UniqueFd write_to, std::string description);
 
   IoResult read_some(std::span<char> buffer, Duration wait) override;
@@ -56,22 +57,22 @@ class PipeTransport final : public Transport {
 
  private:
   enum class Kind : std::uint8_t {
-    socket,    // each call says that it must not block
-    own,       // opened anew: its own flags, so it is non-blocking
-    borrowed,  // shared flags that must stay: poll first, and move little
+    socket,    // each call has the flag MSG_DONTWAIT
+    own,       // opened again with flags of its own: non-blocking
+    borrowed,  // shared flags, which must not be changed: poll first, and move little
   };
   static Kind prepare(UniqueFd& fd, int mode, const std::string& description);
   [[nodiscard]] int write_fd() const noexcept { return write_to_ ? write_to_.get() : read_from_.get(); }
   Ready poll_once(Ready directions, Duration wait) const noexcept;
 
   UniqueFd read_from_;
-  UniqueFd write_to_;  // none: the same as read_from_
+  UniqueFd write_to_;  // empty: the same as read_from_
   Kind read_kind_;
   Kind write_kind_;
   const std::string description_;
   std::atomic<bool> shut_{false};
 
-  std::mutex mutex_;  // guards who is to be told of a shutdown, and that nobody is armed after it
+  std::mutex mutex_;  // guards the watcher to notify of a shutdown, and prevents arming after it
   Watcher* watcher_ = nullptr;
   Ready armed_ = Ready::none;
   std::uint64_t token_ = 0;

@@ -28,7 +28,7 @@ namespace {
 
 std::atomic<unsigned> running_look_ups = 0;
 
-/// One of the look-ups that run: counted for as long as its thread is in it.
+/// Counts a running look-up, as long as its thread runs.
 class Turn {
  public:
   static std::optional<Turn> take() noexcept {
@@ -49,7 +49,7 @@ class Turn {
   bool is_ours_ = true;
 };
 
-/// What a look-up's thread and its caller share; whichever is the last drops it.
+/// Shared by a look-up's thread and its caller; the last one destroys it.
 struct Job {
   Address address;
   LookUp by;
@@ -85,7 +85,7 @@ Failure gave_up(const Address& address, const std::stop_token& stop, bool has_be
           0};
 }
 
-/// Waits for one of the places of max_look_ups.
+/// Waits until fewer than max_look_ups are running.
 std::optional<Turn> wait_for_turn(Deadline deadline, const std::stop_token& stop) {
   for (;;) {
     if (stop.stop_requested() || deadline.has_passed(real_clock().now())) return std::nullopt;
@@ -94,7 +94,7 @@ std::optional<Turn> wait_for_turn(Deadline deadline, const std::stop_token& stop
   }
 }
 
-/// As getaddrinfo() says it: 0, or one of EAI_... with the list empty.
+/// Returns the result of getaddrinfo(): 0, or one of EAI_... with an empty list.
 int get_addresses(const Address& address, int flags, AddressList& list) {
   addrinfo wanted{};
   wanted.ai_socktype = SOCK_STREAM;
@@ -145,7 +145,7 @@ Result<AddressList> look_up(const Address& address, Deadline deadline, const std
   const bool in_time = deadline.is_never() ? job->changed.wait(lock, stop, is_over)
                                            : job->changed.wait_until(lock, stop, deadline.at(), is_over);
   if (!in_time) {
-    thread.detach();  // the one thread that is: docs/decisions/0018
+    thread.detach();  // the only detached thread: docs/decisions/0018
     return gave_up(address, stop, true);
   }
   auto outcome = *std::move(job->outcome);

@@ -1,4 +1,4 @@
-// Loop: the io thread, by Asio.
+// Loop: the io thread, using Asio.
 #include "transport/loop.hpp"
 
 #include "os/threads.hpp"
@@ -22,13 +22,14 @@ namespace remsh {
 struct Loop::Impl final : Watcher {
   explicit Impl(const Clock& given)
       : clock(given), epoll(io, watch_set.descriptor()), timer(io), work(io.get_executor()) {}
-  ~Impl() { epoll.release(); }  // it belongs to watch_set
+  ~Impl() { epoll.release(); }  // watch_set owns it
 
   // The watcher.
 
   void watch(int descriptor, Ready directions, std::uint64_t token) override {
     if (watch_set.arm(descriptor, directions, token) == 0 || directions == Ready::none) return;
-    // The system cannot watch it, or not now. Who armed must not wait for ever: after a pause it looks for itself.
+    // The system cannot watch it, or not now. The thread that armed it must not wait for ever: report it as ready after
+    // a pause, so that it checks itself.
     at(clock.now() + Transport::slice, [this, token, directions] { tell(token, directions); });
   }
 
@@ -38,8 +39,8 @@ struct Loop::Impl final : Watcher {
     post([this, token, directions] { tell(token, directions); });
   }
 
-  // Functions and timers. Both queues are ours, one object of Asio stands for all: a post is a system call only for
-  // the first of several, and what is left at the end can be dropped.
+  // Functions and timers. We keep both queues, and use one object of Asio for each: so only the first of several posts
+  // costs a system call, and the rest can be dropped at the end.
 
   void post(std::function<void()> function) {
     {
@@ -135,7 +136,8 @@ struct Loop::Impl final : Watcher {
       if (is_stopping.load(std::memory_order_relaxed)) return;
       tell(event.token, event.directions);
     }
-    // The set is emptied before it is waited for, as Asio's own epoll is edge-triggered; but others get their turn.
+    // Empty the set before waiting for it, because Asio's own epoll is edge-triggered; but let other work run in
+    // between.
     if (events.size() == room.size()) {
       asio::post(io, [this] { run_events(); });
     } else {
@@ -172,8 +174,8 @@ struct Loop::Impl final : Watcher {
       const std::lock_guard lock(mutex);
       slots[slot].reset();
     }
-    // Events that the loop holds already, or that were posted before, must not meet a new owner of the slot: it is
-    // free once the loop is through with them.
+    // Events that the loop has already taken, or that were posted before, must not reach a new owner of the slot: it is
+    // free when the loop has processed them.
     post([this, slot] {
       const std::lock_guard lock(mutex);
       free_slots.push_back(slot);
@@ -192,7 +194,7 @@ struct Loop::Impl final : Watcher {
   using Timers = std::multimap<TimePoint, Timer>;
 
   const Clock& clock;
-  std::function<void()> step;  // of one that is driven
+  std::function<void()> step;  // of a driven loop
   Watch watch_set;
   asio::io_context io{1};
   asio::posix::stream_descriptor epoll;
@@ -204,10 +206,10 @@ struct Loop::Impl final : Watcher {
   std::once_flag joined;
   std::atomic<bool> is_stopping{false};
 
-  std::mutex mutex;  // guards what follows
+  std::mutex mutex;  // guards the following
   bool stopped = false;
   std::vector<std::function<void()>> posted;
-  Timers timers;  // those of the same time in the order they came
+  Timers timers;  // timers of the same time in order of creation
   std::unordered_map<TimerId, Timers::iterator> timers_by_id;
   TimerId last_timer = 0;
   std::vector<std::weak_ptr<Watched>> slots;
@@ -240,7 +242,7 @@ TimePoint Loop::run_due() {
 
 bool Loop::park(Parking& parking, TimePoint deadline) {
   if (!impl_->step) return parking.park_until(deadline);
-  while (!parking.park_until(TimePoint())) {  // takes only what is there
+  while (!parking.park_until(TimePoint())) {  // does not wait
     if (clock_.now() >= deadline) return false;
     impl_->step();
   }
@@ -276,7 +278,7 @@ void Loop::stop() {
     impl_->io.stop();
     if (impl_->thread.joinable()) impl_->thread.join();
   });
-  std::vector<std::function<void()>> posted;  // destroyed without the lock, as what they hold may call us
+  std::vector<std::function<void()>> posted;  // destroyed after the lock, because their objects may call us
   Impl::Timers timers;
   const std::lock_guard lock(impl_->mutex);
   impl_->stopped = true;

@@ -17,7 +17,7 @@
 namespace remsh {
 namespace {
 
-/// The bytes of one direction: a ring.
+/// The bytes of one direction: a ring buffer.
 class Ring {
  public:
   explicit Ring(std::size_t capacity) : capacity_(capacity), bytes_(std::make_unique_for_overwrite<char[]>(capacity)) {}
@@ -52,7 +52,7 @@ class Ring {
   std::size_t size_ = 0;
 };
 
-/// What both ends share. Who watches is told under the mutex: after disarm_for_good() nobody is any more.
+/// Shared by both ends. Watchers are notified under the mutex: after disarm_for_good() there are no more notifications.
 struct Shared {
   explicit Shared(std::size_t capacity) : rings{Ring(capacity), Ring(capacity)} {}
 
@@ -62,14 +62,14 @@ struct Shared {
     std::uint64_t token = 0;
   };
 
-  /// What end `side` (0 or 1) can do now; it reads from the ring of its own number.
+  /// What end `side` (0 or 1) can do now. It reads from the ring with its own number.
   [[nodiscard]] Ready ready(std::size_t side) const {
     if (closed) return Ready::both;
     return (rings[side].size() > 0 ? Ready::read : Ready::none) |
            (rings[1 - side].room() > 0 ? Ready::write : Ready::none);
   }
 
-  /// Tells who armed `side`, once, if it is ready.
+  /// Notifies the watcher of `side`, once, if it is ready.
   void tell(std::size_t side) {
     Armed& armed = armed_ends[side];
     const Ready now = ready(side) & armed.directions;
@@ -78,7 +78,7 @@ struct Shared {
     armed.watcher->notify(armed.token, now);
   }
 
-  /// Something has changed for `side`.
+  /// Call it when something has changed for `side`.
   void wake(std::size_t side) {
     changed[side].notify_all();
     tell(side);
@@ -152,7 +152,7 @@ class MemoryTransport final : public Transport {
     const auto is_ready = [&] { return (shared_->ready(side_) & directions) != Ready::none; };
     std::condition_variable& changed = shared_->changed[side_];
     if (wait >= std::chrono::hours(24 * 365)) {
-      changed.wait(lock, is_ready);  // a time so far away cannot be added to the clock
+      changed.wait(lock, is_ready);  // such a long wait cannot be added to the clock
     } else if (wait > Duration::zero()) {
       changed.wait_for(lock, wait, is_ready);
     }

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t mapped_prefix = 96;  // bits before an IPv4 address in an IPv6 one
 
-/// As Network::parse() has it: the address up to its prefix, and zeros.
+/// The address with all bits after its prefix set to zero, as in Network::parse().
 IpAddress first_of(const IpAddress& address, unsigned prefix) noexcept {
   IpAddress first = address;
   for (std::size_t i = 0; i < first.bytes.size(); ++i) {
@@ -28,7 +28,7 @@ IpAddress first_of(const IpAddress& address, unsigned prefix) noexcept {
 }  // namespace
 
 std::optional<IpAddress> parse_ip_address(std::string_view text) {
-  const std::string number(text.substr(0, text.find('%')));  // the functions below want a zero behind it
+  const std::string number(text.substr(0, text.find('%')));  // the functions below need a terminating zero
   if (number.size() > INET6_ADDRSTRLEN || number.find('\0') != std::string::npos) return std::nullopt;
   IpAddress address;
   if (in6_addr six{}; ::inet_pton(AF_INET6, number.c_str(), &six) == 1) {

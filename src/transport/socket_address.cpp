@@ -29,7 +29,7 @@ SocketAddress unix_address(const std::string& path) {
   SocketAddress address;
   auto* name = reinterpret_cast<sockaddr_un*>(&address.storage);
   name->sun_family = AF_UNIX;
-  std::copy(path.begin(), path.end(), name->sun_path);  // the zero behind is there already
+  std::copy(path.begin(), path.end(), name->sun_path);  // the terminating zero is already there
   address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
   return address;
 }
@@ -59,7 +59,7 @@ UniqueFd new_socket(int family, int protocol) noexcept {
 #if defined(SOCK_CLOEXEC)
   return UniqueFd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
 #else
-  UniqueFd fd(::socket(family, SOCK_STREAM, protocol));  // no way to do it in one step
+  UniqueFd fd(::socket(family, SOCK_STREAM, protocol));  // cannot be done in one step here
   if (fd) ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
   if (fd) ::fcntl(fd.get(), F_SETFL, O_NONBLOCK);
   return fd;

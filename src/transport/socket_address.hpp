@@ -1,4 +1,4 @@
-// SocketAddress: an address as the system takes it; sockets that are born non-blocking and closed by exec.
+// SocketAddress: an address for the system's calls; sockets that are created non-blocking and close-on-exec.
 #pragma once
 
 #include "os/unique_fd.hpp"
@@ -10,7 +10,7 @@
 
 namespace remsh {
 
-/// An address of any family, as connect(2) and bind(2) take it.
+/// An address of any family, for connect(2) and bind(2).
 struct SocketAddress {
   sockaddr_storage storage{};
   socklen_t size = sizeof(sockaddr_storage);
@@ -24,18 +24,18 @@ bool operator==(const SocketAddress& a, const SocketAddress& b) noexcept;
 /// The address of a unix socket. The path must fit: see unix_path_fault().
 SocketAddress unix_address(const std::string& path);
 
-/// What is wrong with a path for a unix socket; empty: nothing.
+/// What is wrong with a path for a unix socket; empty if it is valid.
 std::string unix_path_fault(std::string_view path);
 
 /// An Internet address in numbers: "10.0.0.1:80", "[::1]:80"; "unknown" for another family.
 std::string to_string(const SocketAddress& address);
 
-/// A stream socket, non-blocking and closed by exec; empty with errno.
+/// A stream socket, non-blocking and close-on-exec; empty, with errno set, if it fails.
 UniqueFd new_socket(int family, int protocol = 0) noexcept;
 
 void set_blocking(int fd) noexcept;
 
-/// Sets an option, if the socket has it.
+/// Sets an option; does nothing if the socket does not support it.
 void set_socket_option(int socket, int level, int name, int value) noexcept;
 
 }  // namespace remsh

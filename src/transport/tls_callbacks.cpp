@@ -82,7 +82,7 @@ void TlsEngine::Callbacks::message(int is_written, int /*version*/, int type, co
 }
 
 SSL_SESSION* TlsEngine::Callbacks::session(SSL* ssl, const Secret& key) {
-  constexpr std::array<unsigned char, 2> aes_128_gcm_sha256{0x13, 0x01};  // stands for its hash
+  constexpr std::array<unsigned char, 2> aes_128_gcm_sha256{0x13, 0x01};  // selects its hash, SHA-256
   const SSL_CIPHER* const cipher = SSL_CIPHER_find(ssl, aes_128_gcm_sha256.data());
   const auto* const bytes = reinterpret_cast<const unsigned char*>(key.bytes().data());
   SessionPtr made(SSL_SESSION_new());

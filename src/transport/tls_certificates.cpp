@@ -22,7 +22,7 @@
 namespace remsh::tls {
 namespace {
 
-/// Wiped when it goes, as it may hold a private key.
+/// Text that is wiped when destroyed, because it may contain a private key.
 struct PemText {
   PemText() = default;
   PemText(PemText&& other) noexcept : text(std::move(other.text)) {}
@@ -31,7 +31,7 @@ struct PemText {
   Bytes text;
 };
 
-/// What a member of TlsIdentity or TlsTrust says: the text itself, or what is in the file.
+/// The PEM text of a member of TlsIdentity or TlsTrust: the member itself, or the content of its file.
 Result<PemText> pem(const std::string& where) {
   constexpr std::size_t max_size = 1024 * 1024;
   PemText result;
@@ -62,21 +62,21 @@ Result<PemText> pem(const std::string& where) {
   return result;
 }
 
-/// For messages: which text it was.
+/// Names the source of the text, for messages.
 std::string shown(const std::string& where) { return is_pem_text(where) ? "the text given" : "file " + quoted(where); }
 
 BioPtr reader_of(const PemText& text) {
   return BioPtr(BIO_new_mem_buf(text.text.data(), static_cast<int>(text.text.size())));
 }
 
-/// Nobody is asked for a passphrase.
+/// Refuses to ask for a passphrase.
 int no_passphrase(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*user*/) { return -1; }
 
 CertificatePtr next_certificate(BIO* bio) {
   return CertificatePtr(PEM_read_bio_X509(bio, nullptr, no_passphrase, nullptr));
 }
 
-/// Adds what a certificate is told from others by.
+/// Appends the digest that identifies a certificate.
 void add_digest(Bytes& to, const X509* certificate) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
@@ -103,7 +103,7 @@ Result<Bytes> use_identity(SSL_CTX* context, const TlsIdentity& identity) {
     SSL_CTX_add1_chain_cert(context, issuer.get());
     add_digest(digests, issuer.get());
   }
-  ERR_clear_error();  // the end of the text
+  ERR_clear_error();  // clears the error for the end of the text
   const std::string& key_at = identity.key.empty() ? identity.certificate : identity.key;
   auto key_text = pem(key_at);
   if (!key_text) return std::move(key_text).failure();
@@ -132,7 +132,7 @@ Result<bool> use_trust(SSL_CTX* context, const TlsTrust& trust) {
   const std::string error = take_error();
   if (!any) return bad_option(formatted("no certificate in {}: {}", shown(trust.ca), error));
   X509_VERIFY_PARAM* const wanted = SSL_CTX_get0_param(context);
-  X509_VERIFY_PARAM_set_flags(wanted, X509_V_FLAG_PARTIAL_CHAIN);  // also one below a CA, or the server's own
+  X509_VERIFY_PARAM_set_flags(wanted, X509_V_FLAG_PARTIAL_CHAIN);  // trust intermediate CAs and the certificate itself
   X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
   const bool is_number = X509_VERIFY_PARAM_set1_ip_asc(wanted, trust.server_name.c_str()) == 1;
   ERR_clear_error();

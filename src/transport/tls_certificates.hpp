@@ -1,4 +1,4 @@
-// What a context of TLS takes from PEM: the certificate that it shows, or the CAs that it trusts.
+// Loads PEM into a TLS context: the certificate that it shows, or the CAs that it trusts.
 #pragma once
 
 #include "base/result.hpp"
@@ -12,13 +12,13 @@ struct ssl_ctx_st;
 
 namespace remsh::tls {
 
-/// Whether a member of TlsIdentity or TlsTrust is the PEM text itself, and no path.
+/// True if a member of TlsIdentity or TlsTrust is the PEM text itself, not a path.
 bool is_pem_text(const std::string& where) noexcept;
 
-/// Gives the digests of the certificates.
+/// Returns the digests of the certificates.
 Result<Bytes> use_identity(ssl_ctx_st* context, const TlsIdentity& identity);
 
-/// Gives whether the server's name is a number.
+/// Returns true if the server's name is a number.
 Result<bool> use_trust(ssl_ctx_st* context, const TlsTrust& trust);
 
 }  // namespace remsh::tls

@@ -28,7 +28,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::client(std::string identit
   impl.identity = std::move(identity);
   impl.key = key;
   SSL_CTX_set_psk_use_session_callback(impl.context.get(), TlsEngine::Callbacks::offer_key);
-  // A certificate in place of the key is verified against nothing: no CA is trusted.
+  // A certificate in place of the key fails verification: no CA is trusted.
   SSL_CTX_set_verify(impl.context.get(), SSL_VERIFY_PEER, nullptr);
   return std::shared_ptr<const TlsContext>(new TlsContext(std::move(*made)));
 }

@@ -1,4 +1,4 @@
-// TLS 1.3 over memory, by OpenSSL: one connection.
+// TLS 1.3 over memory, using OpenSSL: one connection.
 #include "transport/tls_engine.hpp"
 
 #include "base/format.hpp"
@@ -30,7 +30,7 @@ namespace {
 constexpr std::string_view exporter_label = "EXPORTER-remsh-2";
 constexpr std::size_t record_overhead = 22;  // header, type and tag
 
-/// The words of OpenSSL in brackets, for the end of a message.
+/// OpenSSL's message in brackets, for the end of a message.
 std::string why_failed(unsigned long error, int alert) {
   if (alert >= 0) return formatted(" (TLS alert: {})", SSL_alert_desc_string_long(alert));
   const char* const words = error != 0 ? ERR_reason_error_string(error) : nullptr;
@@ -70,7 +70,7 @@ TlsEngine::Status TlsEngine::fail(Failure failure) {
   return Status::failed;
 }
 
-/// After a call that did not succeed: it lacks input, or failed.
+/// Handles a call that did not succeed: it needs input, or has failed.
 TlsEngine::Status TlsEngine::fail(int result) {
   const int error = SSL_get_error(ssl_.get(), result);
   if (error == SSL_ERROR_WANT_READ) return Status::want_input;
@@ -153,7 +153,7 @@ Failure TlsEngine::certificate_failure() const {
       0};
 }
 
-/// The handshake is over, as far as OpenSSL is concerned.
+/// Completes the handshake after OpenSSL has: checks that a key or a certificate was used.
 TlsEngine::Status TlsEngine::finish() {
   const TlsContext::Impl& context = *context_->impl_;
   SSL* const ssl = ssl_.get();
@@ -208,7 +208,7 @@ TlsEngine::Status TlsEngine::read(BytesView& ciphertext, std::span<char> plainte
 
 bool TlsEngine::has_plaintext() const noexcept { return SSL_pending(ssl_.get()) > 0; }
 
-/// The other side's keys are its own to renew; this is for one that does not.
+/// Normally the other side replaces its keys itself; this is for one that does not.
 void TlsEngine::ask_for_new_keys() {
   if (closed_) return;
   ERR_clear_error();
@@ -216,7 +216,7 @@ void TlsEngine::ask_for_new_keys() {
     SSL_do_handshake(ssl_.get());  // only writes
     decrypted_ = 0;
   }
-  ERR_clear_error();  // in the middle of another message: later
+  ERR_clear_error();  // fails in the middle of another message; tried again later
 }
 
 void TlsEngine::expect(std::size_t plaintext) {
@@ -228,14 +228,15 @@ bool TlsEngine::write(BytesView plaintext) {
   ERR_clear_error();
   while (!plaintext.empty() && !failed_ && !closed_) {
     if (encrypted_ >= context_->impl_->tuning.records_per_key) {
-      SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);  // goes ahead of the record; if not now, of the next
+      SSL_key_update(ssl_.get(),
+                     SSL_KEY_UPDATE_NOT_REQUESTED);  // sent before the record; if it fails, tried with the next
       ERR_clear_error();
     }
     const std::size_t size = std::min(plaintext.size(), max_record);
     const int result = SSL_write(ssl_.get(), plaintext.data(), static_cast<int>(size));
     if (result > 0) {
       plaintext.remove_prefix(static_cast<std::size_t>(result));
-    } else if (fail(result) == Status::want_input) {  // memory is always there to be written to
+    } else if (fail(result) == Status::want_input) {  // output to memory never blocks
       fail({Errc::protocol_error, "the other side cuts messages of TLS", 0});
     }
   }

@@ -1,4 +1,4 @@
-// TlsFlight: how much of what came in a TLS handshake is whole; no I/O.
+// TlsFlight: finds the complete parts of a TLS handshake's input; no I/O.
 #pragma once
 
 #include <remsh/base/bytes.hpp>
@@ -8,16 +8,16 @@
 
 namespace remsh {
 
-/// Looks at the ciphertext of a handshake, which somebody else keeps, and tells how much of it OpenSSL may have: whole
-/// records, that end with a message where they are not encrypted. For whoever sends one byte, or claims a message to be
-/// long, OpenSSL takes far more memory than came; what it is given whole costs little when it has been worked on. One
+/// Determines how much of the ciphertext of a handshake, which the caller keeps, may be passed to OpenSSL: complete
+/// records that, if unencrypted, end with a complete message. If a peer sends a single byte, or claims that a message
+/// is long, OpenSSL allocates far more memory than was received; complete input costs little after it is processed. One
 /// thread at a time.
 class TlsFlight {
  public:
   explicit TlsFlight(std::size_t max_message) : max_message_(max_message) {}
 
-  /// Goes on over all the bytes that are kept; more of them than the last time. False: here is a message that is longer
-  /// than it may be, or cut by something else.
+  /// Scans the bytes kept so far, more of them than the last time. Returns false if a message is longer than permitted,
+  /// or is interrupted by another record.
   bool look(BytesView kept) {
     constexpr std::size_t header = 5;
     constexpr std::size_t longest = 16384 + 256;
@@ -25,7 +25,7 @@ class TlsFlight {
       const auto byte = [&](std::size_t at) { return std::size_t{static_cast<unsigned char>(kept[seen_ + at])}; };
       const std::size_t size = byte(3) << 8U | byte(4);
       if (byte(0) < first_type || byte(0) > last_type || byte(1) != 3 || size > longest) {
-        whole_ = seen_ = kept.size();  // no TLS: OpenSSL has words for that
+        whole_ = seen_ = kept.size();  // not TLS: OpenSSL reports the error
         return true;
       }
       if (kept.size() - seen_ - header < size) break;
@@ -38,10 +38,10 @@ class TlsFlight {
     return true;
   }
 
-  /// So many of the bytes that are kept, from the front, are whole.
+  /// The number of kept bytes, from the front, that are complete.
   [[nodiscard]] std::size_t whole() const noexcept { return whole_; }
 
-  /// So many of these are not kept any more.
+  /// Reports that this number of bytes was removed from the front.
   void taken(std::size_t bytes) noexcept {
     seen_ -= bytes;
     whole_ -= bytes;
@@ -54,7 +54,7 @@ class TlsFlight {
 
   [[nodiscard]] bool is_inside() const noexcept { return of_header_ > 0 || left_ > 0; }
 
-  /// The next bytes of messages: each is a type, three bytes of length, and so many bytes.
+  /// Follows the messages in these bytes: each has a type, a length in three bytes, and its content.
   bool follow(BytesView bytes) {
     while (!bytes.empty()) {
       if (left_ > 0) {
@@ -63,7 +63,7 @@ class TlsFlight {
         bytes.remove_prefix(part);
         continue;
       }
-      length_ = (length_ << 8U | static_cast<unsigned char>(bytes.front())) & 0xffffffU;  // the type goes out in front
+      length_ = (length_ << 8U | static_cast<unsigned char>(bytes.front())) & 0xffffffU;  // the type is shifted out
       bytes.remove_prefix(1);
       if (++of_header_ < 4) continue;
       if (length_ > max_message_) return false;
@@ -74,11 +74,11 @@ class TlsFlight {
   }
 
   const std::size_t max_message_;
-  std::size_t seen_ = 0;   // whole records
-  std::size_t whole_ = 0;  // those of them that end with a message
-  std::size_t left_ = 0;   // of a message
+  std::size_t seen_ = 0;   // complete records
+  std::size_t whole_ = 0;  // the part of them that ends with a complete message
+  std::size_t left_ = 0;   // remaining bytes of a message
   std::uint32_t length_ = 0;
-  std::uint32_t of_header_ = 0;  // bytes
+  std::uint32_t of_header_ = 0;  // bytes seen of the header of a message
 };
 
 }  // namespace remsh

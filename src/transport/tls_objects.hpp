@@ -1,4 +1,4 @@
-// OpenSSL's objects, freed when they go, and its errors in words.
+// Owning pointers to OpenSSL's objects, and OpenSSL's error messages.
 #pragma once
 
 #include "base/result.hpp"
@@ -28,10 +28,10 @@ using KeyPtr = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
 using MethodPtr = std::unique_ptr<BIO_METHOD, Freer<BIO_meth_free>>;
 using SessionPtr = std::unique_ptr<SSL_SESSION, Freer<SSL_SESSION_free>>;
 
-/// What our own user has set up wrongly.
+/// The failure for a wrong option of the host program.
 inline Failure bad_option(const std::string& what) { return {Errc::invalid_argument, "TLS: " + what, 0}; }
 
-/// The oldest error of this thread's queue in words; empties the queue.
+/// The message of the oldest error in this thread's queue; empties the queue.
 inline std::string take_error() {
   const unsigned long error = ERR_peek_error();
   const char* const text = error != 0 ? ERR_reason_error_string(error) : nullptr;

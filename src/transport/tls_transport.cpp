@@ -24,9 +24,8 @@ Failure lost(int error) {
   return {Errc::connection_lost, "the connection broke: " + std::generic_category().message(error), error};
 }
 
-/// How many of the next bytes to encrypt at once, at most `most`. Never only the first byte of one of the buffers, as
-/// it would be held back then: whoever calls may come again with something else in front of a buffer of which nothing
-/// was taken.
+/// How many of the next bytes to encrypt at once, at most `most`. Never just the first byte of a buffer, because it
+/// would be held back as unwritten, and the caller may put other data before a buffer of which nothing was written.
 std::size_t next_size(std::span<const std::string_view> buffers, std::size_t done, std::size_t most) {
   std::size_t size = 0;
   for (const std::string_view buffer : buffers) {
@@ -40,7 +39,7 @@ std::size_t next_size(std::span<const std::string_view> buffers, std::size_t don
   return size;
 }
 
-/// Goes on by so many bytes, which are all in the first buffer that is not empty.
+/// Skips this number of bytes in the buffers.
 void skip(std::span<const std::string_view>& buffers, std::size_t& done, std::size_t bytes) {
   while (!buffers.empty() && (bytes > 0 || done == buffers.front().size())) {
     const std::size_t part = std::min(bytes, buffers.front().size() - done);
@@ -108,7 +107,7 @@ Result<TlsTransport::Step> TlsTransport::step() {
   }
 }
 
-/// Keeps what came in the handshake, in no more memory than it has bytes.
+/// Keeps input of the handshake, in memory of exactly its size.
 bool TlsTransport::keep(BytesView ciphertext) {
   Bytes all;
   all.reserve(left_.size() + ciphertext.size());
@@ -178,7 +177,7 @@ std::size_t TlsTransport::readable_now(std::size_t wanted) const noexcept {
   return proven_ ? wanted : std::min(wanted, unproven_bytes_ - std::min(unproven_, unproven_bytes_));
 }
 
-/// Whether a read gives something at once, whatever the transport below has.
+/// True if a read returns at once, independent of the transport below.
 bool TlsTransport::has_something() const noexcept {
   return open_ && (over_ || !left_.empty() || engine_->has_plaintext());
 }
@@ -186,10 +185,10 @@ bool TlsTransport::has_something() const noexcept {
 IoResult TlsTransport::decrypt(BytesView ciphertext, std::span<char> buffer) {
   std::size_t size = 0;
   const TlsEngine::Status status = engine_->read(ciphertext, buffer, size);
-  if (status == TlsEngine::Status::ok) left_ = ciphertext;  // no room for more
+  if (status == TlsEngine::Status::ok) left_ = ciphertext;  // no room for more plaintext
   if (status == TlsEngine::Status::ended) over_ = IoResult::ended();
   if (status == TlsEngine::Status::failed) over_ = IoResult::broken(EPROTO);
-  flush();  // what reading called for; an error is for who writes
+  flush();  // sends answers that reading required; a writer gets their error
   if (size > 0) return IoResult::moved(size);
   return over_ ? *over_ : IoResult::blocked();
 }
@@ -204,13 +203,14 @@ IoResult TlsTransport::read_some(std::span<char> buffer, Duration wait) {
     if (result.status != IoResult::Status::would_block) return result;
   }
   if (over_) return *over_;
-  // A record more than there is room for, at most: what finds none has to be kept.
+  // At most one record more than there is room for, because plaintext without room must be kept.
   const std::size_t size =
       readable_now(std::min(most_read, std::max(buffer.size(), TlsEngine::max_record + std::size_t{1024})));
   if (size == 0) return over(IoResult::broken(EMSGSIZE));
   const bool has_output = !engine_->output().empty() && write_error_ == 0;
   lock.unlock();
-  const auto ciphertext = std::make_unique_for_overwrite<char[]>(size);  // callers' stacks may be small
+  const auto ciphertext =
+      std::make_unique_for_overwrite<char[]>(size);  // on the heap, because callers' stacks may be small
   if (has_output && wait > Duration::zero()) {
     inner_->wait(Ready::both, std::min(wait, slice));
     wait = Duration::zero();
@@ -234,7 +234,7 @@ IoResult TlsTransport::read_some(std::span<char> buffer, Duration wait) {
 
 // Writing.
 
-/// Writes what is encrypted, as far as it is taken. False: the transport below is broken.
+/// Writes the ciphertext as far as possible. Returns false if the transport below is broken.
 bool TlsTransport::flush() noexcept {
   if (!engine_) return true;
   while (write_error_ == 0 && !engine_->output().empty()) {
@@ -247,7 +247,7 @@ bool TlsTransport::flush() noexcept {
   return write_error_ == 0;
 }
 
-/// Encrypts so many of the next bytes, in records as large as can be; goes on in the buffers.
+/// Encrypts `size` of the next bytes, in records as large as possible, and advances in the buffers.
 bool TlsTransport::encrypt(std::span<const std::string_view>& buffers, std::size_t& done, std::size_t size) {
   std::array<char, TlsEngine::max_record> several;  // small buffers share a record
   engine_->expect(size);
@@ -276,9 +276,9 @@ bool TlsTransport::encrypt(std::span<const std::string_view>& buffers, std::size
 IoResult TlsTransport::write_some(std::span<const std::string_view> buffers) {
   std::unique_lock lock(mutex_);
   if (!open_) return IoResult::broken(ENOTCONN);
-  bool was_held = held_;  // since a call before this one: it is the first byte here
+  bool was_held = held_;  // held back by an earlier call: it is the first byte here
   std::size_t written = 0;
-  std::size_t done = 0;  // of the first buffer
+  std::size_t done = 0;  // bytes done of the first buffer
   for (;;) {
     if (shut_) return IoResult::broken(EPIPE);
     if (!flush()) return IoResult::broken(write_error_);
@@ -293,7 +293,7 @@ IoResult TlsTransport::write_some(std::span<const std::string_view> buffers) {
     written += size - 1;
     held_ = true;
     flush();
-    lock.unlock();  // who reads comes in between
+    lock.unlock();  // lets a reader take its turn
     lock.lock();
   }
   return written > 0 ? IoResult::moved(written) : IoResult::blocked();
@@ -325,7 +325,7 @@ void TlsTransport::arm(Watcher& watcher, Ready directions, std::uint64_t token) 
     watcher.notify(token, Ready::read);
     return;
   }
-  // An answer of TLS itself that was not taken: whoever is told comes to read, and writes it.
+  // There is unsent output of TLS itself: when notified, the owner reads, which sends it.
   const bool has_output = engine_ && !engine_->output().empty() && write_error_ == 0;
   inner_->arm(watcher, has_output && directions != Ready::none ? directions | Ready::write : directions, token);
 }

@@ -21,45 +21,45 @@
 
 namespace remsh {
 
-/// A transport whose bytes cross another one encrypted. Thread-safe as that one is, once the handshake is over; before,
-/// one thread at a time, and it can only be stepped, waited for, armed and shut down.
+/// A transport that encrypts its bytes and sends them over another transport. After the handshake it is as thread-safe
+/// as that one. Before, one thread at a time, and it can only be stepped, waited for, armed and shut down.
 ///
 ///     TlsTransport transport(std::move(socket), context);
 ///     if (auto done = transport.handshake(10s); !done) return std::move(done).failure();
 ///
-/// One mutex guards the engine. It is held while ciphertext is written, which never blocks, and never while it is read.
+/// One mutex guards the engine. It is held while writing ciphertext, which never blocks, but not while reading it.
 class TlsTransport final : public Transport {
  public:
-  /// How much ciphertext is read from an other side that TLS has not proven to be anybody.
+  /// How much ciphertext is read from a peer whose identity is not proven.
   static constexpr std::size_t default_unproven_bytes = 16 * 1024;
 
   TlsTransport(std::unique_ptr<Transport> inner, std::shared_ptr<const TlsContext> context,
                std::size_t unproven_bytes = default_unproven_bytes);
-  ~TlsTransport() override;  ///< says that nothing more comes, if that can be said at once
+  ~TlsTransport() override;  ///< sends the end of the stream, if possible without waiting
 
   enum class Step : std::uint8_t { want_read, want_write, done };
 
-  /// Goes on with the handshake as far as that is possible without waiting: then wait for, or arm, what it wants. After
-  /// a failure the transport is only good for destruction.
+  /// Advances the handshake as far as possible without waiting; then wait for, or arm, the direction that it wants.
+  /// After a failure the transport can only be destroyed.
   Result<Step> step();
 
   /// Steps until it is done.
   Result<void> handshake(Deadline deadline, const std::stop_token& stop = {});
 
-  /// After the handshake: who proved to have the key; empty where a certificate was used instead.
+  /// After the handshake: the identity of the proven key; empty if a certificate was used instead.
   [[nodiscard]] const std::string& identity() const { return engine_->identity(); }
 
-  /// The other side has proven who it is by other means: it may send as much as it likes. A client's server, and who
-  /// has a key, are proven by the handshake.
+  /// The other side has proven its identity by other means: it may send any amount. A client's server, and a client
+  /// with a key, are proven by the handshake.
   void set_proven();
 
-  /// Why the stream broke, in more words than an errno value has; nothing where it did not.
+  /// Why the stream broke, in more detail than an errno value; nullopt if it did not.
   [[nodiscard]] std::optional<Failure> failure() const;
 
   IoResult read_some(std::span<char> buffer, Duration wait) override;
 
-  /// Where the transport below does not take all of the ciphertext, the last byte that is in it does not count as
-  /// written. The caller comes again with it; then it does, as soon as the ciphertext has gone.
+  /// If the transport below does not accept all of the ciphertext, the last byte is reported as unwritten, so that the
+  /// caller retries until the ciphertext is out.
   IoResult write_some(std::span<const std::string_view> buffers) override;
   Ready wait(Ready directions, Duration wait) override;
   void arm(Watcher& watcher, Ready directions, std::uint64_t token) override;
@@ -74,7 +74,7 @@ class TlsTransport final : public Transport {
   static constexpr std::size_t most_read = 64 * 1024;
   static constexpr std::size_t most_written = 64 * 1024;
 
-  // All of these under the mutex.
+  // The mutex must be held:
   bool keep(BytesView ciphertext);
   [[nodiscard]] std::size_t readable_now(std::size_t wanted) const noexcept;
   [[nodiscard]] bool has_something() const noexcept;
@@ -89,19 +89,19 @@ class TlsTransport final : public Transport {
   const std::size_t unproven_bytes_;
 
   mutable std::mutex mutex_;
-  std::optional<TlsEngine> engine_;  // of a server: made when a first message has come
-  TlsFlight flight_;                 // of the handshake
-  Bytes left_;                       // ciphertext that was read, and is not whole, or whose plaintext found no room
-  std::optional<IoResult> over_;     // what reading gives from now on
+  std::optional<TlsEngine> engine_;  // in a server, made when the first message has arrived
+  TlsFlight flight_;                 // of the handshake's input
+  Bytes left_;                       // ciphertext that is incomplete, or whose plaintext did not fit
+  std::optional<IoResult> over_;     // the result of all further reads
   std::size_t unproven_ = 0;         // bytes read before the other side was proven
   int write_error_ = 0;
   bool open_ = false;
   bool proven_ = false;
-  bool held_ = false;  // one byte that was encrypted does not count as written yet
+  bool held_ = false;  // one encrypted byte is not yet reported as written
   bool shut_ = false;
 };
 
-/// Connects to an address of kind tls and shakes hands, all before the deadline.
+/// Connects to a TLS address and makes the handshake, all before the deadline.
 Result<std::unique_ptr<TlsTransport>> connect_tls(const Address& address, std::shared_ptr<const TlsContext> context,
                                                   Deadline deadline, const std::stop_token& stop = {});
 

@@ -22,8 +22,8 @@ Watch::Watch() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
 
 int Watch::arm(int descriptor, Ready directions, std::uint64_t token) noexcept {
   assert((token & ~token_bits) == 0);
-  // The directions travel with the token: an end is reported even where none is asked for, and would come again and
-  // again without the one-shot flag.
+  // The directions are part of the token: an end is reported even if no direction is armed, and would be reported
+  // endlessly without the one-shot flag.
   epoll_event event{};
   event.events = EPOLLONESHOT;
   if (has(directions, Ready::read)) event.events |= EPOLLIN;
