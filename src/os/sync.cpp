@@ -30,7 +30,7 @@ Result<void> sync_directory(int directory) {
   const UniqueFd readable(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (readable) return sync(readable.get(), what);
   if (errno != EACCES) return os_failure(errno, what);
-  ::sync();  // no descriptor is there that could name its file system alone
+  ::sync();  // without a readable descriptor its file system cannot be synced alone
   return {};
 }
 

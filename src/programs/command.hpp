@@ -12,7 +12,7 @@ namespace remsh::program {
 
 class OptionReader;
 
-/// What an option may be used for: bits, since some are for several.
+/// The commands that an option is for: bits, since some options are for several.
 using Uses = unsigned;
 inline constexpr Uses for_serve = 1;
 inline constexpr Uses for_enrol = 2;
@@ -25,23 +25,23 @@ inline constexpr Uses for_all = for_serve | for_enrol | for_keygen;
 
 struct Command {
   Uses uses;
-  std::string_view word;   ///< the first argument; empty: none
-  std::string_view usage;  ///< how --help begins
-  std::string_view notes;  ///< what --help says behind the options
+  std::string_view word;   ///< the first argument; empty for the command without a word
+  std::string_view usage;  ///< the beginning of --help
+  std::string_view notes;  ///< the text of --help after the options
   std::span<const ExitCode> exit_codes;
   int (*run)(Settings& settings, const OptionReader& given);
 };
 
-/// All there are; the first is the one without a word.
+/// All commands; the first is the one without a word.
 std::span<const Command> commands();
 
-/// As a user types it: "remsh-slave enrol".
+/// The command as a user types it: "remsh-slave enrol".
 std::string full_name(const Command& command);
 
-/// Says on standard error what is wrong with the arguments, and where help is. Returns the exit code.
+/// Reports on standard error what is wrong with the arguments, and how to get help. Returns the exit code.
 int complain(const Command& command, const std::string& what);
 
-/// Says on standard error why it could not be done. Returns the exit code.
+/// Reports on standard error why the command failed. Returns the exit code.
 int fail(const Command& command, ExitCode code, const std::string& what);
 
 const Command& serve_command();

@@ -1,4 +1,4 @@
-// remsh-slave enrol: gets this slave a key of its own for an invitation.
+// remsh-slave enrol: exchanges an invitation for a key of this slave.
 #include "auth/derive.hpp"
 #include "auth/key_file.hpp"
 #include "base/format.hpp"
@@ -69,15 +69,15 @@ int enrol_with(const auth::KeyLine& token, const Settings& settings) {
 
 int run(Settings& settings, const OptionReader&) {
 #ifdef __linux__
-  // The token and the key are in no core file, and no other process of this user can read them here.
+  // No core file contains the token or the key, and no other process of this user can read them here.
   ::prctl(PR_SET_DUMPABLE, 0);
 #endif
-  // Which may be a token, so it is not shown.
+  // The word may be a token, so it is not shown.
   if (!settings.words.empty()) return complain(enrol_command(), "there is a word too many");
   if (settings.program.master.empty() || settings.key.empty()) {
     return complain(enrol_command(), "give --master tls:HOST:PORT and --key FILE");
   }
-  // First, as the token is gone when it is seen too late that there is no place for the key.
+  // Checked first: if the key could not be stored later, the token would be lost.
   if (auto room = auth::check_new_own_key(settings.key); !room) {
     return fail(exit_software, room.failure().code == Errc::in_use
                                    ? quoted(settings.key) + " is there already: give a new file"

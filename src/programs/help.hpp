@@ -7,7 +7,7 @@
 
 namespace remsh::program {
 
-/// What --help shows.
+/// The text of --help.
 std::string help_text(const Command& command);
 
 }  // namespace remsh::program

@@ -54,7 +54,7 @@ int complain(const std::string& what) { return program::complain(keygen_command(
 int fail(const std::string& what) { return program::fail(keygen_command(), exit_software, what); }
 void say(const std::string& what) { std::fputs((what + "\n").c_str(), stderr); }
 
-/// Not by stdio, whose buffer nobody wipes. An errno value; 0 where all was written.
+/// Without stdio, whose buffer is never wiped. Returns an errno value, or 0 if everything was written.
 int write_to_standard_output(std::string_view text) {
   while (!text.empty()) {
     const ssize_t count = ::write(STDOUT_FILENO, text.data(), text.size());
@@ -64,7 +64,7 @@ int write_to_standard_output(std::string_view text) {
   return 0;
 }
 
-/// Takes a key that could not be handed out away again.
+/// Removes a key again that could not be given out.
 Result<void> take_back(const KeyLine& line, const Settings& settings) {
   return auth::change_key_file(settings.keys, false, settings.now,
                                [&line](const std::vector<KeyLine>& lines) -> Result<KeyFileChange> {
@@ -76,7 +76,7 @@ Result<void> take_back(const KeyLine& line, const Settings& settings) {
                                });
 }
 
-/// Makes the slave's new file; an error message if that cannot be.
+/// Writes the slave's new file. Returns an error message if that fails.
 std::optional<std::string> write_slave_file(const std::string& path, const KeyLine& line) {
   auto written = auth::write_own_key(path, line.name, line.key, false);
   if (written) return std::nullopt;
@@ -88,7 +88,7 @@ int add(Settings& settings) {
   const std::string& name = settings.words[1];
   const auto line = auth::make_key_line(name, make_key(), settings.terms);
   if (!line) return complain(line.failure().message);
-  // The slave's first: a key that is in the master's file, and nowhere else, would be of use to nobody.
+  // The slave's file first: a key that is only in the master's file would be of no use.
   if (settings.slave_file) {
     if (const auto fault = write_slave_file(*settings.slave_file, *line)) return fail(*fault);
   }
@@ -159,11 +159,11 @@ int remove(Settings& settings) {
   return exit_ok;
 }
 
-/// What keygen is to do.
+/// An action of keygen.
 struct Verb {
   std::string_view word;
   Uses use;
-  std::size_t least_words;  // with this one
+  std::size_t least_words;  // including this one
   std::size_t most_words;
   int (*run)(Settings& settings);
 };
@@ -179,7 +179,7 @@ int run(Settings& settings, const OptionReader& given) {
   const auto* const verb = std::find_if(verbs.begin(), verbs.end(), [&settings](const Verb& one) {
     return !settings.words.empty() && one.word == settings.words.front();
   });
-  // A word may be a key, so none is shown here.
+  // A word may be a key, so no word is shown here.
   if (verb == verbs.end()) return complain("say what to do: add, invite, list or remove");
   if (settings.words.size() < verb->least_words) return complain(formatted("{} needs the NAME of a slave", verb->word));
   if (settings.words.size() > verb->most_words) return complain("there is a word too many");

@@ -8,9 +8,9 @@ namespace remsh::program {
 
 namespace {
 
-/// How many letters are to be added, left out, replaced or swapped with their neighbour to make one word of the other.
+/// How many letters must be added, removed, replaced or swapped with their neighbour to turn one word into the other.
 std::size_t distance(std::string_view a, std::string_view b) {
-  // Row i, column j: of the first i letters of a and the first j of b.
+  // Row i, column j: the distance of the first i letters of a and the first j of b.
   std::vector<std::vector<std::size_t>> rows(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
   for (std::size_t i = 0; i <= a.size(); ++i) {
     for (std::size_t j = 0; j <= b.size(); ++j) {
@@ -34,7 +34,7 @@ std::optional<std::string_view> nearest(std::string_view word, std::span<const s
   constexpr std::size_t least_beginning = 3;
   if (word.empty() || word.size() > longest) return std::nullopt;
   std::optional<std::string_view> best;
-  std::size_t fewest = word.size() / 2 + 1;  // one more than what passes as similar
+  std::size_t fewest = word.size() / 2 + 1;  // one more than the most that counts as similar
   for (const std::string_view one : known) {
     const bool begins_alike = word.size() >= least_beginning && (one.starts_with(word) || word.starts_with(one));
     const std::size_t letters = begins_alike ? 1 : distance(word, one);

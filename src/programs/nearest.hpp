@@ -1,4 +1,4 @@
-// Which known word a mistyped one was meant to be.
+// nearest(): finds the known word that a mistyped one may stand for.
 #pragma once
 
 #include <optional>
@@ -7,7 +7,7 @@
 
 namespace remsh::program {
 
-/// The known word that takes the fewest letters added, left out, replaced or swapped, or that begins like this one;
+/// The known word that needs the fewest letters added, removed, replaced or swapped, or that begins with this word;
 /// nullopt if none is similar.
 std::optional<std::string_view> nearest(std::string_view word, std::span<const std::string_view> known);
 

@@ -12,31 +12,31 @@
 
 namespace remsh::program {
 
-/// What is wrong with a value, as the rest of a sentence that begins with the name of the option.
+/// An error in a value, as the rest of a sentence that begins with the name of the option.
 using Fault = std::optional<std::string>;
 
-/// The parts of --help; the options of one are rows behind each other.
+/// The parts of --help. The options of a part are adjacent rows.
 enum class Section : std::uint8_t { master, proof, work, log, keys, other };
 
 struct Option {
   Uses uses;
   Section section;
-  std::string_view name;          ///< "retry-max": --retry-max on a command line, and by this name in a file
-  std::string_view variable;      ///< of the environment: "REMSH_RETRY_MAX"; empty: none
-  std::string_view metavariable;  ///< what --help calls its value; empty: it is a switch, which takes none
+  std::string_view name;          ///< "retry-max": --retry-max on a command line, and this name in a file
+  std::string_view variable;      ///< the environment variable: "REMSH_RETRY_MAX"; empty: none
+  std::string_view metavariable;  ///< the name of its value in --help; empty: a switch, which has no value
   std::string_view help;          ///< one line
 
-  /// Puts a value, which is not empty, in its place; a switch gets "yes" or "no".
+  /// Stores a value, which is not empty; a switch gets "yes" or "no".
   Fault (*set)(Settings& settings, const std::string& value);
 };
 
 /// The table. A name may occur twice, for different uses.
 std::span<const Option> options();
 
-/// The option of this name for these uses; nullptr if there is none.
+/// The option with this name for these uses; nullptr if there is none.
 const Option* find_option(Uses uses, std::string_view name);
 
-/// A value in quotes, for a message. One that is long enough to be a key is not shown.
+/// A value in quotes, for a message. A value that is long enough to be a key is not shown.
 std::string shown(std::string_view value);
 
 }  // namespace remsh::program

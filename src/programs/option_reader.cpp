@@ -32,7 +32,7 @@ Result<void> OptionReader::read_arguments(std::span<const std::string_view> argu
   return {};
 }
 
-/// Reads one option, whose value may be the first of the words behind it: then it is taken from them.
+/// Reads one option. If its value is the next word, removes that word from `rest`.
 Result<void> OptionReader::read_option(std::string_view word, std::span<const std::string_view>& rest) {
   const std::size_t equals = word.find('=');
   const std::string_view flag = word.substr(0, equals);

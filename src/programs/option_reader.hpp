@@ -1,4 +1,4 @@
-// OptionReader: puts the options of a command into Settings, from wherever they come.
+// OptionReader: reads the options of a command into Settings, from every source.
 #pragma once
 
 #include "base/result.hpp"
@@ -15,28 +15,29 @@
 
 namespace remsh::program {
 
-/// Where a value came from, the strongest first: a value from one of these never replaces one from those before it,
-/// whatever the order in which they are read.
+/// The sources of values, the strongest first: a value never replaces one from a stronger source, in whatever order
+/// they are read.
 enum class Source : std::uint8_t { command_line, environment, file };
 
-/// Every value goes through set(), so that each source is checked in the same way. Failures are sentences that name the
-/// option as the source does, the value, and what is allowed. One thread at a time.
+/// Every value goes through set(), so that all sources are checked in the same way. Failures are sentences with the
+/// name of the option in the source, the value, and what is allowed. One thread at a time.
 class OptionReader {
  public:
   OptionReader(const Command& command, Settings& settings) : command_(command), settings_(settings) {}
 
-  /// Reads `--name VALUE`, `--name=VALUE`, switches, and other words, which go to Settings::words. Stops behind an
+  /// Reads `--name VALUE`, `--name=VALUE`, switches, and other words, which go to Settings::words. Stops after an
   /// option that shows something.
   Result<void> read_arguments(std::span<const std::string_view> arguments);
 
-  /// Reads the variables of the options; `get` returns nullptr for one that is not set. An empty one counts as not set.
+  /// Reads the variables of the options. `get` returns nullptr for a variable that is not set; an empty one counts as
+  /// not set.
   Result<void> read_environment(const std::function<const char*(const char*)>& get);
 
-  /// Sets the option of this name. A switch takes "yes" or "no". `said` is what the source calls the option:
-  /// "REMSH_NAME", "remsh.conf:3: name". With --stdio, what is about masters elsewhere counts only on the command line.
+  /// Sets the option of this name. A switch takes "yes" or "no". `said` is the name of the option in the source:
+  /// "REMSH_NAME", "remsh.conf:3: name". With --stdio, options about masters elsewhere count only on the command line.
   Result<void> set(std::string_view name, const std::string& value, Source source, const std::string& said);
 
-  /// The options that were on the command line, in the order of the table.
+  /// The options on the command line, in the order of the table.
   [[nodiscard]] std::vector<const Option*> on_command_line() const;
 
  private:
@@ -45,7 +46,7 @@ class OptionReader {
 
   const Command& command_;
   Settings& settings_;
-  std::map<std::string_view, Source> sources_;  // of the options that have been set
+  std::map<std::string_view, Source> sources_;  // of the options that were set
 };
 
 }  // namespace remsh::program

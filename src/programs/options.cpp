@@ -28,7 +28,7 @@ namespace {
 
 using Set = Fault (*)(Settings& settings, const std::string& value);
 
-/// Takes any value: a text as it is, and a switch that is on by "yes". `Where` says which member of the settings it is.
+/// Accepts any value: a text as it is; for a switch, "yes" is on. `Where` names the member of the settings.
 template <class Where>
 constexpr Set into(Where) {
   return [](Settings& settings, const std::string& value) -> Fault {
@@ -96,7 +96,7 @@ Fault set_protocol(Settings& settings, const std::string& value) {
   return std::nullopt;
 }
 
-/// A moment, or how long from now.
+/// Parses a moment, or a duration from now.
 std::optional<std::chrono::system_clock::time_point> moment_of(const std::string& text,
                                                                std::chrono::system_clock::time_point now) {
   using namespace std::chrono;
@@ -137,8 +137,8 @@ Fault set_label(Settings& settings, const std::string& value) {
   return std::nullopt;
 }
 
-// The order is that of --help. Options with a value have a variable, except those of keygen; switches have none, so
-// that whatever weakens a slave's proof is seen on its command line.
+// In the order of --help. Options with a value have a variable, except those of keygen. Switches have none, so that
+// anything that weakens a slave's proof is visible on its command line.
 constexpr std::array table{
     Option{for_serve, Section::master, "master", "REMSH_MASTER", "ADDRESS",
            "tls:HOST:PORT, tcp:HOST:PORT or unix:PATH; connects again after each loss", set_master},

@@ -36,7 +36,7 @@ constexpr std::string_view notes =
 constexpr std::array codes{exit_ok,   exit_usage,    exit_unreachable, exit_software,
                            exit_lost, exit_protocol, exit_refused};
 
-/// A word that is no option: most likely a mistyped command.
+/// The message about a word that is not an option: most likely a mistyped command.
 std::string about_stray(const std::string& word) {
   std::vector<std::string_view> known;
   for (const Command& command : commands()) {
@@ -46,7 +46,7 @@ std::string about_stray(const std::string& word) {
   return formatted("there is a word too many: {}{}", shown(word), meant ? formatted("; did you mean {}?", *meant) : "");
 }
 
-/// What is wrong with options that are each right.
+/// Checks options that are each valid, but may exclude each other.
 std::optional<std::string> check_together(const Settings& settings, const OptionReader& given) {
   if (!settings.words.empty()) return about_stray(settings.words.front());
   if (settings.stdio == !settings.program.master.empty()) return "give either --master ADDRESS or --stdio";

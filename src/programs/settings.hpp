@@ -1,4 +1,4 @@
-// Settings: all that the options of remsh-slave set, whichever of its commands they are for.
+// Settings: what the options of remsh-slave set, for all of its commands.
 #pragma once
 
 #include <remsh/auth/key_ring.hpp>
@@ -12,11 +12,11 @@
 
 namespace remsh::program {
 
-/// What an option asks the program to show instead of doing its work.
+/// What an option makes the program show instead of its work.
 enum class Shows : std::uint8_t { nothing, help, version };
 
 struct Settings {
-  std::chrono::system_clock::time_point now;  ///< from which durations count
+  std::chrono::system_clock::time_point now;  ///< where durations begin
 
   SlaveProgramOptions program = {};
   bool stdio = false;
@@ -28,9 +28,9 @@ struct Settings {
   std::optional<std::string> slave_file = {};
   KeyTerms terms = {};
 
-  bool is_percent_encoded = false;  ///< the values on the command line from here on
+  bool is_percent_encoded = false;  ///< applies to later values on the command line
   Shows shows = Shows::nothing;
-  std::vector<std::string> words = {};  ///< of the command line, that are neither options nor their values
+  std::vector<std::string> words = {};  ///< words of the command line that are neither options nor their values
 };
 
 }  // namespace remsh::program

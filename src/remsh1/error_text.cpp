@@ -18,13 +18,13 @@ struct Meaning {
   std::string_view name;
 };
 
-/// The original's own sentences, which end like this and begin with a path.
+/// Messages of the original itself, which begin with a path and end like this.
 constexpr Meaning endings[] = {
     {"' already exists", "EEXIST"},
     {"' does not exist", "ENOENT"},
 };
 
-/// What strerror() says, on Linux and, where it differs, on the BSDs. (Numbers differ more than words do.)
+/// The messages of strerror() on Linux and, if they differ, on the BSDs. (Numbers differ more often than messages.)
 constexpr Meaning sentences[] = {
     {"Argument list too long", "E2BIG"},
     {"Bad address", "EFAULT"},
@@ -62,7 +62,7 @@ constexpr Meaning sentences[] = {
     {"Too many open files in system", "ENFILE"},
 };
 
-/// Takes decimal digits, one at least, off the front.
+/// Removes decimal digits, at least one, from the front.
 bool take_number(BytesView& text) {
   const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
   text.remove_prefix(digits);
@@ -75,8 +75,8 @@ bool take(BytesView& text, BytesView prefix) {
   return true;
 }
 
-/// What strerror() said, in a text that may be that alone, or be wrapped in one of the ways in which Python writes an
-/// exception: "[Errno 2] No such file or directory: 'x'" or "OSError(2, 'No such file or directory')".
+/// The message of strerror() in a text that may be that message alone, or have one of the forms in which Python writes
+/// an exception: "[Errno 2] No such file or directory: 'x'" or "OSError(2, 'No such file or directory')".
 BytesView system_sentence(BytesView text) {
   BytesView rest = text;
   if (take(rest, "[Errno ")) return take_number(rest) && take(rest, "] ") ? rest.substr(0, rest.find(": ")) : text;

@@ -1,4 +1,4 @@
-// What the texts of remsh 1's errors mean: it has no codes, only what its Python and its system said.
+// The meaning of the error texts of remsh 1: it has no codes, only messages of Python and of the system.
 #pragma once
 
 #include "base/result.hpp"
@@ -7,8 +7,8 @@
 
 namespace remsh::remsh1 {
 
-/// The failure that a text tells of: with the errno value of this system where the text says one that is known, else
-/// remote_failure. The message is the text, cut where it is very long.
+/// The failure that a text describes: with an errno value of this system if the text has a known one, otherwise
+/// remote_failure. The message is the text, cut if it is very long.
 [[nodiscard]] Failure failure_of(BytesView text);
 
 }  // namespace remsh::remsh1

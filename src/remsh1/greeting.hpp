@@ -1,4 +1,4 @@
-// Greeting: tells an original slave by the first bytes of its connection. No I/O.
+// Greeting: recognises an original slave by the first bytes of its connection. No I/O.
 #pragma once
 
 #include "remsh1/message.hpp"
@@ -18,18 +18,20 @@ class Greeting {
   enum class Speaker : std::uint8_t {
     unknown,   ///< more bytes are needed
     original,  ///< see registration()
-    other,     ///< not for us: see bytes()
+    other,     ///< not an original slave: see bytes()
   };
 
-  /// The next bytes, while the speaker is unknown.
+  /// Takes the next bytes, while the speaker is unknown.
   Speaker feed(BytesView bytes) {
     bytes_.append(bytes);
-    if (bytes_.size() > 2 && bytes_[2] == '_') return Speaker::other;  // the first key of a hello begins like this
+    if (bytes_.size() > 2 && bytes_[2] == '_') return Speaker::other;  // the first key of a hello begins with '_'
     BoxDecoder decoder({max_bytes, max_fields});
     decoder.feed(bytes_);
     if (!decoder.next()) return decoder.error() == BoxError::none ? Speaker::unknown : Speaker::other;
     auto registration = Register::from_box(decoder.box().copy());
-    if (!registration || !decoder.unread().empty()) return Speaker::other;  // it has to wait for its answer
+    if (!registration || !decoder.unread().empty())
+      return Speaker::other;  // an original slave sends nothing more
+                              // before the answer
     registration_ = std::move(*registration);
     return Speaker::original;
   }

@@ -97,7 +97,8 @@ Result<MasterSession::Event> MasterSession::called(Call call) {
     if (!result) return std::move(result).failure();
     event.result = *result;
   } else {
-    // Its documentation says errmsg, the original slave says errstr; and it is this end that it wants to be answered.
+    // The documentation of remsh 1 says errmsg, the original slave sends errstr. The slave expects an answer to this
+    // end.
     for (const BytesView key : {BytesView("errmsg"), BytesView("errstr")}) {
       const auto text = call.arguments.get(key);
       if (text && event.kind != Event::Kind::failed) event = Event{.kind = Event::Kind::failed, .text = Bytes(*text)};

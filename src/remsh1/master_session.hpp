@@ -1,4 +1,4 @@
-// MasterSession: a master's side of remsh 1: what may be said when, and what a slave's boxes mean. No I/O.
+// MasterSession: a master's side of remsh 1: what may be sent when, and what a slave's boxes mean. No I/O.
 #pragma once
 
 #include "base/result.hpp"
@@ -12,22 +12,22 @@
 
 namespace remsh::remsh1 {
 
-/// Drives an original slave, after its registration: one call at a time, each to its end. One thread at a time.
+/// Drives an original slave after its registration: one call at a time, each to its end. One thread at a time.
 ///
 ///     send(session.begin("stat", Box{{"pathname", "/"}}));
 ///     auto event = session.feed(received());                // until session.is_idle()
 ///
-/// The calls named execute, send and fetch go on after their answer: the first and the last with data from the slave
-/// and its end, send with ours. All others are over when they are answered.
+/// The calls named execute, send and fetch go on after their answer: execute and fetch with data from the slave and its
+/// end, send with our data. All other calls are over when they are answered.
 class MasterSession {
  public:
   /// What a box of the slave means.
   struct Event {
     enum class Kind : std::uint8_t {
-      answered,  ///< it has been done, or has begun: see `results`
-      failed,    ///< it could not be done: see `text`; it is over
-      data,      ///< a piece of output, or of a file: see `data` and, of an execute, `stream`
-      finished,  ///< (execute and fetch) all data has come; it is over
+      answered,  ///< the call is done, or has begun: see `results`
+      failed,    ///< the call failed and is over: see `text`
+      data,      ///< a piece of output, or of a file: see `data` and, for an execute, `stream`
+      finished,  ///< (execute and fetch) all data has arrived; the call is over
     };
     Kind kind = Kind::answered;
     Box results = {};
@@ -35,38 +35,38 @@ class MasterSession {
     Stream stream = Stream::out;
     Bytes data = {};
     ReturnCode result = {};         ///< (execute) with `finished`
-    std::optional<Box> reply = {};  ///< to be sent, before anything else: the slave waits for it
+    std::optional<Box> reply = {};  ///< to be sent before anything else: the slave waits for it
   };
 
-  /// Begins a call, when idle; gives its box. The arguments must be those that the original knows: it dies of others.
+  /// Begins a call, when idle; returns its box. Pass only arguments that the original knows: others crash it.
   [[nodiscard]] Box begin(Bytes command, Box arguments);
 
-  /// (send) Gives the box with a piece of the file, of 1 to max_data bytes, when is_sending().
+  /// (send) Returns the box with a piece of the file, of 1 to max_data bytes, when is_sending().
   [[nodiscard]] Box data(BytesView bytes);
 
-  /// (send) Gives the box that ends the file, when is_sending(). The slave answers it.
+  /// (send) Returns the box that ends the file, when is_sending(). The slave answers it.
   [[nodiscard]] Box finish();
 
-  /// The next box of the slave. A failure is a breach of the protocol and the end: nothing after it makes sense.
+  /// Takes the next box of the slave. A failure is a breach of the protocol: the connection must be closed.
   Result<Event> feed(Box box);
 
-  /// No call is under way.
+  /// True if no call is in progress.
   [[nodiscard]] bool is_idle() const noexcept { return state_ == State::idle; }
 
-  /// A send has been answered, and it is for us to go on.
+  /// True if a send was answered, and its data may be sent.
   [[nodiscard]] bool is_sending() const noexcept { return state_ == State::sending; }
 
-  /// (execute) A command may be running, which nothing but the end of the connection can stop.
+  /// (execute) True if a command may be running. Only the end of the connection can stop it.
   [[nodiscard]] bool is_executing() const noexcept { return state_ != State::idle && kind_ == Kind::execute; }
 
  private:
   enum class Kind : std::uint8_t { plain, execute, send, fetch };
   enum class State : std::uint8_t {
     idle,
-    asked,      // our call has not been answered
-    receiving,  // an execute or fetch: data comes, or the end
-    sending,    // a send: the slave says nothing
-    ending,     // a send: its end has not been answered
+    asked,      // the call is not answered yet
+    receiving,  // an execute or fetch: data arrives, or the end
+    sending,    // a send: the slave sends nothing
+    ending,     // a send: its end is not answered yet
     broken,
   };
 
@@ -79,7 +79,7 @@ class MasterSession {
   Tags tags_;
   State state_ = State::idle;
   Kind kind_ = Kind::plain;
-  Bytes asked_;  // the tag of the call to be answered
+  Bytes asked_;  // the tag of the call that awaits its answer
 };
 
 }  // namespace remsh::remsh1

@@ -13,7 +13,7 @@ namespace {
 
 Failure breach(std::string message) { return {Errc::protocol_error, std::move(message), 0}; }
 
-/// Takes the value of a key out of a box.
+/// Moves the value of a key out of a box.
 Bytes take(Box& box, BytesView key) {
   Bytes value(box.get(key).value_or(BytesView()));
   box.erase(key);

@@ -1,4 +1,4 @@
-// The messages of remsh 1, the protocol of the original remsh: to and from boxes. No I/O. docs/remsh1.md says more.
+// The messages of remsh 1, the protocol of the original remsh, to and from boxes. No I/O. See docs/remsh1.md.
 #pragma once
 
 #include "base/result.hpp"
@@ -18,17 +18,17 @@
 
 namespace remsh::remsh1 {
 
-/// What either side may make the other hold for one box: an answer to getenv has a field for each variable.
+/// The largest box that we accept: an answer to getenv has a field for each variable.
 inline constexpr BoxLimits limits{4 * 1024 * 1024, 4096};
 
-/// The most data in one data box, and the longest value at all: nothing is ever cut in two.
+/// The most data in one data box, and the longest value: remsh 1 never splits a value.
 inline constexpr std::size_t max_data = Box::max_value;
 
-/// The longest name of an environment variable, which travels as the key "env_NAME".
+/// The longest name of an environment variable, which is sent as the key "env_NAME".
 inline constexpr std::string_view env_prefix = "env_";
 inline constexpr std::size_t max_env_name = Box::max_key - env_prefix.size();
 
-/// The slave's first box, which is no call. Other keys than these mean nothing.
+/// The slave's first box, which is not a call. Other keys have no meaning.
 struct Register {
   Bytes hostname;
   std::uint64_t version = 1;
@@ -36,16 +36,16 @@ struct Register {
   [[nodiscard]] Box to_box() const;
   static Result<Register> from_box(const Box& box);
 
-  /// It says that it is one, whatever else is in it.
+  /// True if the box is marked as one, whatever its other keys.
   static bool is_one(const Box& box) { return box.get("type") == "register"; }
 };
 
-/// The master's answer to it, which is none either.
+/// The master's answer to it, which is not an `Answer` either.
 [[nodiscard]] Box registered_box();
 [[nodiscard]] bool is_registered(const Box& box);
 
-/// A call, of either side; the arguments do not have the keys `_ask` and `_command`. Both keys are on every call, also
-/// where no answer may follow.
+/// A call of either side; `arguments` do not include the keys `_ask` and `_command`. Every call has both keys, even if
+/// no answer may follow.
 struct Call {
   Bytes tag;
   Bytes command;
@@ -73,11 +73,11 @@ struct ErrorAnswer {
 /// Any box after the registration.
 using Message = std::variant<Call, Answer, ErrorAnswer>;
 
-/// What a box is: an answer before an error before a call, whatever other keys it has. Fails with protocol_error where
-/// it is none of these, or lacks a key of its kind. (The decoder has refused empty boxes and keys that come twice.)
+/// Parses a box: an answer before an error before a call, whatever other keys it has. Fails with protocol_error if it
+/// is none of these, or lacks a key of its kind. (The decoder has refused empty boxes and duplicate keys.)
 Result<Message> parse(Box box);
 
-/// The tags of one side: decimal, from 1, one counter for all calls, answered or not. One thread at a time.
+/// The tags of one side: decimal, from 1, with one counter for all calls, answered or not. One thread at a time.
 class Tags {
  public:
   [[nodiscard]] Bytes next() { return std::to_string(++last_); }
@@ -86,7 +86,7 @@ class Tags {
   std::uint64_t last_ = 0;
 };
 
-/// "y" or "n". When reading, any substring of "ny" is a boolean, and only "y" is true: so the original has it.
+/// "y" or "n". When reading, any substring of "ny" is a boolean, and only "y" is true, as in the original.
 [[nodiscard]] inline Bytes to_boolean(bool value) { return value ? "y" : "n"; }
 [[nodiscard]] inline std::optional<bool> from_boolean(BytesView text) {
   if (BytesView("ny").find(text) == BytesView::npos) return std::nullopt;
@@ -104,7 +104,7 @@ enum class Stream : std::uint8_t { out, err };
 }
 [[nodiscard]] std::optional<Stream> stream_of(BytesView text) noexcept;
 
-/// How a command ended, as Python's `returncode` has it: -N for signal N.
+/// How a command ended, in the form of Python's `returncode`: -N for signal N.
 struct ReturnCode {
   std::optional<int> exit_code = {};
   std::optional<int> signal = {};

@@ -1,4 +1,4 @@
-// SlaveSession: the slave's side of remsh 1 towards an original master.
+// SlaveSession: the slave's side of remsh 1, for an original master.
 #include "remsh1/slave_session.hpp"
 
 #include "base/format.hpp"
@@ -18,7 +18,7 @@ namespace {
 using Event = SlaveSession::Event;
 using Kind = Event::Kind;
 
-/// What the original can be asked for, and what each call needs; an empty key is none.
+/// The calls of the original, and the arguments that each requires; an empty key is none.
 struct Operation {
   BytesView command;
   std::array<BytesView, 3> keys;
@@ -33,7 +33,7 @@ constexpr std::array operations{
 
 Failure breach(std::string message) { return {Errc::protocol_error, std::move(message), 0}; }
 
-/// Why a call cannot be done, where that can be seen from the call alone.
+/// Why a call cannot be executed, if the call alone shows that.
 std::optional<Bytes> objection(const Call& call) {
   const auto known = std::find_if(operations.begin(), operations.end(),
                                   [&call](const Operation& operation) { return operation.command == call.command; });
@@ -62,7 +62,7 @@ Result<Event> SlaveSession::feed(Box box) {
 
 Result<Event> SlaveSession::call(Call call) {
   if (call.command == "data") {
-    // Nothing may be said to data, so there is no way to refuse it.
+    // Data has no answer, so it cannot be refused.
     if (!receiving_) return breach("data came, but nothing is being sent");
     const auto bytes = call.arguments.get("data");
     if (!bytes) return breach("data came without the key 'data'");
@@ -97,7 +97,8 @@ Box SlaveSession::command_finished(const ReturnCode& code) {
 Box SlaveSession::file_finished(const std::optional<Bytes>& error) {
   Call call{tags_.next(), "finished"};
   if (error) {
-    // The specification says the one, the original's slave the other: a master that knows either hears of it.
+    // The specification has the first key, the original's slave the second. Both are sent, so that any master finds
+    // one.
     for (const char* const key : {"errmsg", "errstr"}) call.arguments.set(key, error->substr(0, max_data));
   }
   return std::move(call).to_box();
