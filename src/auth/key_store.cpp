@@ -287,7 +287,7 @@ void KeyStore::take_over(const Result<KeyFileContent>& content, KeyTable table, 
 // Enrolment.
 
 KeyEntry* KeyStore::token_of_calls(std::string_view name, std::string_view kid) {
-  return const_cast<KeyEntry*>(find_key(of_calls_, name, kid));  // the table is ours to change
+  return const_cast<KeyEntry*>(find_key(of_calls_, name, kid));  // we may change the table
 }
 
 Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_view token_kid, const Secret& new_key,

@@ -48,7 +48,7 @@ struct MasterKeys {
 ///
 ///     auto step = handshake.feed(bytes);            // as they come, until it is registered
 ///     ... handshake.registration() ...              // arbitration of the name, slave factory
-///     send(handshake.open(keepalive));              // or refuse(), or enrol() where it is_enrolment()
+///     send(handshake.open(keepalive));              // or refuse(), or enrol() if is_enrolment()
 class MasterHandshake {
  public:
   struct Options {

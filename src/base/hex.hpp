@@ -23,7 +23,7 @@ inline std::string to_hex(BytesView bytes) {
   return text;
 }
 
-/// Whether all characters are lower-case digits.
+/// True if all characters are lower-case digits.
 inline bool is_hex(BytesView text) noexcept { return text.find_first_not_of(lower_hex) == BytesView::npos; }
 
 }  // namespace remsh

@@ -66,7 +66,7 @@ void Session::written(std::size_t bytes) {
 
 void Session::receive(BytesView bytes) {
   if (state_ != State::attached) return;
-  if (closing_) return end({});  // for the reason that close() was given
+  if (closing_) return end({});  // with the reason given to close()
   received_.bytes += bytes.size();
   has_received_ = has_received_ || !bytes.empty();
   if (!decoder_) decoder_ = std::make_unique<BoxDecoder>(options_.limits);
@@ -128,7 +128,7 @@ void Session::cut() {
 
 void Session::cut(Failure cause) {
   if (is_over()) return;
-  if (closing_) return end({});  // for the reason that close() was given
+  if (closing_) return end({});  // with the reason given to close()
   suspect(std::move(cause));
   state_ = State::cut;
   decoder_.reset();  // drops an incomplete box of the lost connection

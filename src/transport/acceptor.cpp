@@ -1,4 +1,4 @@
-// Acceptor: takes the connections of one listening socket, on the loop.
+// Acceptor: accepts the connections of one listening socket, on the loop.
 #include "transport/acceptor.hpp"
 
 #include "transport/descriptor_watch.hpp"

@@ -46,7 +46,7 @@ Failure failure(int error, const std::string& what) {
 /// A new name in the directory of `path`.
 std::string name_beside(const std::string& path) { return path.substr(0, path.rfind('/') + 1) + ".r" + random_hex(4); }
 
-/// Whether a process listens at a path: 0, or the error of the attempt to connect.
+/// Connects to a path: returns 0 if a process listens there, or the error.
 int try_to_connect(const std::string& path) noexcept {
   const UniqueFd socket = new_socket(AF_UNIX);
   const SocketAddress address = unix_address(path);

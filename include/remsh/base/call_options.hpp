@@ -1,4 +1,4 @@
-// CallOptions: how long a caller is willing to wait for one operation.
+// CallOptions: how long a caller waits for one operation.
 #pragma once
 
 #include <remsh/base/deadline.hpp>

@@ -18,7 +18,7 @@ enum class Errc {
   too_large,         ///< a documented limit is exceeded; nothing was done
   unsupported,       ///< the other side does not know the operation
   busy,              ///< the other side has no room for one more operation now
-  remote_failure,    ///< the operation failed for a reason of its own: see the message
+  remote_failure,    ///< the operation itself failed: see the message
   timeout,           ///< the caller's deadline passed
   cancelled,         ///< the caller's stop_token was triggered, or the slave was asked to stop
   connection_lost,   ///< the connection ended before the answer came
@@ -37,7 +37,7 @@ enum class DisconnectReason {
   closed_there,  ///< the other side said goodbye, for example because it was stopped
   killed,        ///< the slave was ended by kill_slave()
   cut,           ///< it broke without a goodbye: the process was killed, the machine went down, the network failed
-  silent,        ///< nothing came from the other side for too long
+  silent,        ///< nothing was received from the other side for too long
   refused,       ///< by the slave class or setup(), or because the slave's key is no longer valid
   misbehaved,    ///< the other side violated the protocol
 };

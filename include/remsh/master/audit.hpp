@@ -1,4 +1,4 @@
-// AuditRecord, AuditHook: who ran what, when and where, and how it ended.
+// AuditRecord, AuditHook: a record of each operation and its end.
 #pragma once
 
 #include <remsh/base/bytes.hpp>

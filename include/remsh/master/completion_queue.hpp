@@ -1,4 +1,4 @@
-// CompletionQueue: drives started operations, and calls their handlers, in threads of the host's choice.
+// CompletionQueue: drives started operations, and calls their handlers, in threads of the host program.
 #pragma once
 
 #include <remsh/base/deadline.hpp>

@@ -43,7 +43,7 @@ struct ReserveOptions {
   bool explain = false;        ///< if no slave comes in time, throw a Timeout that says why none fits
 };
 
-/// A slave of a collection as a status page shows it.
+/// The state of one slave of a collection, for a status page.
 struct SlaveStatus {
   SlaveInfo info;
   std::chrono::system_clock::time_point since;  ///< when it entered the collection

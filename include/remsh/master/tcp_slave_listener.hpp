@@ -1,4 +1,4 @@
-// TcpSlaveListener: slaves that call in over TCP.
+// TcpSlaveListener: accepts slaves over TCP.
 #pragma once
 
 #include <remsh/master/slave_listener.hpp>

@@ -1,4 +1,4 @@
-// UnixSlaveListener: slaves that call in over a unix socket.
+// UnixSlaveListener: accepts slaves over a unix socket.
 #pragma once
 
 #include <remsh/master/slave_listener.hpp>

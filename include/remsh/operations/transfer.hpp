@@ -20,8 +20,8 @@ using ProgressCallback = std::function<void(std::uint64_t done, std::optional<st
 /// Options of send() and fetch().
 struct TransferOptions {
   bool overwrite = false;  ///< true: an existing destination is replaced, atomically
-  /// Permission bits of the new file. nullopt: those of the source, or 0644 if it has none; a fetched file is never
-  /// made writable for group and others.
+  /// Permission bits of the new file. nullopt: those of the source, or 0644 if it has none; a fetched file is then not
+  /// writable for group and others.
   std::optional<std::uint32_t> mode = {};
   /// The new file (on the slave for send(), here for fetch()) is on the disk when the call returns, so that it survives
   /// a loss of power; if the disk fails, the call fails. This often costs some milliseconds. false: the file still

@@ -31,9 +31,10 @@ struct SlaveProgramOptions {
   bool trace = false;                   ///< write every box to standard error, unless slave.trace is set
 };
 
-/// Makes this process a slave and serves until it is stopped or cannot connect any more. Does what `remsh-slave` does,
-/// without a command line: for a slave program with its own operations and options. Returns the exit code;
-/// docs/remsh-slave.md explains the codes. Throws Error with invalid_argument if the options are invalid.
+/// Makes this process a slave and serves until it is stopped. With `once` or without a `master`, it also ends with its
+/// connection. Does what `remsh-slave` does, without a command line: for a slave program with its own operations and
+/// options. Returns the exit code; docs/remsh-slave.md explains the codes. Throws Error with invalid_argument if the
+/// options are invalid.
 ///
 ///     int main() {
 ///       return remsh::run_slave_program({.master = "tls:farm.example.org:9876", .slave = {.key_file = "w1.key"}},
