@@ -40,7 +40,7 @@ struct Register {
   static bool is_one(const Box& box) { return box.get("type") == "register"; }
 };
 
-/// The master's answer to it, which is not an `Answer` either.
+/// The master's answer to it, which is not a call either.
 [[nodiscard]] Box registered_box();
 [[nodiscard]] bool is_registered(const Box& box);
 

@@ -1,4 +1,4 @@
-// ask: has a back end do one operation.
+// ask: runs one operation of a back end.
 #pragma once
 
 #include "master/backend.hpp"
@@ -7,7 +7,7 @@
 
 namespace remsh::test {
 
-/// Has a back end do an operation, and waits for its reply.
+/// Runs an operation of a back end, and waits for its reply.
 template <class Operation>
 Result<typename Operation::Reply> ask(Backend& backend, typename Operation::Request request,
                                       const Patience& options = {}, StreamEnds ends = {}) {

@@ -21,10 +21,10 @@
 
 namespace remsh::test {
 
-/// Forks, runs it in the child, and returns how the child ended, as waitpid() does; -1 if there is no child. What runs
-/// there must not use doctest, and the test program must have only one thread at that time.
+/// Forks, runs `work` in the child, and returns how the child ended, as waitpid() does; -1 if there is no child. `work`
+/// must not use doctest, and the test program must have only one thread at that time.
 inline int status_of_child(const std::function<int()>& work) {
-  std::cout.flush();  // else both processes would write what is still in there
+  std::cout.flush();  // otherwise both processes would write what is in the buffer
   const pid_t child = ::fork();
   if (child < 0) return -1;
   if (child == 0) ::_exit(work());
@@ -34,29 +34,29 @@ inline int status_of_child(const std::function<int()>& work) {
   return status;
 }
 
-/// As status_of_child(), but returns what it returned (0..255); -1 if a signal ended it.
+/// As status_of_child(), but returns the result of `work` (0..255); -1 if a signal ended the child.
 inline int run_in_child(const std::function<int()>& work) {
   const int status = status_of_child(work);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/// What a piece in a child returned, for a check that it is 0. If the piece could not be set up here, this is 0, and
-/// the test counts as skipped.
+/// For a check that the result of a child is 0. If the child could not be set up here, this is 0, and the test counts
+/// as skipped.
 inline int unless_skipped(int code) {
   if (code != skipped) return code;
   skip("this user or this system cannot set it up");
   return 0;
 }
 
-/// Makes root an ordinary user, for whom permissions count. Only in a child.
+/// Makes root an ordinary user, who is subject to permissions. Only in a child.
 inline bool drop_privileges() {
   if (::geteuid() != 0) return true;
   constexpr uid_t nobody = 65534;
   return ::setgid(nobody) == 0 && ::setuid(nobody) == 0;
 }
 
-/// Makes a system call fail with an error from now on, as it would on a system that has it not. False where that cannot
-/// be done here. Only in a child.
+/// Makes a system call fail with an error from now on, as on a system that does not have it. False if that cannot be
+/// done here. Only in a child.
 inline bool refuse_system_call([[maybe_unused]] unsigned number, [[maybe_unused]] unsigned error) {
 #if defined(__linux__)
   sock_filter filter[] = {
@@ -72,7 +72,7 @@ inline bool refuse_system_call([[maybe_unused]] unsigned number, [[maybe_unused]
 #endif
 }
 
-/// Makes O_TMPFILE fail from now on, in this thread and what it starts, as on a file system that has no files without a
+/// Makes O_TMPFILE fail from now on, in this thread and its children, as on a file system that has no files without a
 /// name. False if that cannot be done here. Only in a child, or in a thread of its own.
 inline bool refuse_unnamed_files() {
 #if defined(__linux__)

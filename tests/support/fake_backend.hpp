@@ -1,4 +1,4 @@
-// FakeBackend: a worker made of functions, for tests of what is above it.
+// FakeBackend: a worker made of functions, for tests of the layers above it.
 #pragma once
 
 #include "master/blocking_backend.hpp"
@@ -17,18 +17,19 @@
 
 namespace remsh::test {
 
-/// Each operation is a function that a test may set before it is called; unset, it succeeds and does nothing:
+/// Each operation is a function that a test may set before it is called. An operation without a function succeeds and
+/// does nothing:
 ///
 ///     backend.on<operations::Stat>([](const auto& request, const auto&, const auto&) { return Stat::Reply{...}; });
 ///
-/// The connection is there until lose() or disconnect(). Thread-safe, as far as the functions are.
+/// The connection lasts until lose() or disconnect(). As thread-safe as the functions are.
 class FakeBackend : public BlockingBackend<> {
  public:
   AuditHook audit_hook;
 
   [[nodiscard]] const AuditHook* audit() const noexcept override { return audit_hook ? &audit_hook : nullptr; }
 
-  /// From now on an operation is done by a function of its request, its streams and its caller's patience.
+  /// Sets the function of an operation. It gets the request, the streams and the caller's patience.
   template <class Operation, class Function>
   requires std::is_convertible_v<
       std::invoke_result_t<Function&, const typename Operation::Request&, const StreamEnds&, const Patience&>,
@@ -50,13 +51,13 @@ class FakeBackend : public BlockingBackend<> {
     return function == functions_.end() ? Result<void>() : function->second(operation, ends, options);
   }
 
-  /// From now on the worker goes on with operations that have ended here, until answer().
+  /// From now on operations that end here go on at the worker, until answer().
   void go_on() {
     const std::lock_guard lock(mutex_);
     goes_on_ = true;
   }
 
-  /// The worker has ended what its callers had left.
+  /// The worker ends the operations whose callers have left.
   void answer() {
     OperationsEnds ends;
     {
@@ -69,7 +70,7 @@ class FakeBackend : public BlockingBackend<> {
 
   void end_connection(Failure why) override { lose(std::move(why)); }
 
-  /// The connection ends. What is to be called then is called in this thread, after `between`.
+  /// Ends the connection. The callbacks for the end run in this thread, after `between`.
   void lose(Failure failure, const std::function<void()>& between = {}) {
     {
       const std::lock_guard lock(mutex_);
@@ -107,7 +108,7 @@ class FakeBackend : public BlockingBackend<> {
   LostCallbacks on_lost_;
 };
 
-/// A slave with a worker of functions.
+/// A slave with a FakeBackend.
 struct FakeSlave {
   explicit FakeSlave(const std::string& name, const std::string& system = "linux")
       : slave(std::make_shared<Slave>(SlaveInit({.name = name, .system = system}, backend))) {}

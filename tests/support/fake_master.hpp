@@ -1,4 +1,4 @@
-// FakeMaster: a port at which something else than a master answers.
+// FakeMaster: a port where the listener is not a master.
 #pragma once
 
 #include <arpa/inet.h>

@@ -1,4 +1,4 @@
-// FakeServedCall: a call without a connection, to test what serves it.
+// FakeServedCall: a call without a connection, for tests of the code that serves it.
 #pragma once
 
 #include "rpc/served_call.hpp"
@@ -25,7 +25,7 @@ namespace remsh::test {
 ///     dispatcher.dispatch(call);
 ///     CHECK(call->outcome()->get("type") == "directory");
 ///
-/// What waits here gives up after a minute by throwing, so that a test fails instead of standing still.
+/// Functions that wait throw after a minute, so that a test fails instead of hanging.
 class FakeServedCall final : public rpc::ServedCall {
  public:
   explicit FakeServedCall(std::string command, Box arguments = {})
@@ -38,7 +38,7 @@ class FakeServedCall final : public rpc::ServedCall {
   void feed(Bytes bytes) { put({.stream = rpc::StreamName::in, .owned = std::move(bytes)}); }
   void end_input() { put({.stream = rpc::StreamName::in, .last = true}); }
 
-  /// From now on a stream has so much room, instead of any amount.
+  /// From now on a stream has this much room, instead of any amount.
   void set_room(rpc::StreamName stream, std::size_t bytes) {
     change([&] { room_[index(stream)] = bytes; });
   }
@@ -50,12 +50,12 @@ class FakeServedCall final : public rpc::ServedCall {
     change([&] { cancelled_ = true; });
   }
 
-  /// The connection ends: a cancel without anybody who waits.
+  /// Ends the connection: a cancel, and no caller waits for the answer.
   void lose() {
     change([&] { cancelled_ = lost_ = true; });
   }
 
-  /// Waits for the answer or the failure, the first one.
+  /// Waits for the answer or the failure, and returns the first.
   Result<Box> outcome() {
     std::unique_lock lock(mutex_);
     wait(lock, [&] { return outcome_.has_value(); });
@@ -73,20 +73,20 @@ class FakeServedCall final : public rpc::ServedCall {
     return sent_[index(stream)];
   }
 
-  /// Waits until so many bytes were sent on a stream.
+  /// Waits until at least `bytes` bytes were sent on a stream.
   Bytes wait_sent(rpc::StreamName stream, std::size_t bytes) {
     std::unique_lock lock(mutex_);
     wait(lock, [&] { return sent_[index(stream)].size() >= bytes; });
     return sent_[index(stream)];
   }
 
-  /// Waits until so many bytes of the input were used up.
+  /// Waits until at least `bytes` bytes of the input were used up.
   void wait_used(std::uint64_t bytes) {
     std::unique_lock lock(mutex_);
     wait(lock, [&] { return used_ >= bytes; });
   }
 
-  /// Bytes of the input that were used up.
+  /// How many bytes of the input were used up.
   [[nodiscard]] std::uint64_t used() const {
     const std::lock_guard lock(mutex_);
     return used_;
@@ -97,7 +97,7 @@ class FakeServedCall final : public rpc::ServedCall {
     return total_;
   }
 
-  /// How often a piece of output was sent, and how often output was flushed.
+  /// How many pieces of output were sent, and how often output was flushed.
   [[nodiscard]] std::size_t pieces() const {
     const std::lock_guard lock(mutex_);
     return pieces_;
@@ -107,7 +107,7 @@ class FakeServedCall final : public rpc::ServedCall {
     return flushes_;
   }
 
-  /// Runs when so many pieces were sent, in the thread that sends, which has to go on after it.
+  /// Sets a hook that runs when `number` pieces were sent, in the sending thread, which goes on after it.
   void at_piece(std::size_t number, std::function<void()> hook) {
     const std::lock_guard lock(mutex_);
     hook_at_ = number;
@@ -194,7 +194,7 @@ class FakeServedCall final : public rpc::ServedCall {
   }
 
   void on_change(std::function<void()> callback) override {
-    change([&] { callback_ = std::move(callback); });  // tells at once what has happened already
+    change([&] { callback_ = std::move(callback); });  // reports at once what has happened already
   }
 
   void run_on_change(std::function<void()> step) override { on_change(std::move(step)); }
@@ -214,7 +214,7 @@ class FakeServedCall final : public rpc::ServedCall {
     change([&] { input_.push_back(std::move(chunk)); });
   }
 
-  // Tells the callback, by one thread at a time and without the lock.
+  // Calls the callback, on one thread at a time and without the lock.
   void change(const auto& modify) {
     std::unique_lock lock(mutex_);
     modify();
@@ -246,7 +246,8 @@ class FakeServedCall final : public rpc::ServedCall {
 
   void settle(Result<Box> outcome) {
     unlist();
-    std::function<void()> dropped;  // declared first: goes after the lock does, and it may hold much
+    std::function<void()> dropped;  // declared first, so destroyed after the unlock: it may hold the last reference to
+                                    // large objects
     const std::lock_guard lock(mutex_);
     if (outcome_) return;
     outcome_ = std::move(outcome);

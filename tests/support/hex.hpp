@@ -1,4 +1,4 @@
-// Bytes as hexadecimal text, in which recorded bytes are written down and compared.
+// Bytes as hexadecimal text, the form in which recorded bytes are stored and compared.
 #pragma once
 
 #include <remsh/base/bytes.hpp>
@@ -17,7 +17,7 @@ inline std::string to_hex(BytesView bytes) {
   return text;
 }
 
-/// White space is for the reader only.
+/// Ignores white space, which is for the reader.
 inline Bytes from_hex(BytesView text) {
   Bytes bytes;
   int high = -1;

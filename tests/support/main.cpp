@@ -1,4 +1,4 @@
-// The main function of every test program that is not a slave as well.
+// The main function of every test program that is not also a slave.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "support/run_tests.hpp"
 

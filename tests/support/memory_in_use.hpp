@@ -1,4 +1,4 @@
-// How much of the heap is in use: REMSH_CAN_COUNT is defined where that can be told, so not under sanitizers.
+// How much of the heap is in use. REMSH_CAN_COUNT is defined if that can be measured, so not under sanitizers.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ inline std::size_t bytes_in_use() {
   return info.uordblks + info.hblkhd;
 }
 
-// How much more is in use than when `before` was measured: 0 if other threads have freed more since.
+// How much more is in use than when `before` was measured; 0 if other threads have freed more since.
 inline std::size_t bytes_taken_since(std::size_t before) {
   const std::size_t now = bytes_in_use();
   return now > before ? now - before : 0;

@@ -40,21 +40,21 @@ inline TransportPair socket_pair() {
 /// Runs a test over each kind of transport.
 inline void over_each_transport(const std::function<void(const std::function<TransportPair()>&)>& test) {
   test([] { return memory_pair(); });
-  test([] { return memory_pair(1000); });  // most boxes and writes are cut
+  test([] { return memory_pair(1000); });  // most boxes and writes are split
   test(socket_pair);
   test([] { return with_tls(socket_pair()); });
   test([] { return with_tls(memory_pair(1000), {.records_per_key = 3}); });
 }
 
-/// What a transport was asked for. Thread-safe.
+/// Counts the calls of a transport. Thread-safe.
 struct TransportCounts {
-  std::atomic<int> writes{0};  // that moved something
+  std::atomic<int> writes{0};  // those that moved something
   std::atomic<int> arms{0};
-  std::atomic<int> loop_reads{0};  // made by the loop's thread
+  std::atomic<int> loop_reads{0};  // those made by the loop's thread
 };
 
-/// Another transport, which a test may keep to cut it off, and whose calls are counted; write_hook runs before each
-/// write. Thread-safe as that one is.
+/// Wraps another transport, which a test may keep in order to cut it off, and counts its calls. write_hook runs before
+/// each write. As thread-safe as the other transport.
 class CountingTransport final : public Transport {
  public:
   CountingTransport(std::shared_ptr<Transport> inner, TransportCounts& counts, const Loop* loop = nullptr,
@@ -88,7 +88,7 @@ class CountingTransport final : public Transport {
   const std::function<void()> write_hook_;
 };
 
-/// A loop that is stopped when its test is over: whoever let it go last might be its own thread.
+/// A loop that is stopped when its test is over; otherwise its last owner might be its own thread.
 class OwnedLoop {
  public:
   OwnedLoop() = default;
@@ -108,14 +108,14 @@ using Handlers = std::map<std::string, std::function<void(const Served&)>, std::
 /// An operation that answers with its arguments.
 inline void echo(const Served& served) { served->answer(served->arguments()); }
 
-/// The box of a call, as a bare end sends it.
+/// The box of a call, as a RawEnd sends it.
 inline Box request(int tag, BytesView command, BytesView op = {}) {
   Box box{{"_ask", std::to_string(tag)}, {"_command", command}};
   if (!op.empty()) box.set("op", Bytes(op));
   return box;
 }
 
-/// An operation that never ends by itself; knows how many are inside and waits for that.
+/// An operation that never ends by itself, and counts its calls in progress.
 class Hanging {
  public:
   void operator()(const Served& served) {
@@ -132,7 +132,7 @@ class Hanging {
     lock.unlock();
     served->fail({Errc::cancelled, "as you wish", 0});
   }
-  /// One more is inside, and stays.
+  /// Counts one more call, for ever.
   void entered() {
     const std::lock_guard lock(mutex_);
     ++inside_;
@@ -149,7 +149,7 @@ class Hanging {
   int inside_ = 0;
 };
 
-/// Options of a peer that serves: by name, and what is not there is unsupported.
+/// Options of a peer that serves these handlers. Other operations are unsupported.
 inline rpc::Peer::Options serving(Handlers handlers) {
   rpc::Peer::Options options;
   options.engine.serves = true;
@@ -164,14 +164,14 @@ inline rpc::Peer::Options serving(Handlers handlers) {
   return options;
 }
 
-/// Ends a peer and waits until nobody is in it.
+/// Ends a peer and waits until all callers and workers have left it.
 inline void end(const std::shared_ptr<rpc::Peer>& peer) {
   if (!peer) return;
   peer->close("the test is over");
   peer->wait_until_left();
 }
 
-/// Two peers, and the loop of both, which may be given; then its owner stops it. Ends the peers in its destructor.
+/// Two peers and their loop. A loop that is passed in is stopped by its owner. The destructor ends the peers.
 struct PeerPair {
   PeerPair(TransportPair transports, Handlers handlers)
       : PeerPair(std::move(transports), serving(std::move(handlers))) {}
@@ -200,7 +200,7 @@ struct PeerPair {
   std::shared_ptr<rpc::Peer> master;
 };
 
-/// The outcome of a call whose output does not matter.
+/// Makes a call whose output does not matter, and returns its outcome.
 inline Result<Box> call(const std::shared_ptr<rpc::Peer>& peer, BytesView command, const Box& arguments = {},
                         const Patience& options = {}, rpc::Call::Kind kind = rpc::Call::Kind::plain) {
   rpc::Call made(peer, command, arguments, kind, options);

@@ -1,4 +1,4 @@
-// Slaves that a test plays by itself, box by box.
+// Slaves that a test plays itself, box by box.
 #pragma once
 
 #include "support/slaves.hpp"
@@ -30,7 +30,7 @@ inline int connect_to_port(std::uint16_t port) {
   return socket;
 }
 
-/// A slave that is played by the test: registers, and then does what the test does.
+/// Registers a slave that the test plays from then on.
 inline std::unique_ptr<Connection> register_by_hand(std::unique_ptr<Transport> transport, const Bytes& name) {
   auto connection =
       std::make_unique<Connection>(std::move(transport), BoxLimits{.bytes = 16 * 1024 * 1024, .fields = 1024});

@@ -20,15 +20,15 @@ extern char** environ;
 
 namespace remsh::test {
 
-/// What a run of remsh-slave gave.
+/// The result of a run of remsh-slave.
 struct Run {
   int code = -1;
   std::string out;
   std::string err;
 };
 
-/// remsh-slave, found on the PATH, its output kept in files; its standard output goes elsewhere, and its standard input
-/// comes from somewhere, where that is told. It has no terminal. One thread at a time.
+/// Runs remsh-slave, found on the PATH, and keeps its output in files. Its standard input and output can be redirected.
+/// It has no terminal. One thread at a time.
 class Program {
  public:
   explicit Program(std::vector<std::string> args, const std::string& out = {}, const std::string& in = "/dev/null") {
@@ -43,7 +43,7 @@ class Program {
     ::posix_spawn_file_actions_addopen(&actions, 0, in.c_str(), O_RDONLY, 0);
     ::posix_spawn_file_actions_addopen(&actions, 1, (out.empty() ? files_ / "out" : out).c_str(), flags, 0600);
     ::posix_spawn_file_actions_addopen(&actions, 2, (files_ / "err").c_str(), flags, 0600);
-    // As a service manager starts it, without a terminal; also if these tests run under nohup or in the background.
+    // Default signal handling, as from a service manager, even if these tests run under nohup or in the background.
     sigset_t usual;
     ::sigemptyset(&usual);
     for (const int signal : {SIGHUP, SIGINT, SIGTERM}) ::sigaddset(&usual, signal);
@@ -66,14 +66,14 @@ class Program {
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
-  /// Waits for its end; the exit code, or minus the signal.
+  /// Waits for its end. Returns the exit code, or minus the signal.
   int wait() {
     int status = 0;
     if (::waitpid(std::exchange(pid_, -1), &status, 0) < 0) return -1000;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
 
-  /// Waits for its end; what it gave, without an output that went elsewhere.
+  /// Waits for its end. Returns the result, without output that was redirected.
   Run finish() {
     const int code = wait();
     return {code, out(), err()};

@@ -16,7 +16,7 @@
 
 namespace remsh::test {
 
-/// Registers and does nothing further: costs this process no thread and no memory. False where it is refused.
+/// Registers and does nothing else, which costs this process no thread and no memory. False if it is refused.
 inline bool try_to_register_on(int socket, const std::string& name) {
   using Action = auth::SlaveHandshake::Step::Action;
   auth::SlaveHandshake::Options options;
@@ -30,7 +30,7 @@ inline bool try_to_register_on(int socket, const std::string& name) {
   Bytes bytes = handshake.start();
   for (;;) {
     const ssize_t sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) return false;  // the master has closed it
+    if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) return false;  // the master has closed the connection
     REQUIRE(sent == static_cast<ssize_t>(bytes.size()));
     std::array<char, 4096> buffer{};
     const ssize_t got = ::read(socket, buffer.data(), buffer.size());

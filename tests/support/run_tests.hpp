@@ -1,5 +1,5 @@
-// Runs the test cases that the command line selects; for the main functions of test programs. DOCTEST_CONFIG_IMPLEMENT
-// must be defined in the file that includes this.
+// Runs the test cases that the command line selects, for the main functions of test programs. The file that includes
+// this must define DOCTEST_CONFIG_IMPLEMENT.
 #pragma once
 
 #include "support/skip.hpp"
@@ -13,7 +13,7 @@ namespace remsh::test {
 /// The test cases that were run in this process.
 inline unsigned cases_run = 0;
 
-/// Counts them; doctest tells it of all the rest too.
+/// Counts the test cases, and ignores all other reports of doctest.
 struct CaseCounter : doctest::IReporter {
   explicit CaseCounter(const doctest::ContextOptions& /*options*/) {}
   void report_query(const doctest::QueryData& /*data*/) override {}
@@ -31,7 +31,7 @@ struct CaseCounter : doctest::IReporter {
 };
 REGISTER_LISTENER("remsh-case-counter", 1, CaseCounter);
 
-/// Returns the exit code: a failure counts more than a skip, and to run no test case at all is a failure.
+/// Returns the exit code. A failure takes precedence over a skip, and running no test case at all is a failure.
 inline int run_tests(int argc, char** argv) {
   doctest::Context context(argc, argv);
   const int code = context.run();

@@ -1,4 +1,4 @@
-// Farm: a master with running slaves, over each kind of transport; what API tests begin with.
+// Farm: a master with running slaves, over each kind of transport. API tests begin with it.
 #pragma once
 
 #include "support/temp_dir.hpp"
@@ -42,13 +42,13 @@
 
 namespace remsh::test {
 
-/// Far longer than anything takes, also on a machine that is busy with other things.
+/// Far longer than any step of a test takes, even on a busy machine.
 inline constexpr std::chrono::seconds ample{60};
 
-/// What runs between a master and its slaves. Slaves on Twisted, and those that speak remsh 1, call in over TCP.
+/// The transport between a master and its slaves. Slaves on Twisted, and those that speak remsh 1, connect over TCP.
 enum class Over { local_process, tcp, tls, unix_socket, pipes, memory, twisted, remsh1 };
 
-/// All for our own slaves; or Twisted, where the test program is told to see how it does.
+/// All for our own slaves; or only Twisted, if the test program was started to test it.
 inline const std::vector<Over> all_transports =
     TwistedSlaves::are_wanted()
         ? std::vector{Over::twisted}
@@ -68,7 +68,7 @@ inline std::string to_string(Over over) {
   return "?";
 }
 
-/// Keeps what the library says. Thread-safe.
+/// Keeps the log of the library. Thread-safe.
 class Log {
  public:
   [[nodiscard]] LogHook hook() const {
@@ -79,7 +79,7 @@ class Log {
     };
   }
 
-  /// Waits until it has been said.
+  /// Waits until the log contains these words.
   [[nodiscard]] bool wait_for(const std::string& words) const {
     std::unique_lock lock(kept_->mutex);
     return kept_->changed.wait_for(lock, ample, [&] { return kept_->text.find(words) != std::string::npos; });
@@ -99,7 +99,7 @@ class Log {
   std::shared_ptr<Kept> kept_ = std::make_shared<Kept>();
 };
 
-/// Something that happens once, for who waits for it. Thread-safe; copies are of the same.
+/// Something that happens once, and that threads can wait for. Thread-safe; copies are of the same event.
 class Event {
  public:
   void happened() const { state_->promise.set_value(); }
@@ -115,7 +115,7 @@ class Event {
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
-/// Asks again and again, for what tells nobody when it happens.
+/// Polls until a condition is true, for conditions that send no notification.
 inline bool eventually(const std::function<bool()>& is_so) {
   const auto until = std::chrono::steady_clock::now() + ample;
   while (!is_so()) {
@@ -140,7 +140,7 @@ class Lifeline {
 
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
-  /// A command that says that it runs and then goes on for as long as anybody waits.
+  /// A command that writes a line into the pipe and then runs for ever.
   [[nodiscard]] std::vector<Bytes> endless_command() const {
     return {"sh", "-c", "exec 9>\"$0\"; echo >&9; sleep 100000", path_};
   }
@@ -150,13 +150,13 @@ class Lifeline {
     return wait([](ssize_t count, char byte) { return count == 1 && byte == '\n'; });
   }
 
-  /// Waits until a process has written a line into it, and no process has it open any more. Without that line this is
-  /// false in the end: a command that has not begun cannot have ended.
+  /// Waits until a process has written a line into it, and no process has it open any more. Without that line the
+  /// result is false: a command that has not begun cannot have ended.
   [[nodiscard]] bool wait_for_end() const {
     return wait([this](ssize_t count, char) { return count == 0 && begun_.exchange(false); });
   }
 
-  /// Whether this is so now, after wait_for_begin(): no process has it open any more.
+  /// After wait_for_begin(): whether no process has it open any more.
   [[nodiscard]] bool has_ended() const {
     char byte = 0;
     return ::read(reader_, &byte, 1) == 0;
@@ -190,7 +190,7 @@ class Lifeline {
   mutable std::atomic<bool> begun_ = false;
 };
 
-/// Operations of our own that every slave here has.
+/// The test operations that every slave here has.
 inline void add_test_operations(SlaveServer& server) {
   server.add_operation("echo", [](OperationContext& context) { return context.arguments(); });
   server.add_operation("where", [](OperationContext& context) { return Box{{"basedir", context.basedir()}}; });
@@ -212,7 +212,7 @@ inline void add_test_operations(SlaveServer& server) {
 #endif
   });
   server.add_operation("cwd", [](OperationContext& context) { return Box{{"cwd", context.cwd()}}; });
-  // Streams what it reads back, in capitals.
+  // Streams its input back, in capitals.
   server.add_operation("capitals", [](OperationContext& context) {
     std::size_t count = 0;
     for (BytesView piece = context.read(); !piece.empty(); piece = context.read()) {
@@ -223,7 +223,7 @@ inline void add_test_operations(SlaveServer& server) {
     }
     return Box{{"bytes", std::to_string(count)}};
   });
-  // Goes on for as long as anybody wants it, in one of three ways, and then writes a file.
+  // Runs until it is cancelled, which it notices in one of three ways, and then writes a file.
   server.add_operation("endless", [](OperationContext& context) -> Box {
     const auto way = context.arguments().get("way");
     const Bytes file = context.cwd() + "/ended";
@@ -248,7 +248,7 @@ inline void add_test_operations(SlaveServer& server) {
     }
     return {};
   });
-  // Writes a file when it begins and another when it is told to end, which is all that it waits for.
+  // Writes a file when it begins and another when it is cancelled; waits for nothing else.
   server.add_operation("until_cancelled", [](OperationContext& context) -> Box {
     const auto touch = [&context](const char* name) {
       ::close(::open((context.basedir() + name).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
@@ -282,7 +282,7 @@ class SlaveThread {
 
   [[nodiscard]] SlaveServer& server() noexcept { return server_; }
 
-  /// How it ended; waits for that.
+  /// Waits for the slave's end, and returns its result.
   [[nodiscard]] ServeResult result() {
     if (future_.wait_for(ample) != std::future_status::ready) throw std::runtime_error("the slave does not end");
     return future_.get();
@@ -295,7 +295,7 @@ class SlaveThread {
   std::thread thread_;
 };
 
-/// A listener at which slaves on Twisted call in, with what the test program is told that they have.
+/// Options of a listener for slaves on Twisted, with the security that the test program was told to use.
 inline TcpListenerOptions for_twisted_slaves(SlaveCollection& slaves, const KeyRing& keys) {
   const std::string over = TwistedSlaves::over();
   TcpListenerOptions options{.slave_collection = slaves};
@@ -309,7 +309,7 @@ inline TcpListenerOptions for_twisted_slaves(SlaveCollection& slaves, const KeyR
   return options;
 }
 
-/// How a Farm differs from the usual.
+/// The differences between a Farm and the default.
 struct FarmOptions {
   SlaveFactory slave_class = {};
   std::chrono::milliseconds keepalive{10000};
@@ -329,7 +329,7 @@ class Farm {
  public:
   explicit Farm(Over over, FarmOptions options = {}) : over_(over), options_(std::move(options)) { open(); }
 
-  /// Starts a slave in a directory of its own, and gives it when it is in the collection.
+  /// Starts a slave in a directory of its own, and returns it when it is in the collection.
   std::shared_ptr<Slave> start(const std::string& name = "worker") {
     const std::string basedir = this->basedir(name);
     if (auto* const local = dynamic_cast<LocalSlaveListener*>(listener.get())) return local->start_slave(basedir, name);
@@ -349,7 +349,7 @@ class Farm {
     return listener->handle_new_connection(std::move(ours));
   }
 
-  /// A slave that calls in at the listener once.
+  /// A slave that connects to the listener once.
   SlaveThread& call_in(const std::string& name) {
     return servers_.emplace_back(slave_options(name),
                                  [address = listener->address()](auto& server) { return server.run_once(address); });
@@ -364,11 +364,11 @@ class Farm {
 
   [[nodiscard]] std::string basedir(const std::string& name = "worker") const { return dir / name; }
 
-  /// The listener where it is one over TCP.
+  /// The port of the listener, which must be one over TCP.
   [[nodiscard]] std::uint16_t port() const { return dynamic_cast<const TcpSlaveListener&>(*listener).port(); }
   [[nodiscard]] LocalSlaveListener& local() const { return dynamic_cast<LocalSlaveListener&>(*listener); }
 
-  /// The slaves that are threads here say goodbye.
+  /// Stops the slaves that are threads of this process; they say goodbye.
   void stop_slaves() {
     for (SlaveThread& server : servers_) server.server().stop();
   }
@@ -419,7 +419,7 @@ class Farm {
     listener = std::make_unique<Listener>(std::move(options));
   }
 
-  /// The key of a slave of this name, which the master knows from now on.
+  /// The key of a slave of this name. From now on the master knows it.
   const Secret& key_of(const std::string& name) {
     auto& key = slaves_keys_[name];
     if (!key) {
@@ -455,28 +455,28 @@ class Farm {
   const FarmOptions options_;
   KeyRing keys_;
   std::map<std::string, std::optional<std::pair<Secret, KeyRegistration>>> slaves_keys_;
-  std::list<SlaveThread> servers_;  // gone before the listener is
+  std::list<SlaveThread> servers_;  // destroyed before the listener
 };
 
-/// What a slave that speaks remsh 1 cannot do, and so which tests leave it out: each of them says which of these it is
-/// about. docs/remsh1.md says more. What is the same with every slave runs over it too.
+/// What a slave that speaks remsh 1 cannot do. A test that needs one of these names it, and is left out over remsh 1;
+/// all other tests run over it, too. See docs/remsh1.md.
 enum class BeyondRemsh1 {
-  details,      ///< mode, size and time of what is there; what is no directory is a file; no look at a link itself
-  environment,  ///< a command has the slave's
-  info,         ///< what the slave says of itself, beside its name
-  input,        ///< a command reads nothing
-  listing,      ///< no list of a directory
-  leaving,      ///< nothing stops what the slave is at, so a caller who leaves costs the connection, or others wait
+  details,      ///< mode, size and time; any file type but directory; stat of a link itself
+  environment,  ///< a command has the environment of the slave
+  info,         ///< what the slave reports of itself, apart from its name
+  input,        ///< a command gets no input
+  listing,      ///< directories cannot be listed
+  leaving,      ///< nothing stops an operation, so a caller who leaves costs the connection, or makes others wait
   long_values,  ///< over 65535 bytes
-  merging,      ///< a command's two outputs stay two; and background processes are not told apart from it
-  overwriting,  ///< there is no way to replace in one step; a file where a directory is to be made counts as made
+  merging,      ///< a command's outputs cannot be merged, nor its background processes be told apart from it
+  overwriting,  ///< a file cannot be replaced in one step; a file in place of a new directory counts as that directory
   own_operations,
-  reasons,        ///< an error is a text, of the original's choice
-  several_calls,  ///< one at a time
-  time_limits,    ///< a command may take as long as it likes
+  reasons,        ///< an error is only a text, in the words of the original
+  several_calls,  ///< only one call at a time
+  time_limits,    ///< a command has no time limit
 };
 
-/// Runs a test with one slave over each of them.
+/// Runs a test with one slave over each of these kinds.
 inline void on_each(const std::vector<Over>& kinds, const std::function<void(Farm&, Slave&)>& test) {
   for (const Over over : kinds) {
     const std::string words = to_string(over);
@@ -493,17 +493,17 @@ inline void on_every_transport(BeyondRemsh1, const std::function<void(Farm&, Sla
   on_each(all_transports, test);
 }
 
-/// The same over remsh 1 too.
+/// The same, and over remsh 1, too.
 inline void on_every_transport(const std::function<void(Farm&, Slave&)>& test) {
   std::vector<Over> kinds = all_transports;
   if (!TwistedSlaves::are_wanted()) kinds.push_back(Over::remsh1);
   on_each(kinds, test);
 }
 
-/// The process of a slave that is one of its own.
+/// The pid of a slave that is a process of its own.
 inline pid_t process_of(Slave& slave) { return std::stoi(slave.execute({"sh", "-c", "echo $PPID"}).out); }
 
-/// Whether a process has a file of a directory open, also one that has no name yet.
+/// Whether a process has a file of a directory open, even if the file has no name yet.
 inline bool has_open_file_in(pid_t process, const std::string& directory) {
   std::error_code error;
   const std::filesystem::directory_iterator descriptors("/proc/" + std::to_string(process) + "/fd", error);
@@ -519,7 +519,7 @@ inline bool stop_process(pid_t child) {
   return ::kill(child, SIGSTOP) == 0 && ::waitid(P_PID, static_cast<id_t>(child), &ignored, WSTOPPED) == 0;
 }
 
-/// What a function throws; null where it throws nothing of this kind.
+/// The exception of this type that a function throws; nullopt if it throws none.
 template <class Exception, class Function>
 std::optional<Exception> thrown_by(const Function& function) {
   try {

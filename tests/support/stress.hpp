@@ -1,4 +1,4 @@
-// What the stress programs have in common: chance that can be repeated, and settings from the environment.
+// What the stress programs share: repeatable random numbers, and settings from the environment.
 #pragma once
 
 #include <cstdlib>

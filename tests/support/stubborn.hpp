@@ -24,7 +24,7 @@ struct Stubborn {
     return {"sh", "-c", "trap '' TERM; exec 9>\"$0\"; echo >&9; read line < \"$1\"", lifeline.path(), gate};
   }
 
-  /// Waits until it reads, and lets it end.
+  /// Waits until the command reads from its gate, and lets it end.
   void open_gate() const { ::close(::open(gate.c_str(), O_WRONLY | O_CLOEXEC)); }
 
   Lifeline lifeline;

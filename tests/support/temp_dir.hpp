@@ -34,27 +34,27 @@ class TempDir {
 
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
-  /// The absolute path of something in it.
+  /// The absolute path of an entry.
   [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
 
   void write(const std::string& name, const std::string& content) const {
     std::ofstream(*this / name, std::ios::binary) << content;
   }
 
-  /// What a file holds; empty where there is none.
+  /// The content of a file; empty if there is none.
   [[nodiscard]] std::string read(const std::string& name) const {
     std::ostringstream text;
-    text << std::ifstream(*this / name, std::ios::binary).rdbuf();  // by iterators it would be byte for byte
+    text << std::ifstream(*this / name, std::ios::binary).rdbuf();  // with iterators it would be byte for byte
     return text.str();
   }
 
-  /// Something is there, be it a symbolic link that leads nowhere.
+  /// Whether an entry exists, even if it is a symbolic link that leads nowhere.
   [[nodiscard]] bool has(const std::string& name) const {
     struct stat what {};
     return ::lstat((*this / name).c_str(), &what) == 0;
   }
 
-  /// How many entries it has, hidden ones too.
+  /// How many entries it has, including hidden ones.
   [[nodiscard]] std::size_t count() const {
     return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path_), {}));
   }

@@ -1,4 +1,4 @@
-// What tests of TLS need: keys, certificates made on the spot, and two transports with TLS between them.
+// For tests of TLS: keys, certificates made on the spot, and two transports with TLS between them.
 #pragma once
 
 #include "transport/tls_engine.hpp"
@@ -25,10 +25,10 @@
 
 namespace remsh::test {
 
-/// A key of 32 times the same byte.
+/// A key that is 32 times the same byte.
 inline Secret key_of(char byte) { return *Secret::from_bytes(std::string(Secret::size, byte)); }
 
-/// A server's keys, of which there is one.
+/// A server's keys: only this one.
 inline FindTlsKey one_key(std::string identity, const Secret& key) {
   return [identity = std::move(identity), key](std::string_view wanted) {
     return wanted == identity ? std::optional(key) : std::nullopt;
@@ -41,8 +41,8 @@ struct Certificate {
   std::string key;
 };
 
-/// Makes a certificate for an alternative name as OpenSSL writes it ("DNS:localhost", "IP:127.0.0.1"; empty: a CA),
-/// signed by `issuer`, else by itself.
+/// Makes a certificate for an alternative name in OpenSSL's notation ("DNS:localhost", "IP:127.0.0.1"; empty: a CA),
+/// signed by `issuer`, or by itself.
 inline Certificate make_certificate(const std::string& name, const Certificate* issuer = nullptr,
                                     long valid_for = 3600) {
   using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
@@ -98,7 +98,7 @@ inline Certificate make_certificate(const std::string& name, const Certificate* 
           })};
 }
 
-/// Steps both sides until both are done; throws where one fails.
+/// Steps both sides until both are done; throws if one fails.
 inline void shake_hands(TlsTransport& a, TlsTransport& b) {
   for (bool done = false; !done;) {
     done = true;
@@ -113,7 +113,7 @@ inline void shake_hands(TlsTransport& a, TlsTransport& b) {
   }
 }
 
-/// Two ends that know the same key, a client's first.
+/// Two ends with the same key, the client's first.
 inline std::pair<std::unique_ptr<TlsTransport>, std::unique_ptr<TlsTransport>> tls_over(std::unique_ptr<Transport> a,
                                                                                         std::unique_ptr<Transport> b,
                                                                                         const TlsTuning& tuning = {}) {
@@ -124,7 +124,7 @@ inline std::pair<std::unique_ptr<TlsTransport>, std::unique_ptr<TlsTransport>> t
   return {std::move(client), std::move(server)};
 }
 
-/// The same, as transports like all others.
+/// The same, as plain `Transport`s.
 inline std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> with_tls(
     std::pair<std::unique_ptr<Transport>, std::unique_ptr<Transport>> pair, const TlsTuning& tuning = {}) {
   return tls_over(std::move(pair.first), std::move(pair.second), tuning);

@@ -1,4 +1,4 @@
-// Watching a system call of one thread: each is shown to the test before it happens, which may let it fail.
+// Watches a system call of one thread: the test sees each call before it happens, and may let it fail.
 #pragma once
 
 #include "support/skip.hpp"
@@ -32,14 +32,14 @@ inline constexpr bool counts_descriptors = false;
 inline constexpr bool counts_descriptors = false;
 #endif
 
-/// One call, as it is seen before it happens.
+/// One call, before it happens.
 struct WatchedCall {
   std::uint64_t arguments[6];
 };
 
-/// Runs `work` in a thread of its own. Whenever that makes the system call of this number, it waits until `observer`,
-/// which runs in this thread, has returned: 0, and the call happens; an errno value, and it fails with that instead.
-/// False if this system does not allow it; then `work` did not run.
+/// Runs `work` in a thread of its own. Whenever that thread makes the system call with this number, it waits for
+/// `observer`, which runs in this thread. If `observer` returns 0, the call happens; if it returns an errno value, the
+/// call fails with that. False if this system does not allow it; then `work` did not run.
 inline bool watch_calls(unsigned number, const std::function<int(const WatchedCall&)>& observer,
                         const std::function<void()>& work) {
   if (counts_descriptors) {
