@@ -252,7 +252,7 @@ void Admission::consider() {
   owner_->loop()->post([self = shared_from_this()] { self->welcome(); });
 }
 
-/// Why the worker is refused before it claims its name.
+/// Why the worker is refused before it claims its name; nullopt if it is not.
 std::optional<EntryRefusal> Admission::why_refused() {
   if (is_gone_) return EntryRefusal{Refusal::rejected, "it has gone"};
   if (owner_->is_shutting_down()) return EntryRefusal{Refusal::draining, "the master shuts down"};
@@ -266,7 +266,7 @@ std::optional<EntryRefusal> Admission::why_refused() {
   return std::nullopt;
 }
 
-/// Makes the back end, and has the user's slave class make the slave. Returns why it does not.
+/// Makes the back end, and has the user's slave class make the slave. Returns why it did not; nullopt if it did.
 std::optional<EntryRefusal> Admission::make_slave() {
   backend_ = handshake_->make_backend();
   backend_->set_proof(proof_);

@@ -23,7 +23,7 @@ class NameClaim {
   NameClaim& operator=(const NameClaim&) = delete;
   ~NameClaim() { release(); }
 
-  /// Claims the name. Returns why the newcomer does not get it.
+  /// Claims the name. Returns why the newcomer does not get it; nullopt if it does.
   std::optional<EntryRefusal> claim(Names::Newcomer newcomer);
 
   [[nodiscard]] bool is_made() const noexcept { return id_ != 0; }

@@ -1,4 +1,4 @@
-// Random bytes from the operating system, fit for nonces and names that nobody may guess.
+// Random bytes from the operating system, for nonces and for names that must not be predictable.
 #pragma once
 
 #include <remsh/base/bytes.hpp>

@@ -89,7 +89,7 @@ class ReceiveWindow {
 
   [[nodiscard]] std::uint64_t window() const noexcept { return stream_window + lent_; }
 
-  /// What the other side may still send, including what it has sent and has not arrived yet. Its SendCredit is never
+  /// What the other side may still send, including what it has sent and we have not received. Its SendCredit is never
   /// more than this, and is equal when nothing is under way.
   [[nodiscard]] std::uint64_t granted() const noexcept { return granted_; }
 

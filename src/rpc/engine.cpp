@@ -339,7 +339,7 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
   if (!chunk.last && bytes.empty()) return breach("data without bytes");
   if (*stream == StreamName::in) {
     if (!options_.serves) return breach("input for an operation: a slave has no verbs here");
-    if (service == nullptr) return {};  // over already: the cancel has crossed our answer
+    if (service == nullptr) return {};  // over already: the input has crossed our answer
     chunk.owned = bytes;
     return receive_input(*service, std::move(chunk));
   }

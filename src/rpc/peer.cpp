@@ -45,7 +45,7 @@ void Peer::Locked::unlock() {
   over.note();
 }
 
-// --- life
+// --- construction, opening and destruction
 
 Peer::Peer(std::shared_ptr<PeerGroup> group)
     : group_(std::move(group)),
@@ -325,7 +325,7 @@ void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_wo
 void Peer::on_ready(std::uint32_t number, Ready directions) {
   Locked lock(*this);
   if (!session_.is_attached() || !link_.take_event(number)) return;
-  const bool reads = reader_ == nullptr;  // whatever the event was: somebody has to read after this unlock
+  const bool reads = reader_ == nullptr;  // whatever the event was: after this unlock there must be a reader
   Waiter me;                              // stands for the io thread
   if (reads) reader_ = &me;
   if (has(directions, Ready::write)) flush(lock);

@@ -1,4 +1,5 @@
-// Peer: how a session ends (by a goodbye, a cut that its owner gives up, or silence), and who is notified of it.
+// Peer: how a session ends (by a goodbye, a cut that its owner gives up, or silence), and which functions are then
+// called.
 #include "rpc/peer.hpp"
 
 #include "base/misuse.hpp"
@@ -114,7 +115,7 @@ void Peer::notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept {
   operations_ends_.add(std::move(end));
 }
 
-// --- when nobody is inside any more
+// --- waiting until all callers have left
 
 void Peer::wait_until_left() { static_cast<void>(wait_until_left(TimePoint::max())); }
 

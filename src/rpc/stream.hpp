@@ -1,4 +1,4 @@
-// One direction of a call: chunks, the end, and who may send; pure state.
+// One direction of a call: chunks, the end, and the credit for it; pure state.
 #pragma once
 
 #include "rpc/credit.hpp"

@@ -44,7 +44,7 @@ class Workplace {
   /// A path, relative to the base directory.
   [[nodiscard]] Result<Place> place_in_base(const Bytes& path) const { return place_from(base_, path); }
 
-  /// Begins a file at a place. If this process is killed, remove_abandoned_parts() of the next one removes what is
+  /// Creates a file at a place. If this process is killed, remove_abandoned_parts() of the next one removes what is
   /// left.
   [[nodiscard]] Result<NewFile> create_file(const Place& place, bool overwrite) const {
     return NewFile::create(place.at, place.path, {.overwrite = overwrite, .home = base_->descriptor()});
