@@ -134,8 +134,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   std::set<const Admission*> setups_;             // whose slave class and setup() may run
   std::set<std::shared_ptr<Admission>> under_way_;
   std::vector<std::weak_ptr<AdmittedBackend>> backends_;  // those that were opened
-  std::size_t ended_ = 0;                                 // how many of backends_ have ended since it was last tidied
-                                                          // up
+  std::size_t ended_ = 0;                                 // of backends_, since they were last tidied up
   std::weak_ptr<Slave> last_accepted_;
 };
 

@@ -46,9 +46,7 @@ std::vector<LogRecord> CertificateWatch::look(std::chrono::system_clock::time_po
   const bool is_same = stamps == stamps_;
   if (is_same && is_settled_ && problem_.empty()) return {};
   const auto is_unfinished = [now](const FileStamp& stamp) { return may_be_unfinished(stamp, now); };
-  if (!is_same && std::any_of(stamps.begin(), stamps.end(), is_unfinished))
-    return {};  // the next look sees the
-                // complete files
+  if (!is_same && std::any_of(stamps.begin(), stamps.end(), is_unfinished)) return {};  // look again later
   const auto reloaded = server_->reload();
   stamps_ = std::move(stamps);
   is_settled_ = std::all_of(stamps_.begin(), stamps_.end(), [now](const FileStamp& s) { return is_settled(s, now); });

@@ -73,9 +73,7 @@ struct CompletionQueue::State : std::enable_shared_from_this<State> {
     ~Leave() {
       const std::lock_guard lock(state.mutex);
       state.places.erase(place.get());
-      if (state.places.empty())
-        state.changed.notify_all();  // for run() and the like, which wait until no entry is
-                                     // left
+      if (state.places.empty()) state.changed.notify_all();  // run() returns when no entry is left
     }
   };
 

@@ -36,8 +36,7 @@ struct GateOptions {
 
   std::chrono::milliseconds log_interval{10000};  ///< each source is logged once in this time
   std::size_t max_log_lines = 256;                ///< log lines in this time for a user or a source without limits
-  std::size_t max_log_sources = 256;              ///< sources that are logged in this time; further ones are only
-                                                  ///< counted
+  std::size_t max_log_sources = 256;              ///< sources logged in this time; others are only counted
 
   /// Addresses that many slaves may share, as behind NAT: no limit per address, and no penalties. The same holds for
   /// loopback.
@@ -61,8 +60,7 @@ class Gate {
   struct Verdict {
     Id id = 0;                      // of the place, if it was let in; 0 if it needs none
     std::string refused = {};       // why it is refused; empty: let in
-    std::optional<Id> gives_way{};  // the connection whose place was taken for it: the caller must close that one,
-                                    // which has no place any more
+    std::optional<Id> gives_way{};  // it has lost its place to the newcomer, and must be closed
   };
 
   /// Whether a message about a source is to be logged, and how many were not logged before it.

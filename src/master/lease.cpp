@@ -44,8 +44,7 @@ LeaseMaker::~LeaseMaker() = default;
 
 Lease LeaseMaker::make(const SlaveEntry& entry) noexcept {
   holder_->backend = &entry.backend;
-  holder_->end->range.first = entry.backend.next_operation();  // only operations that begin from now on are under the
-                                                               // lease
+  holder_->end->range.first = entry.backend.next_operation();  // those that begin from now on
   holder_->end->lease = ByTick::of(&entry);
   return {entry.slave, std::move(holder_)};
 }

@@ -147,9 +147,7 @@ Failure LocalSlaveListener::Local::give_up(StartedProgram& program, bool has_com
   const std::string words = program.words();
   program.end_by(program.now());
   program.wait_for_end();
-  if (failure.code == Errc::in_use || failure.code == Errc::refused)
-    return failure;  // the program's output would
-                     // repeat the message
+  if (failure.code == Errc::in_use || failure.code == Errc::refused) return failure;  // its output says the same
   if (has_come || !exited) {
     failure.message += words;
   } else if (failure.code == Errc::connection_lost) {
@@ -190,7 +188,7 @@ LocalSlaveListener::LocalSlaveListener(LocalListenerOptions options)
 
 LocalSlaveListener::~LocalSlaveListener() {
   const auto runtime = impl().admissions->runtime();  // for the slaves that are being started, until all are over
-  if (!runtime->loop()->is_this_thread()) local_->end_all();  // otherwise shut_down() ends the programs
+  if (!runtime->loop()->is_this_thread()) local_->end_all();  // else shut_down() reports the misuse
   shut_down();
   std::unique_lock lock(local_->mutex);
   local_->changed.wait(lock, [this] { return local_->starting == 0; });

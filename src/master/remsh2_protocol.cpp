@@ -31,8 +31,7 @@ class Remsh2Handshake final : public WorkerHandshake {
   [[nodiscard]] Failure at_end() const override { return handshake_.at_end(); }
   [[nodiscard]] const Registration& registration() const noexcept override { return handshake_.registration(); }
   [[nodiscard]] Proof proof() const noexcept override {
-    return registration().key_id.empty() ? Proof::none : Proof::key;  // the handshake registers no slave with an
-                                                                      // unproven key
+    return registration().key_id.empty() ? Proof::none : Proof::key;  // a key id was proven in the handshake
   }
   [[nodiscard]] std::map<std::string, std::string> labels() const override { return handshake_.labels(); }
   [[nodiscard]] std::optional<auth::Enrolment> enrol() const override {

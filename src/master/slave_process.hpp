@@ -72,8 +72,7 @@ class SlaveProcess {
     std::string how = "how its process ended is not known";
     std::string hint = {};          ///< where to look for the cause, for a program that should have stayed
     bool is_orderly = false;        ///< it ended by itself, as a slave does after it has ended its commands
-    bool cannot_work_here = false;  ///< the exit code of a slave that cannot work, mostly because of a bad base
-                                    ///< directory
+    bool cannot_work_here = false;  ///< the exit code for, mostly, a bad base directory
   };
 
   /// How the program has ended. Does not reap it.

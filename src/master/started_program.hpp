@@ -39,8 +39,7 @@ class StartedProgram : public std::enable_shared_from_this<StartedProgram> {
     std::chrono::milliseconds kill_patience;  ///< how long SIGKILL may take to end everything
     std::function<void(LogLevel, const std::string&)> log;
     std::function<void()> on_exit = {};  ///< on the loop: the program has ended; exited() says how
-    std::function<void()> on_end = {};   ///< on the loop, last of all: the program was reaped, and nothing of it is
-                                         ///< left
+    std::function<void()> on_end = {};   ///< on the loop, last of all: it was reaped, and nothing of it is left
   };
 
   /// `output` is our end of a pipe that the program writes to.

@@ -58,8 +58,7 @@ void end_commands(const Bytes& name) {
   ::prctl(PR_SET_NAME, "remsh-guard");
   if (::chdir("/") != 0) ::_exit(1);
   constexpr int own = STDERR_FILENO + 1;
-  line = ::fcntl(line, F_DUPFD_CLOEXEC, own);  // it may have one of the numbers that are used below, if these were
-                                               // closed
+  line = ::fcntl(line, F_DUPFD_CLOEXEC, own);  // its number may be one of those used below
   if (line < 0) ::_exit(1);
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, standard);

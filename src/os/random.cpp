@@ -13,8 +13,7 @@
 namespace remsh {
 
 void random_bytes(std::span<char> buffer) {
-  constexpr std::size_t at_once = 256;  // the most that getentropy() returns; it never returns a part of what was
-                                        // requested
+  constexpr std::size_t at_once = 256;  // the most that getentropy() returns, always completely
   while (!buffer.empty()) {
     const std::span<char> part = buffer.first(std::min(buffer.size(), at_once));
     if (::getentropy(part.data(), part.size()) != 0) {

@@ -29,9 +29,7 @@ class Greeting {
     decoder.feed(bytes_);
     if (!decoder.next()) return decoder.error() == BoxError::none ? Speaker::unknown : Speaker::other;
     auto registration = Register::from_box(decoder.box().copy());
-    if (!registration || !decoder.unread().empty())
-      return Speaker::other;  // an original slave sends nothing more
-                              // before the answer
+    if (!registration || !decoder.unread().empty()) return Speaker::other;  // an original slave sends no more yet
     registration_ = std::move(*registration);
     return Speaker::original;
   }

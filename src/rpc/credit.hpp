@@ -8,8 +8,7 @@ namespace remsh::rpc {
 
 /// Constants of the protocol: docs/protocol.md section 6.
 inline constexpr std::uint64_t stream_window = 64 * 1024;            // what every stream may send from the start
-inline constexpr std::uint64_t stream_window_max = 2 * 1024 * 1024;  // the most credit of a stream whose consumer keeps
-                                                                     // up
+inline constexpr std::uint64_t stream_window_max = 2 * 1024 * 1024;  // the most that a stream may have
 inline constexpr std::uint64_t credit_pool = 4 * 1024 * 1024;        // what one connection lends beyond the windows
 inline constexpr std::uint64_t chunk_cost_min = 64;                  // the least that a data box costs
 

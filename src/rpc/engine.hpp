@@ -92,12 +92,10 @@ class Engine {
     std::size_t max_services = 1024;
     std::size_t max_arguments = 256 * 1024 * 1024;  // bytes of the arguments of all open services
     std::size_t max_abandoned = 1024;
-    std::size_t max_unsent = 4 * 1024 * 1024;  // bytes of calls that the other side has not read; beyond that, further
-                                               // calls wait
+    std::size_t max_unsent = 4 * 1024 * 1024;  // bytes of calls that the other side leaves unread; others wait
     // Beyond max_unsent: the last call that was made, and 1 MiB of credit. An honest peer never leaves more unread.
     std::size_t max_unread_credit = call_limits.bytes + std::size_t{1024} * 1024;
-    std::size_t max_unread = 64 * 1024 * 1024;  // (serves) bytes of answers that the other side has not read; beyond
-                                                // that, no calls are accepted
+    std::size_t max_unread = 64 * 1024 * 1024;  // (serves) unread bytes of answers; beyond it no calls are accepted
   };
 
   Engine(Options&& options, Session& session, Events& events) = delete;  // they must outlive it

@@ -133,8 +133,7 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
 
   void conclude(Result<Box> outcome) {
     unlist();
-    std::function<void()> callback;  // destroyed after the outcome is set: with the last reference it would fail the
-                                     // call
+    std::function<void()> callback;  // destroyed after the outcome is set, as it may hold the last reference
     if (server_->options_.loop->is_this_thread()) {
       callback.swap(callback_);
       server_->end_relay(*this);  // before the outcome, which hands the connection to the thread of run()

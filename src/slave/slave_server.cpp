@@ -192,8 +192,7 @@ ServeResult SlaveServer::Impl::serve_remsh1(Attempt& attempt, std::unique_ptr<Tr
 ServeResult SlaveServer::Impl::connect_and_serve(Attempt& attempt, const Address& address) {
   auto workplace = resident.open_workplace();  // first, since without it there is no point in connecting
   log.write(LogLevel::debug, to_string(address), "connecting");
-  const Deadline welcomed(options.handshake_timeout);  // one for the whole connection attempt: docs/protocol.md section
-                                                       // 4
+  const Deadline welcomed(options.handshake_timeout);  // for everything up to the welcome: docs/protocol.md section 4
   auto reached = reach_master(address, attempt.options, welcomed, stop.get_token());
   if (!reached)
     return is_stopped() ? over(Reason::stopped, "stopped") : over_by(reached.failure(), Reason::unreachable);
@@ -262,18 +261,16 @@ ServeResult SlaveServer::run(const std::string& address) {
       result = impl_->connect_and_serve(attempt, *parsed);
       visit = visit_of(result.reason, attempt.registered_at, *attempt.has_served, impl_->clock.now());
     } catch (const std::exception& error) {
-      if (is_first && !impl_->is_stopped())
-        throw;  // the first time, it cannot work here at all; later the cause may
-                // pass
+      if (is_first && !impl_->is_stopped()) throw;  // at first it is fatal; later the cause may pass
       result = Impl::over(Reason::lost, error.what());
     }
     // After a stop the outcome of the visit does not matter.
     if (impl_->is_stopped()) return Impl::over(Reason::stopped, "stopped", result.registered);
     if (visit == Visit::lasting || visit == Visit::brief) retry_log.reset();
     const auto pause = back_off.next(visit, result.retry, impl_->clock.now(), random());
-    const RetryLog::Line line = retry_log.next(without_prefix(result.message, master + ": "), pause);  // the record
-                                                                                                       // names the
-                                                                                                       // master
+    // Without the address of the master, which the log record has.
+    const RetryLog::Line line = retry_log.next(without_prefix(result.message, master + ": "), pause);
+    // master
     impl_->log.write(line.level, master, line.text);
     impl_->wait_to_connect(pause, result.registered);
     if (impl_->is_stopped()) return Impl::over(Reason::stopped, "stopped");

@@ -246,8 +246,7 @@ class FakeServedCall final : public rpc::ServedCall {
 
   void settle(Result<Box> outcome) {
     unlist();
-    std::function<void()> dropped;  // declared first, so destroyed after the unlock: it may hold the last reference to
-                                    // large objects
+    std::function<void()> dropped;  // declared first, so destroyed after the unlock
     const std::lock_guard lock(mutex_);
     if (outcome_) return;
     outcome_ = std::move(outcome);
