@@ -214,8 +214,8 @@ void Admission::write(const Bytes& bytes) {
   }
 }
 
-/// Ends an admission whose connection is not a slave's yet. If a service thread works on it, waits for that thread
-/// first.
+/// Ends an admission whose connection is not a slave's yet. If a service thread works on it, the admission
+/// ends when that thread is done.
 void Admission::abort(Failure failure) {
   if (state_ == State::over) return;
   if (state_ == State::considering || state_ == State::securing) {

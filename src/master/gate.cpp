@@ -81,7 +81,7 @@ Gate::Verdict Gate::begin(const Origin& source, TimePoint now) {
   if (places_.size() >= options_.max_handshakes) {
     if (ranks_.empty()) return {.refused = others(places_.size()) + " are registering already"};
     // Counts the newcomer for its source. The source that then has the most connections loses its oldest one, even if
-    // that is the newcomer's own.
+    // it is the newcomer's own source.
     const auto own = crowds_.find(key);
     const bool is_own = own != crowds_.end() && own->second.size() + 1 > ranks_.begin()->count;
     gives_way = is_own ? *own->second.begin() : ranks_.begin()->oldest;

@@ -54,7 +54,7 @@ class KeyWatch {
  private:
   const std::shared_ptr<auth::KeyStore> store_;
   const Secret decoy_ = make_key();
-  std::uint64_t heard_;  // the version of the store's changes that was seen
+  std::uint64_t heard_;  // which log records of the store were read
   std::uint64_t generation_ = 0;
   std::optional<auth::WallTime> next_expiry_;
 };

@@ -29,7 +29,7 @@ class LocalFile {
 
   Result<void> create(const Bytes& path, bool overwrite);
 
-  /// Success means that the bytes will be written: a failure may also come from the next call.
+  /// Success may mean only that the bytes are queued: a later call may report that they could not be written.
   Result<void> write(BytesView bytes);
 
   /// If the caller leaves during this call, the file may still get its name.

@@ -270,7 +270,6 @@ ServeResult SlaveServer::run(const std::string& address) {
     const auto pause = back_off.next(visit, result.retry, impl_->clock.now(), random());
     // Without the address of the master, which the log record has.
     const RetryLog::Line line = retry_log.next(without_prefix(result.message, master + ": "), pause);
-    // master
     impl_->log.write(line.level, master, line.text);
     impl_->wait_to_connect(pause, result.registered);
     if (impl_->is_stopped()) return Impl::over(Reason::stopped, "stopped");
