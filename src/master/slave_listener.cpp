@@ -1,6 +1,5 @@
 #include <remsh/master/slave_listener.hpp>
 
-#include "base/os_words.hpp"
 #include "base/throw_failure.hpp"
 #include "master/admissions.hpp"
 #include "master/listener_impl.hpp"
@@ -10,21 +9,13 @@
 #include <remsh/master/transport_slave_listener.hpp>
 
 #include <future>
-#include <system_error>
 #include <utility>
 
 namespace remsh {
 
 SlaveRefused::~SlaveRefused() = default;
 
-std::shared_ptr<Runtime> make_runtime() {
-  try {
-    return std::make_shared<Runtime>();
-  } catch (const std::system_error& error) {  // of ours and of Asio's
-    const int number = error.code().value();
-    throw_failure({Errc::local_os_error, os_words(number), number}, "", "start the threads of a master");
-  }
-}
+std::shared_ptr<Runtime> make_runtime() { return std::make_shared<Runtime>(); }
 
 SlaveListener::SlaveListener(ListenerOptions options) {
   if (!options.runtime) options.runtime = make_runtime();

@@ -1,6 +1,8 @@
 // Loop: the io thread, using Asio.
 #include "transport/loop.hpp"
 
+#include "base/os_words.hpp"
+#include "base/throw_failure.hpp"
 #include "os/threads.hpp"
 #include "transport/asio.hpp"
 #include "transport/watch.hpp"
@@ -12,6 +14,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -217,11 +220,16 @@ struct Loop::Impl final : Watcher {
 };
 
 std::shared_ptr<Loop> Loop::start(const Clock& clock) {
-  std::shared_ptr<Loop> loop(new Loop(std::make_unique<Impl>(clock)));
-  Impl& impl = *loop->impl_;
-  impl.thread = start_thread("remsh-io", [&impl] { impl.run(); });
-  impl.thread_id = impl.thread.get_id();
-  return loop;
+  try {
+    std::shared_ptr<Loop> loop(new Loop(std::make_unique<Impl>(clock)));
+    Impl& impl = *loop->impl_;
+    impl.thread = start_thread("remsh-io", [&impl] { impl.run(); });
+    impl.thread_id = impl.thread.get_id();
+    return loop;
+  } catch (const std::system_error& error) {  // of ours and of Asio's
+    const int number = error.code().value();
+    throw_failure({Errc::local_os_error, os_words(number), number}, "", "start an io thread");
+  }
 }
 
 std::shared_ptr<Loop> Loop::make_driven(const Clock& clock, std::function<void()> step) {

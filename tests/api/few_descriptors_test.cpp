@@ -7,6 +7,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 namespace remsh::test {
@@ -77,6 +79,7 @@ TEST_CASE("without a free descriptor everything that a host makes fails with a l
          LocalSlaveListener listener({.slave_collection = slaves, .embedded = true});
          listener.start();
        }},
+      {"a subscription to notices", [&] { const auto kept = slaves.on_change([](const SlaveNotice&) {}); }},
   };
   for (const auto& each : uses) {
     const auto& what = each.first;
@@ -103,6 +106,38 @@ TEST_CASE("without a free descriptor everything that a host makes fails with a l
     CHECK(failures > 0);
     CHECK(successes > 0);
   }
+}
+
+TEST_CASE("without a free descriptor a slave fails with an Error that says so, and serves when it has some again") {
+  const TempDir dir;
+  SlaveCollection slaves;
+  TransportSlaveListener connections({.slave_collection = slaves});
+  SlaveServer server({.name = "w1", .basedir = dir / "work", .keyless = true});
+  int failures = 0;
+  int successes = 0;
+  for (std::size_t free = 0; free < 16; ++free) {
+    CAPTURE(free);
+    const FewDescriptors few(free);
+    auto ends = memory_pair();
+    std::jthread master([&connections, end = std::move(ends.first)]() mutable {
+      try {
+        connections.handle_new_connection(std::move(end))->disconnect("that is enough");
+      } catch (const Error&) {  // the slave was not there
+      }
+    });
+    try {
+      server.serve(std::move(ends.second));
+      ++successes;
+    } catch (const Error& error) {
+      ++failures;
+      CAPTURE(std::string(error.what()));
+      CHECK(error.os() == std::errc::too_many_files_open);
+    } catch (const std::exception& error) {
+      FAIL_CHECK("not an Error: ", std::string(error.what()));
+    }
+  }
+  CHECK(failures > 0);
+  CHECK(successes > 0);
 }
 
 TEST_CASE("a file for TLS that is missing at the master is this program's trouble") {
