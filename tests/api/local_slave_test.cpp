@@ -494,7 +494,7 @@ TEST_CASE(
       if (is_set_up) slave = farm.start();
     })
         .join();
-    if (!is_set_up) return;
+    if (!is_set_up) return skip("seccomp is refused, so files without a name cannot be");
     farm.dir.write("worker/.remsh-0123456789abcdef.part", "a user's");
     elsewhere.write(".remsh-0123456789abcdef.part", "a user's");
     const std::string basedir = farm.basedir();
