@@ -167,6 +167,26 @@ TEST_CASE("whoever reserves a slave that comes again finds no command of its las
   }
 }
 
+TEST_CASE("a kill that may take an hour does not keep a slave away that was cut during it") {
+  const TempDir dir;
+  Cable cable(2U);
+  SlaveOptions options{.name = "w1", .basedir = dir.path(), .keyless = true};
+  options.back_off_min = options.back_off_max = 1ms;
+  SlaveThread program(options, [&cable](SlaveServer& server) { return server.run(cable.address()); });
+  cable.join();
+  Lease lease = cable.slaves.reserve({.deadline = no_wait});
+  const Stubborn stubborn;
+  auto pending = lease->start_execute(stubborn.command(), {.kill_after = std::chrono::hours(1)});
+  REQUIRE(stubborn.lifeline.wait_for_begin());
+  pending.cancel();
+  lease->ping();  // behind the cancel, which so has begun the kill
+  cable.cut();
+  const auto again = cable.join();
+  CHECK(stubborn.lifeline.has_ended());
+  CHECK(cable.slaves.reserve({.deadline = ample}).slave() == again);
+  program.server().stop();
+}
+
 TEST_CASE("a slave that dies with the command of its last holder is not free, but gone") {
   Farm farm(Over::local_process);
   const auto slave = farm.start();

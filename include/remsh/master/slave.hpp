@@ -124,7 +124,8 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
   [[nodiscard]] std::vector<OperationInProgress> operations_in_progress() const;
 
   /// Calls back when the connection has ended, in one of the library's service threads; if it has ended already, at
-  /// once in this thread. Callbacks may block. Each is called exactly once; its exceptions are dropped. The Slave
+  /// once in this thread. Callbacks may block; those of one slave run one after the other. Each is called exactly
+  /// once; its exceptions are dropped. The Slave
   /// object may be gone by then.
   void on_disconnect(std::function<void(const Disconnect&)> callback);
   template <class Callback>

@@ -4,6 +4,8 @@
 #include "os/orphans.hpp"
 #include "os/process.hpp"
 
+#include "support/child_process.hpp"
+
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -496,6 +498,7 @@ TEST_CASE("a tree is ended without a free descriptor and without a process to sp
     std::array<int, 2> alive{};
     Events ready;
     if (::pipe2(alive.data(), O_CLOEXEC) != 0 || !ready.open()) return false;
+    static_cast<void>(test::drop_privileges());  // root's processes have no such limit
     constexpr int children = 5;
     const pid_t leader = start_leader([&ready] {
       for (int i = 0; i < children; ++i) {
@@ -519,6 +522,34 @@ TEST_CASE("a tree is ended without a free descriptor and without a process to sp
     const bool gone = end_and_wait(killer, {leader, name}, 50ms);
     pollfd ended{alive[0], POLLIN, 0};
     return none_free && gone && ::poll(&ended, 1, 0) == 1;
+  }));
+}
+
+TEST_CASE("an orphan whose environment cannot be read is ended with its command") {
+  CHECK(in_slave_program([] {
+    if (!test::drop_privileges()) return true;  // root reads every environment
+    TreeKiller killer(TreeKiller::Orphans::reaped);
+    killer.prepare();
+    const Bytes name = new_command_name();
+    killer.watch(name);
+    std::array<int, 2> alive{};
+    Events ready;
+    if (::pipe2(alive.data(), O_CLOEXEC) != 0 || !ready.open()) return false;
+    const pid_t leader = start_leader([&ready] {
+      if (::fork() == 0) {
+        ::setsid();
+        ::prctl(PR_SET_DUMPABLE, 0);
+        if (::fork() != 0) ::_exit(0);
+        ::signal(SIGTERM, SIG_IGN);
+        ready.tell();
+      }
+      for (;;) ::pause();
+    });
+    ::close(alive[1]);
+    killer.set_leader(name, leader);
+    const bool gone = ready.wait_for(1) && end_and_wait(killer, {leader, name}, 50ms);
+    pollfd ended{alive[0], POLLIN, 0};
+    return gone && ::poll(&ended, 1, 0) == 1;
   }));
 }
 
