@@ -1,9 +1,6 @@
 #include "rpc/engine.hpp"
 
-#include "base/decimal.hpp"
 #include "base/format.hpp"
-#include "base/text.hpp"
-#include "connection/long_value.hpp"
 #include "rpc/message.hpp"
 
 #include <algorithm>
@@ -15,29 +12,8 @@ namespace remsh::rpc {
 
 namespace {
 
-constexpr std::size_t max_tag = 16;
 // For pings that were left by their callers, beyond the other calls; and for our own pings, on which no caller waits.
 constexpr std::size_t max_open_pings = 1024;
-constexpr std::size_t max_pongs = 64;  // unwritten answers to pings of a peer that has no verbs here
-
-Failure breach(std::string what) { return {Errc::protocol_error, std::move(what), 0}; }
-
-bool is_tag(BytesView text) { return !text.empty() && text.size() <= max_tag; }
-
-/// The fields apart from the envelope, with long values joined. A call may have other keys that begin with '_': those
-/// of section 7, for operations of the slave's owner.
-Result<Box> content(const BoxView& box, bool is_call) {
-  Box fields;
-  fields.reserve(box.size());
-  bool has_parts = false;
-  for (const auto& [key, value] : box) {
-    if (is_call ? key == "_ask" || key == "_command" || key == "op" : key.front() == '_') continue;
-    has_parts = has_parts || key.find('~') != BytesView::npos;
-    fields.set(Bytes(key), Bytes(value));
-  }
-  if (!has_parts) return fields;
-  return join_long_values(std::move(fields));
-}
 
 /// A buffer for one box on its way to a queue. It belongs to the thread, because an idle engine should own none.
 Bytes& empty_scratch() {
@@ -225,194 +201,6 @@ void Engine::consumed(OpenService& service, const Chunk& chunk) {
 
 // --- the session
 
-Result<void> Engine::receive(const BoxView& box, const OpenCall* reader, BytesView lent) {
-  if (!options_.serves && session_.control_bytes() > options_.max_unsent + options_.max_unread_credit) {
-    return breach("it does not read, but goes on sending as if it had been granted credit");
-  }
-  if (const auto tag = box.get("_answer")) return receive_outcome(box, *tag, false);
-  if (const auto tag = box.get("_error")) return receive_outcome(box, *tag, true);
-  const auto command = box.get("_command");
-  if (!command) return breach("a box that is no call, no answer and no error");
-  if (const auto tag = box.get("_ask")) return receive_call(box, *command, *tag);
-  return receive_stream_box(box, *command, reader, lent);
-}
-
-Result<void> Engine::receive_outcome(const BoxView& box, BytesView tag, bool is_error) {
-  const auto id = parse_tag(tag);
-  const auto found = find(id);
-  if (found == calls_.end() || (*found)->state == OpenCall::State::settled || !(*found)->is_sent()) {
-    return breach(formatted("an answer to no open call, tag {}", quoted(tag.substr(0, max_tag))));
-  }
-  OpenCall& call = **found;
-  if (is_error) {
-    const auto code = box.get("_error_code");
-    const auto description = box.get("_error_description");
-    if (!code || !description) return breach("an error without code or description");
-    settle(call, failure_of(*code, *description));
-    return {};
-  }
-  auto results = content(box, false);
-  if (!results) return breach(std::move(results).failure().message);
-  settle(call, std::move(*results));
-  return {};
-}
-
-Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesView tag) {
-  if (!is_tag(tag)) return breach(formatted("a call with a tag of {} bytes", tag.size()));
-  if (options_.serves && session_.control_bytes() + session_.data_bytes() > options_.max_unread) {
-    return breach("one more call, of a caller that does not read its answers");
-  }
-  if (command == "ping") {
-    const auto written = static_cast<std::uint32_t>(session_.sent().bytes);
-    if (std::exchange(ponged_at_, written) != written) pongs_ = 0;
-    if (!options_.serves && ++pongs_ > max_pongs) return breach("a flood of pings");
-    Bytes& scratch = empty_scratch();
-    if (auto encoded = encode_answer(scratch, tag, {}); !encoded) return encoded.failure();
-    push(scratch, false);
-    return {};
-  }
-  if (!options_.serves) {
-    return breach(formatted("a call of {}: a slave has no verbs here", quoted(command.substr(0, 64))));
-  }
-  const BytesView op = box.get("op").value_or(BytesView());
-  if (box.has("op") && !is_tag(op)) return breach(formatted("an op of {} bytes", op.size()));
-  if (services_->by_tag.contains(tag)) return breach("a tag that is in use");
-  if (!op.empty() && services_->by_op.contains(op)) return breach("an op that is in use");
-  auto service = std::make_shared<OpenService>();
-  service->tag = tag;
-  service->op = op;
-  service->command = command;
-  auto arguments = content(box, true);
-  const bool is_full = services_->by_tag.size() >= options_.max_services;
-  std::size_t size = 0;
-  if (arguments) {
-    for (const auto& [key, value] : *arguments) size += key.size() + value.size();
-  }
-  services_->by_tag.emplace(service->tag, service);
-  if (!op.empty()) services_->by_op.emplace(service->op, service.get());
-  if (!arguments) {
-    fail(*service, arguments.failure());
-  } else if (is_full) {
-    fail(*service, {Errc::busy, formatted("{} operations are open already", services_->by_tag.size() - 1), 0});
-  } else if (size > options_.max_arguments - services_->arguments_size) {
-    fail(*service, {Errc::busy, "the operations that are open have too many bytes of arguments already", 0});
-  } else {
-    service->arguments = std::move(*arguments);
-    service->arguments_size = size;
-    services_->arguments_size += size;
-    events_.on_service(std::move(service));
-  }
-  return {};
-}
-
-Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, const OpenCall* reader, BytesView lent) {
-  if (command == "goodbye") {
-    session_.receive_goodbye(box);
-    return {};
-  }
-  const auto op = box.get("op");
-  const bool is_known = command == "data" || command == "end" || command == "credit" || command == "cancel";
-  if (!is_known || !op) {
-    if (options_.serves) return {};
-    return breach(formatted("a box {}: a slave has no verbs here", quoted(command.substr(0, 64))));
-  }
-  OpenService* const service = service_of(*op);
-  if (command == "cancel") {
-    if (!options_.serves) return breach("a cancel: a slave has no verbs here");
-    if (service != nullptr && !service->cancelled) {
-      service->cancelled = true;
-      events_.on_service_changed(*service);
-    }
-    return {};
-  }
-  const auto stream = stream_name(box.get("stream").value_or(BytesView()));
-  if (!stream) return breach(formatted("a box {} of an unknown stream", quoted(command)));
-  if (command == "credit") {
-    const auto bytes = parse_number(box.get("bytes").value_or(BytesView()));
-    if (!bytes) return breach("credit without a number");
-    return receive_credit(*op, *stream, *bytes);
-  }
-  Chunk chunk;
-  chunk.stream = *stream;
-  chunk.last = command == "end";
-  const BytesView bytes = box.get("data").value_or(BytesView());
-  if (!chunk.last && bytes.empty()) return breach("data without bytes");
-  if (*stream == StreamName::in) {
-    if (!options_.serves) return breach("input for an operation: a slave has no verbs here");
-    if (service == nullptr) return {};  // over already: the input has crossed our answer
-    chunk.owned = bytes;
-    return receive_input(*service, std::move(chunk));
-  }
-  if (chunk.last) return breach("an end of output: that is the answer");
-  if (const auto total = box.get("total")) chunk.total = parse_number(*total);
-  return receive_output(*op, bytes, std::move(chunk), reader, lent);
-}
-
-OpenService* Engine::service_of(BytesView op) const {
-  if (!services_) return nullptr;
-  const auto found = services_->by_op.find(op);
-  return found == services_->by_op.end() ? nullptr : found->second;
-}
-
-Result<void> Engine::receive_input(OpenService& service, Chunk chunk) {
-  if (!service.in.receive(std::move(chunk))) return breach("more input than was granted, or after its end");
-  events_.on_service_changed(service);
-  return {};
-}
-
-Result<void> Engine::receive_output(BytesView op, BytesView bytes, Chunk chunk, const OpenCall* reader,
-                                    BytesView lent) {
-  const auto id = parse_tag(op);
-  const auto found = find(id);
-  if (found == calls_.end() || (*found)->state == OpenCall::State::settled || !(*found)->streams ||
-      !(*found)->is_sent()) {
-    if (options_.serves) return {};
-    return breach("output of an operation that is over or was never begun");
-  }
-  OpenCall& call = **found;
-  ReceiveStream& stream = chunk.stream == StreamName::err ? call.streams->err : call.streams->out;
-  if (call.state == OpenCall::State::abandoned) {
-    chunk.borrowed = bytes;
-    std::uint64_t grant = 0;
-    if (!stream.receive_and_drop(chunk, pool_, grant)) return breach("more output than was granted");
-    grant_credit(op, chunk.stream, grant);
-    return {};
-  }
-  const bool is_lent = bytes.data() >= lent.data() && bytes.data() < lent.data() + lent.size();
-  if (&call == reader && is_lent) {
-    chunk.borrowed = bytes;
-  } else {
-    chunk.owned = bytes;
-  }
-  if (!stream.receive(std::move(chunk))) return breach("more output than was granted");
-  events_.on_call_changed(call);
-  return {};
-}
-
-Result<void> Engine::receive_credit(BytesView op, StreamName stream, std::uint64_t bytes) {
-  if (stream == StreamName::in) {
-    const auto id = parse_tag(op);
-    const auto found = find(id);
-    if (found == calls_.end()) {
-      if (options_.serves || (id && *id < next_id_)) return {};  // the credit has crossed the answer
-      return breach("credit for an operation that was never begun");
-    }
-    OpenCall& call = **found;
-    if (!call.is_sent()) return breach("credit for an operation that was never begun");
-    if (!call.streams || !call.streams->in.add(bytes)) return breach("more credit than a stream can have");
-    if (call.state == OpenCall::State::open) events_.on_call_changed(call);
-    return {};
-  }
-  if (!options_.serves) return breach("credit for output of ours: a slave has no verbs here");
-  OpenService* const service = service_of(op);
-  if (service == nullptr) return {};
-  if (!(stream == StreamName::err ? service->err : service->out).add(bytes)) {
-    return breach("more credit than a stream can have");
-  }
-  events_.on_service_changed(*service);
-  return {};
-}
-
 void Engine::end(const Failure& failure) {
   for (std::size_t i = 0; i < calls_.size();) {
     OpenCall* const call = calls_[i].get();
@@ -432,6 +220,13 @@ void Engine::ping() {
   const auto open = std::count_if(calls_.begin(), calls_.end(), [](const auto& call) { return call->is_own_ping(); });
   if (static_cast<std::size_t>(open) >= max_open_pings) return;
   static_cast<void>(call("ping", {}, false, nullptr));  // a ping that cannot be sent does not matter
+}
+
+Result<void> Engine::pong(BytesView tag) {
+  Bytes& scratch = empty_scratch();
+  if (auto encoded = encode_answer(scratch, tag, {}); !encoded) return encoded.failure();
+  push(scratch, false);
+  return {};
 }
 
 void Engine::grant_credit(BytesView op, StreamName stream, std::uint64_t bytes) {

@@ -184,6 +184,7 @@ class Engine {
   Result<void> receive_input(OpenService& service, Chunk chunk);
   Result<void> receive_output(BytesView op, BytesView bytes, Chunk chunk, const OpenCall* reader, BytesView lent);
   Result<void> receive_credit(BytesView op, StreamName stream, std::uint64_t bytes);
+  Result<void> pong(BytesView tag);
   void grant_credit(BytesView op, StreamName stream, std::uint64_t bytes);
   void settle(OpenCall& call, std::variant<Box, Failure> outcome);
   void close_service(OpenService& service);
