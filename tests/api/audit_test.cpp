@@ -1,32 +1,9 @@
 // The audit hook of each listener: told once of every operation, at its end.
+#include "support/audited.hpp"
 #include "support/slaves.hpp"
 
-#include <mutex>
 
 namespace remsh::test {
-
-namespace {
-
-/// What was told. Thread-safe.
-class Told {
- public:
-  [[nodiscard]] AuditHook hook() {
-    return [this](const AuditRecord& record) {
-      const std::lock_guard lock(mutex_);
-      records_.push_back(record);
-    };
-  }
-  [[nodiscard]] std::vector<AuditRecord> take() {
-    const std::lock_guard lock(mutex_);
-    return std::exchange(records_, {});
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<AuditRecord> records_;
-};
-
-}  // namespace
 
 TEST_CASE("every listener tells of the operations of its slaves") {
   std::vector<Over> kinds = all_transports;
@@ -34,16 +11,16 @@ TEST_CASE("every listener tells of the operations of its slaves") {
   for (const Over over : kinds) {
     const std::string words = to_string(over);
     CAPTURE(words);
-    Told told;
-    Farm farm(over, {.audit = told.hook()});
+    Audited audited;
+    Farm farm(over, {.audit = audited.hook()});
     const auto slave = farm.start("w1");
-    static_cast<void>(told.take());
+    static_cast<void>(audited.take());
 
     slave->execute({"sh", "-c", "exit 3"}, {.tag = "first"});
     slave->send(Source::bytes("content"), "file");
     CHECK_THROWS_AS(slave->send(Source::bytes("other"), "file"), RemoteError);
     slave->start_mkdir("dir", {.tag = "started"}).wait();
-    const auto records = told.take();
+    const auto records = audited.take();
     REQUIRE(records.size() == 4);
     CHECK(records[0].slave == "w1");
     CHECK(records[0].key_id == slave->info().key_id);
@@ -60,8 +37,8 @@ TEST_CASE("every listener tells of the operations of its slaves") {
 }
 
 TEST_CASE("an operation is told of when its slave is lost or its caller's patience is") {
-  Told told;
-  Farm farm(Over::memory, {.audit = told.hook()});
+  Audited audited;
+  Farm farm(Over::memory, {.audit = audited.hook()});
   const auto slave = farm.start();
   CHECK_THROWS_AS(slave->execute({"sleep", "1000"}, {.deadline = std::chrono::milliseconds(1)}), Timeout);
   std::stop_source stop;
@@ -72,7 +49,7 @@ TEST_CASE("an operation is told of when its slave is lost or its caller's patien
   slave->disconnect();
   CHECK_THROWS_AS(lost.wait(), ConnectionLost);
   CHECK_THROWS_AS(slave->ping(), ConnectionLost);
-  const auto records = told.take();
+  const auto records = audited.take();
   REQUIRE(records.size() == 4);
   CHECK(records[0].error == Errc::timeout);
   CHECK(records[1].error == Errc::cancelled);

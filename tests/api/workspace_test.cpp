@@ -1,9 +1,9 @@
 // Workspaces: directories of jobs that share a slave, and what is said once for all calls of a job.
+#include "support/audited.hpp"
 #include "support/slaves.hpp"
 
 #include <chrono>
 #include <functional>
-#include <mutex>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -54,25 +54,6 @@ std::vector<Bytes> names_of(const std::vector<DirectoryEntry>& entries) {
   for (const DirectoryEntry& entry : entries) names.push_back(entry.name);
   return names;
 }
-
-/// What was audited. Thread-safe.
-class Audited {
- public:
-  [[nodiscard]] AuditHook hook() {
-    return [this](const AuditRecord& record) {
-      const std::lock_guard lock(mutex_);
-      records_.push_back(record);
-    };
-  }
-  [[nodiscard]] std::vector<AuditRecord> take() {
-    const std::lock_guard lock(mutex_);
-    return std::exchange(records_, {});
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<AuditRecord> records_;
-};
 
 }  // namespace
 

@@ -9,16 +9,6 @@ namespace remsh::sim {
 using namespace rpc;
 using namespace std::chrono_literals;
 
-namespace {
-
-constexpr std::size_t master = 0;
-constexpr std::size_t slave = 1;
-constexpr Duration quiet_time = 45s;         // in which nothing happens but pings
-constexpr Duration patience = 6h;            // of the simulator: a run that takes longer has stalled
-constexpr std::size_t max_box = 256 * 1024;  // of arguments here
-
-}  // namespace
-
 Pair::Pair(World& world)
     : world_(world),
       plan_(Plan::of(world.chance)),
@@ -43,17 +33,13 @@ Pair::Pair(World& world)
 }
 
 void Pair::run() {
-  std::optional<TimePoint> idle_since;
+  Quiet quiet;
   while (!master_.session.is_over() || !slave_.session.is_over()) {
     world_.expect(world_.step(), "nothing will ever happen again");
     check();
     world_.expect(world_.now() < TimePoint(1h) + patience, "stalled: ", summary());
     if (plan_.ending != Plan::Ending::quiet_goodbye || end_begins_) continue;
-    if (!is_idle()) {
-      idle_since.reset();
-    } else if (!idle_since) {
-      idle_since = world_.now();
-    } else if (world_.now() - *idle_since >= quiet_time) {
+    if (quiet.is_long_enough(is_idle(), world_.now())) {
       end_begins_ = world_.now();
       (plan_.ends_side == master ? master_ : slave_).close("all is done");
     }

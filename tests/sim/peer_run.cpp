@@ -15,12 +15,7 @@ using Event = Call::Event;
 
 namespace {
 
-constexpr std::size_t master = 0;
-constexpr std::size_t slave = 1;
-constexpr Duration quiet_time = 45s;         // in which nothing happens but pings
-constexpr Duration patience = 6h;            // of the simulator: a run that takes longer has stalled
-constexpr Duration slack = 1s;               // for what is late because callers wait within each other
-constexpr std::size_t max_box = 256 * 1024;  // of arguments here
+constexpr Duration slack = 1s;  // for what is late because callers wait within each other
 constexpr std::size_t crowd_input = 64 * 1024;
 
 /// So many callers with input at once that the queue of the connection is full.
@@ -94,18 +89,12 @@ Peer::Options PeerRun::options_of_peer() {
 }
 
 void PeerRun::run() {
-  std::optional<TimePoint> idle_since;
+  Quiet quiet;
   while (!peer_->ended() || !slave_.session.is_over()) {
     step();
     check();
     if (plan_.ending != Plan::Ending::quiet_goodbye || end_begins_) continue;
-    if (!is_idle()) {
-      idle_since.reset();
-    } else if (!idle_since) {
-      idle_since = world_.now();
-    } else if (world_.now() - *idle_since >= quiet_time) {
-      close(plan_.ends_side, "all is done");
-    }
+    if (quiet.is_long_enough(is_idle(), world_.now())) close(plan_.ends_side, "all is done");
   }
   while (world_.step()) {  // users who are slow, and bytes that come too late
     ++steps_;

@@ -10,7 +10,6 @@ namespace remsh::sim {
 using namespace rpc;
 
 namespace {
-constexpr std::size_t max_box = 256 * 1024;  // of results here
 Failure served_badly() { return {Errc::remote_failure, "no", 0}; }
 }  // namespace
 

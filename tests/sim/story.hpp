@@ -7,6 +7,7 @@
 #include "sim/world.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -14,6 +15,27 @@
 #include <optional>
 
 namespace remsh::sim {
+
+inline constexpr std::size_t master = 0;
+inline constexpr std::size_t slave = 1;
+inline constexpr Duration patience = std::chrono::hours(6);  // of the simulator: a run that takes longer has stalled
+inline constexpr std::size_t max_box = 256 * 1024;           // of arguments and results here
+
+/// Notices when nothing but pings has happened for long enough to say goodbye.
+class Quiet {
+ public:
+  [[nodiscard]] bool is_long_enough(bool is_idle, TimePoint at) {
+    if (!is_idle) {
+      since_.reset();
+    } else if (!since_) {
+      since_ = at;
+    }
+    return is_idle && at - *since_ >= std::chrono::seconds(45);
+  }
+
+ private:
+  std::optional<TimePoint> since_;
+};
 
 /// What kind of a run a seed is.
 struct Plan {

@@ -396,16 +396,12 @@ namespace {
 
 /// Runs a function in a process that has claimed its orphans, as a slave's program does; gives what it returns.
 bool in_slave_program(const std::function<bool()>& function) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    for (const int signal : {SIGTERM, SIGALRM}) ::signal(signal, SIG_DFL);  // instead of the test framework's
-    claim_orphans();
-    ::alarm(120);
-    ::_exit(function() ? 0 : 1);
-  }
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  return test::unless_skipped(test::run_in_child([&function] {
+           for (const int signal : {SIGTERM, SIGALRM}) ::signal(signal, SIG_DFL);  // instead of the test framework's
+           claim_orphans();
+           ::alarm(120);
+           return function() ? 0 : 1;
+         })) == 0;
 }
 
 /// A child that is known as the leader of a command, though it is not started as one: it runs `body` in its session.
@@ -441,6 +437,39 @@ class Events {
 
  private:
   std::array<int, 2> ends_{-1, -1};
+};
+
+/// A command that is watched, and a pipe of which each process of it holds an end.
+class WatchedTree {
+ public:
+  [[nodiscard]] bool open() {
+    killer.prepare();
+    killer.watch(name_);
+    return ::pipe2(alive_.data(), O_CLOEXEC) == 0 && ready.open();
+  }
+
+  /// Once.
+  void start(const std::function<void()>& body) {
+    leader_ = start_leader(body);
+    ::close(alive_[1]);
+    killer.set_leader(name_, leader_);
+  }
+
+  [[nodiscard]] ProcessTree process() const { return {leader_, name_}; }
+
+  /// Whether all of its processes are gone.
+  [[nodiscard]] bool is_over() const {
+    pollfd ended{alive_[0], POLLIN, 0};
+    return ::poll(&ended, 1, 0) == 1;
+  }
+
+  TreeKiller killer{TreeKiller::Orphans::reaped};
+  Events ready;
+
+ private:
+  const Bytes name_ = new_command_name();
+  std::array<int, 2> alive_{-1, -1};
+  pid_t leader_ = 0;
 };
 
 /// A chain of processes in sessions of their own, none of which lives longer than it takes to start the next one. It
@@ -491,16 +520,11 @@ TEST_CASE("a chain of processes that live for a moment each is ended, and does n
 
 TEST_CASE("a tree is ended without a free descriptor and without a process to spare") {
   CHECK(in_slave_program([] {
-    TreeKiller killer(TreeKiller::Orphans::reaped);
-    killer.prepare();
-    const Bytes name = new_command_name();
-    killer.watch(name);
-    std::array<int, 2> alive{};
-    Events ready;
-    if (::pipe2(alive.data(), O_CLOEXEC) != 0 || !ready.open()) return false;
+    WatchedTree tree;
+    if (!tree.open()) return false;
     static_cast<void>(test::drop_privileges());  // root's processes have no such limit
     constexpr int children = 5;
-    const pid_t leader = start_leader([&ready] {
+    tree.start([&ready = tree.ready] {
       for (int i = 0; i < children; ++i) {
         if (::fork() == 0) {
           ::setsid();
@@ -511,31 +535,23 @@ TEST_CASE("a tree is ended without a free descriptor and without a process to sp
       }
       for (;;) ::pause();
     });
-    ::close(alive[1]);
-    killer.set_leader(name, leader);
-    if (!ready.wait_for(children)) return false;
+    if (!tree.ready.wait_for(children)) return false;
     while (::open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0) {
     }
     const bool none_free = errno == EMFILE;
     rlimit no_processes{0, 0};
     ::setrlimit(RLIMIT_NPROC, &no_processes);
-    const bool gone = end_and_wait(killer, {leader, name}, 50ms);
-    pollfd ended{alive[0], POLLIN, 0};
-    return none_free && gone && ::poll(&ended, 1, 0) == 1;
+    const bool gone = end_and_wait(tree.killer, tree.process(), 50ms);
+    return none_free && gone && tree.is_over();
   }));
 }
 
 TEST_CASE("an orphan whose environment cannot be read is ended with its command") {
   CHECK(in_slave_program([] {
-    if (!test::drop_privileges()) return true;  // root reads every environment
-    TreeKiller killer(TreeKiller::Orphans::reaped);
-    killer.prepare();
-    const Bytes name = new_command_name();
-    killer.watch(name);
-    std::array<int, 2> alive{};
-    Events ready;
-    if (::pipe2(alive.data(), O_CLOEXEC) != 0 || !ready.open()) return false;
-    const pid_t leader = start_leader([&ready] {
+    if (!test::drop_privileges()) ::_exit(test::skipped);  // root reads every environment
+    WatchedTree tree;
+    if (!tree.open()) return false;
+    tree.start([&ready = tree.ready] {
       if (::fork() == 0) {
         ::setsid();
         ::prctl(PR_SET_DUMPABLE, 0);
@@ -545,24 +561,16 @@ TEST_CASE("an orphan whose environment cannot be read is ended with its command"
       }
       for (;;) ::pause();
     });
-    ::close(alive[1]);
-    killer.set_leader(name, leader);
-    const bool gone = ready.wait_for(1) && end_and_wait(killer, {leader, name}, 50ms);
-    pollfd ended{alive[0], POLLIN, 0};
-    return gone && ::poll(&ended, 1, 0) == 1;
+    const bool gone = tree.ready.wait_for(1) && end_and_wait(tree.killer, tree.process(), 50ms);
+    return gone && tree.is_over();
   }));
 }
 
 TEST_CASE("as long as processes cannot be looked at, none counts as gone") {
   CHECK(in_slave_program([] {
-    TreeKiller killer(TreeKiller::Orphans::reaped);
-    killer.prepare();
-    const Bytes name = new_command_name();
-    killer.watch(name);
-    std::array<int, 2> alive{};
-    Events ready;
-    if (::pipe2(alive.data(), O_CLOEXEC) != 0 || !ready.open()) return false;
-    const pid_t leader = start_leader([&ready] {
+    WatchedTree tree;
+    if (!tree.open()) return false;
+    tree.start([&ready = tree.ready] {
       if (::fork() == 0) {
         ::setsid();
         ::signal(SIGTERM, SIG_IGN);
@@ -570,9 +578,7 @@ TEST_CASE("as long as processes cannot be looked at, none counts as gone") {
       }
       for (;;) ::pause();
     });
-    ::close(alive[1]);
-    killer.set_leader(name, leader);
-    if (!ready.wait_for(1)) return false;
+    if (!tree.ready.wait_for(1)) return false;
     rlimit usual{};
     ::getrlimit(RLIMIT_NOFILE, &usual);
     const rlimit none{0,
@@ -580,15 +586,14 @@ TEST_CASE("as long as processes cannot be looked at, none counts as gone") {
     ::setrlimit(RLIMIT_NOFILE, &none);
     std::promise<bool> done;
     auto gone = done.get_future();
-    const std::size_t before = killer.effort().looks;
-    killer.end({leader, name}, now() + 50ms, now() + 60s, [&done](bool all) { done.set_value(all); });
-    while (killer.effort().looks < before + 6 && gone.wait_for(1ms) != std::future_status::ready) {
+    const std::size_t before = tree.killer.effort().looks;
+    tree.killer.end(tree.process(), now() + 50ms, now() + 60s, [&done](bool all) { done.set_value(all); });
+    while (tree.killer.effort().looks < before + 6 && gone.wait_for(1ms) != std::future_status::ready) {
     }
     const bool is_told = gone.wait_for(0s) == std::future_status::ready;
     ::setrlimit(RLIMIT_NOFILE, &usual);
     const bool is_gone = gone.get();
-    pollfd ended{alive[0], POLLIN, 0};
-    return !is_told && is_gone && ::poll(&ended, 1, 0) == 1;
+    return !is_told && is_gone && tree.is_over();
   }));
 }
 
