@@ -20,11 +20,16 @@ namespace {
 
 using operations::Call;
 
-/// The arguments without those of the library.
-Box own_arguments(const Box& arguments) {
+bool is_of_library(BytesView key) { return key.starts_with('_'); }
+
+/// A copy of the arguments without those of the library; nullopt if there are none of these.
+std::optional<Box> own_arguments(const Box& arguments) {
+  const bool has_none = std::none_of(arguments.begin(), arguments.end(),
+                                     [](const auto& argument) { return is_of_library(argument.key); });
+  if (has_none) return std::nullopt;
   Box own;
   for (const auto& [key, value] : arguments) {
-    if (!key.starts_with('_')) own.set(key, value);
+    if (!is_of_library(key)) own.set(key, value);
   }
   return own;
 }
@@ -37,9 +42,9 @@ class Context final : public OperationContext {
         has_output_(request.out),
         basedir_(basedir),
         cwd_(std::move(cwd)),
-        arguments_(own_arguments(call_->arguments())) {}
+        own_arguments_(own_arguments(call_->arguments())) {}
 
-  [[nodiscard]] const Box& arguments() const override { return arguments_; }
+  [[nodiscard]] const Box& arguments() const override { return own_arguments_ ? *own_arguments_ : call_->arguments(); }
   [[nodiscard]] const Bytes& basedir() const override { return basedir_; }
   [[nodiscard]] const Bytes& cwd() const override { return cwd_; }
   [[nodiscard]] bool cancelled() const override { return call_->cancelled(); }
@@ -79,7 +84,7 @@ class Context final : public OperationContext {
   const bool has_output_;
   const Bytes& basedir_;
   const Bytes cwd_;
-  const Box arguments_;
+  const std::optional<Box> own_arguments_;
   std::once_flag has_stop_;
   std::stop_source stop_;
 };

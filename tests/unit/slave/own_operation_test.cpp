@@ -46,6 +46,17 @@ TEST_CASE("an operation of the owner's gets its arguments without the keys of th
   CHECK(*answer == Box{{"a", "b"}});
 }
 
+TEST_CASE("arguments without keys of the protocol are not copied") {
+  const Session session;
+  const auto call = std::make_shared<FakeServedCall>("own", Box{{"a", "b"}});
+  const Box* seen = nullptr;
+  REQUIRE(session.run(call, [&seen](OperationContext& context) {
+    seen = &context.arguments();
+    return Box();
+  }));
+  CHECK(seen == &call->arguments());
+}
+
 TEST_CASE("keys of the protocol that make no sense fail the call before the operation begins") {
   const Session session;
   for (const Box& arguments : {Box{{"_in", "2"}}, Box{{"_out", ""}}, Box{{"_cwd", ""}}, Box{{"_cwd", {"\0", 1}}}}) {
