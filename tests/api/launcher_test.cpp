@@ -9,6 +9,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <stop_token>
 #include <thread>
@@ -323,20 +324,22 @@ TEST_CASE("a slave can be killed while what its program says is being told") {
   std::promise<void> telling;
   std::promise<void> killed;
   std::atomic<bool> is_first = true;
-  std::atomic<bool> is_armed = false;
   const auto log = [&](const LogRecord& record) {
-    if (!has(record.message, "says: again") || !is_armed || !is_first.exchange(false)) return;
+    if (!has(record.message, "says: again") || !is_first.exchange(false)) return;
     telling.set_value();
     // For as long as it is told, what is told of is not taken away: so this comes to an end by its limit.
     killed.get_future().wait_for(std::chrono::milliseconds(200));
   };
   TcpSlaveListener listener({.slave_collection = slaves, .keys = KeyRing(), .log = log});
   listener.start();
-  SlaveLauncher launcher({.listener = listener,
-                          .command = script("(while echo again; do :; done) & exec remsh-slave \"$@\""),
-                          .kill_after = std::chrono::milliseconds(0)});
+  SlaveLauncher launcher(
+      {.listener = listener,
+       .command = script("(read go < \"$GO\"; while echo again; do :; done) & exec remsh-slave \"$@\""),
+       .env = {{"GO", dir / "go"}},
+       .kill_after = std::chrono::milliseconds(0)});
+  REQUIRE(::mkfifo((dir / "go").c_str(), 0600) == 0);
   const auto slave = launcher.start_slave(dir / "w1", "w1");
-  is_armed = true;
+  std::ofstream(dir / "go") << "now\n";
   telling.get_future().wait();
   CHECK(launcher.kill_slave(slave));
   killed.set_value();
