@@ -117,7 +117,7 @@ Result<std::shared_ptr<StartedProgram>> LocalSlaveListener::Local::start(
   const std::lock_guard lock(mutex);  // the program cannot be found before it is watched
   if (stopping) return Failure{Errc::connection_lost, "the master shuts down", 0};
   children.push_back({program});
-  program->watch({admissions->loop(), killer, kill_after, log, {}, [this, raw = program.get()] {
+  program->watch({admissions->loop(), killer, log, {}, [this, raw = program.get()] {
                     const std::lock_guard held(mutex);
                     children.remove_if([raw](const Child& child) { return child.program.get() == raw; });
                     changed.notify_all();

@@ -173,7 +173,7 @@ void SlaveLauncher::Impl::watch(const std::shared_ptr<Launched>& one) {
   const std::weak_ptr<Launched> weak = one;
   const std::lock_guard lock(mutex);  // the program cannot be found before it is watched
   launched.push_back(one);
-  one->program->watch({admissions->loop(), killer, kill_after, log,
+  one->program->watch({admissions->loop(), killer, log,
                        [this, weak] {
                          if (const auto self = weak.lock()) end_key(*self);
                        },

@@ -99,7 +99,7 @@ void StartedProgram::kill(TimePoint kill_at) {
     if (is_over_) return;
     ++jobs_;
   }
-  const TimePoint give_up_at = std::max(kill_at, now()) + owner_->kill_patience;
+  const TimePoint give_up_at = std::max(kill_at, now()) + kill_may_take;
   owner_->killer.end(process_.tree(), kill_at, give_up_at, [self = shared_from_this()](bool gone) {
     self->owner_->loop->post([self, gone] { self->on_killed(gone); });
   });

@@ -32,11 +32,13 @@ class StartedProgram : public std::enable_shared_from_this<StartedProgram> {
   /// The time from SIGTERM to SIGKILL for what a program left behind.
   static constexpr std::chrono::seconds leftovers_may_take{2};
 
+  /// How long SIGKILL may take to end everything. Only a process that the system cannot end takes longer.
+  static constexpr std::chrono::seconds kill_may_take{5};
+
   /// What a StartedProgram needs of the object that started it.
   struct Owner {
     std::shared_ptr<Loop> loop;
-    TreeKiller& killer;                       ///< must live until on_end was called
-    std::chrono::milliseconds kill_patience;  ///< how long SIGKILL may take to end everything
+    TreeKiller& killer;  ///< must live until on_end was called
     std::function<void(LogLevel, const std::string&)> log;
     std::function<void()> on_exit = {};  ///< on the loop: the program has ended; exited() says how
     std::function<void()> on_end = {};   ///< on the loop, last of all: it was reaped, and nothing of it is left

@@ -377,13 +377,16 @@ TEST_CASE("what a slave ran that was killed from outside is ended by its master"
   CHECK(farm.start()->execute({"true"}).ok());
 }
 
-TEST_CASE("kill_slave ends a slave that is frozen") {
-  Farm farm(Over::local_process, {.kill_after = 50ms});
-  const auto slave = farm.start();
-  const pid_t process = process_of(*slave);
-  REQUIRE(stop_process(process));
-  CHECK(farm.local().kill_slave(slave));
-  CHECK(::kill(process, 0) != 0);
+TEST_CASE("kill_slave ends a slave that is frozen, however short its kill_after is") {
+  for (const auto kill_after : {0ms, 50ms}) {
+    Farm farm(Over::local_process, {.kill_after = kill_after});
+    const auto slave = farm.start();
+    const pid_t process = process_of(*slave);
+    REQUIRE(stop_process(process));
+    CHECK(farm.local().kill_slave(slave));
+    CHECK(::kill(process, 0) != 0);
+    CHECK(farm.log.wait_for("worker: its process was killed by signal 9"));
+  }
 }
 
 TEST_CASE("a slave is not taken for one that was at the same place in memory before") {
