@@ -55,11 +55,11 @@ Result<const BoxView*> BoxReader::feed(BytesView bytes) {
 Result<void> BoxReader::check_form(const BoxView& box, std::initializer_list<BytesView> envelope) const {
   if (!box.is_canonical()) return broken("sent a box whose keys are not in ascending order");
   for (const BytesView key : envelope) {
-    if (!box.has(key)) return broken("sent a box without " + quoted_start(key));
+    if (!box.has(key)) return broken("sent a box without " + start_in_quotes(key));
   }
   for (const auto& [key, value] : box) {
     if (key.front() == '_' && std::find(envelope.begin(), envelope.end(), key) == envelope.end()) {
-      return broken(formatted("sent a box with {}, which does not belong here", quoted_start(key)));
+      return broken(formatted("sent a box with {}, which does not belong here", start_in_quotes(key)));
     }
   }
   return {};
@@ -67,7 +67,8 @@ Result<void> BoxReader::check_form(const BoxView& box, std::initializer_list<Byt
 
 Result<void> BoxReader::check_reserved(const BoxView& box) const {
   for (const BytesView key : reserved_keys) {
-    if (box.has(key)) return broken(formatted("sent {}, and the feature 'resume' is not in force", quoted_start(key)));
+    if (box.has(key))
+      return broken(formatted("sent {}, and the feature 'resume' is not in force", start_in_quotes(key)));
   }
   return {};
 }

@@ -54,10 +54,10 @@ class BoxReader {
 template <class Predicate>
 Result<BytesView> BoxReader::require(const BoxView& box, BytesView key, Predicate good) const {
   const auto value = box.get(key);
-  if (!value) return broken("sent a box without " + quoted_start(key));
+  if (!value) return broken("sent a box without " + start_in_quotes(key));
   if (!good(*value)) {
     const bool is_shown = key != "mac" && key != "nonce";
-    return broken("sent a malformed " + quoted_start(key) + (is_shown ? ": " + quoted_start(*value) : ""));
+    return broken("sent a malformed " + start_in_quotes(key) + (is_shown ? ": " + start_in_quotes(*value) : ""));
   }
   return *value;
 }

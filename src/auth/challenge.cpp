@@ -24,7 +24,7 @@ using auth::SlaveHandshake;
 /// The channel binding for the proofs. Throws before anything is sent if the name or the binding is invalid.
 Bytes checked_binding(const Connection& connection, std::string_view name, const char* operation) {
   if (!auth::is_slave_name(name)) {
-    throw Error(Errc::invalid_argument, "", operation, quoted(name) + " is no name that a slave can have");
+    throw Error(Errc::invalid_argument, "", operation, in_quotes(name) + " is no name that a slave can have");
   }
   Bytes binding = connection.channel_binding();
   if (!binding.empty() && binding.size() != auth::binding_size) {

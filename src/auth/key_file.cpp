@@ -30,12 +30,12 @@ constexpr std::string_view first_line =
 Failure unsafe(std::string what) { return {Errc::invalid_argument, std::move(what), 0}; }
 
 Failure system_failure(int error, const std::string& path) {
-  return {Errc::local_os_error, quoted(path) + ": " + std::generic_category().message(error), error};
+  return {Errc::local_os_error, in_quotes(path) + ": " + std::generic_category().message(error), error};
 }
 
 /// Adds the path, because failures of os/file.hpp do not name the file.
 Failure with_path(const Failure& failure, const std::string& path) {
-  return {Errc::local_os_error, quoted(path) + ": " + failure.message, failure.os};
+  return {Errc::local_os_error, in_quotes(path) + ": " + failure.message, failure.os};
 }
 
 bool is_ours(const struct stat& what) noexcept { return what.st_uid == ::geteuid() || what.st_uid == 0; }
@@ -54,31 +54,31 @@ Result<void> check_directory(int directory, const std::string& path, uid_t owner
     return unsafe(
         formatted("the directory of {} belongs to user {}, who can replace the file: keep it in a directory of your "
                   "own, or run this as that user",
-                  quoted(path), what.st_uid));
+                  in_quotes(path), what.st_uid));
   }
   if ((what.st_mode & 022U) != 0 && (what.st_mode & S_ISVTX) == 0) {
     return unsafe(formatted(
         "others can write to the directory of {} (mode {:04o}) and replace the file: chmod go-w that directory",
-        quoted(path), what.st_mode & 07777U));
+        in_quotes(path), what.st_mode & 07777U));
   }
   return {};
 }
 
 Result<void> check_file(const struct stat& what, const std::string& path, KeyFileUse use) {
-  if (!S_ISREG(what.st_mode)) return unsafe(quoted(path) + " is no regular file: give a file of keys");
+  if (!S_ISREG(what.st_mode)) return unsafe(in_quotes(path) + " is no regular file: give a file of keys");
   if (!is_ours(what) && !is_kept_for_owner(use, what)) {
     return unsafe(formatted(
         "{} belongs to user {}, neither to the user of this program nor to root: run this as that user, or chown {} {}",
-        quoted(path), what.st_uid, ::geteuid(), quoted(path)));
+        in_quotes(path), what.st_uid, ::geteuid(), in_quotes(path)));
   }
   if ((what.st_mode & 077U) != 0) {
     return unsafe(
         formatted("others than its owner can get at the keys in {} (mode {:04o}): chmod 600 {}, and make new keys if "
                   "somebody may have read it",
-                  quoted(path), what.st_mode & 07777U, quoted(path)));
+                  in_quotes(path), what.st_mode & 07777U, in_quotes(path)));
   }
   if (what.st_size > static_cast<off_t>(max_key_file)) {
-    return unsafe(quoted(path) + " has more than 4 MiB: give a file of keys");
+    return unsafe(in_quotes(path) + " has more than 4 MiB: give a file of keys");
   }
   return {};
 }
@@ -95,7 +95,7 @@ Result<OpenParent> parent_of(const std::string& path) {
   auto parent = open_parent(AT_FDCWD, path);
   if (!parent) return with_path(parent.failure(), path);
   if (parent->slash || parent->name.empty() || parent->name == "." || parent->name == "..") {
-    return unsafe(quoted(path) + " is a directory: give a file of keys");
+    return unsafe(in_quotes(path) + " is a directory: give a file of keys");
   }
   return parent;
 }
@@ -126,20 +126,20 @@ Result<SafeFile> open_safely(const std::string& path, KeyFileUse use) {
     struct stat link {};
     if (::fstatat(file.parent.directory.get(), file.parent.name.c_str(), &link, AT_SYMLINK_NOFOLLOW) == 0 &&
         S_ISLNK(link.st_mode)) {
-      return unsafe(quoted(path) + " is a symbolic link: give the file that it leads to");
+      return unsafe(in_quotes(path) + " is a symbolic link: give the file that it leads to");
     }
     if (error == ENOENT) {
       Failure missing = system_failure(error, path);
       missing.message += ": 'remsh-slave keygen add NAME' makes keys";
       return missing;
     }
-    if (error == ENXIO) return unsafe(quoted(path) + " is no regular file: give a file of keys");
+    if (error == ENXIO) return unsafe(in_quotes(path) + " is no regular file: give a file of keys");
     Failure failure = system_failure(error, path);
     if (error == EACCES) {
       const uid_t user = ::geteuid();
       failure.message +=
           formatted(" for user {}: give the file to that user (chown {} {}), or run this as the one that it belongs to",
-                    user, user, quoted(path));
+                    user, user, in_quotes(path));
     }
     return failure;
   }
@@ -161,7 +161,7 @@ Result<SecretText> read_text(const SafeFile& file, const std::string& path) {
   struct stat after {};
   if (::fstat(file.fd.get(), &after) != 0) return system_failure(errno, path);
   if (stamp_of(after) != stamp_of(file.what)) {
-    return Failure{Errc::busy, quoted(path) + " changes while it is read: try again", 0};
+    return Failure{Errc::busy, in_quotes(path) + " changes while it is read: try again", 0};
   }
   return text;
 }
@@ -193,7 +193,7 @@ Result<SafeFile> open_locked(const std::string& path) {
       return system_failure(errno, path);
     }
     if (waited >= patience) {
-      return Failure{Errc::busy, quoted(path) + " is locked by another process: try again when that has ended", 0};
+      return Failure{Errc::busy, in_quotes(path) + " is locked by another process: try again when that has ended", 0};
     }
     std::this_thread::sleep_for(between);
   }
@@ -330,7 +330,7 @@ Result<void> change_key_file(const std::string& path, bool may_create, WallTime 
     make_room(*change, lines, now);
     const SecretText changed = changed_text(*rows, *change, now);
     if (auto parsed = parse_key_file(changed.view(), path); !parsed) return std::move(parsed).failure();
-    if (changed.view().size() > max_key_file) return unsafe(quoted(path) + " is full: it may have 4 MiB");
+    if (changed.view().size() > max_key_file) return unsafe(in_quotes(path) + " is full: it may have 4 MiB");
 
     if (!is_new)
       return write_durably(file->parent, changed.view(), file->what.st_mode & 0700U, &file->what, true, path);

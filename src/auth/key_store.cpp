@@ -273,12 +273,12 @@ void KeyStore::take_over(const Result<KeyFileContent>& content, KeyTable table, 
   is_settled_ = is_settled(stamp_, now);
   const bool was_bad = !std::exchange(problem_, {}).empty();
   if (table == of_file_) {
-    if (was_bad) tell(LogLevel::info, quoted(path_) + " is good again, and has the same keys");
+    if (was_bad) tell(LogLevel::info, in_quotes(path_) + " is good again, and has the same keys");
     return;
   }
 
   tell(LogLevel::info,
-       formatted("{} was read again: {} keys, of these new: {}; gone: {}", quoted(path_), content->lines.size(),
+       formatted("{} was read again: {} keys, of these new: {}; gone: {}", in_quotes(path_), content->lines.size(),
                  count_missing(table, of_file_), count_missing(of_file_, table)));
   of_file_.swap(table);
   ++generation_;
@@ -339,7 +339,7 @@ Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_vi
     return changed.failure();
   }
   look(now, true);  // the slave reconnects at once
-  return Enrolled{fresh->kid, "stored in " + quoted(path_)};
+  return Enrolled{fresh->kid, "stored in " + in_quotes(path_)};
 }
 
 }  // namespace remsh::auth

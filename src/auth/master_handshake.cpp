@@ -88,7 +88,7 @@ Bytes MasterHandshake::refuse(Refusal refusal, std::string_view reason,
 Result<void> MasterHandshake::take_call(const BoxView& box, BytesView command) {
   if (auto form = reader_.check_form(box, {"_ask", "_command"}); !form.ok()) return form;
   const auto called = *box.get("_command");
-  if (called != command) return reader_.broken("called " + quoted_start(called));
+  if (called != command) return reader_.broken("called " + start_in_quotes(called));
   const auto tag = reader_.require(box, "_ask", [](BytesView text) { return !text.empty() && text.size() <= max_tag; });
   if (!tag.ok()) return tag.failure();
   tag_ = *tag;
@@ -116,17 +116,17 @@ Result<Bytes> MasterHandshake::answer_hello(const BoxView& box) {
     const auto kid = reader_.require(box, "kid", is_kid);
     if (!kid.ok()) return kid.failure();
     if (!options_.keys) {
-      return Failure{Errc::auth_failed, formatted("{} has the key {}, and there are no keys here", quoted_start(*name),
-                                                  quoted_start(*kid))};
+      return Failure{Errc::auth_failed, formatted("{} has the key {}, and there are no keys here",
+                                                  start_in_quotes(*name), start_in_quotes(*kid))};
     }
     registration_.key_id = *kid;
   } else if (!options_.keyless_allowed) {
-    return Failure{Errc::auth_failed, quoted_start(*name) + " has no key, which is not allowed here"};
+    return Failure{Errc::auth_failed, start_in_quotes(*name) + " has no key, which is not allowed here"};
   }
   const auto spoken = *parse_versions(*versions);
   if (std::find(spoken.begin(), spoken.end(), handshake_version) == spoken.end()) {
     return Failure{Errc::auth_failed, formatted("{} speaks the handshake in none of our versions, but in {}",
-                                                quoted_start(*name), quoted_start(*versions))};
+                                                start_in_quotes(*name), start_in_quotes(*versions))};
   }
 
   const auto offered = *parse_features(*features);
@@ -150,7 +150,7 @@ Result<void> MasterHandshake::take_prove(const BoxView& box) {
   for (const auto& [key, member, max] : registration_fields) {
     const auto value = box.get(key);
     if (!value) continue;
-    if (value->size() > max) return reader_.broken(formatted("sent a {} over {} bytes", quoted_start(key), max));
+    if (value->size() > max) return reader_.broken(formatted("sent a {} over {} bytes", start_in_quotes(key), max));
     registration_.*member = *value;
   }
   return registration_.key_id.empty() ? check_keyless(box) : check_proof(box);
@@ -158,7 +158,7 @@ Result<void> MasterHandshake::take_prove(const BoxView& box) {
 
 Result<void> MasterHandshake::check_keyless(const BoxView& box) {
   for (const BytesView key : {"mac", "enrol"}) {
-    if (box.has(key)) return reader_.broken(formatted("sent {} without the id of a key", quoted_start(key)));
+    if (box.has(key)) return reader_.broken(formatted("sent {} without the id of a key", start_in_quotes(key)));
   }
   return {};
 }
@@ -176,13 +176,13 @@ Result<void> MasterHandshake::check_proof(const BoxView& box) {
   const std::string& name = registration_.name;
   KeyAnswer answer = options_.keys->find(name, registration_.key_id);
   if (!options_.psk_identity.empty() && options_.psk_identity != name + ':' + registration_.key_id) {
-    answer = {.reason = "TLS has proven " + quoted_start(options_.psk_identity)};
+    answer = {.reason = "TLS has proven " + start_in_quotes(options_.psk_identity)};
   }
   const Secret key = answer.key.value_or(options_.keys->decoy);
   const bool is_proven = Secret::from_bytes(*mac) == hmac(derive(key, "slave").bytes(), transcript_->digest());
   const auto fail = [&](const std::string& why) {
-    return Failure{Errc::auth_failed,
-                   formatted("{} with the key {}: {}", quoted_start(name), quoted_start(registration_.key_id), why)};
+    return Failure{Errc::auth_failed, formatted("{} with the key {}: {}", start_in_quotes(name),
+                                                start_in_quotes(registration_.key_id), why)};
   };
   if (!answer.key) return fail(answer.reason);
   if (!is_proven) {

@@ -72,8 +72,8 @@ Result<void> SlaveHandshake::check_answer(const BoxView& box, BytesView tag) con
   if (box.get(is_error ? "_error" : "_answer") != tag) return reader_.broken("answered what was not asked");
   if (!is_error) return {};
   if (box.get("_error_code") != failure_code || box.get("_error_description") != failure_description) {
-    return reader_.broken(formatted("sent the error {} {}", quoted_start(*box.get("_error_code")),
-                                    quoted_start(*box.get("_error_description"))));
+    return reader_.broken(formatted("sent the error {} {}", start_in_quotes(*box.get("_error_code")),
+                                    start_in_quotes(*box.get("_error_description"))));
   }
   if (!options_.key) {
     return Failure{Errc::auth_failed, "the master answered 'authentication failed': its log says why"};
@@ -95,7 +95,7 @@ Result<Bytes> SlaveHandshake::answer_challenge(const BoxView& box) {
   features_ = *parse_features(*features);
   const auto& offered = options_.registration.features;
   if (!std::includes(offered.begin(), offered.end(), features_.begin(), features_.end())) {
-    return reader_.broken("chose features that were not offered: " + quoted_start(*features));
+    return reader_.broken("chose features that were not offered: " + start_in_quotes(*features));
   }
 
   Box prove{{"_ask", prove_tag}, {"_command", "prove"}};

@@ -23,7 +23,7 @@ std::string format_values(remsh_fmt::string_view text, remsh_fmt::format_args va
 
 /// The text with each {} replaced by the next value, as by fmt::format(). The text is checked at compile time.
 ///
-///     formatted("{} is on line {}", quoted(name), line)
+///     formatted("{} is on line {}", in_quotes(name), line)
 ///
 /// Not named format(), because with a std::string argument the compiler would also find std::format().
 template <class... Values>

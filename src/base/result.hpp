@@ -18,6 +18,9 @@ struct Failure {
   DisconnectReason reason = DisconnectReason::cut;  ///< of a failure that ends a connection
 };
 
+/// The failure of a connection whose other end breaks the protocol.
+inline Failure breach(std::string what) { return {Errc::protocol_error, std::move(what), 0}; }
+
 /// A value, or the failure that prevented it.
 template <class T>
 class [[nodiscard]] Result {

@@ -63,9 +63,9 @@ std::string escaped(BytesView bytes) {
   return out;
 }
 
-std::string quoted(BytesView text) { return "'" + escaped(text) + "'"; }
+std::string in_quotes(BytesView text) { return "'" + escaped(text) + "'"; }
 
-std::string quoted_start(BytesView text) {
+std::string start_in_quotes(BytesView text) {
   constexpr std::size_t enough = 64;
   return "'" + escaped(text.substr(0, enough)) + (text.size() > enough ? "...'" : "'");
 }

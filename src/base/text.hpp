@@ -12,10 +12,10 @@ namespace remsh {
 std::string escaped(BytesView bytes);
 
 /// escaped(), in single quotes.
-std::string quoted(BytesView text);
+std::string in_quotes(BytesView text);
 
-/// quoted() of the first 64 bytes, followed by "..." if there are more.
-std::string quoted_start(BytesView text);
+/// in_quotes() of the first 64 bytes, followed by "..." if there are more.
+std::string start_in_quotes(BytesView text);
 
 /// For text in any language: unchanged, except that invalid UTF-8 and characters with an effect (controls, line
 /// separators, changes of text direction) become \xNN.

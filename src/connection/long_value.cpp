@@ -43,7 +43,7 @@ std::optional<std::pair<BytesView, std::size_t>> parse_continuation(BytesView ke
 }
 
 Failure malformed(BytesView key, const char* what) {
-  return Failure{Errc::invalid_argument, formatted("the key {} {}", quoted(key), what)};
+  return Failure{Errc::invalid_argument, formatted("the key {} {}", in_quotes(key), what)};
 }
 
 /// Checks one continuation. If each continuation follows a full part there is no gap, and counting is enough to join

@@ -33,16 +33,16 @@ void OutQueue::push_ordered(BytesView box) {
   append(lanes.data, box, true);
 }
 
-void OutQueue::push_data(Block block) {
+void OutQueue::push_data(Block framed) {
   Lanes& lanes = this->lanes();
   if (lanes.finished) return;
-  lanes.data_bytes += block.box().size();
+  lanes.data_bytes += framed.box().size();
   Segment& segment = lanes.data.emplace_back();
   segment.is_data = segment.is_whole = true;
-  if (block.box().size() <= small_box) {
-    segment.text = block.box();
+  if (framed.box().size() <= small_box) {
+    segment.text = framed.box();
   } else {
-    segment.block = std::move(block);
+    segment.block = std::move(framed);
   }
 }
 

@@ -44,7 +44,7 @@ GateOptions gate_options(const ListenerOptions& options) {
     const auto network = Network::parse(text);
     if (!network) {
       throw Error(Errc::invalid_argument, "", "make a listener",
-                  formatted("shared_addresses: {} is no network: write 192.0.2.7, or 10.0.0.0/8", quoted(text)));
+                  formatted("shared_addresses: {} is no network: write 192.0.2.7, or 10.0.0.0/8", in_quotes(text)));
     }
     gate.exempt.push_back(*network);
   }

@@ -39,7 +39,7 @@ std::vector<LogRecord> CertificateWatch::look(std::chrono::system_clock::time_po
   for (const std::string& file : files_) {
     struct stat what {};
     if (::stat(file.c_str(), &what) != 0) {  // stat() follows symbolic links, which many tools use for certificates
-      return failed(formatted("TLS: file {}: {}", quoted(file), std::generic_category().message(errno)));
+      return failed(formatted("TLS: file {}: {}", in_quotes(file), std::generic_category().message(errno)));
     }
     stamps.push_back(stamp_of(what));
   }
@@ -52,7 +52,7 @@ std::vector<LogRecord> CertificateWatch::look(std::chrono::system_clock::time_po
   is_settled_ = std::all_of(stamps_.begin(), stamps_.end(), [now](const FileStamp& s) { return is_settled(s, now); });
   if (!reloaded) return failed(reloaded.failure().message);
   const bool was_bad = !std::exchange(problem_, {}).empty();
-  const std::string file = quoted(files_.front());
+  const std::string file = in_quotes(files_.front());
   if (*reloaded) {
     return tell(LogLevel::info, formatted("the certificate was read anew from {}, for new connections", file));
   }

@@ -8,18 +8,14 @@
 
 namespace remsh {
 
-namespace {
-
-/// An entry of the queue, and its state.
-struct Place {
-  std::unique_ptr<detail::QueuedWork> entry;
-  bool is_ready = false;    // in `ready`, or to be put there when the thread leaves it
-  bool is_running = false;  // a thread is polling or completing it
-};
-
-}  // namespace
-
 struct CompletionQueue::State : std::enable_shared_from_this<State> {
+  /// An entry of the queue, and its state.
+  struct Place {
+    std::unique_ptr<detail::QueuedWork> entry;
+    bool is_ready = false;    // in `ready`, or to be put there when the thread leaves it
+    bool is_running = false;  // a thread is polling or completing it
+  };
+
   mutable std::mutex mutex;
   std::condition_variable changed;
   std::unordered_map<const Place*, std::shared_ptr<Place>> places;
@@ -101,7 +97,7 @@ CompletionQueue::~CompletionQueue() {
 }
 
 void CompletionQueue::add(std::unique_ptr<detail::QueuedWork> entry) {
-  auto place = std::make_shared<Place>();
+  auto place = std::make_shared<State::Place>();
   place->entry = std::move(entry);
   {
     const std::lock_guard lock(state_->mutex);

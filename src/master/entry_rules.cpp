@@ -6,12 +6,12 @@ namespace remsh {
 
 std::optional<Failure> why_rejected(const Names::Newcomer& newcomer, const EntryRules& rules) {
   const auto reject = [&newcomer](const std::string& why) {
-    return Failure{Errc::auth_failed, quoted(newcomer.name) + " " + why, 0};
+    return Failure{Errc::auth_failed, in_quotes(newcomer.name) + " " + why, 0};
   };
   if (!rules.tls_identity.empty()) {
     const bool is_same = newcomer.proof == Proof::key && rules.tls_identity == newcomer.name + ":" + newcomer.key_id;
     if (!is_same) {
-      return reject("does not register with the key by which it came: TLS has proven " + quoted(rules.tls_identity));
+      return reject("does not register with the key by which it came: TLS has proven " + in_quotes(rules.tls_identity));
     }
   }
   if (newcomer.proof != Proof::none) return std::nullopt;

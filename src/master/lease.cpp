@@ -11,34 +11,30 @@
 
 namespace remsh {
 
-namespace {
-
-/// Ends a lease when every operation that was started under it has ended.
-class LeaseEnd final : public OperationsEnd {
- public:
-  explicit LeaseEnd(std::weak_ptr<SlavePool> pool) : pool_(std::move(pool)) {}
-
-  void note() noexcept override {
-    if (const auto pool = pool_.lock()) pool->end_lease(lease);
-  }
-
-  Tick lease = 0;
-
- private:
-  const std::weak_ptr<SlavePool> pool_;
-};
-
-}  // namespace
-
 /// What a lease gives back, and to which pool. The back end lives as long as the slave of the lease.
 struct Lease::Holder {
+  /// Ends a lease when every operation that was started under it has ended.
+  class LeaseEnd final : public OperationsEnd {
+   public:
+    explicit LeaseEnd(std::weak_ptr<SlavePool> pool) : pool_(std::move(pool)) {}
+
+    void note() noexcept override {
+      if (const auto pool = pool_.lock()) pool->end_lease(lease);
+    }
+
+    Tick lease = 0;
+
+   private:
+    const std::weak_ptr<SlavePool> pool_;
+  };
+
   std::weak_ptr<SlavePool> pool;
   std::unique_ptr<LeaseEnd> end;
   Backend* backend = nullptr;
 };
 
 LeaseMaker::LeaseMaker(const std::shared_ptr<SlavePool>& pool)
-    : holder_(std::make_unique<Lease::Holder>(Lease::Holder{pool, std::make_unique<LeaseEnd>(pool)})) {}
+    : holder_(std::make_unique<Lease::Holder>(Lease::Holder{pool, std::make_unique<Lease::Holder::LeaseEnd>(pool)})) {}
 
 LeaseMaker::~LeaseMaker() = default;
 

@@ -197,7 +197,7 @@ LocalSlaveListener::~LocalSlaveListener() {
 Pending<std::shared_ptr<Slave>> LocalSlaveListener::launch_slave(const std::string& basedir, StartOptions options) {
   const Deadline deadline = options.deadline.begin();
   const std::string name = options.name.empty() ? local_->choose_name(slave_collection()) : options.name;
-  const std::string what = "start in " + quoted(basedir);
+  const std::string what = "start in " + in_quotes(basedir);
   const SlaveCommand command = command_for(local_->command, options, basedir, what);
   std::array<int, 2> pair{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {

@@ -25,7 +25,7 @@ UnixListenerOptions unix_options(const TcpListenerOptions& options, std::string 
 }  // namespace
 
 std::unique_ptr<SlaveListener> make_listener(TcpListenerOptions options) {
-  const std::string operation = "listen on " + quoted(options.address);
+  const std::string operation = "listen on " + in_quotes(options.address);
   auto address = parse_address(options.address, AddressUse::listen);
   if (!address) throw_failure(address.failure(), "", operation);
   if (address->kind != Address::Kind::unix_socket) return std::make_unique<TcpSlaveListener>(std::move(options));

@@ -40,7 +40,7 @@ Result<void> require_short(std::initializer_list<BytesView> values) {
 Bytes temporary_beside(const Bytes& path) { return path.substr(0, path.rfind('/') + 1) + new_part_name(); }
 
 Failure exists(const Bytes& path, bool overwrite) {
-  const std::string what = quoted(path) + " already exists";
+  const std::string what = in_quotes(path) + " already exists";
   if (!overwrite) return {Errc::os_error, what, EEXIST};
   return remsh1::unsupported(formatted("cannot replace anything in one step, and {}: remove it first", what));
 }

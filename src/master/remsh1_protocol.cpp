@@ -60,7 +60,7 @@ class Remsh1Handshake final : public WorkerHandshake {
     if (!auth::is_slave_name(its.hostname)) {
       return fail(Errc::refused,
                   formatted("its host has the name {}, which no slave can have: [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}",
-                            quoted(BytesView(its.hostname).substr(0, 256))));
+                            in_quotes(BytesView(its.hostname).substr(0, 256))));
     }
     registration_.name = its.hostname;
     registration_.hostname = its.hostname;

@@ -20,7 +20,7 @@ constexpr std::size_t envelope_fields = 8;
 std::string shown(BytesView bytes) {
   constexpr std::size_t head = 48;
   constexpr std::size_t tail = 32;
-  if (bytes.size() <= head + tail) return quoted(bytes);
+  if (bytes.size() <= head + tail) return in_quotes(bytes);
   return formatted("'{}...{}'", escaped(bytes.substr(0, head)), escaped(bytes.substr(bytes.size() - tail)));
 }
 

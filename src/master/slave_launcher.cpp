@@ -37,34 +37,30 @@
 
 namespace remsh {
 
-namespace {
-
-/// A program that we started, with our handles and keys for it.
-struct Launched {
-  Launched(std::string given_name, std::shared_ptr<StartedProgram> given)
-      : name(std::move(given_name)), program(std::move(given)) {}
-
-  const std::string name;
-  std::string key_id;
-  const std::shared_ptr<StartedProgram> program;
-  std::shared_ptr<SlaveStart> start;  // until the slave has come for the first time, or failed
-
-  // Under the mutex of the launcher.
-  KeyRegistration key;
-  UniqueFd to;             // its standard input; closing it makes the program end
-  bool is_ending = false;  // begin_end() was called
-
-  /// Why it will not come, if it has ended or is ending.
-  [[nodiscard]] Failure why_ended() const {
-    const std::optional<Failure> exited = is_ending ? std::nullopt : program->exited();
-    return exited ? *exited : Failure{Errc::connection_lost, "it was told to end before it came", 0};
-  }
-};
-
-}  // namespace
-
 /// The programs that were started and have not ended. The loop of the listener watches them.
 struct SlaveLauncher::Impl {
+  /// A program that we started, with our handles and keys for it.
+  struct Launched {
+    Launched(std::string given_name, std::shared_ptr<StartedProgram> given)
+        : name(std::move(given_name)), program(std::move(given)) {}
+
+    const std::string name;
+    std::string key_id;
+    const std::shared_ptr<StartedProgram> program;
+    std::shared_ptr<SlaveStart> start;  // until the slave has come for the first time, or failed
+
+    // Under the mutex of the launcher.
+    KeyRegistration key;
+    UniqueFd to;             // its standard input; closing it makes the program end
+    bool is_ending = false;  // begin_end() was called
+
+    /// Why it will not come, if it has ended or is ending.
+    [[nodiscard]] Failure why_ended() const {
+      const std::optional<Failure> exited = is_ending ? std::nullopt : program->exited();
+      return exited ? *exited : Failure{Errc::connection_lost, "it was told to end before it came", 0};
+    }
+  };
+
   explicit Impl(LauncherOptions options)
       : listener(options.listener),
         admissions(options.listener.impl().admissions),
@@ -130,9 +126,9 @@ void SlaveLauncher::Impl::give_up(const std::string& name) {
   names.erase(name);
 }
 
-Result<std::shared_ptr<Launched>> SlaveLauncher::Impl::launch(const SlaveCommand& what, const std::string& name,
-                                                              const std::string& basedir, const std::string& address,
-                                                              const std::map<std::string, std::string>& labels) {
+Result<std::shared_ptr<SlaveLauncher::Impl::Launched>> SlaveLauncher::Impl::launch(
+    const SlaveCommand& what, const std::string& name, const std::string& basedir, const std::string& address,
+    const std::map<std::string, std::string>& labels) {
   std::vector<Bytes> more{"--master=" + address, "--name=" + name};
   if (!basedir.empty()) more.push_back("--basedir=" + basedir);
   more.insert(more.end(), {"--key=-", "--until-eof"});
@@ -303,7 +299,7 @@ SlaveLauncher::~SlaveLauncher() {
 
 Pending<std::shared_ptr<Slave>> SlaveLauncher::launch_slave(const std::string& basedir, StartOptions options) {
   const Deadline deadline = options.deadline.begin();
-  const std::string what = basedir.empty() ? "launch" : "launch in " + quoted(basedir);
+  const std::string what = basedir.empty() ? "launch" : "launch in " + in_quotes(basedir);
   const SlaveCommand command = command_for(impl_->command, options, basedir, what);
   if (impl_->admissions->is_shutting_down()) {
     throw ConnectionLost(Errc::connection_lost, options.name, what, "the listener of this launcher is gone");
@@ -315,7 +311,7 @@ Pending<std::shared_ptr<Slave>> SlaveLauncher::launch_slave(const std::string& b
   }
   const auto name = impl_->claim(options.name);
   if (!name) throw_failure(name.failure(), options.name, what);
-  std::shared_ptr<Launched> one;
+  std::shared_ptr<Impl::Launched> one;
   try {
     auto launched = impl_->launch(command, *name, basedir, address, options.labels);
     if (!launched) throw_failure(launched.failure(), *name, what);

@@ -81,7 +81,7 @@ void check_slave_command(const SlaveCommand& command, const std::string& operati
   for (const auto& [name, value] : command.env) {
     if (name.empty() || name.find_first_of(BytesView("=\0", 2)) != Bytes::npos ||
         (value && value->find('\0') != Bytes::npos)) {
-      refuse(formatted("`env`: {} cannot be the name of a variable, or its value has a zero byte", quoted(name)));
+      refuse(formatted("`env`: {} cannot be the name of a variable, or its value has a zero byte", in_quotes(name)));
     }
   }
 }

@@ -40,7 +40,7 @@ Address wanted_address(const TcpListenerOptions& options) {
             .port = options.port.value_or(0)};
   }
   if (options.host || options.port) {
-    throw Error(Errc::invalid_argument, "", "listen on " + quoted(options.address),
+    throw Error(Errc::invalid_argument, "", "listen on " + in_quotes(options.address),
                 "`host` and `port` are set too: write both into `address`, or leave it empty");
   }
   auto address = parse_address(options.address, AddressUse::listen);
@@ -48,14 +48,14 @@ Address wanted_address(const TcpListenerOptions& options) {
     address =
         Failure{Errc::invalid_argument, "a unix socket needs a UnixSlaveListener, which make_listener() makes", 0};
   }
-  if (!address) throw_failure(address.failure(), "", "listen on " + quoted(options.address));
+  if (!address) throw_failure(address.failure(), "", "listen on " + in_quotes(options.address));
   return *address;
 }
 
 /// Throws for a listener that no slave could use, or that any stranger could.
 void check(const TcpListenerOptions& options, const Address& address) {
   const auto refuse = [&address](const std::string& why) {
-    throw Error(Errc::invalid_argument, "", "listen on " + quoted(to_string(address)), why);
+    throw Error(Errc::invalid_argument, "", "listen on " + in_quotes(to_string(address)), why);
   };
   const bool is_plain = address.kind == Address::Kind::tcp;
   const bool is_local = is_loopback(address.host);

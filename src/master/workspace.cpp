@@ -41,7 +41,7 @@ Bytes path_in(const Bytes& directory, const Bytes& path, const Request& request)
   if (leads_out(path)) {
     request.refuse(Errc::invalid_argument,
                    formatted("the path leads out of {}, where it begins: give an absolute path if that is meant",
-                             quoted(directory)));
+                             in_quotes(directory)));
   }
   return directory.ends_with('/') ? directory + path : directory + '/' + path;
 }

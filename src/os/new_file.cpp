@@ -89,7 +89,7 @@ Result<NewFile> NewFile::create(At at, const Bytes& path, Options options) {
   auto parent = open_parent(at, path, create_what);
   if (!parent && parent.failure().os == ENOENT && !path.empty()) {
     Failure failure = std::move(parent).failure();
-    failure.message += formatted(": make the directory {} first", quoted(SplitPath(path).directory));
+    failure.message += formatted(": make the directory {} first", in_quotes(SplitPath(path).directory));
     return failure;
   }
   if (!parent) return std::move(parent).failure();

@@ -30,7 +30,7 @@ constexpr int longest_busy_pause = 512;
 /// What execvp() uses if PATH is not set.
 constexpr std::string_view default_path = "/bin:/usr/bin";
 
-Failure program_failure(int error, const Bytes& name) { return os_failure(error, "program " + quoted(name)); }
+Failure program_failure(int error, const Bytes& name) { return os_failure(error, "program " + in_quotes(name)); }
 
 /// The file that a name without a slash refers to. It is relative if the entry of PATH is: the child resolves it.
 Result<Bytes> find_program(const SpawnRequest& request) {
@@ -78,7 +78,7 @@ Failure too_long(const SpawnRequest& request) {
       E2BIG,
       formatted("program {}: {}, or a string of {} bytes is too long (Linux takes 131,071 in one, and most "
                 "often 2 MiB in all)",
-                quoted(request.args.front()),
+                in_quotes(request.args.front()),
                 env > args ? formatted("the environment ({} bytes) does not fit beside the arguments ({})", env, args)
                            : formatted("the arguments ({} bytes) do not fit beside the environment ({})", args, env),
                 longest));
@@ -90,7 +90,7 @@ Failure spawn_failure(int error, const SpawnRequest& request, const Bytes& path)
   const int at = request.cwd < 0 ? AT_FDCWD : request.cwd;
   if (error == E2BIG) return too_long(request);
   if (error == ENOENT && ::faccessat(at, path.c_str(), F_OK, 0) == 0) {
-    return os_failure(error, "the interpreter of program " + quoted(name));
+    return os_failure(error, "the interpreter of program " + in_quotes(name));
   }
   if (error == EACCES && ::faccessat(at, ".", X_OK, AT_EACCESS) != 0) return os_failure(error, "the working directory");
   return program_failure(error, name);

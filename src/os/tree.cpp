@@ -186,7 +186,7 @@ class Removal {
     for (const Level& level : levels_) path.append(path.empty() ? "" : "/").append(level.name);
     if (name != nullptr) path.append(path.empty() ? "" : "/").append(name);
     if (path.size() > max_shown_path) path = Bytes("...").append(path, path.size() - max_shown_path);
-    failure_ = os_failure(error, "remove " + quoted(path));
+    failure_ = os_failure(error, "remove " + in_quotes(path));
     return false;
   }
 

@@ -60,7 +60,7 @@ int enrol_with(const auth::KeyLine& token, const Settings& settings) {
                   formatted("{}; the token is used up, and the key {} lost: remove it at the master, and invite again",
                             written.failure().message, key_id));
     }
-    std::fputs(formatted("'{}' has the key {}, in {}\n", token.name, key_id, quoted(file)).c_str(), stderr);
+    std::fputs(formatted("'{}' has the key {}, in {}\n", token.name, key_id, in_quotes(file)).c_str(), stderr);
     return exit_ok;
   } catch (const Error& error) {
     return fail(exit_code(error), error.what());
@@ -80,7 +80,7 @@ int run(Settings& settings, const OptionReader&) {
   // Checked first: if the key could not be stored later, the token would be lost.
   if (auto room = auth::check_new_own_key(settings.key); !room) {
     return fail(exit_software, room.failure().code == Errc::in_use
-                                   ? quoted(settings.key) + " is there already: give a new file"
+                                   ? in_quotes(settings.key) + " is there already: give a new file"
                                    : room.failure().message);
   }
   const auto token = read_key_input(STDIN_FILENO, true);

@@ -81,7 +81,7 @@ std::optional<std::string> write_slave_file(const std::string& path, const KeyLi
   auto written = auth::write_own_key(path, line.name, line.key, false);
   if (written) return std::nullopt;
   if (written.failure().code != Errc::in_use) return written.failure().message;
-  return quoted(path) + " is there already: give a new file, or remove that one";
+  return in_quotes(path) + " is there already: give a new file, or remove that one";
 }
 
 int add(Settings& settings) {
@@ -110,7 +110,7 @@ int add(Settings& settings) {
     }
   }
   say(formatted("added {}{}, for '{}' to {}", line->terms.is_invitation ? "an invitation, " : "the key ", line->kid,
-                name, quoted(settings.keys)));
+                name, in_quotes(settings.keys)));
   return exit_ok;
 }
 
@@ -150,7 +150,7 @@ int remove(Settings& settings) {
     if (!change.removed.empty()) return change;
     return Failure{Errc::invalid_argument,
                    formatted("{} has no key {}of '{}': 'remsh-slave keygen list' shows which there are",
-                             quoted(settings.keys), kid.empty() ? "" : kid + " ", name),
+                             in_quotes(settings.keys), kid.empty() ? "" : kid + " ", name),
                    0};
   };
   const auto removed = auth::change_key_file(settings.keys, false, settings.now, choose);

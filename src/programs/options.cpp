@@ -233,7 +233,7 @@ const Option* find_option(Uses uses, std::string_view name) {
 
 std::string shown(std::string_view value) {
   constexpr std::size_t shorter_than_keys = 40;
-  if (value.size() < shorter_than_keys) return quoted(value);
+  if (value.size() < shorter_than_keys) return in_quotes(value);
   return formatted("{} bytes that are not shown, as they may be a key", value.size());
 }
 

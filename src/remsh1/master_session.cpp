@@ -12,7 +12,7 @@ namespace remsh::remsh1 {
 
 namespace {
 
-Failure breach(const std::string& what) { return {Errc::protocol_error, "the slave sent " + what, 0}; }
+Failure slave_sent(const std::string& what) { return breach("the slave sent " + what); }
 
 }  // namespace
 
@@ -44,7 +44,7 @@ Box MasterSession::finish() {
 
 Result<MasterSession::Event> MasterSession::feed(Box box) {
   auto message = parse(std::move(box));
-  auto event = message ? take(std::move(*message)) : breach("what is no message: " + message.failure().message);
+  auto event = message ? take(std::move(*message)) : slave_sent("what is no message: " + message.failure().message);
   if (!event) state_ = State::broken;
   return event;
 }
@@ -57,7 +57,7 @@ Result<MasterSession::Event> MasterSession::take(Message message) {
 
 Result<MasterSession::Event> MasterSession::answered(Answer answer) {
   if ((state_ != State::asked && state_ != State::ending) || answer.tag != asked_) {
-    return breach(formatted("an answer to {}, which waits for none", quoted_start(answer.tag)));
+    return slave_sent(formatted("an answer to {}, which waits for none", start_in_quotes(answer.tag)));
   }
   if (state_ == State::ending || kind_ == Kind::plain) {
     state_ = State::idle;
@@ -69,7 +69,7 @@ Result<MasterSession::Event> MasterSession::answered(Answer answer) {
 
 Result<MasterSession::Event> MasterSession::failed(ErrorAnswer error) {
   if ((state_ != State::asked && state_ != State::ending) || error.tag != asked_) {
-    return breach(formatted("an error for {}, which waits for none", quoted_start(error.tag)));
+    return slave_sent(formatted("an error for {}, which waits for none", start_in_quotes(error.tag)));
   }
   state_ = State::idle;
   return Event{.kind = Event::Kind::failed, .text = std::move(error.description)};
@@ -77,20 +77,20 @@ Result<MasterSession::Event> MasterSession::failed(ErrorAnswer error) {
 
 Result<MasterSession::Event> MasterSession::called(Call call) {
   if (state_ != State::receiving) {
-    return breach(formatted("a call {} that has no place here", quoted_start(call.command)));
+    return slave_sent(formatted("a call {} that has no place here", start_in_quotes(call.command)));
   }
   if (call.command == "data") {
     const auto data = call.arguments.get("data");
-    if (!data) return breach("data without data");
+    if (!data) return slave_sent("data without data");
     Event event{.kind = Event::Kind::data, .data = Bytes(*data)};
     if (kind_ == Kind::execute) {
       const auto stream = stream_of(call.arguments.get("stream").value_or(BytesView()));
-      if (!stream) return breach("output that is neither stdout nor stderr");
+      if (!stream) return slave_sent("output that is neither stdout nor stderr");
       event.stream = *stream;
     }
     return event;
   }
-  if (call.command != "finished") return breach(formatted("a call {} among data", quoted_start(call.command)));
+  if (call.command != "finished") return slave_sent(formatted("a call {} among data", start_in_quotes(call.command)));
   Event event{.kind = Event::Kind::finished};
   if (kind_ == Kind::execute) {
     auto result = ReturnCode::from_text(call.arguments.get("result").value_or(BytesView()));

@@ -11,8 +11,6 @@ namespace remsh::remsh1 {
 
 namespace {
 
-Failure breach(std::string message) { return {Errc::protocol_error, std::move(message), 0}; }
-
 /// Moves the value of a key out of a box.
 Bytes take(Box& box, BytesView key) {
   Bytes value(box.get(key).value_or(BytesView()));
@@ -109,7 +107,7 @@ Result<ReturnCode> ReturnCode::from_text(BytesView text) {
   const auto [at, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc() || at != end || value < -127 || value > 255) {
     return breach(
-        formatted("the result of a command is {}, which is no number of its kind", quoted(text.substr(0, 32))));
+        formatted("the result of a command is {}, which is no number of its kind", in_quotes(text.substr(0, 32))));
   }
   if (value < 0) return ReturnCode{std::nullopt, -value};
   return ReturnCode{value, std::nullopt};

@@ -31,13 +31,11 @@ constexpr std::array operations{
     Operation{"copy", {"src", "dest"}}, Operation{"stat", {"pathname"}},
 };
 
-Failure breach(std::string message) { return {Errc::protocol_error, std::move(message), 0}; }
-
 /// Why a call cannot be executed, if the call alone shows that.
 std::optional<Bytes> objection(const Call& call) {
   const auto known = std::find_if(operations.begin(), operations.end(),
                                   [&call](const Operation& operation) { return operation.command == call.command; });
-  if (known == operations.end()) return "no such command: " + quoted(call.command);
+  if (known == operations.end()) return "no such command: " + in_quotes(call.command);
   for (const BytesView key : known->keys) {
     const auto value = key.empty() ? BytesView() : call.arguments.get(key);
     if (!value) return formatted("the call has no argument '{}'", key);

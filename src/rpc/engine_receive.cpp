@@ -17,8 +17,6 @@ namespace {
 constexpr std::size_t max_tag = 16;
 constexpr std::size_t max_pongs = 64;  // unwritten answers to pings of a peer that has no verbs here
 
-Failure breach(std::string what) { return {Errc::protocol_error, std::move(what), 0}; }
-
 bool is_tag(BytesView text) { return !text.empty() && text.size() <= max_tag; }
 
 /// The fields apart from the envelope, with long values joined. A call may have other keys that begin with '_': those
@@ -54,7 +52,7 @@ Result<void> Engine::receive_outcome(const BoxView& box, BytesView tag, bool is_
   const auto id = parse_tag(tag);
   const auto found = find(id);
   if (found == calls_.end() || (*found)->state == OpenCall::State::settled || !(*found)->is_sent()) {
-    return breach(formatted("an answer to no open call, tag {}", quoted(tag.substr(0, max_tag))));
+    return breach(formatted("an answer to no open call, tag {}", in_quotes(tag.substr(0, max_tag))));
   }
   OpenCall& call = **found;
   if (is_error) {
@@ -82,7 +80,7 @@ Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesVi
     return pong(tag);
   }
   if (!options_.serves) {
-    return breach(formatted("a call of {}: a slave has no verbs here", quoted(command.substr(0, 64))));
+    return breach(formatted("a call of {}: a slave has no verbs here", in_quotes(command.substr(0, 64))));
   }
   const BytesView op = box.get("op").value_or(BytesView());
   if (box.has("op") && !is_tag(op)) return breach(formatted("an op of {} bytes", op.size()));
@@ -124,7 +122,7 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
   const bool is_known = command == "data" || command == "end" || command == "credit" || command == "cancel";
   if (!is_known || !op) {
     if (options_.serves) return {};
-    return breach(formatted("a box {}: a slave has no verbs here", quoted(command.substr(0, 64))));
+    return breach(formatted("a box {}: a slave has no verbs here", in_quotes(command.substr(0, 64))));
   }
   OpenService* const service = service_of(*op);
   if (command == "cancel") {
@@ -136,7 +134,7 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
     return {};
   }
   const auto stream = stream_name(box.get("stream").value_or(BytesView()));
-  if (!stream) return breach(formatted("a box {} of an unknown stream", quoted(command)));
+  if (!stream) return breach(formatted("a box {} of an unknown stream", in_quotes(command)));
   if (command == "credit") {
     const auto bytes = parse_number(box.get("bytes").value_or(BytesView()));
     if (!bytes) return breach("credit without a number");

@@ -51,7 +51,7 @@ Result<void> merge(Bytes& out, std::span<const Field> envelope, const Box& conte
   for (const auto& [key, value] : content) {
     for (; next != envelope.end() && next->key < key; ++next) writer.field(next->key, next->value);
     if (next != envelope.end() && next->key == key) {
-      return Failure{Errc::invalid_argument, formatted("the key {} has a meaning of its own", quoted(key)), 0};
+      return Failure{Errc::invalid_argument, formatted("the key {} has a meaning of its own", in_quotes(key)), 0};
     }
     writer.field(key, value);
   }
@@ -77,7 +77,7 @@ Result<void> encode_call(Bytes& out, BytesView command, BytesView tag, bool has_
 Result<void> encode_answer(Bytes& out, BytesView tag, const Box& results) {
   for (const auto& [key, value] : results) {
     if (key.front() == '_' || key.find('~') != Bytes::npos) {
-      return Failure{Errc::invalid_argument, formatted("a result cannot have the key {}", quoted(key)), 0};
+      return Failure{Errc::invalid_argument, formatted("a result cannot have the key {}", in_quotes(key)), 0};
     }
   }
   const std::array<Field, 1> envelope{{{"_answer", tag}}};

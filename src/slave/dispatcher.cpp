@@ -45,7 +45,7 @@ void run_guarded(rpc::ServedCall& call, const std::function<void()>& part) {
 void Dispatcher::dispatch(const std::shared_ptr<rpc::ServedCall>& call) const {
   const auto handler = handlers_.find(call->command());
   if (handler == handlers_.end()) {
-    return call->fail({Errc::unsupported, formatted("no such operation: {}", quoted(call->command())), 0});
+    return call->fail({Errc::unsupported, formatted("no such operation: {}", in_quotes(call->command())), 0});
   }
   if (list_) call->list_in(list_);
   run_guarded(*call, [&] { handler->second(call); });

@@ -63,7 +63,7 @@ std::optional<int> run_embedded_slave(int argc, char** argv, const PrepareSlave&
     if (word == encoded_mark) {
       is_encoded = true;
     } else if (!take(word, is_encoded, options)) {
-      return complain("is for listeners of remsh, which start slaves, and none of them gives " + quoted(word));
+      return complain("is for listeners of remsh, which start slaves, and none of them gives " + in_quotes(word));
     }
   }
   try {

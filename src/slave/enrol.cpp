@@ -22,8 +22,8 @@ Result<Secret> try_to_enrol(const std::string& address, const SlaveOptions& opti
   const auto parsed = parse_address(address);
   if (!parsed) return parsed.failure();
   if (!auth::is_slave_name(options.name)) {
-    return Failure{Errc::invalid_argument, formatted("the name {} is none that a slave may have", quoted(options.name)),
-                   0};
+    return Failure{Errc::invalid_argument,
+                   formatted("the name {} is none that a slave may have", in_quotes(options.name)), 0};
   }
   if (parsed->kind != Address::Kind::tls) {
     return Failure{Errc::invalid_argument, "an invitation is only taken over TLS: give tls:HOST:PORT", 0};
@@ -54,7 +54,7 @@ Secret enrol(const std::string& address, const std::string& name, const Secret& 
     if (const auto parsed = parse_address(address); parsed) {
       failure.message = without_prefix(std::move(failure.message), to_string(*parsed) + ": ");
     }
-    throw_failure(failure, name, "enrol at " + quoted(address));
+    throw_failure(failure, name, "enrol at " + in_quotes(address));
   }
   return *std::move(key);
 }

@@ -33,7 +33,7 @@ void CommandSet::execute(Execute::Request request, const std::shared_ptr<rpc::Se
     Result<Directory> directory = workplace.open_directory(request.cwd);
     if (!directory) {
       Failure failure = directory.failure();
-      failure.message = formatted("cwd {}: {}", quoted(request.cwd), failure.message);
+      failure.message = formatted("cwd {}: {}", in_quotes(request.cwd), failure.message);
       return call->fail(std::move(failure));
     }
     chosen.emplace(std::move(*directory));

@@ -16,7 +16,8 @@ Result<SlaveKey> OwnKey::read_file(const std::string& name) const {
   if (!name.empty() && own->name != name) {
     return Failure{
         Errc::invalid_argument,
-        formatted("the key in {} is that of '{}', and this slave is {}", quoted(file_), own->name, quoted(name)), 0};
+        formatted("the key in {} is that of '{}', and this slave is {}", in_quotes(file_), own->name, in_quotes(name)),
+        0};
   }
   return SlaveKey{std::move(own->name), std::move(own->key)};
 }
@@ -31,7 +32,7 @@ Result<OwnKey::Current> OwnKey::read() {
     notice =
         formatted("{}; the key {} that was read before still counts", own.failure().message, auth::kid(last_->key));
   } else if (last_ && last_->key != own->key) {
-    notice = formatted("the key in {} is now {}", quoted(file_), auth::kid(own->key));
+    notice = formatted("the key in {} is now {}", in_quotes(file_), auth::kid(own->key));
   }
   const bool is_trouble = !own;
   if (own) last_ = *std::move(own);

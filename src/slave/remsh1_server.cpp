@@ -24,7 +24,6 @@ namespace remsh {
 namespace {
 
 using namespace std::chrono_literals;
-using remsh1::Call;
 using Reason = ServeResult::Reason;
 
 constexpr std::size_t read_size = 64 * 1024;
@@ -147,7 +146,7 @@ std::optional<Bytes> Remsh1Server::next_piece(Turn& turn) {
 }
 
 /// Executes a call, up to its answer.
-void Remsh1Server::serve(Call call) {
+void Remsh1Server::serve(remsh1::Call call) {
   const auto turn = std::make_shared<Turn>(shared_from_this(), std::move(call));
   options_.serve(turn->handed_out());
   turn->drive();
@@ -178,7 +177,7 @@ void Remsh1Server::answer(Turn& turn) {
 }
 
 void Remsh1Server::answer_plain(const Turn& turn) {
-  const Call& call = turn.call();
+  const remsh1::Call& call = turn.call();
   Result<Box> results = turn.outcome();
   if (results) {
     results = results_of(call, *results);

@@ -78,13 +78,13 @@ std::shared_ptr<Workplace> Resident::open_workplace() {
   for (const std::string& word : options_.policy.allow.value_or(std::vector<std::string>())) {
     if (operations::find(word) == nullptr && word != operations::Ping::what.name && !operations_.contains(word)) {
       throw Error(Errc::invalid_argument, "", "serve",
-                  formatted("the policy allows {}, which is no operation of this slave", quoted(word)));
+                  formatted("the policy allows {}, which is no operation of this slave", in_quotes(word)));
     }
   }
   const std::string& root = options_.policy.root;
   const std::string basedir = options_.basedir.empty() && root.empty() ? "." : options_.basedir;
   auto workplace = Workplace::open(basedir, root);
-  if (!workplace) throw_failure(workplace.failure(), "", formatted("open the base directory {}", quoted(basedir)));
+  if (!workplace) throw_failure(workplace.failure(), "", formatted("open the base directory {}", in_quotes(basedir)));
   begin_to_clean(*workplace);
   return std::move(*workplace);
 }

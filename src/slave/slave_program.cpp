@@ -74,10 +74,10 @@ Result<void> take_key(SlaveProgramOptions& options, int input) {
   auto own = options.key_from_input ? read_key_input(input, false) : auth::read_own_key(slave.key_file);
   if (!own) return std::move(own).failure();
   if (!slave.name.empty() && slave.name != own->name) {
-    const std::string where = options.key_from_input ? "on standard input" : "in " + quoted(slave.key_file);
+    const std::string where = options.key_from_input ? "on standard input" : "in " + in_quotes(slave.key_file);
     throw Error(Errc::invalid_argument, "", "make a slave",
                 formatted("the key {} is that of '{}', and the name that was given is {}", where, own->name,
-                          quoted(slave.name)));
+                          in_quotes(slave.name)));
   }
   slave.name = own->name;
   if (options.key_from_input) slave.key = std::move(own->key);

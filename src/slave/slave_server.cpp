@@ -203,7 +203,7 @@ SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(st
   if (!impl_->options.name.empty() && !auth::is_slave_name(impl_->options.name)) {
     throw Error(Errc::invalid_argument, "", "make a slave",
                 formatted("the name {} is not 1 to 64 of A-Z a-z 0-9 . _ - beginning with a letter or digit",
-                          quoted(impl_->options.name)));
+                          in_quotes(impl_->options.name)));
   }
   if (impl_->options.key && !impl_->options.key_file.empty()) {
     throw Error(Errc::invalid_argument, "", "make a slave", "it has a key and a key file: give one of the two");
@@ -221,7 +221,7 @@ SlaveServer::~SlaveServer() {
 
 void SlaveServer::add_operation(std::string name, Operation operation) {
   if (const std::string_view why = operations::why_not_own_name(name); !why.empty()) {
-    throw Error(Errc::invalid_argument, "", formatted("add operation {}", quoted(name)), std::string(why));
+    throw Error(Errc::invalid_argument, "", formatted("add operation {}", in_quotes(name)), std::string(why));
   }
   const std::string what = formatted("add operation '{}'", name);
   if (!operation) throw Error(Errc::invalid_argument, "", what, "the function is empty");
@@ -240,7 +240,7 @@ ServeResult SlaveServer::serve(std::unique_ptr<Transport> transport) {
 ServeResult SlaveServer::run_once(const std::string& address) {
   const InUse serving(impl_->mutex, impl_->changed, impl_->serving);
   const auto parsed = parse_address(address);
-  if (!parsed) throw_failure(parsed.failure(), "", formatted("connect to {}", quoted(address)));
+  if (!parsed) throw_failure(parsed.failure(), "", formatted("connect to {}", in_quotes(address)));
   Attempt attempt{impl_->options_of_now()};
   return impl_->connect_and_serve(attempt, *parsed);
 }
@@ -248,7 +248,7 @@ ServeResult SlaveServer::run_once(const std::string& address) {
 ServeResult SlaveServer::run(const std::string& address) {
   const InUse serving(impl_->mutex, impl_->changed, impl_->serving);
   const auto parsed = parse_address(address);
-  if (!parsed) throw_failure(parsed.failure(), "", formatted("connect to {}", quoted(address)));
+  if (!parsed) throw_failure(parsed.failure(), "", formatted("connect to {}", in_quotes(address)));
   const std::string master = to_string(*parsed);
   std::mt19937_64 random(std::random_device{}());
   BackOff back_off(impl_->options.back_off_min, impl_->options.back_off_max, impl_->clock.now());

@@ -40,7 +40,7 @@ Result<void> check_owner(const Bytes& path) {
       Errc::local_os_error,
       formatted(
           "{} was made by user {}, in a directory where every user can: give a directory that nobody else can make",
-          quoted(strange->path), strange->owner),
+          in_quotes(strange->path), strange->owner),
       EPERM};
 }
 

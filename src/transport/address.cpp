@@ -31,7 +31,7 @@ std::string_view prefix_of(std::string_view text) {
 }  // namespace
 
 Failure malformed_address(std::string_view text, const std::string& why) {
-  return {Errc::invalid_argument, formatted("the address {} {}", quoted(text), why), 0};
+  return {Errc::invalid_argument, formatted("the address {} {}", in_quotes(text), why), 0};
 }
 
 Result<Address> parse_address(std::string_view text, AddressUse use) {
@@ -81,7 +81,7 @@ Result<Address> parse_address(std::string_view text, AddressUse use) {
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
   const int lowest = use == AddressUse::listen ? 0 : 1;
   if (error != std::errc() || end != port.data() + port.size() || address.port < lowest) {
-    return bad(formatted("has the port {}, which is not a number from {} to 65535", quoted(port), lowest));
+    return bad(formatted("has the port {}, which is not a number from {} to 65535", in_quotes(port), lowest));
   }
   return address;
 }

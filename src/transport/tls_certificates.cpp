@@ -41,18 +41,18 @@ Result<PemText> pem(const std::string& where) {
   }
   auto file = open_file(AT_FDCWD, where);
   if (!file) {
-    return Failure{Errc::local_os_error, formatted("TLS: file {}: {}", quoted(where), file.failure().message),
+    return Failure{Errc::local_os_error, formatted("TLS: file {}: {}", in_quotes(where), file.failure().message),
                    file.failure().os};
   }
   if (file->size > max_size) {
-    return bad_option(formatted("file {} is too large to be a certificate or key", quoted(where)));
+    return bad_option(formatted("file {} is too large to be a certificate or key", in_quotes(where)));
   }
   result.text.resize(static_cast<std::size_t>(file->size));
   std::size_t size = 0;
   while (size < result.text.size()) {
     const auto count = read_file(file->fd.get(), std::span(result.text).subspan(size));
     if (!count) {
-      return Failure{Errc::local_os_error, formatted("TLS: file {}: {}", quoted(where), count.failure().message),
+      return Failure{Errc::local_os_error, formatted("TLS: file {}: {}", in_quotes(where), count.failure().message),
                      count.failure().os};
     }
     if (*count == 0) break;
@@ -63,7 +63,9 @@ Result<PemText> pem(const std::string& where) {
 }
 
 /// Names the source of the text, for messages.
-std::string shown(const std::string& where) { return is_pem_text(where) ? "the text given" : "file " + quoted(where); }
+std::string shown(const std::string& where) {
+  return is_pem_text(where) ? "the text given" : "file " + in_quotes(where);
+}
 
 BioPtr reader_of(const PemText& text) {
   return BioPtr(BIO_new_mem_buf(text.text.data(), static_cast<int>(text.text.size())));

@@ -95,7 +95,7 @@ Failure TlsEngine::handshake_failure(unsigned long error) const {
   const int alert =
       reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256 ? reason - SSL_AD_REASON_OFFSET : -1;
   const std::string why = why_failed(error, alert);
-  const std::string key_of = quoted(claimed_);
+  const std::string key_of = in_quotes(claimed_);
   switch (reason) {
     case SSL_R_WRONG_VERSION_NUMBER:
     case SSL_R_HTTP_REQUEST:
@@ -145,12 +145,12 @@ Failure TlsEngine::certificate_failure() const {
             "clients without keys",
             0};
   }
-  return {
-      Errc::auth_failed,
-      formatted("the certificate of the other side is not accepted ({}): it must be valid, for {}, and by a CA of "
-                "those given",
-                X509_verify_cert_error_string(SSL_get_verify_result(ssl_.get())), quoted(context_->impl_->server_name)),
-      0};
+  return {Errc::auth_failed,
+          formatted("the certificate of the other side is not accepted ({}): it must be valid, for {}, and by a CA of "
+                    "those given",
+                    X509_verify_cert_error_string(SSL_get_verify_result(ssl_.get())),
+                    in_quotes(context_->impl_->server_name)),
+          0};
 }
 
 /// Completes the handshake after OpenSSL has: checks that a key or a certificate was used.

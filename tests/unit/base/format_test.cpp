@@ -14,7 +14,7 @@ namespace remsh::test {
 TEST_CASE("values of every kind that messages have are put in their places") {
   const std::string name = "a b";
   const std::string_view part = std::string_view(name).substr(0, 1);
-  CHECK(formatted("{} {} {} {} {}", name, part, "end", 'c', quoted(name)) == "a b a end c 'a b'");
+  CHECK(formatted("{} {} {} {} {}", name, part, "end", 'c', in_quotes(name)) == "a b a end c 'a b'");
   CHECK(formatted("{} {}", std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::int64_t>::min()) ==
         "18446744073709551615 -9223372036854775808");
   CHECK(formatted("{:04o} {:02}:{:>3} {}", 0750, 7, 12, 1.5) == "0750 07: 12 1.5");
