@@ -17,10 +17,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-using Attempt = std::function<void(Slave&, const CallOptions&)>;
+using CallWithOptions = std::function<void(Slave&, const CallOptions&)>;
 
 /// Every operation, with somebody's patience.
-std::map<std::string, Attempt> all_operations(const TempDir& here) {
+std::map<std::string, CallWithOptions> all_operations(const TempDir& here) {
   const auto execute = [](Slave& slave, const CallOptions& options) {
     slave.execute({"true"}, {.deadline = options.deadline, .stop = options.stop});
   };

@@ -1,4 +1,6 @@
 // `remsh-slave enrol` and `remsh-slave --key`, as an operator meets them.
+#include "support/has.hpp"
+#include "support/mode_of.hpp"
 #include "support/program.hpp"
 #include "support/slaves.hpp"
 
@@ -16,16 +18,14 @@ namespace remsh::test {
 
 namespace {
 
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
-
 Run run(const std::vector<std::string>& args, const std::string& in = "/dev/null") {
   return Program(args, {}, in).finish();
 }
 
 /// A master over TLS whose key file is made by keygen, and what an operator has beside it. One thread at a time.
-class Master : public TempDir {
+class EnrollingMaster : public TempDir {
  public:
-  Master() {
+  EnrollingMaster() {
     const Run invited = run({"keygen", "invite", "w1", "--expires=1h", "--keys=" + (*this / "slaves.keys")});
     REQUIRE(invited.code == 0);
     write("token", invited.out);
@@ -45,15 +45,10 @@ class Master : public TempDir {
   std::optional<TcpSlaveListener> listener;
 };
 
-mode_t mode_of(const std::string& path) {
-  struct stat what {};
-  return ::lstat(path.c_str(), &what) == 0 ? what.st_mode & 07777U : 0;
-}
-
 }  // namespace
 
 TEST_CASE("enrol gets a key for a token, by which the slave comes, and the token is used up") {
-  Master master;
+  EnrollingMaster master;
   const Run enrolled = master.enrol("w1.key");
   CHECK_MESSAGE(enrolled.code == 0, enrolled.err);
   CHECK(enrolled.out.empty());
@@ -81,7 +76,7 @@ TEST_CASE("enrol gets a key for a token, by which the slave comes, and the token
 }
 
 TEST_CASE("enrol uses no token up where there is no place for the key") {
-  Master master;
+  EnrollingMaster master;
   master.write("w1.key", "something else");
   Run failed = master.enrol("w1.key");
   CHECK(failed.code == 70);
@@ -93,7 +88,7 @@ TEST_CASE("enrol uses no token up where there is no place for the key") {
 }
 
 TEST_CASE("an invitation is no key, and a key no invitation") {
-  Master master;
+  EnrollingMaster master;
   ::chmod((master / "token").c_str(), 0600);
   const Run as_key = run({"--once", "--master", master.listener->address(), "--key", master / "token"});
   CHECK(as_key.code == 77);

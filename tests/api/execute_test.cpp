@@ -1,4 +1,5 @@
 // Commands on a slave.
+#include "support/many_bytes.hpp"
 #include "support/slaves.hpp"
 
 #include <algorithm>
@@ -13,17 +14,6 @@ namespace remsh::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr std::size_t much = 10 * 1024 * 1024;
-
-/// Bytes that show where they came from.
-char byte_at(std::size_t position) { return static_cast<char>((position * 7 + position / 251) % 256); }
-
-Bytes many_bytes(std::size_t count) {
-  Bytes bytes(count, '\0');
-  for (std::size_t i = 0; i < count; ++i) bytes[i] = byte_at(i);
-  return bytes;
-}
 
 InputCallback give(const Bytes& bytes) {
   return [&bytes, done = std::size_t{0}](std::span<char> buffer) mutable {
@@ -157,12 +147,12 @@ TEST_CASE("a command reads nothing, bytes, or what a callback gives") {
     CHECK(slave.execute({"cat"}, {.in = thrice}).out == "123");
     CHECK(asked == 4);
     // A command that does not read its input does not hang, nor fail.
-    CHECK(slave.execute({"true"}, {.in = Source::bytes(many_bytes(much))}).ok());
+    CHECK(slave.execute({"true"}, {.in = Source::bytes(many_bytes(ten_mebibytes))}).ok());
   });
 }
 
 TEST_CASE("ten MiB go through a command in each direction, both streams full") {
-  const Bytes bytes = many_bytes(much);
+  const Bytes bytes = many_bytes(ten_mebibytes);
   on_every_transport(BeyondRemsh1::input, [&bytes](Farm&, Slave& slave) {
     const auto result = slave.execute({"tee", "/dev/stderr"}, {.in = give(bytes)});
     CHECK(result.ok());

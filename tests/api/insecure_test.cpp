@@ -1,5 +1,6 @@
 // Plain TCP beyond the loopback: only where master and slave both say that it may be so.
 #include "support/child_process.hpp"
+#include "support/has.hpp"
 #include "support/slaves.hpp"
 
 #include <arpa/inet.h>
@@ -18,8 +19,6 @@
 namespace remsh::test {
 
 namespace {
-
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
 /// Gives this process a network of its own, with one address that is not of the loopback; empty where that cannot be.
 std::string own_network() {

@@ -1,4 +1,6 @@
 // `remsh-slave keygen`, as an operator meets it.
+#include "support/has.hpp"
+#include "support/mode_of.hpp"
 #include "support/program.hpp"
 #include "support/skip.hpp"
 #include "support/temp_dir.hpp"
@@ -20,10 +22,8 @@ namespace remsh::test {
 
 namespace {
 
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
-
 /// A directory of a master's, with no key file yet. One thread at a time.
-class Master : public TempDir {
+class KeygenDirectory : public TempDir {
  public:
   /// With --keys, unless told otherwise.
   Run keygen(std::vector<std::string> args, const std::string& out = {}) const {
@@ -42,11 +42,6 @@ class Master : public TempDir {
   [[nodiscard]] std::string file() const { return *this / "slaves.keys"; }
   [[nodiscard]] std::string text() const { return read("slaves.keys"); }
 };
-
-mode_t mode_of(const std::string& path) {
-  struct stat what {};
-  return ::lstat(path.c_str(), &what) == 0 ? what.st_mode & 07777U : 0;
-}
 
 /// The key in a line `NAME KEY...`.
 std::string key_in(const std::string& line) {
@@ -70,7 +65,7 @@ std::size_t lines_in(const std::string& text) {
 }  // namespace
 
 TEST_CASE("keygen add makes a key file for its owner alone, and prints the slave's line and nothing else") {
-  const Master master;
+  const KeygenDirectory master;
   const Run run = master.keygen({"add", "w1"});
   CHECK(run.code == 0);
   CHECK(run.out.starts_with("w1 "));
@@ -86,7 +81,7 @@ TEST_CASE("keygen add makes a key file for its owner alone, and prints the slave
 }
 
 TEST_CASE("keygen adds what goes with a key to the master's file, and not to the slave's line") {
-  const Master master;
+  const KeygenDirectory master;
   const std::string line = master.added({"add", "w1", "--network", "10.0.0.0/8", "--network=fd00::/8", "--label",
                                          "rack=b7", "--label=owner=x=y", "--expires=2100-01-31T00:00:00Z"});
   CHECK(line == "w1 " + key_in(line) + "\n");
@@ -95,7 +90,7 @@ TEST_CASE("keygen adds what goes with a key to the master's file, and not to the
 }
 
 TEST_CASE("keygen adds up to four keys of a name, and shows each but for the secret") {
-  const Master master;
+  const KeygenDirectory master;
   std::vector<std::string> lines;
   for (int i = 0; i < 4; ++i) lines.push_back(master.added({"add", "w1"}));
   const std::string four = master.text();
@@ -113,7 +108,7 @@ TEST_CASE("keygen adds up to four keys of a name, and shows each but for the sec
 }
 
 TEST_CASE("keygen writes the slave's own key to a file of its own, and never over another") {
-  const Master master;
+  const KeygenDirectory master;
   const std::string own = master / "w1.key";
   const Run run = master.keygen({"add", "w1", "--slave-file", own});
   CHECK(run.code == 0);
@@ -132,7 +127,7 @@ TEST_CASE("keygen writes the slave's own key to a file of its own, and never ove
 }
 
 TEST_CASE("keygen invite makes a token that expires") {
-  const Master master;
+  const KeygenDirectory master;
   const std::string token = master.added({"invite", "w1", "--expires", "1h"});
   CHECK(token == "w1 " + key_in(token) + "\n");
   CHECK(has(master.text(), key_in(token) + " expires=20"));
@@ -154,7 +149,7 @@ TEST_CASE("keygen invite makes a token that expires") {
 }
 
 TEST_CASE("keygen list says what has expired") {
-  const Master master;
+  const KeygenDirectory master;
   master.write("slaves.keys", "w1 " + make_key().to_base64() + " expires=2020-01-01T00:00:00Z label.a=b\n");
   ::chmod(master.file().c_str(), 0600);
   const Run list = master.keygen({"list"});
@@ -163,7 +158,7 @@ TEST_CASE("keygen list says what has expired") {
 }
 
 TEST_CASE("keygen removes a key by its id, or all of a name, and keeps the comments") {
-  const Master master;
+  const KeygenDirectory master;
   const std::string first = kid_behind(master.keygen({"add", "w1"}).err, "the key ");
   const std::string second = kid_behind(master.keygen({"add", "w1"}).err, "the key ");
   master.added({"add", "w2"});
@@ -187,7 +182,7 @@ TEST_CASE("keygen removes a key by its id, or all of a name, and keeps the comme
 }
 
 TEST_CASE("keygen changes no file that is not safe, and says how to mend it") {
-  const Master master;
+  const KeygenDirectory master;
   master.added({"add", "w1"});
   const std::string before = master.text();
   ::chmod(master.file().c_str(), 0640);
@@ -200,7 +195,7 @@ TEST_CASE("keygen changes no file that is not safe, and says how to mend it") {
   }
   CHECK(master.text() == before);
 
-  const Master none;
+  const KeygenDirectory none;
   CHECK(has(none.keygen({"list"}).err, "No such file"));
   CHECK(has(none.keygen({"remove", "w1"}).err, "No such file"));
   CHECK(none.count() == 0);
@@ -208,7 +203,7 @@ TEST_CASE("keygen changes no file that is not safe, and says how to mend it") {
 
 TEST_CASE("a key that cannot be handed out is in no file") {
   if (!std::filesystem::exists("/dev/full")) return skip("this system has no /dev/full");
-  const Master master;
+  const KeygenDirectory master;
   const Run run = master.keygen({"add", "w1"}, "/dev/full");
   CHECK(run.code == 70);
   CHECK(has(run.err, "the key is not in the file either"));
@@ -216,7 +211,7 @@ TEST_CASE("a key that cannot be handed out is in no file") {
 }
 
 TEST_CASE("keygen helps on one screen, and says what is wrong with its arguments") {
-  const Master master;
+  const KeygenDirectory master;
   const Run help = master.keygen({"--help"});
   CHECK(help.code == 0);
   CHECK(help.err.empty());

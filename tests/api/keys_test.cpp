@@ -1,4 +1,5 @@
 // Slaves and masters that prove themselves by keys, over TCP and TLS.
+#include "support/has.hpp"
 #include "support/slaves.hpp"
 
 #include <doctest/doctest.h>
@@ -19,8 +20,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using Reason = ServeResult::Reason;
-
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
 /// A master on the loopback that asks for keys. One thread at a time.
 class KeyedMaster {

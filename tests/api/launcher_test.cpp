@@ -1,5 +1,7 @@
 // Slaves that a launcher starts, and that connect back by a key of their own.
+#include "support/has.hpp"
 #include "support/program.hpp"
+#include "support/script.hpp"
 #include "support/slaves.hpp"
 
 #include <remsh/auth/key_ring.hpp>
@@ -19,8 +21,6 @@ namespace remsh::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
 /// A master that asks for keys, and launches slaves. One thread at a time.
 class LaunchingMaster {
@@ -47,9 +47,6 @@ class LaunchingMaster {
   std::unique_ptr<SlaveListener> listener;
   std::unique_ptr<SlaveLauncher> launcher;
 };
-
-/// A command that runs a script; "$@" is what the launcher adds.
-std::vector<std::string> script(const std::string& text) { return {"sh", "-c", text, "sh"}; }
 
 /// The words of a process that some shell or kernel shows of it.
 std::string command_line_of(pid_t process) {

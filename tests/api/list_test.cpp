@@ -1,4 +1,5 @@
 // The entries of a directory of a slave.
+#include "support/names_of.hpp"
 #include "support/slaves.hpp"
 
 #include <unistd.h>
@@ -12,12 +13,6 @@ namespace remsh::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<Bytes> names_of(const std::vector<DirectoryEntry>& entries) {
-  std::vector<Bytes> names;
-  for (const DirectoryEntry& entry : entries) names.push_back(entry.name);
-  return names;
-}
 
 }  // namespace
 

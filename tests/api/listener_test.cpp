@@ -1,4 +1,5 @@
 // Listeners: who is let in, who is not, and what the others notice of it.
+#include "support/listen_at.hpp"
 #include "support/played_slave.hpp"
 #include "support/slaves.hpp"
 
@@ -22,17 +23,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using Reason = ServeResult::Reason;
-
-/// A unix socket that listens; nobody accepts.
-int listen_at(const std::string& path) {
-  const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  ::listen(socket, 1);
-  return socket;
-}
 
 /// What a peer gets until the other side closes.
 Bytes read_to_end(int socket) {

@@ -1,5 +1,7 @@
 // Slaves of this host: their processes, their descriptors, and what is left when they die.
 #include "support/child_process.hpp"
+#include "support/has.hpp"
+#include "support/script.hpp"
 #include "support/slaves.hpp"
 
 #include <sys/resource.h>
@@ -27,14 +29,7 @@ std::set<int> open_descriptors() {
   return result;
 }
 
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
-
 std::string this_program() { return std::filesystem::read_symlink("/proc/self/exe"); }
-
-/// A command that runs a script; "$0" is `zero`, and "$@" what the listener adds.
-std::vector<std::string> script(const std::string& text, const std::string& zero = "sh") {
-  return {"sh", "-c", text, zero};
-}
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 // What a program must not do: it is told, and ended, instead of hanging or going on with what is gone.
 #include "support/child_process.hpp"
+#include "support/has.hpp"
 #include "support/slaves.hpp"
 
 #include <unistd.h>
@@ -33,8 +34,6 @@ Ending ending_of(const std::function<void()>& misuse) {
   });
   return {status, dir.read("stderr")};
 }
-
-bool has(const std::string& text, const char* words) { return text.find(words) != std::string::npos; }
 
 bool is_reported_by_sanitizer(const Ending& ending) {
   return has(ending.err, "Sanitizer") || has(ending.err, "runtime error:");

@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 namespace {
 
 /// More than the credit of a stream can be at once.
-constexpr std::size_t much = 5'000'000;
+constexpr std::size_t more_than_credit = 5'000'000;
 
 /// Gives a byte again and again.
 std::size_t give_for_ever(std::span<char> buffer) {
@@ -26,7 +26,7 @@ std::size_t give_for_ever(std::span<char> buffer) {
   return buffer.size();
 }
 
-Output into(Bytes& text) {
+Output appended_to(Bytes& text) {
   return [&text](BytesView bytes) { text.append(bytes); };
 }
 
@@ -35,7 +35,7 @@ Output into(Bytes& text) {
 TEST_CASE("an operation of the host's own reads what its caller sends, and sends bytes back") {
   on_every_transport(BeyondRemsh1::own_operations, [](Farm& farm, Slave& slave) {
     Bytes out;
-    CHECK(slave.call("capitals", {}, {.in = Source::bytes("content"), .out = into(out)}) == Box{{"bytes", "7"}});
+    CHECK(slave.call("capitals", {}, {.in = Source::bytes("content"), .out = appended_to(out)}) == Box{{"bytes", "7"}});
     CHECK(out == "CONTENT");
     farm.dir.write("source", "from a file\nof two lines");
     std::vector<Bytes> all;
@@ -53,9 +53,9 @@ TEST_CASE("an operation of the host's own reads what its caller sends, and sends
 TEST_CASE("the streams of an operation of the host's own are as long as one likes, and flow both ways at once") {
   on_every_transport(BeyondRemsh1::own_operations, [](Farm&, Slave& slave) {
     Bytes out;
-    slave.call("capitals", {}, {.in = Source::bytes(Bytes(much, 'x')), .out = into(out)});
-    CHECK(out.size() == much);
-    CHECK(std::count(out.begin(), out.end(), 'X') == static_cast<std::ptrdiff_t>(much));
+    slave.call("capitals", {}, {.in = Source::bytes(Bytes(more_than_credit, 'x')), .out = appended_to(out)});
+    CHECK(out.size() == more_than_credit);
+    CHECK(std::count(out.begin(), out.end(), 'X') == static_cast<std::ptrdiff_t>(more_than_credit));
   });
 }
 
@@ -63,10 +63,11 @@ TEST_CASE("an operation that is sent nothing reads nothing, and what nobody want
   on_every_transport(BeyondRemsh1::own_operations, [](Farm&, Slave& slave) {
     Bytes out;
     CHECK(slave.call("capitals").get("bytes") == "0");
-    CHECK(slave.call("capitals", {}, {.out = into(out)}).get("bytes") == "0");
+    CHECK(slave.call("capitals", {}, {.out = appended_to(out)}).get("bytes") == "0");
     CHECK(out.empty());
     CHECK(slave.call("capitals", {}, {.in = Source::bytes("")}).get("bytes") == "0");
-    CHECK(slave.call("capitals", {}, {.in = Source::bytes(Bytes(much, 'x'))}).get("bytes") == std::to_string(much));
+    CHECK(slave.call("capitals", {}, {.in = Source::bytes(Bytes(more_than_credit, 'x'))}).get("bytes") ==
+          std::to_string(more_than_credit));
   });
 }
 
@@ -82,7 +83,7 @@ TEST_CASE("an operation may answer before its input ends") {
 TEST_CASE("an operation sees its arguments alone, and an output that it cannot have is refused") {
   on_every_transport(BeyondRemsh1::own_operations, [](Farm&, Slave& slave) {
     Bytes out;
-    CHECK(slave.call("echo", {{"a", "b"}}, {.cwd = ".", .in = Source::bytes("x"), .out = into(out)}) ==
+    CHECK(slave.call("echo", {{"a", "b"}}, {.cwd = ".", .in = Source::bytes("x"), .out = appended_to(out)}) ==
           Box{{"a", "b"}});
     for (const Output& output : {capture(1000), Output(), Output(merge)}) {
       const auto refused = thrown_by<Error>([&] { slave.call("echo", {}, {.out = output}); });
@@ -130,7 +131,7 @@ TEST_CASE("an operation that waits for its caller is told when that has left") {
            std::size_t given = 0;
            const auto give = [&](std::span<char> buffer) {
              given += buffer.size();
-             if (given > much) begun("x");  // beyond the credit of the beginning: so it reads
+             if (given > more_than_credit) begun("x");  // beyond the credit of the beginning: so it reads
              return give_for_ever(buffer);
            };
            slave.call("endless", {{"way", "reads"}}, {.in = give, .stop = std::move(stop)});
@@ -181,7 +182,7 @@ TEST_CASE("many operations stream at the same time") {
     std::vector<Bytes> outs(100);
     std::size_t ended = 0;
     for (Bytes& out : outs) {
-      slave.start_call("capitals", {}, {.in = Source::bytes(Bytes(200'000, 'x')), .out = into(out)})
+      slave.start_call("capitals", {}, {.in = Source::bytes(Bytes(200'000, 'x')), .out = appended_to(out)})
           .then(queue, [&ended](Pending<Box> over) {
             if (over.wait().get("bytes") == "200000") ++ended;
           });

@@ -1,4 +1,5 @@
 // The program remsh-slave and its host: sockets, disks.
+#include "support/has.hpp"
 #include "support/program.hpp"
 #include "support/skip.hpp"
 #include "support/slaves.hpp"
@@ -14,8 +15,6 @@ namespace remsh::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
 /// The inodes of all sockets of this host that listen, of TCP and unix ones.
 std::set<std::string> listening_sockets() {

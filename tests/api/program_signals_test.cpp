@@ -1,5 +1,7 @@
 // The program remsh-slave and signals: what ends it, and what makes it connect now.
 #include "support/fake_master.hpp"
+#include "support/has.hpp"
+#include "support/listen_at.hpp"
 #include "support/program.hpp"
 #include "support/slaves.hpp"
 
@@ -22,19 +24,6 @@ namespace remsh::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
-
-/// A unix socket that listens.
-int listen_at(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  const int listening = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  REQUIRE(::bind(listening, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-  REQUIRE(::listen(listening, 8) == 0);
-  return listening;
-}
 
 /// Takes the next connection of a socket, and refuses the slave that comes by it for an hour.
 bool refuse_for_an_hour(int listening) {

@@ -1,6 +1,7 @@
 // The program remsh-slave, as an operator meets it: its arguments, its exit codes, what it serves.
 #include "support/program.hpp"
 #include "support/fake_master.hpp"
+#include "support/has.hpp"
 #include "support/slaves.hpp"
 
 #include <sys/stat.h>
@@ -13,8 +14,6 @@ namespace remsh::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
 }  // namespace
 

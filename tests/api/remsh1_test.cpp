@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-std::string script() {
+std::string original_slave() {
   const char* const path = std::getenv("REMSH_ORIGINAL_SLAVE");
   if (path == nullptr) throw std::runtime_error("REMSH_ORIGINAL_SLAVE is not set: run this test with meson");
   return path;
@@ -60,7 +60,7 @@ class OriginalSlave {
   }
 
  private:
-  const std::string script_ = script();
+  const std::string script_ = original_slave();
   TempDir dir_;
   pid_t pid_ = -1;
 };

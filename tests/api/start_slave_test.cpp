@@ -1,4 +1,5 @@
 // How a LocalSlaveListener and a SlaveLauncher start a slave: its options, and the start that no thread waits for.
+#include "support/has.hpp"
 #include "support/slaves.hpp"
 
 #include <remsh/auth/key_ring.hpp>
@@ -14,8 +15,6 @@ namespace remsh::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
 /// Starts slaves in one of the two ways; no command: remsh-slave itself.
 class Starter {

@@ -1,4 +1,5 @@
 // Files to and from a slave: send and fetch.
+#include "support/many_bytes.hpp"
 #include "support/slaves.hpp"
 
 #include <algorithm>
@@ -17,14 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t much = 10 * 1024 * 1024;
-
-Bytes many_bytes(std::size_t count) {
-  Bytes bytes(count, '\0');
-  for (std::size_t i = 0; i < count; ++i) bytes[i] = static_cast<char>((i * 7 + i / 251) % 256);
-  return bytes;
-}
-
 /// Gives bytes for as long as it is asked, which is reported by `given`.
 InputCallback endless(std::size_t& given) {
   return [&given](std::span<char> buffer) {
@@ -34,24 +27,24 @@ InputCallback endless(std::size_t& given) {
   };
 }
 
-std::size_t entries_of(const std::string& directory) {
+std::size_t count_of_entries(const std::string& directory) {
   return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(directory), {}));
 }
 
 }  // namespace
 
 TEST_CASE("ten MiB go from memory to a file and back") {
-  const Bytes bytes = many_bytes(much);
+  const Bytes bytes = many_bytes(ten_mebibytes);
   on_every_transport([&bytes](Farm& farm, Slave& slave) {
-    CHECK(slave.send(Source::bytes(bytes), "file").bytes == much);
+    CHECK(slave.send(Source::bytes(bytes), "file").bytes == ten_mebibytes);
     CHECK((farm.dir.read("worker/file") == bytes));
     Bytes back = "replaced";
-    CHECK(slave.fetch("file", Sink::bytes(back)).bytes == much);
+    CHECK(slave.fetch("file", Sink::bytes(back)).bytes == ten_mebibytes);
     CHECK((back == bytes));
     CHECK(slave.send(Source::bytes(""), "empty").bytes == 0);
     CHECK(slave.fetch("empty", Sink::bytes(back)).bytes == 0);
     CHECK(back.empty());
-    CHECK(entries_of(farm.basedir()) == 2);
+    CHECK(count_of_entries(farm.basedir()) == 2);
   });
 }
 
@@ -148,7 +141,7 @@ TEST_CASE("more transfers than a slave has threads wait for their callers, and h
 }
 
 TEST_CASE("progress is told, and at the end how much it was") {
-  const Bytes bytes = many_bytes(much);
+  const Bytes bytes = many_bytes(ten_mebibytes);
   on_every_transport([&bytes](Farm&, Slave& slave) {
     std::uint64_t last = 0;
     std::optional<std::uint64_t> last_total;
@@ -159,13 +152,13 @@ TEST_CASE("progress is told, and at the end how much it was") {
       last_total = total;
     };
     slave.send(Source::bytes(bytes), "file", {.progress = progress});
-    CHECK(last == much);
-    CHECK(last_total == much);
+    CHECK(last == ten_mebibytes);
+    CHECK(last_total == ten_mebibytes);
     last = 0;
     Bytes back;
     slave.fetch("file", Sink::bytes(back), {.progress = progress});
-    CHECK(last == much);
-    CHECK(last_total == much);
+    CHECK(last == ten_mebibytes);
+    CHECK(last_total == ten_mebibytes);
     CHECK(grows);
   });
 }
@@ -192,7 +185,7 @@ TEST_CASE("what is at the destination is refused, unless it may be overwritten")
 
     slave.mkdir("directory");
     CHECK(thrown_by<RemoteError>([&] { slave.send(Source::bytes("x"), "directory", {.overwrite = true}); }));
-    CHECK(entries_of(farm.basedir()) == 2);
+    CHECK(count_of_entries(farm.basedir()) == 2);
     CHECK(here.count() == 1);
   });
 }
@@ -211,7 +204,7 @@ TEST_CASE("a file that is not there is the trouble of the side that has it not")
     CHECK(thrown_by<RemoteError>([&] { slave.fetch(".", Sink::file(here / "file")); }));
     CHECK(thrown_by<RemoteError>([&] { slave.send(Source::bytes("x"), "missing/file"); }));
     CHECK(thrown_by<Error>([&] { slave.fetch("missing", Sink::file(here / "no/such/directory")); }));
-    CHECK(entries_of(farm.basedir()) == 0);
+    CHECK(count_of_entries(farm.basedir()) == 0);
     CHECK(here.count() == 0);
   });
 }
@@ -239,7 +232,7 @@ TEST_CASE("a transfer that fails in the middle leaves nothing on either side") {
     struct Mine {};
     const TempDir here;
     slave.mkdir("to");
-    const auto nothing_left = [&farm] { return entries_of(farm.basedir() + "/to") == 0; };
+    const auto nothing_left = [&farm] { return count_of_entries(farm.basedir() + "/to") == 0; };
 
     CHECK_THROWS_AS(slave.send(Source([](std::span<char>) -> std::size_t { throw Mine(); }), "to/file"), Mine);
     CHECK(eventually(nothing_left));

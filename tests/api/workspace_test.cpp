@@ -1,5 +1,6 @@
 // Workspaces: directories of jobs that share a slave, and what is said once for all calls of a job.
 #include "support/audited.hpp"
+#include "support/names_of.hpp"
 #include "support/slaves.hpp"
 
 #include <chrono>
@@ -47,12 +48,6 @@ void use_all_operations(SlaveOperations& job, const Bytes& at) {
 Bytes directory_of(SlaveOperations& on, const Bytes& cwd = {}) {
   const Bytes out = on.execute({"pwd"}, {.cwd = cwd}).out;
   return out.substr(0, out.find('\n'));
-}
-
-std::vector<Bytes> names_of(const std::vector<DirectoryEntry>& entries) {
-  std::vector<Bytes> names;
-  for (const DirectoryEntry& entry : entries) names.push_back(entry.name);
-  return names;
 }
 
 }  // namespace

@@ -31,9 +31,9 @@ enum class Way {
   tcp_other_key,  // another key of the same name, at a listener with keys of its own
   started,        // by a LocalSlaveListener, under this name
 };
-constexpr std::array ways{Way::tcp_keyless,  Way::tcp_original,  Way::unix_keyless, Way::unix_keyless_2,
-                          Way::descriptor,   Way::tcp_key,       Way::unix_key,     Way::tls_key,
-                          Way::tls_enrolled, Way::tcp_other_key, Way::started};
+constexpr std::array all_ways{Way::tcp_keyless,  Way::tcp_original,  Way::unix_keyless, Way::unix_keyless_2,
+                              Way::descriptor,   Way::tcp_key,       Way::unix_key,     Way::tls_key,
+                              Way::tls_enrolled, Way::tcp_other_key, Way::started};
 
 bool has_key(Way way) { return way >= Way::tcp_key && way <= Way::tcp_other_key; }
 
@@ -230,13 +230,13 @@ class Place {
   std::list<SlaveThread> living;
 };
 
-// What happens to a newcomer (column), in the order of `ways`, when a slave that came by another way (row) has the
+// What happens to a newcomer (column), in the order of `all_ways`, when a slave that came by another way (row) has the
 // name.
 //   a  the holder is asked: it keeps the name if it answers, and loses it if not
 //   t  the newcomer is refused, and the holder is not asked
 //   k  the newcomer is refused, since the name has a key
 //   r  the holder has left when the newcomer comes: the name has a key since, and it has proven none
-constexpr std::array<std::string_view, ways.size()> expected{
+constexpr std::array<std::string_view, all_ways.size()> expected_letters{
     "aaaaarrrrra",  // tcp_keyless
     "aaaaarrrrra",  // tcp_original
     "aaaaarrrrra",  // unix_keyless
@@ -257,26 +257,26 @@ TEST_CASE(
   Place patient(60s);
   Place hasty(50ms);
   int number = 0;
-  for (std::size_t row = 0; row < ways.size(); ++row) {
-    for (std::size_t column = 0; column < ways.size(); ++column) {
+  for (std::size_t row = 0; row < all_ways.size(); ++row) {
+    for (std::size_t column = 0; column < all_ways.size(); ++column) {
       for (const bool is_alive : {true, false}) {
         CAPTURE(row);
         CAPTURE(column);
         CAPTURE(is_alive);
         Place& place = is_alive ? patient : hasty;  // so that no busy machine counts a living holder as gone
-        const char what = expected[row][column];
+        const char what = expected_letters[row][column];
         const std::string name = "w" + std::to_string(++number);
-        place.add_key(ways[row], name);
+        place.add_key(all_ways[row], name);
         if (is_alive) {
-          place.come_alive(ways[row], name);
+          place.come_alive(all_ways[row], name);
         } else {
-          REQUIRE(place.come_mute(ways[row], name));
+          REQUIRE(place.come_mute(all_ways[row], name));
         }
         const auto holder = place.find(name);
         REQUIRE(holder);
-        place.add_key(ways[column], name);
+        place.add_key(all_ways[column], name);
         if (what == 'r') CHECK(eventually([&] { return !holder->is_connected(); }));
-        const bool comes_in = place.come_mute(ways[column], name);
+        const bool comes_in = place.come_mute(all_ways[column], name);
         CHECK(comes_in == (what == 'r' || (what == 'a' && !is_alive)));
         CHECK(holder->is_connected() == !comes_in);
         if (comes_in) {

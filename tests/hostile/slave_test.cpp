@@ -25,7 +25,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Secret key = key_of('k');
+const Secret key_of_slave = key_of('k');
 const Secret wrong_key = key_of('w');
 
 /// A slave that runs, at a master that is played. One thread at a time.
@@ -136,8 +136,8 @@ class Victim {
 
 const std::vector<std::string> operations{"set_cwd", "getenv", "info", "mkdir", "remove",  "rename",
                                           "copy",    "stat",   "send", "fetch", "execute", "echo"};
-const std::vector<std::string> words{"ping",  "goodbye", "data",   "end",       "credit",  "cancel",
-                                     "hello", "prove",   "reload", "challenge", "welcome", "nonsense"};
+const std::vector<std::string> command_words{"ping",  "goodbye", "data",   "end",       "credit",  "cancel",
+                                             "hello", "prove",   "reload", "challenge", "welcome", "nonsense"};
 
 /// Arguments that would do for any operation, and do harm.
 Box harm(const Honeypot& honeypot, const std::string& command) {
@@ -155,9 +155,9 @@ Box harm(const Honeypot& honeypot, const std::string& command) {
 }
 
 /// A box of every kind that the protocol has, and of others; and what is no box.
-std::vector<std::pair<std::string, Bytes>> all_that_can_be_said(const Victim& victim) {
+std::vector<std::pair<std::string, Bytes>> all_that_can_be_said_to(const Victim& victim) {
   std::vector<std::pair<std::string, Bytes>> said{
-      {"hello", Talk("w1", key).hello()},
+      {"hello", Talk("w1", key_of_slave).hello()},
       {"challenge of another call", encode(Box{{"_answer", "2"}, {"nonce", Bytes(32, 'm')}, {"version", "2"}})},
       {"an answer", encode(Box{{"_answer", "1"}, {"x", "y"}})},
       {"welcome", encode(Box{{"_answer", "2"}, {"keepalive", "1000"}})},
@@ -190,7 +190,7 @@ std::vector<std::pair<std::string, Bytes>> all_that_can_be_said(const Victim& vi
          for (int i = 0; i < 40; ++i) BoxWriter(box).field("key-" + std::to_string(10 + i), Bytes(100, 'x'));
          return box + Bytes(2, '\0');
        }()}};
-  for (const auto* list : {&operations, &words}) {
+  for (const auto* list : {&operations, &command_words}) {
     for (const std::string& command : *list) {
       Box box = harm(victim.honeypot, command);
       said.emplace_back("box " + command, encode(box));
@@ -206,7 +206,7 @@ std::vector<std::pair<std::string, Bytes>> all_that_can_be_said(const Victim& vi
 TEST_CASE("G13: a slave obeys nobody who has not proven to be its master") {
   for (const bool is_keyed : {true, false}) {
     CAPTURE(is_keyed);
-    Victim victim(is_keyed ? std::optional(key) : std::nullopt);
+    Victim victim(is_keyed ? std::optional(key_of_slave) : std::nullopt);
     std::vector<std::string> answered;
     const Bytes ping = encode(Box{{"_ask", "p"}, {"_command", "ping"}});
     const auto say = [&](Wire wire, const std::string& where, const Bytes& bytes) {
@@ -214,7 +214,7 @@ TEST_CASE("G13: a slave obeys nobody who has not proven to be its master") {
       wire.end_input();
       if (!wire.read_to_end().empty()) answered.push_back(where);
     };
-    const auto all = all_that_can_be_said(victim);
+    const auto all = all_that_can_be_said_to(victim);
     for (const auto& [name, bytes] : all) {
       Bytes hello;
       Bytes prove;
@@ -234,7 +234,7 @@ TEST_CASE("G13: a slave obeys nobody who has not proven to be its master") {
 }
 
 TEST_CASE("G13: a slave takes no challenge and no welcome that its master would not send") {
-  Victim victim(key);
+  Victim victim(key_of_slave);
   const auto harmful = [&] {
     Box call = harm(victim.honeypot, "send");
     call.set("_ask", "1");
@@ -296,7 +296,7 @@ TEST_CASE("G13: a slave takes no challenge and no welcome that its master would 
       second(box, hello, prove);
     };
   };
-  const Change by_master = signed_by(key, "master");
+  const Change by_master = signed_by(key_of_slave, "master");
   const Change refused = [](Box& box, auto&, auto&) {
     box.erase("keepalive");
     box.set("reason", "go away");
@@ -310,7 +310,7 @@ TEST_CASE("G13: a slave takes no challenge and no welcome that its master would 
       {"its own proof", [](Box& box, auto&, const Bytes& prove) { box.set("mac", Bytes(*box_of(prove).get("mac"))); }},
       {"an old one", [&](Box& box, auto&, auto&) { box = box_of(old_welcome); }},
       {"by another key", signed_by(wrong_key, "master")},
-      {"in the slave's role", signed_by(key, "slave")},
+      {"in the slave's role", signed_by(key_of_slave, "slave")},
       {"about something else", then(by_master, set("keepalive", "3600000"))},
       {"with something else", then(by_master, set("zeal", "1"))},
       {"refused by nobody", refused},
@@ -336,7 +336,7 @@ TEST_CASE("G13: a slave takes no challenge and no welcome that its master would 
 
 TEST_CASE("G13: a slave that is refused comes again, and never with less") {
   {
-    Victim victim(key);
+    Victim victim(key_of_slave);
     for (int i = 0; i < 20; ++i) {
       Bytes hello;
       Bytes prove;
@@ -346,7 +346,7 @@ TEST_CASE("G13: a slave that is refused comes again, and never with less") {
     }
     CHECK(victim.is_unharmed());
   }
-  Victim victim(key, "tls:");
+  Victim victim(key_of_slave, "tls:");
   const std::vector<Bytes> answers{failure_of("1"),
                                    encode(victim.challenge),
                                    "",
@@ -374,7 +374,8 @@ TEST_CASE("G13, G14: a slave waits for a master for as long as it may take, howe
     CAPTURE(way);
     auto [ours, theirs] = memory_pair(1000);
     auto done = std::async(std::launch::async, [&transport = *theirs] {
-      return shake_hands(transport, {.registration = {.name = "w1"}, .nonce = {}, .key = key}, Deadline(300ms), {});
+      return shake_hands(transport, {.registration = {.name = "w1"}, .nonce = {}, .key = key_of_slave}, Deadline(300ms),
+                         {});
     });
     Wire wire(std::move(ours));
     REQUIRE_FALSE(wire.read_box().empty());
@@ -716,7 +717,7 @@ TEST_CASE("G14: boxes at random end a slave's connection at most") {
             if (const Bytes name = any(names); !box.has(name)) box.set(name, any(values));
           }
           break;
-        case 1: box = {{"_command", any(words)}, {"op", any(ops)}, {"stream", any(values)}}; break;
+        case 1: box = {{"_command", any(command_words)}, {"op", any(ops)}, {"stream", any(values)}}; break;
         case 2:
           if (one_in(random, 10)) {
             for (auto size = 1 + random() % 100; size > 0; --size) bytes += static_cast<char>(random());

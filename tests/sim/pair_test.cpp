@@ -15,7 +15,7 @@ using namespace remsh::sim;
 namespace {
 
 /// What went wrong, or "".
-struct Outcome {
+struct PairOutcome {
   std::string failure;
   std::size_t calls = 0;
   std::uint64_t moved = 0;
@@ -23,9 +23,9 @@ struct Outcome {
   Plan::Ending ending = Plan::Ending::cut;
 };
 
-Outcome run(std::uint64_t seed, bool is_loud) {
+PairOutcome run_pair(std::uint64_t seed, bool is_loud) {
   World world(seed, is_loud);
-  Outcome outcome;
+  PairOutcome outcome;
   try {
     Pair pair(world);
     outcome.ending = pair.plan().ending;
@@ -46,10 +46,10 @@ Outcome run(std::uint64_t seed, bool is_loud) {
 }  // namespace
 
 TEST_CASE("whatever two sides, their users and the wire do, the invariants hold") {
-  Outcome all;
+  PairOutcome all;
   std::array<std::uint64_t, 3> endings{};
   const auto [count, failed] = run_seeds([&](std::uint64_t seed, bool is_loud) {
-    const Outcome outcome = run(seed, is_loud);
+    const PairOutcome outcome = run_pair(seed, is_loud);
     all.calls += outcome.calls;
     all.moved += outcome.moved;
     all.steps += outcome.steps;
@@ -66,8 +66,8 @@ TEST_CASE("whatever two sides, their users and the wire do, the invariants hold"
 
 TEST_CASE("a seed is the same run each time") {
   for (const std::uint64_t seed : {3U, 7U, 11U}) {
-    const Outcome first = run(seed, false);
-    const Outcome second = run(seed, false);
+    const PairOutcome first = run_pair(seed, false);
+    const PairOutcome second = run_pair(seed, false);
     CHECK(first.steps == second.steps);
     CHECK(first.moved == second.moved);
     CHECK(first.failure == second.failure);

@@ -16,7 +16,7 @@ using namespace remsh::sim;
 
 namespace {
 
-struct Outcome {
+struct PeerOutcome {
   std::string failure;
   std::size_t calls = 0;
   std::uint64_t moved = 0;
@@ -24,10 +24,10 @@ struct Outcome {
   PeerRun::Ways ways;
 };
 
-Outcome run(std::uint64_t seed, bool is_loud) {
+PeerOutcome run_peer(std::uint64_t seed, bool is_loud) {
   auto world = std::make_unique<World>(seed, is_loud);
   auto peer_run = std::make_unique<PeerRun>(*world);
-  Outcome outcome;
+  PeerOutcome outcome;
   try {
     peer_run->run();
   } catch (const Broken& broken) {
@@ -47,9 +47,9 @@ Outcome run(std::uint64_t seed, bool is_loud) {
 }  // namespace
 
 TEST_CASE("whatever happens to a peer, its calls end once and rightly, and nobody waits for ever") {
-  Outcome all;
+  PeerOutcome all;
   const auto [count, failed] = run_seeds([&](std::uint64_t seed, bool is_loud) {
-    const Outcome outcome = run(seed, is_loud);
+    const PeerOutcome outcome = run_peer(seed, is_loud);
     all.calls += outcome.calls;
     all.moved += outcome.moved;
     all.steps += outcome.steps;
@@ -73,8 +73,8 @@ TEST_CASE("whatever happens to a peer, its calls end once and rightly, and nobod
 
 TEST_CASE("a seed is the same run of a peer each time") {
   for (const std::uint64_t seed : {3U, 7U, 11U}) {
-    const Outcome first = run(seed, false);
-    const Outcome second = run(seed, false);
+    const PeerOutcome first = run_peer(seed, false);
+    const PeerOutcome second = run_peer(seed, false);
     CHECK(first.steps == second.steps);
     CHECK(first.moved == second.moved);
     CHECK(first.failure == second.failure);

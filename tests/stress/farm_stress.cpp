@@ -140,9 +140,9 @@ struct Berth {
   std::shared_ptr<SlaveServer> server;
 };
 
-class Run {
+class FarmRun {
  public:
-  Run(unsigned seed, int rounds) : seed_(seed), rounds_(rounds), tally_(std::make_shared<Tally>(seed)) {}
+  FarmRun(unsigned seed, int rounds) : seed_(seed), rounds_(rounds), tally_(std::make_shared<Tally>(seed)) {}
 
   void run() {
     for (const Place place : places) open(place);
@@ -587,7 +587,7 @@ TEST_CASE("a farm keeps its promises whatever many threads do to it") {
   const int rounds = std::stoi(setting("REMSH_STRESS_ROUNDS", "300"));
   std::printf("farm_stress: seed %u\n", seed);
   std::fflush(stdout);
-  Run run(seed, rounds);
+  FarmRun run(seed, rounds);
   run.run();
   for (const auto& [what, count] : run.tally().counts()) std::printf("farm_stress: %s %d\n", what.c_str(), count);
   CHECK(run.tally().wrong == 0);

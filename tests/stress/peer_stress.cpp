@@ -31,8 +31,8 @@ using namespace std::chrono_literals;
 using rpc::Call;
 using rpc::Peer;
 using rpc::StreamName;
-using Event = Call::Event;
-using Kind = Call::Kind;
+using CallEvent = Call::Event;
+using CallKind = Call::Kind;
 using std::chrono::steady_clock;
 
 namespace {
@@ -150,9 +150,9 @@ struct Slot {
   std::shared_ptr<Transport> line;  // the slave's, to be cut
 };
 
-class Run {
+class PeersRun {
  public:
-  Run(unsigned seed, Duration length) : seed_(seed), until_(steady_clock::now() + length) {}
+  PeersRun(unsigned seed, Duration length) : seed_(seed), until_(steady_clock::now() + length) {}
 
   void run() {
     Random random(seed_);
@@ -307,29 +307,30 @@ class Run {
     const bool hangs = one_in(random, 8);
     if (hangs || one_in(random, 4)) options.deadline = Deadline(std::chrono::microseconds(random() % 20'000));
     if (hangs) {
-      finish(hang_up, peer, Call(peer, "hang", {}, Kind::streaming, options), random, options, 0, depth);
+      finish(hang_up, peer, Call(peer, "hang", {}, CallKind::streaming, options), random, options, 0, depth);
       return;
     }
     const std::uint64_t size = one_in(random, 5) ? 100'000 + random() % 400'000 : random() % 20'000;
     const Box sizes{{"piece", std::to_string(1 + random() % 60'000)}, {"size", std::to_string(size)}};
     switch (random() % 6) {
       case 0:
-        finish(streaming, peer, Call(peer, "stream", sizes, Kind::streaming, options), random, options, size, depth);
+        finish(streaming, peer, Call(peer, "stream", sizes, CallKind::streaming, options), random, options, size,
+               depth);
         break;
       case 1:
-        finish(relayed, peer, Call(peer, "relay", sizes, Kind::streaming, options), random, options, size, depth);
+        finish(relayed, peer, Call(peer, "relay", sizes, CallKind::streaming, options), random, options, size, depth);
         break;
       case 2:
-        finish(swallowed, peer, Call(peer, "swallow", {}, Kind::streaming, options), random, options, size, depth);
+        finish(swallowed, peer, Call(peer, "swallow", {}, CallKind::streaming, options), random, options, size, depth);
         break;
       case 3:
         // The last one kept waits for the next: not without a deadline.
         options.deadline = Deadline(std::chrono::microseconds(random() % 20'000));
-        finish(keeping, peer, Call(peer, "keep", sizes, Kind::plain, options), random, options, 0, depth);
+        finish(keeping, peer, Call(peer, "keep", sizes, CallKind::plain, options), random, options, 0, depth);
         break;
       default: {
         const Box asked{{"v", Bytes(random() % (one_in(random, 20) ? 300'000 : 100), 'v')}};
-        Call made(peer, "echo", asked, Kind::plain, options);
+        Call made(peer, "echo", asked, CallKind::plain, options);
         if (finish(echoing, peer, std::move(made), random, options, 0, depth) && made.answer() != asked) {
           complain("an echo of something else");
         }
@@ -346,7 +347,7 @@ class Run {
     bool feeds = what == swallowed;
     for (;;) {
       switch (made.next(feeds)) {
-        case Event::chunk:
+        case CallEvent::chunk:
           if (!is_piece_at(at, made.chunk().bytes())) complain("output of something else");
           at += made.chunk().bytes().size();
           if (one_in(random, 40)) throw Thrown();
@@ -356,7 +357,7 @@ class Run {
           }
           if (one_in(random, 20)) std::this_thread::yield();
           break;
-        case Event::room: {
+        case CallEvent::room: {
           if (one_in(random, 100)) throw Thrown();
           const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(size - at, made.room()));
           if (count == 0) {
@@ -368,7 +369,7 @@ class Run {
           }
           break;
         }
-        case Event::answered:
+        case CallEvent::answered:
           if (what == hang_up) complain("an answer of what never answers");
           if (what <= swallowed && (at != size || made.answer().get("size") != std::to_string(size))) {
             complain(std::to_string(at) + " bytes of " + std::to_string(size));
@@ -376,7 +377,7 @@ class Run {
           if (what == swallowed && made.answer().get("right") != "1") complain("input of something else");
           ++done[what];
           return true;
-        case Event::failed: {
+        case CallEvent::failed: {
           const Failure& failure = made.failure();
           if (failure.code == Errc::timeout && !options.deadline.is_never()) {
             ++timeouts;
@@ -418,7 +419,7 @@ TEST_CASE("peers keep their invariants whatever many threads do to them") {
 #ifdef NDEBUG
   std::printf("peer_stress: built without asserts, so the invariants of a peer are not checked\n");
 #endif
-  Run run(seed, length);
+  PeersRun run(seed, length);
   run.run();
   std::printf("peer_stress: hang %d, stream %d, relay %d, swallow %d, keep %d, echo %d\n", run.done[0].load(),
               run.done[1].load(), run.done[2].load(), run.done[3].load(), run.done[4].load(), run.done[5].load());

@@ -1,6 +1,8 @@
 // Farm: a master with running slaves, over each kind of transport. API tests begin with it.
 #pragma once
 
+#include "support/ample.hpp"
+#include "support/log.hpp"
 #include "support/temp_dir.hpp"
 #include "twisted/twisted_slaves.hpp"
 
@@ -42,9 +44,6 @@
 
 namespace remsh::test {
 
-/// Far longer than any step of a test takes, even on a busy machine.
-inline constexpr std::chrono::seconds ample{60};
-
 /// The transport between a master and its slaves. Slaves on Twisted, and those that speak remsh 1, connect over TCP.
 enum class Over { local_process, tcp, tls, unix_socket, pipes, memory, twisted, remsh1 };
 
@@ -67,37 +66,6 @@ inline std::string to_string(Over over) {
   }
   return "?";
 }
-
-/// Keeps the log of the library. Thread-safe.
-class Log {
- public:
-  [[nodiscard]] LogHook hook() const {
-    return [kept = kept_](const LogRecord& record) {
-      const std::lock_guard lock(kept->mutex);
-      kept->text += record.component + " " + record.peer + ": " + record.message + "\n";
-      kept->changed.notify_all();
-    };
-  }
-
-  /// Waits until the log contains these words.
-  [[nodiscard]] bool wait_for(const std::string& words) const {
-    std::unique_lock lock(kept_->mutex);
-    return kept_->changed.wait_for(lock, ample, [&] { return kept_->text.find(words) != std::string::npos; });
-  }
-
-  [[nodiscard]] std::string text() const {
-    const std::lock_guard lock(kept_->mutex);
-    return kept_->text;
-  }
-
- private:
-  struct Kept {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::string text;
-  };
-  std::shared_ptr<Kept> kept_ = std::make_shared<Kept>();
-};
 
 /// Something that happens once, and that threads can wait for. Thread-safe; copies are of the same event.
 class Event {

@@ -1,6 +1,7 @@
 // For tests of TLS: keys, certificates made on the spot, and two transports with TLS between them.
 #pragma once
 
+#include "support/keys.hpp"
 #include "transport/tls_engine.hpp"
 #include "transport/tls_transport.hpp"
 
@@ -24,9 +25,6 @@
 #include <utility>
 
 namespace remsh::test {
-
-/// A key that is 32 times the same byte.
-inline Secret key_of(char byte) { return *Secret::from_bytes(std::string(Secret::size, byte)); }
 
 /// A server's keys: only this one.
 inline FindTlsKey one_key(std::string identity, const Secret& key) {

@@ -2,6 +2,8 @@
 #include "auth/derive.hpp"
 #include "auth/master_handshake.hpp"
 #include "auth/slave_handshake.hpp"
+#include "support/has.hpp"
+#include "support/transport_calls.hpp"
 #include "unit/transport/transports.hpp"
 
 #include <doctest/doctest.h>
@@ -25,24 +27,26 @@
 using namespace std::chrono_literals;
 using namespace remsh;
 using remsh::test::for_each_transport;
+using remsh::test::has;
+using remsh::test::put;
 
 namespace {
 
 using TransportPointer = std::unique_ptr<Transport>;
 
-const Secret secret = *Secret::from_bytes(Bytes(32, 's'));
-const Secret other_secret = *Secret::from_bytes(Bytes(32, 'o'));
+const Secret backup_key = *Secret::from_bytes(Bytes(32, 's'));
+const Secret wrong_backup_key = *Secret::from_bytes(Bytes(32, 'o'));
 
 /// How a side ended: what it threw, in words; empty where it threw nothing.
-struct End {
+struct SideEnd {
   std::optional<Errc> code = {};
   std::string text = {};
   std::chrono::steady_clock::duration after = {};
 };
 
-End end_of(const std::function<void()>& side) {
+SideEnd end_of(const std::function<void()>& side) {
   const auto begin = std::chrono::steady_clock::now();
-  End end;
+  SideEnd end;
   try {
     side();
   } catch (const Error& error) {
@@ -53,8 +57,6 @@ End end_of(const std::function<void()>& side) {
   return end;
 }
 
-bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
-
 bool is_closed(Connection& connection) {
   try {
     return !connection.read_box(30s).has_value();
@@ -64,16 +66,12 @@ bool is_closed(Connection& connection) {
 }
 
 /// Both sides at once.
-std::pair<End, End> run(Connection& delivers, Connection& answers, const std::string& name = "backup",
-                        const Secret& its_secret = secret) {
+std::pair<SideEnd, SideEnd> run_both(Connection& delivers, Connection& answers, const std::string& name = "backup",
+                                     const Secret& its_key = backup_key) {
   auto other =
-      std::async(std::launch::async, [&] { return end_of([&] { answer_challenge(answers, name, its_secret, 30s); }); });
-  const End end = end_of([&] { deliver_challenge(delivers, "backup", secret, 30s); });
+      std::async(std::launch::async, [&] { return end_of([&] { answer_challenge(answers, name, its_key, 30s); }); });
+  const SideEnd end = end_of([&] { deliver_challenge(delivers, "backup", backup_key, 30s); });
   return {end, other.get()};
-}
-
-void put(Transport& transport, std::string_view bytes) {
-  REQUIRE(transport.write_some({&bytes, 1}).bytes == bytes.size());
 }
 
 /// Reads on until it is right.
@@ -117,11 +115,11 @@ TEST_CASE("two sides with the same secret find each other, and go on with boxes 
     Connection delivers(std::move(a));
     Connection answers(std::move(b));
     auto other = std::async(std::launch::async, [&] {
-      answer_challenge(answers, "backup", secret, 30s);
+      answer_challenge(answers, "backup", backup_key, 30s);
       answers.send_box({{"from", "the one who answers"}});
       return answers.read_box(30s);
     });
-    deliver_challenge(delivers, "backup", secret, 30s);
+    deliver_challenge(delivers, "backup", backup_key, 30s);
     delivers.send_box({{"from", "the one who delivers"}});
     CHECK(delivers.read_box(30s) == Box{{"from", "the one who answers"}});
     CHECK(other.get() == Box{{"from", "the one who delivers"}});
@@ -132,12 +130,12 @@ TEST_CASE("nothing that is sent right behind the proof is lost") {
   for_each_transport([](TransportPointer a, TransportPointer b) {
     Connection answers(std::move(b));
     auto other = std::async(std::launch::async, [&] {
-      answer_challenge(answers, "backup", secret, 30s);
+      answer_challenge(answers, "backup", backup_key, 30s);
       CHECK(answers.read_box(30s) == Box{{"n", "1"}});
       return answers.read_box(30s);
     });
-    const auto find = [](BytesView, BytesView) -> auth::KeyAnswer { return {.key = secret}; };
-    auth::MasterKeys keys{.decoy = other_secret, .find = find};
+    const auto find = [](BytesView, BytesView) -> auth::KeyAnswer { return {.key = backup_key}; };
+    auth::MasterKeys keys{.decoy = wrong_backup_key, .find = find};
     auth::MasterHandshake handshake({.nonce = Bytes(32, 'n'),
                                      .keys = std::make_shared<auth::MasterKeys>(std::move(keys)),
                                      .binding = a->channel_binding()});
@@ -155,12 +153,12 @@ TEST_CASE("with another secret both sides are told, each in its own words, and n
   for_each_transport([](TransportPointer a, TransportPointer b) {
     Connection delivers(std::move(a));
     Connection answers(std::move(b));
-    const auto [one, two] = run(delivers, answers, "backup", other_secret);
+    const auto [one, two] = run_both(delivers, answers, "backup", wrong_backup_key);
     CHECK(one.code == Errc::auth_failed);
-    CHECK(contains(one.text, "deliver a challenge: 'backup' with the key"));
-    CHECK(contains(one.text, ("the key should be '" + auth::kid(secret) + "'").c_str()));
+    CHECK(has(one.text, "deliver a challenge: 'backup' with the key"));
+    CHECK(has(one.text, "the key should be '" + auth::kid(backup_key) + "'"));
     CHECK(two.code == Errc::auth_failed);
-    CHECK(contains(two.text, ("answer a challenge: the master refused the key " + auth::kid(other_secret)).c_str()));
+    CHECK(has(two.text, "answer a challenge: the master refused the key " + auth::kid(wrong_backup_key)));
     CHECK(two.after >= auth::failure_delay);
     CHECK(is_closed(delivers));
     CHECK(is_closed(answers));
@@ -171,12 +169,12 @@ TEST_CASE("with another name both sides are told") {
   for_each_transport([](TransportPointer a, TransportPointer b) {
     Connection delivers(std::move(a));
     Connection answers(std::move(b));
-    const auto [one, two] = run(delivers, answers, "restore");
+    const auto [one, two] = run_both(delivers, answers, "restore");
     CHECK(one.code == Errc::auth_failed);
-    CHECK(contains(one.text, "'restore' with the key"));
-    CHECK(contains(one.text, "the name should be 'backup'"));
+    CHECK(has(one.text, "'restore' with the key"));
+    CHECK(has(one.text, "the name should be 'backup'"));
     CHECK(two.code == Errc::auth_failed);
-    CHECK(contains(two.text, "of restore: its log says why"));
+    CHECK(has(two.text, "of restore: its log says why"));
   });
 }
 
@@ -186,13 +184,13 @@ TEST_CASE("both sides are bound to the same channel") {
     auto [a, b] = test::make_memory();
     Connection delivers(std::make_unique<Bound>(std::move(a), one_binding));
     Connection answers(std::make_unique<Bound>(std::move(b), other_binding));
-    return run(delivers, answers);
+    return run_both(delivers, answers);
   };
   CHECK_FALSE(ends(binding, binding).first.code.has_value());
   for (const auto& [one_binding, other_binding] : {std::pair(binding, Bytes(32, 'y')), {binding, {}}, {{}, binding}}) {
     const auto [one, two] = ends(one_binding, other_binding);
     CHECK(one.code == Errc::auth_failed);
-    CHECK(contains(one.text, "its proof is wrong"));
+    CHECK(has(one.text, "its proof is wrong"));
     CHECK(two.code == Errc::auth_failed);
   }
 }
@@ -201,16 +199,16 @@ TEST_CASE("who has no secret is no master, whatever it says") {
   for_each_transport([](TransportPointer a, TransportPointer b) {
     Connection answers(std::move(b));
     auto other = std::async(std::launch::async,
-                            [&] { return end_of([&] { answer_challenge(answers, "backup", secret, 30s); }); });
+                            [&] { return end_of([&] { answer_challenge(answers, "backup", backup_key, 30s); }); });
     Connection thief(std::move(a));
     REQUIRE(thief.read_box(30s).has_value());
     thief.send_box({{"_answer", "1"}, {"features", ""}, {"nonce", Bytes(32, 'n')}, {"version", "2"}});
     const auto prove = thief.read_box(30s);
     REQUIRE(prove.has_value());
     thief.send_box({{"_answer", "2"}, {"keepalive", "1000"}, {"mac", *prove->get("mac")}});
-    const End end = other.get();
+    const SideEnd end = other.get();
     CHECK(end.code == Errc::auth_failed);
-    CHECK(contains(end.text, "not our master"));
+    CHECK(has(end.text, "not our master"));
     CHECK(is_closed(answers));
   });
 }
@@ -220,12 +218,12 @@ TEST_CASE("a slave without a key, and one that speaks something else, are refuse
     Connection delivers(std::move(a));
     auth::SlaveHandshake keyless({.registration = {.name = "backup"}, .nonce = Bytes(32, 'n')});
     put(*b, keyless.start());
-    const End end = end_of([&] { deliver_challenge(delivers, "backup", secret, 30s); });
+    const SideEnd end = end_of([&] { deliver_challenge(delivers, "backup", backup_key, 30s); });
     CHECK(end.code == Errc::auth_failed);
-    CHECK(contains(end.text, "has no key"));
+    CHECK(has(end.text, "has no key"));
   });
   auth::SlaveHandshake right(
-      {.registration = {.name = "backup"}, .nonce = Bytes(auth::nonce_size, 'n'), .key = secret});
+      {.registration = {.name = "backup"}, .nonce = Bytes(auth::nonce_size, 'n'), .key = backup_key});
   const Bytes hello = right.start();
   Bytes descending;
   BoxWriter(descending).field("_command", "hello").field("_ask", "1").end();
@@ -240,7 +238,7 @@ TEST_CASE("a slave without a key, and one that speaks something else, are refuse
     auto [a, b] = test::make_memory();
     Connection delivers(std::move(a));
     put(*b, bytes);
-    CHECK(end_of([&] { deliver_challenge(delivers, "backup", secret, 30s); }).code == Errc::protocol_error);
+    CHECK(end_of([&] { deliver_challenge(delivers, "backup", backup_key, 30s); }).code == Errc::protocol_error);
     CHECK(is_closed(delivers));
   }
 }
@@ -249,11 +247,11 @@ TEST_CASE("what was read before the proof is the beginning of it") {
   auto [a, b] = test::make_memory();
   Connection delivers(std::move(a));
   auth::SlaveHandshake handshake(
-      {.registration = {.name = "backup"}, .nonce = Bytes(auth::nonce_size, 'n'), .key = secret});
+      {.registration = {.name = "backup"}, .nonce = Bytes(auth::nonce_size, 'n'), .key = backup_key});
   const Bytes first = encode(Box{{"n", "1"}});
   put(*b, first + handshake.start());
   CHECK(delivers.read_box(30s) == Box{{"n", "1"}});
-  auto other = std::async(std::launch::async, [&] { deliver_challenge(delivers, "backup", secret, 30s); });
+  auto other = std::async(std::launch::async, [&] { deliver_challenge(delivers, "backup", backup_key, 30s); });
   put(*b, take(*b, handshake).bytes);
   CHECK(take(*b, handshake).action == auth::SlaveHandshake::Step::Action::open);
   other.get();
@@ -263,9 +261,9 @@ TEST_CASE("a silent peer holds nobody up, and there is no second try") {
   for_each_transport([](TransportPointer a, TransportPointer b) {
     Connection delivers(std::move(a));
     Connection answers(std::move(b));
-    CHECK(end_of([&] { deliver_challenge(delivers, "backup", secret, no_wait); }).code == Errc::timeout);
-    CHECK(end_of([&] { answer_challenge(answers, "backup", secret, 30s); }).code == Errc::connection_lost);
-    CHECK(end_of([&] { deliver_challenge(delivers, "backup", secret, 30s); }).code == Errc::connection_lost);
+    CHECK(end_of([&] { deliver_challenge(delivers, "backup", backup_key, no_wait); }).code == Errc::timeout);
+    CHECK(end_of([&] { answer_challenge(answers, "backup", backup_key, 30s); }).code == Errc::connection_lost);
+    CHECK(end_of([&] { deliver_challenge(delivers, "backup", backup_key, 30s); }).code == Errc::connection_lost);
   });
 }
 
@@ -273,22 +271,22 @@ TEST_CASE("a peer that leaves is lost, and the state is told") {
   for_each_transport([](TransportPointer a, TransportPointer b) {
     Connection delivers(std::move(a));
     b->shutdown();
-    const End end = end_of([&] { deliver_challenge(delivers, "backup", secret, 30s); });
+    const SideEnd end = end_of([&] { deliver_challenge(delivers, "backup", backup_key, 30s); });
     CHECK(end.code == Errc::connection_lost);
-    CHECK(contains(end.text, "deliver a challenge: the connection to the slave ended (while hello was awaited)"));
+    CHECK(has(end.text, "deliver a challenge: the connection to the slave ended (while hello was awaited)"));
   });
 }
 
 TEST_CASE("what cannot be proven is said before anything is sent") {
   auto [a, b] = test::make_memory();
   Connection one(std::make_unique<Bound>(std::move(a), "short"));
-  CHECK(end_of([&] { deliver_challenge(one, "backup", secret, no_wait); }).code == Errc::invalid_argument);
-  CHECK(end_of([&] { answer_challenge(one, "backup", secret, no_wait); }).code == Errc::invalid_argument);
+  CHECK(end_of([&] { deliver_challenge(one, "backup", backup_key, no_wait); }).code == Errc::invalid_argument);
+  CHECK(end_of([&] { answer_challenge(one, "backup", backup_key, no_wait); }).code == Errc::invalid_argument);
   auto [c, d] = test::make_memory();
   Connection two(std::move(c));
   for (const std::string& name : {std::string(), std::string(".."), std::string("a b"), std::string(65, 'n')}) {
-    CHECK(end_of([&] { deliver_challenge(two, name, secret, no_wait); }).code == Errc::invalid_argument);
-    CHECK(end_of([&] { answer_challenge(two, name, secret, no_wait); }).code == Errc::invalid_argument);
+    CHECK(end_of([&] { deliver_challenge(two, name, backup_key, no_wait); }).code == Errc::invalid_argument);
+    CHECK(end_of([&] { answer_challenge(two, name, backup_key, no_wait); }).code == Errc::invalid_argument);
   }
   std::array<char, 1> buffer{};
   CHECK(d->read_some(buffer, Duration::zero()).status == IoResult::Status::would_block);

@@ -2,6 +2,8 @@
 #include "auth/master_handshake.hpp"
 #include "auth/slave_handshake.hpp"
 
+#include "support/changed_box.hpp"
+#include "support/has.hpp"
 #include "support/hex.hpp"
 
 #include <doctest/doctest.h>
@@ -17,8 +19,11 @@
 
 using namespace remsh;
 using namespace remsh::auth;
+using remsh::test::box_of;
 using remsh::test::from_hex;
+using remsh::test::has;
 using remsh::test::to_hex;
+using remsh::test::with;
 
 namespace {
 
@@ -55,24 +60,6 @@ const Registration worker{.name = "worker1",
                           .software = "remsh 0.1.0",
                           .basedir = "/srv/w1",
                           .features = {}};
-
-Box box_of(BytesView bytes) {
-  BoxDecoder decoder;
-  decoder.feed(bytes);
-  REQUIRE(decoder.next());
-  return decoder.box().copy();
-}
-
-/// A box of an example with one value changed, or taken away where there is none.
-Bytes with(BytesView example, const Bytes& key, std::optional<Bytes> value) {
-  Box box = box_of(example);
-  if (value) {
-    box.set(key, *value);
-  } else {
-    REQUIRE(box.erase(key));
-  }
-  return encode(box);
-}
 
 /// Bytes of a box with its keys in the order given.
 Bytes as_given(const std::vector<std::pair<Bytes, Bytes>>& fields) {
@@ -144,8 +131,6 @@ struct Case {
   const char* reason;  // a part of what the log says
 };
 
-bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
-
 /// Each case, at once and byte by byte, must be answered with `action` and its reason, and with `answer`.
 template <class Make>
 void check_cases(Make make, auto action, Errc code, BytesView answer, const std::vector<Case>& cases) {
@@ -159,7 +144,7 @@ void check_cases(Make make, auto action, Errc code, BytesView answer, const std:
       CHECK((step.action == action));
       CHECK((step.failure.code == code));
       CHECK(to_hex(step.bytes) == to_hex(answer));
-      CHECK(contains(step.failure.message, one.reason));
+      CHECK(has(step.failure.message, one.reason));
     }
   }
 }
@@ -173,7 +158,7 @@ void check_cuts(Make make, BytesView bytes) {
     const auto step = handshake.feed(bytes.substr(0, size));
     REQUIRE((step.action == decltype(step.action)::read));
     CHECK(handshake.at_end().code == Errc::connection_lost);
-    CHECK(contains(handshake.at_end().message, "inside a box") == (size > 0));
+    CHECK(has(handshake.at_end().message, "inside a box") == (size > 0));
   }
 }
 
@@ -277,11 +262,11 @@ TEST_CASE("a cut at any byte neither registers nor opens") {
 }
 
 TEST_CASE("a connection that ends says in which state") {
-  CHECK(contains(master().at_end().message, "the connection to the slave ended (while hello"));
-  CHECK(contains(master_in_m1().at_end().message, "prove was awaited"));
-  CHECK(contains(master_in_m2().at_end().message, "before the welcome was sent"));
-  CHECK(contains(slave_in_s1().at_end().message, "the connection to the master ended (while the challenge"));
-  CHECK(contains(slave_in_s2().at_end().message, "the welcome was awaited"));
+  CHECK(has(master().at_end().message, "the connection to the slave ended (while hello"));
+  CHECK(has(master_in_m1().at_end().message, "prove was awaited"));
+  CHECK(has(master_in_m2().at_end().message, "before the welcome was sent"));
+  CHECK(has(slave_in_s1().at_end().message, "the connection to the master ended (while the challenge"));
+  CHECK(has(slave_in_s2().at_end().message, "the welcome was awaited"));
 }
 
 TEST_CASE("a peer that speaks something else is told by its first bytes") {
@@ -375,7 +360,7 @@ TEST_CASE("bytes behind a box that must be answered first close") {
     auto handshake = master();
     const auto step = handshake.feed(hello_bytes + more);
     CHECK(step.action == MasterAction::close);
-    CHECK(contains(step.failure.message, "went on before hello was answered"));
+    CHECK(has(step.failure.message, "went on before hello was answered"));
   }
   {
     auto handshake = master();
@@ -386,13 +371,13 @@ TEST_CASE("bytes behind a box that must be answered first close") {
     auto handshake = master_in_m1();
     const auto step = handshake.feed(prove_bytes + '\0');
     CHECK(step.action == MasterAction::close);
-    CHECK(contains(step.failure.message, "went on before prove was answered"));
+    CHECK(has(step.failure.message, "went on before prove was answered"));
   }
   {
     auto handshake = slave_in_s1();
     const auto step = handshake.feed(challenge_bytes + welcome_bytes);
     CHECK(step.action == SlaveAction::failed);
-    CHECK(contains(step.failure.message, "went on before the challenge was answered"));
+    CHECK(has(step.failure.message, "went on before the challenge was answered"));
   }
 }
 
@@ -402,7 +387,7 @@ TEST_CASE("a byte before the welcome closes") {
   const auto step = handshake.feed("\0"s);
   CHECK(step.action == MasterAction::close);
   CHECK(step.failure.code == Errc::protocol_error);
-  CHECK(contains(step.failure.message, "before its welcome (before the welcome"));
+  CHECK(has(step.failure.message, "before its welcome (before the welcome"));
 }
 
 TEST_CASE("after its end a handshake takes nothing, not even what would have been right") {

@@ -3,7 +3,11 @@
 
 #include "base/utc_time.hpp"
 #include "support/child_process.hpp"
+#include "support/has.hpp"
+#include "support/keys.hpp"
+#include "support/mode_of.hpp"
 #include "support/temp_dir.hpp"
+#include "unit/auth/test_day.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -22,25 +26,26 @@
 using namespace remsh;
 using namespace remsh::auth;
 using remsh::test::drop_privileges;
+using remsh::test::has;
+using remsh::test::key_of;
+using remsh::test::line_of;
+using remsh::test::mode_of;
 using remsh::test::run_in_child;
-using remsh::test::TempDir;
 using remsh::test::skip;
+using remsh::test::TempDir;
+using remsh::test::test_day;
 using remsh::test::unless_skipped;
 
 namespace {
 
-const WallTime now = *parse_utc_time("2026-11-21T08:00:00Z");
-
-Secret secret(char fill) { return *Secret::from_bytes(std::string(Secret::size, fill)); }
-std::string line_of(const std::string& name, char fill) { return name + " " + secret(fill).to_base64() + "\n"; }
-KeyLine key_of(const std::string& name, char fill, const KeyTerms& terms = {}) {
-  return *make_key_line(name, secret(fill), terms);
+KeyLine key_line(const std::string& name, char fill, const KeyTerms& terms = {}) {
+  return *make_key_line(name, key_of(fill), terms);
 }
 
 /// A directory with a good key file. One thread at a time.
-class Keys : public TempDir {
+class KeyDirectory : public TempDir {
  public:
-  explicit Keys(const std::string& text = "# ours\n" + line_of("w1", '1')) { put(text); }
+  explicit KeyDirectory(const std::string& text = "# ours\n" + line_of("w1", '1')) { put(text); }
 
   void put(const std::string& text) const {
     write("slaves.keys", text);
@@ -54,37 +59,30 @@ class Keys : public TempDir {
     const auto content = read_key_file(file());
     if (content) return {};
     // Whatever is wrong, no key is shown.
-    CHECK(content.failure().message.find(secret('1').to_base64().substr(0, 12)) == std::string::npos);
+    CHECK(content.failure().message.find(key_of('1').to_base64().substr(0, 12)) == std::string::npos);
     return content.failure().message;
   }
 };
-
-bool has(const std::string& text, std::string_view words) { return text.find(words) != std::string::npos; }
 
 KeyFileEditor adding(const KeyLine& line) {
   return [line](const std::vector<KeyLine>&) -> Result<KeyFileChange> { return KeyFileChange{{}, {}, {line}}; };
 }
 
-mode_t mode_of(const std::string& path) {
-  struct stat what {};
-  return ::lstat(path.c_str(), &what) == 0 ? what.st_mode & 07777U : 0;
-}
-
 }  // namespace
 
 TEST_CASE("a key file that only its owner can get at is read") {
-  const Keys keys;
+  const KeyDirectory keys;
   const auto content = read_key_file(keys.file());
   REQUIRE(content.ok());
   REQUIRE(content->lines.size() == 1);
-  CHECK(content->lines[0] == key_of("w1", '1'));
+  CHECK(content->lines[0] == key_line("w1", '1'));
   CHECK(*key_file_stamp(keys.file()) == content->stamp);
   ::chmod(keys.file().c_str(), 0400);
   CHECK(keys.refusal().empty());
 }
 
 TEST_CASE("a key file that others can read or write is refused, with the command that mends it") {
-  const Keys keys;
+  const KeyDirectory keys;
   for (const mode_t mode : {0640U, 0620U, 0604U, 0602U, 0610U, 0644U, 0666U}) {
     CAPTURE(mode);
     ::chmod(keys.file().c_str(), mode);
@@ -93,7 +91,7 @@ TEST_CASE("a key file that others can read or write is refused, with the command
 }
 
 TEST_CASE("a key file of somebody else is refused") {
-  const Keys keys;
+  const KeyDirectory keys;
   if (::geteuid() == 0) {
     REQUIRE(::chown(keys.file().c_str(), 65534, 65534) == 0);
     CHECK(has(keys.refusal(), "belongs to user 65534"));
@@ -104,7 +102,7 @@ TEST_CASE("a key file of somebody else is refused") {
 }
 
 TEST_CASE("root changes the key file of another user, who stays its owner, and does not trust it") {
-  const Keys keys;
+  const KeyDirectory keys;
   constexpr uid_t owner = 65534;
   constexpr gid_t group = 65533;
   if (::geteuid() != 0 || ::chown(keys.file().c_str(), owner, group) != 0) {
@@ -112,14 +110,14 @@ TEST_CASE("root changes the key file of another user, who stays its owner, and d
     return;
   }
   const KeyFileEditor add = [](const std::vector<KeyLine>&) -> Result<KeyFileChange> {
-    return KeyFileChange{{}, {}, {*make_key_line("w9", secret('9'))}};
+    return KeyFileChange{{}, {}, {*make_key_line("w9", key_of('9'))}};
   };
   for (const uid_t of_directory : {uid_t{0}, owner}) {  // whichever may put another file there
     CAPTURE(of_directory);
     REQUIRE(::chown(keys.path().c_str(), of_directory, 0) == 0);
     const auto before = read_key_file(keys.file(), KeyFileUse::keep);
     REQUIRE(before.ok());
-    const auto changed = change_key_file(keys.file(), true, now, [&](const std::vector<KeyLine>& lines) {
+    const auto changed = change_key_file(keys.file(), true, test_day, [&](const std::vector<KeyLine>& lines) {
       return lines.back().name == "w9" ? Result<KeyFileChange>(KeyFileChange{{lines.size() - 1}, {}, {}}) : add(lines);
     });
     CAPTURE((changed ? "" : changed.failure().message));
@@ -133,13 +131,13 @@ TEST_CASE("root changes the key file of another user, who stays its owner, and d
   }
   CHECK_FALSE(keys.refusal().empty());
   REQUIRE(::chown(keys.path().c_str(), owner - 1, 0) == 0);  // of a third one, who could have put the file there
-  CHECK_FALSE(change_key_file(keys.file(), true, now, add).ok());
+  CHECK_FALSE(change_key_file(keys.file(), true, test_day, add).ok());
   CHECK_FALSE(read_key_file(keys.file(), KeyFileUse::keep).ok());
   REQUIRE(::chown(keys.path().c_str(), 0, 0) == 0);
 }
 
 TEST_CASE("a key file that is a symbolic link is refused, also one that leads nowhere") {
-  const Keys keys;
+  const KeyDirectory keys;
   const std::string link = keys / "link";
   REQUIRE(::symlink("slaves.keys", link.c_str()) == 0);
   const auto content = read_key_file(link);
@@ -177,7 +175,7 @@ TEST_CASE("a key file that is not there says how to make one") {
 }
 
 TEST_CASE("a key file in a directory where others can replace it is refused") {
-  const Keys keys;
+  const KeyDirectory keys;
   for (const mode_t mode : {0770U, 0707U, 0777U}) {
     CAPTURE(mode);
     ::chmod(keys.path().c_str(), mode);
@@ -192,7 +190,7 @@ TEST_CASE("a key file in a directory where others can replace it is refused") {
 }
 
 TEST_CASE("a key file in a directory of somebody else is refused") {
-  const Keys keys;
+  const KeyDirectory keys;
   if (::geteuid() == 0) {
     REQUIRE(::chown(keys.path().c_str(), 65534, 65534) == 0);
     CHECK(has(keys.refusal(), "belongs to user 65534, who can replace the file"));
@@ -203,7 +201,7 @@ TEST_CASE("a key file in a directory of somebody else is refused") {
 }
 
 TEST_CASE("a key file of root's that this user may not read says so") {
-  const Keys keys;
+  const KeyDirectory keys;
   CHECK(unless_skipped(run_in_child([&] {
           if (::geteuid() != 0 || ::chmod(keys.path().c_str(), 0755) != 0 || !drop_privileges()) {
             return remsh::test::skipped;
@@ -217,38 +215,39 @@ TEST_CASE("a key file of root's that this user may not read says so") {
 }
 
 TEST_CASE("a key file that is too large is refused before it is read") {
-  const Keys keys;
+  const KeyDirectory keys;
   REQUIRE(::truncate(keys.file().c_str(), static_cast<off_t>(max_key_file) + 1) == 0);
   CHECK(has(keys.refusal(), "more than 4 MiB"));
 }
 
 TEST_CASE("what is wrong within a key file is told with file and line") {
-  const Keys keys("# ours\n" + line_of("w1", '1') + line_of("w2", '1'));
+  const KeyDirectory keys("# ours\n" + line_of("w1", '1') + line_of("w2", '1'));
   CHECK(has(keys.refusal(), "slaves.keys:3: the key "));
 }
 
 TEST_CASE("a missing key file is made for its owner alone, where it may be made") {
   const TempDir dir;
   const std::string file = dir / "slaves.keys";
-  CHECK_FALSE(change_key_file(file, false, now, adding(key_of("w1", '1'))).ok());
+  CHECK_FALSE(change_key_file(file, false, test_day, adding(key_line("w1", '1'))).ok());
   CHECK(dir.count() == 0);
   const auto old = ::umask(0);
-  CHECK(change_key_file(file, true, now, adding(key_of("w1", '1'))).ok());
+  CHECK(change_key_file(file, true, test_day, adding(key_line("w1", '1'))).ok());
   ::umask(old);
   CHECK(mode_of(file) == 0600);
   CHECK(dir.count() == 1);
   const auto content = read_key_file(file);
   REQUIRE(content.ok());
-  CHECK(content->lines == std::vector<KeyLine>{key_of("w1", '1')});
+  CHECK(content->lines == std::vector<KeyLine>{key_line("w1", '1')});
   CHECK(dir.read("slaves.keys").starts_with("# "));
 }
 
 TEST_CASE("a change keeps comments, order, spelling and the mode, and leaves nothing beside the file") {
-  const Keys keys("# ours\n\n" + line_of("w2", '2') + "# of the lab\n" + line_of("  w1 ", '1') + line_of("w3", '3'));
+  const KeyDirectory keys("# ours\n\n" + line_of("w2", '2') + "# of the lab\n" + line_of("  w1 ", '1') +
+                          line_of("w3", '3'));
   ::chmod(keys.file().c_str(), 0400);
-  CHECK(change_key_file(keys.file(), false, now, [](const std::vector<KeyLine>& lines) -> Result<KeyFileChange> {
+  CHECK(change_key_file(keys.file(), false, test_day, [](const std::vector<KeyLine>& lines) -> Result<KeyFileChange> {
           CHECK(lines.size() == 3);
-          return KeyFileChange{{2}, {}, {key_of("w4", '4')}};
+          return KeyFileChange{{2}, {}, {key_line("w4", '4')}};
         }).ok());
   CHECK(keys.text() ==
         "# ours\n\n" + line_of("w2", '2') + "# of the lab\n" + line_of("  w1 ", '1') + line_of("w4", '4'));
@@ -257,35 +256,37 @@ TEST_CASE("a change keeps comments, order, spelling and the mode, and leaves not
 }
 
 TEST_CASE("a change that does not go leaves the file as it was") {
-  const Keys keys;
+  const KeyDirectory keys;
   const std::string before = keys.text();
   SUBCASE("the editor does not want it") {
     const auto changed =
-        change_key_file(keys.file(), true, now, [](const std::vector<KeyLine>&) -> Result<KeyFileChange> {
+        change_key_file(keys.file(), true, test_day, [](const std::vector<KeyLine>&) -> Result<KeyFileChange> {
           return Failure{Errc::auth_failed, "no", 0};
         });
     REQUIRE_FALSE(changed.ok());
     CHECK(changed.failure().message == "no");
   }
   SUBCASE("the key is there already") {
-    CHECK(has(change_key_file(keys.file(), true, now, adding(key_of("w2", '1'))).failure().message, "already"));
+    CHECK(has(change_key_file(keys.file(), true, test_day, adding(key_line("w2", '1'))).failure().message, "already"));
   }
   SUBCASE("the name has four") {
     for (const char fill : {'2', '3', '4'}) {
-      CHECK(change_key_file(keys.file(), true, now, adding(key_of("w1", fill))).ok());
+      CHECK(change_key_file(keys.file(), true, test_day, adding(key_line("w1", fill))).ok());
     }
     const std::string four = keys.text();
-    CHECK(has(change_key_file(keys.file(), true, now, adding(key_of("w1", '5'))).failure().message, "more than four"));
+    CHECK(has(change_key_file(keys.file(), true, test_day, adding(key_line("w1", '5'))).failure().message,
+              "more than four"));
     CHECK(keys.text() == four);
     keys.put(before);
   }
   SUBCASE("the file is not safe") {
     ::chmod(keys.file().c_str(), 0644);
-    CHECK(has(change_key_file(keys.file(), true, now, adding(key_of("w2", '2'))).failure().message, "chmod 600"));
+    CHECK(
+        has(change_key_file(keys.file(), true, test_day, adding(key_line("w2", '2'))).failure().message, "chmod 600"));
   }
   SUBCASE("the file is bad") {
     keys.put("w1 x\n");
-    CHECK_FALSE(change_key_file(keys.file(), true, now, adding(key_of("w2", '2'))).ok());
+    CHECK_FALSE(change_key_file(keys.file(), true, test_day, adding(key_line("w2", '2'))).ok());
     CHECK(keys.text() == "w1 x\n");
     keys.put(before);
   }
@@ -294,30 +295,31 @@ TEST_CASE("a change that does not go leaves the file as it was") {
 }
 
 TEST_CASE("invitations that are used or expired make room for a new key, as far as it is needed") {
-  const KeyTerms later{{}, now + std::chrono::hours(1), {}, true};
-  const KeyTerms expired{{}, now, {}, true};
-  KeyLine used = key_of("w1", '3', later);
-  used.used = now;
+  const KeyTerms later{{}, test_day + std::chrono::hours(1), {}, true};
+  const KeyTerms expired{{}, test_day, {}, true};
+  KeyLine used = key_line("w1", '3', later);
+  used.used = test_day;
   SecretText text;
-  for (const KeyLine& line : {key_of("w1", '1'), key_of("w1", '2', expired), used, key_of("w1", '4', later)}) {
+  for (const KeyLine& line : {key_line("w1", '1'), key_line("w1", '2', expired), used, key_line("w1", '4', later)}) {
     write_key_line(text, line);
   }
-  const Keys keys{std::string(text.view())};
-  REQUIRE(change_key_file(keys.file(), false, now, adding(key_of("w1", '5'))).ok());
+  const KeyDirectory keys{std::string(text.view())};
+  REQUIRE(change_key_file(keys.file(), false, test_day, adding(key_line("w1", '5'))).ok());
   auto content = read_key_file(keys.file());
   REQUIRE(content.ok());
-  CHECK(content->lines == std::vector<KeyLine>{key_of("w1", '1'), used, key_of("w1", '4', later), key_of("w1", '5')});
-  REQUIRE(change_key_file(keys.file(), false, now, adding(key_of("w1", '6'))).ok());
-  CHECK_FALSE(change_key_file(keys.file(), false, now, adding(key_of("w1", '7'))).ok());
+  CHECK(content->lines ==
+        std::vector<KeyLine>{key_line("w1", '1'), used, key_line("w1", '4', later), key_line("w1", '5')});
+  REQUIRE(change_key_file(keys.file(), false, test_day, adding(key_line("w1", '6'))).ok());
+  CHECK_FALSE(change_key_file(keys.file(), false, test_day, adding(key_line("w1", '7'))).ok());
 
   // One that is taken up now gives its own place, if there is no other.
-  REQUIRE(change_key_file(keys.file(), false, now, [](const std::vector<KeyLine>&) -> Result<KeyFileChange> {
-            return KeyFileChange{{}, {1}, {key_of("w1", '7')}};
+  REQUIRE(change_key_file(keys.file(), false, test_day, [](const std::vector<KeyLine>&) -> Result<KeyFileChange> {
+            return KeyFileChange{{}, {1}, {key_line("w1", '7')}};
           }).ok());
   content = read_key_file(keys.file());
   REQUIRE(content.ok());
   CHECK(content->lines ==
-        std::vector<KeyLine>{key_of("w1", '1'), key_of("w1", '5'), key_of("w1", '6'), key_of("w1", '7')});
+        std::vector<KeyLine>{key_line("w1", '1'), key_line("w1", '5'), key_line("w1", '6'), key_line("w1", '7')});
 }
 
 TEST_CASE("processes that change a file at once lose nothing of each other, also where it is not there yet") {
@@ -333,7 +335,7 @@ TEST_CASE("processes that change a file at once lose nothing of each other, also
       int failures = 0;
       for (int i = 0; i < each; ++i) {
         const auto fill = static_cast<char>('A' + process * each + i);
-        if (!change_key_file(file, true, now, adding(key_of("w" + std::to_string(fill), fill)))) ++failures;
+        if (!change_key_file(file, true, test_day, adding(key_line("w" + std::to_string(fill), fill)))) ++failures;
       }
       ::_exit(failures);
     }
@@ -351,7 +353,7 @@ TEST_CASE("processes that change a file at once lose nothing of each other, also
 }
 
 TEST_CASE("who reads while a file is replaced sees the old one or the new one") {
-  const Keys keys;
+  const KeyDirectory keys;
   std::atomic<bool> done = false;
   std::atomic<int> bad = 0;
   std::thread reader([&] {
@@ -363,9 +365,9 @@ TEST_CASE("who reads while a file is replaced sees the old one or the new one") 
     }
   });
   for (int i = 0; i < 50; ++i) {
-    CHECK(change_key_file(keys.file(), false, now, [](const std::vector<KeyLine>& lines) -> Result<KeyFileChange> {
+    CHECK(change_key_file(keys.file(), false, test_day, [](const std::vector<KeyLine>& lines) -> Result<KeyFileChange> {
             if (lines.size() == 2) return KeyFileChange{{1}, {}, {}};
-            return KeyFileChange{{}, {}, {key_of("w2", '2')}};
+            return KeyFileChange{{}, {}, {key_line("w2", '2')}};
           }).ok());
   }
   done = true;
@@ -374,11 +376,11 @@ TEST_CASE("who reads while a file is replaced sees the old one or the new one") 
 }
 
 TEST_CASE("who waits for the lock of a file that was replaced meanwhile changes the new one") {
-  const Keys keys;
+  const KeyDirectory keys;
   const int held = ::open(keys.file().c_str(), O_RDONLY | O_CLOEXEC);
   REQUIRE(::flock(held, LOCK_EX) == 0);
   Result<void> changed = Failure{};
-  std::thread other([&] { changed = change_key_file(keys.file(), false, now, adding(key_of("w3", '3'))); });
+  std::thread other([&] { changed = change_key_file(keys.file(), false, test_day, adding(key_line("w3", '3'))); });
   // As who holds the lock does it: a new file in its place, and then the lock goes with the old one.
   keys.write("new", line_of("w1", '1') + line_of("w2", '2'));
   ::chmod((keys / "new").c_str(), 0600);
@@ -394,24 +396,24 @@ TEST_CASE("a slave's own key is written for its owner alone, and read again") {
   const std::string file = dir / "w1.key";
   CHECK(check_new_own_key(file).ok());
   CHECK(dir.count() == 0);
-  REQUIRE(write_own_key(file, "w1", secret('1'), false).ok());
+  REQUIRE(write_own_key(file, "w1", key_of('1'), false).ok());
   CHECK(check_new_own_key(file).failure().code == Errc::in_use);
   CHECK(mode_of(file) == 0600);
   CHECK(dir.read("w1.key") == line_of("w1", '1'));
-  const auto again = write_own_key(file, "w1", secret('2'), false);
+  const auto again = write_own_key(file, "w1", key_of('2'), false);
   REQUIRE_FALSE(again.ok());
   CHECK(again.failure().code == Errc::in_use);
   CHECK(dir.read("w1.key") == line_of("w1", '1'));
-  REQUIRE(write_own_key(file, "w1", secret('2'), true).ok());
+  REQUIRE(write_own_key(file, "w1", key_of('2'), true).ok());
   const auto own = read_own_key(file);
   REQUIRE(own.ok());
-  CHECK(own->key == secret('2'));
+  CHECK(own->key == key_of('2'));
   CHECK(dir.count() == 1);
 
   ::chmod(file.c_str(), 0640);
   CHECK(has(read_own_key(file).failure().message, "chmod 600"));
   ::chmod(dir.path().c_str(), 0777);
   CHECK_FALSE(check_new_own_key(dir / "w2.key").ok());
-  CHECK_FALSE(write_own_key(dir / "w2.key", "w2", secret('2'), false).ok());
+  CHECK_FALSE(write_own_key(dir / "w2.key", "w2", key_of('2'), false).ok());
   CHECK(dir.count() == 1);
 }

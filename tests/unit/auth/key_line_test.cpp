@@ -3,6 +3,8 @@
 
 #include "auth/derive.hpp"
 #include "base/utc_time.hpp"
+#include "support/has.hpp"
+#include "support/keys.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,11 +15,12 @@
 
 using namespace remsh;
 using namespace remsh::auth;
+using remsh::test::has;
+using remsh::test::key_of;
 
 namespace {
 
-Secret secret(char fill) { return *Secret::from_bytes(std::string(Secret::size, fill)); }
-std::string base64(char fill) { return secret(fill).to_base64(); }
+std::string base64(char fill) { return key_of(fill).to_base64(); }
 
 KeyLine parsed(const std::string& text) {
   auto line = parse_key_line(text);
@@ -43,17 +46,15 @@ std::string written(const KeyLine& line) {
   return std::string(text.view());
 }
 
-bool has(const std::string& text, std::string_view words) { return text.find(words) != std::string::npos; }
-
 }  // namespace
 
 TEST_CASE("a key line is a name and a key") {
   const KeyLine line = parsed("w1 " + base64('k'));
   CHECK(line.name == "w1");
-  CHECK(line.key == secret('k'));
+  CHECK(line.key == key_of('k'));
   CHECK(line.terms == KeyTerms());
   CHECK_FALSE(line.used);
-  CHECK(line.kid == kid(secret('k')));
+  CHECK(line.kid == kid(key_of('k')));
 }
 
 TEST_CASE("a key line may have options, in any order, with spaces and tabs between them") {
@@ -143,7 +144,7 @@ TEST_CASE("a key has as many networks and labels as are allowed, and its line fi
   }
   terms.expires = parse_utc_time("2027-01-31T00:00:00Z");
   terms.is_invitation = true;
-  auto line = make_key_line(std::string(64, 'w'), secret('k'), terms);
+  auto line = make_key_line(std::string(64, 'w'), key_of('k'), terms);
   REQUIRE(line.ok());
   line->used = terms.expires;
   std::string text = written(*line);
@@ -152,10 +153,10 @@ TEST_CASE("a key has as many networks and labels as are allowed, and its line fi
 
   KeyTerms more = terms;
   more.networks.emplace_back("::1");
-  CHECK_FALSE(make_key_line("w1", secret('k'), more).ok());
+  CHECK_FALSE(make_key_line("w1", key_of('k'), more).ok());
   more = terms;
   more.labels["x"] = "y";
-  CHECK_FALSE(make_key_line("w1", secret('k'), more).ok());
+  CHECK_FALSE(make_key_line("w1", key_of('k'), more).ok());
 }
 
 TEST_CASE("a key file keeps its comments, order and every byte") {
@@ -192,7 +193,7 @@ TEST_CASE("a file that is empty or breaks off may still be being written, and is
 
 TEST_CASE("the same key twice is refused, in any names and with any terms") {
   const std::string first = "w1 " + base64('1') + "\n";
-  const std::string id = kid(secret('1'));
+  const std::string id = kid(key_of('1'));
   CHECK(has(file_refusal(first + "# x\n" + first), "slaves.keys:3: the key " + id + " is in line 1 already"));
   CHECK(has(file_refusal(first + "w2 " + base64('1') + "\n"), "slaves.keys:2: the key " + id));
   CHECK(has(file_refusal(first + "w1 " + base64('1') + " label.a=b\n"), "slaves.keys:2: the key " + id));
@@ -225,7 +226,7 @@ TEST_CASE("a slave's own key file has one key, without options") {
     const auto key = own(text);
     REQUIRE(key.ok());
     CHECK(key->name == "w1");
-    CHECK(key->key == secret('1'));
+    CHECK(key->key == key_of('1'));
   }
   CHECK(has(own("").failure().message, "w1.key: no key is in it"));
   CHECK(has(own("# x\n").failure().message, "w1.key: no key is in it"));

@@ -4,7 +4,11 @@
 #include "auth/derive.hpp"
 #include "base/utc_time.hpp"
 #include "support/child_process.hpp"
+#include "support/has.hpp"
+#include "support/keys.hpp"
+#include "support/later.hpp"
 #include "support/temp_dir.hpp"
+#include "unit/auth/test_day.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -20,22 +24,18 @@
 using namespace remsh;
 using namespace remsh::auth;
 using namespace std::chrono_literals;
+using remsh::test::has;
+using remsh::test::key_of;
+using remsh::test::later;
+using remsh::test::line_of;
 using remsh::test::TempDir;
+using remsh::test::test_day;
 
 namespace {
 
-const WallTime now = *parse_utc_time("2026-11-21T08:00:00Z");
-const auto loopback = parse_ip_address("127.0.0.1");
+const auto peer_address = parse_ip_address("127.0.0.1");
 
-Secret secret(char fill) { return *Secret::from_bytes(std::string(Secret::size, fill)); }
-std::string kid_of(char fill) { return kid(secret(fill)); }
-std::string line_of(const std::string& name, char fill, const std::string& options = "") {
-  return name + " " + secret(fill).to_base64() + options + "\n";
-}
-bool has(const std::string& text, std::string_view words) { return text.find(words) != std::string::npos; }
-
-/// A time at which what is written now has settled long ago.
-WallTime later() { return std::chrono::system_clock::now() + 1h; }
+std::string kid_of(char fill) { return kid(key_of(fill)); }
 
 /// A key file and the ring that follows it. One thread at a time.
 class Followed {
@@ -53,19 +53,19 @@ class Followed {
   TempDir dir;
 };
 
-std::string reason(const KeyRing& ring, const std::string& name, const std::string& kid, WallTime at = now) {
-  const KeyAnswer found = auth::KeyStore::of(ring)->find(name, kid, loopback, at);
+std::string reason(const KeyRing& ring, const std::string& name, const std::string& kid, WallTime at = test_day) {
+  const KeyAnswer found = auth::KeyStore::of(ring)->find(name, kid, peer_address, at);
   CHECK(found.key.has_value() == found.reason.empty());
   return found.reason;
 }
 
-bool counts(const KeyRing& ring, const std::string& name, char fill, WallTime at = now) {
-  return auth::KeyStore::of(ring)->counts(name, kid_of(fill), loopback, at);
+bool counts(const KeyRing& ring, const std::string& name, char fill, WallTime at = test_day) {
+  return auth::KeyStore::of(ring)->counts(name, kid_of(fill), peer_address, at);
 }
 
 /// What an Error says; empty where none is thrown.
 template <class Function>
-std::string thrown(Function&& function) {
+std::string words_of_error(Function&& function) {
   try {
     function();
   } catch (const Error& error) {
@@ -80,8 +80,8 @@ TEST_CASE("an empty ring has nobody") {
   const KeyRing ring;
   CHECK(reason(ring, "w1", kid_of('1')) == "unknown name");
   CHECK_FALSE(auth::KeyStore::of(ring)->has("w1"));
-  CHECK_FALSE(auth::KeyStore::of(ring)->next_expiry(now));
-  CHECK(auth::KeyStore::of(ring)->refresh(now).empty());
+  CHECK_FALSE(auth::KeyStore::of(ring)->next_expiry(test_day));
+  CHECK(auth::KeyStore::of(ring)->refresh(test_day).empty());
 }
 
 TEST_CASE("a registered key is found until its registration goes, by every copy of the ring") {
@@ -89,10 +89,10 @@ TEST_CASE("a registered key is found until its registration goes, by every copy 
   const KeyRing copy = ring;
   const auto before = auth::KeyStore::of(copy)->generation();
   {
-    const KeyRegistration registration = ring.register_slave("w1", secret('1'), {{}, {}, {{"rack", "b7"}}, false});
+    const KeyRegistration registration = ring.register_slave("w1", key_of('1'), {{}, {}, {{"rack", "b7"}}, false});
     CHECK(registration);
-    const auto found = auth::KeyStore::of(copy)->find("w1", kid_of('1'), loopback, now);
-    CHECK(found.key == secret('1'));
+    const auto found = auth::KeyStore::of(copy)->find("w1", kid_of('1'), peer_address, test_day);
+    CHECK(found.key == key_of('1'));
     CHECK(found.labels == std::map<std::string, std::string>{{"rack", "b7"}});
     CHECK_FALSE(found.is_invitation);
     CHECK(auth::KeyStore::of(copy)->has("w1"));
@@ -105,12 +105,12 @@ TEST_CASE("a registered key is found until its registration goes, by every copy 
 
 TEST_CASE("a registration tells its name and the id of its key, and no more") {
   KeyRing ring;
-  KeyRegistration first = ring.register_slave("w1", secret('1'));
+  KeyRegistration first = ring.register_slave("w1", key_of('1'));
   CHECK(first.name() == "w1");
   CHECK(first.key_id() == kid_of('1'));
   first.update(KeyTerms{{}, {}, {{"rack", "b7"}}, false});
   CHECK(first.key_id() == kid_of('1'));
-  first.update(secret('2'));
+  first.update(key_of('2'));
   CHECK(first.key_id() == kid_of('2'));
   CHECK_THROWS_AS(first.update(KeyTerms{{"nowhere"}, {}, {}, false}), Error);
   CHECK(first.key_id() == kid_of('2'));
@@ -130,12 +130,12 @@ TEST_CASE("a registration tells its name and the id of its key, and no more") {
 
 TEST_CASE("a key of zeros is no key, in a file or by call") {
   KeyRing ring;
-  CHECK(has(thrown([&] { static_cast<void>(ring.register_slave("w1", secret('\0'))); }), "all zeros"));
-  auto one = ring.register_slave("w1", secret('1'));
-  CHECK(has(thrown([&] { one.update(secret('\0')); }), "all zeros"));
+  CHECK(has(words_of_error([&] { static_cast<void>(ring.register_slave("w1", key_of('\0'))); }), "all zeros"));
+  auto one = ring.register_slave("w1", key_of('1'));
+  CHECK(has(words_of_error([&] { one.update(key_of('\0')); }), "all zeros"));
   CHECK(counts(ring, "w1", '1'));
   const Followed file(line_of("w1", '\0'));
-  CHECK(has(thrown([&] { static_cast<void>(file.ring()); }), "slaves.keys:1: the key is all zeros"));
+  CHECK(has(words_of_error([&] { static_cast<void>(file.ring()); }), "slaves.keys:1: the key is all zeros"));
 }
 
 TEST_CASE("each of several logs is told of the same trouble, once, also one that begins later") {
@@ -161,8 +161,8 @@ TEST_CASE("each of several logs is told of the same trouble, once, also one that
 
 TEST_CASE("what does not count says why, with the kids that the name has") {
   KeyRing ring;
-  const auto one = ring.register_slave("w1", secret('1'));
-  const auto two = ring.register_slave("w1", secret('2'));
+  const auto one = ring.register_slave("w1", key_of('1'));
+  const auto two = ring.register_slave("w1", key_of('2'));
   CHECK(reason(ring, "w1", "01234567") ==
         "unknown kid 01234567 (the name has: " + kid_of('1') + " " + kid_of('2') + ")");
   CHECK(reason(ring, "w2", kid_of('1')) == "unknown name");
@@ -173,55 +173,55 @@ TEST_CASE("a registration is moved, updated, dropped, and may outlive the ring")
   KeyRegistration kept;
   {
     KeyRing ring;
-    KeyRegistration first = ring.register_slave("w1", secret('1'));
+    KeyRegistration first = ring.register_slave("w1", key_of('1'));
     KeyRegistration moved = std::move(first);
     CHECK_FALSE(first);
     CHECK(counts(ring, "w1", '1'));
-    moved.update(secret('2'));
+    moved.update(key_of('2'));
     CHECK_FALSE(counts(ring, "w1", '1'));
     CHECK(counts(ring, "w1", '2'));
-    moved.update(KeyTerms{{}, now, {}, false});
+    moved.update(KeyTerms{{}, test_day, {}, false});
     CHECK(has(reason(ring, "w1", kid_of('2')), "line expired"));
-    moved.update(secret('3'));
+    moved.update(key_of('3'));
     CHECK(has(reason(ring, "w1", kid_of('3')), "line expired"));
-    moved.update(secret('3'), {});
+    moved.update(key_of('3'), {});
     CHECK(counts(ring, "w1", '3'));
     const auto generation = auth::KeyStore::of(ring)->generation();
-    moved.update(secret('3'), {});
+    moved.update(key_of('3'), {});
     CHECK(auth::KeyStore::of(ring)->generation() == generation);
 
-    kept = ring.register_slave("w2", secret('4'));
+    kept = ring.register_slave("w2", key_of('4'));
     kept = std::move(moved);
     CHECK_FALSE(auth::KeyStore::of(ring)->has("w2"));
     moved.drop();
-    KeyRegistration dropped = ring.register_slave("w3", secret('5'));
+    KeyRegistration dropped = ring.register_slave("w3", key_of('5'));
     dropped.drop();
     dropped.drop();
     CHECK_FALSE(auth::KeyStore::of(ring)->has("w3"));
-    CHECK(has(thrown([&] { dropped.update(secret('6')); }), "has ended"));
+    CHECK(has(words_of_error([&] { dropped.update(key_of('6')); }), "has ended"));
   }
-  CHECK(has(thrown([&] { kept.update(secret('6')); }), "ring has"));
+  CHECK(has(words_of_error([&] { kept.update(key_of('6')); }), "ring has"));
 }
 
 TEST_CASE("a call that would break a rule throws, shows no key and changes nothing") {
   Followed file(line_of("f1", 'f'));
   KeyRing ring = file.ring();
-  auto one = ring.register_slave("w1", secret('1'));
-  auto two = ring.register_slave("w2", secret('2'));
+  auto one = ring.register_slave("w1", key_of('1'));
+  auto two = ring.register_slave("w2", key_of('2'));
   const auto generation = auth::KeyStore::of(ring)->generation();
   const std::vector<std::string> refusals{
-      thrown([&] { static_cast<void>(ring.register_slave("w 3", secret('3'))); }),
-      thrown([&] { static_cast<void>(ring.register_slave("w3", secret('1'))); }),
-      thrown([&] { static_cast<void>(ring.register_slave("w1", secret('1'))); }),
-      thrown([&] { static_cast<void>(ring.register_slave("w3", secret('f'))); }),
-      thrown([&] {
-        static_cast<void>(ring.register_slave("w3", secret('3'), {{"10.0.0.1/8"}, {}, {}, false}));
+      words_of_error([&] { static_cast<void>(ring.register_slave("w 3", key_of('3'))); }),
+      words_of_error([&] { static_cast<void>(ring.register_slave("w3", key_of('1'))); }),
+      words_of_error([&] { static_cast<void>(ring.register_slave("w1", key_of('1'))); }),
+      words_of_error([&] { static_cast<void>(ring.register_slave("w3", key_of('f'))); }),
+      words_of_error([&] {
+        static_cast<void>(ring.register_slave("w3", key_of('3'), {{"10.0.0.1/8"}, {}, {}, false}));
       }),
-      thrown([&] {
-        static_cast<void>(ring.register_slave("w3", secret('3'), {{}, {}, {}, true}));
+      words_of_error([&] {
+        static_cast<void>(ring.register_slave("w3", key_of('3'), {{}, {}, {}, true}));
       }),
-      thrown([&] { two.update(secret('1')); }),
-      thrown([&] {
+      words_of_error([&] { two.update(key_of('1')); }),
+      words_of_error([&] {
         two.update(KeyTerms{{}, {}, {{"a b", "c"}}, false});
       }),
   };
@@ -229,8 +229,8 @@ TEST_CASE("a call that would break a rule throws, shows no key and changes nothi
     CAPTURE(refusal);
     CHECK_FALSE(refusal.empty());
     for (const char fill : {'1', '2', '3', 'f'}) {
-      CHECK_FALSE(has(refusal, secret(fill).to_base64().substr(0, 12)));
-      CHECK_FALSE(has(refusal, secret(fill).bytes().substr(0, 12)));
+      CHECK_FALSE(has(refusal, key_of(fill).to_base64().substr(0, 12)));
+      CHECK_FALSE(has(refusal, key_of(fill).bytes().substr(0, 12)));
     }
   }
   CHECK(has(refusals[1], "the key " + kid_of('1') + " is registered already, for 'w1'"));
@@ -239,55 +239,56 @@ TEST_CASE("a call that would break a rule throws, shows no key and changes nothi
   CHECK(counts(ring, "w2", '2'));
 
   std::vector<KeyRegistration> more;
-  for (const char fill : {'3', '4', '5'}) more.push_back(ring.register_slave("w1", secret(fill)));
-  CHECK(has(thrown([&] { static_cast<void>(ring.register_slave("w1", secret('6'))); }), "four keys already: drop one"));
+  for (const char fill : {'3', '4', '5'}) more.push_back(ring.register_slave("w1", key_of(fill)));
+  CHECK(has(words_of_error([&] { static_cast<void>(ring.register_slave("w1", key_of('6'))); }),
+            "four keys already: drop one"));
 }
 
 TEST_CASE("a key counts until it expires, by the clock of who asks") {
   KeyRing ring;
-  const auto hour = ring.register_slave("w1", secret('1'), {{}, now + 1h, {}, false});
-  const auto day = ring.register_slave("w2", secret('2'), {{}, now + 24h, {}, false});
+  const auto hour = ring.register_slave("w1", key_of('1'), {{}, test_day + 1h, {}, false});
+  const auto day = ring.register_slave("w2", key_of('2'), {{}, test_day + 24h, {}, false});
   const auto generation = auth::KeyStore::of(ring)->generation();
-  CHECK(counts(ring, "w1", '1', now + 1h - 1ns));
-  CHECK_FALSE(counts(ring, "w1", '1', now + 1h));
-  CHECK(reason(ring, "w1", kid_of('1'), now + 1h) == "line expired, at 2026-11-21T09:00:00Z");
+  CHECK(counts(ring, "w1", '1', test_day + 1h - 1ns));
+  CHECK_FALSE(counts(ring, "w1", '1', test_day + 1h));
+  CHECK(reason(ring, "w1", kid_of('1'), test_day + 1h) == "line expired, at 2026-11-21T09:00:00Z");
   CHECK(auth::KeyStore::of(ring)->has("w1"));  // no slave without a key takes its name
-  CHECK(auth::KeyStore::of(ring)->next_expiry(now) == now + 1h);
-  CHECK(auth::KeyStore::of(ring)->next_expiry(now + 1h) == now + 24h);
-  CHECK_FALSE(auth::KeyStore::of(ring)->next_expiry(now + 24h));
+  CHECK(auth::KeyStore::of(ring)->next_expiry(test_day) == test_day + 1h);
+  CHECK(auth::KeyStore::of(ring)->next_expiry(test_day + 1h) == test_day + 24h);
+  CHECK_FALSE(auth::KeyStore::of(ring)->next_expiry(test_day + 24h));
   CHECK(auth::KeyStore::of(ring)->generation() == generation);
 }
 
 TEST_CASE("a key with networks counts from there alone") {
   KeyRing ring;
-  const auto key = ring.register_slave("w1", secret('1'), {{"10.0.0.0/8", "::1"}, {}, {}, false});
+  const auto key = ring.register_slave("w1", key_of('1'), {{"10.0.0.0/8", "::1"}, {}, {}, false});
   const auto from = [&](const char* peer) {
-    return auth::KeyStore::of(ring)->find("w1", kid_of('1'), ip_address_of(peer), now);
+    return auth::KeyStore::of(ring)->find("w1", kid_of('1'), ip_address_of(peer), test_day);
   };
   CHECK(from("tcp 10.1.2.3:4711").key);
   CHECK(from("tcp [::1]:4711").key);
   CHECK(from("tcp 127.0.0.1:4711").reason == "network not allowed");
   CHECK(from("unix pid 1").reason == "network not allowed");
-  CHECK_FALSE(auth::KeyStore::of(ring)->counts("w1", kid_of('1'), loopback, now));
+  CHECK_FALSE(auth::KeyStore::of(ring)->counts("w1", kid_of('1'), peer_address, test_day));
 }
 
 TEST_CASE("a ring of a file has its keys, and those of calls beside them") {
   Followed file(line_of("w1", '1', " label.rack=b7") + line_of("w2", '2'));
   KeyRing ring = file.ring();
-  const auto registration = ring.register_slave("w1", secret('3'));
+  const auto registration = ring.register_slave("w1", key_of('3'));
   CHECK(counts(ring, "w1", '1'));
   CHECK(counts(ring, "w1", '3'));
   CHECK(counts(ring, "w2", '2'));
-  CHECK(auth::KeyStore::of(ring)->find("w1", kid_of('1'), loopback, now).labels.at("rack") == "b7");
+  CHECK(auth::KeyStore::of(ring)->find("w1", kid_of('1'), peer_address, test_day).labels.at("rack") == "b7");
 }
 
 TEST_CASE("a bad file is thrown by the constructor, with a sentence that shows what to do") {
   Followed file(line_of("w1", '1'));
   ::chmod(file.path().c_str(), 0644);
-  CHECK(thrown([&] { KeyFile{file.path()}; }) == "read keys: others than its owner can get at the keys in '" +
-                                                     file.path() + "' (mode 0644): chmod 600 '" + file.path() +
-                                                     "', and make new keys if somebody may have read it");
-  CHECK(has(thrown([&] { KeyFile{file.dir / "none"}; }), "No such file"));
+  CHECK(words_of_error([&] { KeyFile{file.path()}; }) == "read keys: others than its owner can get at the keys in '" +
+                                                             file.path() + "' (mode 0644): chmod 600 '" + file.path() +
+                                                             "', and make new keys if somebody may have read it");
+  CHECK(has(words_of_error([&] { KeyFile{file.dir / "none"}; }), "No such file"));
 }
 
 TEST_CASE("a file that has not changed disturbs nobody, however it was touched") {
@@ -379,7 +380,7 @@ TEST_CASE("a file that becomes bad keeps the last good keys, and is told once, a
   CHECK(news[0].level == LogLevel::warning);
   CHECK(news[0].component == "keys");
   CHECK(has(news[0].message, "; until then the keys are those that were read before"));
-  CHECK_FALSE(has(news[0].message, secret('1').to_base64().substr(0, 12)));
+  CHECK_FALSE(has(news[0].message, key_of('1').to_base64().substr(0, 12)));
   CHECK(told().empty());
   CHECK(counts(ring, "w1", '1'));
   CHECK(auth::KeyStore::of(ring)->generation() == generation);
@@ -396,7 +397,7 @@ TEST_CASE("a file that becomes bad keeps the last good keys, and is told once, a
 TEST_CASE("a key that a call has registered is not taken from the file as well") {
   Followed file(line_of("w1", '1'));
   KeyRing ring = file.ring();
-  auto registration = ring.register_slave("w2", secret('2'));
+  auto registration = ring.register_slave("w2", key_of('2'));
   file.put(line_of("w1", '1') + line_of("w3", '2'));
   const auto news = auth::KeyStore::of(ring)->refresh(later());
   REQUIRE(news.size() == 1);
@@ -410,17 +411,17 @@ TEST_CASE("a key that a call has registered is not taken from the file as well")
 TEST_CASE("an invitation is taken up once: the new key has its networks and labels, and is in the file") {
   Followed file("# ours\n" + line_of("w1", '1', " networks=127.0.0.0/8 expires=2026-11-21T09:00:00Z invite label.a=b"));
   const KeyRing ring = file.ring();
-  const auto found = auth::KeyStore::of(ring)->find("w1", kid_of('1'), loopback, now);
+  const auto found = auth::KeyStore::of(ring)->find("w1", kid_of('1'), peer_address, test_day);
   CHECK(found.key);
   CHECK(found.is_invitation);
   CHECK_FALSE(counts(ring, "w1", '1'));  // nobody stays by it
 
-  const auto enrolled = auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), secret('2'), now);
+  const auto enrolled = auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), key_of('2'), test_day);
   REQUIRE(enrolled.ok());
   CHECK(enrolled->kid == kid_of('2'));
   CHECK(enrolled->where == "stored in '" + file.path() + "'");
   CHECK(counts(ring, "w1", '2'));
-  CHECK(auth::KeyStore::of(ring)->find("w1", kid_of('2'), loopback, now).labels.at("a") == "b");
+  CHECK(auth::KeyStore::of(ring)->find("w1", kid_of('2'), peer_address, test_day).labels.at("a") == "b");
   CHECK(reason(ring, "w1", kid_of('1')) == "token used, at 2026-11-21T08:00:00Z");
   CHECK(file.dir.read("slaves.keys") ==
         "# ours\n" +
@@ -428,7 +429,7 @@ TEST_CASE("an invitation is taken up once: the new key has its networks and labe
                     " networks=127.0.0.0/8 expires=2026-11-21T09:00:00Z invite used=2026-11-21T08:00:00Z label.a=b") +
             line_of("w1", '2', " networks=127.0.0.0/8 label.a=b"));
 
-  const auto again = auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), secret('3'), now);
+  const auto again = auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), key_of('3'), test_day);
   REQUIRE_FALSE(again.ok());
   CHECK(again.failure().code == Errc::auth_failed);
   CHECK(has(again.failure().message, "token used"));
@@ -441,7 +442,7 @@ TEST_CASE("what is no token, or none any more, is not taken up") {
   const KeyRing ring = file.ring();
   const std::string before = file.dir.read("slaves.keys");
   const auto why = [&](const char* name, char token) {
-    const auto enrolled = auth::KeyStore::of(ring)->enrol(name, kid_of(token), secret('9'), now);
+    const auto enrolled = auth::KeyStore::of(ring)->enrol(name, kid_of(token), key_of('9'), test_day);
     REQUIRE_FALSE(enrolled.ok());
     CHECK(enrolled.failure().code == Errc::auth_failed);
     return enrolled.failure().message;
@@ -456,34 +457,35 @@ TEST_CASE("what is no token, or none any more, is not taken up") {
 TEST_CASE("an enrolment that cannot be stored leaves the token good") {
   Followed file(line_of("w1", '1', " invite expires=2026-11-21T09:00:00Z"));
   KeyRing ring = file.ring();
-  const auto call = ring.register_slave("w2", secret('2'), {{}, now + 1h, {}, true});
+  const auto call = ring.register_slave("w2", key_of('2'), {{}, test_day + 1h, {}, true});
   ::chmod(file.path().c_str(), 0644);
   for (const auto& [name, token] : {std::pair("w1", '1'), std::pair("w2", '2')}) {
-    const auto enrolled = auth::KeyStore::of(ring)->enrol(name, kid_of(token), secret('9'), now);
+    const auto enrolled = auth::KeyStore::of(ring)->enrol(name, kid_of(token), key_of('9'), test_day);
     REQUIRE_FALSE(enrolled.ok());
     CHECK(has(enrolled.failure().message, "chmod 600"));
     CHECK(enrolled.failure().code != Errc::auth_failed);
   }
   ::chmod(file.path().c_str(), 0600);
-  CHECK(auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), secret('8'), now).ok());
-  CHECK(auth::KeyStore::of(ring)->enrol("w2", kid_of('2'), secret('9'), now).ok());
+  CHECK(auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), key_of('8'), test_day).ok());
+  CHECK(auth::KeyStore::of(ring)->enrol("w2", kid_of('2'), key_of('9'), test_day).ok());
   CHECK(has(reason(ring, "w2", kid_of('2')), "token used"));
   CHECK(has(file.dir.read("slaves.keys"), line_of("w2", '9')));
-  CHECK_FALSE(auth::KeyStore::of(ring)->enrol("w2", kid_of('2'), secret('7'), now).ok());
+  CHECK_FALSE(auth::KeyStore::of(ring)->enrol("w2", kid_of('2'), key_of('7'), test_day).ok());
 }
 
 TEST_CASE("a ring without a file keeps an enrolled key in memory, and says so") {
   KeyRing ring;
-  auto invitation = ring.register_slave("w1", secret('1'), {{}, now + 1h, {{"a", "b"}}, true});
-  const auto enrolled = auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), secret('2'), now);
+  auto invitation = ring.register_slave("w1", key_of('1'), {{}, test_day + 1h, {{"a", "b"}}, true});
+  const auto enrolled = auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), key_of('2'), test_day);
   REQUIRE(enrolled.ok());
   CHECK(has(enrolled->where, "in memory only"));
   CHECK(counts(ring, "w1", '2'));
   CHECK(has(reason(ring, "w1", kid_of('1')), "token used"));
-  CHECK_FALSE(auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), secret('3'), now).ok());
+  CHECK_FALSE(auth::KeyStore::of(ring)->enrol("w1", kid_of('1'), key_of('3'), test_day).ok());
   invitation.drop();
   CHECK(counts(ring, "w1", '2'));
-  CHECK(has(auth::KeyStore::of(ring)->enrol("w2", kid_of('1'), secret('3'), now).failure().message, "unknown name"));
+  CHECK(
+      has(auth::KeyStore::of(ring)->enrol("w2", kid_of('1'), key_of('3'), test_day).failure().message, "unknown name"));
 }
 
 TEST_CASE("of two processes that bring one token at once, one gets the key") {
@@ -495,7 +497,7 @@ TEST_CASE("of two processes that bring one token at once, one gets the key") {
       const pid_t child = ::fork();
       REQUIRE(child >= 0);
       if (child == 0)
-        ::_exit(auth::KeyStore::of(KeyFile(file.path()))->enrol("w1", kid_of('1'), secret(fill), now) ? 1 : 0);
+        ::_exit(auth::KeyStore::of(KeyFile(file.path()))->enrol("w1", kid_of('1'), key_of(fill), test_day) ? 1 : 0);
       children.push_back(child);
     }
     int enrolled = 0;
@@ -523,9 +525,9 @@ TEST_CASE("threads ask, look, register and enrol at once") {
   std::vector<std::thread> threads;
   threads.emplace_back([&] {
     while (!done) {
-      if (!auth::KeyStore::of(ring)->counts("w1", kid_of('1'), loopback, now)) ++wrong;
+      if (!auth::KeyStore::of(ring)->counts("w1", kid_of('1'), peer_address, test_day)) ++wrong;
       static_cast<void>(auth::KeyStore::of(ring)->generation() +
-                        (auth::KeyStore::of(ring)->next_expiry(now) ? 1U : 0U));
+                        (auth::KeyStore::of(ring)->next_expiry(test_day) ? 1U : 0U));
     }
   });
   threads.emplace_back([&] {
@@ -533,14 +535,14 @@ TEST_CASE("threads ask, look, register and enrol at once") {
   });
   threads.emplace_back([&] {
     while (!done) {
-      auto registration = ring.register_slave("w2", secret('2'));
-      registration.update(secret('3'));
+      auto registration = ring.register_slave("w2", key_of('2'));
+      registration.update(key_of('3'));
     }
   });
   for (char fill = 'A'; fill < 'I'; ++fill) {
     const std::string name = std::string("t") + fill;
     const auto fresh = static_cast<char>(fill - 'A' + 'a');
-    CHECK(auth::KeyStore::of(ring)->enrol(name, kid_of(fill), secret(fresh), now).ok());
+    CHECK(auth::KeyStore::of(ring)->enrol(name, kid_of(fill), key_of(fresh), test_day).ok());
     CHECK(counts(ring, name, fresh));
   }
   done = true;

@@ -3,7 +3,10 @@
 #include "auth/master_handshake.hpp"
 #include "auth/slave_handshake.hpp"
 #include "golden/handshake.hpp"
+#include "support/changed_box.hpp"
+#include "support/has.hpp"
 #include "support/hex.hpp"
+#include "support/keys.hpp"
 
 #include <doctest/doctest.h>
 
@@ -21,39 +24,36 @@
 
 using namespace remsh;
 using namespace remsh::auth;
+using remsh::test::box_of;
+using remsh::test::counted;
+using remsh::test::counted_key;
 using remsh::test::from_hex;
+using remsh::test::has;
 using remsh::test::to_hex;
-using remsh::test::handshake_golden::Session;
+using remsh::test::with;
 using remsh::test::handshake_golden::sessions;
 
 namespace {
 
 using namespace std::string_literals;
 using namespace std::chrono_literals;
+using GoldenSession = remsh::test::handshake_golden::Session;
 using MasterAction = MasterHandshake::Step::Action;
 using SlaveAction = SlaveHandshake::Step::Action;
 
-Bytes counted(unsigned char first) {
-  Bytes bytes;
-  while (bytes.size() < 32) bytes += static_cast<char>(first++);
-  return bytes;
-}
-
-Secret secret(unsigned char first) { return *Secret::from_bytes(counted(first)); }
-
 // Those of the golden sessions.
-const Secret worker_key = secret(0x00);
-const Secret other_key = secret(0x40);
-const Secret invitation = secret(0x80);
-const Bytes slave_nonce = counted(0xa0);
-const Bytes master_nonce = counted(0xc0);
+const Secret worker_key = counted_key(0x00);
+const Secret other_key = counted_key(0x40);
+const Secret golden_invitation = counted_key(0x80);
+const Bytes golden_slave_nonce = counted(0xa0);
+const Bytes golden_master_nonce = counted(0xc0);
 const Bytes exporter = counted(0xe0);
-const Registration worker{.name = "worker1",
-                          .hostname = "w1.example",
-                          .system = "linux",
-                          .software = "remsh-slave 0.1.0",
-                          .basedir = "/srv/w1"};
-const Secret decoy = secret(0x33);
+const Registration golden_worker{.name = "worker1",
+                                 .hostname = "w1.example",
+                                 .system = "linux",
+                                 .software = "remsh-slave 0.1.0",
+                                 .basedir = "/srv/w1"};
+const Secret decoy = counted_key(0x33);
 
 /// A master that knows worker1 by its key and its invitation, and worker2 by its key.
 std::shared_ptr<const MasterKeys> keys() {
@@ -61,69 +61,49 @@ std::shared_ptr<const MasterKeys> keys() {
     if (name != "worker1" && name != "worker2") return {.reason = "unknown name"};
     const Secret& own = name == "worker1" ? worker_key : other_key;
     if (id == kid(own)) return {.key = own, .labels = {{"rack", "b7"}}};
-    if (name == "worker1" && id == kid(invitation)) return {.key = invitation, .is_invitation = true};
+    if (name == "worker1" && id == kid(golden_invitation)) return {.key = golden_invitation, .is_invitation = true};
     return {.reason = "unknown kid (it has: " + kid(own) + ")"};
   };
   return std::make_shared<MasterKeys>(MasterKeys{.decoy = decoy, .find = find});
 }
 
 MasterHandshake::Options master_options(const Bytes& binding = {}) {
-  return {.nonce = master_nonce, .keys = keys(), .binding = binding, .enrolment_allowed = !binding.empty()};
+  return {.nonce = golden_master_nonce, .keys = keys(), .binding = binding, .enrolment_allowed = !binding.empty()};
 }
 
 SlaveHandshake::Options slave_options(const Bytes& binding = {}) {
-  return {.registration = worker, .nonce = slave_nonce, .key = worker_key, .binding = binding};
+  return {.registration = golden_worker, .nonce = golden_slave_nonce, .key = worker_key, .binding = binding};
 }
 
 /// Both sides of a golden session.
-MasterHandshake::Options master_of(const Session& session) { return master_options(from_hex(session.binding)); }
-SlaveHandshake::Options slave_of(const Session& session) {
+MasterHandshake::Options master_of(const GoldenSession& session) { return master_options(from_hex(session.binding)); }
+SlaveHandshake::Options slave_of(const GoldenSession& session) {
   SlaveHandshake::Options options = slave_options(from_hex(session.binding));
   options.key = *Secret::from_bytes(from_hex(session.key));
   options.enrols = session.new_key != ""s;
   if (options.enrols) options.registration = {.name = "worker1"};
   return options;
 }
-Bytes answer_of(const Session& session, MasterHandshake& master) {
+Bytes answer_of(const GoldenSession& session, MasterHandshake& master) {
   if (session.title == "refused"s) return master.refuse(Refusal::name_in_use, "worker1 is connected from 192.0.2.7");
   return master.is_enrolment() ? master.enrol().welcome : master.open(10s);
 }
-
-Box box_of(BytesView bytes) {
-  BoxDecoder decoder;
-  decoder.feed(bytes);
-  REQUIRE(decoder.next());
-  return decoder.box().copy();
-}
-
-/// A box with one value changed, or taken away where there is none.
-Bytes with(BytesView bytes, const Bytes& key, std::optional<Bytes> value) {
-  Box box = box_of(bytes);
-  if (value) {
-    box.set(key, *value);
-  } else {
-    REQUIRE(box.erase(key));
-  }
-  return encode(box);
-}
-
-bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
 enum class BoxName : std::uint8_t { hello, challenge, prove, welcome };
 using Tamper = std::function<Bytes(BoxName, Bytes)>;
 
 /// What became of a handshake whose boxes somebody between may change.
-struct Outcome {
+struct HandshakeOutcome {
   std::map<BoxName, Bytes> boxes = {};  ///< as they came
   MasterHandshake::Step master = {};    ///< the last
   SlaveHandshake::Step slave = {};
   bool registered = false;
 };
 
-Outcome run(
+HandshakeOutcome run(
     MasterHandshake& master, SlaveHandshake& slave, const Tamper& tamper = {},
     const std::function<Bytes(MasterHandshake&)>& answer = [](MasterHandshake& m) { return m.open(10s); }) {
-  Outcome outcome;
+  HandshakeOutcome outcome;
   const auto pass = [&](BoxName name, Bytes bytes) -> const Bytes& {
     return outcome.boxes[name] = tamper ? tamper(name, std::move(bytes)) : std::move(bytes);
   };
@@ -138,7 +118,8 @@ Outcome run(
   return outcome;
 }
 
-Outcome run(MasterHandshake::Options master_side, SlaveHandshake::Options slave_side, const Tamper& tamper = {}) {
+HandshakeOutcome run(MasterHandshake::Options master_side, SlaveHandshake::Options slave_side,
+                     const Tamper& tamper = {}) {
   MasterHandshake master(std::move(master_side));
   SlaveHandshake slave(std::move(slave_side));
   return run(master, slave, tamper);
@@ -149,36 +130,36 @@ Tamper changing(BoxName which, const Bytes& key, const std::optional<Bytes>& val
   return [=](BoxName name, Bytes bytes) { return name == which ? with(bytes, key, value) : bytes; };
 }
 
-const Bytes failure_bytes = from_hex(
+const Bytes refused_prove = from_hex(
     "0006 5f6572726f72 0001 32  000b 5f6572726f725f636f6465 0004 41555448"
     "0012 5f6572726f725f6465736372697074696f6e 0015 61757468656e7469636174696f6e206661696c6564  0000");
 
 /// The master must give the failure, and its log a reason.
-void check_failure(const Outcome& outcome, const char* reason) {
+void check_failure(const HandshakeOutcome& outcome, const char* reason) {
   CAPTURE(outcome.master.failure.message);
   CHECK(outcome.master.action == MasterAction::fail);
   CHECK(outcome.master.failure.code == Errc::auth_failed);
-  CHECK(to_hex(outcome.master.bytes) == to_hex(failure_bytes));
-  CHECK(contains(outcome.master.failure.message, reason));
+  CHECK(to_hex(outcome.master.bytes) == to_hex(refused_prove));
+  CHECK(has(outcome.master.failure.message, reason));
   CHECK_FALSE(outcome.registered);
 }
 
-void check_refusal_by_slave(const Outcome& outcome, Errc code, const char* reason) {
+void check_refusal_by_slave(const HandshakeOutcome& outcome, Errc code, const char* reason) {
   CAPTURE(outcome.slave.failure.message);
   CHECK(outcome.registered);
   CHECK(outcome.slave.action == SlaveAction::failed);
   CHECK(outcome.slave.failure.code == code);
-  CHECK(contains(outcome.slave.failure.message, reason));
+  CHECK(has(outcome.slave.failure.message, reason));
 }
 
 }  // namespace
 
 TEST_CASE("the golden sessions come out of both sides, byte for byte") {
-  for (const Session& session : sessions) {
+  for (const GoldenSession& session : sessions) {
     CAPTURE(session.title);
     MasterHandshake master(master_of(session));
     SlaveHandshake slave(slave_of(session));
-    const Outcome outcome = run(master, slave, {}, [&](MasterHandshake& m) { return answer_of(session, m); });
+    const HandshakeOutcome outcome = run(master, slave, {}, [&](MasterHandshake& m) { return answer_of(session, m); });
     CHECK(to_hex(outcome.boxes.at(BoxName::hello)) == session.hello);
     CHECK(to_hex(outcome.boxes.at(BoxName::challenge)) == session.challenge);
     CHECK(to_hex(outcome.boxes.at(BoxName::prove)) == session.prove);
@@ -194,10 +175,10 @@ TEST_CASE("the golden sessions come out of both sides, byte for byte") {
 TEST_CASE("the master registers what was proven") {
   MasterHandshake master(master_options());
   SlaveHandshake slave(slave_options());
-  const Outcome outcome = run(master, slave);
+  const HandshakeOutcome outcome = run(master, slave);
   CHECK(outcome.slave.action == SlaveAction::open);
   CHECK(outcome.slave.keepalive == 10s);
-  Registration expected = worker;
+  Registration expected = golden_worker;
   expected.key_id = "4962dc04";
   CHECK((master.registration() == expected));
   CHECK(master.labels() == std::map<std::string, std::string>{{"rack", "b7"}});
@@ -205,7 +186,7 @@ TEST_CASE("the master registers what was proven") {
 }
 
 TEST_CASE("no bit of any box may change") {
-  for (const Session& session : sessions) {
+  for (const GoldenSession& session : sessions) {
     CAPTURE(session.title);
     for (const BoxName which : {BoxName::hello, BoxName::challenge, BoxName::prove, BoxName::welcome}) {
       const std::array recorded{session.hello, session.challenge, session.prove, session.welcome};
@@ -218,7 +199,8 @@ TEST_CASE("no bit of any box may change") {
         };
         MasterHandshake master(master_of(session));
         SlaveHandshake slave(slave_of(session));
-        const Outcome outcome = run(master, slave, flip, [&](MasterHandshake& m) { return answer_of(session, m); });
+        const HandshakeOutcome outcome =
+            run(master, slave, flip, [&](MasterHandshake& m) { return answer_of(session, m); });
         CAPTURE(static_cast<int>(which));
         CAPTURE(bit);
         // Either side reads on where a length became longer.
@@ -233,15 +215,15 @@ TEST_CASE("no bit of any box may change") {
 }
 
 TEST_CASE("what was recorded proves nothing in another handshake") {
-  const Session& session = sessions[0];
+  const GoldenSession& session = sessions[0];
   MasterHandshake::Options options = master_of(session);
   options.nonce = counted(0x11);
   MasterHandshake master(std::move(options));
   REQUIRE(master.feed(from_hex(session.hello)).action == MasterAction::send);
   const auto step = master.feed(from_hex(session.prove));
   CHECK(step.action == MasterAction::fail);
-  CHECK(to_hex(step.bytes) == to_hex(failure_bytes));
-  CHECK(contains(step.failure.message, "its proof is wrong"));
+  CHECK(to_hex(step.bytes) == to_hex(refused_prove));
+  CHECK(has(step.failure.message, "its proof is wrong"));
 
   SlaveHandshake::Options slave_side = slave_of(session);
   slave_side.nonce = counted(0x11);
@@ -266,7 +248,7 @@ TEST_CASE("no proof can be sent back to who made it, nor to the other role") {
   const auto step =
       slave.feed(encode(Box{{"_answer", "1"}, {"features", ""}, {"nonce", *hello.get("nonce")}, {"version", "2"}}));
   CHECK(step.action == SlaveAction::failed);
-  CHECK(contains(step.failure.message, "our own nonce"));
+  CHECK(has(step.failure.message, "our own nonce"));
 }
 
 TEST_CASE("a slave cannot be another one") {
@@ -349,14 +331,14 @@ TEST_CASE("whatever is wrong, the same work is done and the same bytes are sent"
   SlaveHandshake::Options enrols = slave_options(exporter);
   enrols.enrols = true;
   SlaveHandshake::Options invited = slave_options(exporter);
-  invited.key = invitation;
+  invited.key = golden_invitation;
   SlaveHandshake::Options invited_without_tls = slave_options();
-  invited_without_tls.key = invitation;
+  invited_without_tls.key = golden_invitation;
   invited_without_tls.enrols = true;
   MasterHandshake::Options of_other_name = master_options(exporter);
   of_other_name.psk_identity = "worker2:" + kid(other_key);
   MasterHandshake::Options of_other_kid = master_options(exporter);
-  of_other_kid.psk_identity = "worker1:" + kid(invitation);
+  of_other_kid.psk_identity = "worker1:" + kid(golden_invitation);
 
   const std::vector<Wrong> all{
       {"unknown name", master_options(exporter), stranger, "'stranger' with the key '4962dc04': unknown name"},
@@ -369,7 +351,7 @@ TEST_CASE("whatever is wrong, the same work is done and the same bytes are sent"
       {"TLS identity of another key", of_other_kid, slave_options(exporter), "TLS has proven 'worker1:"}};
   for (const Wrong& wrong : all) {
     CAPTURE(wrong.title);
-    const Outcome outcome = run(wrong.master, wrong.slave);
+    const HandshakeOutcome outcome = run(wrong.master, wrong.slave);
     check_failure(outcome, wrong.reason);
     CHECK(to_hex(outcome.boxes.at(BoxName::challenge)) == sessions[0].challenge);  // nor is the first answer another
   }
@@ -390,7 +372,7 @@ TEST_CASE("a slave without a key gets in beside those with keys, by a name of it
   options.registration.name = "local1";
   MasterHandshake master(master_options());
   SlaveHandshake slave(options);
-  const Outcome outcome = run(master, slave);
+  const HandshakeOutcome outcome = run(master, slave);
   CHECK(outcome.slave.action == SlaveAction::open);
   CHECK(master.registration().key_id.empty());
   CHECK_FALSE(box_of(outcome.boxes.at(BoxName::welcome)).has("mac"));
@@ -432,12 +414,12 @@ TEST_CASE("a slave with a key takes no welcome without proof") {
 }
 
 TEST_CASE("a proof that has not the size of one closes, as does one that is missing") {
-  const auto check = [](const Outcome& outcome, const char* reason) {
+  const auto check = [](const HandshakeOutcome& outcome, const char* reason) {
     CAPTURE(outcome.master.failure.message);
     CHECK(outcome.master.action == MasterAction::close);
     CHECK(outcome.master.bytes.empty());
     CHECK(outcome.master.failure.code == Errc::protocol_error);
-    CHECK(contains(outcome.master.failure.message, reason));
+    CHECK(has(outcome.master.failure.message, reason));
   };
   const Bytes mac(*box_of(from_hex(sessions[0].prove)).get("mac"));
   for (const Bytes& wrong : {""s, mac.substr(0, 1), mac.substr(0, 31), mac + '\0', mac + mac}) {
@@ -457,28 +439,28 @@ TEST_CASE("a proof that has not the size of one closes, as does one that is miss
 TEST_CASE("keys of resuming are an error where it is not in force") {
   for (const char* key : {"attempt", "received", "resume_mac", "session"}) {
     CAPTURE(key);
-    const Outcome asked = run(master_options(), slave_options(), changing(BoxName::prove, key, "1"));
+    const HandshakeOutcome asked = run(master_options(), slave_options(), changing(BoxName::prove, key, "1"));
     CHECK(asked.master.action == MasterAction::close);
-    CHECK(contains(asked.master.failure.message, "the feature 'resume' is not in force"));
+    CHECK(has(asked.master.failure.message, "the feature 'resume' is not in force"));
     SlaveHandshake::Options keyless = slave_options();
     keyless.key = {};
     keyless.registration.name = "local1";
-    const Outcome answered = run(master_options(), keyless, changing(BoxName::welcome, key, "1"));
+    const HandshakeOutcome answered = run(master_options(), keyless, changing(BoxName::welcome, key, "1"));
     check_refusal_by_slave(answered, Errc::protocol_error, "the feature 'resume' is not in force");
   }
 }
 
 TEST_CASE("an invitation gives both sides the same new key") {
   SlaveHandshake::Options options = slave_options(exporter);
-  options.key = invitation;
+  options.key = golden_invitation;
   options.enrols = true;
   MasterHandshake master(master_options(exporter));
   SlaveHandshake slave(options);
   std::optional<Secret> stored;
-  const Outcome outcome = run(master, slave, {}, [&](MasterHandshake& m) {
+  const HandshakeOutcome outcome = run(master, slave, {}, [&](MasterHandshake& m) {
     CHECK(m.is_enrolment());
     CHECK(m.registration().name == "worker1");
-    CHECK(m.registration().key_id == kid(invitation));
+    CHECK(m.registration().key_id == kid(golden_invitation));
     const auto enrolment = m.enrol();
     stored = enrolment.key;
     return enrolment.welcome;
@@ -486,34 +468,34 @@ TEST_CASE("an invitation gives both sides the same new key") {
   REQUIRE(outcome.slave.action == SlaveAction::enrolled);
   REQUIRE(outcome.slave.new_key.has_value());
   CHECK((stored == outcome.slave.new_key));
-  CHECK((stored != invitation));
+  CHECK((stored != golden_invitation));
   CHECK(outcome.slave.bytes.empty());
 }
 
 TEST_CASE("a new key is another one on another connection") {
   const auto key_of = [](const Bytes& binding, const Bytes& nonce) {
     SlaveHandshake::Options options = slave_options(binding);
-    options.key = invitation;
+    options.key = golden_invitation;
     options.enrols = true;
     options.nonce = nonce;
     MasterHandshake master(master_options(binding));
     SlaveHandshake slave(options);
     return run(master, slave, {}, [](MasterHandshake& m) { return m.enrol().welcome; }).slave.new_key;
   };
-  const auto one = key_of(exporter, slave_nonce);
+  const auto one = key_of(exporter, golden_slave_nonce);
   REQUIRE(one.has_value());
-  CHECK((one == key_of(exporter, slave_nonce)));
-  CHECK((one != key_of(counted(0x55), slave_nonce)));
+  CHECK((one == key_of(exporter, golden_slave_nonce)));
+  CHECK((one != key_of(counted(0x55), golden_slave_nonce)));
   CHECK((one != key_of(exporter, counted(0x55))));
 }
 
 TEST_CASE("where a new key cannot be stored the slave is refused, and can use its invitation again") {
   SlaveHandshake::Options options = slave_options(exporter);
-  options.key = invitation;
+  options.key = golden_invitation;
   options.enrols = true;
   MasterHandshake master(master_options(exporter));
   SlaveHandshake slave(options);
-  const Outcome outcome = run(master, slave, {}, [](MasterHandshake& m) {
+  const HandshakeOutcome outcome = run(master, slave, {}, [](MasterHandshake& m) {
     static_cast<void>(m.enrol());
     return m.refuse(Refusal::rejected, "the disk is full");
   });
@@ -523,17 +505,18 @@ TEST_CASE("where a new key cannot be stored the slave is refused, and can use it
 
 TEST_CASE("a slave that enrols takes neither an open welcome nor more bytes") {
   SlaveHandshake::Options options = slave_options(exporter);
-  options.key = invitation;
+  options.key = golden_invitation;
   options.enrols = true;
   for (const Bytes& more : {"x"s, from_hex(sessions[0].welcome)}) {
     MasterHandshake master(master_options(exporter));
     SlaveHandshake slave(options);
-    const Outcome outcome = run(master, slave, {}, [&](MasterHandshake& m) { return m.enrol().welcome + more; });
+    const HandshakeOutcome outcome =
+        run(master, slave, {}, [&](MasterHandshake& m) { return m.enrol().welcome + more; });
     check_refusal_by_slave(outcome, Errc::protocol_error, "behind the welcome of an enrolment");
     CHECK_FALSE(outcome.slave.new_key.has_value());
   }
   // Under a proof that is right, as of a master that does not know what it does.
-  const Session& session = sessions[3];
+  const GoldenSession& session = sessions[3];
   SlaveHandshake slave(slave_of(session));
   slave.start();
   REQUIRE(slave.feed(from_hex(session.challenge)).action == SlaveAction::send);
@@ -548,10 +531,10 @@ TEST_CASE("a slave that enrols takes neither an open welcome nor more bytes") {
     transcript.update(body(box_of(from_hex(box))));
   }
   transcript.update(body(welcome));
-  welcome.set("mac", Bytes(hmac(derive(invitation, "master").bytes(), transcript.digest()).bytes()));
+  welcome.set("mac", Bytes(hmac(derive(golden_invitation, "master").bytes(), transcript.digest()).bytes()));
   const auto step = slave.feed(encode(welcome));
   CHECK(step.action == SlaveAction::failed);
-  CHECK(contains(step.failure.message, "opened where we asked to enrol"));
+  CHECK(has(step.failure.message, "opened where we asked to enrol"));
 }
 
 TEST_CASE("a slave checks the proof before it looks at what follows") {
@@ -575,7 +558,7 @@ TEST_CASE("a slave says which key was refused") {
   options.registration.name = "stranger";
   MasterHandshake master(master_options());
   SlaveHandshake slave(options);
-  const Outcome outcome = run(master, slave);
+  const HandshakeOutcome outcome = run(master, slave);
   const auto step = slave.feed(outcome.master.bytes);
   CHECK(step.action == SlaveAction::failed);
   CHECK(step.failure.code == Errc::auth_failed);
@@ -585,14 +568,14 @@ TEST_CASE("a slave says which key was refused") {
 TEST_CASE("a master without keys refuses a slave that has one, at once") {
   MasterHandshake::Options options = master_options();
   options.keys = nullptr;
-  const Outcome outcome = run(options, slave_options());
+  const HandshakeOutcome outcome = run(options, slave_options());
   CHECK(outcome.master.action == MasterAction::fail);
-  CHECK(contains(outcome.master.failure.message, "'worker1' has the key '4962dc04', and there are no keys here"));
+  CHECK(has(outcome.master.failure.message, "'worker1' has the key '4962dc04', and there are no keys here"));
 }
 
 TEST_CASE("no sentence has a secret in it") {
   SlaveHandshake::Options relayed = slave_options(exporter);
-  const Outcome outcome = run(master_options(), relayed);
+  const HandshakeOutcome outcome = run(master_options(), relayed);
   for (const Secret& hidden : {worker_key, decoy, derive(worker_key, "slave")}) {
     CHECK(outcome.master.failure.message.find(hidden.bytes()) == std::string::npos);
     CHECK(outcome.master.failure.message.find(to_hex(hidden.bytes())) == std::string::npos);

@@ -11,14 +11,14 @@ using remsh::Error;
 
 namespace {
 
-std::error_code os(int error) { return {error, std::generic_category()}; }
+std::error_code os_code(int error) { return {error, std::generic_category()}; }
 
 std::string said(const Error& error) { return error.what(); }
 
 }  // namespace
 
 TEST_CASE("an error names the slave, the operation, the cause and the system's name for it") {
-  const Error error(Errc::os_error, "w1", "rename 'a' to 'b'", "File exists", os(EEXIST));
+  const Error error(Errc::os_error, "w1", "rename 'a' to 'b'", "File exists", os_code(EEXIST));
   CHECK(said(error) == "slave 'w1': rename 'a' to 'b': File exists (EEXIST)");
   CHECK(error.code() == Errc::os_error);
   CHECK(error.slave() == "w1");
@@ -35,16 +35,16 @@ TEST_CASE("what is not known about an error is left out of its sentence") {
 
 TEST_CASE("an error without a message still says something") {
   CHECK(said(Error(Errc::timeout, "w1", "stat 'a'", "")) == "slave 'w1': stat 'a': timeout");
-  CHECK(said(Error(Errc::local_os_error, "", "open 'a'", "", os(ENOENT))) ==
-        "open 'a': " + os(ENOENT).message() + " (ENOENT)");
+  CHECK(said(Error(Errc::local_os_error, "", "open 'a'", "", os_code(ENOENT))) ==
+        "open 'a': " + os_code(ENOENT).message() + " (ENOENT)");
 }
 
 TEST_CASE("the system's name for a cause is said once") {
-  CHECK(said(Error(Errc::os_error, "", "", "File exists (EEXIST)", os(EEXIST))) == "File exists (EEXIST)");
+  CHECK(said(Error(Errc::os_error, "", "", "File exists (EEXIST)", os_code(EEXIST))) == "File exists (EEXIST)");
 }
 
 TEST_CASE("a number that has no name is said as a number") {
-  CHECK(said(Error(Errc::os_error, "", "", "odd", os(99999))) == "odd (errno 99999)");
+  CHECK(said(Error(Errc::os_error, "", "", "odd", os_code(99999))) == "odd (errno 99999)");
 }
 
 TEST_CASE("control bytes of names, paths and peers' messages do not reach what() raw") {

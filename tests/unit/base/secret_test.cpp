@@ -1,4 +1,6 @@
 // Tests of Secret.
+#include "support/keys.hpp"
+
 #include <doctest/doctest.h>
 
 #include <remsh/base/secret.hpp>
@@ -12,16 +14,10 @@
 #include <utility>
 
 using namespace remsh;
+using remsh::test::counted;
+using remsh::test::counted_key;
 
 namespace {
-
-Bytes counted(unsigned char first) {
-  Bytes bytes;
-  while (bytes.size() < Secret::size) bytes += static_cast<char>(first++);
-  return bytes;
-}
-
-Secret secret(unsigned char first) { return *Secret::from_bytes(counted(first)); }
 
 template <class T>
 concept Printable = requires(std::ostream& out, const T& value) {
@@ -43,7 +39,7 @@ TEST_CASE("a secret has 32 bytes") {
 }
 
 TEST_CASE("a secret equals its copies and nothing else") {
-  const Secret one = secret(0);
+  const Secret one = counted_key(0);
   const Secret copy = one;
   CHECK((one == copy));
   for (std::size_t bit = 0; bit < Secret::size * 8; ++bit) {
@@ -55,7 +51,7 @@ TEST_CASE("a secret equals its copies and nothing else") {
 }
 
 TEST_CASE("a moved-from secret is wiped, and one moved to itself is kept") {
-  Secret one = secret(1);
+  Secret one = counted_key(1);
   Secret two = std::move(one);
   CHECK(two.bytes() == counted(1));
   CHECK(one.bytes() == Bytes(Secret::size, '\0'));  // NOLINT(bugprone-use-after-move)
@@ -71,18 +67,18 @@ TEST_CASE("a moved-from secret is wiped, and one moved to itself is kept") {
 
 TEST_CASE("the memory of a secret is wiped when it goes") {
   alignas(Secret) std::array<char, sizeof(Secret)> memory{};
-  auto* const made = new (memory.data()) Secret(secret(1));
+  auto* const made = new (memory.data()) Secret(counted_key(1));
   REQUIRE(BytesView(memory.data(), memory.size()).find(counted(1)) == 0);
   made->~Secret();
   CHECK(BytesView(memory.data(), memory.size()) == Bytes(memory.size(), '\0'));
 }
 
 TEST_CASE("base64 goes there and back") {
-  CHECK(secret(0).to_base64() == "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+  CHECK(counted_key(0).to_base64() == "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
   CHECK(Secret::from_bytes(Bytes(32, '\xff'))->to_base64() == "//////////////////////////////////////////8=");
   CHECK(Secret::from_bytes(Bytes(32, '\xfb'))->to_base64() == "+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/s=");
   for (unsigned first = 0; first < 256; ++first) {
-    const Secret one = secret(static_cast<unsigned char>(first));
+    const Secret one = counted_key(static_cast<unsigned char>(first));
     const auto back = Secret::from_base64(one.to_base64());
     REQUIRE(back.has_value());
     CHECK((*back == one));
@@ -90,7 +86,7 @@ TEST_CASE("base64 goes there and back") {
 }
 
 TEST_CASE("base64 that is spelt otherwise is no secret") {
-  const std::string good = secret(0).to_base64();
+  const std::string good = counted_key(0).to_base64();
   for (const std::string& text :
        {std::string(), good.substr(1), good.substr(0, 43), good + "=", good + "\n", " " + good, good.substr(0, 40),
         "AAEC" + good, good.substr(0, 42) + "==", good.substr(0, 42) + "9=",  // bits behind the last byte

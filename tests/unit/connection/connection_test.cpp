@@ -1,4 +1,5 @@
 // Tests of Connection, on every transport.
+#include "support/transport_calls.hpp"
 #include "unit/transport/transports.hpp"
 
 #include <remsh/base/error.hpp>
@@ -19,22 +20,19 @@
 using namespace std::chrono_literals;
 using namespace remsh;
 using remsh::test::for_each_transport;
+using remsh::test::put;
 
 namespace {
 
 /// The code of the Error that a function throws; nothing where it throws none.
 template <class E, class Function>
-std::optional<Errc> code_of(const Function& function) {
+std::optional<Errc> code_thrown(const Function& function) {
   try {
     function();
   } catch (const E& error) {
     return error.code();
   }
   return std::nullopt;
-}
-
-void put(Transport& transport, std::string_view bytes) {
-  REQUIRE(transport.write_some({&bytes, 1}).bytes == bytes.size());
 }
 
 }  // namespace
@@ -80,8 +78,8 @@ TEST_CASE("a box that is cut is a lost connection, not an end") {
     put(*b, encode({{"whole", "1"}}) + std::string("\0\4cu", 4));
     b.reset();
     CHECK(one.read_box().has_value());
-    CHECK(code_of<ConnectionLost>([&] { one.read_box(); }) == Errc::connection_lost);
-    CHECK(code_of<ConnectionLost>([&] { one.read_box(); }) == Errc::connection_lost);
+    CHECK(code_thrown<ConnectionLost>([&] { one.read_box(); }) == Errc::connection_lost);
+    CHECK(code_thrown<ConnectionLost>([&] { one.read_box(); }) == Errc::connection_lost);
   });
 }
 
@@ -89,21 +87,21 @@ TEST_CASE("bytes that are no boxes end the connection for both sides") {
   for_each_transport([](std::unique_ptr<Transport> a, std::unique_ptr<Transport> b) {
     Connection one(std::move(a));
     put(*b, "GET / HTTP/1.1");
-    CHECK(code_of<ProtocolError>([&] { one.read_box(); }) == Errc::protocol_error);
-    CHECK(code_of<ProtocolError>([&] { one.read_box(); }) == Errc::protocol_error);
+    CHECK(code_thrown<ProtocolError>([&] { one.read_box(); }) == Errc::protocol_error);
+    CHECK(code_thrown<ProtocolError>([&] { one.read_box(); }) == Errc::protocol_error);
     CHECK(b->wait(Ready::read, 1h) == Ready::read);
-    CHECK(code_of<ConnectionLost>([&] { one.send_box({{"a", "1"}}); }) == Errc::connection_lost);
+    CHECK(code_thrown<ConnectionLost>([&] { one.send_box({{"a", "1"}}); }) == Errc::connection_lost);
   });
 }
 
 TEST_CASE("a read that is too late loses nothing") {
   for_each_transport([](std::unique_ptr<Transport> a, std::unique_ptr<Transport> b) {
     Connection one(std::move(a));
-    CHECK(code_of<Timeout>([&] { one.read_box(no_wait); }) == Errc::timeout);
+    CHECK(code_thrown<Timeout>([&] { one.read_box(no_wait); }) == Errc::timeout);
     const Bytes bytes = encode({{"key", "value"}});
     put(*b, BytesView(bytes).substr(0, 7));
-    CHECK(code_of<Timeout>([&] { one.read_box(1ms); }) == Errc::timeout);
-    CHECK(code_of<Timeout>([&] { one.read_box(15ms); }) == Errc::timeout);
+    CHECK(code_thrown<Timeout>([&] { one.read_box(1ms); }) == Errc::timeout);
+    CHECK(code_thrown<Timeout>([&] { one.read_box(15ms); }) == Errc::timeout);
     put(*b, BytesView(bytes).substr(7));
     CHECK(one.read_box() == Box{{"key", "value"}});
   });
@@ -122,10 +120,10 @@ TEST_CASE("a send that is too late closes the connection") {
   for_each_transport([](std::unique_ptr<Transport> a, std::unique_ptr<Transport> b) {
     Connection one(std::move(a));
     const Box box{{"data", Bytes(65535, 'x')}};
-    CHECK(code_of<Timeout>([&] {
+    CHECK(code_thrown<Timeout>([&] {
             for (;;) one.send_box(box, 5ms);
           }) == Errc::timeout);
-    CHECK(code_of<ConnectionLost>([&] { one.send_box(box); }) == Errc::connection_lost);
+    CHECK(code_thrown<ConnectionLost>([&] { one.send_box(box); }) == Errc::connection_lost);
     b.reset();
   });
 }
@@ -149,10 +147,12 @@ TEST_CASE("what cannot be sent is refused before a byte is") {
   auto [a, b] = memory_pair();
   Connection one(std::move(a), {.bytes = 100000, .fields = 2});
   Connection two(std::move(b));
-  CHECK(code_of<Error>([&] { one.send_box({}); }) == Errc::invalid_argument);
-  CHECK(code_of<Error>([&] { one.send_box({{"a", Bytes(65536, 'x')}}); }) == Errc::too_large);
-  CHECK(code_of<Error>([&] { one.send_box({{"a", Bytes(60000, 'x')}, {"b", Bytes(40000, 'x')}}); }) == Errc::too_large);
-  CHECK(code_of<Error>([&] { one.send_box({{"a", ""}, {"b", ""}, {"c", ""}}); }) == Errc::too_large);
+  CHECK(code_thrown<Error>([&] { one.send_box({}); }) == Errc::invalid_argument);
+  CHECK(code_thrown<Error>([&] { one.send_box({{"a", Bytes(65536, 'x')}}); }) == Errc::too_large);
+  CHECK(code_thrown<Error>([&] {
+          one.send_box({{"a", Bytes(60000, 'x')}, {"b", Bytes(40000, 'x')}});
+        }) == Errc::too_large);
+  CHECK(code_thrown<Error>([&] { one.send_box({{"a", ""}, {"b", ""}, {"c", ""}}); }) == Errc::too_large);
   one.send_box({{"a", Bytes(65535, 'x')}, {"b", ""}});
   CHECK(two.read_box()->get("a")->size() == 65535);
   CHECK(one.description() == "memory");
@@ -165,5 +165,5 @@ TEST_CASE("what is over the limits of the reader is a protocol error") {
   one.send_box({{"key", Bytes(11, 'x')}});
   CHECK(two.read_box().has_value());
   one.send_box({{"key", Bytes(12, 'x')}});
-  CHECK(code_of<ProtocolError>([&] { two.read_box(); }) == Errc::protocol_error);
+  CHECK(code_thrown<ProtocolError>([&] { two.read_box(); }) == Errc::protocol_error);
 }

@@ -11,7 +11,7 @@ using namespace remsh;
 
 namespace {
 
-constexpr std::size_t full = Box::max_value;
+constexpr std::size_t full_part = Box::max_value;
 
 /// Bytes of which no two parts are alike.
 Bytes pattern(std::size_t size) {
@@ -49,16 +49,16 @@ TEST_CASE("a value is cut into full parts and what remains") {
   };
   const std::vector<Case> cases{
       {0, {{"v", 0}}},
-      {full - 1, {{"v", full - 1}}},
-      {full, {{"v", full}}},
-      {full + 1, {{"v", full}, {"v~0001", 1}}},
-      {2 * full, {{"v", full}, {"v~0001", full}}},
-      {2 * full + 1, {{"v", full}, {"v~0001", full}, {"v~0002", 1}}},
+      {full_part - 1, {{"v", full_part - 1}}},
+      {full_part, {{"v", full_part}}},
+      {full_part + 1, {{"v", full_part}, {"v~0001", 1}}},
+      {2 * full_part, {{"v", full_part}, {"v~0001", full_part}}},
+      {2 * full_part + 1, {{"v", full_part}, {"v~0001", full_part}, {"v~0002", 1}}},
   };
   for (const Case& one : cases) {
     CAPTURE(one.size);
     const Box whole{{"v", pattern(one.size)}};
-    CHECK(has_long_value(whole) == (one.size > full));
+    CHECK(has_long_value(whole) == (one.size > full_part));
     const auto cut = split_long_values(whole);
     REQUIRE(cut.ok());
     CHECK(parts(*cut) == one.parts);
@@ -70,7 +70,7 @@ TEST_CASE("a value is cut into full parts and what remains") {
 }
 
 TEST_CASE("continuations are numbered in hexadecimal, in lower case") {
-  const auto cut = split_long_values(Box{{"v", pattern(11 * full)}});
+  const auto cut = split_long_values(Box{{"v", pattern(11 * full_part)}});
   REQUIRE(cut.ok());
   CHECK(cut->has("v~0009"));
   CHECK(cut->has("v~000a"));
@@ -88,7 +88,7 @@ TEST_CASE("several long values among short ones keep apart") {
 }
 
 TEST_CASE("a value that fills its part and one that follows by the alphabet are not joined") {
-  const Box box{{"v", pattern(full)}, {"v0001", pattern(full)}};
+  const Box box{{"v", pattern(full_part)}, {"v0001", pattern(full_part)}};
   CHECK((join_long_values(box).value() == box));
 }
 
@@ -113,12 +113,12 @@ TEST_CASE("what no box on the wire can hold is too large") {
 
 TEST_CASE("a key that cannot be continued has no long value") {
   const Bytes longest(Box::max_key - 5, 'k');
-  CHECK(split_long_values(of({{longest, full + 1}})).ok());
+  CHECK(split_long_values(of({{longest, full_part + 1}})).ok());
   for (const Bytes& key : {longest + 'k', Bytes("a~b")}) {
-    const auto cut = split_long_values(of({{key, full + 1}}));
+    const auto cut = split_long_values(of({{key, full_part + 1}}));
     REQUIRE_FALSE(cut.ok());
     CHECK(cut.failure().code == Errc::invalid_argument);
-    CHECK(split_long_values(of({{key, full}})).ok());
+    CHECK(split_long_values(of({{key, full_part}})).ok());
   }
 }
 
@@ -135,24 +135,24 @@ TEST_CASE("malformed continuations are refused, and named") {
     Bytes key;
   };
   const std::vector<Case> cases{
-      {{{"v~0001", 1}}, "v~0001"},                                           // no beginning
-      {{{"v", full}, {"v~0002", 1}}, "v~0002"},                              // the first is missing
-      {{{"v", full}, {"v~0001", full}, {"v~0003", 1}}, "v~0003"},            // a gap
-      {{{"v", full}, {"v~0000", 1}}, "v~0000"},                              // counted from 0
-      {{{"v", full - 1}, {"v~0001", 1}}, "v~0001"},                          // the beginning is not full
-      {{{"v", 0}, {"v~0001", 1}}, "v~0001"},                                 // nor here
-      {{{"v", full}, {"v~0001", full - 1}, {"v~0002", 1}}, "v~0002"},        // a middle part is not full
-      {{{"v", full}, {"v~0001", 0}}, "v~0001"},                              // continues with nothing
-      {{{"v", full}, {"v~1", 1}}, "v~1"},                                    // too few digits
-      {{{"v", full}, {"v~00001", 1}}, "v~00001"},                            // too many
-      {{{"v", full}, {"v~000A", 1}}, "v~000A"},                              // upper case
-      {{{"v", full}, {"v~000g", 1}}, "v~000g"},                              // no digit
-      {{{"v", full}, {"v~0001~0001", 1}}, "v~0001~0001"},                    // of a continuation
-      {{{"v", full}, {"v~0001", full}, {"v~0001~0001", 1}}, "v~0001~0001"},  // of one that is there
-      {{{"v", full}, {"v~", 1}}, "v~"},                                      // no number
-      {{{"v", full}, {"~0001", 1}}, "~0001"},                                // no key
-      {{{"v", full}, {"w~0001", 1}}, "w~0001"},                              // of another key
-      {{{"tilde~in", 1}}, "tilde~in"},                                       // no continuation at all
+      {{{"v~0001", 1}}, "v~0001"},                                                     // no beginning
+      {{{"v", full_part}, {"v~0002", 1}}, "v~0002"},                                   // the first is missing
+      {{{"v", full_part}, {"v~0001", full_part}, {"v~0003", 1}}, "v~0003"},            // a gap
+      {{{"v", full_part}, {"v~0000", 1}}, "v~0000"},                                   // counted from 0
+      {{{"v", full_part - 1}, {"v~0001", 1}}, "v~0001"},                               // the beginning is not full
+      {{{"v", 0}, {"v~0001", 1}}, "v~0001"},                                           // nor here
+      {{{"v", full_part}, {"v~0001", full_part - 1}, {"v~0002", 1}}, "v~0002"},        // a middle part is not full
+      {{{"v", full_part}, {"v~0001", 0}}, "v~0001"},                                   // continues with nothing
+      {{{"v", full_part}, {"v~1", 1}}, "v~1"},                                         // too few digits
+      {{{"v", full_part}, {"v~00001", 1}}, "v~00001"},                                 // too many
+      {{{"v", full_part}, {"v~000A", 1}}, "v~000A"},                                   // upper case
+      {{{"v", full_part}, {"v~000g", 1}}, "v~000g"},                                   // no digit
+      {{{"v", full_part}, {"v~0001~0001", 1}}, "v~0001~0001"},                         // of a continuation
+      {{{"v", full_part}, {"v~0001", full_part}, {"v~0001~0001", 1}}, "v~0001~0001"},  // of one that is there
+      {{{"v", full_part}, {"v~", 1}}, "v~"},                                           // no number
+      {{{"v", full_part}, {"~0001", 1}}, "~0001"},                                     // no key
+      {{{"v", full_part}, {"w~0001", 1}}, "w~0001"},                                   // of another key
+      {{{"tilde~in", 1}}, "tilde~in"},                                                 // no continuation at all
   };
   for (const Case& one : cases) {
     CAPTURE(one.key);

@@ -16,7 +16,7 @@ using remsh::OutQueue;
 namespace {
 
 /// A block that says `text`, padded to `size` bytes of payload.
-Block block(std::string_view text, std::size_t size = 0) {
+Block block_saying(std::string_view text, std::size_t size = 0) {
   Block result;
   size = std::max(size, text.size());
   std::memset(result.payload().data(), '.', size);
@@ -63,10 +63,10 @@ TEST_CASE("an empty queue gives nothing to write") {
 
 TEST_CASE("control overtakes data, and each lane keeps its order") {
   OutQueue queue;
-  queue.push_data(block("d1"));
+  queue.push_data(block_saying("d1"));
   queue.push_control("[c1]");
   queue.push_ordered("(o1)");
-  queue.push_data(block("d2"));
+  queue.push_data(block_saying("d2"));
   queue.push_control("[c2]");
   CHECK(queue.data_bytes() == 4 + 4 + 4);
   CHECK(write(queue) == "[c1][c2]<d1>(o1)<d2>");
@@ -76,8 +76,8 @@ TEST_CASE("control overtakes data, and each lane keeps its order") {
 
 TEST_CASE("control never enters a box that is partly written, and overtakes all that is not") {
   OutQueue queue;
-  queue.push_data(block("first"));
-  queue.push_data(block("second"));
+  queue.push_data(block_saying("first"));
+  queue.push_data(block_saying("second"));
   CHECK(write(queue, 3) == "<fi");
   queue.push_control("[now]");
   CHECK(write(queue) == "rst>[now]<second>");
@@ -85,7 +85,7 @@ TEST_CASE("control never enters a box that is partly written, and overtakes all 
 
 TEST_CASE("data of a write that took nothing is overtaken by later control") {
   OutQueue queue;
-  queue.push_data(block("data"));
+  queue.push_data(block_saying("data"));
   CHECK(write(queue, 0) == "");
   queue.push_control("[now]");
   CHECK(write(queue) == "[now]<data>");
@@ -93,13 +93,13 @@ TEST_CASE("data of a write that took nothing is overtaken by later control") {
 
 TEST_CASE("nothing follows the last box, and it waits for no data but what is partly written") {
   OutQueue queue;
-  queue.push_data(block("first"));
-  queue.push_data(block("second"));
+  queue.push_data(block_saying("first"));
+  queue.push_data(block_saying("second"));
   CHECK(write(queue, 3) == "<fi");
   queue.push_control("[c]");
   queue.finish("[bye]");
   CHECK(queue.data_bytes() == 4);
-  queue.push_data(block("late"));
+  queue.push_data(block_saying("late"));
   queue.push_ordered("(late)");
   queue.push_control("[late]");
   CHECK(write(queue) == "rst>[c][bye]");
@@ -113,8 +113,8 @@ TEST_CASE("nothing follows the last box, and it waits for no data but what is pa
 TEST_CASE("data of a write during which the last box came is dropped unless it is partly written") {
   OutQueue queue;
   queue.push_control("[c]");
-  queue.push_data(block("one"));
-  queue.push_data(block("two"));
+  queue.push_data(block_saying("one"));
+  queue.push_data(block_saying("two"));
   std::array<std::string_view, 8> views;
   REQUIRE(queue.gather(views) == 3);
   queue.finish("[bye]");
@@ -135,10 +135,10 @@ TEST_CASE("data of a write during which the last box came is dropped unless it i
 
 TEST_CASE("boxes pushed during a write come after it, control first") {
   OutQueue queue;
-  queue.push_data(block("old"));
+  queue.push_data(block_saying("old"));
   std::array<std::string_view, 8> views;
   REQUIRE(queue.gather(views) == 1);
-  queue.push_data(block("new"));
+  queue.push_data(block_saying("new"));
   queue.push_control("[c]");
   CHECK(views[0] == "<old>");
   queue.written(2);
@@ -158,10 +158,10 @@ TEST_CASE("control pushed during a write stays behind control that the write did
 
 TEST_CASE("a write that stops at any byte loses and doubles nothing") {
   const auto fill = [](OutQueue& queue) {
-    queue.push_data(block("d1"));
+    queue.push_data(block_saying("d1"));
     queue.push_ordered("(o1)");
     queue.push_control("[c1]");
-    queue.push_data(block("d2"));
+    queue.push_data(block_saying("d2"));
     queue.push_ordered("(o2)");
     queue.push_ordered("(o3)");
   };
@@ -184,8 +184,8 @@ TEST_CASE("a control box that comes at any byte of a write goes between two boxe
   const std::string whole = "<d1><d2>(o1)";
   for (std::size_t at = 0; at <= whole.size(); ++at) {
     OutQueue queue;
-    queue.push_data(block("d1"));
-    queue.push_data(block("d2"));
+    queue.push_data(block_saying("d1"));
+    queue.push_data(block_saying("d2"));
     queue.push_ordered("(o1)");
     std::string out = write(queue, at);
     queue.push_control("[c]");
@@ -197,7 +197,7 @@ TEST_CASE("a control box that comes at any byte of a write goes between two boxe
 
 TEST_CASE("one write takes at most 256 KiB of data, and always something") {
   OutQueue queue;
-  for (const std::size_t size : {65000U, 65000U, 65000U, 60000U, 65000U, 100U}) queue.push_data(block("", size));
+  for (const std::size_t size : {65000U, 65000U, 65000U, 60000U, 65000U, 100U}) queue.push_data(block_saying("", size));
   queue.push_control("[c]");
   const std::size_t all = queue.data_bytes();
   std::size_t out = 0;
@@ -217,7 +217,7 @@ TEST_CASE("one write takes at most 256 KiB of data, and always something") {
 
 TEST_CASE("a rest of a write counts into the data of the next one") {
   OutQueue queue;
-  for (int i = 0; i < 9; ++i) queue.push_data(block("", Block::max_payload));
+  for (int i = 0; i < 9; ++i) queue.push_data(block_saying("", Block::max_payload));
   const std::size_t box = Block::max_payload + 2;
   CHECK(write(queue, 10).size() == 10);
   CHECK(write(queue).size() <= OutQueue::max_data_per_write);
@@ -229,7 +229,7 @@ TEST_CASE("more boxes than views go out in several writes in the right order") {
   std::string whole;
   for (int i = 0; i < 50; ++i) {
     const std::string text = std::to_string(i);
-    queue.push_data(block(text));
+    queue.push_data(block_saying(text));
     whole += "<" + text + ">";
   }
   std::string out;
@@ -239,7 +239,7 @@ TEST_CASE("more boxes than views go out in several writes in the right order") {
 
 TEST_CASE("clear() drops everything") {
   OutQueue queue;
-  queue.push_data(block("d"));
+  queue.push_data(block_saying("d"));
   queue.push_control("[c]");
   write(queue, 1);
   queue.clear();
@@ -251,13 +251,13 @@ TEST_CASE("clear() drops everything") {
 
 TEST_CASE("clear() during a write keeps what is being written until it is over, and then drops it") {
   OutQueue queue;
-  queue.push_data(block("old"));
+  queue.push_data(block_saying("old"));
   std::array<std::string_view, 8> views;
   REQUIRE(queue.gather(views) == 1);
   queue.clear();
   CHECK(views[0] == "<old>");
   CHECK(queue.data_bytes() == 0);
-  queue.push_data(block("new"));
+  queue.push_data(block_saying("new"));
   queue.written(1);
   CHECK(queue.data_bytes() == 5);
   CHECK(write(queue) == "<new>");
@@ -275,7 +275,7 @@ TEST_CASE("any sequence of pushes and partial writes keeps the boxes whole and t
       switch (random() % 3) {
         case 0: queue.push_control("[c" + std::to_string(control++) + "]"); break;
         case 1: queue.push_ordered("(d" + std::to_string(data++) + ")"); break;
-        default: queue.push_data(block("d" + std::to_string(data++), random() % 40));
+        default: queue.push_data(block_saying("d" + std::to_string(data++), random() % 40));
       }
     };
     for (int step = 0; step < 60; ++step) {

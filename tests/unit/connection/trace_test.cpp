@@ -22,7 +22,7 @@ using remsh::test::for_each_transport;
 namespace {
 
 /// Keeps what it is told. Copies keep the same.
-class Lines {
+class TraceLines {
  public:
   [[nodiscard]] TraceHook hook() const {
     return [kept = kept_](const TraceRecord& record) {
@@ -70,7 +70,7 @@ TEST_CASE("a record is a line with time, peer and direction") {
 
 TEST_CASE("what is traced goes through unchanged, and each box is told once, on every transport") {
   for_each_transport([](std::unique_ptr<Transport> a, std::unique_ptr<Transport> b) {
-    const Lines lines;
+    const TraceLines lines;
     {
       Connection here(traced(std::move(a), lines.hook()));
       Connection there(std::move(b));
@@ -90,7 +90,7 @@ TEST_CASE("what is traced goes through unchanged, and each box is told once, on 
 
 TEST_CASE("boxes that come in pieces are told whole, and the end once") {
   auto [near, far] = memory_pair();
-  const Lines lines;
+  const TraceLines lines;
   const auto transport = traced(std::move(near), lines.hook());
   const Bytes bytes = encode(Box{{"key", "value"}}) + encode(Box{{"more", "yes"}});
   char byte = 0;
@@ -109,7 +109,7 @@ TEST_CASE("boxes that come in pieces are told whole, and the end once") {
 
 TEST_CASE("what is no box is said to be none, and goes through all the same") {
   auto [near, far] = memory_pair();
-  const Lines lines;
+  const TraceLines lines;
   const auto transport = traced(std::move(near), lines.hook());
   const std::string_view http = "GET / HTTP/1.1\r\n\r\n";
   REQUIRE(far->write_some({&http, 1}).bytes == http.size());

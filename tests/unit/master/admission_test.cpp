@@ -1,6 +1,7 @@
 // Registrations next to user code that never returns.
 #include "master/names.hpp"
 #include "master/runtime.hpp"
+#include "support/ample.hpp"
 #include "support/fake_clock.hpp"
 #include "support/registered_socket.hpp"
 #include "support/temp_dir.hpp"
@@ -29,8 +30,7 @@ namespace remsh {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr std::chrono::seconds ample{60};
+using remsh::test::ample;
 
 /// A slave that registers by itself and then is mute, and what handle_new_connection() gives for it.
 class MuteSlave {
@@ -147,9 +147,9 @@ TEST_CASE("a callback that never returns does not keep a lost slave in the colle
                                    }});
   MuteSlave lost(listener, "worker");
   REQUIRE(lost.slave());
-  const auto version = slaves.version();
+  const auto before = slaves.version();
   lost.hang_up();
-  CHECK(slaves.wait_for_change(version, ample));
+  CHECK(slaves.wait_for_change(before, ample));
   CHECK(slaves.size() == 0);
   MuteSlave again(listener, "worker");
   CHECK(again.slave());
@@ -236,9 +236,9 @@ TEST_CASE("on_disconnect callbacks of one slave that never return do not pile up
     const auto handle = slave.slave();
     REQUIRE(handle);
     handle->on_disconnect(wait);
-    const auto version = slaves.version();
+    const auto before = slaves.version();
     slave.hang_up();
-    REQUIRE(slaves.wait_for_change(version, ample));
+    REQUIRE(slaves.wait_for_change(before, ample));
   }
   MuteSlave other(listener, "other");
   CHECK(other.slave());
@@ -256,8 +256,8 @@ TEST_CASE("a slave that is let in and goes, again and again, comes too often in 
   std::size_t times = 0;
   for (; times < 2 * Names::pace.burst && refused.empty(); ++times) {
     refused = refusal_of(listener, "worker");
-    for (auto version = slaves.version(); slaves.find("worker"); version = slaves.version()) {
-      REQUIRE(slaves.wait_for_change(version, ample));
+    for (auto before = slaves.version(); slaves.find("worker"); before = slaves.version()) {
+      REQUIRE(slaves.wait_for_change(before, ample));
     }
   }
   CHECK(times > Names::pace.burst);

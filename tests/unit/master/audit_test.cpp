@@ -1,6 +1,7 @@
 // Audit: each operation that was begun is told of once, however it ends.
 #include <remsh/master/audit.hpp>
 
+#include "support/exits.hpp"
 #include "support/fake_backend.hpp"
 #include "support/temp_dir.hpp"
 
@@ -18,6 +19,7 @@
 
 using namespace remsh;
 using namespace remsh::operations;
+using remsh::test::exits;
 using remsh::test::FakeSlave;
 using remsh::test::TempDir;
 
@@ -43,8 +45,6 @@ struct Audited {
 };
 
 using Arguments = std::vector<Bytes>;
-
-Execute::Reply exits(int code) { return {.exit_code = code, .signal = {}}; }
 
 }  // namespace
 

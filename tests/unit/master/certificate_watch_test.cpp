@@ -1,6 +1,8 @@
 // Tests of CertificateWatch: by itself, and in a listener whose slaves read their CA.
 #include "master/certificate_watch.hpp"
 
+#include "support/has.hpp"
+#include "support/later.hpp"
 #include "support/slaves.hpp"
 #include "support/temp_dir.hpp"
 #include "support/tls.hpp"
@@ -22,15 +24,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
-
-/// A time at which what is written now has settled long ago.
-std::chrono::system_clock::time_point later() { return std::chrono::system_clock::now() + 1h; }
-
 /// A server whose certificate is in two files. One thread at a time.
-class Watched {
+class WatchedCertificate {
  public:
-  Watched() {
+  WatchedCertificate() {
     put(make_certificate("DNS:one.example"));
     server = *TlsServer::create({}, identity());
     watch = std::make_unique<CertificateWatch>(server, identity());
@@ -58,7 +55,7 @@ class Watched {
 }  // namespace
 
 TEST_CASE("a certificate that was renewed is taken over, and told once") {
-  const Watched watched;
+  const WatchedCertificate watched;
   const auto before = watched.server->context();
   CHECK(watched.look().empty());
   CHECK(watched.server->context() == before);
@@ -69,7 +66,7 @@ TEST_CASE("a certificate that was renewed is taken over, and told once") {
 }
 
 TEST_CASE("one that is replaced by a rename, or behind a symbolic link, is seen as well") {
-  const Watched watched;
+  const WatchedCertificate watched;
   const Certificate next = make_certificate("DNS:another.example");
   watched.dir.write("new", next.certificate + next.key);
   std::filesystem::rename(watched.dir / "new", watched.identity().certificate);
@@ -86,7 +83,7 @@ TEST_CASE("one that is replaced by a rename, or behind a symbolic link, is seen 
 }
 
 TEST_CASE("a pair that does not fit, is not complete or is gone changes nothing, and is told once") {
-  const Watched watched;
+  const WatchedCertificate watched;
   const auto before = watched.server->context();
   const Certificate next = make_certificate("DNS:another.example");
   watched.dir.write("certificate.pem", next.certificate);  // and not yet the key
@@ -105,7 +102,7 @@ TEST_CASE("a pair that does not fit, is not complete or is gone changes nothing,
 }
 
 TEST_CASE("one that is good again and the same is told, and connections keep what they have") {
-  const Watched watched;
+  const WatchedCertificate watched;
   const auto before = watched.server->context();
   const std::string text = watched.dir.read("key.pem");
   watched.dir.write("key.pem", "");
@@ -116,7 +113,7 @@ TEST_CASE("one that is good again and the same is told, and connections keep wha
 }
 
 TEST_CASE("files that may be half written are left to the next look") {
-  const Watched watched;
+  const WatchedCertificate watched;
   watched.dir.write("certificate.pem", "half of it");
   struct stat what {};
   REQUIRE(::stat(watched.identity().certificate.c_str(), &what) == 0);

@@ -3,7 +3,9 @@
 #include "auth/slave_handshake.hpp"
 #include "master/names.hpp"
 #include "master/runtime.hpp"
+#include "support/ample.hpp"
 #include "support/fake_clock.hpp"
+#include "support/log.hpp"
 #include "support/temp_dir.hpp"
 #include "transport/address.hpp"
 #include "transport/connect.hpp"
@@ -42,34 +44,9 @@ namespace remsh {
 namespace {
 
 using namespace std::chrono_literals;
-using Action = auth::SlaveHandshake::Step::Action;
-
-constexpr std::chrono::seconds ample{60};
-
-/// What a listener said.
-class Lines {
- public:
-  LogHook hook() {
-    return [this](const LogRecord& record) {
-      const std::lock_guard lock(mutex_);
-      lines_ += record.peer + ": " + record.message + "\n";
-      changed_.notify_all();
-    };
-  }
-  bool wait_for(const std::string& words) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, ample, [&] { return lines_.find(words) != std::string::npos; });
-  }
-  std::string text() {
-    const std::lock_guard lock(mutex_);
-    return lines_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::string lines_;
-};
+using remsh::test::ample;
+using remsh::test::Log;
+using SlaveAction = auth::SlaveHandshake::Step::Action;
 
 /// A slave that shakes hands, and then only sees the connection end.
 class Stranger {
@@ -99,13 +76,13 @@ class Stranger {
     options.binding = transport_->channel_binding();
     auth::SlaveHandshake handshake(std::move(options));
     step_.bytes = handshake.start();
-    step_.action = Action::send;
-    while (step_.action == Action::send || step_.action == Action::read) {
-      if (step_.action == Action::send) write(step_.bytes);
+    step_.action = SlaveAction::send;
+    while (step_.action == SlaveAction::send || step_.action == SlaveAction::read) {
+      if (step_.action == SlaveAction::send) write(step_.bytes);
       const Bytes bytes = read();
       said_ += bytes;
       if (bytes.empty()) {
-        step_.action = Action::failed;
+        step_.action = SlaveAction::failed;
         step_.failure = handshake.at_end();
       } else {
         step_ = handshake.feed(bytes);
@@ -113,7 +90,7 @@ class Stranger {
     }
   }
 
-  [[nodiscard]] bool is_in() const { return !tls_failure_ && step_.action == Action::open; }
+  [[nodiscard]] bool is_in() const { return !tls_failure_ && step_.action == SlaveAction::open; }
   [[nodiscard]] const auth::SlaveHandshake::Step& step() const { return step_; }
   [[nodiscard]] const std::optional<Failure>& tls_failure() const { return tls_failure_; }
   [[nodiscard]] const Bytes& said() const { return said_; }  // by the master
@@ -165,14 +142,14 @@ struct Master {
   std::shared_ptr<Slave> slave(const std::string& name) {
     return slaves.get_slave(ample, [&name](const Slave& candidate) { return candidate.name() == name; });
   }
-  Lines lines;
+  Log lines;
   SlaveCollection slaves;
   TcpSlaveListener listener;
 };
 
 const std::vector<std::string> both_kinds{"tcp:127.0.0.1:0", "tls:127.0.0.1:0", "tcp:[::1]:0"};
 
-std::string refusal_of(const TcpListenerOptions& options) {
+std::string refusal_of_options(const TcpListenerOptions& options) {
   try {
     const TcpSlaveListener listener(options);
   } catch (const Error& error) {
@@ -297,7 +274,7 @@ TEST_CASE("a slave that has enrolled is told of once, and not as one that was no
   const Secret token = make_key();
   const auto w1 =
       ring.register_slave("w1", token, {.expires = std::chrono::system_clock::now() + 1h, .is_invitation = true});
-  Lines lines;
+  Log lines;
   {
     SlaveCollection slaves;
     TcpSlaveListener listener(
@@ -355,7 +332,7 @@ TEST_CASE("a key that is gone from its file counts no more, however many callbac
   const auto is_in = [&slaves](const std::string& name) {
     return slaves.get_slave(ample, [&name](const Slave& one) { return one.name() == name; }) != nullptr;
   };
-  Lines lines;
+  Log lines;
   TcpSlaveListener listener(
       {.slave_collection = slaves,
        .slave_class = [&wait](SlaveInit init) { return std::make_shared<Prepared>(std::move(init), wait); },
@@ -413,7 +390,7 @@ TEST_CASE("a slave that reconnects in a loop is slowed down, costs a bounded num
 TEST_CASE("a slave that its slave class refuses comes no more often than its pace allows, and others are not slowed") {
   test::FakeClock clock;  // stands still, so that the numbers are exact
   std::map<std::string, int> asked;
-  Lines lines;
+  Log lines;
   SlaveCollection slaves;
   test::TempDir dir;
   UnixSlaveListener listener({.slave_collection = slaves,
@@ -446,7 +423,7 @@ TEST_CASE("a slave that its slave class refuses comes no more often than its pac
 
 TEST_CASE("a slave that proves its key is not refused for a claimant that it displaces, however late that one is") {
   test::FakeClock clock;  // stands still, so that no look at the rights of slaves ends the claimant first
-  Lines lines;
+  Log lines;
   SlaveCollection slaves;
   test::TempDir dir;
   std::promise<void> begun;
@@ -574,10 +551,10 @@ TEST_CASE("an invitation gives a slave a key of its own, once, and only under TL
   const auto invited = ring.register_slave("w1", token, terms);
   Master master("tls:127.0.0.1:0", ring);
   Master plain("tcp:127.0.0.1:0", ring);
-  CHECK_FALSE(Stranger(plain.listener.address(), "w1", token, true).step().action == Action::enrolled);
+  CHECK_FALSE(Stranger(plain.listener.address(), "w1", token, true).step().action == SlaveAction::enrolled);
   CHECK_FALSE(Stranger(master.listener.address(), "w1", token).is_in());  // a token is no key
   const Stranger enrolled(master.listener.address(), "w1", token, true);
-  REQUIRE(enrolled.step().action == Action::enrolled);
+  REQUIRE(enrolled.step().action == SlaveAction::enrolled);
   REQUIRE(enrolled.step().new_key);
   CHECK(master.lines.wait_for("enrolled from"));
   CHECK(master.slaves.size() == 0);
@@ -592,7 +569,7 @@ TEST_CASE("on a unix socket a slave needs no key, but no name that has one is gi
   KeyRing ring;
   const Secret key = make_key();
   const auto w1 = ring.register_slave("w1", key);
-  Lines lines;
+  Log lines;
   SlaveCollection slaves;
   UnixSlaveListener listener({.slave_collection = slaves, .keys = ring, .path = dir / "socket", .log = lines.hook()});
   listener.start();
@@ -604,35 +581,37 @@ TEST_CASE("on a unix socket a slave needs no key, but no name that has one is gi
 TEST_CASE("a TCP listener that nobody could use, or nobody should, is refused with what to do") {
   SlaveCollection slaves;
   KeyRing ring;
-  CHECK(refusal_of({.slave_collection = slaves}).find("give it `keys`, or say `keyless`") != std::string::npos);
-  CHECK(refusal_of({.slave_collection = slaves, .host = "0.0.0.0", .keyless = true}).find("for the loopback alone") !=
-        std::string::npos);
-  CHECK(refusal_of({.slave_collection = slaves, .address = "tcp:0.0.0.0:0", .keys = ring}).find("tls:HOST:PORT") !=
-        std::string::npos);
-  CHECK(refusal_of({.slave_collection = slaves, .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}})
-            .find("say `keyless` as well") != std::string::npos);
-  CHECK(refusal_of({.slave_collection = slaves,
-                    .address = "tls:127.0.0.1:0",
-                    .keys = ring,
-                    .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}})
-            .find("say `keyless` as well") != std::string::npos);
-  CHECK(refusal_of({.slave_collection = slaves,
-                    .address = "tcp:0.0.0.0:0",
-                    .insecure = true,
-                    .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}}) != "nothing");
-  CHECK(refusal_of({.slave_collection = slaves,
-                    .address = "tcp:0.0.0.0:0",
-                    .keys = ring,
-                    .keyless = true,
-                    .insecure = true,
-                    .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}})
+  CHECK(refusal_of_options({.slave_collection = slaves}).find("give it `keys`, or say `keyless`") != std::string::npos);
+  CHECK(refusal_of_options({.slave_collection = slaves, .host = "0.0.0.0", .keyless = true})
             .find("for the loopback alone") != std::string::npos);
-  CHECK(refusal_of({.slave_collection = slaves, .address = "tls:127.0.0.1:0", .keyless = true})
+  CHECK(refusal_of_options({.slave_collection = slaves, .address = "tcp:0.0.0.0:0", .keys = ring})
+            .find("tls:HOST:PORT") != std::string::npos);
+  CHECK(
+      refusal_of_options({.slave_collection = slaves, .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}})
+          .find("say `keyless` as well") != std::string::npos);
+  CHECK(refusal_of_options({.slave_collection = slaves,
+                            .address = "tls:127.0.0.1:0",
+                            .keys = ring,
+                            .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}})
+            .find("say `keyless` as well") != std::string::npos);
+  CHECK(refusal_of_options({.slave_collection = slaves,
+                            .address = "tcp:0.0.0.0:0",
+                            .insecure = true,
+                            .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}}) != "nothing");
+  CHECK(refusal_of_options({.slave_collection = slaves,
+                            .address = "tcp:0.0.0.0:0",
+                            .keys = ring,
+                            .keyless = true,
+                            .insecure = true,
+                            .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}})
+            .find("for the loopback alone") != std::string::npos);
+  CHECK(refusal_of_options({.slave_collection = slaves, .address = "tls:127.0.0.1:0", .keyless = true})
             .find("TLS needs the `keys`") != std::string::npos);
-  CHECK(refusal_of({.slave_collection = slaves, .address = "unix:/x", .keys = ring}).find("UnixSlaveListener") !=
-        std::string::npos);
-  CHECK(refusal_of({.slave_collection = slaves, .address = "tls:127.0.0.1", .keys = ring}) != "nothing");
-  CHECK(refusal_of({.slave_collection = slaves, .address = "tcp:0.0.0.0:0", .keys = ring, .insecure = true}) ==
+  CHECK(
+      refusal_of_options({.slave_collection = slaves, .address = "unix:/x", .keys = ring}).find("UnixSlaveListener") !=
+      std::string::npos);
+  CHECK(refusal_of_options({.slave_collection = slaves, .address = "tls:127.0.0.1", .keys = ring}) != "nothing");
+  CHECK(refusal_of_options({.slave_collection = slaves, .address = "tcp:0.0.0.0:0", .keys = ring, .insecure = true}) ==
         "nothing");
   const TcpSlaveListener by_default({.slave_collection = slaves, .keys = ring});
   TcpSlaveListener started({.slave_collection = slaves, .keys = ring});
@@ -644,7 +623,7 @@ TEST_CASE("who connects and says nothing, under TLS as well, is let go in time")
   KeyRing ring;
   const auto w1 = ring.register_slave("w1", make_key());
   SlaveCollection slaves;
-  Lines lines;
+  Log lines;
   TcpSlaveListener listener({.slave_collection = slaves, .keys = ring, .handshake_timeout = 50ms, .log = lines.hook()});
   listener.start();
   const auto address = parse_address("tcp:127.0.0.1:" + std::to_string(listener.port()));

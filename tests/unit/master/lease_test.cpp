@@ -1,6 +1,7 @@
 // Lease: when a slave that is given back becomes free, against all that may happen meanwhile.
 #include <remsh/master/slave_collection.hpp>
 
+#include "support/ample.hpp"
 #include "support/fake_backend.hpp"
 
 #include <doctest/doctest.h>
@@ -20,11 +21,10 @@
 using namespace remsh;
 using namespace remsh::operations;
 using namespace std::chrono_literals;
+using remsh::test::ample;
 using remsh::test::FakeSlave;
 
 namespace {
-
-constexpr auto ample = 60s;
 
 /// One slave in a collection, reserved, with a command that its caller has left and that goes on at the worker.
 struct Abandoned {
@@ -88,10 +88,10 @@ TEST_CASE("an empty lease says what to test instead of being used") {
 
 TEST_CASE("a slave that is given back while a command of its holder runs is not free before that has ended") {
   Abandoned it;
-  const std::uint64_t version = it.slaves->version();
+  const std::uint64_t version_before = it.slaves->version();
   it.lease.release();
   CHECK_FALSE(it.lease);
-  CHECK(it.slaves->version() == version + 1);
+  CHECK(it.slaves->version() == version_before + 1);
   CHECK(it.status().reserved);
   CHECK(it.status().releasing);
   CHECK(it.status().reserved_by == "job 1");

@@ -1,6 +1,8 @@
 // The rule about names, and claims on them.
 #include "master/names.hpp"
 
+#include "support/begin_time.hpp"
+
 #include <remsh/auth/key_ring.hpp>
 
 #include <doctest/doctest.h>
@@ -15,17 +17,17 @@
 #include <vector>
 
 namespace remsh {
+using remsh::test::begin_time;
+
 namespace {
 
 using Ruling = NameRuling;
 
 std::optional<Proof> nobody() { return std::nullopt; }
 
-const TimePoint start = TimePoint() + std::chrono::hours(1);
-
 Names::Claim claim(Names& names, const std::string& name, Proof proof,
                    const std::function<std::optional<Proof>()>& find_holder = nobody) {
-  return names.claim({name, proof}, find_holder, start);
+  return names.claim({name, proof}, find_holder, begin_time);
 }
 
 }  // namespace
@@ -179,17 +181,17 @@ TEST_CASE("a slave that comes again and again is slowed down, and no other is") 
     return claim;
   };
   for (std::size_t i = 0; i < Names::pace.burst; ++i) {
-    CHECK(come({"w1", Proof::key, "01234567"}, start).ruling == Ruling::comes_in);
+    CHECK(come({"w1", Proof::key, "01234567"}, begin_time).ruling == Ruling::comes_in);
   }
-  const auto refused = come({"w1", Proof::key, "01234567"}, start);
+  const auto refused = come({"w1", Proof::key, "01234567"}, begin_time);
   CHECK(refused.ruling == Ruling::too_often);
   CHECK(refused.id == 0);
   CHECK(refused.wait == Names::pace.interval);
-  CHECK(come({"w2", Proof::none}, start).ruling == Ruling::comes_in);
-  CHECK(come({"w1", Proof::key, "76543210"}, start).ruling == Ruling::comes_in);  // launched anew, with a new key
-  CHECK(come({"w1", Proof::key, "01234567"}, start + refused.wait).ruling == Ruling::comes_in);
+  CHECK(come({"w2", Proof::none}, begin_time).ruling == Ruling::comes_in);
+  CHECK(come({"w1", Proof::key, "76543210"}, begin_time).ruling == Ruling::comes_in);  // launched anew, with a new key
+  CHECK(come({"w1", Proof::key, "01234567"}, begin_time + refused.wait).ruling == Ruling::comes_in);
   for (std::size_t i = 0; i < 2 * Names::pace.burst; ++i) {
-    CHECK(come({"w1", Proof::started}, start).ruling == Ruling::comes_in);  // the host program's own doing
+    CHECK(come({"w1", Proof::started}, begin_time).ruling == Ruling::comes_in);  // the host program's own doing
   }
 }
 

@@ -16,13 +16,12 @@
 using namespace remsh;
 using namespace std::chrono_literals;
 using remsh::test::from_hex;
-using remsh::test::remsh1_golden::session;
 
 namespace {
 
-const SlaveProtocol remsh1 = SlaveProtocol::remsh1();
-const SlaveProtocol remsh2 = SlaveProtocol::remsh2();
-const Bytes hello = encode({{"_ask", "1"}, {"_command", "hello"}});
+const SlaveProtocol in_remsh1 = SlaveProtocol::remsh1();
+const SlaveProtocol in_remsh2 = SlaveProtocol::remsh2();
+const Bytes hello_box = encode({{"_ask", "1"}, {"_command", "hello"}});
 
 /// A protocol that is recognised by one word.
 class Word final : public WorkerProtocol {
@@ -62,33 +61,33 @@ std::string found(const std::vector<ServedProtocol>& protocols, BytesView bytes)
 }  // namespace
 
 TEST_CASE("a protocol is recognised by the first bytes, wherever they are cut") {
-  const std::vector<ServedProtocol> both{{remsh2, {}}, {remsh1, {}}};
-  const Bytes original = from_hex(session[0].hex);
-  CHECK(found(both, hello) == "remsh 2");
+  const std::vector<ServedProtocol> both{{in_remsh2, {}}, {in_remsh1, {}}};
+  const Bytes original = from_hex(test::remsh1_golden::session[0].hex);
+  CHECK(found(both, hello_box) == "remsh 2");
   CHECK(found(both, original) == "remsh 1");
-  CHECK(Opening(both).feed(original)->protocol == remsh1);
-  CHECK(found(both, BytesView(hello).substr(0, 2)).empty());
+  CHECK(Opening(both).feed(original)->protocol == in_remsh1);
+  CHECK(found(both, BytesView(hello_box).substr(0, 2)).empty());
   CHECK(found(both, BytesView(original).substr(0, original.size() - 1)).empty());
 }
 
 TEST_CASE("a protocol is recognised, or not, after a bounded number of bytes") {
-  const std::vector<ServedProtocol> both{{remsh2, {}}, {remsh1, {}}};
+  const std::vector<ServedProtocol> both{{in_remsh2, {}}, {in_remsh1, {}}};
   const Bytes long_box = Bytes("\0\x8hostname\xff\xff", 12) + Bytes(65535, 'n');
   Opening opening(both);
   const ServedProtocol* protocol = nullptr;
   for (std::size_t i = 0; i < long_box.size() && protocol == nullptr; ++i)
     protocol = opening.feed(BytesView(long_box).substr(i, 1));
   REQUIRE(protocol != nullptr);
-  CHECK(protocol->protocol == remsh2);
+  CHECK(protocol->protocol == in_remsh2);
   CHECK(opening.bytes().size() <= 1025);
 }
 
 TEST_CASE("a protocol that is not accepted is recognised to say so") {
-  const std::vector<ServedProtocol> one{{remsh2, {}}, {remsh1, {}, false}};
-  CHECK(found(one, hello) == "remsh 2");
-  CHECK(found(one, from_hex(session[0].hex)) == "remsh 1, not accepted");
-  const std::vector<ServedProtocol> other{{remsh1, {}}, {remsh2, {}, false}};
-  CHECK(found(other, hello) == "remsh 2, not accepted");
+  const std::vector<ServedProtocol> one{{in_remsh2, {}}, {in_remsh1, {}, false}};
+  CHECK(found(one, hello_box) == "remsh 2");
+  CHECK(found(one, from_hex(test::remsh1_golden::session[0].hex)) == "remsh 1, not accepted");
+  const std::vector<ServedProtocol> other{{in_remsh1, {}}, {in_remsh2, {}, false}};
+  CHECK(found(other, hello_box) == "remsh 2, not accepted");
 }
 
 TEST_CASE("an accepted protocol goes before others that recognise the same bytes") {
@@ -99,7 +98,7 @@ TEST_CASE("an accepted protocol goes before others that recognise the same bytes
 }
 
 TEST_CASE("bytes that no protocol recognises go to the first one, which says what is wrong with them") {
-  const std::vector<ServedProtocol> both{{remsh2, {}}, {remsh1, {}}};
+  const std::vector<ServedProtocol> both{{in_remsh2, {}}, {in_remsh1, {}}};
   for (const char* bytes : {"GET / HTTP/1.1\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n", "\x16\x03\x01"}) {
     CHECK(found(both, bytes) == "remsh 2");
   }
@@ -114,10 +113,10 @@ TEST_CASE("lists of protocols by which a listener could not tell connections apa
     CHECK(checked.failure().code == Errc::invalid_argument);
     return checked.failure().message;
   };
-  CHECK(why({remsh2}) == "good");
-  CHECK(why({remsh2, remsh1, word("A", 100ms)}) == "good");
+  CHECK(why({in_remsh2}) == "good");
+  CHECK(why({in_remsh2, in_remsh1, word("A", 100ms)}) == "good");
   CHECK(why({word("A", 0ms)}) == "good");
   CHECK(why({}).find("`protocols` is empty") != std::string::npos);
-  CHECK(why({remsh2, word("A", 0ms)}).find("by A the master sends first and at once") != std::string::npos);
+  CHECK(why({in_remsh2, word("A", 0ms)}).find("by A the master sends first and at once") != std::string::npos);
   CHECK(why({word("A", 100ms), word("B", 100ms)}).find("leave one of them out") != std::string::npos);
 }

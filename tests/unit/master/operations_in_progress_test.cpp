@@ -1,6 +1,7 @@
 // Slave::operations_in_progress(): what is listed, from when to when, and what is said of it.
 #include <remsh/master/operation_in_progress.hpp>
 
+#include "support/exits.hpp"
 #include "support/fake_backend.hpp"
 #include "support/temp_dir.hpp"
 
@@ -23,14 +24,13 @@
 using namespace remsh;
 using namespace remsh::operations;
 using namespace std::chrono_literals;
+using remsh::test::exits;
 using remsh::test::FakeSlave;
 using remsh::test::TempDir;
 
 namespace {
 
 using Arguments = std::vector<Bytes>;
-
-Execute::Reply exits(int code) { return {.exit_code = code, .signal = {}}; }
 
 /// Looks at the one operation of a slave, from within it.
 struct Look {
@@ -83,7 +83,7 @@ TEST_CASE("every operation is listed with its arguments and the tag of its calle
   Look look{fake};
   for_each([&]<class Operation>(std::type_identity<Operation>) { do_by_looking<Operation>(fake, look); });
   do_by_looking<Ping>(fake, look);
-  do_by_looking<Call>(fake, look);
+  do_by_looking<operations::Call>(fake, look);
   std::uint64_t last = 0;
   const auto is = [&](const std::string& operation, const Arguments& arguments) {
     REQUIRE(look.seen);

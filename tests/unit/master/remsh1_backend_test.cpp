@@ -1,6 +1,7 @@
 // Remsh1Backend: what an original slave is sent, by a script that plays it, and who waits for whom.
 #include "master/remsh1_backend.hpp"
 
+#include "support/ample.hpp"
 #include "transport/loop.hpp"
 
 #include "support/ask.hpp"
@@ -31,16 +32,15 @@
 
 using namespace remsh;
 using namespace remsh::operations;
+using remsh::test::ample;
 using remsh::test::ask;
 using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto ample = 60s;
-
 /// Runs an operation while the test plays the slave.
 template <class Function>
-auto later(Function function) {
+auto in_thread(Function function) {
   return std::async(std::launch::async, std::move(function));
 }
 
@@ -51,9 +51,9 @@ T got(std::future<T>& future) {
 }
 
 /// Calls a function when a connection has ended.
-class Told final : public LostCallback {
+class CallWhenLost final : public LostCallback {
  public:
-  explicit Told(std::function<void()> function) : function_(std::move(function)) {}
+  explicit CallWhenLost(std::function<void()> function) : function_(std::move(function)) {}
   void run() noexcept override { function_(); }
 
  private:
@@ -68,17 +68,17 @@ std::shared_ptr<Remsh1Backend> unopened(const std::shared_ptr<Loop>& loop, std::
 }
 
 /// A backend and, at the other end, what the test reads and says as its slave. One thread at a time, but for `backend`.
-struct Pair {
-  explicit Pair(std::size_t capacity = 256 * 1024) {
+struct BackendPair {
+  explicit BackendPair(std::size_t capacity = 256 * 1024) {
     auto [ours, theirs] = memory_pair(capacity);
     raw = theirs.get();
     slave.emplace(std::move(theirs));
-    backend->on_lost(std::make_unique<Told>([this] { lost.set_value(); }));
+    backend->on_lost(std::make_unique<CallWhenLost>([this] { lost.set_value(); }));
     backend->open(std::move(ours));
   }
-  Pair(const Pair&) = delete;
-  Pair& operator=(const Pair&) = delete;
-  ~Pair() {
+  BackendPair(const BackendPair&) = delete;
+  BackendPair& operator=(const BackendPair&) = delete;
+  ~BackendPair() {
     backend->disconnect("the test is over");
     backend->wait_until_left();
     backend.reset();
@@ -111,7 +111,7 @@ struct Pair {
 
   /// Another caller's whole operation, which shows that the turn is free and the slave well.
   void is_usable() {
-    auto path = later([this] { return ask<SetCwd>(*backend, {}); });
+    auto path = in_thread([this] { return ask<SetCwd>(*backend, {}); });
     answers(takes("set_cwd"), {{"cwd", "/start"}});
     CHECK(got(path)->path == "/start");
   }
@@ -137,7 +137,7 @@ struct Pair {
   std::promise<void> lost;
 };
 
-Failure end_of(Pair& pair) {
+Failure failure_at_end(BackendPair& pair) {
   auto future = pair.ended.get_future();
   return got(future);
 }
@@ -155,7 +155,7 @@ Box execute_box(BytesView args, BytesView out = "n", BytesView err = "n") {
 }
 
 /// Takes the call that begins a file; gives its temporary name.
-Bytes takes_send(Pair& pair) {
+Bytes takes_send(BackendPair& pair) {
   const auto box = pair.slave->read_box(ample);
   REQUIRE(box);
   CHECK(box->get("_command") == "send");
@@ -176,52 +176,52 @@ InputCallback text_input(Bytes text) {
 }  // namespace
 
 TEST_CASE("plain operations have the keys of the original") {
-  Pair pair;
-  auto cwd = later([&] { return ask<SetCwd>(*pair.backend, {"d"}); });
+  BackendPair pair;
+  auto cwd = in_thread([&] { return ask<SetCwd>(*pair.backend, {"d"}); });
   pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", "d"}}), {{"cwd", "/start/d"}});
   CHECK(got(cwd)->path == "/start/d");
 
-  auto made = later([&] { return ask<Mkdir>(*pair.backend, {"d/e", {}}); });
+  auto made = in_thread([&] { return ask<Mkdir>(*pair.backend, {"d/e", {}}); });
   pair.answers(pair.takes(Box{{"_command", "mkdir"}, {"dir", "d/e"}}));
   CHECK(got(made));
 
-  auto removed = later([&] { return ask<Remove>(*pair.backend, {"d"}); });
+  auto removed = in_thread([&] { return ask<Remove>(*pair.backend, {"d"}); });
   pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", "d"}}));
   CHECK(got(removed));
 
-  auto renamed = later([&] { return ask<Rename>(*pair.backend, {"a", "b"}); });
+  auto renamed = in_thread([&] { return ask<Rename>(*pair.backend, {"a", "b"}); });
   pair.answers(pair.takes(Box{{"_command", "rename"}, {"dest", "b"}, {"src", "a"}}));
   CHECK(got(renamed));
 
-  auto pinged = later([&] { return ask<Ping>(*pair.backend, {}); });
+  auto pinged = in_thread([&] { return ask<Ping>(*pair.backend, {}); });
   pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", ""}}), {{"cwd", "/start/d"}});
   CHECK(got(pinged));
   pair.is_usable();
 }
 
 TEST_CASE("an environment comes without the prefix of its keys") {
-  Pair pair;
-  auto env = later([&] { return ask<Getenv>(*pair.backend, {}); });
+  BackendPair pair;
+  auto env = in_thread([&] { return ask<Getenv>(*pair.backend, {}); });
   pair.answers(pair.takes("getenv"), {{"env_A", "1"}, {"env_B", ""}, {"other", "x"}});
   CHECK(got(env)->env == std::map<Bytes, Bytes>{{"A", "1"}, {"B", ""}});
 }
 
 TEST_CASE("a file or a directory is there, or nothing is") {
-  Pair pair;
+  BackendPair pair;
   for (const auto& [result, type] : {std::pair{"d", FileType::directory}, std::pair{"f", FileType::file}}) {
-    auto info = later([&] { return ask<Stat>(*pair.backend, {"p"}); });
+    auto info = in_thread([&] { return ask<Stat>(*pair.backend, {"p"}); });
     pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "p"}}), {{"result", result}});
     CHECK(got(info)->info->type == type);
   }
-  auto nothing = later([&] { return ask<Stat>(*pair.backend, {"p"}); });
+  auto nothing = in_thread([&] { return ask<Stat>(*pair.backend, {"p"}); });
   pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "p"}}), {{"result", ""}});
   CHECK_FALSE(got(nothing)->info.has_value());
 }
 
 TEST_CASE("an answer that makes no sense costs the call, not the connection") {
-  Pair pair;
+  BackendPair pair;
   for (const Box& results : {Box{{"result", "x"}}, Box()}) {
-    auto info = later([&] { return ask<Stat>(*pair.backend, {"p"}); });
+    auto info = in_thread([&] { return ask<Stat>(*pair.backend, {"p"}); });
     pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "p"}}), results);
     CHECK(got(info).failure().code == Errc::protocol_error);
   }
@@ -229,12 +229,12 @@ TEST_CASE("an answer that makes no sense costs the call, not the connection") {
 }
 
 TEST_CASE("what an error says is understood where it can be, and the slave stays usable") {
-  Pair pair;
-  auto renamed = later([&] { return ask<Rename>(*pair.backend, {"a", "b"}); });
+  BackendPair pair;
+  auto renamed = in_thread([&] { return ask<Rename>(*pair.backend, {"a", "b"}); });
   pair.fails(pair.takes(Box{{"_command", "rename"}, {"dest", "b"}, {"src", "a"}}), "'a' does not exist");
   CHECK(got(renamed).failure().os == ENOENT);
 
-  auto removed = later([&] { return ask<Remove>(*pair.backend, {"d"}); });
+  auto removed = in_thread([&] { return ask<Remove>(*pair.backend, {"d"}); });
   pair.fails(pair.takes(Box{{"_command", "remove"}, {"path", "d"}}), "tree not removed");
   const Failure failure = got(removed).failure();
   CHECK(failure.code == Errc::remote_failure);
@@ -243,9 +243,9 @@ TEST_CASE("what an error says is understood where it can be, and the slave stays
 }
 
 TEST_CASE("nothing is ever replaced, as remsh 1 cannot do it in one step") {
-  Pair pair;
+  BackendPair pair;
   for (const bool overwrite : {false, true}) {
-    auto renamed = later([&] { return ask<Rename>(*pair.backend, {"a", "b", overwrite}); });
+    auto renamed = in_thread([&] { return ask<Rename>(*pair.backend, {"a", "b", overwrite}); });
     pair.fails(pair.takes(Box{{"_command", "rename"}, {"dest", "b"}, {"src", "a"}}), "'b' already exists");
     const Failure failure = got(renamed).failure();
     CHECK(failure.code == (overwrite ? Errc::unsupported : Errc::os_error));
@@ -254,8 +254,8 @@ TEST_CASE("nothing is ever replaced, as remsh 1 cannot do it in one step") {
 }
 
 TEST_CASE("a copy goes to a name of its own, and gets its name when it is complete") {
-  Pair pair;
-  auto copied = later([&] { return ask<Copy>(*pair.backend, {"a", "d/b"}); });
+  BackendPair pair;
+  auto copied = in_thread([&] { return ask<Copy>(*pair.backend, {"a", "d/b"}); });
   pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "d/b"}}), {{"result", ""}});
   const auto box = pair.slave->read_box(ample);
   REQUIRE(box);
@@ -276,14 +276,14 @@ TEST_CASE("a copy goes to a name of its own, and gets its name when it is comple
 }
 
 TEST_CASE("the output of a command comes as the slave sends it, and its end as Python tells it") {
-  Pair pair;
+  BackendPair pair;
   Bytes out;
   Bytes err;
   for (const auto& [result, exit_code, signal] : {std::tuple{"3", std::optional(3), std::optional<int>()},
                                                   std::tuple{"-9", std::optional<int>(), std::optional(9)}}) {
     out.clear();
     err.clear();
-    auto done = later([&] {
+    auto done = in_thread([&] {
       return ask<Execute>(
           *pair.backend, command({"sh", "-c", "x"}), {},
           {.out = [&](BytesView bytes) { out += bytes; }, .err = [&](BytesView bytes) { err += bytes; }});
@@ -304,18 +304,18 @@ TEST_CASE("the output of a command comes as the slave sends it, and its end as P
 }
 
 TEST_CASE("a command that cannot be started fails as the system said") {
-  Pair pair;
-  auto done = later([&] { return ask<Execute>(*pair.backend, command({"nope"})); });
+  BackendPair pair;
+  auto done = in_thread([&] { return ask<Execute>(*pair.backend, command({"nope"})); });
   pair.fails(pair.takes(execute_box("nope")), "OSError(2, 'No such file or directory')");
   CHECK(got(done).failure().os == ENOENT);
   pair.is_usable();
 }
 
 TEST_CASE("a command in another directory is led there and back, within its turn") {
-  Pair pair;
+  BackendPair pair;
   Execute::Request request = command({"ls"});
   request.cwd = "sub";
-  auto done = later([&] { return ask<Execute>(*pair.backend, request); });
+  auto done = in_thread([&] { return ask<Execute>(*pair.backend, request); });
   pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", ""}}), {{"cwd", "/home"}});
   const Bytes there = pair.takes(Box{{"_command", "set_cwd"}, {"cwd", "sub"}});
   SUBCASE("where there is one") {
@@ -338,13 +338,13 @@ TEST_CASE("a command in another directory is led there and back, within its turn
     pair.says("finished", {{"result", "0"}});
     CHECK(got(done)->exit_code == 0);
     pair.fails(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", "/home"}}), "Permission denied");
-    CHECK(end_of(pair).message.find("cannot go back") != std::string::npos);
+    CHECK(failure_at_end(pair).message.find("cannot go back") != std::string::npos);
   }
 }
 
 TEST_CASE("a file is sent under another name, and gets its own when it is complete") {
-  Pair pair;
-  auto sent = later([&] {
+  BackendPair pair;
+  auto sent = in_thread([&] {
     return ask<Send>(*pair.backend, {.path = "d/f", .mode = 0644}, {}, {.in = text_input(Bytes(70'000, 'x'))});
   });
   pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "d/f"}}), {{"result", ""}});
@@ -367,9 +367,9 @@ TEST_CASE("a file is sent under another name, and gets its own when it is comple
 }
 
 TEST_CASE("a file that is there already is neither replaced nor sent") {
-  Pair pair;
+  BackendPair pair;
   for (const bool overwrite : {false, true}) {
-    auto sent = later([&] {
+    auto sent = in_thread([&] {
       return ask<Send>(*pair.backend, {.path = "f", .overwrite = overwrite, .mode = 0644}, {}, {.in = text_input("x")});
     });
     pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "f"}}), {{"result", "f"}});
@@ -380,8 +380,9 @@ TEST_CASE("a file that is there already is neither replaced nor sent") {
 }
 
 TEST_CASE("a program that is sent can be run: chmod sees to it, before it has its name") {
-  Pair pair;
-  auto sent = later([&] { return ask<Send>(*pair.backend, {.path = "f", .mode = 0755}, {}, {.in = text_input("")}); });
+  BackendPair pair;
+  auto sent =
+      in_thread([&] { return ask<Send>(*pair.backend, {.path = "f", .mode = 0755}, {}, {.in = text_input("")}); });
   pair.answers(pair.takes(Box{{"_command", "stat"}, {"pathname", "f"}}), {{"result", ""}});
   const Bytes part = takes_send(pair);
   pair.answers(pair.takes("finished"));
@@ -401,8 +402,8 @@ TEST_CASE("a program that is sent can be run: chmod sees to it, before it has it
 }
 
 TEST_CASE("a sender who leaves leaves nothing behind") {
-  Pair pair;
-  auto sent = later([&] {
+  BackendPair pair;
+  auto sent = in_thread([&] {
     bool is_first = true;
     const InputCallback input = [&](std::span<char> buffer) {
       if (!std::exchange(is_first, false)) throw std::runtime_error("no more");
@@ -416,7 +417,7 @@ TEST_CASE("a sender who leaves leaves nothing behind") {
   pair.takes(Box{{"_command", "data"}, {"data", "x"}});
   REQUIRE(sent.wait_for(ample) == std::future_status::ready);
   CHECK_THROWS_AS((void)sent.get(), std::runtime_error);
-  auto next = later([&] { return ask<Ping>(*pair.backend, {}); });  // waits until all that is done
+  auto next = in_thread([&] { return ask<Ping>(*pair.backend, {}); });  // waits until all that is done
   pair.answers(pair.takes("finished"));
   pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", part}}));
   pair.answers(pair.takes(Box{{"_command", "set_cwd"}, {"cwd", ""}}), {{"cwd", "/"}});
@@ -424,10 +425,10 @@ TEST_CASE("a sender who leaves leaves nothing behind") {
 }
 
 TEST_CASE("a file is fetched piece by piece, and the slave hears that it has come") {
-  Pair pair;
+  BackendPair pair;
   Bytes file;
   auto fetched =
-      later([&] { return ask<Fetch>(*pair.backend, {"f"}, {}, {.out = [&](BytesView bytes) { file += bytes; }}); });
+      in_thread([&] { return ask<Fetch>(*pair.backend, {"f"}, {}, {.out = [&](BytesView bytes) { file += bytes; }}); });
   pair.answers(pair.takes(Box{{"_command", "fetch"}, {"src", "f"}}));
   pair.says("data", {{"data", "hello "}});
   pair.says("data", {{"data", "file"}});
@@ -445,8 +446,8 @@ TEST_CASE("a file is fetched piece by piece, and the slave hears that it has com
 }
 
 TEST_CASE("who leaves a fetch has the rest of it swallowed") {
-  Pair pair;
-  auto fetched = later([&] {
+  BackendPair pair;
+  auto fetched = in_thread([&] {
     return ask<Fetch>(*pair.backend, {"f"}, {}, {.out = [](BytesView) { throw std::runtime_error("enough"); }});
   });
   pair.answers(pair.takes(Box{{"_command", "fetch"}, {"src", "f"}}));
@@ -460,9 +461,9 @@ TEST_CASE("who leaves a fetch has the rest of it swallowed") {
 }
 
 TEST_CASE("who leaves a plain call leaves it to its end, and the next waits for that") {
-  Pair pair;
+  BackendPair pair;
   std::stop_source stop;
-  auto removed = later([&] { return ask<Remove>(*pair.backend, {"tree"}, {.stop = stop.get_token()}); });
+  auto removed = in_thread([&] { return ask<Remove>(*pair.backend, {"tree"}, {.stop = stop.get_token()}); });
   const Bytes tag = pair.takes(Box{{"_command", "remove"}, {"path", "tree"}});
   stop.request_stop();
   CHECK(got(removed).failure().code == Errc::cancelled);
@@ -484,7 +485,7 @@ TEST_CASE("what a caller has left is not over before the slave has been heard ou
   };
   for (const bool answers : {true, false}) {
     CAPTURE(answers);
-    Pair pair;
+    BackendPair pair;
     std::promise<void> noted;
     auto end = std::make_unique<Noted>(noted);
     end->range.first = pair.backend->next_operation();
@@ -510,8 +511,8 @@ TEST_CASE("what a caller has left is not over before the slave has been heard ou
 }
 
 TEST_CASE("a deadline ends a wait for an answer") {
-  Pair pair;
-  auto removed = later([&] { return ask<Remove>(*pair.backend, {"tree"}, {.deadline = 20ms}); });
+  BackendPair pair;
+  auto removed = in_thread([&] { return ask<Remove>(*pair.backend, {"tree"}, {.deadline = 20ms}); });
   const Failure failure = got(removed).failure();
   CHECK(failure.code == Errc::timeout);
   pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", "tree"}}));
@@ -519,32 +520,32 @@ TEST_CASE("a deadline ends a wait for an answer") {
 }
 
 TEST_CASE("with no patience at all nothing is begun") {
-  Pair pair;
+  BackendPair pair;
   const Patience none{.deadline = no_wait};
   CHECK(ask<Execute>(*pair.backend, command({"ls"}), none).failure().code == Errc::timeout);
   pair.is_usable();
 }
 
 TEST_CASE("who leaves a command ends the connection, inside a box, as nothing else could stop it") {
-  Pair pair;
+  BackendPair pair;
   std::stop_source stop;
-  auto done = later([&] { return ask<Execute>(*pair.backend, command({"sleep"}), {.stop = stop.get_token()}); });
+  auto done = in_thread([&] { return ask<Execute>(*pair.backend, command({"sleep"}), {.stop = stop.get_token()}); });
   pair.answers(pair.takes(execute_box("sleep")));
   stop.request_stop();
   CHECK(got(done).failure().code == Errc::cancelled);
   CHECK(pair.rest() == Bytes(1, '\0'));
   CHECK(ask<Ping>(*pair.backend, {}).failure().code == Errc::connection_lost);
-  CHECK(end_of(pair).message.find("left a command") != std::string::npos);
+  CHECK(failure_at_end(pair).message.find("left a command") != std::string::npos);
 }
 
 TEST_CASE("callers take turns, each with a whole operation") {
-  Pair pair;
+  BackendPair pair;
   constexpr int callers = 8;
   constexpr int calls = 20;
   std::atomic<int> right{0};
   std::vector<std::future<void>> futures;
   for (int caller = 0; caller < callers; ++caller) {
-    futures.push_back(later([&, name = "d" + std::to_string(caller)] {
+    futures.push_back(in_thread([&, name = "d" + std::to_string(caller)] {
       for (int i = 0; i < calls; ++i) {
         const auto path = ask<SetCwd>(*pair.backend, {name});
         if (path && path->path == "/" + name) ++right;
@@ -561,9 +562,9 @@ TEST_CASE("callers take turns, each with a whole operation") {
 }
 
 TEST_CASE("a callback cannot have another turn within its own, and is told so instead of waiting for ever") {
-  Pair pair;
+  BackendPair pair;
   std::optional<Failure> inner;
-  auto fetched = later([&] {
+  auto fetched = in_thread([&] {
     return ask<Fetch>(*pair.backend, {"f"}, {},
                       {.out = [&](BytesView) { inner = ask<Stat>(*pair.backend, {"f"}).failure(); }});
   });
@@ -578,11 +579,11 @@ TEST_CASE("a callback cannot have another turn within its own, and is told so in
 }
 
 TEST_CASE("a caller who is slow to take output slows the slave down") {
-  Pair pair;
+  BackendPair pair;
   std::promise<void> begun;
   std::promise<void> go_on;
   std::uint64_t taken = 0;
-  auto fetched = later([&] {
+  auto fetched = in_thread([&] {
     const OutputCallback output = [&](BytesView bytes) {
       if (taken == 0) {
         begun.set_value();
@@ -618,10 +619,10 @@ TEST_CASE("a caller who is slow to take output slows the slave down") {
 }
 
 TEST_CASE("a slave that is slow to take a file slows its sender down") {
-  Pair pair(1000);
+  BackendPair pair(1000);
   std::atomic<std::uint64_t> given{0};
   constexpr std::uint64_t size = 8 * 1024 * 1024;
-  auto sent = later([&] {
+  auto sent = in_thread([&] {
     const InputCallback input = [&](std::span<char> buffer) {
       const auto count = std::min<std::uint64_t>(buffer.size(), size - given);
       given += count;
@@ -652,7 +653,7 @@ TEST_CASE("a slave that is slow to take a file slows its sender down") {
 }
 
 TEST_CASE("to disconnect is to cut it off inside a box: an original slave ends then, and does not spin") {
-  Pair pair;
+  BackendPair pair;
   auto lost = pair.lost.get_future();
   pair.backend->disconnect("enough");
   CHECK(pair.rest() == Bytes(1, '\0'));
@@ -662,20 +663,20 @@ TEST_CASE("to disconnect is to cut it off inside a box: an original slave ends t
 }
 
 TEST_CASE("the end of an idle slave is seen") {
-  Pair pair;
+  BackendPair pair;
   auto lost = pair.lost.get_future();
   pair.slave->close();
   got(lost);
-  CHECK(end_of(pair).code == Errc::connection_lost);
+  CHECK(failure_at_end(pair).code == Errc::connection_lost);
 }
 
 TEST_CASE("an end in the middle fails who waits, wherever that is") {
   for (int step = 0; step < 6; ++step) {
     CAPTURE(step);
-    Pair pair;
+    BackendPair pair;
     auto sent =
-        later([&] { return ask<Send>(*pair.backend, {.path = "f", .mode = 0755}, {}, {.in = text_input("x")}); });
-    auto next = later([&] {
+        in_thread([&] { return ask<Send>(*pair.backend, {.path = "f", .mode = 0755}, {}, {.in = text_input("x")}); });
+    auto next = in_thread([&] {
       while (!pair.backend->lost()) (void)ask<Ping>(*pair.backend, {}, {.deadline = 1ms});
     });
     for (int i = 0; i < step;) {
@@ -698,27 +699,27 @@ TEST_CASE("an end in the middle fails who waits, wherever that is") {
 }
 
 TEST_CASE("what nobody asked for ends the connection") {
-  Pair pair;
+  BackendPair pair;
   pair.says("data", {{"data", "x"}});
-  CHECK(end_of(pair).code == Errc::protocol_error);
+  CHECK(failure_at_end(pair).code == Errc::protocol_error);
   CHECK(pair.rest() == Bytes(1, '\0'));
 }
 
 TEST_CASE("what is no box ends the connection") {
-  Pair pair;
+  BackendPair pair;
   const std::string_view noise = "\xff\xff";
   pair.raw->write_some({&noise, 1});
-  CHECK(end_of(pair).code == Errc::protocol_error);
+  CHECK(failure_at_end(pair).code == Errc::protocol_error);
 }
 
 TEST_CASE("what remsh 1 cannot do is refused, and nothing sent") {
-  Pair pair;
+  BackendPair pair;
   Backend& backend = *pair.backend;
   const Bytes too_long(70'000, 'x');
   std::vector<Failure> failures;
   const auto refused = [&](const auto& result) { failures.push_back(result.failure()); };
   refused(ask<ReadInfo>(backend, {}));
-  refused(ask<Call>(backend, {"mine", {}}));
+  refused(ask<operations::Call>(backend, {"mine", {}}));
   refused(ask<Mkdir>(backend, {"d", 0700}));
   refused(ask<Stat>(backend, {"p", true}));
   refused(ask<SetCwd>(backend, {too_long}));
@@ -767,7 +768,7 @@ TEST_CASE("who waits for the end of a slave that never came to be one is told al
   {
     std::promise<Failure> ended;
     const auto backend = unopened(nullptr, ended);
-    backend->on_lost(std::make_unique<Told>([&] { told = true; }));
+    backend->on_lost(std::make_unique<CallWhenLost>([&] { told = true; }));
     SUBCASE("when it ends") { backend->fail({Errc::refused, "no", 0}); }
     SUBCASE("when it is dropped") {}
   }

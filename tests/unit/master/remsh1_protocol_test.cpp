@@ -13,12 +13,11 @@
 using namespace remsh;
 using namespace std::chrono_literals;
 using remsh::test::from_hex;
-using remsh::test::remsh1_golden::session;
-using Action = WorkerHandshake::Step::Action;
+using WorkerAction = WorkerHandshake::Step::Action;
 
 namespace {
 
-std::unique_ptr<WorkerHandshake> handshake() { return remsh1_protocol()->serve({})({}); }
+std::unique_ptr<WorkerHandshake> worker_handshake() { return remsh1_protocol()->serve({})({}); }
 
 Bytes register_box(BytesView name, BytesView version = "1") {
   return encode({{"hostname", name}, {"type", "register"}, {"version", version}});
@@ -27,17 +26,17 @@ Bytes register_box(BytesView name, BytesView version = "1") {
 }  // namespace
 
 TEST_CASE("an original slave is registered by its one box, has proven nothing, and is told that it is registered") {
-  const auto master = handshake();
-  const Bytes recorded = from_hex(session[0].hex);
-  CHECK(master->feed(BytesView(recorded).substr(0, 10)).action == Action::read);
-  CHECK(master->feed(BytesView(recorded).substr(10)).action == Action::registered);
+  const auto master = worker_handshake();
+  const Bytes recorded = from_hex(test::remsh1_golden::session[0].hex);
+  CHECK(master->feed(BytesView(recorded).substr(0, 10)).action == WorkerAction::read);
+  CHECK(master->feed(BytesView(recorded).substr(10)).action == WorkerAction::registered);
   CHECK(master->registration().name == "worker1");
   CHECK(master->registration().hostname == "worker1");
   CHECK(master->registration().software.empty());
   CHECK(master->proof() == Proof::none);
   CHECK(master->labels().empty());
   CHECK_FALSE(master->enrol());
-  SUBCASE("it may be admitted") { CHECK(from_hex(session[1].hex).starts_with(master->open())); }
+  SUBCASE("it may be admitted") { CHECK(from_hex(test::remsh1_golden::session[1].hex).starts_with(master->open())); }
   SUBCASE("or refused, and is then cut off inside a box") {
     CHECK(master->refuse({auth::Refusal::name_in_use, "taken", 2s}) == Bytes(1, '\0'));
   }
@@ -48,8 +47,8 @@ TEST_CASE("an original slave is registered by its one box, has proven nothing, a
 
 TEST_CASE("an original slave that cannot be admitted is cut off inside a box, and the reason says why") {
   const auto refused = [](const Bytes& box, const char* words) {
-    const auto step = handshake()->feed(box);
-    CHECK(step.action == Action::fail);
+    const auto step = worker_handshake()->feed(box);
+    CHECK(step.action == WorkerAction::fail);
     CHECK(step.bytes == Bytes(1, '\0'));
     CAPTURE(step.failure.message);
     CHECK(step.failure.message.find(words) != std::string::npos);
@@ -61,7 +60,7 @@ TEST_CASE("an original slave that cannot be admitted is cut off inside a box, an
 }
 
 TEST_CASE("bytes of another protocol are refused, and the connection is closed") {
-  const auto step = handshake()->feed("GET / HTTP/1.1\r\n\r\n");
-  CHECK(step.action == Action::close);
+  const auto step = worker_handshake()->feed("GET / HTTP/1.1\r\n\r\n");
+  CHECK(step.action == WorkerAction::close);
   CHECK(step.failure.code == Errc::protocol_error);
 }

@@ -2,6 +2,7 @@
 #include <remsh/master/slave_collection.hpp>
 
 #include "support/fake_backend.hpp"
+#include "unit/master/name_starts_with.hpp"
 
 #include <doctest/doctest.h>
 
@@ -26,12 +27,9 @@ using namespace remsh;
 using namespace std::chrono_literals;
 using remsh::test::FakeBackend;
 using remsh::test::FakeSlave;
+using remsh::test::name_starts_with;
 
 namespace {
-
-SlaveFilter named(std::string prefix) {
-  return [prefix = std::move(prefix)](const Slave& slave) { return slave.name().starts_with(prefix); };
-}
 
 /// A filter that others can follow: which slaves it has been shown.
 class Shown {
@@ -112,11 +110,11 @@ TEST_CASE("slaves are listed in the order in which they came") {
   const FakeSlave b("b");
   const FakeSlave a("a");
   const FakeSlave c("c");
-  const std::uint64_t version = slaves.version();
+  const std::uint64_t version_before = slaves.version();
   CHECK(slaves.add_slave(b.slave));
   CHECK(slaves.add_slave(a.slave));
   CHECK(slaves.add_slave(c.slave));
-  CHECK(slaves.version() == version + 3);
+  CHECK(slaves.version() == version_before + 3);
   CHECK(names(slaves.get_all_slaves()) == std::vector<std::string>{"b", "a", "c"});
   CHECK(slaves.size() == 3);
   CHECK(slaves.find("a") == a.slave);
@@ -124,7 +122,7 @@ TEST_CASE("slaves are listed in the order in which they came") {
 
   CHECK(slaves.remove_slave(*a.slave));
   CHECK_FALSE(slaves.remove_slave(*a.slave));
-  CHECK(slaves.version() == version + 4);
+  CHECK(slaves.version() == version_before + 4);
   CHECK(names(slaves.get_all_slaves()) == std::vector<std::string>{"b", "c"});
   CHECK(slaves.find("a") == nullptr);
   CHECK(a->is_connected());
@@ -191,10 +189,10 @@ TEST_CASE("a slave leaves when its connection ends, and a lost one is not let in
   SlaveCollection slaves;
   const FakeSlave a("a");
   slaves.add_slave(a.slave);
-  const std::uint64_t version = slaves.version();
+  const std::uint64_t version_before = slaves.version();
   a.backend->lose({});
   CHECK(slaves.size() == 0);
-  CHECK(slaves.version() == version + 1);
+  CHECK(slaves.version() == version_before + 1);
   CHECK(slaves.get_slave(no_wait) == nullptr);
   CHECK_FALSE(slaves.add_slave(a.slave));
   CHECK(slaves.size() == 0);
@@ -240,12 +238,13 @@ TEST_CASE("the filter decides who will do, and compare who is best") {
   SlaveCollection slaves;
   std::vector<FakeSlave> fakes;
   for (const char* name : {"linux2", "bsd9", "linux7", "linux5"}) slaves.add_slave(fakes.emplace_back(name).slave);
-  CHECK(slaves.get_slave(no_wait, named("bsd"))->name() == "bsd9");
-  CHECK(slaves.get_slave(no_wait, named("windows")) == nullptr);
+  CHECK(slaves.get_slave(no_wait, name_starts_with("bsd"))->name() == "bsd9");
+  CHECK(slaves.get_slave(no_wait, name_starts_with("windows")) == nullptr);
   const SlaveCompare higher = [](const Slave& a, const Slave& b) { return a.name() > b.name(); };
   CHECK(slaves.get_slave({.compare = higher, .deadline = no_wait})->name() == "linux7");
-  CHECK(slaves.get_slave({.filter = named("bsd"), .compare = higher, .deadline = no_wait})->name() == "bsd9");
-  CHECK(slaves.get_slave({.filter = named("windows"), .compare = higher, .deadline = no_wait}) == nullptr);
+  CHECK(slaves.get_slave({.filter = name_starts_with("bsd"), .compare = higher, .deadline = no_wait})->name() ==
+        "bsd9");
+  CHECK(slaves.get_slave({.filter = name_starts_with("windows"), .compare = higher, .deadline = no_wait}) == nullptr);
   const Lease best = slaves.reserve({.compare = higher, .deadline = no_wait});
   const Lease next = slaves.reserve({.compare = higher, .deadline = no_wait});
   CHECK(best->name() == "linux7");
@@ -287,7 +286,8 @@ TEST_CASE("who waits gets the slave that comes") {
   const FakeSlave unwanted("bsd");
   const FakeSlave wanted("linux");
   std::shared_ptr<Slave> got;
-  Queued waiter(slaves, named("linux"), [&](const SlaveFilter& filter) { got = slaves.get_slave(block, filter); });
+  Queued waiter(slaves, name_starts_with("linux"),
+                [&](const SlaveFilter& filter) { got = slaves.get_slave(block, filter); });
   slaves.add_slave(unwanted.slave);
   slaves.add_slave(wanted.slave);
   waiter.join();
@@ -298,9 +298,9 @@ TEST_CASE("a deadline that passes gives nothing") {
   SlaveCollection slaves;
   const FakeSlave a("a");
   slaves.add_slave(a.slave);
-  CHECK(slaves.get_slave(5ms, named("b")) == nullptr);
-  CHECK_FALSE(slaves.reserve({.filter = named("b"), .deadline = 5ms}));
-  CHECK_FALSE(slaves.reserve({.filter = named("b"), .deadline = no_wait}));
+  CHECK(slaves.get_slave(5ms, name_starts_with("b")) == nullptr);
+  CHECK_FALSE(slaves.reserve({.filter = name_starts_with("b"), .deadline = 5ms}));
+  CHECK_FALSE(slaves.reserve({.filter = name_starts_with("b"), .deadline = no_wait}));
 }
 
 TEST_CASE("a stop ends the wait with Cancelled") {
@@ -335,11 +335,11 @@ TEST_CASE("nobody else gets a reserved slave until it is released") {
   SlaveCollection slaves;
   const FakeSlave a("a");
   slaves.add_slave(a.slave);
-  const std::uint64_t version = slaves.version();
+  const std::uint64_t version_before = slaves.version();
   Lease lease = slaves.reserve({.owner = "job 7", .deadline = no_wait});
   REQUIRE(lease);
   CHECK(lease.slave() == a.slave);
-  CHECK(slaves.version() == version + 1);
+  CHECK(slaves.version() == version_before + 1);
   CHECK(slaves.get_slave(no_wait) == nullptr);
   CHECK_FALSE(slaves.reserve({.deadline = no_wait}));
   CHECK(slaves.find("a") == a.slave);
@@ -352,9 +352,9 @@ TEST_CASE("nobody else gets a reserved slave until it is released") {
 
   lease.release();
   CHECK_FALSE(lease);
-  CHECK(slaves.version() == version + 2);
+  CHECK(slaves.version() == version_before + 2);
   lease.release();
-  CHECK(slaves.version() == version + 2);
+  CHECK(slaves.version() == version_before + 2);
   CHECK(slaves.get_slave(no_wait) == a.slave);
   statuses = slaves.snapshot();
   CHECK_FALSE(statuses[0].reserved);
@@ -368,14 +368,14 @@ TEST_CASE("a lease releases when it goes or takes another, and not when it is mo
   slaves.add_slave(a.slave);
   slaves.add_slave(b.slave);
   {
-    Lease first = slaves.reserve({.filter = named("a"), .deadline = no_wait});
+    Lease first = slaves.reserve({.filter = name_starts_with("a"), .deadline = no_wait});
     Lease moved = std::move(first);
-    CHECK_FALSE(slaves.reserve({.filter = named("a"), .deadline = no_wait}));
-    moved = slaves.reserve({.filter = named("b"), .deadline = no_wait});
+    CHECK_FALSE(slaves.reserve({.filter = name_starts_with("a"), .deadline = no_wait}));
+    moved = slaves.reserve({.filter = name_starts_with("b"), .deadline = no_wait});
     CHECK(slaves.get_slave(no_wait) == a.slave);
     CHECK(moved.slave() == b.slave);
   }
-  CHECK(slaves.reserve({.filter = named("b"), .deadline = no_wait}));
+  CHECK(slaves.reserve({.filter = name_starts_with("b"), .deadline = no_wait}));
 }
 
 TEST_CASE("a lease of a lost slave is released, and still points to it") {
@@ -467,10 +467,11 @@ TEST_CASE("a newcomer is shown to one waiter after the other until one takes it"
   std::atomic<int> served = 0;
   std::vector<std::unique_ptr<Queued>> waiters;
   for (int i = 0; i < 6; ++i) {
-    waiters.push_back(std::make_unique<Queued>(slaves, named("s" + std::to_string(i)), [&](const SlaveFilter& filter) {
-      const Lease lease = slaves.reserve({.filter = filter});
-      served += lease ? 1 : 0;
-    }));
+    waiters.push_back(
+        std::make_unique<Queued>(slaves, name_starts_with("s" + std::to_string(i)), [&](const SlaveFilter& filter) {
+          const Lease lease = slaves.reserve({.filter = filter});
+          served += lease ? 1 : 0;
+        }));
   }
   std::vector<FakeSlave> fakes;
   slaves.add_slave(fakes.emplace_back("s3").slave);

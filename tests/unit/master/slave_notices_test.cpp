@@ -2,6 +2,7 @@
 #include <remsh/master/slave_collection.hpp>
 
 #include "master/slave_notices.hpp"
+#include "support/ample.hpp"
 #include "support/fake_backend.hpp"
 
 #include <doctest/doctest.h>
@@ -22,14 +23,13 @@
 
 using namespace remsh;
 using namespace std::chrono_literals;
+using remsh::test::ample;
 using remsh::test::FakeSlave;
 
 namespace {
 
-constexpr auto ample = 60s;
-
 /// What a subscriber was told, in words.
-class Told {
+class ToldNotices {
  public:
   void operator()(const SlaveNotice& notice) {
     static constexpr std::array kinds = {"arrived", "left", "reserved", "released"};
@@ -60,7 +60,7 @@ class Told {
 }  // namespace
 
 TEST_CASE("a subscriber is told of slaves that arrive, are reserved, released and leave, in order") {
-  Told told;
+  ToldNotices told;
   SlaveCollection slaves;
   const FakeSlave a("a");
   const FakeSlave b("b");
@@ -81,7 +81,7 @@ TEST_CASE("a subscriber is told of slaves that arrive, are reserved, released an
 }
 
 TEST_CASE("a released slave is reported when it is free, not when the lease is given back") {
-  Told told;
+  ToldNotices told;
   SlaveCollection slaves;
   FakeSlave a("a");
   a.backend->on<operations::Execute>([](const auto&, const auto&, const auto&) {
@@ -100,7 +100,7 @@ TEST_CASE("a released slave is reported when it is free, not when the lease is g
 }
 
 TEST_CASE("a callback may block and use the collection, and what it throws is dropped") {
-  Told told;
+  ToldNotices told;
   std::promise<void> go_on;
   const std::shared_future<void> may_go_on = go_on.get_future();
   SlaveCollection slaves;
@@ -119,7 +119,7 @@ TEST_CASE("a callback may block and use the collection, and what it throws is dr
 }
 
 TEST_CASE("a cancelled subscription is told nothing more, and its callback has returned") {
-  Told told;
+  ToldNotices told;
   SlaveCollection slaves;
   std::vector<FakeSlave> fakes;
   std::latch entered(1);
@@ -193,7 +193,7 @@ TEST_CASE("a callback may destroy its subscription, which lets go of what it hol
 }
 
 TEST_CASE("a subscription may outlive its collection, which delivers what has happened before it goes") {
-  Told told;
+  ToldNotices told;
   std::optional<SlaveSubscription> subscription;
   const FakeSlave a("a");
   {

@@ -4,6 +4,7 @@
 #include <remsh/master/transport_slave_listener.hpp>
 
 #include "support/fake_backend.hpp"
+#include "unit/master/name_starts_with.hpp"
 
 #include <doctest/doctest.h>
 
@@ -14,12 +15,9 @@
 using namespace remsh;
 using namespace std::chrono_literals;
 using remsh::test::FakeSlave;
+using remsh::test::name_starts_with;
 
 namespace {
-
-SlaveFilter named(const std::string& prefix) {
-  return [prefix](const Slave& slave) { return slave.name().starts_with(prefix); };
-}
 
 /// What the Timeout of a request says.
 std::string why(SlaveCollection& slaves, const SlaveFilter& filter = {}, Deadline deadline = no_wait) {
@@ -72,10 +70,11 @@ TEST_CASE("the filter's part and the time are told") {
   const FakeSlave a("a");
   const FakeSlave b("b");
   slaves.add_slave(a.slave);
-  CHECK(why(slaves, named("x")) == "no slave: the collection has 1 slave, and the filter excludes it");
+  CHECK(why(slaves, name_starts_with("x")) == "no slave: the collection has 1 slave, and the filter excludes it");
   slaves.add_slave(b.slave);
-  CHECK(why(slaves, named("x"), 20ms).starts_with("no slave within 0.0"));
-  CHECK(why(slaves, named("x"), 20ms).ends_with("the collection has 2 slaves, and the filter excludes all of them"));
+  CHECK(why(slaves, name_starts_with("x"), 20ms).starts_with("no slave within 0.0"));
+  CHECK(why(slaves, name_starts_with("x"), 20ms)
+            .ends_with("the collection has 2 slaves, and the filter excludes all of them"));
 }
 
 TEST_CASE("slaves that are reserved are named with those for whom they are, the first few of them") {
@@ -85,14 +84,14 @@ TEST_CASE("slaves that are reserved are named with those for whom they are, the 
   for (int i = 1; i <= 7; ++i) slaves.add_slave(fakes.emplace_back("w" + std::to_string(i)).slave);
   slaves.add_slave(fakes.emplace_back("other").slave);
   for (int i = 1; i <= 7; ++i) {
-    leases.push_back(slaves.reserve({.filter = named("w" + std::to_string(i)),
+    leases.push_back(slaves.reserve({.filter = name_starts_with("w" + std::to_string(i)),
                                      .owner = i == 2 ? "" : "build 1" + std::to_string(i),
                                      .deadline = no_wait}));
   }
-  CHECK(why(slaves, named("w1")) ==
+  CHECK(why(slaves, name_starts_with("w1")) ==
         "no slave: the collection has 8 slaves, of which the filter excludes 7; 1 would do but is reserved: 'w1' for "
         "'build 11'");
-  CHECK(why(slaves, named("w")) ==
+  CHECK(why(slaves, name_starts_with("w")) ==
         "no slave: the collection has 8 slaves, of which the filter excludes 1; 7 would do but are reserved: 'w1' for "
         "'build 11', 'w2', 'w3' for 'build 13', 'w4' for 'build 14', 'w5' for 'build 15' and 2 more");
 }

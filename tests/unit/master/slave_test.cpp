@@ -4,6 +4,7 @@
 
 #include "os/unique_fd.hpp"
 #include "support/fake_backend.hpp"
+#include "support/mode_of.hpp"
 #include "support/temp_dir.hpp"
 #include "support/watched_calls.hpp"
 
@@ -30,6 +31,7 @@ using namespace remsh;
 using namespace remsh::operations;
 using remsh::test::FakeBackend;
 using remsh::test::FakeSlave;
+using remsh::test::mode_of;
 using remsh::test::TempDir;
 
 namespace {
@@ -52,7 +54,7 @@ std::optional<Errc> code_of(const std::function<void()>& operation) {
 }
 
 /// All that an InputCallback gives, in pieces of this size.
-Bytes read_all(const InputCallback& input, std::size_t piece) {
+Bytes all_of_input(const InputCallback& input, std::size_t piece) {
   Bytes all;
   std::vector<char> buffer(piece);
   while (const std::size_t size = input(buffer)) all.append(buffer.data(), size);
@@ -60,11 +62,6 @@ Bytes read_all(const InputCallback& input, std::size_t piece) {
 }
 
 Execute::Reply exited(int code) { return {.exit_code = code, .signal = {}}; }
-
-mode_t mode_of(const std::string& path) {
-  struct stat status {};
-  return ::stat(path.c_str(), &status) == 0 ? status.st_mode & 07777 : 0;
-}
 
 /// A slave that sends a file of this content, in two pieces.
 void serve_file(FakeSlave& fake, Bytes content, std::uint32_t mode = 0640) {
@@ -307,8 +304,8 @@ TEST_CASE("operations hand their arguments on and give what the backend gave") {
   });
   fake->copy("a", "b", {.overwrite = true, .deadline = deadline});
 
-  fake.backend->on<Call>([](const Call::Request& request, const auto&, const auto&) {
-    return Call::Reply{Box{{"name", request.name}, {"long", *request.arguments.get("long")}}};
+  fake.backend->on<operations::Call>([](const operations::Call::Request& request, const auto&, const auto&) {
+    return operations::Call::Reply{Box{{"name", request.name}, {"long", *request.arguments.get("long")}}};
   });
   const Bytes value(200000, 'v');
   const Box reply = fake->call("my-build_1", {{"long", value}});
@@ -490,7 +487,7 @@ TEST_CASE("a command reads bytes or what a callback gives") {
   Bytes read;
   fake.backend->on<Execute>([&](const auto&, const StreamEnds& ends, const auto&) {
     REQUIRE(ends.in);
-    read = read_all(ends.in, 3);
+    read = all_of_input(ends.in, 3);
     return exited(0);
   });
   fake->execute({"cat"}, {.in = Source::bytes("some input")});
@@ -523,7 +520,7 @@ TEST_CASE("what a callback throws comes out unchanged") {
   CHECK_THROWS_WITH_AS(fake->execute({"a"}, {.out = out}), "mine", std::out_of_range);
 
   fake.backend->on<Send>([](const auto&, const StreamEnds& ends, const auto&) {
-    read_all(ends.in, 10);
+    all_of_input(ends.in, 10);
     return Send::Reply();
   });
   const InputCallback in = [](std::span<char>) -> std::size_t { throw std::out_of_range("mine too"); };
@@ -540,7 +537,7 @@ TEST_CASE("a local file is sent with its mode, unless another is wanted") {
   fake.backend->on<Send>([&](const Send::Request& request, const StreamEnds& ends, const auto&) {
     CHECK(request.path == "there");
     CHECK(request.overwrite);
-    sent = read_all(ends.in, 4);
+    sent = all_of_input(ends.in, 4);
     mode = request.mode;
     return Send::Reply();
   });
@@ -560,7 +557,7 @@ TEST_CASE("a file that grows while it is sent is sent as it is then") {
   FakeSlave fake("w1");
   fake.backend->on<Send>([&](const auto&, const StreamEnds& ends, const auto&) {
     dir.write("a", "1234567890");
-    CHECK(read_all(ends.in, 4) == "1234567890");
+    CHECK(all_of_input(ends.in, 4) == "1234567890");
     return Send::Reply();
   });
   std::vector<std::pair<std::uint64_t, std::optional<std::uint64_t>>> told;

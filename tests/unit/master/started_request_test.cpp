@@ -2,6 +2,7 @@
 #include <remsh/master/completion_queue.hpp>
 #include <remsh/master/slave_collection.hpp>
 
+#include "support/ample.hpp"
 #include "support/fake_backend.hpp"
 
 #include <doctest/doctest.h>
@@ -21,11 +22,10 @@
 
 using namespace remsh;
 using namespace std::chrono_literals;
+using remsh::test::ample;
 using remsh::test::FakeSlave;
 
 namespace {
-
-constexpr auto ample = 60s;
 
 SlaveFilter named(const std::string& name) {
   return [name](const Slave& slave) { return slave.name() == name; };

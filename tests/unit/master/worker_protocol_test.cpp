@@ -3,6 +3,8 @@
 
 #include "auth/derive.hpp"
 #include "master/blocking_backend.hpp"
+#include "support/ample.hpp"
+#include "support/keys.hpp"
 #include "transport/address.hpp"
 #include "transport/connect.hpp"
 #include "transport/fd_transport.hpp"
@@ -38,13 +40,13 @@ namespace remsh {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr std::chrono::seconds ample{60};
+using remsh::test::ample;
+using remsh::test::key_of;
 
 /// Reads and writes lines on a transport. Blocks.
-class Lines {
+class LineTransport {
  public:
-  explicit Lines(std::unique_ptr<Transport> transport) : transport_(std::move(transport)) {}
+  explicit LineTransport(std::unique_ptr<Transport> transport) : transport_(std::move(transport)) {}
 
   void send(const std::string& line) {
     const Bytes bytes = line + "\n";
@@ -149,7 +151,7 @@ class LineBackend final : public BlockingBackend<AdmittedBackend>, public std::e
   std::mutex turn_;  // one operation at a time
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::optional<Lines> lines_;
+  std::optional<LineTransport> lines_;
   std::optional<Failure> end_;
   bool is_told_ = false;
   LostCallbacks on_lost_;
@@ -269,11 +271,9 @@ struct Admitted : Place {
     REQUIRE(slave);
   }
 
-  Lines worker;
+  LineTransport worker;
   std::shared_ptr<Slave> slave;
 };
-
-Secret key_of(char c) { return *Secret::from_bytes(Bytes(Secret::size, c)); }
 
 }  // namespace
 
@@ -319,7 +319,7 @@ TEST_CASE("an operation that a protocol does not have is an error that names bot
 TEST_CASE("a worker that has proven nothing gets no name that has a key, whatever protocol it speaks") {
   Place place;
   const auto key = place.ring.register_slave("w1", key_of('k'));
-  Lines worker(connect_to_port(place.listener.port()));
+  LineTransport worker(connect_to_port(place.listener.port()));
   worker.send("HELLO w1");
   CHECK(worker.next() == "NO");
   CHECK_FALSE(worker.next());
@@ -336,7 +336,7 @@ TEST_CASE("a worker that has proven nothing is disconnected when a key of its na
 
 TEST_CASE("a name that a worker has is refused to another one, in the words of its protocol") {
   Admitted one;
-  Lines worker(connect_to_port(one.listener.port()));
+  LineTransport worker(connect_to_port(one.listener.port()));
   worker.send("HELLO w1");
   CHECK(worker.next() ==
         "NO a slave with the name 'w1' is connected");  // that a ping is unsupported shows that it lives
@@ -358,7 +358,7 @@ TEST_CASE("TLS has proven somebody: then a worker that proves nothing else is no
   const auto context = TlsContext::client("w1:" + auth::kid(key), auth::derive(key, "tls"));
   auto tls = connect_tls({Address::Kind::tls, "127.0.0.1", listener.port(), {}}, *context, ample);
   REQUIRE(tls.ok());
-  Lines worker(std::move(*tls));
+  LineTransport worker(std::move(*tls));
   worker.send("HELLO w2");
   CHECK(worker.next() == "NO");
   CHECK(
@@ -371,7 +371,7 @@ TEST_CASE("a worker that proves nothing is rejected where workers without keys a
   TransportSlaveListener listener({.slave_collection = slaves, .protocols = with_lines()});
   std::array<int, 2> pair{};
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
-  Lines worker(socket_transport(pair[1], "a master"));
+  LineTransport worker(socket_transport(pair[1], "a master"));
   worker.send("HELLO w1");
   CHECK_THROWS_AS(listener.handle_new_connection(socket_transport(pair[0], "a worker")), AuthError);
   CHECK(worker.next() == "NO");
@@ -390,7 +390,7 @@ TEST_CASE("a protocol that has no keys is refused at a TCP listener without `key
 
 TEST_CASE("a master that has to send first does so after a silence") {
   Place place(20ms);
-  Lines worker(connect_to_port(place.listener.port()));
+  LineTransport worker(connect_to_port(place.listener.port()));
   CHECK(worker.next() == "WHO");
   worker.send("HELLO w1");
   CHECK(worker.next() == "WELCOME");
@@ -411,8 +411,8 @@ TEST_CASE("a master that has to send first does not do so to a worker that has b
   REQUIRE(::write(one[1], "HEL", 3) == 3);
   auto slow = admit(one[0]);
   auto silent = admit(other[0]);
-  Lines slow_worker(socket_transport(one[1], "a master"));
-  Lines silent_worker(socket_transport(other[1], "a master"));
+  LineTransport slow_worker(socket_transport(one[1], "a master"));
+  LineTransport silent_worker(socket_transport(other[1], "a master"));
   CHECK(silent_worker.next() == "WHO");
   silent_worker.send("HELLO w2");
   CHECK(silent.get()->name() == "w2");
@@ -429,7 +429,7 @@ TEST_CASE("a master that has to send first at once does so") {
   auto slave = std::async(std::launch::async, [&listener, transport = std::move(ours)]() mutable {
     return listener.handle_new_connection(std::move(transport));
   });
-  Lines worker(std::move(theirs));
+  LineTransport worker(std::move(theirs));
   CHECK(worker.next() == "WHO");
   worker.send("HELLO w1");
   CHECK(worker.next() == "WELCOME");
@@ -441,7 +441,7 @@ TEST_CASE("a listener that does not accept a protocol that it knows says how to 
   TransportSlaveListener listener(
       {.slave_collection = slaves, .keyless = true, .protocols = {SlaveProtocol::remsh1()}});
   auto [ours, theirs] = memory_pair();
-  Lines worker(std::move(theirs));
+  LineTransport worker(std::move(theirs));
   const Bytes hello("\0\4_ask", 6);
   const std::string_view view = hello;
   REQUIRE(worker.transport().write_some({&view, 1}).bytes == hello.size());

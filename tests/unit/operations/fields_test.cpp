@@ -1,6 +1,7 @@
 // Requests and replies of each operation, to and from boxes.
 #include "operations/operations.hpp"
 
+#include "support/changed_box.hpp"
 #include "support/hex.hpp"
 
 #include <doctest/doctest.h>
@@ -16,6 +17,7 @@ using namespace remsh;
 using namespace remsh::operations;
 using remsh::test::from_hex;
 using remsh::test::to_hex;
+using remsh::test::with;
 
 namespace {
 
@@ -31,7 +33,7 @@ std::string there_and_back(const Box& box) {
 }
 
 template <class T>
-Failure failure_of(const Box& box) {
+Failure parse_failure(const Box& box) {
   auto parsed = from_box<T>(box);
   REQUIRE_FALSE(parsed.ok());
   return std::move(parsed.failure());
@@ -56,16 +58,6 @@ void check_malformed(const std::vector<Malformed>& cases) {
     CHECK(parsed.failure().code == Errc::invalid_argument);
     CHECK(parsed.failure().message.starts_with("'" + one.key + "' "));
   }
-}
-
-/// `base` with one value changed, or taken away where there is none.
-Box with(Box base, const char* key, std::optional<Bytes> value) {
-  if (value) {
-    base.set(key, *value);
-  } else {
-    base.erase(key);
-  }
-  return base;
 }
 
 }  // namespace
@@ -261,10 +253,10 @@ TEST_CASE("time limits beyond any clock are sent as the longest that may be") {
 }
 
 TEST_CASE("a failure says which key and what of it") {
-  CHECK(failure_of<Remove::Request>({}).message == "'path' is missing");
-  CHECK(failure_of<Mkdir::Request>({{"path", "d"}, {"mode", "8"}}).message ==
+  CHECK(parse_failure<Remove::Request>({}).message == "'path' is missing");
+  CHECK(parse_failure<Mkdir::Request>({{"path", "d"}, {"mode", "8"}}).message ==
         "'mode' is not a mode of one to four octal digits");
-  CHECK(failure_of<Execute::Reply>({{"exit", "256"}}).message == "'exit' is not from 0 to 255");
+  CHECK(parse_failure<Execute::Reply>({{"exit", "256"}}).message == "'exit' is not from 0 to 255");
 }
 
 TEST_CASE("malformed paths and flags are refused") {

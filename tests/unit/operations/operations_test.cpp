@@ -21,7 +21,7 @@ namespace {
 using Words = std::set<std::string>;
 
 /// Collects the keys of a message.
-struct Keys {
+struct MessageKeys {
   Words words;
   void add(BytesView key) { words.emplace(key); }
   void path(BytesView key, const auto&) { add(key); }
@@ -49,7 +49,7 @@ struct Keys {
 
 template <class Message>
 Words keys_of() {
-  Keys keys;
+  MessageKeys keys;
   const Message message{};
   Message::describe(keys, message);
   return keys.words;

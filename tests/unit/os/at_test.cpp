@@ -1,6 +1,7 @@
 // At: what a path may reach that must stay beneath a directory, by the kernel's means and by our own.
 #include "os/at.hpp"
 
+#include "support/confined.hpp"
 #include "support/skip.hpp"
 #include "support/temp_dir.hpp"
 
@@ -17,14 +18,13 @@
 #include <vector>
 
 using namespace remsh;
+using remsh::test::confined;
 using remsh::test::TempDir;
 using Reach = At::Reach;
 
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr Reach confined[] = {Reach::beneath, Reach::beneath_by_walking};
 
 /// A root with links of all kinds, and what is outside of it.
 struct Tree {
@@ -56,7 +56,7 @@ struct Tree {
   [[nodiscard]] At at(Reach reach) const { return {root.get(), reach}; }
 };
 
-int error_of(const UniqueFd& fd) { return fd ? 0 : errno; }
+int errno_of(const UniqueFd& fd) { return fd ? 0 : errno; }
 
 }  // namespace
 
@@ -114,7 +114,7 @@ TEST_CASE("a path that must stay beneath a directory does, and else is as any ot
       const Bytes& path = example.path;
       const int error = example.error;
       CAPTURE(path);
-      CHECK(error_of(open_at(tree.at(reach), path, O_RDONLY | O_CLOEXEC)) == error);
+      CHECK(errno_of(open_at(tree.at(reach), path, O_RDONLY | O_CLOEXEC)) == error);
       struct stat status {};
       CHECK(stat_at(tree.at(reach), path, status, true) == error);
       if (error != 0) continue;
@@ -132,7 +132,7 @@ TEST_CASE("a link at the end is looked at itself where that is wanted, wherever 
     for (const char* name : {"up", "absolute", "loop", "dangling", "in", "a/../in"}) {
       CHECK(stat_at(tree.at(reach), name, status, false) == 0);
       CHECK(S_ISLNK(status.st_mode));
-      CHECK(error_of(open_at(tree.at(reach), name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) == ELOOP);
+      CHECK(errno_of(open_at(tree.at(reach), name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) == ELOOP);
     }
     CHECK(stat_at(tree.at(reach), "up/secret", status, false) == EXDEV);
   }

@@ -2,6 +2,7 @@
 
 #include "support/child_process.hpp"
 #include "support/temp_dir.hpp"
+#include "unit/os/error_of.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -12,13 +13,8 @@
 #include <filesystem>
 
 using namespace remsh;
+using remsh::test::error_of;
 using remsh::test::TempDir;
-
-namespace {
-
-int error_of(const Result<Directory>& result) { return result ? 0 : result.failure().os; }
-
-}  // namespace
 
 TEST_CASE("a directory knows its absolute path, without symbolic links") {
   TempDir dir;

@@ -1,6 +1,7 @@
 #include "os/file.hpp"
 
 #include "support/temp_dir.hpp"
+#include "unit/os/error_of.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -12,13 +13,8 @@
 #include <string>
 
 using namespace remsh;
+using remsh::test::error_of;
 using remsh::test::TempDir;
-
-namespace {
-
-int error_of(const auto& result) { return result ? 0 : result.failure().os; }
-
-}  // namespace
 
 TEST_CASE("a failure of the system has its sentence and its number") {
   CHECK(os_failure(ENOENT, "open").message == "open: No such file or directory");

@@ -3,8 +3,10 @@
 #include "os/file.hpp"
 #include "os/process.hpp"
 #include "support/child_process.hpp"
+#include "support/mode_of.hpp"
 #include "support/temp_dir.hpp"
 #include "support/watched_calls.hpp"
+#include "unit/os/error_of.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -23,32 +25,26 @@
 #include <vector>
 
 using namespace remsh;
+using remsh::test::error_of;
+using remsh::test::mode_of;
 using remsh::test::run_in_child;
 using remsh::test::TempDir;
 
 namespace {
 
 /// Without a name until the commit, and with a temporary one.
-const std::vector kinds{false, true};
-
-int error_of(const auto& result) { return result ? 0 : result.failure().os; }
+const std::vector named_or_not{false, true};
 
 Result<NewFile> create(const std::string& path, bool named, bool overwrite = false) {
   return NewFile::create(AT_FDCWD, path, {.overwrite = overwrite, .always_named = named});
 }
 
-Result<void> put(const std::string& path, BytesView content, bool named = false, bool overwrite = false,
-                 bool durable = false) {
+Result<void> write_new(const std::string& path, BytesView content, bool named = false, bool overwrite = false,
+                       bool durable = false) {
   auto file = create(path, named, overwrite);
   if (!file) return file.failure();
   if (auto written = file->write(content); !written) return written;
   return file->commit(0644, durable);
-}
-
-mode_t mode_of(const std::string& path) {
-  struct stat what {};
-  REQUIRE(::stat(path.c_str(), &what) == 0);
-  return what.st_mode & 07777;
 }
 
 bool is_directory(int descriptor) {
@@ -60,7 +56,7 @@ bool is_directory(int descriptor) {
 
 TEST_CASE("a program can be run as soon as it is committed") {
   const TempDir dir;
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     const std::string path = dir / (named ? "named" : "unnamed");
     auto file = create(path, named);
     REQUIRE(file);
@@ -72,7 +68,7 @@ TEST_CASE("a program can be run as soon as it is committed") {
 }
 
 TEST_CASE("a new file appears with its content and permissions when it is committed, not before") {
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     CAPTURE(named);
     TempDir dir;
     auto file = create(dir / "a", named);
@@ -90,7 +86,7 @@ TEST_CASE("a new file appears with its content and permissions when it is commit
 }
 
 TEST_CASE("a new file is nobody else's to read until it is committed, and is closed on exec") {
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     CAPTURE(named);
     TempDir dir;
     auto file = create(dir / "a", named);
@@ -103,7 +99,7 @@ TEST_CASE("a new file is nobody else's to read until it is committed, and is clo
 }
 
 TEST_CASE("a new file that is dropped, or moved over, leaves nothing") {
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     CAPTURE(named);
     TempDir dir;
     {
@@ -123,7 +119,7 @@ TEST_CASE("a new file that is dropped, or moved over, leaves nothing") {
 }
 
 TEST_CASE("a relative new file is made in the directory it was given") {
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     CAPTURE(named);
     TempDir dir;
     REQUIRE(::mkdir((dir / "sub").c_str(), 0755) == 0);
@@ -138,20 +134,20 @@ TEST_CASE("a relative new file is made in the directory it was given") {
 }
 
 TEST_CASE("an existing destination is refused, unless it may be replaced") {
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     CAPTURE(named);
     TempDir dir;
     dir.write("a", "old");
-    CHECK(error_of(put(dir / "a", "new", named)) == EEXIST);
+    CHECK(error_of(write_new(dir / "a", "new", named)) == EEXIST);
     CHECK(dir.read("a") == "old");
-    CHECK(error_of(put(dir / "a", "new", named, true)) == 0);
+    CHECK(error_of(write_new(dir / "a", "new", named, true)) == 0);
     CHECK(dir.read("a") == "new");
     CHECK(dir.count() == 1);
   }
 }
 
 TEST_CASE("a destination that appears meanwhile is refused by the commit") {
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     CAPTURE(named);
     TempDir dir;
     {
@@ -166,12 +162,12 @@ TEST_CASE("a destination that appears meanwhile is refused by the commit") {
 }
 
 TEST_CASE("a directory is never replaced by a file") {
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     CAPTURE(named);
     TempDir dir;
     REQUIRE(::mkdir((dir / "d").c_str(), 0755) == 0);
-    CHECK(error_of(put(dir / "d", "x", named)) == EEXIST);
-    CHECK(error_of(put(dir / "d", "x", named, true)) == EISDIR);
+    CHECK(error_of(write_new(dir / "d", "x", named)) == EEXIST);
+    CHECK(error_of(write_new(dir / "d", "x", named, true)) == EISDIR);
     auto file = create(dir / "later", named, true);
     REQUIRE(file);
     REQUIRE(::mkdir((dir / "later").c_str(), 0755) == 0);
@@ -180,16 +176,16 @@ TEST_CASE("a directory is never replaced by a file") {
 }
 
 TEST_CASE("a symbolic link is a destination of its own: refused or replaced, never followed") {
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     CAPTURE(named);
     TempDir dir;
     dir.write("target", "old");
     REQUIRE(::symlink("target", (dir / "link").c_str()) == 0);
     REQUIRE(::symlink("nowhere", (dir / "dangling").c_str()) == 0);
-    CHECK(error_of(put(dir / "link", "new", named)) == EEXIST);
-    CHECK(error_of(put(dir / "dangling", "new", named)) == EEXIST);
+    CHECK(error_of(write_new(dir / "link", "new", named)) == EEXIST);
+    CHECK(error_of(write_new(dir / "dangling", "new", named)) == EEXIST);
     CHECK_FALSE(dir.has("nowhere"));
-    CHECK(error_of(put(dir / "link", "new", named, true)) == 0);
+    CHECK(error_of(write_new(dir / "link", "new", named, true)) == 0);
     CHECK(dir.read("target") == "old");
     CHECK(dir.read("link") == "new");
   }
@@ -198,26 +194,26 @@ TEST_CASE("a symbolic link is a destination of its own: refused or replaced, nev
 TEST_CASE("a path that cannot be a file's is refused, with the system's word for it") {
   TempDir dir;
   dir.write("file", "");
-  CHECK(error_of(put("", "x")) == ENOENT);
-  CHECK(error_of(put("/", "x")) == EISDIR);
-  CHECK(error_of(put(dir / ".", "x")) == EISDIR);
-  CHECK(error_of(put(dir / "..", "x", false, true)) == EISDIR);
-  CHECK(error_of(put(dir / "new/", "x")) == EISDIR);
-  CHECK(error_of(put(dir / "missing/x", "x")) == ENOENT);
-  CHECK(error_of(put(dir / "file/x", "x")) == ENOTDIR);
-  CHECK(error_of(put(dir / std::string(300, 'n'), "x")) == ENAMETOOLONG);
-  CHECK(error_of(put(dir / std::string("a\0b", 3), "x")) == EINVAL);
+  CHECK(error_of(write_new("", "x")) == ENOENT);
+  CHECK(error_of(write_new("/", "x")) == EISDIR);
+  CHECK(error_of(write_new(dir / ".", "x")) == EISDIR);
+  CHECK(error_of(write_new(dir / "..", "x", false, true)) == EISDIR);
+  CHECK(error_of(write_new(dir / "new/", "x")) == EISDIR);
+  CHECK(error_of(write_new(dir / "missing/x", "x")) == ENOENT);
+  CHECK(error_of(write_new(dir / "file/x", "x")) == ENOTDIR);
+  CHECK(error_of(write_new(dir / std::string(300, 'n'), "x")) == ENAMETOOLONG);
+  CHECK(error_of(write_new(dir / std::string("a\0b", 3), "x")) == EINVAL);
   CHECK(dir.count() == 1);
 }
 
 TEST_CASE("names may be any bytes: newlines, invalid UTF-8, the longest there are") {
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     CAPTURE(named);
     TempDir dir;
     for (const std::string& name : {std::string("a\nb"), std::string("\xff\xfe\x80"), std::string(" "),
                                     std::string("-rf"), std::string(255, 'n')}) {
       CAPTURE(name);
-      CHECK(error_of(put(dir / name, "x", named)) == 0);
+      CHECK(error_of(write_new(dir / name, "x", named)) == 0);
       CHECK(dir.read(name) == "x");
       CHECK(error_of(open_file(AT_FDCWD, dir / name)) == 0);
     }
@@ -250,7 +246,7 @@ TEST_CASE("temporary names cannot be foreseen, and a planted link is not followe
 }
 
 TEST_CASE("of many who commit the same name at once exactly one wins") {
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     CAPTURE(named);
     TempDir dir;
     for (int round = 0; round < 20; ++round) {
@@ -280,7 +276,7 @@ TEST_CASE("of many who commit the same name at once exactly one wins") {
 }
 
 TEST_CASE("a write that the system cannot take comes out, and nothing remains") {
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     CAPTURE(named);
     TempDir dir;
     const int code = run_in_child([&] {
@@ -304,14 +300,14 @@ TEST_CASE("a directory that may not be written refuses a new file") {
   REQUIRE(::mkdir((dir / "d").c_str(), 0555) == 0);
   const int code = run_in_child([&] {
     if (!remsh::test::drop_privileges()) return test::skipped;
-    return error_of(put(dir / "d/a", "x")) == EACCES ? 0 : 1;
+    return error_of(write_new(dir / "d/a", "x")) == EACCES ? 0 : 1;
   });
   CHECK(test::unless_skipped(code) == 0);
 }
 
 TEST_CASE("a durable commit forces the content to the disk before there is a name, and the name before it returns") {
-  for (const bool named : kinds) {
-    for (const bool overwrite : kinds) {
+  for (const bool named : named_or_not) {
+    for (const bool overwrite : named_or_not) {
       CAPTURE(named);
       CAPTURE(overwrite);
       TempDir dir;
@@ -324,7 +320,8 @@ TEST_CASE("a durable commit forces the content to the disk before there is a nam
         forced.push_back(what + (is_there ? ", with the new file" : ", without it"));
         return 0;
       };
-      if (!test::watch_calls(SYS_fsync, observer, [&] { result = put(dir / "a", "new", named, overwrite, true); })) {
+      if (!test::watch_calls(SYS_fsync, observer,
+                             [&] { result = write_new(dir / "a", "new", named, overwrite, true); })) {
         return;
       }
       CHECK(result);
@@ -338,18 +335,19 @@ TEST_CASE("a commit that need not be durable waits for no disk") {
   int forced = 0;
   Result<void> result = Failure{Errc::os_error, "", 0};
   const auto observer = [&](const test::WatchedCall&) { return ++forced, 0; };
-  if (!test::watch_calls(SYS_fsync, observer, [&] { result = put(dir / "a", "new"); })) return;
+  if (!test::watch_calls(SYS_fsync, observer, [&] { result = write_new(dir / "a", "new"); })) return;
   CHECK(result);
   CHECK(forced == 0);
 }
 
 TEST_CASE("a disk that cannot keep the content fails a durable commit, and nothing gets the name") {
-  for (const bool named : kinds) {
+  for (const bool named : named_or_not) {
     CAPTURE(named);
     TempDir dir;
     Result<void> result;
     const auto observer = [&](const test::WatchedCall&) { return EIO; };
-    if (!test::watch_calls(SYS_fsync, observer, [&] { result = put(dir / "a", "new", named, false, true); })) return;
+    if (!test::watch_calls(SYS_fsync, observer, [&] { result = write_new(dir / "a", "new", named, false, true); }))
+      return;
     REQUIRE_FALSE(result);
     CHECK(result.failure().os == EIO);
     CHECK(result.failure().message == "force the file to the disk: Input/output error");
@@ -363,7 +361,8 @@ TEST_CASE("a disk that cannot keep the name fails a durable commit") {
   const auto observer = [&](const test::WatchedCall& call) {
     return is_directory(static_cast<int>(call.arguments[0])) ? EIO : 0;
   };
-  if (!test::watch_calls(SYS_fsync, observer, [&] { result = put(dir / "a", "new", false, false, true); })) return;
+  if (!test::watch_calls(SYS_fsync, observer, [&] { result = write_new(dir / "a", "new", false, false, true); }))
+    return;
   REQUIRE_FALSE(result);
   CHECK(result.failure().os == EIO);
 }
@@ -374,7 +373,8 @@ TEST_CASE("a file system that cannot force anything to a disk is no failure") {
     TempDir dir;
     Result<void> result = Failure{Errc::os_error, "", 0};
     const auto observer = [&](const test::WatchedCall&) { return error; };
-    if (!test::watch_calls(SYS_fsync, observer, [&] { result = put(dir / "a", "new", false, false, true); })) return;
+    if (!test::watch_calls(SYS_fsync, observer, [&] { result = write_new(dir / "a", "new", false, false, true); }))
+      return;
     CHECK(result);
     CHECK(dir.read("a") == "new");
   }

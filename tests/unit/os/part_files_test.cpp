@@ -24,7 +24,7 @@ UniqueFd open_directory(const std::string& path) {
   return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-Result<NewFile> create(const TempDir& home, const std::string& path, const UniqueFd& records) {
+Result<NewFile> create_part(const TempDir& home, const std::string& path, const UniqueFd& records) {
   return NewFile::create(AT_FDCWD, home / path, {.home = records.get(), .always_named = true});
 }
 
@@ -52,15 +52,15 @@ TEST_CASE("what a killed process has left of files is removed, wherever it is, a
 
   run_and_be_killed([&] {
     std::vector<Result<NewFile>> files;
-    files.push_back(create(home, "a", records));
-    files.push_back(create(home, "b", records));
-    files.push_back(create(elsewhere, "c", records));
+    files.push_back(create_part(home, "a", records));
+    files.push_back(create_part(home, "b", records));
+    files.push_back(create_part(elsewhere, "c", records));
     for (auto& file : files) (void)file->write("half");
     return files;
   });
   CHECK(home.count() == 4);  // two part files, the directory of records, and the user's
   CHECK(elsewhere.count() == 2);
-  auto living = create(elsewhere, "d", records);
+  auto living = create_part(elsewhere, "d", records);
   REQUIRE(living);
 
   remove_abandoned_parts(records.get(), open_directory);
@@ -85,7 +85,7 @@ TEST_CASE("files that are written while what others left is removed stay, and th
   });
   for (int i = 0; i < 200; ++i) {
     CAPTURE(i);
-    auto file = create(home, "a" + std::to_string(i), records);
+    auto file = create_part(home, "a" + std::to_string(i), records);
     const unsigned before = rounds;
     while (i % 2 == 0 && rounds < before + 2) std::this_thread::yield();  // a whole round, while it is written
     CHECK(file);
@@ -152,7 +152,7 @@ TEST_CASE("a link in the place of the records is not followed") {
   const UniqueFd records = open_directory(home.path());
   REQUIRE(::symlink(elsewhere.path().c_str(), (home / ".remsh-parts").c_str()) == 0);
   {
-    auto file = create(home, "a", records);
+    auto file = create_part(home, "a", records);
     REQUIRE(file);
     CHECK(elsewhere.count() == 0);
     REQUIRE(file->commit(0600));

@@ -42,7 +42,7 @@ struct Folder : test::TempDir {
 };
 
 /// Waits for the end by the descriptor, as the loop does.
-ExitStatus wait_for(Process& process) {
+ExitStatus wait_for_exit(Process& process) {
   pollfd watched{process.exit_descriptor(), POLLIN, 0};
   while (::poll(&watched, 1, -1) < 0 && errno == EINTR) {
   }
@@ -52,7 +52,7 @@ ExitStatus wait_for(Process& process) {
   return **status;
 }
 
-std::string read_all(int descriptor) {
+std::string read_to_end(int descriptor) {
   std::string text;
   for (;;) {
     std::array<char, 4096> buffer{};
@@ -76,14 +76,14 @@ std::string output_of(SpawnRequest request) {
   auto process = spawn(request);
   REQUIRE_MESSAGE(process.ok(), process.failure().message);
   pipe->theirs.reset();
-  std::string text = read_all(pipe->ours.get());
-  wait_for(*process);
+  std::string text = read_to_end(pipe->ours.get());
+  wait_for_exit(*process);
   return text;
 }
 
-SpawnRequest shell(const Bytes& script) { return {.args = {"sh", "-c", script}, .env = plain_env}; }
+SpawnRequest shell_request(const Bytes& script) { return {.args = {"sh", "-c", script}, .env = plain_env}; }
 
-Failure failure_of(const SpawnRequest& request) {
+Failure spawn_failure(const SpawnRequest& request) {
   auto process = spawn(request);
   REQUIRE(!process.ok());
   return process.failure();
@@ -93,11 +93,11 @@ Failure failure_of(const SpawnRequest& request) {
 
 TEST_CASE("a program's exit code is given, once its descriptor says that it has ended") {
   for (const bool pidfd : {true, false}) {
-    SpawnRequest request = shell("exit 7");
+    SpawnRequest request = shell_request("exit 7");
     request.use_pidfd = pidfd;
     auto process = spawn(request);
     REQUIRE(process.ok());
-    const ExitStatus status = wait_for(*process);
+    const ExitStatus status = wait_for_exit(*process);
     CHECK(status.code == 7);
     CHECK(!status.signal);
     CHECK(!process->reap().ok());
@@ -106,11 +106,11 @@ TEST_CASE("a program's exit code is given, once its descriptor says that it has 
 
 TEST_CASE("a program ended by a signal tells which") {
   for (const bool pidfd : {true, false}) {
-    SpawnRequest request = shell("kill -ABRT $$");
+    SpawnRequest request = shell_request("kill -ABRT $$");
     request.use_pidfd = pidfd;
     auto process = spawn(request);
     REQUIRE(process.ok());
-    const ExitStatus status = wait_for(*process);
+    const ExitStatus status = wait_for_exit(*process);
     CHECK(status.signal == SIGABRT);
     CHECK(!status.code);
   }
@@ -124,14 +124,14 @@ TEST_CASE("a program that runs has no status yet") {
   REQUIRE(status.ok());
   CHECK(!status->has_value());
   CHECK(process->signal_group(SIGKILL));
-  CHECK(wait_for(*process).signal == SIGKILL);
+  CHECK(wait_for_exit(*process).signal == SIGKILL);
   CHECK(process->has_ended());
 }
 
 TEST_CASE("a group is signalled as a whole, and never after its leader was reaped") {
   auto pipe = open_pipe_from_child();
   REQUIRE(pipe.ok());
-  SpawnRequest request = shell("sleep 1000 & echo; wait");
+  SpawnRequest request = shell_request("sleep 1000 & echo; wait");
   request.out = pipe->theirs.get();
   auto process = spawn(request);
   REQUIRE(process.ok());
@@ -139,20 +139,20 @@ TEST_CASE("a group is signalled as a whole, and never after its leader was reape
   pollfd watched{pipe->ours.get(), POLLIN, 0};
   REQUIRE(::poll(&watched, 1, -1) == 1);
   CHECK(process->signal_group(SIGTERM));
-  CHECK(read_all(pipe->ours.get()) == "\n");  // both have let go of it
-  CHECK(wait_for(*process).signal == SIGTERM);
+  CHECK(read_to_end(pipe->ours.get()) == "\n");  // both have let go of it
+  CHECK(wait_for_exit(*process).signal == SIGTERM);
   CHECK(!process->signal_group(SIGTERM));
   CHECK(!signal_group_of(process->pid(), 0));
 }
 
 TEST_CASE("the ended leader of a group that was not reaped can be signalled without harm") {
-  auto process = spawn(shell("exit 0"));
+  auto process = spawn(shell_request("exit 0"));
   REQUIRE(process.ok());
   pollfd watched{process->exit_descriptor(), POLLIN, 0};
   REQUIRE(::poll(&watched, 1, -1) == 1);
   CHECK(process->has_ended());
   CHECK(process->signal_group(SIGTERM));
-  CHECK(wait_for(*process).code == 0);
+  CHECK(wait_for_exit(*process).code == 0);
 }
 
 TEST_CASE("a process that is dropped is killed with its group and leaves no zombie") {
@@ -180,8 +180,8 @@ TEST_CASE("input and output go through pipes, any byte unchanged") {
   const std::string bytes("a\0\xff\n", 4);
   REQUIRE(::write(in->ours.get(), bytes.data(), bytes.size()) == 4);
   in->ours.reset();
-  CHECK(read_all(out->ours.get()) == bytes);
-  CHECK(wait_for(*process).code == 0);
+  CHECK(read_to_end(out->ours.get()) == bytes);
+  CHECK(wait_for_exit(*process).code == 0);
 }
 
 TEST_CASE("our ends of the pipes do not block, the program's do") {
@@ -199,16 +199,16 @@ TEST_CASE("our ends of the pipes do not block, the program's do") {
 }
 
 TEST_CASE("without descriptors a program reads nothing and its output is dropped") {
-  CHECK(output_of(shell("cat; echo end")) == "end\n");
-  auto process = spawn(shell("echo nowhere && echo nowhere >&2"));
+  CHECK(output_of(shell_request("cat; echo end")) == "end\n");
+  auto process = spawn(shell_request("echo nowhere && echo nowhere >&2"));
   REQUIRE(process.ok());
-  CHECK(wait_for(*process).code == 0);
+  CHECK(wait_for_exit(*process).code == 0);
 }
 
 #if defined(__linux__)
 TEST_CASE("a program inherits the three descriptors and nothing else") {
   const UniqueFd careless(::open("/dev/null", O_RDONLY));         // without O_CLOEXEC, as a host program may
-  CHECK(output_of(shell("ls /proc/self/fd")) == "0\n1\n2\n3\n");  // 3: what ls reads
+  CHECK(output_of(shell_request("ls /proc/self/fd")) == "0\n1\n2\n3\n");  // 3: what ls reads
 }
 
 TEST_CASE("a program begins with no signal blocked or ignored") {
@@ -220,7 +220,7 @@ TEST_CASE("a program begins with no signal blocked or ignored") {
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGUSR1, &ignore, &old);
-  const std::string masks = output_of(shell("sed -n -e 's/^SigBlk://p' -e 's/^SigIgn://p' /proc/self/status"));
+  const std::string masks = output_of(shell_request("sed -n -e 's/^SigBlk://p' -e 's/^SigIgn://p' /proc/self/status"));
   ::sigaction(SIGUSR1, &old, nullptr);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   std::istringstream lines(masks);
@@ -243,13 +243,14 @@ TEST_CASE("descriptors of ours among the first three do not get in the way of th
     ::close(2);
     auto out = open_pipe_from_child();  // 0 and 1
     auto err = open_pipe_from_child();  // 2 and 3
-    SpawnRequest request = shell("echo out; echo err >&2; cat");
+    SpawnRequest request = shell_request("echo out; echo err >&2; cat");
     request.out = out->theirs.get();
     request.err = err->theirs.get();
     auto process = spawn(request);
     out->theirs.reset();
     err->theirs.reset();
-    const bool right = process.ok() && read_all(out->ours.get()) == "out\n" && read_all(err->ours.get()) == "err\n";
+    const bool right =
+        process.ok() && read_to_end(out->ours.get()) == "out\n" && read_to_end(err->ours.get()) == "err\n";
     ::_exit(right ? 0 : 1);
   }
   int status = 0;
@@ -259,7 +260,7 @@ TEST_CASE("descriptors of ours among the first three do not get in the way of th
 
 TEST_CASE("a program starts in the directory that was given") {
   const Folder folder;
-  SpawnRequest request = shell("pwd -P");
+  SpawnRequest request = shell_request("pwd -P");
   request.cwd = folder.fd();
   CHECK(output_of(request) == std::filesystem::canonical(folder.path()).string() + "\n");
 }
@@ -298,32 +299,32 @@ TEST_CASE("a program that is missing or cannot run fails with the system's own e
   folder.write("orphan", "#!/no/such/interpreter\n", 0755);
   SpawnRequest request{.args = {"no-such-program"}, .env = plain_env, .cwd = folder.fd()};
 
-  Failure failure = failure_of(request);
+  Failure failure = spawn_failure(request);
   CHECK(failure.code == Errc::os_error);
   CHECK(failure.os == ENOENT);
   CHECK(failure.message.find("program 'no-such-program'") != std::string::npos);
 
   request.args = {"./no-such-program"};
-  CHECK(failure_of(request).os == ENOENT);
+  CHECK(spawn_failure(request).os == ENOENT);
   request.args = {""};
-  CHECK(failure_of(request).os == ENOENT);
+  CHECK(spawn_failure(request).os == ENOENT);
   request.args = {"./plain"};
-  CHECK(failure_of(request).os == EACCES);
+  CHECK(spawn_failure(request).os == EACCES);
   request.args = {"."};
-  CHECK(failure_of(request).os == EACCES);
+  CHECK(spawn_failure(request).os == EACCES);
   request.args = {"./"};
-  CHECK(failure_of(request).os == EACCES);
+  CHECK(spawn_failure(request).os == EACCES);
   request.args = {"./garbage"};
-  CHECK(failure_of(request).os == ENOEXEC);
+  CHECK(spawn_failure(request).os == ENOEXEC);
   request.args = {"plain/x"};
-  CHECK(failure_of(request).os == ENOTDIR);
+  CHECK(spawn_failure(request).os == ENOTDIR);
   request.args = {"./orphan"};
-  failure = failure_of(request);
+  failure = spawn_failure(request);
   CHECK(failure.os == ENOENT);
   CHECK(failure.message.find("interpreter") != std::string::npos);
   request.args = {"plain"};
   request.env = {"PATH=/nowhere:."};
-  CHECK(failure_of(request).os == EACCES);
+  CHECK(spawn_failure(request).os == EACCES);
   CHECK(spawn(SpawnRequest{}).failure().code == Errc::invalid_argument);
 }
 
@@ -347,19 +348,19 @@ TEST_CASE("a program that stays busy fails with the system's own error") {
 }
 
 TEST_CASE("arguments that are too long for the system fail with E2BIG") {
-  const Failure failure = failure_of({.args = {"true", Bytes(16 * 1024 * 1024, 'x')}, .env = plain_env});
+  const Failure failure = spawn_failure({.args = {"true", Bytes(16 * 1024 * 1024, 'x')}, .env = plain_env});
   CHECK(failure.os == E2BIG);
   CHECK(failure.message.find("the arguments (16777238 bytes) do not fit") != std::string::npos);
 
   std::vector<Bytes> env = plain_env;
   for (int i = 0; i < 100; ++i) env.push_back("V" + std::to_string(i) + "=" + Bytes(100'000, 'x'));
-  const Failure large_env = failure_of({.args = {"true"}, .env = env});
+  const Failure large_env = spawn_failure({.args = {"true"}, .env = env});
   CHECK(large_env.os == E2BIG);
   CHECK(large_env.message.find("the environment (") != std::string::npos);
 }
 
 TEST_CASE("a failed start leaves no child behind") {
-  failure_of({.args = {"./no-such-program"}, .env = plain_env});
+  spawn_failure({.args = {"./no-such-program"}, .env = plain_env});
   siginfo_t zombie{};
   static_cast<void>(::waitid(P_ALL, 0, &zombie, WEXITED | WNOHANG | WNOWAIT));
   CHECK(zombie.si_pid == 0);
@@ -412,7 +413,7 @@ TEST_CASE("a program that was started is known as a child until it is reaped") {
   REQUIRE(process.ok());
   const pid_t pid = process->pid();
   CHECK(is_spawned_child(pid, 0));
-  wait_for(*process);
+  wait_for_exit(*process);
   CHECK(!is_spawned_child(pid, 0));
 }
 
@@ -423,6 +424,6 @@ TEST_CASE("a program can begin a session of its own") {
     const pid_t session = ::getsid(process->pid());
     CHECK((session == process->pid()) == wanted);
     CHECK(::getpgid(process->pid()) == process->pid());
-    wait_for(*process);
+    wait_for_exit(*process);
   }
 }

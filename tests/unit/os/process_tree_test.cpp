@@ -5,6 +5,7 @@
 #include "os/process.hpp"
 
 #include "support/child_process.hpp"
+#include "support/lives.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -33,6 +34,7 @@
 
 using namespace remsh;
 using namespace std::chrono_literals;
+using remsh::test::lives;
 
 namespace {
 
@@ -93,12 +95,6 @@ bool end_and_wait(TreeKiller& killer, const ProcessTree& tree, Duration patience
   auto gone = done->get_future();
   killer.end(tree, now() + patience, now() + give_up, [done](bool all) { done->set_value(all); });
   return gone.get();
-}
-
-bool lives(pid_t pid) {
-  const ProcessTable table = ProcessTable::read();
-  const ProcessTable::Entry* entry = table.find(pid);
-  return entry != nullptr && entry->lives;
 }
 
 // Shapes in which a process tries to get away; each writes its pid when it has.

@@ -3,6 +3,7 @@
 #include "os/new_file.hpp"
 #include "support/child_process.hpp"
 #include "support/temp_dir.hpp"
+#include "unit/os/error_of.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -17,14 +18,13 @@
 #include <vector>
 
 using namespace remsh;
+using remsh::test::error_of;
 using remsh::test::run_in_child;
 using remsh::test::TempDir;
 
 namespace {
 
-int error_of(const auto& result) { return result ? 0 : result.failure().os; }
-
-Result<void> put(const std::string& path, BytesView content) {
+Result<void> write_file(const std::string& path, BytesView content) {
   auto file = NewFile::create(AT_FDCWD, path, false);
   if (!file) return file.failure();
   if (auto written = file->write(content); !written) return written;
@@ -79,9 +79,9 @@ TEST_CASE("without a rename that never replaces, names are still given without r
       if (rename("a", "b") != EEXIST || rename("a", "d") != EEXIST) return 1;
       if (rename("missing", "c") != ENOENT || rename("d", "b") != EEXIST) return 2;
       if (rename("a", "c") != 0 || rename("d", "e") != 0 || rename("e", "e/inside") != EINVAL) return 3;
-      if (error_of(put(dir / "c", "x")) != EEXIST || error_of(put(dir / "new", "x")) != 0) return 4;
+      if (error_of(write_file(dir / "c", "x")) != EEXIST || error_of(write_file(dir / "new", "x")) != 0) return 4;
       auto late = NewFile::create(AT_FDCWD, dir / "late", false);
-      if (!late || error_of(put(dir / "late", "first")) != 0) return 5;
+      if (!late || error_of(write_file(dir / "late", "first")) != 0) return 5;
       return error_of(late->commit(0644)) == EEXIST ? 0 : 6;
     });
     CHECK(test::unless_skipped(code) == 0);

@@ -18,7 +18,7 @@ namespace {
 using namespace std::chrono_literals;
 
 /// Time that passes when the test says so. Thread-safe.
-class Clock {
+class TestTime {
  public:
   [[nodiscard]] ServiceThreads::Later later() {
     return [this](Duration, std::function<void()> function) {
@@ -44,7 +44,7 @@ class Clock {
 };
 
 /// Where functions block until the test lets them go. Thread-safe.
-class Gate {
+class TestGate {
  public:
   void block() {
     std::unique_lock lock(mutex_);
@@ -76,8 +76,8 @@ class Gate {
 }  // namespace
 
 TEST_CASE("functions that block hold up no others, however many they are") {
-  Clock clock;
-  Gate gate;
+  TestTime clock;
+  TestGate gate;
   ServiceThreads threads({.most = 1000}, clock.later());
   constexpr int count = 50;
   for (int i = 0; i < count; ++i) threads.post([&gate] { gate.block(); });
@@ -90,8 +90,8 @@ TEST_CASE("functions that block hold up no others, however many they are") {
 }
 
 TEST_CASE("no more threads are started than are allowed, and what is posted beyond them waits") {
-  Clock clock;
-  Gate gate;
+  TestTime clock;
+  TestGate gate;
   std::atomic<int> done = 0;
   ServiceThreads threads({.most = 6}, clock.later());
   for (int i = 0; i < 10; ++i) {
@@ -113,7 +113,7 @@ TEST_CASE("no more threads are started than are allowed, and what is posted beyo
 }
 
 TEST_CASE("functions that are soon done share a few threads") {
-  Clock clock;
+  TestTime clock;
   std::mutex mutex;
   std::set<std::thread::id> seen;
   std::atomic<int> left = 1000;
@@ -130,8 +130,8 @@ TEST_CASE("functions that are soon done share a few threads") {
 }
 
 TEST_CASE("threads that have nothing to do end, all but one") {
-  Clock clock;
-  Gate gate;
+  TestTime clock;
+  TestGate gate;
   ServiceThreads threads({.most = 32, .idle_time = 1ms}, clock.later());
   for (int i = 0; i < 4; ++i) threads.post([&gate] { gate.block(); });
   gate.wait_for(4);

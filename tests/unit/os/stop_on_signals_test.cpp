@@ -16,7 +16,7 @@ using namespace remsh::test;
 namespace {
 
 /// Waits until the token is stopped.
-void wait_for(const std::stop_token& stop) {
+void wait_until_stopped(const std::stop_token& stop) {
   std::promise<void> stopped;
   const std::stop_callback callback(stop, [&stopped] { stopped.set_value(); });
   stopped.get_future().wait();
@@ -32,7 +32,7 @@ TEST_CASE("a signal requests a stop, whatever thread it comes to, and the second
       if (stop.stop_requested() || stop_on_signals() != stop) return 1;
       std::thread other([signal] { ::kill(::getpid(), signal); });
       other.join();
-      wait_for(stop);
+      wait_until_stopped(stop);
       if (!stop_on_signals().stop_requested()) return 2;
       ::kill(::getpid(), signal);
       std::promise<void>().get_future().wait();
@@ -56,7 +56,7 @@ TEST_CASE("a signal that is ignored stays ignored") {
           const std::stop_token stop = stop_on_signals();
           ::kill(::getpid(), SIGINT);
           ::kill(::getpid(), SIGTERM);
-          wait_for(stop);  // by the second one
+          wait_until_stopped(stop);  // by the second one
           ::kill(::getpid(), SIGINT);
           return 7;
         }) == 7);

@@ -2,7 +2,9 @@
 
 #include "os/unique_fd.hpp"
 #include "support/child_process.hpp"
+#include "support/mode_of.hpp"
 #include "support/temp_dir.hpp"
+#include "unit/os/error_of.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -18,18 +20,12 @@
 #include <vector>
 
 using namespace remsh;
+using remsh::test::error_of;
+using remsh::test::mode_of;
 using remsh::test::run_in_child;
 using remsh::test::TempDir;
 
 namespace {
-
-int error_of(const Result<void>& result) { return result ? 0 : result.failure().os; }
-
-mode_t mode_of(const std::string& path) {
-  struct stat what {};
-  REQUIRE(::stat(path.c_str(), &what) == 0);
-  return what.st_mode & 07777;
-}
 
 // A directory in a directory and so on, deeper than a path can say, with a file and a link in each of the lowest ones.
 bool make_deep(int at, int depth, const std::string& name) {

@@ -3,6 +3,7 @@
 
 #include "programs/help.hpp"
 #include "slave/start_words.hpp"
+#include "support/has.hpp"
 
 #include <doctest/doctest.h>
 
@@ -20,9 +21,9 @@
 
 namespace remsh::program {
 
-namespace {
+using remsh::test::has;
 
-bool has(const std::string& text, std::string_view words) { return text.find(words) != std::string::npos; }
+namespace {
 
 std::string flag_of(const Option& option) {
   return "--" + std::string(option.name) + (option.metavariable.empty() ? "" : " " + std::string(option.metavariable));

@@ -11,7 +11,6 @@
 using namespace remsh;
 using namespace remsh::remsh1;
 using remsh::test::from_hex;
-using remsh::test::remsh1_golden::session;
 using Speaker = Greeting::Speaker;
 
 namespace {
@@ -28,7 +27,7 @@ Speaker speaker(Greeting& greeting, BytesView bytes) {
 }  // namespace
 
 TEST_CASE("an original slave is known by its register box, and not before it is whole") {
-  const Bytes recorded = from_hex(session[0].hex);
+  const Bytes recorded = from_hex(test::remsh1_golden::session[0].hex);
   Greeting slowly;
   CHECK(speaker(slowly, BytesView(recorded).substr(0, recorded.size() - 1)) == Speaker::unknown);
   CHECK(speaker(slowly, BytesView(recorded).substr(recorded.size() - 1)) == Speaker::original);
@@ -61,7 +60,7 @@ TEST_CASE("what is neither is nobody we know, at the first byte that shows it") 
   Greeting incomplete;
   CHECK(incomplete.feed(encode({{"hostname", "w"}, {"type", "register"}})) == Speaker::other);
   Greeting eager;
-  CHECK(eager.feed(from_hex(session[0].hex) + "x") == Speaker::other);
+  CHECK(eager.feed(from_hex(test::remsh1_golden::session[0].hex) + "x") == Speaker::other);
 }
 
 TEST_CASE("who sends without end is cut off") {

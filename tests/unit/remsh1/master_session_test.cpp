@@ -3,6 +3,7 @@
 
 #include "golden/remsh1_session.hpp"
 #include "support/hex.hpp"
+#include "unit/remsh1/recorded.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,36 +14,14 @@
 
 using namespace remsh;
 using namespace remsh::remsh1;
+using remsh::test::breaks;
+using remsh::test::fed;
 using remsh::test::from_hex;
-using remsh::test::remsh1_golden::session;
+using remsh::test::recorded;
 using remsh::test::remsh1_golden::Side;
-using Event = MasterSession::Event;
+using MasterEvent = MasterSession::Event;
 
 namespace {
-
-std::vector<Box> recorded(Side from) {
-  std::vector<Box> boxes;
-  BoxDecoder decoder(limits);
-  for (const auto& segment : session) {
-    if (segment.from != from) continue;
-    const Bytes bytes = from_hex(segment.hex);
-    decoder.feed(bytes);
-    while (decoder.next()) boxes.push_back(decoder.box().copy());
-    REQUIRE(decoder.error() == BoxError::none);
-  }
-  return boxes;
-}
-
-Event fed(MasterSession& slave, const Box& box) {
-  auto event = slave.feed(box);
-  REQUIRE_MESSAGE(event.ok(), (event ? std::string() : event.failure().message));
-  return std::move(*event);
-}
-
-bool breaks(MasterSession& slave, const Box& box) {
-  const auto event = slave.feed(box);
-  return !event && event.failure().code == Errc::protocol_error;
-}
 
 Box answer(const char* tag) { return Box{{"_answer", tag}}; }
 Box error(const char* tag, const char* text) {
@@ -50,7 +29,7 @@ Box error(const char* tag, const char* text) {
 }
 
 /// In the middle of an execute, or a fetch.
-MasterSession receiving(const char* command) {
+MasterSession master_receiving(const char* command) {
   MasterSession slave;
   (void)slave.begin(command, {});
   fed(slave, answer("1"));
@@ -76,12 +55,12 @@ TEST_CASE("the boxes of an original master are made, and those of an original sl
       story += command + " ";
       ask(slave.begin(command, arguments));
     }
-    const Event event = fed(slave, said[i]);
+    const MasterEvent event = fed(slave, said[i]);
     switch (event.kind) {
-      case Event::Kind::answered: story += "answered "; break;
-      case Event::Kind::failed: story += "failed(" + event.text + ") "; break;
-      case Event::Kind::data: story += "data(" + event.data.substr(0, event.data.size() - 1) + ") "; break;
-      case Event::Kind::finished:
+      case MasterEvent::Kind::answered: story += "answered "; break;
+      case MasterEvent::Kind::failed: story += "failed(" + event.text + ") "; break;
+      case MasterEvent::Kind::data: story += "data(" + event.data.substr(0, event.data.size() - 1) + ") "; break;
+      case MasterEvent::Kind::finished:
         story += "finished" + (event.reply ? std::string() : "(" + event.result.to_text() + ")") + " ";
         break;
     }
@@ -119,8 +98,8 @@ TEST_CASE("every call has a tag of its own, also those that are not answered") {
 TEST_CASE("an answer gives its results") {
   MasterSession slave;
   (void)slave.begin("stat", Box{{"pathname", "/"}});
-  const Event event = fed(slave, Box{{"_answer", "1"}, {"result", "d"}});
-  CHECK(event.kind == Event::Kind::answered);
+  const MasterEvent event = fed(slave, Box{{"_answer", "1"}, {"result", "d"}});
+  CHECK(event.kind == MasterEvent::Kind::answered);
   CHECK(event.results == Box{{"result", "d"}});
 }
 
@@ -128,8 +107,8 @@ TEST_CASE("an error ends its call, wherever it comes in place of an answer") {
   for (const char* const command : {"stat", "execute", "fetch", "send"}) {
     MasterSession slave;
     (void)slave.begin(command, {});
-    const Event event = fed(slave, error("1", "no"));
-    CHECK(event.kind == Event::Kind::failed);
+    const MasterEvent event = fed(slave, error("1", "no"));
+    CHECK(event.kind == MasterEvent::Kind::failed);
     CHECK(event.text == "no");
     CHECK(slave.is_idle());
   }
@@ -142,15 +121,15 @@ TEST_CASE("an error ends its call, wherever it comes in place of an answer") {
 }
 
 TEST_CASE("the output of a command is told apart, and its end answered by nobody") {
-  MasterSession slave = receiving("execute");
+  MasterSession slave = master_receiving("execute");
   CHECK(slave.is_executing());
-  const Event err = fed(slave, {{"_ask", "1"}, {"_command", "data"}, {"data", "e"}, {"stream", "stderr"}});
-  CHECK(err.kind == Event::Kind::data);
+  const MasterEvent err = fed(slave, {{"_ask", "1"}, {"_command", "data"}, {"data", "e"}, {"stream", "stderr"}});
+  CHECK(err.kind == MasterEvent::Kind::data);
   CHECK(err.stream == Stream::err);
   CHECK(err.data == "e");
   CHECK_FALSE(err.reply);
-  const Event end = fed(slave, {{"_ask", "2"}, {"_command", "finished"}, {"result", "-9"}});
-  CHECK(end.kind == Event::Kind::finished);
+  const MasterEvent end = fed(slave, {{"_ask", "2"}, {"_command", "finished"}, {"result", "-9"}});
+  CHECK(end.kind == MasterEvent::Kind::finished);
   CHECK(end.result == ReturnCode{{}, 9});
   CHECK_FALSE(end.reply);
   CHECK(slave.is_idle());
@@ -158,20 +137,20 @@ TEST_CASE("the output of a command is told apart, and its end answered by nobody
 }
 
 TEST_CASE("the end of a fetch is answered with its very tag") {
-  MasterSession slave = receiving("fetch");
+  MasterSession slave = master_receiving("fetch");
   CHECK_FALSE(slave.is_executing());
   CHECK_FALSE(fed(slave, {{"_ask", "x y"}, {"_command", "data"}, {"data", ""}}).reply);
-  const Event end = fed(slave, {{"_ask", "x z"}, {"_command", "finished"}});
-  CHECK(end.kind == Event::Kind::finished);
+  const MasterEvent end = fed(slave, {{"_ask", "x z"}, {"_command", "finished"}});
+  CHECK(end.kind == MasterEvent::Kind::finished);
   CHECK(end.reply == answer("x z"));
   CHECK(slave.is_idle());
 }
 
 TEST_CASE("a fetch that failed on its way is told by either key, and answered all the same") {
   for (const char* const key : {"errstr", "errmsg"}) {
-    MasterSession slave = receiving("fetch");
-    const Event end = fed(slave, {{"_ask", "1"}, {"_command", "finished"}, {key, "Input/output error"}});
-    CHECK(end.kind == Event::Kind::failed);
+    MasterSession slave = master_receiving("fetch");
+    const MasterEvent end = fed(slave, {{"_ask", "1"}, {"_command", "finished"}, {key, "Input/output error"}});
+    CHECK(end.kind == MasterEvent::Kind::failed);
     CHECK(end.text == "Input/output error");
     CHECK(end.reply == answer("1"));
     CHECK(slave.is_idle());
@@ -203,7 +182,7 @@ TEST_CASE("anything but data and the end is a breach while they come") {
   for (const char* const command : {"execute", "fetch"}) {
     for (const Box& box : {answer("1"), error("1", "x"), Box{{"_ask", "1"}, {"_command", "data"}},
                            Box{{"_command", "data"}, {"data", "x"}}, Box{{"_ask", "1"}, {"_command", "stat"}}}) {
-      MasterSession slave = receiving(command);
+      MasterSession slave = master_receiving(command);
       CHECK(breaks(slave, box));
     }
   }
@@ -211,7 +190,7 @@ TEST_CASE("anything but data and the end is a breach while they come") {
        {Box{{"_ask", "1"}, {"_command", "data"}, {"data", "x"}},
         Box{{"_ask", "1"}, {"_command", "data"}, {"data", "x"}, {"stream", "stdin"}},
         Box{{"_ask", "1"}, {"_command", "finished"}}, Box{{"_ask", "1"}, {"_command", "finished"}, {"result", "x"}}}) {
-    MasterSession slave = receiving("execute");
+    MasterSession slave = master_receiving("execute");
     CHECK(breaks(slave, box));
   }
 }

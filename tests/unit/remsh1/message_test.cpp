@@ -13,7 +13,6 @@
 using namespace remsh;
 using namespace remsh::remsh1;
 using remsh::test::from_hex;
-using remsh::test::remsh1_golden::session;
 
 namespace {
 
@@ -22,7 +21,7 @@ bool is_breach(const Result<Message>& message) { return !message && message.fail
 }  // namespace
 
 TEST_CASE("the register box of an original slave is understood, and ours is the same") {
-  const Bytes recorded = from_hex(session[0].hex);
+  const Bytes recorded = from_hex(test::remsh1_golden::session[0].hex);
   BoxDecoder decoder;
   decoder.feed(recorded);
   REQUIRE(decoder.next());
@@ -46,7 +45,7 @@ TEST_CASE("a register box may have more keys, but must have these") {
 }
 
 TEST_CASE("the answer to a registration is that of the original") {
-  CHECK(from_hex(session[1].hex).starts_with(encode(registered_box())));
+  CHECK(from_hex(test::remsh1_golden::session[1].hex).starts_with(encode(registered_box())));
   CHECK(is_registered(registered_box()));
   CHECK(is_registered({{"type", "registered"}, {"more", "x"}}));
   CHECK_FALSE(is_registered({{"type", "register"}}));
@@ -54,10 +53,10 @@ TEST_CASE("the answer to a registration is that of the original") {
 
 TEST_CASE("a call has its tag and its command beside its arguments") {
   const Box box{{"_ask", "7"}, {"_command", "stat"}, {"pathname", "/"}};
-  CHECK(Call{"7", "stat", Box{{"pathname", "/"}}}.to_box() == box);
+  CHECK(remsh1::Call{"7", "stat", Box{{"pathname", "/"}}}.to_box() == box);
   auto message = parse(box);
   REQUIRE(message);
-  const auto& call = std::get<Call>(*message);
+  const auto& call = std::get<remsh1::Call>(*message);
   CHECK(call.tag == "7");
   CHECK(call.command == "stat");
   CHECK(call.arguments == Box{{"pathname", "/"}});

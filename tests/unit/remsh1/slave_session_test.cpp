@@ -3,6 +3,7 @@
 
 #include "golden/remsh1_session.hpp"
 #include "support/hex.hpp"
+#include "unit/remsh1/recorded.hpp"
 
 #include <doctest/doctest.h>
 
@@ -12,41 +13,16 @@
 
 using namespace remsh;
 using namespace remsh::remsh1;
+using remsh::test::boxes_in;
+using remsh::test::breaks;
+using remsh::test::fed;
 using remsh::test::from_hex;
-using remsh::test::remsh1_golden::session;
+using remsh::test::recorded;
 using remsh::test::remsh1_golden::Side;
-using Event = SlaveSession::Event;
-using Kind = Event::Kind;
+using SlaveEvent = SlaveSession::Event;
+using SlaveEventKind = SlaveEvent::Kind;
 
 namespace {
-
-std::vector<Box> boxes_in(BytesView bytes) {
-  std::vector<Box> boxes;
-  BoxDecoder decoder(limits);
-  decoder.feed(bytes);
-  while (decoder.next()) boxes.push_back(decoder.box().copy());
-  REQUIRE(decoder.error() == BoxError::none);
-  return boxes;
-}
-
-std::vector<Box> recorded(Side from) {
-  Bytes bytes;
-  for (const auto& segment : session) {
-    if (segment.from == from) bytes += from_hex(segment.hex);
-  }
-  return boxes_in(bytes);
-}
-
-Event fed(SlaveSession& slave, const Box& box) {
-  auto event = slave.feed(box);
-  REQUIRE_MESSAGE(event.ok(), (event ? std::string() : event.failure().message));
-  return std::move(*event);
-}
-
-bool breaks(SlaveSession slave, const Box& box) {
-  const auto event = slave.feed(box);
-  return !event && event.failure().code == Errc::protocol_error;
-}
 
 Box call(const char* command, std::vector<std::pair<const char*, const char*>> arguments = {}) {
   Box box{{"_ask", "1"}, {"_command", command}};
@@ -61,7 +37,7 @@ SlaveSession registered() {
 }
 
 /// In the middle of a send.
-SlaveSession receiving() {
+SlaveSession slave_receiving() {
   SlaveSession slave = registered();
   fed(slave, call("send", {{"dest", "f"}}));
   slave.expect_data();
@@ -74,19 +50,19 @@ TEST_CASE("a recorded session of the original is understood box by box, and said
   SlaveSession slave;
   std::vector<Box> said{SlaveSession::start("worker1")};
   for (const Box& box : recorded(Side::master)) {
-    Event event = fed(slave, box);
+    SlaveEvent event = fed(slave, box);
     const Bytes tag = event.call.tag;
     const auto answer = [&](Box results = {}) { said.push_back(Answer{tag, std::move(results)}.to_box()); };
     const auto error = [&](const char* text) { said.push_back(ErrorAnswer{tag, text}.to_box()); };
     const auto data = [&](std::optional<Stream> stream, BytesView bytes) {
       said.push_back(boxes_in(slave.data(stream, bytes)).at(0));
     };
-    if (event.kind == Kind::registered || event.kind == Kind::data) continue;
-    if (event.kind == Kind::end_of_data) {
+    if (event.kind == SlaveEventKind::registered || event.kind == SlaveEventKind::data) continue;
+    if (event.kind == SlaveEventKind::end_of_data) {
       answer();
       continue;
     }
-    REQUIRE(event.kind == Kind::call);
+    REQUIRE(event.kind == SlaveEventKind::call);
     const Bytes& command = event.call.command;
     if (command == "set_cwd") {
       answer({{"cwd", "/tmp/r1"}});
@@ -120,18 +96,18 @@ TEST_CASE("a recorded session of the original is understood box by box, and said
 }
 
 TEST_CASE("nothing is done before the master has said 'registered', whatever else it says with it") {
-  CHECK(breaks({}, call("stat", {{"pathname", "/"}})));
-  CHECK(breaks({}, Box{{"type", "refused"}}));
-  CHECK(breaks({}, Box{{"registered", "type"}}));
+  CHECK(breaks(SlaveSession(), call("stat", {{"pathname", "/"}})));
+  CHECK(breaks(SlaveSession(), Box{{"type", "refused"}}));
+  CHECK(breaks(SlaveSession(), Box{{"registered", "type"}}));
   SlaveSession slave;
-  CHECK(fed(slave, Box{{"type", "registered"}, {"more", "x"}}).kind == Kind::registered);
-  CHECK(breaks(slave, registered_box()));  // once
+  CHECK(fed(slave, Box{{"type", "registered"}, {"more", "x"}}).kind == SlaveEventKind::registered);
+  CHECK(breaks(SlaveSession(slave), registered_box()));  // once
 }
 
 TEST_CASE("a call comes with its tag and its arguments, also those that mean nothing") {
   SlaveSession slave = registered();
-  const Event event = fed(slave, Box{{"_ask", ""}, {"_command", "stat"}, {"pathname", "/"}, {"more", "x"}});
-  CHECK(event.kind == Kind::call);
+  const SlaveEvent event = fed(slave, Box{{"_ask", ""}, {"_command", "stat"}, {"pathname", "/"}, {"more", "x"}});
+  CHECK(event.kind == SlaveEventKind::call);
   CHECK(event.call.tag.empty());
   CHECK(event.call.command == "stat");
   CHECK(event.call.arguments == Box{{"more", "x"}, {"pathname", "/"}});
@@ -140,8 +116,8 @@ TEST_CASE("a call comes with its tag and its arguments, also those that mean not
 TEST_CASE("a call that cannot be is refused with its tag, and the connection goes on") {
   SlaveSession slave = registered();
   const auto refused = [&](const Box& box) {
-    const Event event = fed(slave, box);
-    CHECK(event.kind == Kind::refused);
+    const SlaveEvent event = fed(slave, box);
+    CHECK(event.kind == SlaveEventKind::refused);
     CHECK(event.call.tag == "1");
     return event.text;
   };
@@ -163,55 +139,59 @@ TEST_CASE("a call that cannot be is refused with its tag, and the connection goe
   CHECK(refused(call("execute", {{"args", "a"}, {"want_stdout", "y"}})) == "the call has no argument 'want_stderr'");
   CHECK(refused(call("execute", {{"args", "a"}, {"want_stdout", "yes"}, {"want_stderr", "y"}})) ==
         "'want_stdout' is neither y nor n");
-  CHECK(fed(slave, call("execute", {{"args", "a"}, {"want_stdout", "ny"}, {"want_stderr", ""}})).kind == Kind::call);
-  CHECK(fed(slave, call("set_cwd")).kind == Kind::call);
+  CHECK(fed(slave, call("execute", {{"args", "a"}, {"want_stdout", "ny"}, {"want_stderr", ""}})).kind ==
+        SlaveEventKind::call);
+  CHECK(fed(slave, call("set_cwd")).kind == SlaveEventKind::call);
 }
 
 TEST_CASE("a call without a tag, or a box that is nothing, is a breach") {
-  for (const SlaveSession& slave : {registered(), receiving()}) {
-    CHECK(breaks(slave, Box{{"_command", "getenv"}}));
-    CHECK(breaks(slave, Box{{"_command", "data"}, {"data", "x"}}));
-    CHECK(breaks(slave, Box{{"_ask", "1"}}));
-    CHECK(breaks(slave, Box{{"type", "register"}}));
-    CHECK(breaks(slave, Box{{"_error", "1"}}));
+  for (const SlaveSession& slave : {registered(), slave_receiving()}) {
+    CHECK(breaks(SlaveSession(slave), Box{{"_command", "getenv"}}));
+    CHECK(breaks(SlaveSession(slave), Box{{"_command", "data"}, {"data", "x"}}));
+    CHECK(breaks(SlaveSession(slave), Box{{"_ask", "1"}}));
+    CHECK(breaks(SlaveSession(slave), Box{{"type", "register"}}));
+    CHECK(breaks(SlaveSession(slave), Box{{"_error", "1"}}));
   }
 }
 
 TEST_CASE("answers to what needs none are dropped") {
-  for (SlaveSession slave : {registered(), receiving()}) {
-    CHECK(fed(slave, Box{{"_answer", "1"}}).kind == Kind::dropped);
-    CHECK(fed(slave, Box{{"_answer", "never used"}, {"_command", "getenv"}, {"_ask", "1"}}).kind == Kind::dropped);
-    CHECK(fed(slave, Box{{"_error", "1"}, {"_error_code", "0"}, {"_error_description", ""}}).kind == Kind::dropped);
+  for (SlaveSession slave : {registered(), slave_receiving()}) {
+    CHECK(fed(slave, Box{{"_answer", "1"}}).kind == SlaveEventKind::dropped);
+    CHECK(fed(slave, Box{{"_answer", "never used"}, {"_command", "getenv"}, {"_ask", "1"}}).kind ==
+          SlaveEventKind::dropped);
+    CHECK(fed(slave, Box{{"_error", "1"}, {"_error_code", "0"}, {"_error_description", ""}}).kind ==
+          SlaveEventKind::dropped);
   }
 }
 
 TEST_CASE("data comes while a file is sent, and at no other time") {
   CHECK(breaks(registered(), call("data", {{"data", "x"}})));
-  SlaveSession slave = receiving();
-  CHECK(breaks(slave, call("data")));
-  const Event piece = fed(slave, call("data", {{"data", "x"}}));
-  CHECK(piece.kind == Kind::data);
+  SlaveSession slave = slave_receiving();
+  CHECK(breaks(SlaveSession(slave), call("data")));
+  const SlaveEvent piece = fed(slave, call("data", {{"data", "x"}}));
+  CHECK(piece.kind == SlaveEventKind::data);
   CHECK(piece.text == "x");
-  CHECK(fed(slave, call("data", {{"data", ""}})).kind == Kind::data);
-  const Event last = fed(slave, Box{{"_ask", "77"}, {"_command", "finished"}});
-  CHECK(last.kind == Kind::end_of_data);
+  CHECK(fed(slave, call("data", {{"data", ""}})).kind == SlaveEventKind::data);
+  const SlaveEvent last = fed(slave, Box{{"_ask", "77"}, {"_command", "finished"}});
+  CHECK(last.kind == SlaveEventKind::end_of_data);
   CHECK(last.call.tag == "77");
-  CHECK(breaks(slave, call("data", {{"data", "x"}})));
-  CHECK(fed(slave, call("finished")).kind == Kind::refused);
+  CHECK(breaks(SlaveSession(slave), call("data", {{"data", "x"}})));
+  CHECK(fed(slave, call("finished")).kind == SlaveEventKind::refused);
 }
 
 TEST_CASE("in the middle of a send everything can be asked for but a second one") {
-  SlaveSession slave = receiving();
-  CHECK(fed(slave, call("mkdir", {{"dir", "d"}})).kind == Kind::call);
-  CHECK(fed(slave, call("fetch", {{"src", "f"}})).kind == Kind::call);
-  CHECK(fed(slave, call("execute", {{"args", "a"}, {"want_stdout", "y"}, {"want_stderr", "y"}})).kind == Kind::call);
-  const Event second = fed(slave, call("send", {{"dest", "g"}}));
-  CHECK(second.kind == Kind::refused);
+  SlaveSession slave = slave_receiving();
+  CHECK(fed(slave, call("mkdir", {{"dir", "d"}})).kind == SlaveEventKind::call);
+  CHECK(fed(slave, call("fetch", {{"src", "f"}})).kind == SlaveEventKind::call);
+  CHECK(fed(slave, call("execute", {{"args", "a"}, {"want_stdout", "y"}, {"want_stderr", "y"}})).kind ==
+        SlaveEventKind::call);
+  const SlaveEvent second = fed(slave, call("send", {{"dest", "g"}}));
+  CHECK(second.kind == SlaveEventKind::refused);
   CHECK(second.text == "another file is being sent already");
-  CHECK(fed(slave, call("nothing")).kind == Kind::refused);
-  CHECK(fed(slave, call("data", {{"data", "x"}})).kind == Kind::data);
-  CHECK(fed(slave, call("finished")).kind == Kind::end_of_data);
-  CHECK(fed(slave, call("send", {{"dest", "g"}})).kind == Kind::call);
+  CHECK(fed(slave, call("nothing")).kind == SlaveEventKind::refused);
+  CHECK(fed(slave, call("data", {{"data", "x"}})).kind == SlaveEventKind::data);
+  CHECK(fed(slave, call("finished")).kind == SlaveEventKind::end_of_data);
+  CHECK(fed(slave, call("send", {{"dest", "g"}})).kind == SlaveEventKind::call);
 }
 
 TEST_CASE("all calls of a slave have tags, counted together") {

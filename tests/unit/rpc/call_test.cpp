@@ -28,10 +28,9 @@
 using namespace remsh;
 using namespace remsh::test;
 using namespace std::chrono_literals;
-using rpc::Call;
 using rpc::StreamName;
-using Event = Call::Event;
-using Kind = Call::Kind;
+using CallEvent = rpc::Call::Event;
+using CallKind = rpc::Call::Kind;
 
 namespace {
 
@@ -90,7 +89,7 @@ class Alarm {
 };
 
 /// Polls, whenever it is woken, until there is something to do.
-Event poll_until_event(Call& call, bool wants_room = false) {
+CallEvent poll_until_event(rpc::Call& call, bool wants_room = false) {
   for (;;) {
     Alarm alarm;
     if (const auto event = call.poll(wants_room, alarm.waker())) return *event;
@@ -98,9 +97,10 @@ Event poll_until_event(Call& call, bool wants_room = false) {
   }
 }
 
-std::unique_ptr<Call> suspended(const std::shared_ptr<rpc::Peer>& peer, BytesView command, const Box& arguments = {},
-                                const Patience& options = {}, Kind kind = Kind::plain) {
-  auto call = std::make_unique<Call>(peer, command, arguments, kind, options);
+std::unique_ptr<rpc::Call> suspended(const std::shared_ptr<rpc::Peer>& peer, BytesView command,
+                                     const Box& arguments = {}, const Patience& options = {},
+                                     CallKind kind = CallKind::plain) {
+  auto call = std::make_unique<rpc::Call>(peer, command, arguments, kind, options);
   call->suspend();
   return call;
 }
@@ -126,11 +126,11 @@ bool has_come(const std::future<void>& future) { return future.wait_for(0s) == s
 TEST_CASE("suspended calls are answered without a thread that waits, and wake who polls them") {
   over_each_transport([](const auto& transports) {
     PeerPair pair(transports(), Handlers{{"echo", echo}});
-    std::vector<std::unique_ptr<Call>> calls;
+    std::vector<std::unique_ptr<rpc::Call>> calls;
     for (int i = 0; i < 100; ++i) calls.push_back(suspended(pair.master, "echo", {{"i", std::to_string(i)}}));
     for (int i = 0; i < 100; ++i) {
-      Call& call = *calls[static_cast<std::size_t>(i)];
-      REQUIRE(poll_until_event(call) == Event::answered);
+      rpc::Call& call = *calls[static_cast<std::size_t>(i)];
+      REQUIRE(poll_until_event(call) == CallEvent::answered);
       CHECK(call.answer().get("i") == std::to_string(i));
     }
   });
@@ -142,7 +142,7 @@ TEST_CASE("calls with large arguments wait for a slow other side, those without 
   const OwnedLoop loop;
   const auto peer = rpc::Peer::start(std::move(ours), loop, {});
   const Box large{{"a", Bytes(2'000'000, 'x')}};
-  std::vector<std::unique_ptr<Call>> calls;
+  std::vector<std::unique_ptr<rpc::Call>> calls;
   for (int i = 0; i < 8; ++i) calls.push_back(suspended(peer, "own", large));
   CHECK(call(peer, "impatient", large, {.deadline = 10ms}).failure().code == Errc::timeout);
   std::thread waiting([&peer, &large] { CHECK(call(peer, "patient", large).ok()); });
@@ -154,7 +154,7 @@ TEST_CASE("calls with large arguments wait for a slow other side, those without 
     slow.write(Box{{"_answer", Bytes(asked.get("_ask").value_or(""))}});
   }
   waiting.join();
-  for (const auto& one : calls) CHECK(poll_until_event(*one) == Event::answered);
+  for (const auto& one : calls) CHECK(poll_until_event(*one) == CallEvent::answered);
   CHECK(std::count(commands.begin(), commands.end(), "own") == 8);
   CHECK(std::count(commands.begin(), commands.end(), "patient") == 1);
   calls.clear();
@@ -164,22 +164,22 @@ TEST_CASE("calls with large arguments wait for a slow other side, those without 
 TEST_CASE("a streaming call that waits to be sent gets room for its input when it is") {
   PeerPair pair(memory_pair(1000), Handlers{{"cat", cat}, {"own", [](const Served& served) { served->answer({}); }}});
   const Box large{{"a", Bytes(900'000, 'x')}};
-  std::vector<std::unique_ptr<Call>> calls;
+  std::vector<std::unique_ptr<rpc::Call>> calls;
   for (int i = 0; i < 8; ++i) calls.push_back(suspended(pair.master, "own", large));
-  Call cats(pair.master, "cat", {}, Kind::streaming, {});
+  rpc::Call cats(pair.master, "cat", {}, CallKind::streaming, {});
   Bytes back;
   bool was_sent = false;
   for (;;) {
-    const Event event = cats.next(!was_sent);
-    if (event == Event::chunk) back += cats.chunk().bytes();
-    if (event == Event::answered || event == Event::failed) break;
-    if (event != Event::room) continue;
+    const CallEvent event = cats.next(!was_sent);
+    if (event == CallEvent::chunk) back += cats.chunk().bytes();
+    if (event == CallEvent::answered || event == CallEvent::failed) break;
+    if (event != CallEvent::room) continue;
     cats.send(block_of("miau"), 4);
     cats.end_input();
     was_sent = true;
   }
   CHECK(back == "miau");
-  for (const auto& one : calls) CHECK(poll_until_event(*one) == Event::answered);
+  for (const auto& one : calls) CHECK(poll_until_event(*one) == CallEvent::answered);
 }
 
 TEST_CASE("streams of a polled call flow both ways, whole and in order") {
@@ -189,13 +189,13 @@ TEST_CASE("streams of a polled call flow both ways, whole and in order") {
     while (input.size() < 1'500'000) input += std::to_string(input.size()) + ' ';
     BytesView rest = input;
     Bytes output;
-    const auto call = suspended(pair.master, "cat", {}, {}, Kind::streaming);
+    const auto call = suspended(pair.master, "cat", {}, {}, CallKind::streaming);
     bool feeds = true;
     for (;;) {
-      const Event event = poll_until_event(*call, feeds);
-      if (event == Event::chunk) {
+      const CallEvent event = poll_until_event(*call, feeds);
+      if (event == CallEvent::chunk) {
         output += call->chunk().bytes();
-      } else if (event == Event::room) {
+      } else if (event == CallEvent::room) {
         const BytesView piece = rest.substr(0, call->room());
         rest.remove_prefix(piece.size());
         if (piece.empty()) {
@@ -205,7 +205,7 @@ TEST_CASE("streams of a polled call flow both ways, whole and in order") {
           call->send(block_of(piece), piece.size());
         }
       } else {
-        REQUIRE(event == Event::answered);
+        REQUIRE(event == CallEvent::answered);
         break;
       }
     }
@@ -217,7 +217,7 @@ TEST_CASE("a polled call can be waited for, and a call that was waited for be po
   over_each_transport([](const auto& transports) {
     Hanging hanging;
     PeerPair pair(transports(), Handlers{{"echo", echo}, {"hang", [&](const Served& served) { hanging(served); }}});
-    Call call(pair.master, "hang", {}, Kind::streaming, {});
+    rpc::Call call(pair.master, "hang", {}, CallKind::streaming, {});
     CHECK_FALSE(call.next_until(false, std::chrono::steady_clock::now() + 3ms));
     Alarm first;
     CHECK_FALSE(call.poll(false, first.waker()));
@@ -227,7 +227,7 @@ TEST_CASE("a polled call can be waited for, and a call that was waited for be po
     pair.master->close("enough");
     second.wait();
     CHECK_FALSE(first.has_rung());  // it was replaced
-    CHECK(call.poll(false, {}) == Event::failed);
+    CHECK(call.poll(false, {}) == CallEvent::failed);
     CHECK(call.failure().message == "enough");
   });
 }
@@ -237,8 +237,8 @@ TEST_CASE("the deadline of a suspended call wakes who polls it") {
     Hanging hanging;
     PeerPair pair(transports(), Handlers{{"hang", [&](const Served& served) { hanging(served); }}});
     const TimePoint deadline = std::chrono::steady_clock::now() + 20ms;
-    auto call = suspended(pair.master, "hang", {}, {.deadline = deadline}, Kind::streaming);
-    REQUIRE(poll_until_event(*call) == Event::failed);
+    auto call = suspended(pair.master, "hang", {}, {.deadline = deadline}, CallKind::streaming);
+    REQUIRE(poll_until_event(*call) == CallEvent::failed);
     CHECK(std::chrono::steady_clock::now() >= deadline);
     CHECK(call->failure().code == Errc::timeout);
     call.reset();
@@ -251,13 +251,13 @@ TEST_CASE("a stop wakes who polls, in the thread that stops") {
     Hanging hanging;
     PeerPair pair(transports(), Handlers{{"hang", [&](const Served& served) { hanging(served); }}});
     std::stop_source stop;
-    auto call = suspended(pair.master, "hang", {}, {.stop = stop.get_token()}, Kind::streaming);
+    auto call = suspended(pair.master, "hang", {}, {.stop = stop.get_token()}, CallKind::streaming);
     hanging.wait_for(1);
     std::thread::id woken;
     CHECK_FALSE(call->poll(false, [&] { woken = std::this_thread::get_id(); }));
     stop.request_stop();
     CHECK(woken == std::this_thread::get_id());
-    CHECK(call->poll(false, {}) == Event::failed);
+    CHECK(call->poll(false, {}) == CallEvent::failed);
     CHECK(call->failure().code == Errc::cancelled);
     call.reset();
     hanging.wait_for(0);
@@ -269,7 +269,7 @@ TEST_CASE("a suspended call that is dropped is cancelled, and wakes nobody any m
     Hanging hanging;
     PeerPair pair(transports(), Handlers{{"echo", echo}, {"hang", [&](const Served& served) { hanging(served); }}});
     Alarm alarm;
-    auto call = suspended(pair.master, "hang", {}, {.deadline = Deadline(1h)}, Kind::streaming);
+    auto call = suspended(pair.master, "hang", {}, {.deadline = Deadline(1h)}, CallKind::streaming);
     CHECK_FALSE(call->poll(false, alarm.waker()));
     call.reset();
     hanging.wait_for(0);
@@ -289,12 +289,12 @@ TEST_CASE("the end of calls is noted when the other side has answered those that
                                             go.get_future().wait();
                                             served->answer({});
                                           }}});
-    auto before = suspended(pair.master, "hang", {}, {}, Kind::streaming);
+    auto before = suspended(pair.master, "hang", {}, {}, CallKind::streaming);
     const std::uint64_t first = pair.master->next_call();
     CHECK(::remsh::test::call(pair.master, "echo").ok());
-    auto left = suspended(pair.master, "stubborn", {}, {}, Kind::streaming);
+    auto left = suspended(pair.master, "stubborn", {}, {}, CallKind::streaming);
     const std::uint64_t last = pair.master->next_call();
-    auto after = suspended(pair.master, "hang", {}, {}, Kind::streaming);
+    auto after = suspended(pair.master, "hang", {}, {}, CallKind::streaming);
     hanging.wait_for(3);
 
     const auto over = end_of_calls(*pair.master, first, last);
@@ -315,15 +315,15 @@ TEST_CASE("the end of calls is noted when the other side has answered those that
 TEST_CASE("suspended calls do not keep a peer from being left, and fail afterwards") {
   over_each_transport([](const auto& transports) {
     Hanging hanging;
-    std::vector<std::unique_ptr<Call>> calls;
+    std::vector<std::unique_ptr<rpc::Call>> calls;
     {
       PeerPair pair(transports(), Handlers{{"echo", echo}, {"hang", [&](const Served& served) { hanging(served); }}});
-      calls.push_back(suspended(pair.master, "hang", {}, {.deadline = Deadline(1h)}, Kind::streaming));
+      calls.push_back(suspended(pair.master, "hang", {}, {.deadline = Deadline(1h)}, CallKind::streaming));
       calls.push_back(suspended(pair.master, "echo"));
-      REQUIRE(poll_until_event(*calls.back()) == Event::answered);
+      REQUIRE(poll_until_event(*calls.back()) == CallEvent::answered);
       hanging.wait_for(1);
     }
-    CHECK(calls.front()->poll(false, {}) == Event::failed);
+    CHECK(calls.front()->poll(false, {}) == CallEvent::failed);
     CHECK(calls.front()->failure().code == Errc::connection_lost);
     CHECK(calls.back()->answer() == Box());
   });
@@ -333,7 +333,7 @@ TEST_CASE("who waits leads for the suspended ones too") {
   over_each_transport([](const auto& transports) {
     Hanging hanging;
     PeerPair pair(transports(), Handlers{{"echo", echo}, {"hang", [&](const Served& served) { hanging(served); }}});
-    std::vector<std::unique_ptr<Call>> calls;
+    std::vector<std::unique_ptr<rpc::Call>> calls;
     std::vector<std::unique_ptr<Alarm>> alarms;
     for (int i = 0; i < 20; ++i) {
       calls.push_back(suspended(pair.master, "echo"));
@@ -342,7 +342,7 @@ TEST_CASE("who waits leads for the suspended ones too") {
       REQUIRE(::remsh::test::call(pair.master, "echo").ok());
     }
     for (const auto& alarm : alarms) alarm->wait();
-    for (const auto& call : calls) CHECK(call->poll(false, {}) == Event::answered);
+    for (const auto& call : calls) CHECK(call->poll(false, {}) == CallEvent::answered);
   });
 }
 
@@ -361,7 +361,7 @@ TEST_CASE("a call beside one that has been quiet for long, or beside suspended o
                                               const std::lock_guard lock(mutex);
                                               kept.push_back(served);
                                             }}}));
-    std::vector<std::unique_ptr<Call>> calls;
+    std::vector<std::unique_ptr<rpc::Call>> calls;
     std::stop_source stop;
     std::thread quiet;
     if (has_suspended) {
@@ -369,7 +369,8 @@ TEST_CASE("a call beside one that has been quiet for long, or beside suspended o
     } else {
       Patience options;
       options.stop = stop.get_token();
-      quiet = std::thread([&, options] { static_cast<void>(call(pair.master, "keep", {}, options, Kind::streaming)); });
+      quiet =
+          std::thread([&, options] { static_cast<void>(call(pair.master, "keep", {}, options, CallKind::streaming)); });
     }
     bool was_quiet = false;
     for (int round = 0; round < 200 && !was_quiet; ++round) {
@@ -409,7 +410,7 @@ TEST_CASE("callers who call at the same time let each other append, so that one 
 TEST_CASE("a call knows when its answer came, whenever its caller looks") {
   PeerPair pair(socket_pair(), Handlers{{"echo", echo}});
   const TimePoint before = std::chrono::steady_clock::now();
-  Call made(pair.master, "echo", {}, Kind::plain, {});
+  rpc::Call made(pair.master, "echo", {}, CallKind::plain, {});
   Alarm alarm;
   auto event = made.poll(false, alarm.waker());
   if (!event) {
@@ -418,7 +419,7 @@ TEST_CASE("a call knows when its answer came, whenever its caller looks") {
     event = made.poll(false, [] {});
     CHECK(made.answered_at() <= noticed);
   }
-  REQUIRE(event == Event::answered);
+  REQUIRE(event == CallEvent::answered);
   CHECK(made.answered_at() >= before);
 }
 
@@ -428,11 +429,11 @@ TEST_CASE("a call for which there is no memory leaves the peer as it was") {
   const Box arguments{{"a", Bytes(20'000, 'x')}};
   int failed = 0;
   for (int allowed = 0; allowed < 40; ++allowed) {
-    for (const Kind kind : {Kind::plain, Kind::streaming}) {
+    for (const CallKind kind : {CallKind::plain, CallKind::streaming}) {
       std::thread([&] {  // its buffers are not there yet
         try {
           allocations_left = allowed;
-          const Call made(pair.master, "echo", arguments, kind, {});
+          const rpc::Call made(pair.master, "echo", arguments, kind, {});
           allocations_left = -1;
         } catch (const std::bad_alloc&) {
           allocations_left = -1;
@@ -460,10 +461,10 @@ TEST_CASE("a suspended call keeps no buffer of the thread that waited for it") {
                                            kept.push_back(served);
                                            if (kept.size() == 20) kept.clear();
                                          }}});
-  std::vector<std::unique_ptr<Call>> calls;
+  std::vector<std::unique_ptr<rpc::Call>> calls;
   const std::size_t before = bytes_in_use();
   for (int i = 0; i < 19; ++i) {
-    calls.push_back(std::make_unique<Call>(pair.master, "keep", Box{}, Kind::plain, Patience{}));
+    calls.push_back(std::make_unique<rpc::Call>(pair.master, "keep", Box{}, CallKind::plain, Patience{}));
     const auto until = std::chrono::steady_clock::now() + 2ms;  // it leads, so it has a buffer
     CHECK_FALSE(calls.back()->next_until(false, until).has_value());
   }

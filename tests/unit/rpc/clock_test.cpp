@@ -16,7 +16,7 @@ using namespace remsh;
 using namespace remsh::rpc;
 using namespace std::chrono_literals;
 using remsh::test::FakeClock;
-using Event = Call::Event;
+using CallEvent = rpc::Call::Event;
 
 namespace {
 
@@ -81,13 +81,13 @@ TEST_CASE("the deadline of a suspended call is one of the clock") {
   const auto peer = Peer::start(std::move(transports.first), still.loop, patient());
   {
     std::promise<void> woken;
-    Call call(peer, "work", {}, Call::Kind::plain, {.deadline = still.clock.now() + 30min});
+    rpc::Call call(peer, "work", {}, rpc::Call::Kind::plain, {.deadline = still.clock.now() + 30min});
     CHECK_FALSE(call.poll(false, [&woken] { woken.set_value(); }));
     still.advance(29min);
     CHECK_FALSE(call.poll(false, [&woken] { woken.set_value(); }));
     still.advance(1min);
     woken.get_future().wait();
-    CHECK(call.poll(false, {}) == Event::failed);
+    CHECK(call.poll(false, {}) == CallEvent::failed);
     CHECK(call.failure().code == Errc::timeout);
   }
   test::end(peer);

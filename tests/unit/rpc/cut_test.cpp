@@ -18,13 +18,13 @@ using namespace remsh;
 using namespace remsh::rpc;
 using namespace remsh::test;
 using namespace std::chrono_literals;
-using Event = Call::Event;
+using CallEvent = rpc::Call::Event;
 
 namespace {
 
-class Noted final : public OperationsEnd {
+class NotedEnd final : public OperationsEnd {
  public:
-  explicit Noted(std::atomic<bool>& noted) : noted_(noted) {}
+  explicit NotedEnd(std::atomic<bool>& noted) : noted_(noted) {}
   void note() noexcept override { noted_ = true; }
 
  private:
@@ -70,12 +70,12 @@ TEST_CASE("a cut ends no call, and what waits for their end still waits; giving 
   std::atomic<bool> was_noted{false};
   std::atomic<int> wakes{0};
   {
-    Call suspended(it.peer, "work", {}, Call::Kind::plain, {});
+    rpc::Call suspended(it.peer, "work", {}, rpc::Call::Kind::plain, {});
     CHECK_FALSE(suspended.poll(false, [&] { ++wakes; }));
     auto caller = std::async(std::launch::async, [&] { return call(it.peer, "work"); });
     CHECK(it.other_side->read().get("_command") == "work");
     CHECK(it.other_side->read().get("_command") == "work");
-    auto noted = std::make_unique<Noted>(was_noted);
+    auto noted = std::make_unique<NotedEnd>(was_noted);
     noted->range = {1, it.peer->next_call()};
     it.peer->notify_when_over(std::move(noted));
 
@@ -97,7 +97,7 @@ TEST_CASE("a cut ends no call, and what waits for their end still waits; giving 
     CHECK(caller.get().failure().message == closed_without_goodbye);
     CHECK(was_noted);
     CHECK(wakes == 1);
-    CHECK(suspended.poll(false, {}) == Event::failed);
+    CHECK(suspended.poll(false, {}) == CallEvent::failed);
     CHECK(suspended.failure().message == closed_without_goodbye);
   }
   it.peer->give_up();

@@ -24,8 +24,6 @@ namespace {
 
 using Fields = std::initializer_list<std::pair<BytesView, BytesView>>;
 
-Bytes box(Fields fields) { return encode(Box(fields)); }
-
 /// A box in words: "_command=data data=hello op=1 stream=out"; long values by their length.
 std::string show(const BoxView& view) {
   std::string text;
@@ -37,8 +35,10 @@ std::string show(const BoxView& view) {
 }
 
 /// One end of a connection without a connection: what the engine tells is recorded, what it sends is taken by out().
-struct Side final : private Engine::Events {
-  explicit Side(const Engine::Options& wanted) : options(wanted), engine(options, session, *this) { session.attach(); }
+struct EngineSide final : private Engine::Events {
+  explicit EngineSide(const Engine::Options& wanted) : options(wanted), engine(options, session, *this) {
+    session.attach();
+  }
 
   static Engine::Options master() { return {}; }
   static Engine::Options slave() {
@@ -67,7 +67,7 @@ struct Side final : private Engine::Events {
     CHECK((!session.is_over() || session.said_goodbye()));
     return "";
   }
-  std::string feed(Fields fields) { return feed(box(fields)); }
+  std::string feed(Fields fields) { return feed(encode(Box(fields))); }
 
   /// All bytes that the queue holds.
   Bytes take_bytes() {
@@ -127,7 +127,7 @@ Block filled(std::size_t count) {
 }
 
 /// A call in each state that matters to what may still come for it, by tag.
-void make_all_states(Side& side) {
+void make_all_states(EngineSide& side) {
   OpenCall& over = side.call("over");
   REQUIRE(over.id == 1);
   REQUIRE(side.feed({{"_answer", "1"}}) == "");
@@ -149,7 +149,7 @@ constexpr std::array<BytesView, 6> all_states{"1", "2", "3", "4", "5", "99"};  /
 // --- calls that we make
 
 TEST_CASE("calls are numbered from 1 and answered in any order") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& first = side.call("stat", false, {{"path", "/"}});
   OpenCall& second = side.call("remove", true, {{"path", "a"}});
   CHECK(side.out() == "_ask=1 _command=stat path=/\n_ask=2 _command=remove op=2 path=a\n");
@@ -165,7 +165,7 @@ TEST_CASE("calls are numbered from 1 and answered in any order") {
 }
 
 TEST_CASE("an error ends its call and nothing else") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& first = side.call("stat");
   OpenCall& second = side.call("stat");
   CHECK(side.feed({{"_error", "1"}, {"_error_code", "ENOENT"}, {"_error_description", "gone"}}) == "");
@@ -175,7 +175,7 @@ TEST_CASE("an error ends its call and nothing else") {
 }
 
 TEST_CASE("long values of an answer are joined, and one that cannot be joined ends the connection") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& call = side.call("getenv", false);
   const Bytes full(65535, 'e');
   CHECK(side.feed({{"_answer", "1"}, {"env", full}, {"env~0001", "nd"}}) == "");
@@ -185,7 +185,7 @@ TEST_CASE("long values of an answer are joined, and one that cannot be joined en
 }
 
 TEST_CASE("a call that cannot be encoded sends nothing and takes no tag") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   const auto refused = side.engine.call("x", {{"op", "mine"}}, true, &side);
   REQUIRE_FALSE(refused);
   CHECK(refused.failure().code == Errc::invalid_argument);
@@ -199,7 +199,7 @@ TEST_CASE("a call that cannot be encoded sends nothing and takes no tag") {
 }
 
 TEST_CASE("output comes before the answer, and both find their call") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& call = side.call("execute");
   CHECK(side.feed({{"_command", "data"}, {"data", "a"}, {"op", "1"}, {"stream", "out"}, {"total", "7"}}) == "");
   CHECK(side.feed({{"_command", "data"}, {"data", "b"}, {"op", "1"}, {"stream", "err"}}) == "");
@@ -218,12 +218,12 @@ TEST_CASE("output comes before the answer, and both find their call") {
 }
 
 TEST_CASE("only the reader's own chunks are lent, and only where they lie whole in what it read") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& mine = side.call("fetch");
   OpenCall& other = side.call("fetch");
-  const Bytes bytes = box({{"_command", "data"}, {"data", "mine"}, {"op", "1"}, {"stream", "out"}}) +
-                      box({{"_command", "data"}, {"data", "theirs"}, {"op", "2"}, {"stream", "out"}}) +
-                      box({{"_command", "data"}, {"data", "cut"}, {"op", "1"}, {"stream", "out"}});
+  const Bytes bytes = encode(Box{{"_command", "data"}, {"data", "mine"}, {"op", "1"}, {"stream", "out"}}) +
+                      encode(Box{{"_command", "data"}, {"data", "theirs"}, {"op", "2"}, {"stream", "out"}}) +
+                      encode(Box{{"_command", "data"}, {"data", "cut"}, {"op", "1"}, {"stream", "out"}});
   const BytesView all = bytes;
   CHECK(side.feed(all.substr(0, all.size() - 5), &mine) == "");
   CHECK(side.feed(all.substr(all.size() - 5), &mine) == "");
@@ -236,7 +236,7 @@ TEST_CASE("only the reader's own chunks are lent, and only where they lie whole 
 }
 
 TEST_CASE("credit for used output is sent in halves of a window, for the right stream, ahead of data") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& call = side.call("execute");
   side.out();
   side.engine.send_input(call, filled(10), 10);
@@ -249,7 +249,7 @@ TEST_CASE("credit for used output is sent in halves of a window, for the right s
 }
 
 TEST_CASE("input takes credit, and more comes from the other side") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& call = side.call("send");
   side.out();
   side.engine.send_input(call, filled(60'000), 60'000);
@@ -264,7 +264,7 @@ TEST_CASE("input takes credit, and more comes from the other side") {
 // --- callers who leave
 
 TEST_CASE("a call left is cancelled, its chunks are credited back, and the answer settles it quietly") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& call = side.call("execute");
   side.out();
   REQUIRE(side.feed({{"_command", "data"}, {"data", Bytes(40'000, 'x')}, {"op", "1"}, {"stream", "out"}}) == "");
@@ -283,7 +283,7 @@ TEST_CASE("a call left is cancelled, its chunks are credited back, and the answe
 }
 
 TEST_CASE("a plain call left is not cancelled, and its answer settles it") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& call = side.call("stat", false);
   side.out();
   side.engine.leave(call);
@@ -293,12 +293,12 @@ TEST_CASE("a plain call left is not cancelled, and its answer settles it") {
 }
 
 TEST_CASE("a stream that ignores cancel goes on within its credit, and never stops for the lack of it") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& call = side.call("execute");
   side.engine.leave(call);
   side.out();
   SendCredit sender;
-  const Bytes data = box({{"_command", "data"}, {"data", Bytes(16'000, 'x')}, {"op", "1"}, {"stream", "out"}});
+  const Bytes data = encode(Box{{"_command", "data"}, {"data", Bytes(16'000, 'x')}, {"op", "1"}, {"stream", "out"}});
   for (int i = 0; i < 200; ++i) {
     REQUIRE(sender.room() >= 16'000);
     sender.spend(16'000);
@@ -311,7 +311,7 @@ TEST_CASE("a stream that ignores cancel goes on within its credit, and never sto
 }
 
 TEST_CASE("at 1,024 calls left no new ones are made, and liveness goes on") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   for (int i = 0; i < 1024; ++i) side.engine.leave(side.call("sleep"));
   side.out();
   const auto refused = side.engine.call("stat", {}, false, &side);
@@ -328,7 +328,7 @@ TEST_CASE("at 1,024 calls left no new ones are made, and liveness goes on") {
 }
 
 TEST_CASE("pings that are left by their callers have a bound too") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   int left = 0;
   for (; left < 10'000; ++left) {
     auto call = side.engine.call("ping", {}, false, &side);
@@ -342,13 +342,13 @@ TEST_CASE("pings that are left by their callers have a bound too") {
 }
 
 TEST_CASE("a side that sends without reading the credit that it spends is cut off") {
-  Engine::Options options = Side::master();
+  Engine::Options options = EngineSide::master();
   options.max_unsent = 1000;
   options.max_unread_credit = 1000;
-  Side side(options);
+  EngineSide side(options);
   OpenCall& call = side.call("flood");
   const Bytes op = make_tag(call.id);
-  const Bytes data = box({{"_command", "data"}, {"data", Bytes(30'000, 'x')}, {"op", op}, {"stream", "out"}});
+  const Bytes data = encode(Box{{"_command", "data"}, {"data", Bytes(30'000, 'x')}, {"op", op}, {"stream", "out"}});
   std::string breach;
   int boxes = 0;
   for (; boxes < 20'000 && breach.empty(); ++boxes) {
@@ -360,7 +360,7 @@ TEST_CASE("a side that sends without reading the credit that it spends is cut of
 }
 
 TEST_CASE("a caller that leaves takes back what its streams were lent, with the answer") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   const auto keep_up = [&](OpenCall& call) {  // until its window is as large as it gets
     const Bytes op = make_tag(call.id);
     std::uint64_t last = 0;
@@ -438,7 +438,7 @@ TEST_CASE("the master accepts what section 10 lists and nothing else") {
   };
   for (const Row& row : rows) {
     for (const BytesView state : all_states) {
-      Side side(Side::master());
+      EngineSide side(EngineSide::master());
       make_all_states(side);
       Box sent = row.box;
       for (const auto& [key, value] : row.box) {
@@ -462,14 +462,14 @@ TEST_CASE("the master accepts what section 10 lists and nothing else") {
 
 TEST_CASE("an answer's tag in another spelling is the tag of no call") {
   for (const BytesView tag : {"01", "0", "", "1 ", "A", "11111111111111111111"}) {
-    Side side(Side::master());
+    EngineSide side(EngineSide::master());
     for (int i = 0; i < 10; ++i) side.call("x");
     CHECK(side.feed({{"_answer", tag}}) != "");
   }
 }
 
 TEST_CASE("a second answer ends the connection, also while its caller has not seen the first") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& call = side.call("stat");
   CHECK(side.feed({{"_answer", "1"}}) == "");
   CHECK(side.feed({{"_answer", "1"}}) != "");
@@ -477,7 +477,7 @@ TEST_CASE("a second answer ends the connection, also while its caller has not se
 }
 
 TEST_CASE("data after the answer ends the connection") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   side.call("execute");
   CHECK(side.feed({{"_answer", "1"}}) == "");
   CHECK(side.feed({{"_command", "data"}, {"data", "x"}, {"op", "1"}, {"stream", "out"}}) != "");
@@ -486,10 +486,10 @@ TEST_CASE("data after the answer ends the connection") {
 TEST_CASE("more output than was granted ends the connection, in large boxes and in small ones") {
   for (const std::size_t size : {std::size_t{1}, std::size_t{64}, std::size_t{8192}}) {
     for (const bool is_left : {false, true}) {
-      Side side(Side::master());
+      EngineSide side(EngineSide::master());
       OpenCall& call = side.call("execute");
       if (is_left) side.engine.leave(call);
-      const Bytes data = box({{"_command", "data"}, {"data", Bytes(size, 'x')}, {"op", "1"}, {"stream", "out"}});
+      const Bytes data = encode(Box{{"_command", "data"}, {"data", Bytes(size, 'x')}, {"op", "1"}, {"stream", "out"}});
       const std::size_t boxes = stream_window / chunk_cost(size);
       const std::size_t most = is_left ? 3 * boxes : boxes;  // what is dropped is granted again
       for (std::size_t i = 0; i < most; ++i) REQUIRE(side.feed(data) == "");
@@ -499,7 +499,7 @@ TEST_CASE("more output than was granted ends the connection, in large boxes and 
 }
 
 TEST_CASE("more credit than a stream can have ends the connection") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   side.call("send");
   const std::uint64_t most = stream_window_max - stream_window;
   CHECK(side.feed({{"_command", "credit"}, {"bytes", std::to_string(most)}, {"op", "1"}, {"stream", "in"}}) == "");
@@ -507,11 +507,11 @@ TEST_CASE("more credit than a stream can have ends the connection") {
 }
 
 TEST_CASE("a caller that reads no answers can make a slave queue so much and no more") {
-  Engine::Options options = Side::slave();
+  Engine::Options options = EngineSide::slave();
   options.max_unread = 10'000;
   for (const char* command : {"ping", "no-such-operation"}) {
     CAPTURE(command);
-    Side side(options);
+    EngineSide side(options);
     std::size_t calls = 0;
     std::string breach;
     while (breach.empty() && calls < 10'000) {
@@ -527,8 +527,8 @@ TEST_CASE("a caller that reads no answers can make a slave queue so much and no 
 }
 
 TEST_CASE("a flood of pings that nobody reads the answers of ends the connection") {
-  Side side(Side::master());
-  const Bytes ping = box({{"_ask", "p"}, {"_command", "ping"}});
+  EngineSide side(EngineSide::master());
+  const Bytes ping = encode(Box{{"_ask", "p"}, {"_command", "ping"}});
   int answered = 0;
   while (side.feed(ping) == "") {
     ++answered;
@@ -536,7 +536,7 @@ TEST_CASE("a flood of pings that nobody reads the answers of ends the connection
   }
   CHECK(answered == 64);
 
-  Side patient(Side::master());  // any number, where they are taken
+  EngineSide patient(EngineSide::master());  // any number, where they are taken
   for (int i = 0; i < 1000; ++i) {
     REQUIRE(patient.feed(ping) == "");
     REQUIRE(patient.out() == "_answer=p\n");
@@ -544,7 +544,7 @@ TEST_CASE("a flood of pings that nobody reads the answers of ends the connection
 }
 
 TEST_CASE("calls wait while too much is queued that the other side does not read, and go out in their order") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   const Box large{{"a", Bytes(60000, 'x')}, {"b", Bytes(60000, 'y')}};
   std::vector<OpenCall*> calls;
   for (int i = 0; i < 100; ++i) calls.push_back(&side.call("own", true, large));
@@ -583,13 +583,14 @@ TEST_CASE("calls wait while too much is queued that the other side does not read
 
 TEST_CASE("what comes for a call that was not sent yet is a breach") {
   for (const bool is_answer : {true, false}) {
-    Side side(Side::master());
+    EngineSide side(EngineSide::master());
     const Box large{{"a", Bytes(60000, 'x')}, {"b", Bytes(60000, 'y')}};
     OpenCall* call = &side.call("own", true, large);
     while (call->is_sent()) call = &side.call("own", true, large);
     const Bytes tag = make_tag(call->id);
-    CHECK(side.feed(is_answer ? box({{"_answer", tag}})
-                              : box({{"_command", "data"}, {"data", "x"}, {"op", tag}, {"stream", "out"}})) != "");
+    CHECK(side.feed(is_answer
+                        ? encode(Box{{"_answer", tag}})
+                        : encode(Box{{"_command", "data"}, {"data", "x"}, {"op", tag}, {"stream", "out"}})) != "");
     side.engine.end({Errc::connection_lost, "cut", 0});
     CHECK(call->state == OpenCall::State::settled);
   }
@@ -609,7 +610,7 @@ TEST_CASE("a result with a key that the wire keeps for itself fails its own call
 }
 
 TEST_CASE("after goodbye nothing counts, and its reason is kept within 256 bytes") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& call = side.call("stat");
   CHECK(side.feed({{"_command", "goodbye"}, {"reason", Bytes(300, 'r')}, {"retry", "7"}}) == "");
   REQUIRE(side.session.said_goodbye());
@@ -619,7 +620,7 @@ TEST_CASE("after goodbye nothing counts, and its reason is kept within 256 bytes
   CHECK(call.state == OpenCall::State::open);
   CHECK(side.feed({{"_ask", "1"}, {"_command", "execute"}}) == "");
 
-  Side other(Side::master());
+  EngineSide other(EngineSide::master());
   CHECK(other.feed({{"_command", "goodbye"}, {"retry", "soon"}}) == "");
   REQUIRE(other.session.said_goodbye());
   CHECK(other.session.said_goodbye()->reason == "");
@@ -627,7 +628,7 @@ TEST_CASE("after goodbye nothing counts, and its reason is kept within 256 bytes
 }
 
 TEST_CASE("goodbye is the last that is sent, in place of data that waits") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& call = side.call("send");
   side.out();
   side.engine.send_input(call, filled(3), 3);
@@ -638,7 +639,7 @@ TEST_CASE("goodbye is the last that is sent, in place of data that waits") {
 }
 
 TEST_CASE("keys that a receiver does not know are ignored") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   OpenCall& call = side.call("execute");
   CHECK(side.feed({{"_command", "data"}, {"data", "x"}, {"new", "1"}, {"op", "1"}, {"stream", "out"}}) == "");
   CHECK(side.feed({{"_answer", "1"}, {"_new", "1"}, {"exit", "0"}}) == "");
@@ -648,7 +649,7 @@ TEST_CASE("keys that a receiver does not know are ignored") {
 // --- serving
 
 TEST_CASE("a call comes with its arguments, and its answer goes out") {
-  Side side(Side::slave());
+  EngineSide side(EngineSide::slave());
   const auto service = side.service({{"_ask", "tag"}, {"_command", "stat"}, {"path", "/"}});
   CHECK(service->command == "stat");
   CHECK(service->arguments == Box{{"path", "/"}});
@@ -662,9 +663,9 @@ TEST_CASE("a call comes with its arguments, and its answer goes out") {
 }
 
 TEST_CASE("a call whose arguments are too much beside those of others is busy, until one is over") {
-  Engine::Options options = Side::slave();
+  Engine::Options options = EngineSide::slave();
   options.max_arguments = 100;
-  Side side(options);
+  EngineSide side(options);
   const Bytes much(60, 'x');
   const auto first = side.service({{"_ask", "1"}, {"_command", "own"}, {"a", much}});
   REQUIRE(side.feed({{"_ask", "2"}, {"_command", "own"}, {"a", much}}) == "");
@@ -674,7 +675,7 @@ TEST_CASE("a call whose arguments are too much beside those of others is busy, u
 }
 
 TEST_CASE("the op is no argument, and long arguments are joined") {
-  Side side(Side::slave());
+  EngineSide side(EngineSide::slave());
   const Bytes full(65535, 'a');
   const auto service =
       side.service({{"_ask", "1"}, {"_command", "execute"}, {"args", full}, {"args~0001", "b"}, {"op", "o"}});
@@ -689,7 +690,7 @@ TEST_CASE("the op is no argument, and long arguments are joined") {
 }
 
 TEST_CASE("an answer to an operation with streams goes behind its data, one without ahead of it") {
-  Side side(Side::slave());
+  EngineSide side(EngineSide::slave());
   const auto fetch = side.service({{"_ask", "1"}, {"_command", "fetch"}, {"op", "o"}});
   const auto stat = side.service({{"_ask", "2"}, {"_command", "stat"}});
   side.engine.send_output(*fetch, StreamName::out, filled(3), 3, 9);
@@ -699,22 +700,22 @@ TEST_CASE("an answer to an operation with streams goes behind its data, one with
 }
 
 TEST_CASE("an answer that cannot be encoded becomes an error") {
-  Side side(Side::slave());
+  EngineSide side(EngineSide::slave());
   const auto service = side.service({{"_ask", "1"}, {"_command", "x"}});
   side.engine.answer(*service, {{"v", Bytes(9'000'000, 'x')}});
   CHECK(side.out().starts_with("_error=1 _error_code=TOO_LARGE"));
 }
 
 TEST_CASE("a tag or an op that is in use ends the connection, and one that is over may come again") {
-  Side side(Side::slave());
+  EngineSide side(EngineSide::slave());
   const auto service = side.service({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}});
   {
-    Side same(Side::slave());
+    EngineSide same(EngineSide::slave());
     REQUIRE(same.feed({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}}) == "");
     CHECK(same.feed({{"_ask", "1"}, {"_command", "x"}, {"op", "p"}}) != "");
   }
   {
-    Side same(Side::slave());
+    EngineSide same(EngineSide::slave());
     REQUIRE(same.feed({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}}) == "");
     CHECK(same.feed({{"_ask", "2"}, {"_command", "x"}, {"op", "o"}}) != "");
   }
@@ -724,17 +725,17 @@ TEST_CASE("a tag or an op that is in use ends the connection, and one that is ov
 
 TEST_CASE("tags and ops have 1 to 16 bytes") {
   for (const std::size_t size : {std::size_t{0}, std::size_t{17}}) {
-    Side tag(Side::slave());
+    EngineSide tag(EngineSide::slave());
     CHECK(tag.feed({{"_ask", Bytes(size, 't')}, {"_command", "x"}}) != "");
-    Side op(Side::slave());
+    EngineSide op(EngineSide::slave());
     CHECK(op.feed({{"_ask", "1"}, {"_command", "x"}, {"op", Bytes(size, 'o')}}) != "");
   }
-  Side side(Side::slave());
+  EngineSide side(EngineSide::slave());
   CHECK(side.feed({{"_ask", Bytes(16, '\0')}, {"_command", "x"}, {"op", Bytes(16, '\xff')}}) == "");
 }
 
 TEST_CASE("beyond 1,024 open operations calls are answered BUSY, until one is over") {
-  Side side(Side::slave());
+  EngineSide side(EngineSide::slave());
   for (int i = 0; i < 1024; ++i) REQUIRE(side.feed({{"_ask", std::to_string(i)}, {"_command", "x"}}) == "");
   CHECK(side.out() == "");
   CHECK(side.feed({{"_ask", "more"}, {"_command", "x"}, {"op", "o"}}) == "");
@@ -746,7 +747,7 @@ TEST_CASE("beyond 1,024 open operations calls are answered BUSY, until one is ov
 }
 
 TEST_CASE("input, its end, credit and cancel find their operation") {
-  Side side(Side::slave());
+  EngineSide side(EngineSide::slave());
   const auto service = side.service({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}});
   CHECK(side.feed({{"_command", "data"}, {"data", "hi"}, {"op", "o"}, {"stream", "in"}}) == "");
   CHECK(side.feed({{"_command", "end"}, {"op", "o"}, {"stream", "in"}}) == "");
@@ -762,7 +763,7 @@ TEST_CASE("input, its end, credit and cancel find their operation") {
 }
 
 TEST_CASE("used input is granted again, until the operation is over") {
-  Side side(Side::slave());
+  EngineSide side(EngineSide::slave());
   const auto service = side.service({{"_ask", "1"}, {"_command", "send"}, {"op", "o"}});
   const auto data = [&] {
     REQUIRE(side.feed({{"_command", "data"}, {"data", Bytes(40'000, 'x')}, {"op", "o"}, {"stream", "in"}}) == "");
@@ -791,7 +792,7 @@ TEST_CASE("what a slave accepts: stream boxes for what is over or unknown are ig
       {{"_command", "ping"}},
   };
   for (const Box& one : ignored) {
-    Side side(Side::slave());
+    EngineSide side(EngineSide::slave());
     const auto over = side.service({{"_ask", "1"}, {"_command", "x"}, {"op", "gone"}});
     side.engine.answer(*over, {});
     side.out();
@@ -808,17 +809,17 @@ TEST_CASE("what a slave accepts: stream boxes for what is over or unknown are ig
       {{"_command", "credit"}, {"bytes", "x"}, {"op", "o"}, {"stream", "out"}},
   };
   for (const Box& one : breaches) {
-    Side side(Side::slave());
+    EngineSide side(EngineSide::slave());
     side.service({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}});
     CHECK(side.feed(encode(one)) != "");
   }
 }
 
 TEST_CASE("more input than was granted, or after its end, ends the connection") {
-  const Bytes data = box({{"_command", "data"}, {"data", Bytes(65535, 'x')}, {"op", "o"}, {"stream", "in"}});
-  const Bytes end = box({{"_command", "end"}, {"op", "o"}, {"stream", "in"}});
+  const Bytes data = encode(Box{{"_command", "data"}, {"data", Bytes(65535, 'x')}, {"op", "o"}, {"stream", "in"}});
+  const Bytes end = encode(Box{{"_command", "end"}, {"op", "o"}, {"stream", "in"}});
   for (const Bytes& second : {data, end + end, end + data}) {
-    Side side(Side::slave());
+    EngineSide side(EngineSide::slave());
     side.service({{"_ask", "1"}, {"_command", "x"}, {"op", "o"}});
     REQUIRE(side.feed(data) == "");
     CHECK(side.feed(second) != "");
@@ -826,8 +827,8 @@ TEST_CASE("more input than was granted, or after its end, ends the connection") 
 }
 
 TEST_CASE("either side answers a ping at once, ahead of data, whatever its tag") {
-  for (const auto& options : {Side::master(), Side::slave()}) {
-    Side side(options);
+  for (const auto& options : {EngineSide::master(), EngineSide::slave()}) {
+    EngineSide side(options);
     CHECK(side.feed({{"_ask", "any tag"}, {"_command", "ping"}}) == "");
     CHECK(side.feed({{"_ask", Bytes(17, 't')}, {"_command", "ping"}}) != "");
     CHECK(side.out() == "_answer=any tag\n");
@@ -838,7 +839,7 @@ TEST_CASE("either side answers a ping at once, ahead of data, whatever its tag")
 // --- the end
 
 TEST_CASE("the end fails every open call once, cancels every service, and empties the queue") {
-  Side side(Side::slave());
+  EngineSide side(EngineSide::slave());
   OpenCall& open = side.call("open");
   OpenCall& settled = side.call("settled");
   REQUIRE(side.feed({{"_answer", "2"}, {"a", "b"}}) == "");
@@ -870,7 +871,7 @@ TEST_CASE("the end fails every open call once, cancels every service, and emptie
 }
 
 TEST_CASE("a ping of ours does not wait for the answer to the one before, and nobody hears of either") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   side.engine.ping();
   CHECK(side.out() == "_ask=1 _command=ping\n");
   side.engine.ping();
@@ -882,7 +883,7 @@ TEST_CASE("a ping of ours does not wait for the answer to the one before, and no
 }
 
 TEST_CASE("pings of ours that are never answered do not fill the memory, and keep no call from being made") {
-  Side side(Side::master());
+  EngineSide side(EngineSide::master());
   for (int i = 0; i < 2000; ++i) side.engine.ping();
   CHECK(side.engine.open_calls() == 1024);
   OpenCall& open = side.call("x");
@@ -905,7 +906,7 @@ TEST_CASE("boxes at random, well-formed and not, end the connection or are taken
   for (unsigned seed = 1; seed <= 3000; ++seed) {
     CAPTURE(seed);
     std::mt19937 random(seed);
-    Side side(seed % 2 == 0 ? Side::master() : Side::slave());
+    EngineSide side(seed % 2 == 0 ? EngineSide::master() : EngineSide::slave());
     make_all_states(side);
     for (int i = 0; i < 50; ++i) {
       Box sent;

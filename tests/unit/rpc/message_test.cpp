@@ -18,48 +18,47 @@ using remsh::test::to_hex;
 
 namespace {
 
-Bytes call(BytesView command, BytesView tag, bool has_op, const Box& arguments) {
+Bytes call_bytes(BytesView command, BytesView tag, bool has_op, const Box& arguments) {
   Bytes out;
   REQUIRE(encode_call(out, command, tag, has_op, arguments));
   return out;
 }
 
-Bytes answer(BytesView tag, const Box& results) {
+Bytes answer_bytes(BytesView tag, const Box& results) {
   Bytes out;
   REQUIRE(encode_answer(out, tag, results));
   return out;
 }
 
-Bytes error(BytesView tag, const Failure& failure) {
+Bytes error_bytes(BytesView tag, const Failure& failure) {
   Bytes out;
   encode_error(out, tag, failure);
   return out;
 }
 
-/// The canonical bytes of a box.
-Bytes box(std::initializer_list<std::pair<BytesView, BytesView>> fields) { return encode(Box(fields)); }
-
 }  // namespace
 
 TEST_CASE("a call is the bytes of the protocol's example") {
-  CHECK(to_hex(call("stat", "7", false, {{"path", "/"}})) ==
+  CHECK(to_hex(call_bytes("stat", "7", false, {{"path", "/"}})) ==
         to_hex(from_hex("0004 5f61736b 0001 37   0008 5f636f6d6d616e64 0004 73746174   0004 70617468 0001 2f   0000")));
 }
 
 TEST_CASE("a call with streams carries its tag as op as well, at its place among the arguments") {
-  CHECK(call("copy", "1f", true, {{"from", "a"}, {"overwrite", "1"}, {"to", "b"}}) ==
-        box({{"_ask", "1f"}, {"_command", "copy"}, {"from", "a"}, {"op", "1f"}, {"overwrite", "1"}, {"to", "b"}}));
-  CHECK(call("x", "1", true, {}) == box({{"_ask", "1"}, {"_command", "x"}, {"op", "1"}}));
+  CHECK(
+      call_bytes("copy", "1f", true, {{"from", "a"}, {"overwrite", "1"}, {"to", "b"}}) ==
+      encode(Box{{"_ask", "1f"}, {"_command", "copy"}, {"from", "a"}, {"op", "1f"}, {"overwrite", "1"}, {"to", "b"}}));
+  CHECK(call_bytes("x", "1", true, {}) == encode(Box{{"_ask", "1"}, {"_command", "x"}, {"op", "1"}}));
 }
 
 TEST_CASE("keys on either side of the envelope are sorted in") {
-  CHECK(call("x", "1", true, {{"A", "1"}, {"_b", "2"}, {"z", "3"}}) ==
-        box({{"A", "1"}, {"_ask", "1"}, {"_b", "2"}, {"_command", "x"}, {"op", "1"}, {"z", "3"}}));
+  CHECK(call_bytes("x", "1", true, {{"A", "1"}, {"_b", "2"}, {"z", "3"}}) ==
+        encode(Box{{"A", "1"}, {"_ask", "1"}, {"_b", "2"}, {"_command", "x"}, {"op", "1"}, {"z", "3"}}));
 }
 
 TEST_CASE("an answer carries the tag and the results") {
-  CHECK(to_hex(answer("2", {})) == to_hex(from_hex("0007 5f616e73776572 0001 32 0000")));
-  CHECK(answer("2", {{"exit", "0"}, {"op", "mine"}}) == box({{"_answer", "2"}, {"exit", "0"}, {"op", "mine"}}));
+  CHECK(to_hex(answer_bytes("2", {})) == to_hex(from_hex("0007 5f616e73776572 0001 32 0000")));
+  CHECK(answer_bytes("2", {{"exit", "0"}, {"op", "mine"}}) ==
+        encode(Box{{"_answer", "2"}, {"exit", "0"}, {"op", "mine"}}));
 }
 
 TEST_CASE("a key of the envelope among the fields is refused") {
@@ -73,10 +72,10 @@ TEST_CASE("a key of the envelope among the fields is refused") {
 }
 
 TEST_CASE("a value over 65535 bytes is cut, and one of 65535 is not") {
-  CHECK(call("x", "1", false, {{"v", Bytes(65535, 'x')}}) ==
-        box({{"_ask", "1"}, {"_command", "x"}, {"v", Bytes(65535, 'x')}}));
-  CHECK(call("x", "1", false, {{"v", Bytes(65536, 'x')}}) ==
-        box({{"_ask", "1"}, {"_command", "x"}, {"v", Bytes(65535, 'x')}, {"v~0001", "x"}}));
+  CHECK(call_bytes("x", "1", false, {{"v", Bytes(65535, 'x')}}) ==
+        encode(Box{{"_ask", "1"}, {"_command", "x"}, {"v", Bytes(65535, 'x')}}));
+  CHECK(call_bytes("x", "1", false, {{"v", Bytes(65536, 'x')}}) ==
+        encode(Box{{"_ask", "1"}, {"_command", "x"}, {"v", Bytes(65535, 'x')}, {"v~0001", "x"}}));
 }
 
 TEST_CASE("what one box cannot hold is refused with its size") {
@@ -96,7 +95,7 @@ TEST_CASE("what one box cannot hold is refused with its size") {
 }
 
 TEST_CASE("the largest call is a whole box for its receiver") {
-  const std::size_t rest = call_limits.bytes - call("x", "1", false, {{"v", ""}}).size();
+  const std::size_t rest = call_limits.bytes - call_bytes("x", "1", false, {{"v", ""}}).size();
   for (std::size_t size = rest - 1200;; --size) {  // the continuations' keys take some of it
     Bytes out;
     if (!encode_call(out, "x", "1", false, {{"v", Bytes(size, 'x')}})) continue;
@@ -110,36 +109,37 @@ TEST_CASE("the largest call is a whole box for its receiver") {
 }
 
 TEST_CASE("a data box is framed around its payload") {
-  Block block;
-  std::memcpy(block.payload().data(), "hello", 5);
-  frame_data(block, 5, "1f", StreamName::out, std::nullopt);
-  CHECK(block.box() == box({{"_command", "data"}, {"data", "hello"}, {"op", "1f"}, {"stream", "out"}}));
-  frame_data(block, 4, "1f", StreamName::err, 1234567890123);
-  CHECK(block.box() ==
-        box({{"_command", "data"}, {"data", "hell"}, {"op", "1f"}, {"stream", "err"}, {"total", "1234567890123"}}));
+  Block made;
+  std::memcpy(made.payload().data(), "hello", 5);
+  frame_data(made, 5, "1f", StreamName::out, std::nullopt);
+  CHECK(made.box() == encode(Box{{"_command", "data"}, {"data", "hello"}, {"op", "1f"}, {"stream", "out"}}));
+  frame_data(made, 4, "1f", StreamName::err, 1234567890123);
+  CHECK(
+      made.box() ==
+      encode(Box{{"_command", "data"}, {"data", "hell"}, {"op", "1f"}, {"stream", "err"}, {"total", "1234567890123"}}));
 }
 
 TEST_CASE("the longest data box fits into its block") {
-  Block block;
-  std::memset(block.payload().data(), 'x', Block::max_payload);
-  frame_data(block, Block::max_payload, "0123456789abcdef", StreamName::out, UINT64_MAX);
-  CHECK(block.box() == box({{"_command", "data"},
-                            {"data", Bytes(Block::max_payload, 'x')},
-                            {"op", "0123456789abcdef"},
-                            {"stream", "out"},
-                            {"total", "18446744073709551615"}}));
+  Block made;
+  std::memset(made.payload().data(), 'x', Block::max_payload);
+  frame_data(made, Block::max_payload, "0123456789abcdef", StreamName::out, UINT64_MAX);
+  CHECK(made.box() == encode(Box{{"_command", "data"},
+                                 {"data", Bytes(Block::max_payload, 'x')},
+                                 {"op", "0123456789abcdef"},
+                                 {"stream", "out"},
+                                 {"total", "18446744073709551615"}}));
 }
 
 TEST_CASE("stream boxes have no tag") {
   Bytes out;
   encode_end(out, "3", StreamName::in);
-  CHECK(out == box({{"_command", "end"}, {"op", "3"}, {"stream", "in"}}));
+  CHECK(out == encode(Box{{"_command", "end"}, {"op", "3"}, {"stream", "in"}}));
   out.clear();
   encode_credit(out, "3", StreamName::err, 65536);
-  CHECK(out == box({{"_command", "credit"}, {"bytes", "65536"}, {"op", "3"}, {"stream", "err"}}));
+  CHECK(out == encode(Box{{"_command", "credit"}, {"bytes", "65536"}, {"op", "3"}, {"stream", "err"}}));
   out.clear();
   encode_cancel(out, "3");
-  CHECK(out == box({{"_command", "cancel"}, {"op", "3"}}));
+  CHECK(out == encode(Box{{"_command", "cancel"}, {"op", "3"}}));
 }
 
 TEST_CASE("an error has one of the protocol's codes") {
@@ -157,14 +157,15 @@ TEST_CASE("an error has one of the protocol's codes") {
   for (const Row& row : rows) {
     CAPTURE(row.code);
     CHECK(error_code(row.failure) == row.code);
-    CHECK(error("9", row.failure) == box({{"_error", "9"}, {"_error_code", row.code}, {"_error_description", "no"}}));
+    CHECK(error_bytes("9", row.failure) ==
+          encode(Box{{"_error", "9"}, {"_error_code", row.code}, {"_error_description", "no"}}));
   }
 }
 
 TEST_CASE("the description of an error is cut at 4096 bytes, as sent and as kept") {
   const Bytes text(70'000, 'x');
-  CHECK(error("9", {Errc::busy, text, 0}) ==
-        box({{"_error", "9"}, {"_error_code", "BUSY"}, {"_error_description", Bytes(4096, 'x')}}));
+  CHECK(error_bytes("9", {Errc::busy, text, 0}) ==
+        encode(Box{{"_error", "9"}, {"_error_code", "BUSY"}, {"_error_description", Bytes(4096, 'x')}}));
   CHECK(failure_of("BUSY", text).message.size() == 4096);
 }
 

@@ -25,12 +25,11 @@
 using namespace remsh;
 using namespace remsh::test;
 using namespace std::chrono_literals;
-using rpc::Call;
 using rpc::Peer;
 using rpc::StreamName;
 using std::chrono::steady_clock;
-using Event = Call::Event;
-using Kind = Call::Kind;
+using CallEvent = rpc::Call::Event;
+using CallKind = rpc::Call::Kind;
 
 namespace {
 
@@ -143,11 +142,11 @@ TEST_CASE("output arrives whole, in order and before the answer") {
   over_each_transport([](const auto& transports) {
     PeerPair pair(transports(), Handlers{{"count", count}});
     constexpr int numbers = 200'000;
-    Call made(pair.master, "count", {{"numbers", std::to_string(numbers)}}, Kind::streaming, {});
+    rpc::Call made(pair.master, "count", {{"numbers", std::to_string(numbers)}}, CallKind::streaming, {});
     Bytes text;
-    Event event = made.next();
-    for (; event == Event::chunk; event = made.next()) text += made.chunk().bytes();
-    CHECK(event == Event::answered);
+    CallEvent event = made.next();
+    for (; event == CallEvent::chunk; event = made.next()) text += made.chunk().bytes();
+    CHECK(event == CallEvent::answered);
     CHECK(text == numbers_text(numbers));
   });
 }
@@ -168,16 +167,16 @@ TEST_CASE("both streams of many operations flow at once, and a total travels wit
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&] {
-        Call made(pair.master, "both", {}, Kind::streaming, {});
+        rpc::Call made(pair.master, "both", {}, CallKind::streaming, {});
         Bytes out;
         Bytes err;
         int totals = 0;
-        Event event = made.next();
-        for (; event == Event::chunk; event = made.next()) {
+        CallEvent event = made.next();
+        for (; event == CallEvent::chunk; event = made.next()) {
           (made.chunk().stream == StreamName::err ? err : out) += made.chunk().bytes();
           if (made.chunk().total == size) ++totals;
         }
-        if (event != Event::answered || out != Bytes(size, 'o') || err != Bytes(size, 'e') || totals != 1) ++wrong;
+        if (event != CallEvent::answered || out != Bytes(size, 'o') || err != Bytes(size, 'e') || totals != 1) ++wrong;
       });
     }
     for (auto& thread : threads) thread.join();
@@ -205,13 +204,13 @@ TEST_CASE("input goes as it is wanted, with its end, while output comes back") {
     while (input.size() < size) input += std::to_string(input.size()) + ' ';
     BytesView rest = input;
     Bytes output;
-    Call made(pair.master, "cat", {}, Kind::streaming, {});
+    rpc::Call made(pair.master, "cat", {}, CallKind::streaming, {});
     bool feeds = true;
     for (;;) {
-      const Event event = made.next(feeds);
-      if (event == Event::chunk) {
+      const CallEvent event = made.next(feeds);
+      if (event == CallEvent::chunk) {
         output += made.chunk().bytes();
-      } else if (event == Event::room) {
+      } else if (event == CallEvent::room) {
         REQUIRE(made.room() > 0);
         const BytesView piece = rest.substr(0, made.room());
         rest.remove_prefix(piece.size());
@@ -222,7 +221,7 @@ TEST_CASE("input goes as it is wanted, with its end, while output comes back") {
           made.send(block_of(piece), piece.size());
         }
       } else {
-        REQUIRE(event == Event::answered);
+        REQUIRE(event == CallEvent::answered);
         break;
       }
     }
@@ -239,7 +238,7 @@ TEST_CASE("a deadline ends the wait of who leads, not before its time, and the o
     PeerPair pair(transports(), Handlers{{"echo", echo}, {"hang", [&](const Served& served) { hanging(served); }}});
     for (const Duration patience : {Duration(3ms), Duration(25ms)}) {
       const TimePoint start = steady_clock::now();
-      const auto outcome = call(pair.master, "hang", {}, until(patience), Kind::streaming);
+      const auto outcome = call(pair.master, "hang", {}, until(patience), CallKind::streaming);
       REQUIRE_FALSE(outcome);
       CHECK(outcome.failure().code == Errc::timeout);
       CHECK(steady_clock::now() >= start + patience);
@@ -258,10 +257,10 @@ TEST_CASE("a deadline ends the wait of a follower") {
     Patience options;
     options.stop = stop.get_token();
     for (int i = 0; i < 3; ++i) {
-      others.emplace_back([&] { call(pair.master, "hang", {}, options, Kind::streaming).ok() ? void() : void(); });
+      others.emplace_back([&] { call(pair.master, "hang", {}, options, CallKind::streaming).ok() ? void() : void(); });
     }
     hanging.wait_for(3);
-    const auto outcome = call(pair.master, "hang", {}, until(15ms), Kind::streaming);
+    const auto outcome = call(pair.master, "hang", {}, until(15ms), CallKind::streaming);
     REQUIRE_FALSE(outcome);
     CHECK(outcome.failure().code == Errc::timeout);
     hanging.wait_for(3);
@@ -295,7 +294,7 @@ TEST_CASE("a stop ends the wait, from another thread, before the call, and betwe
       });
       Patience options;
       options.stop = stop.get_token();
-      const auto outcome = call(pair.master, "hang", {}, options, Kind::streaming);
+      const auto outcome = call(pair.master, "hang", {}, options, CallKind::streaming);
       other.join();
       REQUIRE_FALSE(outcome);
       CHECK(outcome.failure().code == Errc::cancelled);
@@ -305,16 +304,16 @@ TEST_CASE("a stop ends the wait, from another thread, before the call, and betwe
     stop.request_stop();
     Patience options;
     options.stop = stop.get_token();
-    CHECK(call(pair.master, "hang", {}, options, Kind::streaming).failure().code == Errc::cancelled);
+    CHECK(call(pair.master, "hang", {}, options, CallKind::streaming).failure().code == Errc::cancelled);
 
     std::stop_source between;
     options.stop = between.get_token();
-    Call made(pair.master, "count", {{"numbers", "100000"}}, Kind::streaming, options);
-    REQUIRE(made.next() == Event::chunk);
+    rpc::Call made(pair.master, "count", {{"numbers", "100000"}}, CallKind::streaming, options);
+    REQUIRE(made.next() == CallEvent::chunk);
     between.request_stop();
-    REQUIRE(made.next() == Event::failed);
+    REQUIRE(made.next() == CallEvent::failed);
     CHECK(made.failure().code == Errc::cancelled);
-    CHECK(made.next() == Event::failed);  // and stays so
+    CHECK(made.next() == CallEvent::failed);  // and stays so
   });
 }
 
@@ -323,15 +322,15 @@ TEST_CASE("a stop ends the wait, from another thread, before the call, and betwe
 TEST_CASE("a call made between two events of another just works, however deep") {
   over_each_transport([](const auto& transports) {
     PeerPair pair(transports(), Handlers{{"count", count}, {"echo", echo}});
-    Call outer(pair.master, "count", {{"numbers", "60000"}}, Kind::streaming, {});
+    rpc::Call outer(pair.master, "count", {{"numbers", "60000"}}, CallKind::streaming, {});
     Bytes text;
     int inner_chunks = 0;
-    Event event = outer.next();
-    for (; event == Event::chunk; event = outer.next()) {
+    CallEvent event = outer.next();
+    for (; event == CallEvent::chunk; event = outer.next()) {
       const Bytes before(outer.chunk().bytes());
-      Call inner(pair.master, "count", {{"numbers", "20000"}}, Kind::streaming, {});
+      rpc::Call inner(pair.master, "count", {{"numbers", "20000"}}, CallKind::streaming, {});
       Bytes inner_text;
-      while (inner.next() == Event::chunk) {
+      while (inner.next() == CallEvent::chunk) {
         ++inner_chunks;
         inner_text += inner.chunk().bytes();
         REQUIRE(call(pair.master, "echo").ok());
@@ -340,7 +339,7 @@ TEST_CASE("a call made between two events of another just works, however deep") 
       REQUIRE((outer.chunk().bytes() == before));  // what it lent is still there
       text += outer.chunk().bytes();
     }
-    CHECK(event == Event::answered);
+    CHECK(event == CallEvent::answered);
     CHECK((text == numbers_text(60'000)));
     CHECK(inner_chunks > 0);
   });
@@ -349,8 +348,8 @@ TEST_CASE("a call made between two events of another just works, however deep") 
 TEST_CASE("calls destroyed in the middle of their output are settled quietly, more often than may be left at once") {
   PeerPair pair(socket_pair(), Handlers{{"count", count}, {"echo", echo}});
   for (int i = 0; i < 1100; ++i) {
-    Call made(pair.master, "count", {{"numbers", "20000"}}, Kind::streaming, {});
-    if (i % 2 == 0) REQUIRE(made.next() == Event::chunk);
+    rpc::Call made(pair.master, "count", {{"numbers", "20000"}}, CallKind::streaming, {});
+    if (i % 2 == 0) REQUIRE(made.next() == CallEvent::chunk);
     // Calls left are not over before the other side has answered: this one begins when they have begun.
     if (i % 100 == 0) REQUIRE(call(pair.master, "echo").ok());
   }
@@ -366,13 +365,13 @@ TEST_CASE("a consumer that does not read holds back its own operation within its
     };
     PeerPair pair(transports(), Handlers{{"count", count}, {"echo", echo}, {"flood", flood}});
     {
-      Call slow(pair.master, "flood", {}, Kind::streaming, {});
-      REQUIRE(slow.next() == Event::chunk);
+      rpc::Call slow(pair.master, "flood", {}, CallKind::streaming, {});
+      REQUIRE(slow.next() == CallEvent::chunk);
       for (int i = 0; i < 50; ++i) REQUIRE(call(pair.master, "echo").ok());
-      Call other(pair.master, "count", {{"numbers", "200000"}}, Kind::streaming, {});
-      Event event = other.next();
-      while (event == Event::chunk) event = other.next();
-      CHECK(event == Event::answered);
+      rpc::Call other(pair.master, "count", {{"numbers", "200000"}}, CallKind::streaming, {});
+      CallEvent event = other.next();
+      while (event == CallEvent::chunk) event = other.next();
+      CHECK(event == CallEvent::answered);
       // Its first window and half of another are all that it may have sent for one piece that was used up.
       CHECK(written <= rpc::stream_window + 20'000);
     }
@@ -391,7 +390,7 @@ TEST_CASE("close() wakes every caller with its reason, and the other side hears 
     std::vector<std::thread> threads;
     for (int t = 0; t < 5; ++t) {
       threads.emplace_back([&] {
-        auto outcome = call(pair.master, "hang", {}, {}, Kind::streaming);
+        auto outcome = call(pair.master, "hang", {}, {}, CallKind::streaming);
         const std::lock_guard lock(mutex);
         if (!outcome) failures.push_back(outcome.failure());
       });
@@ -426,7 +425,8 @@ TEST_CASE("a connection that is cut ends without a word, on both sides") {
     const std::shared_ptr<Transport> line = std::move(theirs);
     PeerPair pair({std::move(ours), std::make_unique<CountingTransport>(line, counts)},
                   Handlers{{"hang", [&](const Served& served) { hanging(served); }}});
-    auto caller = std::async(std::launch::async, [&] { return call(pair.master, "hang", {}, {}, Kind::streaming); });
+    auto caller =
+        std::async(std::launch::async, [&] { return call(pair.master, "hang", {}, {}, CallKind::streaming); });
     hanging.wait_for(1);
     line->shutdown();
     const auto outcome = caller.get();
@@ -520,11 +520,11 @@ TEST_CASE("wait_until_left() waits for calls that still live") {
     std::latch inside(1);
     std::atomic<bool> is_left{false};
     std::thread caller([&] {
-      Call made(pair.master, "count", {{"numbers", "100000"}}, Kind::streaming, {});
+      rpc::Call made(pair.master, "count", {{"numbers", "100000"}}, CallKind::streaming, {});
       made.next();
       inside.count_down();
       wait_for_end(pair.slave);  // the connection is gone, and the call still there
-      while (made.next() == Event::chunk) {
+      while (made.next() == CallEvent::chunk) {
       }
       is_left = true;
     });
@@ -673,7 +673,7 @@ TEST_CASE("pings keep a connection that nobody uses, also while a caller waits l
     std::stop_source stop;
     Patience stoppable;
     stoppable.stop = stop.get_token();
-    std::thread caller([&] { CHECK_FALSE(call(pair.master, "hang", {}, stoppable, Kind::streaming).ok()); });
+    std::thread caller([&] { CHECK_FALSE(call(pair.master, "hang", {}, stoppable, CallKind::streaming).ok()); });
     hanging.wait_for(1);
     see_pings();
     CHECK_FALSE(pair.master->ended());

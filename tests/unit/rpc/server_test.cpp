@@ -22,11 +22,10 @@
 using namespace remsh;
 using namespace remsh::test;
 using namespace std::chrono_literals;
-using rpc::Call;
 using rpc::Peer;
 using rpc::StreamName;
-using Event = Call::Event;
-using Kind = Call::Kind;
+using CallEvent = rpc::Call::Event;
+using CallKind = rpc::Call::Kind;
 
 namespace {
 

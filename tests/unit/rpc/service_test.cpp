@@ -24,11 +24,10 @@
 using namespace remsh;
 using namespace remsh::test;
 using namespace std::chrono_literals;
-using rpc::Call;
 using rpc::Peer;
 using rpc::StreamName;
-using Event = Call::Event;
-using Kind = Call::Kind;
+using CallEvent = rpc::Call::Event;
+using CallKind = rpc::Call::Kind;
 
 namespace {
 
@@ -95,11 +94,11 @@ TEST_CASE("an operation that waits for its end alone is not woken by its streams
                                            failed.set_value();
                                          }}});
   {
-    Call call(pair.master, "wait", {}, Kind::streaming, {});
+    rpc::Call call(pair.master, "wait", {}, CallKind::streaming, {});
     for (int i = 0; i < 3; ++i) {
-      while (call.next(true) != Event::room) continue;
+      while (call.next(true) != CallEvent::room) continue;
       call.send(block_of("y"), 1);
-      while (call.next() != Event::chunk) continue;
+      while (call.next() != CallEvent::chunk) continue;
       CHECK(steps == 0);
     }
   }
@@ -245,15 +244,15 @@ TEST_CASE("a relay moves output and input without a thread, told when it can go 
       std::atomic<int> wrong{0};
       for (int t = 0; t < 3; ++t) {
         threads.emplace_back([&] {
-          Call made(pair.master, "relay", {}, Kind::streaming, {});
+          rpc::Call made(pair.master, "relay", {}, CallKind::streaming, {});
           std::size_t output = 0;
           std::size_t input = 0;
           bool feeds = true;
           for (;;) {
-            const Event event = made.next(feeds);
-            if (event == Event::chunk) {
+            const CallEvent event = made.next(feeds);
+            if (event == CallEvent::chunk) {
               output += made.chunk().bytes().size();
-            } else if (event == Event::room) {
+            } else if (event == CallEvent::room) {
               const std::size_t piece = std::min<std::size_t>(made.room(), 300'000 - input);
               input += piece;
               if (piece == 0) {
@@ -263,7 +262,7 @@ TEST_CASE("a relay moves output and input without a thread, told when it can go 
                 made.send(block_of(Bytes(piece, 'i')), piece);
               }
             } else {
-              if (event != Event::answered || output != size || made.answer() != Box{{"input", "300000"}}) ++wrong;
+              if (event != CallEvent::answered || output != size || made.answer() != Box{{"input", "300000"}}) ++wrong;
               break;
             }
           }
@@ -290,8 +289,8 @@ TEST_CASE("a relay of a caller who leaves, or of a connection that ends, is told
                                                 started.set_value();
                                               }}});
       {
-        Call made(pair.master, "relay", {}, Kind::streaming, {});
-        REQUIRE(made.next() == Event::chunk);
+        rpc::Call made(pair.master, "relay", {}, CallKind::streaming, {});
+        REQUIRE(made.next() == CallEvent::chunk);
         started.get_future().wait();
         if (ends) line->shutdown();
       }
@@ -353,23 +352,23 @@ TEST_CASE("one thread of an operation reads while another writes") {
       served->answer({{"input", std::to_string(input)}});
     };
     PeerPair pair(transports(), Handlers{{"duplex", duplex}});
-    Call made(pair.master, "duplex", {}, Kind::streaming, {});
+    rpc::Call made(pair.master, "duplex", {}, CallKind::streaming, {});
     std::size_t input = 0;
     std::size_t output = 0;
     bool feeds = true;
     for (;;) {
-      const Event event = made.next(feeds);
-      if (event == Event::chunk) {
+      const CallEvent event = made.next(feeds);
+      if (event == CallEvent::chunk) {
         output += made.chunk().bytes().size();
-      } else if (event == Event::room && input < 400'000) {
+      } else if (event == CallEvent::room && input < 400'000) {
         const std::size_t piece = made.room();
         made.send(block_of(Bytes(piece, 'i')), piece);
         input += piece;
-      } else if (event == Event::room) {
+      } else if (event == CallEvent::room) {
         made.end_input();
         feeds = false;
       } else {
-        REQUIRE(event == Event::answered);
+        REQUIRE(event == CallEvent::answered);
         break;
       }
     }
@@ -387,10 +386,10 @@ TEST_CASE("a service may outlive its connection and its peer's owner, and then d
                                               kept = served;
                                               came.set_value();
                                             }}});
-      Call made(pair.master, "keep", {}, Kind::streaming, {});
+      rpc::Call made(pair.master, "keep", {}, CallKind::streaming, {});
       came.get_future().wait();
       pair.slave->close("gone");
-      CHECK(made.next() == Event::failed);
+      CHECK(made.next() == CallEvent::failed);
     }
     CHECK(kept->cancelled());
     CHECK(kept->room(StreamName::out) == 0);

@@ -1,6 +1,7 @@
 // Link: the connection that a session has; which events of its watch count.
 #include "session/link.hpp"
 
+#include "support/transport_calls.hpp"
 #include "unit/transport/recorder.hpp"
 
 #include <remsh/transport/memory.hpp>
@@ -13,15 +14,8 @@
 #include <utility>
 
 using namespace remsh;
+using remsh::test::put;
 using remsh::test::Recorder;
-
-namespace {
-
-void put(Transport& transport, std::string_view bytes) {
-  REQUIRE(transport.write_some(std::array{bytes}).bytes == bytes.size());
-}
-
-}  // namespace
 
 TEST_CASE("only the event of the last arming counts, and only once") {
   const auto loop = Loop::start();

@@ -1,6 +1,8 @@
 // Session: boxes of both directions, counted; when a ping is due; how it ends. All by bytes and a clock that is moved.
 #include "session/session.hpp"
 
+#include "support/begin_time.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -14,18 +16,17 @@
 
 using namespace remsh;
 using namespace std::chrono_literals;
+using remsh::test::begin_time;
 using Pulse = Session::Pulse;
 using State = Session::State;
 
 namespace {
 
-const TimePoint start = TimePoint() + 1h;
-
 Failure lost_by(std::string message) { return {Errc::connection_lost, std::move(message), 0}; }
 
 /// A session with a connection that the test plays.
-struct Side {
-  Side() { session.attach(); }
+struct SessionSide {
+  SessionSide() { session.attach(); }
 
   /// What it wants to write, up to `most` bytes.
   Bytes write(std::size_t most = SIZE_MAX) {
@@ -70,8 +71,8 @@ Block framed(std::size_t size) {
 TEST_CASE("however the bytes are cut, the boxes come whole and in order, and both sides have counted the same") {
   for (const std::size_t part : {1U, 2U, 7U, 1000U}) {
     CAPTURE(part);
-    Side a;
-    Side b;
+    SessionSide a;
+    SessionSide b;
     a.session.send_ordered(small("1"));
     a.session.send_control(small("2"));
     a.session.send_ordered(small("3"));
@@ -88,7 +89,7 @@ TEST_CASE("however the bytes are cut, the boxes come whole and in order, and bot
 }
 
 TEST_CASE("a framed block is a box too, and a control box overtakes it") {
-  Side side;
+  SessionSide side;
   side.session.send_data(framed(20'000));
   side.session.send_control(small("now"));
   CHECK(side.session.sent().boxes == 2);
@@ -98,7 +99,7 @@ TEST_CASE("a framed block is a box too, and a control box overtakes it") {
 }
 
 TEST_CASE("bytes that are no boxes are the fault of the other side") {
-  Side side;
+  SessionSide side;
   CHECK(side.read(Bytes("\x7f\x7f\x7f\x7f", 4)).empty());
   REQUIRE(side.session.over());
   CHECK(side.session.over()->code == Errc::protocol_error);
@@ -106,7 +107,7 @@ TEST_CASE("bytes that are no boxes are the fault of the other side") {
 }
 
 TEST_CASE("a box that breaks the rules ends the session at once, and what came behind it does not count") {
-  Side side;
+  SessionSide side;
   const Bytes bytes = small("1") + small("2");
   side.session.receive(bytes);
   REQUIRE(side.session.next() != nullptr);
@@ -119,7 +120,7 @@ TEST_CASE("a box that breaks the rules ends the session at once, and what came b
 // --- cut, and over
 
 TEST_CASE("a cut is not the end until the session is given up") {
-  Side side;
+  SessionSide side;
   side.session.send_ordered(small("unsent"));
   side.session.cut();
   CHECK(side.session.state() == State::cut);
@@ -136,7 +137,7 @@ TEST_CASE("a cut is not the end until the session is given up") {
 }
 
 TEST_CASE("a session that is closed while it is cut is over for the reason of the cut") {
-  Side side;
+  SessionSide side;
   side.session.cut(lost_by("the cable"));
   CHECK(side.session.close(lost_by("enough"), {}));
   CHECK(side.session.over()->message == "the cable");
@@ -144,7 +145,7 @@ TEST_CASE("a session that is closed while it is cut is over for the reason of th
 }
 
 TEST_CASE("a session that says goodbye is over when its connection is gone") {
-  Side side;
+  SessionSide side;
   CHECK(side.session.close(lost_by("enough"), {}));
   side.session.cut(lost_by("the cable"));
   CHECK(side.session.state() == State::over);
@@ -152,7 +153,7 @@ TEST_CASE("a session that says goodbye is over when its connection is gone") {
 }
 
 TEST_CASE("a cut inside a box says so") {
-  Side side;
+  SessionSide side;
   side.read(small("1").substr(0, 3));
   side.session.cut();
   side.session.give_up();
@@ -160,7 +161,7 @@ TEST_CASE("a cut inside a box says so") {
 }
 
 TEST_CASE("the first cause of a cut counts: what the reader sees is most often the second") {
-  Side side;
+  SessionSide side;
   side.session.suspect(lost_by("the write failed"));
   side.session.suspect(lost_by("nobody answers"));
   side.session.cut(lost_by("the read failed"));
@@ -169,7 +170,7 @@ TEST_CASE("the first cause of a cut counts: what the reader sees is most often t
 }
 
 TEST_CASE("a session that is over stays as it is") {
-  Side side;
+  SessionSide side;
   side.session.end(lost_by("first"));
   side.session.end(lost_by("second"));
   side.session.cut();
@@ -203,7 +204,7 @@ TEST_CASE("goodbye says why, in at most 256 bytes, and when to come back") {
 }
 
 TEST_CASE("closing says goodbye in place of data that waits, and what comes then does not count") {
-  Side side;
+  SessionSide side;
   side.session.send_ordered(small("data"));
   CHECK(side.session.close(lost_by("restart"), 2000));
   CHECK(side.session.is_closing());
@@ -226,7 +227,7 @@ TEST_CASE("a session that is closed before it has a connection says goodbye as s
 }
 
 TEST_CASE("the other side's goodbye is the end, and says more than a write that failed meanwhile") {
-  Side side;
+  SessionSide side;
   side.session.suspect(lost_by("the write failed"));
   const Bytes bytes = encode(Box{{"_command", "goodbye"}, {"reason", "full\nhouse"}, {"retry", "7"}}) + small("late");
   side.session.receive(bytes);
@@ -244,30 +245,30 @@ TEST_CASE("the other side's goodbye is the end, and says more than a write that 
 // --- liveness
 
 TEST_CASE("a ping is due after keepalive without sending") {
-  Side side;
-  side.session.look(start);
-  CHECK(side.session.look(start + 9999ms) == Pulse::good);
-  CHECK(side.session.look(start + 10s) == Pulse::ping_due);
+  SessionSide side;
+  side.session.look(begin_time);
+  CHECK(side.session.look(begin_time + 9999ms) == Pulse::good);
+  CHECK(side.session.look(begin_time + 10s) == Pulse::ping_due);
   side.session.send_control(small("ping"));
-  CHECK(side.session.look(start + 11s) == Pulse::good);  // it is sent as soon as anything can be
+  CHECK(side.session.look(begin_time + 11s) == Pulse::good);  // it is sent as soon as anything can be
   side.write();
-  CHECK(side.session.look(start + 12s) == Pulse::good);
+  CHECK(side.session.look(begin_time + 12s) == Pulse::good);
   side.read(small("pong"));
-  CHECK(side.session.look(start + 21999ms) == Pulse::good);
-  CHECK(side.session.look(start + 22s) == Pulse::ping_due);
+  CHECK(side.session.look(begin_time + 21999ms) == Pulse::good);
+  CHECK(side.session.look(begin_time + 22s) == Pulse::ping_due);
 }
 
 TEST_CASE("pings go on while their answers wait behind a long box, or the side that sends it would hear nothing") {
-  Side side;
+  SessionSide side;
   const Bytes ping = small("ping");
   const Bytes box = encode(Box{{"long", Bytes(60'000, 'x')}});
-  side.session.look(start);
+  side.session.look(begin_time);
   for (int i = 1; i <= 100; ++i) {
     side.read(box.substr(static_cast<std::size_t>(i) - 1, 1));
-    CHECK(side.session.look(start + i * 11s) == Pulse::ping_due);
+    CHECK(side.session.look(begin_time + i * 11s) == Pulse::ping_due);
     side.session.send_control(ping);
     side.write();
-    CHECK(side.session.look(start + i * 11s + 1ms) == Pulse::good);
+    CHECK(side.session.look(begin_time + i * 11s + 1ms) == Pulse::good);
   }
 }
 
@@ -276,33 +277,33 @@ TEST_CASE("a side that answers nothing gets a few pings, however short the keepa
   Session session(options);
   session.attach();
   int pings = 0;
-  session.look(start);
-  for (int i = 1; i < 1000; ++i) pings += session.look(start + i * 10ms) == Pulse::ping_due ? 1 : 0;
+  session.look(begin_time);
+  for (int i = 1; i < 1000; ++i) pings += session.look(begin_time + i * 10ms) == Pulse::ping_due ? 1 : 0;
   CHECK(pings == 30);
-  CHECK(session.look(start + 10010ms) == Pulse::lost);
+  CHECK(session.look(begin_time + 10010ms) == Pulse::lost);
 }
 
 TEST_CASE("nothing received for keepalive and patience is the end, and any byte counts") {
-  Side side;
-  side.session.look(start);
-  CHECK(side.session.look(start + 19999ms) != Pulse::lost);
-  CHECK(side.session.look(start + 20s) == Pulse::lost);
+  SessionSide side;
+  side.session.look(begin_time);
+  CHECK(side.session.look(begin_time + 19999ms) != Pulse::lost);
+  CHECK(side.session.look(begin_time + 20s) == Pulse::lost);
   CHECK(side.session.state() == State::attached);  // the reader is to see it, and say so
   side.session.cut();
   side.session.give_up();
   CHECK(side.session.over()->reason == DisconnectReason::silent);
 
-  Side alive;
+  SessionSide alive;
   const Bytes box = small("0123456789");
-  alive.session.look(start);
+  alive.session.look(begin_time);
   for (int i = 1; i < 10; ++i) {
     alive.read(box.substr(static_cast<std::size_t>(i) - 1, 1));
-    CHECK(alive.session.look(start + i * 19s) != Pulse::lost);
+    CHECK(alive.session.look(begin_time + i * 19s) != Pulse::lost);
   }
 }
 
 TEST_CASE("what is idle holds no memory, and half a box is kept") {
-  Side side;
+  SessionSide side;
   side.read(small("1"));
   side.session.give_back();
   const Bytes box = small("2");

@@ -14,7 +14,7 @@ using remsh::test::FakeServedCall;
 
 namespace {
 
-Failure failure_of(const Dispatcher& dispatcher, const std::string& command) {
+Failure dispatch_failure(const Dispatcher& dispatcher, const std::string& command) {
   const auto call = std::make_shared<FakeServedCall>(command);
   dispatcher.dispatch(call);
   const auto outcome = call->outcome();
@@ -43,7 +43,7 @@ TEST_CASE("a name is taken once") {
 }
 
 TEST_CASE("an unknown name is unsupported, whatever its bytes") {
-  const Failure failure = failure_of(Dispatcher(), "no\n");
+  const Failure failure = dispatch_failure(Dispatcher(), "no\n");
   CHECK(failure.code == Errc::unsupported);
   CHECK(failure.message == "no such operation: 'no\\x0A'");
 }
@@ -59,13 +59,13 @@ TEST_CASE("what a handler throws is the failure of its call") {
     throw std::runtime_error("too late");
   });
 
-  CHECK(failure_of(dispatcher, "system").code == Errc::os_error);
-  CHECK(failure_of(dispatcher, "system").os == ENOSPC);
-  CHECK(failure_of(dispatcher, "stream").code == Errc::remote_failure);
-  CHECK(failure_of(dispatcher, "stream").os == 0);
-  CHECK(failure_of(dispatcher, "other").code == Errc::remote_failure);
-  CHECK(failure_of(dispatcher, "other").message == "it broke");
-  CHECK(failure_of(dispatcher, "odd").code == Errc::remote_failure);
+  CHECK(dispatch_failure(dispatcher, "system").code == Errc::os_error);
+  CHECK(dispatch_failure(dispatcher, "system").os == ENOSPC);
+  CHECK(dispatch_failure(dispatcher, "stream").code == Errc::remote_failure);
+  CHECK(dispatch_failure(dispatcher, "stream").os == 0);
+  CHECK(dispatch_failure(dispatcher, "other").code == Errc::remote_failure);
+  CHECK(dispatch_failure(dispatcher, "other").message == "it broke");
+  CHECK(dispatch_failure(dispatcher, "odd").code == Errc::remote_failure);
 
   const auto late = std::make_shared<FakeServedCall>("late");
   dispatcher.dispatch(late);

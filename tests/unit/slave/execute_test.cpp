@@ -5,6 +5,7 @@
 #include "os/process_tree.hpp"
 #include "os/unique_fd.hpp"
 #include "support/fake_served_call.hpp"
+#include "support/lives.hpp"
 #include "support/temp_dir.hpp"
 
 #include <doctest/doctest.h>
@@ -32,6 +33,7 @@ using namespace remsh;
 using namespace std::chrono_literals;
 using operations::Execute;
 using operations::OutputMode;
+using remsh::test::lives;
 using rpc::StreamName;
 using test::FakeServedCall;
 
@@ -46,25 +48,25 @@ Execute::Request quiet(std::vector<Bytes> args, const Bytes& cwd = {}) {
 }
 
 /// A program whose output is wanted.
-Execute::Request program(std::vector<Bytes> args) {
+Execute::Request program_request(std::vector<Bytes> args) {
   Execute::Request command = quiet(std::move(args));
   command.out = OutputMode::stream;
   command.err = OutputMode::stream;
   return command;
 }
 
-Execute::Request shell(const Bytes& script) { return program({"/bin/sh", "-c", script}); }
+Execute::Request shell(const Bytes& script) { return program_request({"/bin/sh", "-c", script}); }
 
 /// A slave's commands on a loop of their own.
-class Slave {
+class CommandSlave {
  public:
-  explicit Slave(Duration grace = CommandSet::default_grace)
+  explicit CommandSlave(Duration grace = CommandSet::default_grace)
       : workplace_(*Workplace::open(dir.path())), commands(std::make_shared<CommandSet>(loop_, grace)) {
     add_execute(dispatcher_, workplace_, commands);
   }
-  Slave(const Slave&) = delete;
-  Slave& operator=(const Slave&) = delete;
-  ~Slave() {
+  CommandSlave(const CommandSlave&) = delete;
+  CommandSlave& operator=(const CommandSlave&) = delete;
+  ~CommandSlave() {
     commands->stop();
     loop_->stop();
   }
@@ -131,12 +133,6 @@ bool has_zombie() {
   return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
 }
 
-bool lives(pid_t pid) {
-  const ProcessTable table = ProcessTable::read();
-  const ProcessTable::Entry* entry = table.find(pid);
-  return entry != nullptr && entry->lives;
-}
-
 pid_t pid_in(const Bytes& line) { return static_cast<pid_t>(std::stol(line)); }
 
 /// Waits for a line with a pid on `out`.
@@ -151,9 +147,9 @@ pid_t wait_for_pid(FakeServedCall& call) {
 }  // namespace
 
 TEST_CASE("a command's exit code and its output come back") {
-  Slave slave;
+  CommandSlave slave;
   const auto call = slave.start(shell("echo to out; echo to err >&2; exit 3"));
-  const Execute::Reply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = CommandSlave::reply_of(*call);
   CHECK(reply.exit_code == 3);
   CHECK(!reply.signal);
   CHECK(!reply.timed_out);
@@ -163,7 +159,7 @@ TEST_CASE("a command's exit code and its output come back") {
 }
 
 TEST_CASE("a command ended by a signal tells which") {
-  Slave slave;
+  CommandSlave slave;
   const Execute::Reply reply = slave.run(shell("kill -USR1 $$"));
   CHECK(reply.signal == SIGUSR1);
   CHECK(!reply.exit_code);
@@ -171,56 +167,56 @@ TEST_CASE("a command ended by a signal tells which") {
 }
 
 TEST_CASE("output that nobody wants is thrown away, input that nobody gives is empty") {
-  Slave slave;
+  CommandSlave slave;
   const auto call = slave.start(quiet({"sh", "-c", "echo a; echo b >&2; cat; exit 4"}));
-  CHECK(Slave::reply_of(*call).exit_code == 4);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 4);
   CHECK(call->pieces() == 0);
 }
 
 TEST_CASE("merged output comes in the order it was written") {
-  Slave slave;
+  CommandSlave slave;
   Execute::Request command = shell("for i in 1 2 3; do echo out $i; echo err $i >&2; done");
   command.err = OutputMode::merge;
   const auto call = slave.start(command);
-  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
   CHECK(call->sent(StreamName::out) == "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n");
   CHECK(call->sent(StreamName::err).empty());
 
   command.out = OutputMode::discard;
   const auto silent = slave.start(command);
-  CHECK(Slave::reply_of(*silent).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*silent).exit_code == 0);
   CHECK(silent->pieces() == 0);
 }
 
 TEST_CASE("any byte goes through unchanged, in both directions") {
-  Slave slave;
+  CommandSlave slave;
   Bytes bytes;
   for (int i = 0; i < 256; ++i) bytes += static_cast<char>(i);
-  Execute::Request command = program({"cat"});
+  Execute::Request command = program_request({"cat"});
   command.in = true;
   const auto call = slave.start(command);
   call->feed(bytes);
   call->feed(Bytes(1, '\0'));
   call->end_input();
-  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
   CHECK(call->sent(StreamName::out) == bytes + Bytes(1, '\0'));
   CHECK(call->used() == 257);
 }
 
 TEST_CASE("a line comes as soon as it is written") {
-  Slave slave;
+  CommandSlave slave;
   Execute::Request command = shell("echo first; read line; echo second $line");
   command.in = true;
   const auto call = slave.start(command);
   CHECK(call->wait_sent(StreamName::out, 6) == "first\n");
   CHECK(!call->is_over());
   call->feed("go\n");
-  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
   CHECK(call->sent(StreamName::out) == "first\nsecond go\n");
 }
 
 TEST_CASE("both outputs full and input at the same time do not stand in each other's way") {
-  Slave slave;
+  CommandSlave slave;
   constexpr std::size_t size = 1024 * 1024;
   Execute::Request command = shell("head -c 1048576 /dev/zero & head -c 1048576 /dev/zero >&2 & cat; wait");
   command.in = true;
@@ -228,7 +224,7 @@ TEST_CASE("both outputs full and input at the same time do not stand in each oth
   const Bytes piece(16 * 1024, 'x');
   for (std::size_t fed = 0; fed < size; fed += piece.size()) call->feed(piece);
   call->end_input();
-  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
   const Bytes out = call->sent(StreamName::out);
   CHECK(out.size() == 2 * size);
   CHECK(static_cast<std::size_t>(std::count(out.begin(), out.end(), 'x')) == size);
@@ -237,7 +233,7 @@ TEST_CASE("both outputs full and input at the same time do not stand in each oth
 }
 
 TEST_CASE("a caller that takes nothing stops its own command and no other, and gets all in the end") {
-  Slave slave;
+  CommandSlave slave;
   constexpr std::size_t size = 2 * 1024 * 1024;
   Execute::Request command = shell("head -c 2097152 /dev/zero; echo done > ready");
   const auto slow = std::make_shared<FakeServedCall>("execute", to_box(command));
@@ -251,12 +247,12 @@ TEST_CASE("a caller that takes nothing stops its own command and no other, and g
   CHECK(!slow->is_over());
 
   for (std::size_t granted = 1000; granted < size; granted += 65536) slow->add_room(StreamName::out, 65536);
-  CHECK(Slave::reply_of(*slow).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*slow).exit_code == 0);
   CHECK(slow->sent(StreamName::out) == Bytes(size, '\0'));
 }
 
 TEST_CASE("what lies in the pipe when the command has ended is sent, however slow the caller is") {
-  Slave slave(0s);
+  CommandSlave slave(0s);
   Execute::Request command = shell("echo $$; head -c 50000 /dev/zero; cat gate & exit 0");  // who holds the pipe
   REQUIRE(::mkfifo((slave.dir / "gate").c_str(), 0600) == 0);
   const auto call = std::make_shared<FakeServedCall>("execute", to_box(command));
@@ -269,7 +265,7 @@ TEST_CASE("what lies in the pipe when the command has ended is sent, however slo
   slave.sync();
   CHECK(!call->is_over());
   call->add_room(StreamName::out, 100000);
-  const Execute::Reply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = CommandSlave::reply_of(*call);
   const Bytes out = call->sent(StreamName::out);
   CHECK(std::count(out.begin(), out.end(), '\0') == 50000);
   CHECK(reply.exit_code == 0);
@@ -278,18 +274,18 @@ TEST_CASE("what lies in the pipe when the command has ended is sent, however slo
 }
 
 TEST_CASE("output that exactly fills the room does not wait for more of it") {
-  Slave slave;
+  CommandSlave slave;
   Execute::Request command = shell("printf 12345");
   const auto call = std::make_shared<FakeServedCall>("execute", to_box(command));
   call->set_room(StreamName::out, 5);
   call->set_room(StreamName::err, 0);
   slave.start(call);
-  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
   CHECK(call->sent(StreamName::out) == "12345");
 }
 
 TEST_CASE("a command that reads no input takes it all, without a signal for the slave") {
-  Slave slave;
+  CommandSlave slave;
   Execute::Request command = shell("exec <&-; echo closed; read line < gate; echo end");
   command.in = true;
   REQUIRE(::mkfifo((slave.dir / "gate").c_str(), 0600) == 0);
@@ -300,25 +296,25 @@ TEST_CASE("a command that reads no input takes it all, without a signal for the 
   call->wait_used(8 * piece.size());
   CHECK(!call->is_over());
   slave.dir.write("gate", "go\n");
-  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
   CHECK(call->sent(StreamName::out) == "closed\nend\n");
 }
 
 TEST_CASE("input for a command that is not to have any is used up") {
-  Slave slave;
+  CommandSlave slave;
   Execute::Request command = shell("read line < gate");
   REQUIRE(::mkfifo((slave.dir / "gate").c_str(), 0600) == 0);
   const auto call = slave.start(command);
   call->feed("nobody reads this");
   call->wait_used(17);
   slave.dir.write("gate", "go\n");
-  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
 }
 
 TEST_CASE("a command that runs too long is ended and says so, with what it wrote") {
-  Slave slave;
+  CommandSlave slave;
   const auto call = slave.time_out(shell("echo ready; sleep 1000"));
-  const Execute::Reply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = CommandSlave::reply_of(*call);
   CHECK(reply.timed_out);
   CHECK(reply.signal == SIGTERM);
   CHECK(!reply.background);
@@ -326,28 +322,28 @@ TEST_CASE("a command that runs too long is ended and says so, with what it wrote
 }
 
 TEST_CASE("a command that cleans up at SIGTERM tells how it ended, and its last words come") {
-  Slave slave;
+  CommandSlave slave;
   Execute::Request command = shell("trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 1000 & wait; done");
   command.kill_after = 1h;
   const auto call = slave.time_out(command);
-  const Execute::Reply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = CommandSlave::reply_of(*call);
   CHECK(reply.timed_out);
   CHECK(reply.exit_code == 9);
   CHECK(call->sent(StreamName::out) == "ready\nbye\n");
 }
 
 TEST_CASE("a command that ignores SIGTERM is killed") {
-  Slave slave;
+  CommandSlave slave;
   Execute::Request command = shell("trap '' TERM; echo ready; while :; do sleep 1000; done");
   command.kill_after = 20ms;
   const auto call = slave.time_out(command);
-  const Execute::Reply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = CommandSlave::reply_of(*call);
   CHECK(reply.timed_out);
   CHECK(reply.signal == SIGKILL);
 }
 
 TEST_CASE("a cancelled command is over only when nothing of it lives, wherever it went") {
-  Slave slave;
+  CommandSlave slave;
   for (const bool ignores : {false, true}) {
     const Bytes trap = ignores ? "trap '' TERM; " : "";
     Execute::Request command = shell(
@@ -373,7 +369,7 @@ TEST_CASE("a cancelled command is over only when nothing of it lives, wherever i
 }
 
 TEST_CASE("a cancelled command whose caller takes nothing and that writes for ever is ended") {
-  Slave slave;
+  CommandSlave slave;
   const auto call = std::make_shared<FakeServedCall>("execute", to_box(shell("yes")));
   call->set_room(StreamName::out, 10);
   slave.start(call);
@@ -383,13 +379,13 @@ TEST_CASE("a cancelled command whose caller takes nothing and that writes for ev
 }
 
 TEST_CASE("a call that was cancelled before it is served starts nothing") {
-  Slave slave;
+  CommandSlave slave;
   const auto call = std::make_shared<FakeServedCall>("execute", to_box(shell("echo > effect")));
   call->cancel();
   slave.start(call);
   CHECK(call->outcome().failure().code == Errc::cancelled);
   // Not even by a start that fails.
-  const auto missing = std::make_shared<FakeServedCall>("execute", to_box(program({"/no/such/program"})));
+  const auto missing = std::make_shared<FakeServedCall>("execute", to_box(program_request({"/no/such/program"})));
   missing->cancel();
   slave.start(missing);
   CHECK(missing->outcome().failure().code == Errc::cancelled);
@@ -398,7 +394,7 @@ TEST_CASE("a call that was cancelled before it is served starts nothing") {
 }
 
 TEST_CASE("a command is ended with all that it started when the slave has no free descriptor") {
-  Slave slave;
+  CommandSlave slave;
   Execute::Request command =
       shell("setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1000; done' & while :; do sleep 1000; done");
   command.kill_after = 10ms;
@@ -425,7 +421,7 @@ TEST_CASE("a command is ended with all that it started when the slave has no fre
 }
 
 TEST_CASE("in a program that ignores SIGCHLD a command has its status, or an error that names the cause") {
-  Slave slave;
+  CommandSlave slave;
   struct sigaction before {};
   struct sigaction ignored {};
   ignored.sa_handler = SIG_IGN;
@@ -442,7 +438,7 @@ TEST_CASE("in a program that ignores SIGCHLD a command has its status, or an err
 }
 
 TEST_CASE("a kill that is under way is brought forward when the connection is lost") {
-  Slave slave;
+  CommandSlave slave;
   Execute::Request command = shell("trap '' TERM; echo $$; while :; do sleep 1000; done");
   command.kill_after = 1h;
   const auto call = slave.start(command);
@@ -456,7 +452,7 @@ TEST_CASE("a kill that is under way is brought forward when the connection is lo
 }
 
 TEST_CASE("a kill that is under way is brought forward when the set is stopped") {
-  Slave slave;
+  CommandSlave slave;
   Execute::Request command = shell("trap '' TERM; echo $$; while :; do sleep 1000; done");
   command.kill_after = 1h;
   const auto call = slave.start(command);
@@ -471,7 +467,7 @@ TEST_CASE("a kill that is under way is brought forward when the set is stopped")
 }
 
 TEST_CASE("a command that was timed out can be cancelled while its caller takes nothing") {
-  Slave slave;
+  CommandSlave slave;
   Execute::Request command = shell("echo $$; exec yes");
   command.timeout = 50ms;
   const auto call = std::make_shared<FakeServedCall>("execute", to_box(command));
@@ -485,9 +481,9 @@ TEST_CASE("a command that was timed out can be cancelled while its caller takes 
 }
 
 TEST_CASE("background processes that hold the output are told, and go on") {
-  Slave slave(50ms);
+  CommandSlave slave(50ms);
   const auto call = slave.start(shell("sleep 1000 & echo $!"));
-  const Execute::Reply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = CommandSlave::reply_of(*call);
   CHECK(reply.exit_code == 0);
   CHECK(reply.background);
   const pid_t pid = pid_in(call->sent(StreamName::out));
@@ -498,11 +494,11 @@ TEST_CASE("background processes that hold the output are told, and go on") {
 TEST_CASE("background processes are noticed also if they do not hold the output, and go on until the set is stopped") {
   std::vector<pid_t> pids;
   {
-    Slave slave;
+    CommandSlave slave;
     for (const char* script : {"sleep 1000 >/dev/null 2>&1 & echo $!",
                                "setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' & wait -n; sleep 0.3"}) {
       const auto call = slave.start(shell(script));
-      const Execute::Reply reply = Slave::reply_of(*call);
+      const Execute::Reply reply = CommandSlave::reply_of(*call);
       CHECK(reply.background);
       pids.push_back(pid_in(call->sent(StreamName::out)));
       CHECK(lives(pids.back()));
@@ -512,7 +508,7 @@ TEST_CASE("background processes are noticed also if they do not hold the output,
 }
 
 TEST_CASE("a command that leaves nothing is told as that, however long it takes") {
-  Slave slave;
+  CommandSlave slave;
   for (const char* script : {"exit 0", "sleep 0.3", "(sleep 0.01 &) ; sleep 0.3", "sleep 0.01 & wait"}) {
     CAPTURE(script);
     CHECK(!slave.run(shell(script)).background);
@@ -520,15 +516,15 @@ TEST_CASE("a command that leaves nothing is told as that, however long it takes"
 }
 
 TEST_CASE("background processes that end soon are waited for") {
-  Slave slave(1h);
+  CommandSlave slave(1h);
   const auto call = slave.start(shell("(sleep 0.05; echo late) & echo early"));
-  const Execute::Reply reply = Slave::reply_of(*call);
+  const Execute::Reply reply = CommandSlave::reply_of(*call);
   CHECK(!reply.background);
   CHECK(call->sent(StreamName::out) == "early\nlate\n");
 }
 
 TEST_CASE("a command cancelled while its background processes hold the output ends them, too") {
-  Slave slave(1h);
+  CommandSlave slave(1h);
   const auto call = slave.start(shell("sleep 1000 & echo $!"));
   const pid_t pid = wait_for_pid(*call);
   call->cancel();
@@ -537,17 +533,17 @@ TEST_CASE("a command cancelled while its background processes hold the output en
 }
 
 TEST_CASE("a thousand quick commands leave no descriptor, no zombie and nothing in the set") {
-  Slave slave;
+  CommandSlave slave;
   CHECK(slave.run(shell("exit 0")).exit_code == 0);
   slave.sync();
   const std::size_t before = descriptors();
   for (int round = 0; round < 50; ++round) {
     std::vector<std::shared_ptr<FakeServedCall>> calls;
     for (int i = 0; i < 20; ++i) {
-      calls.push_back(slave.start(program({"echo", "x"})));
+      calls.push_back(slave.start(program_request({"echo", "x"})));
     }
     for (const auto& call : calls) {
-      CHECK(Slave::reply_of(*call).exit_code == 0);
+      CHECK(CommandSlave::reply_of(*call).exit_code == 0);
       CHECK(call->sent(StreamName::out) == "x\n");
     }
   }
@@ -558,7 +554,7 @@ TEST_CASE("a thousand quick commands leave no descriptor, no zombie and nothing 
 }
 
 TEST_CASE("a program or directory that is missing is an error that names it") {
-  Slave slave;
+  CommandSlave slave;
   slave.dir.write("file", "");
   Failure failure = slave.run_failing(quiet({"no-such-program"}));
   CHECK(failure.code == Errc::os_error);
@@ -576,8 +572,8 @@ TEST_CASE("a program or directory that is missing is an error that names it") {
 }
 
 TEST_CASE("a command that cannot be started leaves nothing open") {
-  Slave slave;
-  Execute::Request missing = program({"no-such-program"});
+  CommandSlave slave;
+  Execute::Request missing = program_request({"no-such-program"});
   missing.in = true;
   slave.run_failing(missing);
   const std::size_t before = descriptors();
@@ -587,45 +583,45 @@ TEST_CASE("a command that cannot be started leaves nothing open") {
 }
 
 TEST_CASE("arguments that are too long for the system are its error") {
-  Slave slave;
+  CommandSlave slave;
   CHECK(slave.run_failing(quiet({"true", Bytes(4 * 1024 * 1024, 'x')})).os == E2BIG);
 }
 
 TEST_CASE("malformed arguments are refused") {
-  Slave slave;
+  CommandSlave slave;
   auto call = std::make_shared<FakeServedCall>("execute", Box{});
   CHECK(slave.start(call)->outcome().failure().code == Errc::invalid_argument);
 }
 
 TEST_CASE("a command starts in the session's directory, or in one relative to it") {
-  Slave slave;
+  CommandSlave slave;
   std::filesystem::create_directory(slave.dir / "sub");
   const Bytes base = std::filesystem::canonical(slave.dir.path()).string();
   Execute::Request command = shell("pwd -P");
   auto call = slave.start(command);
-  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
   CHECK(call->sent(StreamName::out) == base + "\n");
   command.cwd = "sub";
   call = slave.start(command);
-  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
   CHECK(call->sent(StreamName::out) == base + "/sub\n");
   command.cwd = "/";
   call = slave.start(command);
-  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
   CHECK(call->sent(StreamName::out) == "/\n");
 }
 
 TEST_CASE("a command's environment is the slave's with the changes, or only these") {
   ::setenv("REMSH_TEST_KEPT", "kept", 1);
   ::setenv("REMSH_TEST_GONE", "gone", 1);
-  Slave slave;
+  CommandSlave slave;
   ::unsetenv("REMSH_TEST_KEPT");
   ::unsetenv("REMSH_TEST_GONE");
   Execute::Request command = shell("echo \"$REMSH_TEST_KEPT,${REMSH_TEST_GONE-unset},$NEW,$EMPTY.\"");
   command.set_env = {"NEW=a=b", "EMPTY=", "BOTH=x"};
   command.unset_env = {"REMSH_TEST_GONE", "NEVER_THERE"};
   auto call = slave.start(command);
-  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
   CHECK(call->sent(StreamName::out) == "kept,unset,a=b,.\n");
 
   command.args = {"/usr/bin/env"};
@@ -633,7 +629,7 @@ TEST_CASE("a command's environment is the slave's with the changes, or only thes
   command.set_env = {"B=2", "A=1", "A=3", "REMSH_COMMAND=mine"};
   command.clear_env = true;
   call = slave.start(command);
-  CHECK(Slave::reply_of(*call).exit_code == 0);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
   const Bytes out = call->sent(StreamName::out);
   CHECK(out.starts_with("A=3\nB=2\nREMSH_COMMAND="));
   CHECK(out.find("mine") == Bytes::npos);
@@ -641,7 +637,7 @@ TEST_CASE("a command's environment is the slave's with the changes, or only thes
 }
 
 TEST_CASE("commands started and cancelled by many threads at once all come to an end") {
-  Slave slave;
+  CommandSlave slave;
   std::atomic<int> wrong{0};
   std::vector<std::thread> callers;
   for (int t = 0; t < 4; ++t) {
@@ -674,7 +670,7 @@ TEST_CASE("commands started and cancelled by many threads at once all come to an
 }
 
 TEST_CASE("when the set is stopped all commands are gone and new ones are refused") {
-  Slave slave;
+  CommandSlave slave;
   std::vector<std::shared_ptr<FakeServedCall>> calls;
   Execute::Request command = shell("echo $$; trap '' TERM; while :; do sleep 1000; done");
   command.kill_after = 20ms;

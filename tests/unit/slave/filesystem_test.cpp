@@ -28,12 +28,12 @@ using remsh::test::WatchedCall;
 namespace {
 
 /// A slave's file operations in a directory of its own.
-struct Session {
+struct ServedFilesystem {
   TempDir dir;
   std::shared_ptr<Workplace> workplace = *Workplace::open(dir.path());
   Dispatcher dispatcher;
 
-  Session() { add_filesystem(dispatcher, workplace); }
+  ServedFilesystem() { add_filesystem(dispatcher, workplace); }
 
   Result<Box> call(const std::string& name, const Box& arguments = {}) {
     const auto made = std::make_shared<FakeServedCall>(name, arguments);
@@ -57,14 +57,10 @@ struct Session {
   }
 };
 
-Box two_paths(const Bytes& from, const Bytes& to, bool overwrite = false) {
-  return to_box(TwoPaths{from, to, overwrite});
-}
-
 }  // namespace
 
 TEST_CASE("every operation on the file system says which argument is wrong") {
-  Session session;
+  ServedFilesystem session;
   for (const char* name : {"mkdir", "remove", "rename", "copy", "stat"}) {
     CAPTURE(name);
     const auto outcome = session.call(name);
@@ -74,7 +70,7 @@ TEST_CASE("every operation on the file system says which argument is wrong") {
 }
 
 TEST_CASE("set_cwd moves the session, reports, and goes back") {
-  Session session;
+  ServedFilesystem session;
   const Bytes base = session.workplace->base().path();
   REQUIRE(session.call("mkdir", Box{{"path", "a"}}));
   CHECK(session.call("set_cwd", Box{{"path", "a"}})->get("path") == base + "/a");
@@ -88,7 +84,7 @@ TEST_CASE("set_cwd moves the session, reports, and goes back") {
 
 TEST_CASE("getenv tells the environment of the beginning, not what became of it") {
   REQUIRE(::setenv("REMSH_TEST_VARIABLE", "one=two\nthree", 1) == 0);
-  Session session;
+  ServedFilesystem session;
   ::unsetenv("REMSH_TEST_VARIABLE");
   const auto reply = from_box<Getenv::Reply>(*session.call("getenv"));
   REQUIRE(reply);
@@ -97,7 +93,7 @@ TEST_CASE("getenv tells the environment of the beginning, not what became of it"
 }
 
 TEST_CASE("info gives the files of the base directory's info/, wherever the session is") {
-  Session session;
+  ServedFilesystem session;
   CHECK(from_box<ReadInfo::Reply>(*session.call("info"))->files.empty());
 
   REQUIRE(::mkdir((session.dir / "info").c_str(), 0755) == 0);
@@ -121,7 +117,7 @@ TEST_CASE("info gives the files of the base directory's info/, wherever the sess
 }
 
 TEST_CASE("info that no call can carry is an error, and costs no memory") {
-  Session session;
+  ServedFilesystem session;
   REQUIRE(::mkdir((session.dir / "info").c_str(), 0755) == 0);
   for (int i = 0; i < 20; ++i) session.dir.write("info/" + std::to_string(i), std::string(60'000, 'x'));
   const auto outcome = session.call("info");
@@ -130,7 +126,7 @@ TEST_CASE("info that no call can carry is an error, and costs no memory") {
 }
 
 TEST_CASE("mkdir makes parents, and accepts a directory that is there but no file") {
-  Session session;
+  ServedFilesystem session;
   CHECK(session.error("mkdir", to_box(Mkdir::Request{"a/b/c", 0750})) == 0);
   CHECK(session.mode("a/b/c") == 0750);
   CHECK(session.error("mkdir", to_box(Mkdir::Request{"a/b/c", {}})) == 0);
@@ -149,7 +145,7 @@ TEST_CASE("a directory that is made for a master whom a policy confines gets no 
 }
 
 TEST_CASE("remove removes a tree, and a missing path is fine") {
-  Session session;
+  ServedFilesystem session;
   REQUIRE(session.call("mkdir", Box{{"path", "tree/a"}}));
   session.dir.write("tree/a/file", "x");
   CHECK(session.error("remove", Box{{"path", "tree"}}) == 0);
@@ -159,7 +155,7 @@ TEST_CASE("remove removes a tree, and a missing path is fine") {
 }
 
 TEST_CASE("a remove that is cancelled stops") {
-  Session session;
+  ServedFilesystem session;
   REQUIRE(session.call("mkdir", Box{{"path", "tree/a"}}));
   const auto call = std::make_shared<FakeServedCall>("remove", Box{{"path", "tree"}});
   call->cancel();
@@ -169,39 +165,39 @@ TEST_CASE("a remove that is cancelled stops") {
 }
 
 TEST_CASE("rename refuses an existing destination unless told to overwrite") {
-  Session session;
+  ServedFilesystem session;
   session.dir.write("a", "A");
   session.dir.write("b", "B");
-  CHECK(session.error("rename", two_paths("a", "b")) == EEXIST);
+  CHECK(session.error("rename", to_box(TwoPaths{"a", "b"})) == EEXIST);
   CHECK(session.dir.read("b") == "B");
-  CHECK(session.error("rename", two_paths("a", "b", true)) == 0);
+  CHECK(session.error("rename", to_box(TwoPaths{"a", "b", true})) == 0);
   CHECK(session.dir.read("b") == "A");
-  CHECK(session.error("rename", two_paths("a", "c")) == ENOENT);
+  CHECK(session.error("rename", to_box(TwoPaths{"a", "c"})) == ENOENT);
 }
 
 TEST_CASE("copy copies content and permissions, and leaves nothing else") {
-  Session session;
+  ServedFilesystem session;
   const std::string content = std::string(1'000'000, 'x') + '\0' + "\xff\n";
   session.dir.write("a", content);
   REQUIRE(::chmod((session.dir / "a").c_str(), 04751) == 0);
-  CHECK(session.error("copy", two_paths("a", "b")) == 0);
+  CHECK(session.error("copy", to_box(TwoPaths{"a", "b"})) == 0);
   CHECK(session.dir.read("b") == content);
   CHECK(session.mode("b") == 0751);
   CHECK(session.dir.read("a") == content);
   session.dir.write("empty", "");
-  CHECK(session.error("copy", two_paths("empty", "also empty")) == 0);
+  CHECK(session.error("copy", to_box(TwoPaths{"empty", "also empty"})) == 0);
   CHECK(session.dir.has("also empty"));
   CHECK(session.dir.count() == 4);
 }
 
 #if defined(SYS_copy_file_range)
 TEST_CASE("copy does without the help of the kernel") {
-  Session session;
+  ServedFilesystem session;
   const std::string content(1'000'000, 'x');
   session.dir.write("a", content);
   const int code = test::run_in_child([&] {
     if (!test::refuse_system_call(SYS_copy_file_range, EXDEV)) return test::skipped;
-    return session.error("copy", two_paths("a", "b")) == 0 ? 0 : 1;
+    return session.error("copy", to_box(TwoPaths{"a", "b"})) == 0 ? 0 : 1;
   });
   CHECK(test::unless_skipped(code) == 0);
   if (code != test::skipped) CHECK(session.dir.read("b") == content);
@@ -209,43 +205,43 @@ TEST_CASE("copy does without the help of the kernel") {
 #endif
 
 TEST_CASE("copy reads to the end what tells no size") {
-  Session session;
-  CHECK(session.error("copy", two_paths("/proc/self/status", "status")) == 0);
+  ServedFilesystem session;
+  CHECK(session.error("copy", to_box(TwoPaths{"/proc/self/status", "status"})) == 0);
   CHECK(session.dir.read("status").find("Name:") == 0);
 }
 
 TEST_CASE("copy refuses what it must not replace, and what is no file") {
-  Session session;
+  ServedFilesystem session;
   session.dir.write("a", "A");
   session.dir.write("b", "B");
   REQUIRE(session.call("mkdir", Box{{"path", "d"}}));
   REQUIRE(::mkfifo((session.dir / "fifo").c_str(), 0600) == 0);
-  CHECK(session.error("copy", two_paths("a", "b")) == EEXIST);
+  CHECK(session.error("copy", to_box(TwoPaths{"a", "b"})) == EEXIST);
   CHECK(session.dir.read("b") == "B");
-  CHECK(session.error("copy", two_paths("a", "b", true)) == 0);
+  CHECK(session.error("copy", to_box(TwoPaths{"a", "b", true})) == 0);
   CHECK(session.dir.read("b") == "A");
-  CHECK(session.error("copy", two_paths("d", "x")) == EISDIR);
-  CHECK(session.error("copy", two_paths("a", "d", true)) == EISDIR);
-  CHECK(session.error("copy", two_paths("fifo", "x")) == EINVAL);
-  CHECK(session.error("copy", two_paths("missing", "x")) == ENOENT);
-  CHECK(session.error("copy", two_paths("a", "missing/x")) == ENOENT);
+  CHECK(session.error("copy", to_box(TwoPaths{"d", "x"})) == EISDIR);
+  CHECK(session.error("copy", to_box(TwoPaths{"a", "d", true})) == EISDIR);
+  CHECK(session.error("copy", to_box(TwoPaths{"fifo", "x"})) == EINVAL);
+  CHECK(session.error("copy", to_box(TwoPaths{"missing", "x"})) == ENOENT);
+  CHECK(session.error("copy", to_box(TwoPaths{"a", "missing/x"})) == ENOENT);
   CHECK(session.dir.count() == 4);
 }
 
 TEST_CASE("a copy of a file onto itself is refused and loses nothing") {
-  Session session;
+  ServedFilesystem session;
   session.dir.write("a", "A");
   REQUIRE(::link((session.dir / "a").c_str(), (session.dir / "same").c_str()) == 0);
-  CHECK(session.error("copy", two_paths("a", "./a", true)) == EINVAL);
-  CHECK(session.error("copy", two_paths("a", "same", true)) == EINVAL);
+  CHECK(session.error("copy", to_box(TwoPaths{"a", "./a", true})) == EINVAL);
+  CHECK(session.error("copy", to_box(TwoPaths{"a", "same", true})) == EINVAL);
   CHECK(session.dir.read("a") == "A");
   CHECK(session.dir.count() == 2);
 }
 
 TEST_CASE("a copy that is cancelled leaves nothing") {
-  Session session;
+  ServedFilesystem session;
   session.dir.write("a", "A");
-  const auto call = std::make_shared<FakeServedCall>("copy", two_paths("a", "b"));
+  const auto call = std::make_shared<FakeServedCall>("copy", to_box(TwoPaths{"a", "b"}));
   call->cancel();
   session.dispatcher.dispatch(call);
   CHECK(call->outcome().failure().code == Errc::cancelled);
@@ -253,7 +249,7 @@ TEST_CASE("a copy that is cancelled leaves nothing") {
 }
 
 TEST_CASE("stat tells type, size, permissions and time") {
-  Session session;
+  ServedFilesystem session;
   session.dir.write("file", "12345");
   REQUIRE(::chmod((session.dir / "file").c_str(), 0640) == 0);
   const timespec times[] = {{0, 0}, {-1, 999'999'999}};
@@ -275,7 +271,7 @@ TEST_CASE("stat tells type, size, permissions and time") {
 }
 
 TEST_CASE("stat answers that a path is missing, and fails where it cannot know") {
-  Session session;
+  ServedFilesystem session;
   session.dir.write("file", "");
   REQUIRE(::symlink("nowhere", (session.dir / "dangling").c_str()) == 0);
   CHECK_FALSE(session.stat("missing"));
@@ -297,7 +293,7 @@ TEST_CASE("stat answers that a path is missing, and fails where it cannot know")
 }
 
 TEST_CASE("what mkdir, rename and copy have made is on the disk when they answer, unless the caller does without") {
-  Session session;
+  ServedFilesystem session;
   REQUIRE(::mkdir((session.dir / "from").c_str(), 0755) == 0);
   REQUIRE(::mkdir((session.dir / "to").c_str(), 0755) == 0);
   session.dir.write("from/a", "A");
@@ -323,13 +319,13 @@ TEST_CASE("what mkdir, rename and copy have made is on the disk when they answer
   CHECK(forced == Names{base, "one"});
   watch("mkdir", {{"path", "one/two"}});
   CHECK(forced.empty());
-  watch("copy", two_paths("from/a", "to/a"));
+  watch("copy", to_box(TwoPaths{"from/a", "to/a"}));
   CHECK(forced == Names{"a file", "to"});
   watch("copy", to_box(TwoPaths{.from = "from/a", .to = "to/b", .durable = false}));
   CHECK(forced.empty());
-  watch("rename", two_paths("from/a", "to/c"));
+  watch("rename", to_box(TwoPaths{"from/a", "to/c"}));
   CHECK(forced == Names{"to", "from"});
-  watch("rename", two_paths("to/a", "to/b", true));
+  watch("rename", to_box(TwoPaths{"to/a", "to/b", true}));
   CHECK(forced == Names{"to"});
   watch("rename", to_box(TwoPaths{.from = "to/c", .to = "to/d", .durable = false}));
   CHECK(forced.empty());

@@ -24,12 +24,12 @@ using remsh::test::TempDir;
 namespace {
 
 /// A slave's lists, of a directory of its own.
-struct Session {
+struct ServedLists {
   TempDir dir;
   std::shared_ptr<Workplace> workplace = *Workplace::open(dir.path());
   Dispatcher dispatcher;
 
-  Session() { add_list(dispatcher, workplace); }
+  ServedLists() { add_list(dispatcher, workplace); }
 
   [[nodiscard]] std::shared_ptr<FakeServedCall> list(const Bytes& path = ".") const {
     return std::make_shared<FakeServedCall>("list", to_box(List::Request{path}));
@@ -54,7 +54,7 @@ std::map<Bytes, FileInfo> entries_in(BytesView stream) {
 }  // namespace
 
 TEST_CASE("a list has each entry once, whatever it is and whatever its name") {
-  const Session session;
+  const ServedLists session;
   session.dir.write("file", "12345");
   const Bytes strange = "\x01\n\xff '\"";
   session.dir.write(strange, "");
@@ -79,7 +79,7 @@ TEST_CASE("a list has each entry once, whatever it is and whatever its name") {
 }
 
 TEST_CASE("an empty directory has no entries; what is none, or not there, is an error of the system") {
-  const Session session;
+  const ServedLists session;
   const auto empty = session.list();
   session.dispatcher.dispatch(empty);
   CHECK(from_box<List::Reply>(*empty->outcome())->entries == 0);
@@ -93,7 +93,7 @@ TEST_CASE("an empty directory has no entries; what is none, or not there, is an 
 }
 
 TEST_CASE("a list goes as far as its caller has room, and holds little more than that") {
-  const Session session;
+  const ServedLists session;
   constexpr int count = 300;
   for (int i = 0; i < count; ++i) session.dir.write("entry-" + std::to_string(i), "");
   const auto call = session.list();
@@ -112,7 +112,7 @@ TEST_CASE("a list goes as far as its caller has room, and holds little more than
 }
 
 TEST_CASE("a list that is cancelled ends") {
-  const Session session;
+  const ServedLists session;
   for (int i = 0; i < 10; ++i) session.dir.write(std::to_string(i), "");
   const auto call = session.list();
   call->set_room(StreamName::out, 0);

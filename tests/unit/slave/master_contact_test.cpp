@@ -5,6 +5,8 @@
 #include "auth/master_handshake.hpp"
 #include "auth/slave_handshake.hpp"
 #include "os/random.hpp"
+#include "support/ample.hpp"
+#include "support/has.hpp"
 #include "support/skip.hpp"
 #include "support/temp_dir.hpp"
 #include "support/tls.hpp"
@@ -42,17 +44,14 @@ using auth::MasterHandshake;
 using auth::SlaveHandshake;
 using SlaveAction = SlaveHandshake::Step::Action;
 
-constexpr auto ample = 60s;
-const Secret right = key_of('r');
-const Secret wrong = key_of('w');
-
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
+const Secret right_key = key_of('r');
+const Secret wrong_key = key_of('w');
 
 /// How a master is that is played for one connection.
 struct MasterOptions {
   bool tls = false;
   std::optional<Certificate> certificate = {};  // with TLS; and no keys for it
-  Secret key = right;                           // of w1
+  Secret key = right_key;                       // of w1
   bool is_invitation = false;
   bool proves = true;       // else its welcome has another key's proof
   bool is_keyless = false;  // has no keys
@@ -166,16 +165,16 @@ class PlayedMaster {
   std::future<Seen> seen_;
 };
 
-SlaveOptions keyed(const Secret& key = right) { return {.name = "w1", .key = key}; }
+SlaveOptions keyed(const Secret& key = right_key) { return {.name = "w1", .key = key}; }
 SlaveOptions keyless() { return {.name = "w1", .keyless = true}; }
 
 /// What a slave comes to at a master: the action of the handshake's end, or none, and why.
-struct Outcome {
+struct ContactOutcome {
   std::optional<SlaveAction> action;
   Failure failure;
 };
 
-Outcome come(const Address& address, const SlaveOptions& options) {
+ContactOutcome come(const Address& address, const SlaveOptions& options) {
   auto transport = reach_master(address, options, Deadline(ample), {});
   if (!transport) return {std::nullopt, transport.failure()};
   SlaveHandshake::Options handshake;
@@ -207,12 +206,12 @@ TEST_CASE("what does not fit together is told before anybody is connected to") {
            {tls, {.name = "w1"}, "--key FILE"},
            {tls, keyless(), "--key FILE"},
            {tls, {.name = "w1", .tls = {.ca = "ca.pem"}}, "--key FILE"},
-           {tcp, {.name = "w1", .key = right, .keyless = true}, "one of the two"},
+           {tcp, {.name = "w1", .key = right_key, .keyless = true}, "one of the two"},
            {tcp, {.name = "w1", .keyless = true, .insecure = true}, "for slaves that have a key"},
-           {tcp, {.name = "w1", .key = right, .tls = {.ca = "ca.pem"}}, "tls:HOST:PORT"},
-           {local, {.name = "w1", .key = right, .tls = {.ca = "ca.pem"}}, "tls:HOST:PORT"},
-           {tls, {.name = "w1", .key = right, .tls = {.server_name = "x"}}, "--ca FILE"},
-           {tls, {.name = "w1", .key = right, .tls = {.ca = "/no/such/ca.pem"}}, "/no/such/ca.pem"},
+           {tcp, {.name = "w1", .key = right_key, .tls = {.ca = "ca.pem"}}, "tls:HOST:PORT"},
+           {local, {.name = "w1", .key = right_key, .tls = {.ca = "ca.pem"}}, "tls:HOST:PORT"},
+           {tls, {.name = "w1", .key = right_key, .tls = {.server_name = "x"}}, "--ca FILE"},
+           {tls, {.name = "w1", .key = right_key, .tls = {.ca = "/no/such/ca.pem"}}, "/no/such/ca.pem"},
            {tcp, with(keyed(), [](SlaveOptions& options) { options.protocol = 1; }), "remsh 1"},
            {tls, with({.name = "w1"}, [](SlaveOptions& options) { options.protocol = 1; }), "remsh 1"},
        }) {
@@ -230,14 +229,14 @@ TEST_CASE("a slave and a master that share a key come together, over TCP and ove
   Seen seen = plain.seen();
   CHECK(seen.failure.empty());
   CHECK(seen.registration.name == "w1");
-  CHECK(seen.registration.key_id == auth::kid(right));
+  CHECK(seen.registration.key_id == auth::kid(right_key));
   CHECK(seen.registration.basedir == "/srv");
 
   PlayedMaster with_tls({.tls = true});
   CHECK(come(with_tls.tls(), keyed()).action == SlaveAction::open);
   seen = with_tls.seen();
-  CHECK(seen.identity == "w1:" + auth::kid(right));
-  CHECK(seen.registration.key_id == auth::kid(right));
+  CHECK(seen.identity == "w1:" + auth::kid(right_key));
+  CHECK(seen.registration.key_id == auth::kid(right_key));
 }
 
 TEST_CASE("a slave without a key comes where both sides say so") {
@@ -248,23 +247,23 @@ TEST_CASE("a slave without a key comes where both sides say so") {
 
 TEST_CASE("a key that the master does not take is told with its id, and not with more") {
   PlayedMaster plain({});
-  Outcome outcome = come(plain.tcp(), keyed(wrong));
+  ContactOutcome outcome = come(plain.tcp(), keyed(wrong_key));
   CHECK(outcome.action == SlaveAction::failed);
   CHECK(outcome.failure.code == Errc::auth_failed);
-  CHECK(has(outcome.failure.message, "refused the key " + auth::kid(wrong) + " of w1: its log says why"));
+  CHECK(has(outcome.failure.message, "refused the key " + auth::kid(wrong_key) + " of w1: its log says why"));
   CHECK(has(plain.seen().failure, "there is no such key"));
 
   PlayedMaster with_tls({.tls = true});
-  outcome = come(with_tls.tls(), keyed(wrong));
+  outcome = come(with_tls.tls(), keyed(wrong_key));
   CHECK_FALSE(outcome.action);
   CHECK(outcome.failure.code == Errc::auth_failed);
-  CHECK_MESSAGE(has(outcome.failure.message, "the key " + auth::kid(wrong) + " of w1"), outcome.failure.message);
+  CHECK_MESSAGE(has(outcome.failure.message, "the key " + auth::kid(wrong_key) + " of w1"), outcome.failure.message);
   CHECK(has(with_tls.seen().failure, "no key here for"));
 }
 
 TEST_CASE("a slave with a key serves no master that does not prove to have it") {
   PlayedMaster master({.proves = false});
-  const Outcome outcome = come(master.tcp(), keyed());
+  const ContactOutcome outcome = come(master.tcp(), keyed());
   CHECK(outcome.action == SlaveAction::failed);
   CHECK(outcome.failure.code == Errc::auth_failed);
   CHECK(has(outcome.failure.message, "not our master"));
@@ -273,7 +272,7 @@ TEST_CASE("a slave with a key serves no master that does not prove to have it") 
 
 TEST_CASE("TLS on one side alone fails in words about that") {
   PlayedMaster plain({});
-  Outcome outcome = come(plain.tls(), keyed());
+  ContactOutcome outcome = come(plain.tls(), keyed());
   CHECK_FALSE(outcome.action);
   CHECK((outcome.failure.code == Errc::protocol_error || outcome.failure.code == Errc::connection_lost));
   CHECK(has(outcome.failure.message, "TLS"));
@@ -301,12 +300,12 @@ TEST_CASE("with a CA the master shows a certificate, of the address's host where
        {Example{own, "", true}, Example{other, "farm.example", true}, Example{other, "", false},
         Example{own, "farm.example", false}, Example{forged, "", false}}) {
     PlayedMaster master({.tls = true, .certificate = example.shown});
-    const Outcome outcome =
-        come(master.tls(), {.name = "w1", .key = right, .tls = {.ca = ca.certificate, .server_name = example.name}});
+    const ContactOutcome outcome = come(
+        master.tls(), {.name = "w1", .key = right_key, .tls = {.ca = ca.certificate, .server_name = example.name}});
     const Seen seen = master.seen();
     if (example.is_good) {
       CHECK(outcome.action == SlaveAction::open);
-      CHECK(seen.registration.key_id == auth::kid(right));
+      CHECK(seen.registration.key_id == auth::kid(right_key));
     } else {
       CHECK_FALSE(outcome.action);
       CHECK(outcome.failure.code == Errc::auth_failed);
@@ -317,7 +316,7 @@ TEST_CASE("with a CA the master shows a certificate, of the address's host where
 TEST_CASE("who has a key takes no certificate in its place") {
   const Certificate ca = make_certificate("");
   PlayedMaster master({.tls = true, .certificate = make_certificate("IP:127.0.0.1", &ca)});
-  const Outcome outcome = come(master.tls(), keyed());
+  const ContactOutcome outcome = come(master.tls(), keyed());
   CHECK_FALSE(outcome.action);
   CHECK(outcome.failure.code == Errc::auth_failed);
   master.seen();
@@ -345,15 +344,15 @@ TEST_CASE("a unix socket of somebody else is for slaves that have a key") {
 
 TEST_CASE("an invitation is changed for a key that both sides compute") {
   PlayedMaster master({.tls = true, .is_invitation = true});
-  const Secret key = enrol("tls:" + master.host_and_port(), "w1", right, {}, ample);
+  const Secret key = enrol("tls:" + master.host_and_port(), "w1", right_key, {}, ample);
   CHECK(master.seen().new_key == key);
-  CHECK_FALSE(key == right);
+  CHECK_FALSE(key == right_key);
 }
 
 TEST_CASE("who enrols at a master that shows a certificate trusts its CA") {
   const Certificate ca = make_certificate("");
   PlayedMaster master({.tls = true, .certificate = make_certificate("IP:127.0.0.1", &ca), .is_invitation = true});
-  const Secret key = enrol("tls:" + master.host_and_port(), "w1", right, {.ca = ca.certificate}, ample);
+  const Secret key = enrol("tls:" + master.host_and_port(), "w1", right_key, {.ca = ca.certificate}, ample);
   CHECK(master.seen().new_key == key);
 }
 
@@ -369,17 +368,17 @@ TEST_CASE("no key comes of an enrolment that is not proven") {
     return text;
   };
   PlayedMaster knows_none({.tls = true, .is_invitation = true});
-  CHECK(has(enrol_at(knows_none, wrong), auth::kid(wrong)));
+  CHECK(has(enrol_at(knows_none, wrong_key), auth::kid(wrong_key)));
   PlayedMaster knows_a_key({.tls = true});
-  CHECK(has(enrol_at(knows_a_key, right), "refused the key"));
+  CHECK(has(enrol_at(knows_a_key, right_key), "refused the key"));
   PlayedMaster proves_nothing({.tls = true, .is_invitation = true, .proves = false});
-  CHECK(has(enrol_at(proves_nothing, right), "not our master"));
+  CHECK(has(enrol_at(proves_nothing, right_key), "not our master"));
 }
 
 TEST_CASE("an error of an enrolment has the address once, wherever it fails") {
   const auto error_at = [](const std::string& address) {
     try {
-      enrol(address, "w1", right, {}, 10ms);
+      enrol(address, "w1", right_key, {}, 10ms);
     } catch (const Error& error) {
       return std::string(error.what());
     }
@@ -402,13 +401,13 @@ TEST_CASE("an invitation is shown over TLS alone") {
   for (const char* address : {"127.0.0.1:1", "tcp:127.0.0.1:1", "unix:/no/such/socket", "nonsense"}) {
     CAPTURE(address);
     try {
-      enrol(address, "w1", right);
+      enrol(address, "w1", right_key);
       FAIL_CHECK("enrolled");
     } catch (const Error& error) {
       CHECK(error.code() == Errc::invalid_argument);
     }
   }
-  CHECK_THROWS_AS(enrol("tls:127.0.0.1:1", "no name", right), Error);
+  CHECK_THROWS_AS(enrol("tls:127.0.0.1:1", "no name", right_key), Error);
 }
 
 }  // namespace remsh::test

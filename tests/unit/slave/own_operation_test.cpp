@@ -22,7 +22,7 @@ using remsh::test::TempDir;
 namespace {
 
 /// Does one call by an operation, as the dispatcher does.
-struct Session {
+struct ServedOwnOperation {
   TempDir dir;
   std::shared_ptr<Workplace> workplace = *Workplace::open(dir.path());
 
@@ -35,19 +35,20 @@ struct Session {
   }
 };
 
-Box echo(OperationContext& context) { return context.arguments(); }
+Box echo_arguments(OperationContext& context) { return context.arguments(); }
 
 }  // namespace
 
 TEST_CASE("an operation of the owner's gets its arguments without the keys of the protocol") {
-  const Session session;
-  const auto answer = session.run(Box{{"_cwd", "."}, {"_in", "1"}, {"_later", "x"}, {"_out", "1"}, {"a", "b"}}, echo);
+  const ServedOwnOperation session;
+  const auto answer =
+      session.run(Box{{"_cwd", "."}, {"_in", "1"}, {"_later", "x"}, {"_out", "1"}, {"a", "b"}}, echo_arguments);
   REQUIRE(answer);
   CHECK(*answer == Box{{"a", "b"}});
 }
 
 TEST_CASE("arguments without keys of the protocol are not copied") {
-  const Session session;
+  const ServedOwnOperation session;
   const auto call = std::make_shared<FakeServedCall>("own", Box{{"a", "b"}});
   const Box* seen = nullptr;
   REQUIRE(session.run(call, [&seen](OperationContext& context) {
@@ -58,7 +59,7 @@ TEST_CASE("arguments without keys of the protocol are not copied") {
 }
 
 TEST_CASE("keys of the protocol that make no sense fail the call before the operation begins") {
-  const Session session;
+  const ServedOwnOperation session;
   for (const Box& arguments : {Box{{"_in", "2"}}, Box{{"_out", ""}}, Box{{"_cwd", ""}}, Box{{"_cwd", {"\0", 1}}}}) {
     const auto answer = session.run(arguments, [](OperationContext&) -> Box {
       FAIL("it has begun");
@@ -70,7 +71,7 @@ TEST_CASE("keys of the protocol that make no sense fail the call before the oper
 }
 
 TEST_CASE("what an operation writes is cut into pieces, in their order") {
-  const Session session;
+  const ServedOwnOperation session;
   Bytes text;
   for (int i = 0; i < 100'000; ++i) text += static_cast<char>(i % 251);
   const auto call = std::make_shared<FakeServedCall>("own", Box{{"_out", "1"}});
@@ -84,7 +85,7 @@ TEST_CASE("what an operation writes is cut into pieces, in their order") {
 }
 
 TEST_CASE("an operation that has read to the end goes on to read the end") {
-  const Session session;
+  const ServedOwnOperation session;
   const auto call = std::make_shared<FakeServedCall>("own", Box{{"_in", "1"}});
   call->feed("one");
   call->feed("two");
@@ -98,7 +99,7 @@ TEST_CASE("an operation that has read to the end goes on to read the end") {
 }
 
 TEST_CASE("an operation whose caller has left throws where it reads or writes, with streams or without") {
-  const Session session;
+  const ServedOwnOperation session;
   for (const Box& arguments : {Box(), Box{{"_in", "1"}, {"_out", "1"}}}) {
     const auto call = std::make_shared<FakeServedCall>("own", arguments);
     call->set_room(StreamName::out, 0);
@@ -115,7 +116,7 @@ TEST_CASE("an operation whose caller has left throws where it reads or writes, w
 }
 
 TEST_CASE("a Cancelled that is about something else is a failure like any other") {
-  const Session session;
+  const ServedOwnOperation session;
   const auto answer = session.run(Box(), [](OperationContext&) -> Box {
     throw Cancelled(Errc::cancelled, "another", "execute", "cancelled by the caller");
   });
@@ -124,7 +125,7 @@ TEST_CASE("a Cancelled that is about something else is a failure like any other"
 }
 
 TEST_CASE("the token of an operation is stopped when its caller leaves, and not by its streams") {
-  const Session session;
+  const ServedOwnOperation session;
   const auto call = std::make_shared<FakeServedCall>("own", Box{{"_in", "1"}});
   std::promise<std::stop_token> given;
   std::jthread thread([&] {

@@ -3,6 +3,7 @@
 #include "slave/execute.hpp"
 #include "slave/filesystem.hpp"
 #include "slave/transfer.hpp"
+#include "support/confined.hpp"
 #include "support/fake_served_call.hpp"
 #include "support/temp_dir.hpp"
 
@@ -19,6 +20,7 @@
 
 using namespace remsh;
 using namespace remsh::operations;
+using remsh::test::confined;
 using remsh::test::FakeServedCall;
 using remsh::test::TempDir;
 using Reach = At::Reach;
@@ -26,8 +28,6 @@ using Reach = At::Reach;
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr Reach confined[] = {Reach::beneath, Reach::beneath_by_walking};
 
 /// A slave whose root is `root`, and whose base directory is `root/base`; around it is what must stay as it is.
 struct Jail {
@@ -90,8 +90,6 @@ struct Jail {
   }
 };
 
-Box two_paths(const Bytes& from, const Bytes& to) { return to_box(TwoPaths{from, to, true}); }
-
 Box command_in(const Bytes& cwd) {
   Execute::Request command;
   command.args = {"true"};
@@ -122,17 +120,17 @@ TEST_CASE("no operation of a master gets out of the root") {
       CHECK(jail.forbids("mkdir", to_box(Mkdir::Request{fresh + "/a/b", 0700})));
       CHECK(jail.forbids("remove", to_box(Remove::Request{secret})));
       CHECK(jail.forbids("remove", to_box(Remove::Request{way + "/dir"})));
-      CHECK(jail.forbids("rename", two_paths(secret, "stolen")));
-      CHECK(jail.forbids("rename", two_paths("file", fresh)));
-      CHECK(jail.forbids("rename", two_paths("file", secret)));
-      CHECK(jail.forbids("copy", two_paths(secret, "stolen")));
-      CHECK(jail.forbids("copy", two_paths("file", fresh)));
-      CHECK(jail.forbids("copy", two_paths("file", secret)));
+      CHECK(jail.forbids("rename", to_box(TwoPaths{secret, "stolen", true})));
+      CHECK(jail.forbids("rename", to_box(TwoPaths{"file", fresh, true})));
+      CHECK(jail.forbids("rename", to_box(TwoPaths{"file", secret, true})));
+      CHECK(jail.forbids("copy", to_box(TwoPaths{secret, "stolen", true})));
+      CHECK(jail.forbids("copy", to_box(TwoPaths{"file", fresh, true})));
+      CHECK(jail.forbids("copy", to_box(TwoPaths{"file", secret, true})));
       CHECK(jail.forbids("set_cwd", to_box(SetCwd::Request{way})));
       CHECK(jail.forbids("execute", command_in(way)));
     }
     CHECK(jail.forbids("fetch", to_box(Fetch::Request{"secret"})));
-    CHECK(jail.forbids("copy", two_paths("secret", "stolen")));
+    CHECK(jail.forbids("copy", to_box(TwoPaths{"secret", "stolen", true})));
     CHECK(jail.forbids("stat", to_box(Stat::Request{"secret"})));
     CHECK(jail.is_untouched());
     CHECK(jail.dir.read("root/base/file") == "inside");
@@ -145,8 +143,8 @@ TEST_CASE("what is done to the name of a link is done to the link") {
     Jail jail(reach);
     CHECK(jail.error("remove", to_box(Remove::Request{"link"})) == 0);
     CHECK(jail.error("remove", to_box(Remove::Request{"absolute/"})) == ENOTDIR);
-    CHECK(jail.error("rename", two_paths("absolute/", "other")) == ENOTDIR);
-    CHECK(jail.error("rename", two_paths("absolute", "other")) == 0);
+    CHECK(jail.error("rename", to_box(TwoPaths{"absolute/", "other", true})) == ENOTDIR);
+    CHECK(jail.error("rename", to_box(TwoPaths{"absolute", "other", true})) == 0);
     CHECK(jail.error("send", to_box(Send::Request{"secret", true})) == 0);
     CHECK(jail.dir.read("root/base/secret") == "new");
     CHECK(jail.error("mkdir", to_box(Mkdir::Request{"other", {}})) == EEXIST);
@@ -170,13 +168,13 @@ TEST_CASE("beneath the root all is as it is without one") {
     CHECK(jail.error("send", to_box(Send::Request{"../top"})) == 0);
     CHECK(jail.dir.read("root/top") == "new");
     CHECK(jail.error("send", to_box(Send::Request{"../top"})) == EEXIST);
-    CHECK(jail.error("copy", two_paths("a/../../top", "a/b/copy")) == 0);
+    CHECK(jail.error("copy", to_box(TwoPaths{"a/../../top", "a/b/copy", true})) == 0);
     CHECK(jail.dir.read("root/base/a/b/copy") == "new");
-    CHECK(jail.error("copy", two_paths("file", "file")) == EINVAL);
-    CHECK(jail.error("rename", two_paths("a/b/", "d/")) == 0);
-    CHECK(jail.error("rename", two_paths("file", "a/")) == ENOTDIR);
-    CHECK(jail.error("rename", two_paths("missing", "x")) == ENOENT);
-    CHECK(jail.error("rename", two_paths("a/..", "x")) == EBUSY);
+    CHECK(jail.error("copy", to_box(TwoPaths{"file", "file", true})) == EINVAL);
+    CHECK(jail.error("rename", to_box(TwoPaths{"a/b/", "d/", true})) == 0);
+    CHECK(jail.error("rename", to_box(TwoPaths{"file", "a/", true})) == ENOTDIR);
+    CHECK(jail.error("rename", to_box(TwoPaths{"missing", "x", true})) == ENOENT);
+    CHECK(jail.error("rename", to_box(TwoPaths{"a/..", "x", true})) == EBUSY);
     CHECK(jail.error("rename", to_box(TwoPaths{"file", "d/copy", false})) == EEXIST);
     CHECK(jail.error("remove", to_box(Remove::Request{"a/b/missing"})) == 0);
     CHECK(jail.error("remove", to_box(Remove::Request{root})) == EINVAL);
@@ -253,14 +251,14 @@ TEST_CASE("a master that swaps directories for links meanwhile gets nowhere") {
       const auto fetched = jail.start("fetch", to_box(Fetch::Request{"d/secret"}));
       static_cast<void>(fetched->outcome());
       CHECK(fetched->sent(rpc::StreamName::out).find("outside") == Bytes::npos);
-      jail.error("copy", two_paths("d/secret", "copied" + number));
+      jail.error("copy", to_box(TwoPaths{"d/secret", "copied" + number, true}));
       CHECK(jail.dir.read("root/base/copied" + number).find("outside") == std::string::npos);
       jail.error("send", to_box(Send::Request{"d/new" + number}));
       jail.error("mkdir", to_box(Mkdir::Request{"d/made" + number + "/deep", 0}));
       jail.error("mkdir", to_box(Mkdir::Request{"d/m" + number, 0}));
-      jail.error("copy", two_paths("file", "d/copy"));
-      jail.error("rename", two_paths("copied" + number, "d/renamed"));
-      jail.error("rename", two_paths("d/secret", "d/secret"));
+      jail.error("copy", to_box(TwoPaths{"file", "d/copy", true}));
+      jail.error("rename", to_box(TwoPaths{"copied" + number, "d/renamed", true}));
+      jail.error("rename", to_box(TwoPaths{"d/secret", "d/secret", true}));
       jail.error("remove", to_box(Remove::Request{"d/dir"}));
       static_cast<void>(jail.workplace->set_current("d"));
       CHECK(jail.workplace->current()->path().find("outside") == Bytes::npos);

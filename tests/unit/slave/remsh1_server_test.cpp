@@ -29,8 +29,8 @@ using Reason = ServeResult::Reason;
 namespace {
 
 /// A server on a thread of its own, whose operations the test makes up; the test is the master, registered already.
-struct ServedSession {
-  explicit ServedSession(TransportPair transports, Handlers handlers, bool registers = true)
+struct ServedRemsh1 {
+  explicit ServedRemsh1(TransportPair transports, Handlers handlers, bool registers = true)
       : master(std::move(transports.first)) {
     Remsh1Server::Options options;
     options.loop = loop;
@@ -42,9 +42,9 @@ struct ServedSession {
     CHECK(master.read() == Box{{"hostname", "w1"}, {"type", "register"}, {"version", "1"}});
     if (registers) master.write(Box{{"type", "registered"}});
   }
-  ServedSession(const ServedSession&) = delete;
-  ServedSession& operator=(const ServedSession&) = delete;
-  ~ServedSession() {
+  ServedRemsh1(const ServedRemsh1&) = delete;
+  ServedRemsh1& operator=(const ServedRemsh1&) = delete;
+  ~ServedRemsh1() {
     server->close();
     if (result.valid()) result.wait();
   }
@@ -71,9 +71,9 @@ struct ServedSession {
 
 /// A command as the io thread relays one: sends `size` bytes as there is room, and then ends; or at once where it is
 /// cancelled.
-class Relay : public std::enable_shared_from_this<Relay> {
+class LoopRelay : public std::enable_shared_from_this<LoopRelay> {
  public:
-  Relay(Served call, std::size_t size, Loop* loop) : call_(std::move(call)), left_(size), loop_(loop) {}
+  LoopRelay(Served call, std::size_t size, Loop* loop) : call_(std::move(call)), left_(size), loop_(loop) {}
 
   void start() {
     loop_->post([self = shared_from_this()] {
@@ -131,18 +131,18 @@ class Endless : public std::enable_shared_from_this<Endless> {
 
 TEST_CASE("what an operation answers, fails with or throws away is one answer") {
   over_each_transport([](const auto& transports) {
-    ServedSession session(transports(), {
-                                      {"mkdir", [](const Served& call) { call->answer({}); }},
-                                      {"remove",
-                                       [](const Served& call) {
-                                         call->fail({Errc::os_error, "", EBUSY});
-                                       }},
-                                      {"stat", [](const Served&) {}},
-                                      {"getenv",
-                                       [](const Served& call) {
-                                         call->answer({{"env", "no list"}});
-                                       }},
-                                  });
+    ServedRemsh1 session(transports(), {
+                                           {"mkdir", [](const Served& call) { call->answer({}); }},
+                                           {"remove",
+                                            [](const Served& call) {
+                                              call->fail({Errc::os_error, "", EBUSY});
+                                            }},
+                                           {"stat", [](const Served&) {}},
+                                           {"getenv",
+                                            [](const Served& call) {
+                                              call->answer({{"env", "no list"}});
+                                            }},
+                                       });
     session.call("mkdir", {{"dir", "d"}});
     CHECK(session.master.read() == session.answer());
     session.call("remove", {{"path", "p"}});
@@ -159,18 +159,18 @@ TEST_CASE("what an operation answers, fails with or throws away is one answer") 
 TEST_CASE("calls that come all at once are done one after another") {
   over_each_transport([](const auto& transports) {
     std::vector<std::string> done;
-    ServedSession session(transports(), {
-                                      {"mkdir",
-                                       [&](const Served& call) {
-                                         done.emplace_back(*call->arguments().get("path"));
-                                         call->answer({});
-                                       }},
-                                      {"execute",
-                                       [&](const Served& call) {
-                                         done.emplace_back("execute");
-                                         std::make_shared<Relay>(call, 3, session.loop.operator->())->start();
-                                       }},
-                                  });
+    ServedRemsh1 session(transports(), {
+                                           {"mkdir",
+                                            [&](const Served& call) {
+                                              done.emplace_back(*call->arguments().get("path"));
+                                              call->answer({});
+                                            }},
+                                           {"execute",
+                                            [&](const Served& call) {
+                                              done.emplace_back("execute");
+                                              std::make_shared<LoopRelay>(call, 3, session.loop.operator->())->start();
+                                            }},
+                                       });
     Bytes bytes;
     for (const char* const tag : {"1", "2"}) {
       append_box(bytes, Box{{"_ask", tag}, {"_command", "mkdir"}, {"dir", tag}});
@@ -190,9 +190,9 @@ TEST_CASE("calls that come all at once are done one after another") {
 TEST_CASE("the output of a command is relayed with bounded memory, whenever the master reads it") {
   over_each_transport([](const auto& transports) {
     constexpr std::size_t size = 3'000'000;
-    ServedSession session(transports(), {{"execute", [&](const Served& call) {
-                                      std::make_shared<Relay>(call, size, session.loop.operator->())->start();
-                                    }}});
+    ServedRemsh1 session(transports(), {{"execute", [&](const Served& call) {
+                                           std::make_shared<LoopRelay>(call, size, session.loop.operator->())->start();
+                                         }}});
     for (int round = 0; round < 2; ++round) {
       session.execute();
       CHECK(session.master.read() == session.answer());
@@ -214,7 +214,9 @@ TEST_CASE("the output of a command is relayed with bounded memory, whenever the 
 
 TEST_CASE("a command that was not started is an error, and none of its boxes follow") {
   over_each_transport([](const auto& transports) {
-    ServedSession session(transports(), {{"execute", [](const Served& call) { call->fail({Errc::os_error, "", ENOENT}); }}});
+    ServedRemsh1 session(transports(), {{"execute", [](const Served& call) {
+                                           call->fail({Errc::os_error, "", ENOENT});
+                                         }}});
     session.execute();
     CHECK(session.master.read() == session.error("OSError(2, 'No such file or directory')"));
     session.execute();
@@ -224,9 +226,9 @@ TEST_CASE("a command that was not started is an error, and none of its boxes fol
 
 TEST_CASE("a master that goes ends the command, and the server when that is over") {
   over_each_transport([](const auto& transports) {
-    ServedSession session(transports(), {{"execute", [&](const Served& call) {
-                                      std::make_shared<Endless>(call, session.loop.operator->())->start();
-                                    }}});
+    ServedRemsh1 session(transports(), {{"execute", [&](const Served& call) {
+                                           std::make_shared<Endless>(call, session.loop.operator->())->start();
+                                         }}});
     session.execute();
     CHECK(session.master.read() == session.answer());
     SUBCASE("without a word") {}
@@ -243,9 +245,9 @@ TEST_CASE("a master that goes ends the command, and the server when that is over
 
 TEST_CASE("a master that sends so much ahead that its end would not be seen ends the command and the connection") {
   over_each_transport([](const auto& transports) {
-    ServedSession session(transports(), {{"execute", [&](const Served& call) {
-                                      std::make_shared<Endless>(call, session.loop.operator->())->start();
-                                    }}});
+    ServedRemsh1 session(transports(), {{"execute", [&](const Served& call) {
+                                           std::make_shared<Endless>(call, session.loop.operator->())->start();
+                                         }}});
     session.execute();
     CHECK(session.master.read() == session.answer());
     const Bytes ahead = encode(Box{{"_ask", "7"}, {"_command", "stat"}, {"pathname", Bytes(60'000, 'x')}});
@@ -261,30 +263,31 @@ TEST_CASE("a master that sends so much ahead that its end would not be seen ends
 TEST_CASE("close() ends whatever is under way") {
   over_each_transport([](const auto& transports) {
     SUBCASE("nothing") {
-      ServedSession session(transports(), {});
+      ServedRemsh1 session(transports(), {});
       session.server->close();
       CHECK(session.result.get().reason == Reason::stopped);
     }
     SUBCASE("the registration") {
-      ServedSession session(transports(), {}, false);
+      ServedRemsh1 session(transports(), {}, false);
       session.server->close();
       const ServeResult result = session.result.get();
       CHECK(result.reason == Reason::stopped);
       CHECK_FALSE(result.registered);
     }
     SUBCASE("a command") {
-      ServedSession session(transports(), {{"execute", [&](const Served& call) {
-                                        std::make_shared<Endless>(call, session.loop.operator->())->start();
-                                      }}});
+      ServedRemsh1 session(transports(), {{"execute", [&](const Served& call) {
+                                             std::make_shared<Endless>(call, session.loop.operator->())->start();
+                                           }}});
       session.execute();
       CHECK(session.master.read() == session.answer());
       session.server->close();
       CHECK(session.result.get().reason == Reason::stopped);
     }
     SUBCASE("a command that nobody reads") {
-      ServedSession session(transports(), {{"execute", [&](const Served& call) {
-                                        std::make_shared<Relay>(call, 50'000'000, session.loop.operator->())->start();
-                                      }}});
+      ServedRemsh1 session(transports(),
+                           {{"execute", [&](const Served& call) {
+                               std::make_shared<LoopRelay>(call, 50'000'000, session.loop.operator->())->start();
+                             }}});
       session.execute();
       CHECK(session.master.read() == session.answer());
       session.server->close();
@@ -292,12 +295,12 @@ TEST_CASE("close() ends whatever is under way") {
     }
     SUBCASE("a fetch that nobody reads") {
       std::promise<bool> written;
-      ServedSession session(transports(), {{"fetch", [&](const Served& call) {
-                                        bool is_going = true;
-                                        while (is_going) is_going = call->write(StreamName::out, Block(), 60'000);
-                                        written.set_value(is_going);
-                                        call->fail({Errc::cancelled, "", 0});
-                                      }}});
+      ServedRemsh1 session(transports(), {{"fetch", [&](const Served& call) {
+                                             bool is_going = true;
+                                             while (is_going) is_going = call->write(StreamName::out, Block(), 60'000);
+                                             written.set_value(is_going);
+                                             call->fail({Errc::cancelled, "", 0});
+                                           }}});
       session.call("fetch", {{"src", "f"}});
       CHECK(session.master.read() == session.answer());
       session.server->close();
@@ -305,12 +308,12 @@ TEST_CASE("close() ends whatever is under way") {
       CHECK(session.result.get().reason == Reason::stopped);
     }
     SUBCASE("a send whose data does not come") {
-      ServedSession session(transports(), {{"send", [&](const Served& call) {
-                                        CHECK_FALSE(call->read());
-                                        CHECK(call->cancelled());
-                                        CHECK(call->lost());
-                                        call->fail({Errc::cancelled, "", 0});
-                                      }}});
+      ServedRemsh1 session(transports(), {{"send", [&](const Served& call) {
+                                             CHECK_FALSE(call->read());
+                                             CHECK(call->cancelled());
+                                             CHECK(call->lost());
+                                             call->fail({Errc::cancelled, "", 0});
+                                           }}});
       session.call("send", {{"dest", "f"}});
       CHECK(session.master.read() == session.answer());
       session.server->close();
@@ -321,13 +324,13 @@ TEST_CASE("close() ends whatever is under way") {
 
 TEST_CASE("a file that cannot be read to its end is a failure at the end, and the connection goes on") {
   over_each_transport([](const auto& transports) {
-    ServedSession session(transports(), {{"fetch",
-                                    [](const Served& call) {
-                                      call->announce_total(100);
-                                      call->write(StreamName::out, block_of("begin"), 5);
-                                      call->fail({Errc::os_error, "", EIO});
-                                    }},
-                                   {"mkdir", [](const Served& call) { call->answer({}); }}});
+    ServedRemsh1 session(transports(), {{"fetch",
+                                         [](const Served& call) {
+                                           call->announce_total(100);
+                                           call->write(StreamName::out, block_of("begin"), 5);
+                                           call->fail({Errc::os_error, "", EIO});
+                                         }},
+                                        {"mkdir", [](const Served& call) { call->answer({}); }}});
     session.call("fetch", {{"src", "f"}});
     CHECK(session.master.read() == session.answer());
     CHECK(session.master.read() == Box{{"_ask", "1"}, {"_command", "data"}, {"data", "begin"}});
@@ -342,12 +345,12 @@ TEST_CASE("a file that cannot be read to its end is a failure at the end, and th
 
 TEST_CASE("a file that cannot be written is a failure when all of it has come") {
   over_each_transport([](const auto& transports) {
-    ServedSession session(transports(), {{"send",
-                                    [](const Served& call) {
-                                      CHECK(call->read() == "one");
-                                      call->fail({Errc::os_error, "", ENOSPC});
-                                    }},
-                                   {"mkdir", [](const Served& call) { call->answer({}); }}});
+    ServedRemsh1 session(transports(), {{"send",
+                                         [](const Served& call) {
+                                           CHECK(call->read() == "one");
+                                           call->fail({Errc::os_error, "", ENOSPC});
+                                         }},
+                                        {"mkdir", [](const Served& call) { call->answer({}); }}});
     session.call("send", {{"dest", "f"}});
     CHECK(session.master.read() == session.answer());
     session.call("data", {{"data", "one"}});
@@ -362,12 +365,12 @@ TEST_CASE("a file that cannot be written is a failure when all of it has come") 
 }
 
 TEST_CASE("how a command ended that cannot be told ends the connection") {
-  ServedSession session(memory_pair(), {{"execute", [&](const Served& call) {
-                                     session.loop->post([call] {
-                                       call->on_change([] {});
-                                       call->fail({Errc::remote_failure, "it is lost in space", 0});
-                                     });
-                                   }}});
+  ServedRemsh1 session(memory_pair(), {{"execute", [&](const Served& call) {
+                                          session.loop->post([call] {
+                                            call->on_change([] {});
+                                            call->fail({Errc::remote_failure, "it is lost in space", 0});
+                                          });
+                                        }}});
   session.execute();
   CHECK(session.master.read() == session.answer());
   CHECK(session.master.read().empty());
@@ -378,7 +381,7 @@ TEST_CASE("how a command ended that cannot be told ends the connection") {
 
 TEST_CASE("the end of the connection is told for what it is") {
   const auto result_of = [](BytesView bytes, bool registers) {
-    ServedSession session(memory_pair(), {}, registers);
+    ServedRemsh1 session(memory_pair(), {}, registers);
     session.master.write(bytes);
     session.master.transport().shutdown();
     return session.result.get();

@@ -13,7 +13,7 @@ using namespace remsh::operations;
 
 namespace {
 
-Failure os(int error) { return {Errc::os_error, "a sentence of ours", error}; }
+Failure failure_with(int error) { return {Errc::os_error, "a sentence of ours", error}; }
 
 Bytes text(const char* command, Box arguments, const Failure& failure, const Bytes& existing = {}) {
   return error_text(remsh1::Call{"1", command, std::move(arguments)}, failure,
@@ -89,34 +89,34 @@ TEST_CASE("the end of a command is a number, negative for a signal") {
 }
 
 TEST_CASE("errors have the words of the original") {
-  CHECK(text("set_cwd", {{"cwd", "x"}}, os(ENOENT)) == "No such file or directory");
-  CHECK(text("stat", {{"pathname", "x"}}, os(EACCES)) == "Permission denied");
+  CHECK(text("set_cwd", {{"cwd", "x"}}, failure_with(ENOENT)) == "No such file or directory");
+  CHECK(text("stat", {{"pathname", "x"}}, failure_with(EACCES)) == "Permission denied");
   CHECK(text("mkdir", {{"dir", ""}}, {Errc::invalid_argument, "'path' is an empty path", 0}) ==
         "'path' is an empty path");
-  CHECK(text("execute", {}, os(ENOENT)) == "OSError(2, 'No such file or directory')");
+  CHECK(text("execute", {}, failure_with(ENOENT)) == "OSError(2, 'No such file or directory')");
   CHECK(text("execute", {}, {Errc::cancelled, "the slave is being stopped", 0}) == "the slave is being stopped");
-  CHECK(text("send", {{"dest", "x"}}, os(EEXIST)) == "File 'x' already exists");
-  CHECK(text("send", {{"dest", "x"}}, os(EISDIR)) == "File 'x' already exists");
-  CHECK(text("send", {{"dest", "x"}}, os(ENOSPC)) == "No space left on device");
-  CHECK(text("fetch", {{"src", "x"}}, os(ENOENT)) == "File 'x' does not exist");
-  CHECK(text("fetch", {{"src", "x"}}, os(EISDIR)) == "Is a directory");
-  CHECK(text("remove", {{"path", "x"}}, os(EACCES)) == "tree not removed");
+  CHECK(text("send", {{"dest", "x"}}, failure_with(EEXIST)) == "File 'x' already exists");
+  CHECK(text("send", {{"dest", "x"}}, failure_with(EISDIR)) == "File 'x' already exists");
+  CHECK(text("send", {{"dest", "x"}}, failure_with(ENOSPC)) == "No space left on device");
+  CHECK(text("fetch", {{"src", "x"}}, failure_with(ENOENT)) == "File 'x' does not exist");
+  CHECK(text("fetch", {{"src", "x"}}, failure_with(EISDIR)) == "Is a directory");
+  CHECK(text("remove", {{"path", "x"}}, failure_with(EACCES)) == "tree not removed");
 }
 
 TEST_CASE("of two paths the error names the one that is to blame") {
   const Box paths{{"dest", "b"}, {"src", "a"}};
   for (const char* const command : {"rename", "copy"}) {
-    CHECK(text(command, paths, os(ENOENT)) == "'a' does not exist");
-    CHECK(text(command, paths, os(EEXIST), "b") == "'b' already exists");
-    CHECK(text(command, paths, os(EISDIR), "b") == "'b' already exists");
+    CHECK(text(command, paths, failure_with(ENOENT)) == "'a' does not exist");
+    CHECK(text(command, paths, failure_with(EEXIST), "b") == "'b' already exists");
+    CHECK(text(command, paths, failure_with(EISDIR), "b") == "'b' already exists");
   }
-  CHECK(text("rename", paths, os(ENOENT), "a") == "No such file or directory");  // where b is to be
-  CHECK(text("copy", paths, os(ENOENT), "a") == "[Errno 2] No such file or directory: 'b'");
-  CHECK(text("copy", paths, os(EISDIR), "a") == "[Errno 21] Is a directory: 'a'");
+  CHECK(text("rename", paths, failure_with(ENOENT), "a") == "No such file or directory");  // where b is to be
+  CHECK(text("copy", paths, failure_with(ENOENT), "a") == "[Errno 2] No such file or directory: 'b'");
+  CHECK(text("copy", paths, failure_with(EISDIR), "a") == "[Errno 21] Is a directory: 'a'");
 }
 
 TEST_CASE("a directory that is there already counts as made, and nothing else does") {
-  CHECK(is_success(remsh1::Call{"1", "mkdir"}, os(EEXIST)));
-  CHECK_FALSE(is_success(remsh1::Call{"1", "mkdir"}, os(ENOTDIR)));
-  CHECK_FALSE(is_success(remsh1::Call{"1", "rename"}, os(EEXIST)));
+  CHECK(is_success(remsh1::Call{"1", "mkdir"}, failure_with(EEXIST)));
+  CHECK_FALSE(is_success(remsh1::Call{"1", "mkdir"}, failure_with(ENOTDIR)));
+  CHECK_FALSE(is_success(remsh1::Call{"1", "rename"}, failure_with(EEXIST)));
 }

@@ -2,6 +2,7 @@
 #include <remsh/slave/slave_server.hpp>
 
 #include "os/unique_fd.hpp"
+#include "support/has.hpp"
 #include "support/slaves.hpp"
 #include "support/temp_dir.hpp"
 #include "support/tls.hpp"
@@ -29,9 +30,6 @@ namespace remsh::test {
 namespace {
 
 using namespace std::chrono_literals;
-using Reason = ServeResult::Reason;
-
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
 }  // namespace
 
@@ -45,7 +43,7 @@ TEST_CASE("a master that says nothing is given up after the handshake's time, wh
 
   SlaveServer server(options);
   ServeResult result = server.run_once("tls:127.0.0.1:" + port);
-  CHECK(result.reason == Reason::unreachable);
+  CHECK(result.reason == ServeResult::Reason::unreachable);
   CHECK(has(result.message, "in time"));
   result = server.run_once("tcp:127.0.0.1:" + port);
   CHECK_FALSE(result.registered);
@@ -59,7 +57,7 @@ TEST_CASE("a master that says nothing is given up after the handshake's time, wh
   options.protocol = 1;
   SlaveServer of_remsh1(options);
   result = of_remsh1.run_once("tcp:127.0.0.1:" + port);
-  CHECK(result.reason == Reason::lost);
+  CHECK(result.reason == ServeResult::Reason::lost);
   CHECK(has(result.message, "not registered this slave in time"));
 }
 
@@ -81,7 +79,7 @@ TEST_CASE("a connection that is cut before the welcome is said to be that") {
     REQUIRE(::setsockopt(accepted.socket.get(), SOL_SOCKET, SO_LINGER, &cut, sizeof cut) == 0);
   }
   const ServeResult result = slave.result();
-  CHECK(result.reason == Reason::lost);
+  CHECK(result.reason == ServeResult::Reason::lost);
   CHECK(has(result.message, "lost before it had let this slave in: "));
 }
 
@@ -100,7 +98,7 @@ TEST_CASE("a stop that comes while the master turns the slave away ends it as st
   };
   SlaveServer server(options);
   stopped = &server;
-  CHECK(server.run(listener.address()).reason == Reason::stopped);
+  CHECK(server.run(listener.address()).reason == ServeResult::Reason::stopped);
 }
 
 TEST_CASE("a slave that is let in and sent away at once comes less and less often") {

@@ -28,12 +28,12 @@ using remsh::test::TempDir;
 namespace {
 
 /// A slave's transfers in a directory of its own.
-struct Session {
+struct ServedTransfers {
   TempDir dir;
   std::shared_ptr<Workplace> workplace = *Workplace::open(dir.path());
   Dispatcher dispatcher;
 
-  Session() { add_transfer(dispatcher, workplace); }
+  ServedTransfers() { add_transfer(dispatcher, workplace); }
 
   static std::shared_ptr<FakeServedCall> send(const Bytes& path, bool overwrite = false, std::uint32_t mode = 0644) {
     return std::make_shared<FakeServedCall>("send", to_box(Send::Request{path, overwrite, mode}));
@@ -58,9 +58,9 @@ Bytes bytes_of_all_kinds(std::size_t size) {
 }  // namespace
 
 TEST_CASE("a file that is sent appears when it is complete") {
-  Session session;
+  ServedTransfers session;
   const Bytes content = bytes_of_all_kinds(200'000);
-  const auto call = Session::send("a\n\xff", false, 0751);
+  const auto call = ServedTransfers::send("a\n\xff", false, 0751);
   std::thread server([&] { session.dispatcher.dispatch(call); });
   call->feed(content.substr(0, 65535));
   call->feed(content.substr(65535));
@@ -75,8 +75,8 @@ TEST_CASE("a file that is sent appears when it is complete") {
 }
 
 TEST_CASE("an empty file is sent as one") {
-  Session session;
-  const auto call = Session::send("empty");
+  ServedTransfers session;
+  const auto call = ServedTransfers::send("empty");
   call->end_input();
   CHECK(session.serve(call)->get("bytes") == "0");
   CHECK(session.dir.has("empty"));
@@ -85,7 +85,7 @@ TEST_CASE("an empty file is sent as one") {
 TEST_CASE("a file that is sent is on the disk when that is answered, unless the caller does without") {
   for (const bool durable : {true, false}) {
     CAPTURE(durable);
-    Session session;
+    ServedTransfers session;
     const auto call = std::make_shared<FakeServedCall>("send", to_box(Send::Request{.path = "a", .durable = durable}));
     call->feed("content");
     call->end_input();
@@ -102,8 +102,8 @@ TEST_CASE("a file that is sent is on the disk when that is answered, unless the 
 }
 
 TEST_CASE("a disk that cannot keep a file that is sent fails the call") {
-  Session session;
-  const auto call = Session::send("a");
+  ServedTransfers session;
+  const auto call = ServedTransfers::send("a");
   call->feed("content");
   call->end_input();
   const auto observer = [](const test::WatchedCall&) { return EIO; };
@@ -113,15 +113,15 @@ TEST_CASE("a disk that cannot keep a file that is sent fails the call") {
 }
 
 TEST_CASE("an existing destination is refused before anything is read") {
-  Session session;
+  ServedTransfers session;
   session.dir.write("a", "old");
-  const auto refused = Session::send("a");
+  const auto refused = ServedTransfers::send("a");
   refused->feed("new");
   CHECK(session.serve(refused).failure().os == EEXIST);
   CHECK(refused->used() == 0);
   CHECK(session.dir.read("a") == "old");
 
-  const auto replacing = Session::send("a", true);
+  const auto replacing = ServedTransfers::send("a", true);
   replacing->feed("new");
   replacing->end_input();
   CHECK(session.serve(replacing));
@@ -129,19 +129,19 @@ TEST_CASE("an existing destination is refused before anything is read") {
 }
 
 TEST_CASE("a destination that cannot be is refused without waiting for the data") {
-  Session session;
+  ServedTransfers session;
   REQUIRE(::mkdir((session.dir / "d").c_str(), 0755) == 0);
-  CHECK(session.serve(Session::send("d", true)).failure().os == EISDIR);
-  CHECK(session.serve(Session::send("d/", true)).failure().os == EISDIR);
-  CHECK(session.serve(Session::send("missing/x")).failure().os == ENOENT);
-  CHECK(session.serve(Session::send(Bytes(300, 'n'))).failure().os == ENAMETOOLONG);
+  CHECK(session.serve(ServedTransfers::send("d", true)).failure().os == EISDIR);
+  CHECK(session.serve(ServedTransfers::send("d/", true)).failure().os == EISDIR);
+  CHECK(session.serve(ServedTransfers::send("missing/x")).failure().os == ENOENT);
+  CHECK(session.serve(ServedTransfers::send(Bytes(300, 'n'))).failure().os == ENAMETOOLONG);
   CHECK(session.serve(std::make_shared<FakeServedCall>("send")).failure().code == Errc::invalid_argument);
 }
 
 TEST_CASE("a send that is cancelled leaves nothing, also what it would have replaced stays") {
-  Session session;
+  ServedTransfers session;
   session.dir.write("a", "old");
-  const auto call = Session::send("a", true);
+  const auto call = ServedTransfers::send("a", true);
   std::thread server([&] { session.dispatcher.dispatch(call); });
   call->feed("some");
   call->feed("more");
@@ -154,8 +154,8 @@ TEST_CASE("a send that is cancelled leaves nothing, also what it would have repl
 }
 
 TEST_CASE("a disk that is full ends a send at once, and nothing remains") {
-  Session session;
-  const auto call = Session::send("a");
+  ServedTransfers session;
+  const auto call = ServedTransfers::send("a");
   call->feed(Bytes(60'000, 'x'));
   call->feed(Bytes(60'000, 'x'));
   call->feed(Bytes(60'000, 'x'));  // and no end: who waits for it stands still
@@ -171,11 +171,11 @@ TEST_CASE("a disk that is full ends a send at once, and nothing remains") {
 }
 
 TEST_CASE("a directory that may not be written refuses a send") {
-  Session session;
+  ServedTransfers session;
   REQUIRE(::chmod(session.dir.path().c_str(), 0555) == 0);
   const int code = test::run_in_child([&] {
     if (!test::drop_privileges()) return test::skipped;
-    const auto outcome = session.serve(Session::send("a"));
+    const auto outcome = session.serve(ServedTransfers::send("a"));
     return !outcome && outcome.failure().os == EACCES ? 0 : 1;
   });
   REQUIRE(::chmod(session.dir.path().c_str(), 0755) == 0);
@@ -183,9 +183,9 @@ TEST_CASE("a directory that may not be written refuses a send") {
 }
 
 TEST_CASE("of two who send the same file at once exactly one wins") {
-  Session session;
-  const auto one = Session::send("a");
-  const auto two = Session::send("a");
+  ServedTransfers session;
+  const auto one = ServedTransfers::send("a");
+  const auto two = ServedTransfers::send("a");
   std::thread first([&] { session.dispatcher.dispatch(one); });
   std::thread second([&] { session.dispatcher.dispatch(two); });
   one->feed("1");
@@ -201,11 +201,11 @@ TEST_CASE("of two who send the same file at once exactly one wins") {
 }
 
 TEST_CASE("a file that is fetched comes whole, in pieces of a block, after its size") {
-  Session session;
+  ServedTransfers session;
   const Bytes content = bytes_of_all_kinds(3 * Block::max_payload + 17);
   session.dir.write("a", content);
   REQUIRE(::chmod((session.dir / "a").c_str(), 0640) == 0);
-  const auto call = Session::fetch("a");
+  const auto call = ServedTransfers::fetch("a");
   const auto reply = from_box<Fetch::Reply>(*session.serve(call));
   REQUIRE(reply);
   CHECK(reply->bytes == content.size());
@@ -216,32 +216,32 @@ TEST_CASE("a file that is fetched comes whole, in pieces of a block, after its s
 }
 
 TEST_CASE("an empty file is fetched without data, and one that tells no size to its end") {
-  Session session;
+  ServedTransfers session;
   session.dir.write("empty", "");
-  const auto empty = Session::fetch("empty");
+  const auto empty = ServedTransfers::fetch("empty");
   CHECK(session.serve(empty)->get("bytes") == "0");
   CHECK(empty->pieces() == 0);
   CHECK_FALSE(empty->announced_total());
 
-  const auto unsized = Session::fetch("/proc/self/status");
+  const auto unsized = ServedTransfers::fetch("/proc/self/status");
   CHECK(session.serve(unsized));
   CHECK(unsized->sent(StreamName::out).find("Name:") == 0);
   CHECK_FALSE(unsized->announced_total());
 }
 
 TEST_CASE("only a regular file is fetched") {
-  Session session;
+  ServedTransfers session;
   REQUIRE(::mkfifo((session.dir / "fifo").c_str(), 0600) == 0);
-  CHECK(session.serve(Session::fetch(".")).failure().os == EISDIR);
-  CHECK(session.serve(Session::fetch("fifo")).failure().os == EINVAL);
-  CHECK(session.serve(Session::fetch("missing")).failure().os == ENOENT);
+  CHECK(session.serve(ServedTransfers::fetch(".")).failure().os == EISDIR);
+  CHECK(session.serve(ServedTransfers::fetch("fifo")).failure().os == EINVAL);
+  CHECK(session.serve(ServedTransfers::fetch("missing")).failure().os == ENOENT);
   CHECK(session.serve(std::make_shared<FakeServedCall>("fetch")).failure().code == Errc::invalid_argument);
 }
 
 TEST_CASE("a read error in the middle of a fetch is a failure, never a short file") {
   // The memory of a process is a regular file that has no size; its first page cannot be read.
-  Session session;
-  const auto call = Session::fetch("/proc/self/mem");
+  ServedTransfers session;
+  const auto call = ServedTransfers::fetch("/proc/self/mem");
   const auto outcome = session.serve(call);
   REQUIRE_FALSE(outcome);
   CHECK(outcome.failure().code == Errc::os_error);
@@ -249,9 +249,9 @@ TEST_CASE("a read error in the middle of a fetch is a failure, never a short fil
 }
 
 TEST_CASE("a fetch waits for room, and stops when it is cancelled meanwhile") {
-  Session session;
+  ServedTransfers session;
   session.dir.write("a", Bytes(500'000, 'x'));
-  const auto call = Session::fetch("a");
+  const auto call = ServedTransfers::fetch("a");
   call->set_room(StreamName::out, 100'000);
   std::thread server([&] { session.dispatcher.dispatch(call); });
   call->wait_sent(StreamName::out, 100'000);
@@ -264,19 +264,19 @@ TEST_CASE("a fetch waits for room, and stops when it is cancelled meanwhile") {
 }
 
 TEST_CASE("a file that grows while it is fetched is fetched with what came") {
-  Session session;
+  ServedTransfers session;
   session.dir.write("a", Bytes(100, 'x'));
-  const auto call = Session::fetch("a");
+  const auto call = ServedTransfers::fetch("a");
   call->at_piece(1, [&] { std::ofstream(session.dir / "a", std::ios::app) << "more"; });
   CHECK(session.serve(call)->get("bytes") == "104");
   CHECK(call->sent(StreamName::out) == Bytes(100, 'x') + "more");
 }
 
 TEST_CASE("a file that is replaced while it is fetched is the one that it was") {
-  Session session;
+  ServedTransfers session;
   session.dir.write("a", Bytes(Block::max_payload * 2, 'x'));
   session.dir.write("new", "y");
-  const auto call = Session::fetch("a");
+  const auto call = ServedTransfers::fetch("a");
   call->at_piece(1, [&] { std::filesystem::rename(session.dir / "new", session.dir / "a"); });
   CHECK(session.serve(call));
   CHECK(call->sent(StreamName::out) == Bytes(Block::max_payload * 2, 'x'));
@@ -286,7 +286,7 @@ TEST_CASE("a file that is sent to a slave whose policy confines it gets no set-u
   TempDir dir;
   Dispatcher dispatcher;
   add_transfer(dispatcher, *Workplace::open(dir.path()), 0777);
-  const auto call = Session::send("a", false, 06755);
+  const auto call = ServedTransfers::send("a", false, 06755);
   call->end_input();
   dispatcher.dispatch(call);
   REQUIRE(call->outcome());
@@ -294,13 +294,13 @@ TEST_CASE("a file that is sent to a slave whose policy confines it gets no set-u
 }
 
 TEST_CASE("what is wrong with a path of a file is said with what to do") {
-  Session session;
+  ServedTransfers session;
   REQUIRE(::mkdir((session.dir / "d").c_str(), 0755) == 0);
   const auto message = [&session](const std::shared_ptr<FakeServedCall>& call) {
     return session.serve(call).failure().message;
   };
-  CHECK(message(Session::send("missing/deep/x")) ==
+  CHECK(message(ServedTransfers::send("missing/deep/x")) ==
         "create: No such file or directory: make the directory 'missing/deep/' first");
-  CHECK(message(Session::send("d", true)) == "create: Is a directory: give the path of a file in it");
-  CHECK(message(Session::fetch("d")).find("tar") != std::string::npos);
+  CHECK(message(ServedTransfers::send("d", true)) == "create: Is a directory: give the path of a file in it");
+  CHECK(message(ServedTransfers::fetch("d")).find("tar") != std::string::npos);
 }

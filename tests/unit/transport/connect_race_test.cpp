@@ -1,6 +1,8 @@
 // Tests of the order and the times of attempts to connect, with a clock that the test moves.
 #include "transport/connect_race.hpp"
 
+#include "support/begin_time.hpp"
+
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
@@ -10,15 +12,14 @@
 
 using namespace std::chrono_literals;
 using namespace remsh;
+using remsh::test::begin_time;
 
 namespace {
-
-const TimePoint start{1000s};
 
 /// The order in which all addresses are begun, each after its head start.
 std::vector<std::size_t> order_of(ConnectRace race) {
   std::vector<std::size_t> order;
-  for (TimePoint now = start; const auto next = race.begin(now); now = race.next_at().value_or(now)) {
+  for (TimePoint now = begin_time; const auto next = race.begin(now); now = race.next_at().value_or(now)) {
     order.push_back(*next);
   }
   return order;
@@ -37,28 +38,28 @@ TEST_CASE("families alternate, beginning with that of the first address") {
 
 TEST_CASE("each attempt has a head start before the next one begins") {
   ConnectRace race({AF_INET6, AF_INET});
-  CHECK(race.begin(start) == 0);
-  CHECK(race.next_at() == start + 250ms);
-  CHECK_FALSE(race.begin(start).has_value());
-  CHECK_FALSE(race.begin(start + 249ms).has_value());
-  CHECK(race.begin(start + 250ms) == 1);
+  CHECK(race.begin(begin_time) == 0);
+  CHECK(race.next_at() == begin_time + 250ms);
+  CHECK_FALSE(race.begin(begin_time).has_value());
+  CHECK_FALSE(race.begin(begin_time + 249ms).has_value());
+  CHECK(race.begin(begin_time + 250ms) == 1);
   CHECK_FALSE(race.next_at().has_value());
-  CHECK_FALSE(race.begin(start + 10s).has_value());
+  CHECK_FALSE(race.begin(begin_time + 10s).has_value());
 }
 
 TEST_CASE("after a failure the next attempt begins at once, and after it the head start counts again") {
   ConnectRace race({AF_INET6, AF_INET, AF_INET});
-  CHECK(race.begin(start) == 0);
+  CHECK(race.begin(begin_time) == 0);
   race.failed();
-  CHECK(race.begin(start + 1ms) == 1);
-  CHECK_FALSE(race.begin(start + 250ms).has_value());
-  CHECK(race.next_at() == start + 251ms);
+  CHECK(race.begin(begin_time + 1ms) == 1);
+  CHECK_FALSE(race.begin(begin_time + 250ms).has_value());
+  CHECK(race.next_at() == begin_time + 251ms);
 }
 
 TEST_CASE("the race is lost when every attempt has failed, and not before") {
   ConnectRace race({AF_INET6, AF_INET});
-  CHECK(race.begin(start) == 0);
-  CHECK(race.begin(start + 1s) == 1);
+  CHECK(race.begin(begin_time) == 0);
+  CHECK(race.begin(begin_time + 1s) == 1);
   race.failed();
   CHECK_FALSE(race.is_lost());
   race.failed();

@@ -1,9 +1,11 @@
 // Tests of connecting: which address wins, and when it is given up.
+#include "transport/connect.hpp"
+#include "support/has.hpp"
 #include "support/skip.hpp"
 #include "support/temp_dir.hpp"
 #include "transport/address.hpp"
-#include "transport/connect.hpp"
 #include "transport/endpoint.hpp"
+#include "unit/transport/addresses.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -23,17 +25,13 @@
 
 using namespace std::chrono_literals;
 using namespace remsh;
+using remsh::test::farm_address;
+using remsh::test::has;
+using remsh::test::loopback;
 using remsh::test::TempDir;
+using remsh::test::unix_at;
 
 namespace {
-
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
-
-Address loopback(const UniqueFd& listening) {
-  return {Address::Kind::tcp, "127.0.0.1", local_port(listening.get()), {}};
-}
-
-Address unix_at(const std::string& path) { return {Address::Kind::unix_socket, {}, 0, path}; }
 
 /// A port that nobody listens to, and that nobody else is given while the socket lives.
 struct ClosedPort {
@@ -71,8 +69,6 @@ SocketAddress address_of(const Address& address) { return std::move(look_up(addr
 LookUp host_with(AddressList addresses) {
   return [addresses = std::move(addresses)](const Address&) -> Result<AddressList> { return addresses; };
 }
-
-const Address farm{Address::Kind::tcp, "farm.example", 9876, {}};
 
 }  // namespace
 
@@ -139,7 +135,7 @@ TEST_CASE("a name whose first address is dead is reached by the next one") {
   const BlackHole dead;
   const UniqueFd listening = std::move(listen_tcp("127.0.0.1", 0, 8)).value();
   const auto connected =
-      connect_to(farm, 60s, {}, host_with({dead.address(), dead.address(), address_of(loopback(listening))}));
+      connect_to(farm_address, 60s, {}, host_with({dead.address(), dead.address(), address_of(loopback(listening))}));
   REQUIRE(connected.ok());
   CHECK(describe_peer(connected->get()) == "tcp 127.0.0.1:" + std::to_string(local_port(listening.get())));
   CHECK((::fcntl(connected->get(), F_GETFL) & O_NONBLOCK) == 0);
@@ -148,31 +144,34 @@ TEST_CASE("a name whose first address is dead is reached by the next one") {
 TEST_CASE("an address that refuses makes room for the next one") {
   const ClosedPort closed;
   const UniqueFd listening = std::move(listen_tcp("127.0.0.1", 0, 8)).value();
-  CHECK(connect_to(farm, 60s, {}, host_with({address_of(closed.address), address_of(loopback(listening))})).ok());
+  CHECK(
+      connect_to(farm_address, 60s, {}, host_with({address_of(closed.address), address_of(loopback(listening))})).ok());
 }
 
 TEST_CASE("if no address can be had each is named with its cause, and one cause is told once") {
   const ClosedPort closed;
   const ClosedPort other;
-  const auto refused = connect_to(farm, 60s, {}, host_with({address_of(closed.address), address_of(other.address)}));
+  const auto refused =
+      connect_to(farm_address, 60s, {}, host_with({address_of(closed.address), address_of(other.address)}));
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.failure().message == "farm.example:9876: Connection refused");
   CHECK(refused.failure().os == ECONNREFUSED);
   const BlackHole dead;
-  const auto late = connect_to(farm, 20ms, {}, host_with({address_of(closed.address), dead.address()}));
+  const auto late = connect_to(farm_address, 20ms, {}, host_with({address_of(closed.address), dead.address()}));
   REQUIRE_FALSE(late.ok());
   CHECK(late.failure().code == Errc::timeout);
   CHECK(has(late.failure().message, "farm.example:9876: no connection in time ("));
   CHECK(has(late.failure().message, to_string(closed.address) + ": Connection refused, "));
   CHECK(has(late.failure().message, to_string(dead.address()) + ": no answer"));
-  CHECK_FALSE(connect_to(farm, 60s, {}, host_with({})).ok());
+  CHECK_FALSE(connect_to(farm_address, 60s, {}, host_with({})).ok());
 }
 
 TEST_CASE("a stop ends the attempts at addresses that do not answer") {
   const BlackHole dead;
   std::stop_source stop;
-  auto blocked = std::async(
-      std::launch::async, [&] { return connect_to(farm, Deadline(), stop.get_token(), host_with({dead.address()})); });
+  auto blocked = std::async(std::launch::async, [&] {
+    return connect_to(farm_address, Deadline(), stop.get_token(), host_with({dead.address()}));
+  });
   stop.request_stop();
   CHECK(blocked.get().failure().code == Errc::cancelled);
 }

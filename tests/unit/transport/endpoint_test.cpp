@@ -3,6 +3,7 @@
 #include "support/temp_dir.hpp"
 #include "transport/acceptor.hpp"
 #include "transport/connect.hpp"
+#include "unit/transport/addresses.hpp"
 #include "unit/transport/recorder.hpp"
 #include "unit/transport/transports.hpp"
 
@@ -29,8 +30,10 @@
 
 using namespace std::chrono_literals;
 using namespace remsh;
+using remsh::test::loopback;
 using remsh::test::settle;
 using remsh::test::TempDir;
+using remsh::test::unix_at;
 
 namespace {
 
@@ -51,12 +54,6 @@ void check_refused(const std::string& text, const std::string& why) {
   CAPTURE(parsed.failure().message);
   CHECK(parsed.failure().message.find(why) != std::string::npos);
 }
-
-Address loopback(const UniqueFd& listening) {
-  return {Address::Kind::tcp, "127.0.0.1", local_port(listening.get()), {}};
-}
-
-Address unix_at(const std::string& path) { return {Address::Kind::unix_socket, {}, 0, path}; }
 
 bool is_closed_by_exec(int fd) { return (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0; }
 

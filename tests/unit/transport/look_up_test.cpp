@@ -1,6 +1,9 @@
 // Tests of looking names up, with name servers that never answer.
 #include "transport/look_up.hpp"
 
+#include "support/has.hpp"
+#include "unit/transport/addresses.hpp"
+
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -14,12 +17,10 @@
 
 using namespace std::chrono_literals;
 using namespace remsh;
+using remsh::test::farm_address;
+using remsh::test::has;
 
 namespace {
-
-const Address farm{Address::Kind::tcp, "farm.example", 9876, {}};
-
-bool has(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
 AddressList some_address() { return std::move(ask_system({Address::Kind::tcp, "127.0.0.1", 80, {}})).value(); }
 
@@ -56,29 +57,29 @@ TEST_CASE("a number is not looked up") {
 }
 
 TEST_CASE("a name is looked up, and what goes wrong is told") {
-  const auto found = look_up(farm, 60s, {}, [](const Address& name) -> Result<AddressList> {
-    return name == farm ? some_address() : AddressList();
+  const auto found = look_up(farm_address, 60s, {}, [](const Address& name) -> Result<AddressList> {
+    return name == farm_address ? some_address() : AddressList();
   });
   REQUIRE(found.ok());
   CHECK(*found == some_address());
-  const auto failed = look_up(farm, 60s, {}, [](const Address&) -> Result<AddressList> {
+  const auto failed = look_up(farm_address, 60s, {}, [](const Address&) -> Result<AddressList> {
     return Failure{Errc::local_os_error, "no such name", 0};
   });
   REQUIRE_FALSE(failed.ok());
   CHECK(failed.failure().message == "no such name");
-  const auto threw =
-      look_up(farm, 60s, {}, [](const Address&) -> Result<AddressList> { throw std::runtime_error("no memory"); });
+  const auto threw = look_up(farm_address, 60s, {},
+                             [](const Address&) -> Result<AddressList> { throw std::runtime_error("no memory"); });
   REQUIRE_FALSE(threw.ok());
   CHECK(has(threw.failure().message, "no memory"));
 }
 
 TEST_CASE("a name server that does not answer is given up at the deadline") {
   const SilentServer server;
-  const auto late = look_up(farm, 10ms, {}, server.look_up());
+  const auto late = look_up(farm_address, 10ms, {}, server.look_up());
   REQUIRE_FALSE(late.ok());
   CHECK(late.failure().code == Errc::timeout);
   CHECK(has(late.failure().message, "look up 'farm.example': no answer from the name server in time"));
-  CHECK(has(look_up(farm, no_wait, {}, server.look_up()).failure().message, "there was no time left for it"));
+  CHECK(has(look_up(farm_address, no_wait, {}, server.look_up()).failure().message, "there was no time left for it"));
 }
 
 TEST_CASE("a name server that does not answer is given up when stopped") {
@@ -89,7 +90,7 @@ TEST_CASE("a name server that does not answer is given up when stopped") {
     asked.get_future().get();
     stop.request_stop();
   });
-  const auto stopped = look_up(farm, Deadline(), stop.get_token(),
+  const auto stopped = look_up(farm_address, Deadline(), stop.get_token(),
                                [&asked, silent = server.look_up()](const Address& name) -> Result<AddressList> {
                                  asked.set_value();
                                  return silent(name);
@@ -101,15 +102,15 @@ TEST_CASE("a name server that does not answer is given up when stopped") {
 TEST_CASE("look-ups that were given up are bounded: a further one waits, and says so when it cannot begin in time") {
   auto server = std::make_unique<SilentServer>();
   for (unsigned i = 0; i < max_look_ups; ++i) {
-    CHECK(look_up(farm, 1ms, {}, server->look_up()).failure().code == Errc::timeout);
+    CHECK(look_up(farm_address, 1ms, {}, server->look_up()).failure().code == Errc::timeout);
   }
   const auto at_once = [](const Address&) -> Result<AddressList> { return some_address(); };
-  const auto late = look_up(farm, 1ms, {}, at_once);
+  const auto late = look_up(farm_address, 1ms, {}, at_once);
   REQUIRE_FALSE(late.ok());
   CHECK(late.failure().code == Errc::timeout);
   CHECK(has(late.failure().message, "16 others have no answer yet"));
   CHECK(look_up({Address::Kind::tcp, "127.0.0.1", 80, {}}, no_wait, {}, at_once).ok());
-  auto patient = std::async(std::launch::async, [&] { return look_up(farm, 60s, {}, at_once); });
+  auto patient = std::async(std::launch::async, [&] { return look_up(farm_address, 60s, {}, at_once); });
   server->answer();
   CHECK(patient.get().ok());
 }

@@ -6,6 +6,7 @@
 #include "support/fake_clock.hpp"
 #include "transport/descriptor_watch.hpp"
 #include "unit/transport/recorder.hpp"
+#include "unit/transport/transports.hpp"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -32,23 +33,13 @@ using remsh::DescriptorWatch;
 using remsh::Loop;
 using remsh::Ready;
 using remsh::UniqueFd;
+using remsh::test::descriptor_pair;
 using remsh::test::Recorder;
 using remsh::test::settle;
 
 namespace {
 
-struct Pair {
-  UniqueFd a;
-  UniqueFd b;
-};
-
-Pair socket_pair() {
-  int fds[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) throw std::runtime_error("socketpair");
-  return {UniqueFd(fds[0]), UniqueFd(fds[1])};
-}
-
-void put(const UniqueFd& fd) { REQUIRE(::write(fd.get(), "x", 1) == 1); }
+void put_byte(const UniqueFd& fd) { REQUIRE(::write(fd.get(), "x", 1) == 1); }
 
 remsh::TimePoint from_now(remsh::Duration d) { return std::chrono::steady_clock::now() + d; }
 
@@ -193,38 +184,38 @@ TEST_CASE("an arming gives exactly one event, and a new one the next") {
   const auto loop = Loop::start();
   const auto recorder = std::make_shared<Recorder>();
   const auto slot = loop->add(recorder);
-  Pair pair = socket_pair();
-  loop->watcher().watch(pair.a.get(), Ready::read, Loop::token(slot, 7));
-  put(pair.b);
+  auto pair = descriptor_pair();
+  loop->watcher().watch(pair.first.get(), Ready::read, Loop::token(slot, 7));
+  put_byte(pair.second);
   recorder->wait_for(1);
-  put(pair.b);
+  put_byte(pair.second);
   settle(*loop);
   CHECK(recorder->count() == 1);
   CHECK(recorder->event(0) == std::pair(7U, Ready::read));
-  loop->watcher().watch(pair.a.get(), Ready::both, Loop::token(slot, 8));  // level-triggered: ready already
+  loop->watcher().watch(pair.first.get(), Ready::both, Loop::token(slot, 8));  // level-triggered: ready already
   recorder->wait_for(2);
   settle(*loop);
   CHECK(recorder->count() == 2);
   CHECK(recorder->event(1) == std::pair(8U, Ready::both));
-  loop->watcher().forget(pair.a.get());
+  loop->watcher().forget(pair.first.get());
 }
 
 TEST_CASE("an end counts as what was asked for, and as nothing on a silent descriptor") {
   const auto loop = Loop::start();
   const auto recorder = std::make_shared<Recorder>();
   const auto slot = loop->add(recorder);
-  Pair silent = socket_pair();
-  loop->watcher().watch(silent.a.get(), Ready::none, Loop::token(slot, 1));
-  silent.b.reset();
-  Pair asked = socket_pair();
-  loop->watcher().watch(asked.a.get(), Ready::write, Loop::token(slot, 2));
-  asked.b.reset();
+  auto silent = descriptor_pair();
+  loop->watcher().watch(silent.first.get(), Ready::none, Loop::token(slot, 1));
+  silent.second.reset();
+  auto asked = descriptor_pair();
+  loop->watcher().watch(asked.first.get(), Ready::write, Loop::token(slot, 2));
+  asked.second.reset();
   recorder->wait_for(1);
   settle(*loop);
   CHECK(recorder->count() == 1);
   CHECK(recorder->event(0) == std::pair(2U, Ready::write));
-  loop->watcher().forget(silent.a.get());
-  loop->watcher().forget(asked.a.get());
+  loop->watcher().forget(silent.first.get());
+  loop->watcher().forget(asked.first.get());
 }
 
 TEST_CASE("many descriptors that become ready at once are all told, past one batch") {
@@ -233,11 +224,11 @@ TEST_CASE("many descriptors that become ready at once are all told, past one bat
   const auto slot = loop->add(recorder);
   std::promise<void> gate;
   loop->post([&] { gate.get_future().wait(); });
-  std::vector<Pair> pairs;
+  std::vector<std::pair<UniqueFd, UniqueFd>> pairs;
   for (std::uint32_t i = 0; i < 300; ++i) {
-    pairs.push_back(socket_pair());
-    put(pairs.back().b);
-    loop->watcher().watch(pairs.back().a.get(), Ready::read, Loop::token(slot, i));
+    pairs.push_back(descriptor_pair());
+    put_byte(pairs.back().second);
+    loop->watcher().watch(pairs.back().first.get(), Ready::read, Loop::token(slot, i));
   }
   gate.set_value();
   recorder->wait_for(300);
@@ -287,11 +278,11 @@ TEST_CASE("what the system cannot watch is told to look for itself") {
 
 TEST_CASE("a watched descriptor calls back once for each arming") {
   const auto loop = Loop::start();
-  Pair pair = socket_pair();
+  auto pair = descriptor_pair();
   std::atomic<int> calls{0};
   std::promise<void> third;
   std::optional<DescriptorWatch> watch;
-  watch.emplace(*loop, pair.a.get(), [&](Ready directions) {
+  watch.emplace(*loop, pair.first.get(), [&](Ready directions) {
     CHECK(directions == Ready::read);
     if (++calls < 3) {
       watch->arm(Ready::read);
@@ -300,7 +291,7 @@ TEST_CASE("a watched descriptor calls back once for each arming") {
     }
   });
   watch->arm(Ready::read);
-  put(pair.b);
+  put_byte(pair.second);
   third.get_future().get();
   settle(*loop);
   CHECK(calls == 3);
@@ -308,32 +299,32 @@ TEST_CASE("a watched descriptor calls back once for each arming") {
 
 TEST_CASE("a watched descriptor can be let go inside its own callback") {
   const auto loop = Loop::start();
-  Pair pair = socket_pair();
+  auto pair = descriptor_pair();
   std::promise<void> gone;
   std::unique_ptr<DescriptorWatch> watch;
-  watch = std::make_unique<DescriptorWatch>(*loop, pair.a.get(), [&](Ready) {
+  watch = std::make_unique<DescriptorWatch>(*loop, pair.first.get(), [&](Ready) {
     watch.reset();
     gone.set_value();
   });
   watch->arm(Ready::read);
-  put(pair.b);
+  put_byte(pair.second);
   gone.get_future().get();
   CHECK(watch == nullptr);
 }
 
 TEST_CASE("letting a watched descriptor go waits for its callback") {
   const auto loop = Loop::start();
-  Pair pair = socket_pair();
+  auto pair = descriptor_pair();
   std::promise<void> inside;
   std::promise<void> go_on;
   std::atomic<bool> over{false};
-  auto watch = std::make_unique<DescriptorWatch>(*loop, pair.a.get(), [&](Ready) {
+  auto watch = std::make_unique<DescriptorWatch>(*loop, pair.first.get(), [&](Ready) {
     inside.set_value();
     go_on.get_future().wait();
     over = true;
   });
   watch->arm(Ready::read);
-  put(pair.b);
+  put_byte(pair.second);
   inside.get_future().get();
   const auto helper = std::async(std::launch::async, [&] { go_on.set_value(); });
   watch.reset();
@@ -342,13 +333,13 @@ TEST_CASE("letting a watched descriptor go waits for its callback") {
 
 TEST_CASE("a disarmed descriptor is silent, also where its event was on the way") {
   const auto loop = Loop::start();
-  Pair pair = socket_pair();
+  auto pair = descriptor_pair();
   std::atomic<int> calls{0};
-  DescriptorWatch watch(*loop, pair.a.get(), [&](Ready) { ++calls; });
+  DescriptorWatch watch(*loop, pair.first.get(), [&](Ready) { ++calls; });
   std::promise<void> gate;
   loop->post([&] { gate.get_future().wait(); });
   watch.arm(Ready::read);
-  put(pair.b);
+  put_byte(pair.second);
   watch.arm(Ready::none);
   gate.set_value();
   settle(*loop);

@@ -25,19 +25,19 @@ using remsh::test::key_of;
 using remsh::test::make_certificate;
 using remsh::test::one_key;
 using remsh::test::TempDir;
-using Status = TlsEngine::Status;
+using TlsStatus = TlsEngine::Status;
 using Context = std::shared_ptr<const TlsContext>;
 
 namespace {
 
 /// One end of ours: takes what came, gives what is to be sent.
-struct End {
-  explicit End(Context context) : engine(std::move(context)) {}
+struct TlsEnd {
+  explicit TlsEnd(Context context) : engine(std::move(context)) {}
 
   std::string step(BytesView came) {
     if (!is_over) {
-      const Status status = engine.handshake(came);
-      is_over = status == Status::ok;
+      const TlsStatus status = engine.handshake(came);
+      is_over = status == TlsStatus::ok;
     }
     if (is_over) {
       std::array<char, 5000> buffer;
@@ -45,9 +45,9 @@ struct End {
         std::size_t size = 0;
         last = engine.read(came, buffer, size);
         got.append(buffer.data(), size);
-        if (last != Status::ok) break;
+        if (last != TlsStatus::ok) break;
       }
-      if (last == Status::want_input) CHECK(came.empty());
+      if (last == TlsStatus::want_input) CHECK(came.empty());
     }
     return take();
   }
@@ -60,7 +60,7 @@ struct End {
 
   TlsEngine engine;
   bool is_over = false;
-  Status last = Status::ok;
+  TlsStatus last = TlsStatus::ok;
   std::string got;
 };
 
@@ -170,7 +170,7 @@ Context server_with(char key = 'k', const TlsTuning& tuning = {}) {
   return *TlsContext::server(one_key(id_known, key_of(key)), nullptr, tuning);
 }
 
-bool contains(const Failure& failure, std::string_view part) {
+bool says(const Failure& failure, std::string_view part) {
   CAPTURE(failure.message);
   return failure.message.find(part) != std::string::npos;
 }
@@ -186,8 +186,8 @@ std::string text_of(std::size_t size) {
 TEST_CASE("a key that both sides have proves both, and gives them an exporter that is theirs alone") {
   std::string exported;
   for (int i = 0; i < 2; ++i) {
-    End client(client_with());
-    End server(server_with());
+    TlsEnd client(client_with());
+    TlsEnd server(server_with());
     carry(client, server);
     REQUIRE(client.is_over);
     REQUIRE(server.is_over);
@@ -207,9 +207,9 @@ TEST_CASE("a key that both sides have proves both, and gives them an exporter th
 }
 
 TEST_CASE("ciphertext may come byte by byte") {
-  End client(client_with());
-  End server(server_with());
-  const auto drip = [](End& to, const std::string& bytes) {
+  TlsEnd client(client_with());
+  TlsEnd server(server_with());
+  const auto drip = [](TlsEnd& to, const std::string& bytes) {
     std::string answer;
     for (const char& byte : bytes) answer += to.step({&byte, 1});
     return answer;
@@ -224,8 +224,8 @@ TEST_CASE("ciphertext may come byte by byte") {
 }
 
 TEST_CASE("plaintext that finds no room waits in the engine, and the ciphertext behind it outside") {
-  End client(client_with());
-  End server(server_with());
+  TlsEnd client(client_with());
+  TlsEnd server(server_with());
   carry(client, server);
   REQUIRE(client.engine.write(text_of(40000)));
   const std::string sent = client.take();
@@ -234,14 +234,14 @@ TEST_CASE("plaintext that finds no room waits in the engine, and the ciphertext 
   std::size_t size = 0;
   std::string got;
   while (got.size() < 40000) {
-    REQUIRE(server.engine.read(rest, buffer, size) == Status::ok);
+    REQUIRE(server.engine.read(rest, buffer, size) == TlsStatus::ok);
     CHECK(size == buffer.size());
     got.append(buffer.data(), size);
     CHECK((server.engine.has_plaintext() || got.size() % TlsEngine::max_record == 0 || got.size() == 40000));
   }
   CHECK(rest.empty());
   CHECK(got == text_of(40000));
-  CHECK(server.engine.read(rest, buffer, size) == Status::want_input);
+  CHECK(server.engine.read(rest, buffer, size) == TlsStatus::want_input);
 }
 
 TEST_CASE("a peer with OpenSSL's own suites gets one of ours, and a Diffie-Hellman exchange, and no ticket") {
@@ -249,7 +249,7 @@ TEST_CASE("a peer with OpenSSL's own suites gets one of ours, and a Diffie-Hellm
     SSL_CTX_set_psk_use_session_callback(context, raw_offer<id_known>);
     SSL_CTX_set_options(context, SSL_OP_ALLOW_NO_DHE_KEX);
   });
-  End server(server_with());
+  TlsEnd server(server_with());
   carry(client, server);
   REQUIRE(client.is_over);
   CHECK(SSL_session_reused(client.ssl.get()) == 1);
@@ -264,51 +264,51 @@ TEST_CASE("a peer with OpenSSL's own suites gets one of ours, and a Diffie-Hellm
   CHECK(SSL_SESSION_get_max_early_data(SSL_get_session(client.ssl.get())) == 0);
 
   Raw other_server(true, [](SSL_CTX* context) { SSL_CTX_set_psk_find_session_callback(context, raw_find); });
-  End our_client(client_with());
+  TlsEnd our_client(client_with());
   carry(our_client, other_server);
   CHECK(our_client.is_over);
   CHECK(other_server.is_over);
 }
 
 TEST_CASE("a wrong key is refused by the server, and both say why") {
-  End client(client_with('x'));
-  End server(server_with());
+  TlsEnd client(client_with('x'));
+  TlsEnd server(server_with());
   carry(client, server);
   CHECK(client.engine.failure().code == Errc::auth_failed);
-  CHECK(contains(client.engine.failure(), "does not accept our key"));
-  CHECK_FALSE(contains(client.engine.failure(), "alert"));
+  CHECK(says(client.engine.failure(), "does not accept our key"));
+  CHECK_FALSE(says(client.engine.failure(), "alert"));
   CHECK(server.engine.failure().code == Errc::auth_failed);
-  CHECK(contains(server.engine.failure(), "'w1:00000001'"));
+  CHECK(says(server.engine.failure(), "'w1:00000001'"));
   CHECK(server.engine.identity().empty());
   CHECK(server.engine.exporter().empty());
   BytesView none;
-  CHECK(client.engine.handshake(none) == Status::failed);
+  CHECK(client.engine.handshake(none) == TlsStatus::failed);
 }
 
 TEST_CASE("an unknown identity gets the same bytes as a wrong key") {
-  End wrong(client_with('x'));
-  End unknown(client_with('k', "w9:00000001"));
-  End server(server_with());
-  End other(server_with());
+  TlsEnd wrong(client_with('x'));
+  TlsEnd unknown(client_with('k', "w9:00000001"));
+  TlsEnd server(server_with());
+  TlsEnd other(server_with());
   const std::string to_wrong = carry(wrong, server);
   const std::string to_unknown = carry(unknown, other);
   CHECK_FALSE(to_wrong.empty());
   CHECK(to_wrong == to_unknown);
   CHECK(wrong.engine.failure().message == unknown.engine.failure().message);
-  CHECK(contains(other.engine.failure(), "no key here for 'w9:00000001'"));
+  CHECK(says(other.engine.failure(), "no key here for 'w9:00000001'"));
 }
 
 TEST_CASE("a key that was taken away opens nothing, also who was there before") {
   bool is_there = true;
   const auto find = [&](std::string_view) { return is_there ? std::optional(key_of('k')) : std::nullopt; };
   const Context context = *TlsContext::server(find);
-  End first(client_with());
-  End server(context);
+  TlsEnd first(client_with());
+  TlsEnd server(context);
   carry(first, server);
   REQUIRE(server.is_over);
   is_there = false;
-  End second(client_with());
-  End again(context);
+  TlsEnd second(client_with());
+  TlsEnd again(context);
   carry(second, again);
   CHECK(again.failed());
   CHECK(second.failed());
@@ -317,7 +317,7 @@ TEST_CASE("a key that was taken away opens nothing, also who was there before") 
 TEST_CASE("an identity that nobody can have is not looked up, and an empty one is not offered") {
   bool looked = false;
   Raw client(false, [](SSL_CTX* context) { SSL_CTX_set_psk_use_session_callback(context, raw_offer<id_long>); });
-  End server(*TlsContext::server([&](std::string_view) {
+  TlsEnd server(*TlsContext::server([&](std::string_view) {
     looked = true;
     return std::optional(key_of('k'));
   }));
@@ -325,7 +325,7 @@ TEST_CASE("an identity that nobody can have is not looked up, and an empty one i
   CHECK(client.failed());
   CHECK_FALSE(server.is_over);
   CHECK_FALSE(looked);
-  CHECK(contains(server.engine.failure(), "no key here for 'xxx"));
+  CHECK(says(server.engine.failure(), "no key here for 'xxx"));
   for (const std::string& identity : {std::string(), std::string(129, 'x'), std::string("a\0b", 3)}) {
     const auto context = TlsContext::client(identity, key_of('k'));
     REQUIRE_FALSE(context.ok());
@@ -334,8 +334,8 @@ TEST_CASE("an identity that nobody can have is not looked up, and an empty one i
 }
 
 TEST_CASE("a key lookup that throws ends that handshake only") {
-  End client(client_with());
-  End server(*TlsContext::server([](std::string_view) -> std::optional<Secret> { throw std::runtime_error("x"); }));
+  TlsEnd client(client_with());
+  TlsEnd server(*TlsContext::server([](std::string_view) -> std::optional<Secret> { throw std::runtime_error("x"); }));
   carry(client, server);
   CHECK(server.failed());
   CHECK(client.failed());
@@ -348,37 +348,37 @@ TEST_CASE("a client with a key takes no certificate in place of it") {
       use_certificate(context, certificate);
       if (!has_all_suites) SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256");
     });
-    End client(client_with());
+    TlsEnd client(client_with());
     carry(client, server);
     CHECK_FALSE(client.is_over);
     CHECK(client.engine.failure().code == Errc::auth_failed);
-    CHECK(contains(client.engine.failure(), "shows a certificate"));
+    CHECK(says(client.engine.failure(), "shows a certificate"));
   }
 }
 
 TEST_CASE("a client without a key is refused where there is no certificate") {
   Raw client(false);
-  End server(server_with());
+  TlsEnd server(server_with());
   carry(client, server);
   CHECK(client.failed());
   CHECK_FALSE(server.is_over);
   CHECK(server.engine.failure().code == Errc::auth_failed);
-  CHECK(contains(server.engine.failure(), "offers no key"));
+  CHECK(says(server.engine.failure(), "offers no key"));
 }
 
 TEST_CASE("TLS 1.2 is not spoken") {
   Raw client(false, [](SSL_CTX* context) { SSL_CTX_set_max_proto_version(context, TLS1_2_VERSION); });
-  End server(server_with());
+  TlsEnd server(server_with());
   carry(client, server);
   CHECK(client.failed());
-  CHECK(contains(server.engine.failure(), "no TLS 1.3"));
+  CHECK(says(server.engine.failure(), "no TLS 1.3"));
   Raw old_server(true, [](SSL_CTX* context) {
     SSL_CTX_set_max_proto_version(context, TLS1_2_VERSION);
     use_certificate(context, make_certificate("DNS:localhost"));
   });
-  End our_client(client_with());
+  TlsEnd our_client(client_with());
   carry(our_client, old_server);
-  CHECK(contains(our_client.engine.failure(), "no TLS 1.3"));
+  CHECK(says(our_client.engine.failure(), "no TLS 1.3"));
 }
 
 TEST_CASE("who does not speak TLS at all is told apart") {
@@ -388,11 +388,11 @@ TEST_CASE("who does not speak TLS at all is told apart") {
         std::string(64, '\0'), std::string(64, '\xff')}) {
     CAPTURE(bytes);
     for (const bool is_server : {true, false}) {
-      End end(is_server ? server_with() : client_with());
+      TlsEnd end(is_server ? server_with() : client_with());
       end.step({});
       end.step(bytes);
       CHECK(end.engine.failure().code == Errc::protocol_error);
-      CHECK(contains(end.engine.failure(), "does not speak TLS"));
+      CHECK(says(end.engine.failure(), "does not speak TLS"));
     }
   }
 }
@@ -416,8 +416,8 @@ TEST_CASE("a client that knows the CA checks the name of the certificate, and th
     CAPTURE(it.name);
     CAPTURE(it.why);
     const TlsIdentity identity{it.shown.certificate, it.shown.key};
-    End server(*TlsContext::server({}, &identity));
-    End client(*TlsContext::client(TlsTrust{it.trusted.certificate, it.name}));
+    TlsEnd server(*TlsContext::server({}, &identity));
+    TlsEnd client(*TlsContext::client(TlsTrust{it.trusted.certificate, it.name}));
     carry(client, server);
     CHECK(client.is_over == (it.why.empty()));
     CHECK(server.is_over == client.is_over);
@@ -428,9 +428,9 @@ TEST_CASE("a client that knows the CA checks the name of the certificate, and th
       continue;
     }
     CHECK(client.engine.failure().code == Errc::auth_failed);
-    CHECK(contains(client.engine.failure(), it.why));
-    CHECK(contains(client.engine.failure(), it.name));
-    CHECK(contains(server.engine.failure(), "does not accept our certificate"));
+    CHECK(says(client.engine.failure(), it.why));
+    CHECK(says(client.engine.failure(), it.name));
+    CHECK(says(server.engine.failure(), "does not accept our certificate"));
   }
 }
 
@@ -438,7 +438,7 @@ TEST_CASE("a server shows its certificate with those up to the CA, and asks for 
   const Certificate ca = make_certificate("");
   const Certificate host = make_certificate("DNS:farm.example", &ca);
   const TlsIdentity identity{host.certificate + ca.certificate + host.key, ""};  // all in one text
-  End server(*TlsContext::server({}, &identity));
+  TlsEnd server(*TlsContext::server({}, &identity));
   Raw client(false);
   carry(client, server);
   REQUIRE(client.is_over);
@@ -451,24 +451,24 @@ TEST_CASE("a server with keys and a certificate serves both kinds of clients, an
   const TlsIdentity identity{host.certificate, host.key};
   const Context context = *TlsContext::server(one_key(id_known, key_of('k')), &identity);
   for (const bool by_key : {true, false}) {
-    End server(context);
-    End client(by_key ? client_with() : *TlsContext::client(TlsTrust{host.certificate, "farm.example"}));
+    TlsEnd server(context);
+    TlsEnd client(by_key ? client_with() : *TlsContext::client(TlsTrust{host.certificate, "farm.example"}));
     carry(client, server);
     REQUIRE(client.is_over);
     CHECK(server.engine.identity() == (by_key ? id_known : ""));
   }
-  End server(context);
-  End wrong(client_with('x'));
+  TlsEnd server(context);
+  TlsEnd wrong(client_with('x'));
   carry(wrong, server);
   CHECK(wrong.failed());
   CHECK_FALSE(server.is_over);
 }
 
 TEST_CASE("a client that trusts a CA is told where the server has only keys") {
-  End server(server_with());
-  End client(*TlsContext::client(TlsTrust{make_certificate("").certificate, "farm.example"}));
+  TlsEnd server(server_with());
+  TlsEnd client(*TlsContext::client(TlsTrust{make_certificate("").certificate, "farm.example"}));
   carry(client, server);
-  CHECK(contains(client.engine.failure(), "only keys"));
+  CHECK(says(client.engine.failure(), "only keys"));
 }
 
 TEST_CASE("certificates are read from files, and anew while connections go on") {
@@ -480,13 +480,13 @@ TEST_CASE("certificates are read from files, and anew while connections go on") 
   write(first.certificate + first.key);
   const auto server = std::move(*TlsServer::create({}, TlsIdentity{path, ""}));
   const auto reaches = [&](const Certificate& certificate, const std::string& name) {
-    End end(server->context());
-    End client(*TlsContext::client(TlsTrust{certificate.certificate, name}));
+    TlsEnd end(server->context());
+    TlsEnd client(*TlsContext::client(TlsTrust{certificate.certificate, name}));
     carry(client, end);
     return client.is_over;
   };
-  End old_server(server->context());
-  End old_client(*TlsContext::client(TlsTrust{first.certificate, "one.example"}));
+  TlsEnd old_server(server->context());
+  TlsEnd old_client(*TlsContext::client(TlsTrust{first.certificate, "one.example"}));
   carry(old_client, old_server);
   REQUIRE(old_client.is_over);
   write(second.certificate + second.key);
@@ -501,7 +501,7 @@ TEST_CASE("certificates are read from files, and anew while connections go on") 
     write(bad);
     const auto reloaded = server->reload();
     REQUIRE_FALSE(reloaded.ok());
-    CHECK(contains(reloaded.failure(), path));
+    CHECK(says(reloaded.failure(), path));
     CHECK(reaches(second, "two.example"));
   }
 }
@@ -524,8 +524,8 @@ TEST_CASE("bad options are refused before anything is connected") {
 TEST_CASE("keys are replaced after so many records, in each direction, and nothing is lost") {
   TlsTuning tuning;
   tuning.records_per_key = 3;
-  End client(client_with('k', id_known, tuning));
-  End server(server_with('k', tuning));
+  TlsEnd client(client_with('k', id_known, tuning));
+  TlsEnd server(server_with('k', tuning));
   carry(client, server);
   std::string to_server;
   std::string to_client;
@@ -562,7 +562,7 @@ TEST_CASE("a peer that never replaces its keys is asked to") {
   KeyUpdates counts;
   SSL_set_msg_callback(client.ssl.get(), count_key_updates);
   SSL_set_msg_callback_arg(client.ssl.get(), &counts);
-  End server(server_with('k', tuning));
+  TlsEnd server(server_with('k', tuning));
   carry(client, server);
   for (int i = 0; i < 100; ++i) {
     REQUIRE(SSL_write(client.ssl.get(), "x", 1) == 1);
@@ -581,7 +581,7 @@ TEST_CASE("who sends messages of TLS without end is cut, and who sends data betw
   for (const bool has_data : {true, false}) {
     for (const int kind : {SSL_KEY_UPDATE_REQUESTED, SSL_KEY_UPDATE_NOT_REQUESTED}) {
       Raw client(false, [](SSL_CTX* context) { SSL_CTX_set_psk_use_session_callback(context, raw_offer<id_known>); });
-      End server(server_with());
+      TlsEnd server(server_with());
       carry(client, server);
       std::string flood;
       for (int i = 0; i < 200; ++i) {
@@ -595,44 +595,44 @@ TEST_CASE("who sends messages of TLS without end is cut, and who sends data betw
       CHECK(answer.size() < 200 * 100);
       if (has_data) continue;
       CHECK(server.engine.failure().code == Errc::protocol_error);
-      CHECK(contains(server.engine.failure(), "without end"));
+      CHECK(says(server.engine.failure(), "without end"));
       CHECK(answer.size() < 33 * 100);
     }
   }
 }
 
 TEST_CASE("the end that was said is told apart from one that was not") {
-  End client(client_with());
-  End server(server_with());
+  TlsEnd client(client_with());
+  TlsEnd server(server_with());
   carry(client, server);
   REQUIRE(client.engine.write("last words"));
   client.engine.close();
   CHECK_FALSE(client.engine.write("more"));
   carry(client, server);
   CHECK(server.got == "last words");
-  CHECK(server.last == Status::ended);
+  CHECK(server.last == TlsStatus::ended);
   CHECK_FALSE(server.failed());
   REQUIRE(server.engine.write("the other way goes on"));
   carry(client, server);
   CHECK(client.got == "the other way goes on");
-  CHECK(client.last == Status::want_input);
+  CHECK(client.last == TlsStatus::want_input);
   client.engine.cut();
   CHECK(client.engine.failure().code == Errc::connection_lost);
-  CHECK(contains(client.engine.failure(), "cut"));
+  CHECK(says(client.engine.failure(), "cut"));
 }
 
 TEST_CASE("a connection that ends in the handshake says so") {
-  End client(client_with());
+  TlsEnd client(client_with());
   client.step({});
   client.engine.cut();
-  CHECK(contains(client.engine.failure(), "in the TLS handshake"));
+  CHECK(says(client.engine.failure(), "in the TLS handshake"));
 }
 
 TEST_CASE("bytes that were changed on the way break the stream, each single one") {
   std::string record;
   for (std::size_t at = 0; record.empty() || at < record.size(); ++at) {
-    End client(client_with());
-    End server(server_with());
+    TlsEnd client(client_with());
+    TlsEnd server(server_with());
     carry(client, server);
     REQUIRE(client.engine.write("payload"));
     record = client.take();
@@ -646,12 +646,12 @@ TEST_CASE("bytes that were changed on the way break the stream, each single one"
 }
 
 TEST_CASE("messages hold neither keys nor what a stranger can paint the terminal with") {
-  End client(client_with('x', "w1\x1b[31m:00000001"));
-  End server(server_with());
+  TlsEnd client(client_with('x', "w1\x1b[31m:00000001"));
+  TlsEnd server(server_with());
   carry(client, server);
-  CHECK(contains(server.engine.failure(), "w1\\x1B[31m"));
-  CHECK_FALSE(contains(server.engine.failure(), "kkkk"));
-  CHECK_FALSE(contains(client.engine.failure(), "xxxx"));
+  CHECK(says(server.engine.failure(), "w1\\x1B[31m"));
+  CHECK_FALSE(says(server.engine.failure(), "kkkk"));
+  CHECK_FALSE(says(client.engine.failure(), "xxxx"));
 }
 
 #ifdef REMSH_CAN_COUNT
@@ -663,13 +663,13 @@ TEST_CASE("an idle connection costs little memory") {
   for (const bool by_key : {true, false}) {
     const Context client_context =
         by_key ? client_with() : *TlsContext::client(TlsTrust{host.certificate, "farm.example"});
-    std::vector<std::unique_ptr<End>> clients;
-    std::vector<std::unique_ptr<End>> servers;
+    std::vector<std::unique_ptr<TlsEnd>> clients;
+    std::vector<std::unique_ptr<TlsEnd>> servers;
     std::size_t clients_cost = 0;
     std::size_t servers_cost = 0;
     for (std::size_t i = 0; i < 2 * count; ++i) {
-      auto client = std::make_unique<End>(client_context);
-      auto server = std::make_unique<End>(server_context);
+      auto client = std::make_unique<TlsEnd>(client_context);
+      auto server = std::make_unique<TlsEnd>(server_context);
       carry(*client, *server);
       REQUIRE(client->engine.write(text_of(100000)));
       REQUIRE(server->engine.write(text_of(100000)));

@@ -18,17 +18,18 @@ Bytes message(std::size_t size, std::size_t said) {
 }
 Bytes message(std::size_t size) { return message(size, size); }
 
-constexpr char alert = 21;
-constexpr char handshake = 22;
-constexpr char data = 23;
+constexpr char alert_record = 21;
+constexpr char handshake_record = 22;
+constexpr char data_record = 23;
 
 }  // namespace
 
 TEST_CASE("a flight is whole where a record ends with a message, however it comes") {
   const Bytes one = message(300);
-  const Bytes bytes = whole_record(handshake, one.substr(0, 2)) + whole_record(handshake, one.substr(2, 100)) +
-                      whole_record(handshake, one.substr(102) + message(0) + message(7)) +
-                      whole_record(data, "secret") + whole_record(alert, "xx");
+  const Bytes bytes = whole_record(handshake_record, one.substr(0, 2)) +
+                      whole_record(handshake_record, one.substr(2, 100)) +
+                      whole_record(handshake_record, one.substr(102) + message(0) + message(7)) +
+                      whole_record(data_record, "secret") + whole_record(alert_record, "xx");
   const std::size_t first = 15 + one.size() + 4 + 11;
   TlsFlight flight(1000);
   for (std::size_t size = 1; size <= bytes.size(); ++size) {
@@ -40,8 +41,8 @@ TEST_CASE("a flight is whole where a record ends with a message, however it come
 }
 
 TEST_CASE("what was taken of a flight is not looked at again") {
-  const Bytes one = whole_record(handshake, message(10));
-  const Bytes two = whole_record(handshake, message(20));
+  const Bytes one = whole_record(handshake_record, message(10));
+  const Bytes two = whole_record(handshake_record, message(20));
   TlsFlight flight(1000);
   REQUIRE(flight.look(one + two.substr(0, 9)));
   REQUIRE(flight.whole() == one.size());
@@ -54,13 +55,13 @@ TEST_CASE("what was taken of a flight is not looked at again") {
 }
 
 TEST_CASE("a message that is too long, or cut by something else, is none") {
-  CHECK(TlsFlight(1000).look(whole_record(handshake, message(0, 1000))));
-  CHECK_FALSE(TlsFlight(1000).look(whole_record(handshake, message(0, 1001))));
-  CHECK_FALSE(TlsFlight(1000).look(whole_record(handshake, message(0, 0xffffff))));
-  CHECK_FALSE(TlsFlight(1000).look(whole_record(handshake, message(1000) + message(0, 1001))));
-  for (const char type : {alert, data, '\x14'}) {
-    CHECK_FALSE(TlsFlight(1000).look(whole_record(handshake, message(5, 10)) + whole_record(type, "x")));
-    CHECK_FALSE(TlsFlight(1000).look(whole_record(handshake, "\x01") + whole_record(type, "x")));
+  CHECK(TlsFlight(1000).look(whole_record(handshake_record, message(0, 1000))));
+  CHECK_FALSE(TlsFlight(1000).look(whole_record(handshake_record, message(0, 1001))));
+  CHECK_FALSE(TlsFlight(1000).look(whole_record(handshake_record, message(0, 0xffffff))));
+  CHECK_FALSE(TlsFlight(1000).look(whole_record(handshake_record, message(1000) + message(0, 1001))));
+  for (const char type : {alert_record, data_record, '\x14'}) {
+    CHECK_FALSE(TlsFlight(1000).look(whole_record(handshake_record, message(5, 10)) + whole_record(type, "x")));
+    CHECK_FALSE(TlsFlight(1000).look(whole_record(handshake_record, "\x01") + whole_record(type, "x")));
   }
 }
 
@@ -71,7 +72,7 @@ TEST_CASE("what is no TLS is passed on as it is") {
     CHECK(flight.look(bytes));
     CHECK(flight.whole() == bytes.size());
   }
-  const Bytes good = whole_record(handshake, message(5));
+  const Bytes good = whole_record(handshake_record, message(5));
   TlsFlight flight(1000);
   CHECK(flight.look(good + "GET / HTTP"));
   CHECK(flight.whole() == good.size() + 10);

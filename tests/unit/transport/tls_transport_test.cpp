@@ -1,6 +1,7 @@
 // Tests of what is special to TLS among the transports; transport_test.cpp has what holds for all.
 #include "transport/tls_transport.hpp"
 #include "support/tls.hpp"
+#include "support/transport_calls.hpp"
 #include "transport/loop.hpp"
 #include "unit/transport/recorder.hpp"
 #include "unit/transport/transports.hpp"
@@ -30,21 +31,25 @@ using namespace std::chrono_literals;
 using namespace remsh;
 using remsh::test::key_of;
 using remsh::test::one_key;
+using remsh::test::read_result;
 using remsh::test::Recorder;
 using remsh::test::settle;
 using remsh::test::shake_hands;
 using remsh::test::tls_over;
+using remsh::test::write_to;
 using Status = IoResult::Status;
 using Step = TlsTransport::Step;
 
 namespace {
 
-constexpr const char* identity = "w1:0a1b2c3d";
+constexpr const char* identity_of_slave = "w1:0a1b2c3d";
 
-std::shared_ptr<const TlsContext> client_context(char key = 'k') { return *TlsContext::client(identity, key_of(key)); }
-std::shared_ptr<const TlsContext> server_context() { return *TlsContext::server(one_key(identity, key_of('k'))); }
-
-IoResult write(Transport& transport, std::string_view bytes) { return transport.write_some({&bytes, 1}); }
+std::shared_ptr<const TlsContext> client_context(char key = 'k') {
+  return *TlsContext::client(identity_of_slave, key_of(key));
+}
+std::shared_ptr<const TlsContext> server_context() {
+  return *TlsContext::server(one_key(identity_of_slave, key_of('k')));
+}
 
 std::string read_all(Transport& transport, std::size_t count) {
   std::string all;
@@ -55,15 +60,6 @@ std::string read_all(Transport& transport, std::size_t count) {
     all.append(buffer.data(), result.bytes);
   }
   return all;
-}
-
-/// The first result that is not "nothing now".
-IoResult read_result(Transport& transport) {
-  std::array<char, 16> buffer;
-  for (;;) {
-    const IoResult result = transport.read_some(buffer, Transport::slice);
-    if (result.status != Status::would_block) return result;
-  }
 }
 
 /// Takes only what it is allowed to; else like the transport below.
@@ -121,11 +117,11 @@ TEST_CASE("the two ends of a TLS transport know each other, and share what binds
   TlsTransport server(std::move(b), server_context());
   std::array<char, 8> buffer;
   CHECK(client.read_some(buffer, Duration::zero()).error == ENOTCONN);
-  CHECK(write(server, "too early").error == ENOTCONN);
+  CHECK(write_to(server, "too early").error == ENOTCONN);
   CHECK(client.channel_binding().empty());
   CHECK(server.channel_binding().empty());
   shake_hands(client, server);
-  CHECK(server.identity() == identity);
+  CHECK(server.identity() == identity_of_slave);
   CHECK(client.channel_binding().size() == 32);
   CHECK(client.channel_binding() == server.channel_binding());
   CHECK(client.description() == "tls over memory");
@@ -142,7 +138,7 @@ TEST_CASE("a handshake is stepped without waiting, and says what it wants") {
   CHECK(*client.step() == Step::want_read);
   CHECK(*server.step() == Step::want_read);
   CHECK(*client.step() == Step::done);
-  REQUIRE(write(client, "behind the handshake").status == Status::ok);
+  REQUIRE(write_to(client, "behind the handshake").status == Status::ok);
   CHECK(*server.step() == Step::done);
   CHECK(*server.step() == Step::done);
   CHECK(read_all(server, 20) == "behind the handshake");
@@ -234,7 +230,7 @@ TEST_CASE("a stranger sends no more than a limit, however it cuts it") {
     std::size_t sent = 0;
     auto step = server.step();
     while (step.ok() && sent < flood.size()) {
-      sent += write(*a, std::string_view(flood).substr(sent, part)).bytes;
+      sent += write_to(*a, std::string_view(flood).substr(sent, part)).bytes;
       step = server.step();
     }
     REQUIRE_FALSE(step.ok());
@@ -252,7 +248,7 @@ TEST_CASE("the limit holds behind the handshake where a certificate proves only 
     TlsTransport server(std::move(b), *TlsContext::server({}, &shown), 8000);
     shake_hands(client, server);
     if (is_proven) server.set_proven();
-    REQUIRE(write(client, std::string(20000, 'x')).bytes == 20000);
+    REQUIRE(write_to(client, std::string(20000, 'x')).bytes == 20000);
     CHECK((read_all(server, 20000).size() == 20000) == is_proven);
     if (!is_proven) CHECK(read_result(server).status == Status::failed);
   }
@@ -263,7 +259,7 @@ TEST_CASE("a stream that is cut is broken, and one that is closed has ended") {
     auto [a, b] = test::tcp_pair();
     const UniqueFd below(::fcntl(a.get(), F_DUPFD_CLOEXEC, 0));
     auto [client, server] = tls_over(socket_transport(a.release(), "tcp"), socket_transport(b.release(), "tcp"));
-    REQUIRE(write(*client, "words").status == Status::ok);
+    REQUIRE(write_to(*client, "words").status == Status::ok);
     CHECK(read_all(*server, 5) == "words");
     if (is_closed) {
       client.reset();
@@ -291,7 +287,7 @@ TEST_CASE("bytes that were changed on the way break the stream, and both sides s
   CHECK(result.error == EPROTO);
   CHECK(server->failure()->code == Errc::protocol_error);
   CHECK(server->failure_words().find("TLS failed (") != std::string::npos);
-  CHECK(write(*server, "x").status == Status::failed);
+  CHECK(write_to(*server, "x").status == Status::failed);
   CHECK(read_result(*client).status == Status::failed);  // told by an alert
 }
 
@@ -300,20 +296,20 @@ TEST_CASE("what is encrypted but not taken does not count with its last byte, an
     ThrottledPair pair;
     pair.throttle->allowed = allowed;
     std::string_view rest = "a box of forty bytes or so, partly sent.";
-    IoResult result = write(*pair.client, rest);
+    IoResult result = write_to(*pair.client, rest);
     const bool all = allowed >= rest.size() + 22;
     CHECK(result.bytes == rest.size() - (all ? 0 : 1));
     rest.remove_prefix(result.bytes);
     if (!all) {
-      CHECK(write(*pair.client, rest).status == Status::would_block);
+      CHECK(write_to(*pair.client, rest).status == Status::would_block);
       pair.throttle->allowed = 1;
-      if (allowed + 1 < 40 + 22) CHECK(write(*pair.client, rest).status == Status::would_block);
+      if (allowed + 1 < 40 + 22) CHECK(write_to(*pair.client, rest).status == Status::would_block);
       pair.throttle->allowed = 1000;
-      result = write(*pair.client, rest);
+      result = write_to(*pair.client, rest);
       CHECK(result.bytes == 1);
     }
     pair.throttle->allowed = 1000;
-    REQUIRE(write(*pair.client, "next").bytes == 4);
+    REQUIRE(write_to(*pair.client, "next").bytes == 4);
     CHECK(read_all(*pair.server, 44) == "a box of forty bytes or so, partly sent.next");
   }
 }
@@ -377,7 +373,7 @@ TEST_CASE("plaintext that found no room is told of at once, though nothing more 
   const auto loop = Loop::start();
   const auto recorder = std::make_shared<Recorder>();
   const auto slot = loop->add(recorder);
-  REQUIRE(write(*client, std::string(50000, 'x')).bytes == 50000);
+  REQUIRE(write_to(*client, std::string(50000, 'x')).bytes == 50000);
   std::array<char, 7000> buffer;
   std::uint32_t number = 0;
   for (std::size_t got = 0; got < 50000;) {
@@ -399,7 +395,7 @@ TEST_CASE("plaintext that found no room is told of at once, though nothing more 
 TEST_CASE("the end that came with the last bytes is told of, also by who is armed") {
   auto [a, b] = test::descriptor_pair();
   auto [client, server] = tls_over(socket_transport(a.release(), "unix"), socket_transport(b.release(), "unix"));
-  REQUIRE(write(*client, "bye").bytes == 3);
+  REQUIRE(write_to(*client, "bye").bytes == 3);
   client->shutdown();
   const auto loop = Loop::start();
   const auto recorder = std::make_shared<Recorder>();
@@ -423,16 +419,16 @@ TEST_CASE("ciphertext that was not taken goes out with the next read, wait or ev
     auto [a, b] = memory_pair(1024 * 1024);
     auto throttled = std::make_unique<Throttle>(std::move(a));
     Throttle& throttle = *throttled;
-    TlsTransport client(std::move(throttled), *TlsContext::client(identity, key_of('k'), tuning));
+    TlsTransport client(std::move(throttled), *TlsContext::client(identity_of_slave, key_of('k'), tuning));
     TlsTransport server(std::move(b), server_context());
     shake_hands(client, server);
     throttle.allowed = 0;
     for (int i = 0; i < 5; ++i) {
-      REQUIRE(write(server, "x").bytes == 1);
+      REQUIRE(write_to(server, "x").bytes == 1);
       CHECK(read_all(client, 1) == "x");
     }
     std::array<char, 8> buffer;
-    CHECK(write(client, "not yet").status == Status::would_block);
+    CHECK(write_to(client, "not yet").status == Status::would_block);
     CHECK(client.wait(Ready::read, Duration::zero()) == Ready::none);
     CHECK(throttle.asked == Ready::both);
     const auto loop = Loop::start();
@@ -450,8 +446,8 @@ TEST_CASE("ciphertext that was not taken goes out with the next read, wait or ev
     }
     CHECK(throttle.allowed < 1000);
     CHECK(server.read_some(buffer, Duration::zero()).status == Status::would_block);
-    REQUIRE(write(client, "now").bytes == 3);
-    REQUIRE(write(server, "answer").bytes == 6);
+    REQUIRE(write_to(client, "now").bytes == 3);
+    REQUIRE(write_to(server, "answer").bytes == 6);
     CHECK(read_all(server, 3) == "now");
     CHECK(read_all(client, 6) == "answer");
     client.disarm_for_good(loop->watcher());
@@ -468,7 +464,7 @@ TEST_CASE("keys are replaced under load in both directions") {
   const auto send = [&](TlsTransport& end) {
     std::string_view rest = text;
     while (!rest.empty()) {
-      const IoResult result = write(end, rest.substr(0, 20000));
+      const IoResult result = write_to(end, rest.substr(0, 20000));
       if (result.status == Status::failed) return false;
       rest.remove_prefix(result.bytes);
       if (result.status == Status::would_block) end.wait(Ready::write, Transport::slice);
@@ -492,8 +488,8 @@ TEST_CASE("writing goes on while a reader waits") {
     return read_result(end);
   });
   begun.get_future().get();
-  for (int i = 0; i < 100; ++i) REQUIRE(write(*client, "x").status == Status::ok);
+  for (int i = 0; i < 100; ++i) REQUIRE(write_to(*client, "x").status == Status::ok);
   CHECK(read_all(*server, 100).size() == 100);
-  REQUIRE(write(*server, "y").status == Status::ok);
+  REQUIRE(write_to(*server, "y").status == Status::ok);
   CHECK(reader.get().status == Status::ok);
 }

@@ -1,4 +1,5 @@
 // Tests of what holds for every transport, and of what is special to descriptors.
+#include "support/transport_calls.hpp"
 #include "transport/loop.hpp"
 #include "unit/transport/recorder.hpp"
 #include "unit/transport/transports.hpp"
@@ -31,8 +32,10 @@
 using namespace std::chrono_literals;
 using namespace remsh;
 using remsh::test::for_each_transport;
+using remsh::test::read_result;
 using remsh::test::Recorder;
 using remsh::test::settle;
+using remsh::test::write_to;
 using Status = IoResult::Status;
 using Owned = std::unique_ptr<Transport>;
 
@@ -51,21 +54,10 @@ std::string read_until(Transport& transport, std::size_t count) {
   return all;
 }
 
-IoResult write(Transport& transport, std::string_view bytes) { return transport.write_some({&bytes, 1}); }
-
-/// The first result that is not "nothing now".
-IoResult read_result(Transport& transport) {
-  std::array<char, 16> buffer;
-  for (;;) {
-    const IoResult result = transport.read_some(buffer, Transport::slice);
-    if (result.status != Status::would_block) return result;
-  }
-}
-
 /// Writes until nothing more is taken.
 void fill(Transport& transport) {
   const std::string bytes(64 * 1024, 'f');
-  while (write(transport, bytes).status == Status::ok) {
+  while (write_to(transport, bytes).status == Status::ok) {
   }
 }
 
@@ -81,7 +73,7 @@ TEST_CASE("bytes come out as they went in, both ways, however they are cut") {
       for (auto [from, to] : {std::pair(a.get(), b.get()), std::pair(b.get(), a.get())}) {
         for (const std::string_view part :
              {std::string_view(message).substr(0, cut), std::string_view(message).substr(cut)}) {
-          if (!part.empty()) REQUIRE(write(*from, part).bytes == part.size());
+          if (!part.empty()) REQUIRE(write_to(*from, part).bytes == part.size());
         }
         CHECK(read_until(*to, message.size()) == message);
       }
@@ -119,7 +111,7 @@ TEST_CASE("where nothing is to be read, a read says so, after any wait") {
 
 TEST_CASE("what was sent before the other side went is read, and then the end") {
   for_each_transport([](Owned a, Owned b) {
-    REQUIRE(write(*b, "last words").status == Status::ok);
+    REQUIRE(write_to(*b, "last words").status == Status::ok);
     b.reset();
     CHECK(read_until(*a, 10) == "last words");
     CHECK(read_result(*a).status == Status::end);
@@ -132,7 +124,7 @@ TEST_CASE("writing to one who has gone fails and sends no signal") {
     b.reset();
     IoResult result;
     do {
-      result = write(*a, "x");  // TCP learns it by the answer to the first
+      result = write_to(*a, "x");  // TCP learns it by the answer to the first
     } while (result.status == Status::ok);
     if (result.status == Status::would_block) FAIL("blocked");
     CHECK(result.status == Status::failed);
@@ -157,11 +149,11 @@ TEST_CASE("a shutdown wakes who reads and who waits, and both sides see the end"
     CHECK(waiter.get() == Ready::read);
     CHECK(read_result(*b).status == Status::end);
     CHECK(read_result(*a).status != Status::ok);
-    CHECK(write(*a, "x").status == Status::failed);
+    CHECK(write_to(*a, "x").status == Status::failed);
     CHECK(a->wait(Ready::read, 1h) == Ready::read);
     a->shutdown();
     b->shutdown();
-    CHECK(write(*b, "x").status == Status::failed);
+    CHECK(write_to(*b, "x").status == Status::failed);
   });
 }
 
@@ -170,7 +162,7 @@ TEST_CASE("a wait for either direction ends with the one that is ready") {
     CHECK(a->wait(Ready::read, Duration::zero()) == Ready::none);
     CHECK(a->wait(Ready::read, 1ms) == Ready::none);
     CHECK(a->wait(Ready::both, 1h) == Ready::write);
-    REQUIRE(write(*b, "x").status == Status::ok);
+    REQUIRE(write_to(*b, "x").status == Status::ok);
     CHECK(a->wait(Ready::read, 1h) == Ready::read);
     if (!stays_full(*a)) return;
     fill(*a);
@@ -192,7 +184,7 @@ TEST_CASE("4 MiB get through a reader that is slower than the writer") {
     std::string_view rest = sent;
     bool blocked = false;
     while (!rest.empty()) {
-      const IoResult result = write(*a, rest);
+      const IoResult result = write_to(*a, rest);
       REQUIRE((result.status == Status::ok || result.status == Status::would_block));
       rest.remove_prefix(result.bytes);
       if (result.status == Status::would_block) {
@@ -214,9 +206,9 @@ TEST_CASE("an armed transport tells once, and again when it is armed again") {
     a->arm(loop->watcher(), Ready::read, Loop::token(slot, 1));
     settle(*loop);
     CHECK(recorder->count() == 0);
-    REQUIRE(write(*b, "x").status == Status::ok);
+    REQUIRE(write_to(*b, "x").status == Status::ok);
     recorder->wait_for(1);
-    REQUIRE(write(*b, "y").status == Status::ok);
+    REQUIRE(write_to(*b, "y").status == Status::ok);
     settle(*loop);
     CHECK(recorder->count() == 1);
     CHECK(recorder->event(0) == std::pair(1U, Ready::read));
@@ -262,7 +254,7 @@ TEST_CASE("a disarmed transport is silent") {
     recorder->wait_for(1);
     a->arm(loop->watcher(), Ready::read, Loop::token(slot, 2));
     a->arm(loop->watcher(), Ready::none, Loop::token(slot, 3));
-    REQUIRE(write(*b, "x").status == Status::ok);
+    REQUIRE(write_to(*b, "x").status == Status::ok);
     b.reset();
     settle(*loop);
     CHECK(recorder->count() == 1);
@@ -304,12 +296,12 @@ TEST_CASE("a shutdown in the middle of reads, writes and armings ends them all")
     std::thread writer([&] {
       ++busy;
       const std::string bytes(10000, 'w');
-      while (write(*a, bytes).status != Status::failed) a->wait(Ready::write, Transport::slice);
+      while (write_to(*a, bytes).status != Status::failed) a->wait(Ready::write, Transport::slice);
     });
     std::thread other([&] {
       ++busy;
       std::array<char, 4096> buffer;
-      while (b->read_some(buffer, Transport::slice).status <= Status::would_block) write(*b, "answer");
+      while (b->read_some(buffer, Transport::slice).status <= Status::would_block) write_to(*b, "answer");
     });
     while (busy < 3) std::this_thread::yield();
     for (std::uint32_t i = 0; i < 100; ++i) a->arm(loop->watcher(), Ready::both, Loop::token(slot, i));
@@ -383,9 +375,9 @@ TEST_CASE("a connection that was reset is a failure, not an end") {
 
 TEST_CASE("a memory pair holds no more than its capacity") {
   auto [a, b] = memory_pair(5);
-  CHECK(write(*a, "1234567").bytes == 5);
-  CHECK(write(*a, "6").status == Status::would_block);
+  CHECK(write_to(*a, "1234567").bytes == 5);
+  CHECK(write_to(*a, "6").status == Status::would_block);
   CHECK(read_until(*b, 5) == "12345");
-  CHECK(write(*a, "67").bytes == 2);
-  CHECK(write(*b, "other").bytes == 5);
+  CHECK(write_to(*a, "67").bytes == 2);
+  CHECK(write_to(*b, "other").bytes == 5);
 }
