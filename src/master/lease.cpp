@@ -16,7 +16,7 @@ struct Lease::Holder {
   /// Ends a lease when every operation that was started under it has ended.
   class LeaseEnd final : public OperationsEnd {
    public:
-    explicit LeaseEnd(std::weak_ptr<SlavePool> pool) : pool_(std::move(pool)) {}
+    explicit LeaseEnd(std::weak_ptr<SlavePool> of) : pool_(std::move(of)) {}
 
     void note() noexcept override {
       if (const auto pool = pool_.lock()) pool->end_lease(lease);
