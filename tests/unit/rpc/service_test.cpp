@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -172,7 +173,9 @@ TEST_CASE("the answers to all calls of one read leave in one write") {
   for (int round = 0; round < 200 && !was_one; ++round) {
     const int before = counts.writes;
     raw.write(requests);
-    for (int i = 1; i <= 20; ++i) REQUIRE(raw.read().get("_answer") == std::to_string(i));
+    std::set<Bytes> answered;  // in the order of the calls if one thread serves them all; the tick may bring another one
+    for (int i = 1; i <= 20; ++i) answered.insert(raw.read().get("_answer").value_or(Bytes()));
+    REQUIRE(answered.size() == 20);
     was_one = counts.writes == before + 1;
   }
   CHECK(was_one);
