@@ -154,7 +154,9 @@ void PeerService::send(StreamName stream, Block block, std::size_t count) {
 
 void PeerService::flush() {
   Peer::Locked lock(*peer_);
-  finish(lock);
+  if (std::exchange(promised_, false)) --peer_->promised_;
+  peer_->flush(lock);
+  peer_->settle();
 }
 
 std::optional<Chunk> PeerService::take() {

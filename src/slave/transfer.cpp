@@ -83,9 +83,9 @@ class Deliver final : public SteppedOperation {
       if (!count) return call().fail(count.failure());
       if (*count == 0) return call().answer(operations::to_box(reply_));
       call().send(rpc::StreamName::out, std::move(block), *count);
+      call().flush();  // so that the caller writes this piece while the next one is read
       reply_.bytes += *count;
     }
-    call().flush();
   }
 
   OpenFile file_;

@@ -302,6 +302,28 @@ TEST_CASE("a relay of a caller who leaves, or of a connection that ends, is told
   });
 }
 
+TEST_CASE("data that a handler flushes has been written when flush() returns") {
+  const OwnedLoop loop;
+  auto [theirs, ours] = socket_pair();
+  RawEnd raw(std::move(theirs));
+  TransportCounts counts;
+  std::vector<int> writes;
+  const auto peer = Peer::start(std::make_unique<CountingTransport>(std::move(ours), counts), loop,
+                                serving({{"give", [&](const Served& served) {
+                                            for (int i = 0; i < 3; ++i) {
+                                              served->send(StreamName::out, block_of("piece"), 5);
+                                              served->flush();
+                                              writes.push_back(counts.writes);
+                                            }
+                                            served->answer({});
+                                          }}}));
+  raw.write(request(1, "give", "o"));
+  for (int i = 0; i < 3; ++i) CHECK(raw.read().get("data") == "piece");
+  CHECK(raw.read().get("_answer") == "1");
+  CHECK(writes == std::vector<int>{1, 2, 3});
+  end(peer);
+}
+
 TEST_CASE("a relay that has little credit left is not told again and again") {
   const OwnedLoop loop;
   auto [theirs, ours] = socket_pair();
