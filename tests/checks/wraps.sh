@@ -69,6 +69,6 @@ for wrap in $wraps; do
     fail "$wrap was not taken from its wrap"
 done
 ninja -C "$dir/build" src/libremsh-objects.a.p/transport_watch.cpp.o src/libremsh-objects.a.p/transport_loop.cpp.o \
-  src/libremsh-objects.a.p/base_format.cpp.o \
+  src/libremsh-others.a.p/base_format.cpp.o \
   tests/remsh-api-tests.p/api_fmt_test.cpp.o >"$dir/log" 2>&1 || fail 'it does not compile'
 echo "configured and compiled with wraps $how"
