@@ -19,7 +19,7 @@ struct Lease::Holder {
     explicit LeaseEnd(std::weak_ptr<SlavePool> of) : pool_(std::move(of)) {}
 
     void note() noexcept override {
-      if (const auto pool = pool_.lock()) pool->end_lease(lease);
+      if (const auto its_pool = pool_.lock()) its_pool->end_lease(lease);
     }
 
     Tick lease = 0;
