@@ -69,6 +69,7 @@ std::string to_json_line(const AuditRecord& record) {
   if (record.exit_code) add("exit_code", std::to_string(*record.exit_code));
   if (record.signal) add("signal", std::to_string(*record.signal));
   if (record.timed_out) add("timed_out", "true");
+  if (record.went_silent) add("went_silent", "true");
   if (record.bytes) add("bytes", std::to_string(*record.bytes));
   return line + "}";
 }

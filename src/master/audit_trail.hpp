@@ -50,6 +50,7 @@ class AuditTrail {
       record_.exit_code = reply.exit_code;
       record_.signal = reply.signal;
       record_.timed_out = reply.timed_out;
+      record_.went_silent = reply.silent;
     }
   }
 

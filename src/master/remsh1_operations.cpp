@@ -82,7 +82,7 @@ Result<void> Remsh1Backend::Operations::check(const Execute::Request& request) {
   if (request.err == OutputMode::merge) {
     return remsh1::unsupported("cannot merge outputs: let a shell do it, with 2>&1");
   }
-  if (request.timeout.count() != 0) {
+  if (request.timeout.count() != 0 || request.silence.count() != 0) {
     return remsh1::unsupported("cannot limit a command's time: use a deadline, which ends the connection");
   }
   return require_short({remsh1::join_args(request.args), request.cwd});

@@ -66,6 +66,12 @@ void Request::check_execute(const operations::Execute::Request& request, const E
     refuse(Errc::invalid_argument, "stdout cannot be merged: .err = remsh::merge puts stderr where stdout goes");
   }
   if (options.timeout.count() < 0) refuse(Errc::invalid_argument, "the timeout is negative");
+  if (options.silence_timeout.count() < 0) refuse(Errc::invalid_argument, "the silence_timeout is negative");
+  const bool is_seen = request.out == operations::OutputMode::stream || request.err == operations::OutputMode::stream;
+  if (options.silence_timeout.count() > 0 && !is_seen) {
+    refuse(Errc::invalid_argument,
+           "a silence_timeout needs output that is not discarded: give .out or .err a callback");
+  }
   if (options.kill_after.count() < 0) refuse(Errc::invalid_argument, "kill_after is negative");
 
   const std::vector<Bytes>& args = request.args;

@@ -113,6 +113,7 @@ operations::Execute::Request request_of(const Target& target, const std::vector<
     }
   }
   request.timeout = options.timeout;
+  request.silence = options.silence_timeout;
   request.kill_after = options.kill_after;
   request.in = is_given(options.in);
   request.out = is<Output::Discard>(options.out) ? OutputMode::discard : OutputMode::stream;
@@ -217,6 +218,7 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
   result.exit_code = asked_.reply.exit_code;
   result.signal = asked_.reply.signal;
   result.timed_out = asked_.reply.timed_out;
+  result.went_silent = asked_.reply.silent;
   result.left_background = asked_.reply.background;
   result.ran = asked_.reply.ran;
   result.used = asked_.reply.used;

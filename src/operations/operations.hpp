@@ -166,6 +166,7 @@ struct Execute {
     std::vector<Bytes> unset_env;
     bool clear_env = false;
     std::chrono::milliseconds timeout{0};  ///< 0: no limit
+    std::chrono::milliseconds silence{0};  ///< 0: no limit
     std::chrono::milliseconds kill_after{2000};
     bool in = false;
     OutputMode out = OutputMode::discard;  ///< never merge
@@ -177,6 +178,7 @@ struct Execute {
       fields.names("unset", self.unset_env);
       fields.flag("clear_env", self.clear_env);
       fields.time_limit("timeout", self.timeout);
+      fields.time_limit("silence", self.silence);
       fields.duration("kill_after", self.kill_after);
       fields.flag("in", self.in);
       fields.output("out", self.out);
@@ -187,12 +189,14 @@ struct Execute {
     std::optional<int> exit_code;  ///< exactly one of these two is set
     std::optional<int> signal;
     bool timed_out = false;
+    bool silent = false;
     bool background = false;
     std::optional<std::chrono::microseconds> ran = {};
     ResourceUse used = {};
     static void describe(auto& fields, auto& self) {
       fields.exit_status(self.exit_code, self.signal);
       fields.flag("timed_out", self.timed_out);
+      fields.flag("silent", self.silent);
       fields.flag("background", self.background);
       fields.optional_time("ran", self.ran);
       fields.optional_time("user_time", self.used.user_time);

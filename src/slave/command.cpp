@@ -3,6 +3,7 @@
 
 #include "slave/command_environment.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -46,7 +47,7 @@ Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
     return std::move(process).failure();
   }
   process_.emplace(std::move(*process));
-  begun_at_ = now();
+  begun_at_ = wrote_at_ = now();
   shared_->killer->set_leader(name_, process_->pid());
   call_->set_process(process_->pid());
   return {};
@@ -56,6 +57,7 @@ void CommandSet::Command::start() {
   started_ = true;
   slot_ = shared_->loop->add(weak_from_this());
   if (request_.timeout > 0ms) timeout_ = after(request_.timeout, &Command::on_timeout);
+  if (request_.silence > 0ms) silence_ = after(request_.silence, &Command::on_silence);
   call_->on_change([weak = weak_from_this()] {
     const std::shared_ptr<Command> self = weak.lock();
     if (!self || self->change_posted_.exchange(true)) return;  // several changes in a row are handled once
@@ -157,8 +159,22 @@ void CommandSet::Command::on_change() {
 
 void CommandSet::Command::on_timeout() {
   timeout_.reset();
+  end_for(Ending::timed_out);
+}
+
+/// The timer is not moved at each piece of output: when it is due, the time since the last piece decides.
+void CommandSet::Command::on_silence() {
+  silence_.reset();
+  const auto waits = [](const Output& output) { return output.waits_for_room; };
+  if (std::any_of(outputs_.begin(), outputs_.end(), waits)) wrote_at_ = now();
+  const Duration left = wrote_at_ + request_.silence - now();
+  if (left <= Duration::zero()) return end_for(Ending::silent);
+  silence_ = after(left, &Command::on_silence);
+}
+
+void CommandSet::Command::end_for(Ending limit) {
   if (exited_ || ending_ != Ending::by_itself) return;
-  end(Ending::timed_out);
+  end(limit);
   settle();
 }
 

@@ -49,7 +49,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   enum Source : std::uint32_t { out, err, in, exit, source_count };
   static constexpr std::uint32_t source_mask = 3;
 
-  enum class Ending : std::uint8_t { by_itself, timed_out, cancelled };
+  enum class Ending : std::uint8_t { by_itself, timed_out, silent, cancelled };
 
   struct Output {
     rpc::StreamName name;
@@ -74,6 +74,8 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
 
   void on_change();
   void on_timeout();
+  void on_silence();
+  void end_for(Ending limit);
   void on_grace_over();
   std::function<void(bool)> posted(void (Command::*what)(bool));
   void on_killed(bool gone);
@@ -107,10 +109,12 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   std::uint32_t armings_ = 0;
   std::array<std::uint32_t, source_count> armed_{};  // the number of the event that is awaited; 0: none
   std::optional<Loop::TimerId> timeout_;
+  std::optional<Loop::TimerId> silence_;
   std::optional<Loop::TimerId> grace_;
   std::atomic<bool> change_posted_{false};
 
   TimePoint begun_at_{};
+  TimePoint wrote_at_{};  // when output was last read; at first the start
   TimePoint ended_at_{};
 
   bool started_ = false;

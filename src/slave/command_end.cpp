@@ -41,7 +41,9 @@ void CommandSet::Command::leader_ended() {
   if (std::exchange(exited_, true)) return;
   ended_at_ = now();
   armed_[exit] = 0;
-  if (timeout_) shared_->loop->cancel(*std::exchange(timeout_, std::nullopt));
+  for (auto* timer : {&timeout_, &silence_}) {
+    if (*timer) shared_->loop->cancel(*std::exchange(*timer, std::nullopt));
+  }
   for (Output& output : outputs_) {
     if (!output.pipe) continue;
     output.owed = bytes_in(output.pipe.get());
@@ -140,6 +142,7 @@ void CommandSet::Command::answer() {
     reply.exit_code = (*status)->code;
     reply.signal = (*status)->signal;
     reply.timed_out = ending_ == Ending::timed_out;
+    reply.silent = ending_ == Ending::silent;
     reply.background = left_ || has_open_output();
     reply.ran = std::chrono::duration_cast<std::chrono::microseconds>(ended_at_ - begun_at_);
     if ((*status)->used) reply.used = resources(*(*status)->used);
@@ -150,8 +153,9 @@ void CommandSet::Command::answer() {
 
 void CommandSet::Command::release() {
   call_.reset();
-  if (timeout_) shared_->loop->cancel(*timeout_);
-  if (grace_) shared_->loop->cancel(*grace_);
+  for (const auto& timer : {timeout_, silence_, grace_}) {
+    if (timer) shared_->loop->cancel(*timer);
+  }
   for (Output& output : outputs_) close(source_of(output), output.pipe);
   close(in, input_.pipe);
   shared_->loop->watcher().forget(process_->exit_descriptor());

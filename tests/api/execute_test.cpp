@@ -181,6 +181,21 @@ TEST_CASE("a command that cannot be started is an error with the cause") {
   });
 }
 
+TEST_CASE("the slave ends a command that writes nothing for too long") {
+  on_every_transport(BeyondRemsh1::time_limits, [](Farm&, Slave& slave) {
+    ExecuteResult result;
+    for (auto time = 200ms; result.out.empty(); time *= 2) {  // it must begin within this time
+      REQUIRE(time < 60s);
+      result = slave.execute({"sh", "-c", "echo begun; exec sleep 100000"}, {.silence_timeout = time});
+      CHECK(result.went_silent);
+    }
+    CHECK(result.out == "begun\n");
+    CHECK(!result.timed_out);
+    CHECK(to_string(result) == "signal 15, silent for too long");
+    CHECK(slave.execute({"true"}, {.silence_timeout = 60s}).ok());
+  });
+}
+
 TEST_CASE("the slave ends a command whose time is over, with all that it started") {
   on_every_transport(BeyondRemsh1::time_limits, [](Farm&, Slave& slave) {
     const Lifeline lifeline;

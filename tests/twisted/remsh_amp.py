@@ -326,6 +326,7 @@ class Execute(Command):
         (b"unset", LongList(optional=True)),
         (b"clear_env", Flag()),
         (b"timeout", Number(optional=True)),
+        (b"silence", Number(optional=True)),
         (b"kill_after", Number(optional=True)),
         (b"in", Flag()),
         (b"out", Value(optional=True)),
@@ -335,6 +336,7 @@ class Execute(Command):
         (b"exit", Number(optional=True)),
         (b"signal", Number(optional=True)),
         (b"timed_out", Flag()),
+        (b"silent", Flag()),
         (b"background", Flag()),
     ]
 

@@ -324,7 +324,7 @@ class Slave(Peer):
         return done.addBoth(close)
 
     @Execute.responder
-    def execute(self, args, op, cwd, env, unset, clear_env, timeout, kill_after, In, out, err):
+    def execute(self, args, op, cwd, env, unset, clear_env, timeout, silence, kill_after, In, out, err):
         if not args or out not in (None, b"stream") or err not in (None, b"stream", b"merge"):
             raise failed("BAD_ARGUMENT", "'args', 'out' or 'err' is malformed")
         environment = {} if clear_env else dict(os.environb)
@@ -332,7 +332,7 @@ class Slave(Peer):
         for name in unset or []:
             environment.pop(name, None)
         command = RunningCommand(self.operations[op], 2.0 if kill_after is None else kill_after / 1000)
-        return command.start(args, self.path(cwd or b"."), environment, timeout, In, out, err)
+        return command.start(args, self.path(cwd or b"."), environment, timeout, silence, In, out, err)
 
 
 def cancelled(deferred):
@@ -462,7 +462,7 @@ class Output(Pipe):
         self.command = command
         self.sender = Sender(command.operation, stream)
         self.sender.ready = self.pump
-        self.left_open = False
+        self.left_open = self.waits = False
 
     def doRead(self):
         self.pump()
@@ -473,6 +473,7 @@ class Output(Pipe):
     def pump(self):
         while not self.is_closed:
             room = self.sender.room()
+            self.waits = not room
             if not room:
                 self.stopReading()  # until there is credit
                 return
@@ -485,6 +486,7 @@ class Output(Pipe):
                 self.left_open = True  # by processes that it left behind
                 data = b""
             if data:
+                self.command.wrote()
                 self.sender.send(data)
             else:
                 self.close()
@@ -557,11 +559,12 @@ class RunningCommand:
         self.operation, self.kill_after = operation, kill_after
         self.outputs, self.input = [], None
         self.exit = None
-        self.timed_out = self.is_killed = False
+        self.timed_out = self.silent = self.is_killed = False
+        self.quiet = None  # the alarm of its silence
         self.alarms = []
         self.done = defer.Deferred()
 
-    def start(self, args, cwd, environment, timeout, has_input, out, err):
+    def start(self, args, cwd, environment, timeout, silence, has_input, out, err):
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
         try:
             self.process = subprocess.Popen(
@@ -587,6 +590,10 @@ class RunningCommand:
         Exit(self.process.pid, self.has_ended)
         if timeout is not None:
             self.alarms.append(reactor.callLater(timeout / 1000, self.time_is_over))
+        if silence is not None:
+            self.silence = silence / 1000
+            self.quiet = reactor.callLater(self.silence, self.is_silent)
+            self.alarms.append(self.quiet)
         self.operation.on_cancel = self.kill
         return self.done
 
@@ -596,8 +603,20 @@ class RunningCommand:
             output.pump()
         self.look()
 
+    def wrote(self):
+        if self.quiet and self.quiet.active():
+            self.quiet.reset(self.silence)
+
+    def is_silent(self):
+        if any(output.waits for output in self.outputs):
+            self.quiet = reactor.callLater(self.silence, self.is_silent)
+            self.alarms.append(self.quiet)
+        elif self.exit is None and not self.timed_out:
+            self.silent = True
+            self.kill()
+
     def time_is_over(self):
-        if self.exit is None:
+        if self.exit is None and not self.silent:
             self.timed_out = True
             self.kill()
 
@@ -640,7 +659,7 @@ class RunningCommand:
         elif all(output.is_closed for output in self.outputs):
             code = {"exit": self.exit} if self.exit >= 0 else {"signal": -self.exit}
             left_open = any(output.left_open for output in self.outputs)
-            self.finish({**code, "timed_out": self.timed_out, "background": left_open})
+            self.finish({**code, "timed_out": self.timed_out, "silent": self.silent, "background": left_open})
 
     def finish(self, result):
         for alarm in self.alarms:

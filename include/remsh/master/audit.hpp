@@ -37,6 +37,7 @@ struct AuditRecord {
   std::optional<int> exit_code = {};        ///< the exit code of the command; a nonzero one is not an error
   std::optional<int> signal = {};           ///< the signal that ended the command
   bool timed_out = false;                   ///< as ExecuteResult::timed_out
+  bool went_silent = false;                 ///< as ExecuteResult::went_silent
   std::optional<std::uint64_t> bytes = {};  ///< the bytes that a transfer moved, even if it failed
 };
 

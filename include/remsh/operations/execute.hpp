@@ -23,7 +23,10 @@ struct ExecuteOptions {
   Output out = {};  ///< standard output; captured by default
   Output err = {};
 
-  std::chrono::milliseconds timeout{0};        ///< how long the command may run, enforced by the slave; 0: no limit
+  std::chrono::milliseconds timeout{0};  ///< how long the command may run, enforced by the slave; 0: no limit
+  /// How long the command may write nothing to its output or error, enforced by the slave; 0: no limit. Output that is
+  /// discarded is not seen. While output waits for a callback of the caller, the command is not silent.
+  std::chrono::milliseconds silence_timeout{0};
   std::chrono::milliseconds kill_after{2000};  ///< from SIGTERM to SIGKILL when the command is interrupted
 
   bool hide_args = false;  ///< the AuditHook gets only the program's name, because the arguments contain secrets
@@ -48,6 +51,7 @@ struct ExecuteResult {
   std::optional<int> exit_code = {};  ///< set if the command exited
   std::optional<int> signal = {};     ///< set if a signal ended the command
   bool timed_out = false;             ///< ExecuteOptions::timeout ended the command
+  bool went_silent = false;           ///< ExecuteOptions::silence_timeout ended the command
   /// True if processes of the command are still running. Their further output is lost; they are ended when the
   /// connection ends.
   bool left_background = false;
@@ -71,6 +75,7 @@ inline std::string to_string(const ExecuteResult& result) {
                      : result.signal  ? "signal " + std::to_string(*result.signal)
                                       : "no status";
   if (result.timed_out) text += ", timed out";
+  if (result.went_silent) text += ", silent for too long";
   if (result.left_background) text += ", left processes in the background";
   return text;
 }

@@ -259,8 +259,9 @@ TEST_CASE("a record is one line of JSON") {
   record.exit_code = 3;
   record.signal = 9;
   record.timed_out = true;
+  record.went_silent = true;
   record.bytes = 12;
   CHECK(to_json_line(record) == R"({"start":"1970-01-01T00:00:00.000000Z","seconds":0.000000,"key_id":"4962dc04",)"
                                 R"("cwd":"d","tag":"t","end":"os_error","errno":17,"message":"no","exit_code":3,)"
-                                R"("signal":9,"timed_out":true,"bytes":12})");
+                                R"("signal":9,"timed_out":true,"went_silent":true,"bytes":12})");
 }

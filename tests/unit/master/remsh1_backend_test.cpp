@@ -741,6 +741,7 @@ TEST_CASE("what remsh 1 cannot do is refused, and nothing sent") {
   execute([](auto& request) { request.clear_env = true; });
   execute([](auto& request) { request.err = OutputMode::merge; });
   execute([](auto& request) { request.timeout = 1s; });
+  execute([](auto& request) { request.silence = 1s; });
   execute([&](auto& request) { request.args.push_back(too_long); });
   for (const Failure& failure : failures) {
     CHECK(failure.code == Errc::unsupported);

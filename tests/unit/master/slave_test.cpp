@@ -186,6 +186,11 @@ TEST_CASE("what cannot be meant is refused before anything is sent") {
          fake->execute({"a"}, {.env = {{"A", nul}}});
        }},
       {"negative timeout", [&] { fake->execute({"a"}, {.timeout = std::chrono::milliseconds(-1)}); }},
+      {"negative silence_timeout", [&] { fake->execute({"a"}, {.silence_timeout = std::chrono::milliseconds(-1)}); }},
+      {"silence of nothing",
+       [&] {
+         fake->execute({"a"}, {.out = remsh::discard, .err = remsh::merge, .silence_timeout = std::chrono::hours(1)});
+       }},
       {"negative kill_after", [&] { fake->execute({"a"}, {.kill_after = std::chrono::milliseconds(-1)}); }},
       {"merged stdout", [&] { fake->execute({"a"}, {.out = Output(remsh::merge)}); }},
       {"an empty callback for stdout", [&] { fake->execute({"a"}, {.out = OutputCallback()}); }},

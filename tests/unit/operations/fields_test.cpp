@@ -139,11 +139,13 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
                                           {"in", "1"},
                                           {"kill_after", "0"},
                                           {"out", "stream"},
+                                          {"silence", "1"},
                                           {"timeout", "1000000000000"},
                                           {"unset", "C\0D\0"s}}) == "same");
   CHECK(there_and_back<Execute::Request>({{"args", "true\0"s}, {"err", "stream"}, {"kill_after", "1"}}) == "same");
   for (const BytesView exit : {"0", "1", "255"}) CHECK(there_and_back<Execute::Reply>({{"exit", exit}}) == "same");
   CHECK(there_and_back<Execute::Reply>({{"background", "1"}, {"signal", "9"}, {"timed_out", "1"}}) == "same");
+  CHECK(there_and_back<Execute::Reply>({{"signal", "15"}, {"silent", "1"}}) == "same");
 
   CHECK(there_and_back<Send::Request>({{"mode", "644"}, {"path", "f"}}) == "same");
   CHECK(there_and_back<Send::Request>({{"mode", "0"}, {"overwrite", "1"}, {"path", "f"}}) == "same");

@@ -1,6 +1,7 @@
 // execute: what a caller sees of a command, and what is left of it.
 #include "slave/execute.hpp"
 
+#include "base/clock.hpp"
 #include "operations/operations.hpp"
 #include "os/process_tree.hpp"
 #include "os/unique_fd.hpp"
@@ -57,11 +58,23 @@ Execute::Request program_request(std::vector<Bytes> args) {
 
 Execute::Request shell(const Bytes& script) { return program_request({"/bin/sh", "-c", script}); }
 
+/// The real clock, with leaps: what ends processes knows no other clock.
+class LeapingClock final : public Clock {
+ public:
+  [[nodiscard]] TimePoint now() const noexcept override { return real_clock().now() + Duration(leapt_.load()); }
+  void advance(Duration by) noexcept { leapt_ += by.count(); }
+
+ private:
+  std::atomic<Duration::rep> leapt_{0};
+};
+
 /// A slave's commands on a loop of their own.
 class CommandSlave {
  public:
-  explicit CommandSlave(Duration grace = CommandSet::default_grace)
-      : workplace_(*Workplace::open(dir.path())), commands(std::make_shared<CommandSet>(loop_, grace)) {
+  explicit CommandSlave(Duration grace = CommandSet::default_grace, const Clock& clock = real_clock())
+      : loop_(Loop::start(clock)),
+        workplace_(*Workplace::open(dir.path())),
+        commands(std::make_shared<CommandSet>(loop_, grace)) {
     add_execute(dispatcher_, workplace_, commands);
   }
   CommandSlave(const CommandSlave&) = delete;
@@ -105,6 +118,12 @@ class CommandSlave {
     return *reply;
   }
 
+  void move(LeapingClock& clock, Duration by) {
+    clock.advance(by);
+    loop_->clock_moved();
+    sync();
+  }
+
   /// Waits until the loop has gone through everything that it was told before.
   void sync() {
     std::promise<void> reached;
@@ -115,7 +134,7 @@ class CommandSlave {
   test::TempDir dir;
 
  private:
-  std::shared_ptr<Loop> loop_ = Loop::start();
+  std::shared_ptr<Loop> loop_;
   std::shared_ptr<Workplace> workplace_;
   Dispatcher dispatcher_;
 
@@ -319,6 +338,45 @@ TEST_CASE("a command that runs too long is ended and says so, with what it wrote
   CHECK(reply.signal == SIGTERM);
   CHECK(!reply.background);
   CHECK(call->sent(StreamName::out) == "ready\n");
+}
+
+TEST_CASE("a command is silent when it has written nothing for its time, which begins again with each output") {
+  LeapingClock clock;
+  CommandSlave slave(CommandSet::default_grace, clock);
+  Execute::Request command = program_request({"cat"});
+  command.in = true;
+  command.silence = 1h;
+  const auto call = slave.start(command);
+  slave.sync();
+  for (std::size_t i = 1; i <= 3; ++i) {
+    slave.move(clock, 50min);
+    call->feed("x");
+    CHECK(call->wait_sent(StreamName::out, i) == Bytes(i, 'x'));  // it lives
+  }
+  slave.move(clock, 61min);
+  const Execute::Reply reply = CommandSlave::reply_of(*call);
+  CHECK(reply.silent);
+  CHECK(!reply.timed_out);
+  CHECK(reply.signal);
+}
+
+TEST_CASE("a command whose output waits for its caller is not silent") {
+  LeapingClock clock;
+  CommandSlave slave(CommandSet::default_grace, clock);
+  Execute::Request command = shell("echo 0123456789; exec cat");
+  command.in = true;
+  command.silence = 1h;
+  const auto call = std::make_shared<FakeServedCall>("execute", to_box(command));
+  call->set_room(StreamName::out, 5);
+  slave.start(call);
+  CHECK(call->wait_sent(StreamName::out, 5) == "01234");
+  slave.sync();
+  for (int i = 0; i < 3; ++i) slave.move(clock, 2h);
+  call->add_room(StreamName::out, 100);
+  call->feed("lives");
+  CHECK(call->wait_sent(StreamName::out, 16) == "0123456789\nlives");
+  slave.move(clock, 61min);
+  CHECK(CommandSlave::reply_of(*call).silent);
 }
 
 TEST_CASE("a command that cleans up at SIGTERM tells how it ended, and its last words come") {
