@@ -1,6 +1,7 @@
 // Peer and Call: who waits gets what is its own, whatever the others do; and the end reaches everybody.
 #include "rpc/peer.hpp"
 
+#include "support/fake_clock.hpp"
 #include "support/peer_pair.hpp"
 
 #include <doctest/doctest.h>
@@ -8,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -15,6 +17,7 @@
 #include <fstream>
 #include <future>
 #include <latch>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -620,31 +623,46 @@ TEST_CASE("what TLS says of a broken stream is why the connection ended") {
   CHECK(outcome.failure().message.find("TLS failed (") != std::string::npos);
 }
 
+namespace {
+
+/// Has a peer wait for a silent other side, for `time` before it asks whether that is there, and as long afterwards.
+/// Returns the commands that the other side got.
+std::vector<Bytes> commands_to_silent(TransportPair transports, bool serves, bool waits, Duration time) {
+  const OwnedLoop loop;
+  Peer::Options options = serves ? serving({}) : Peer::Options();
+  options.session.keepalive = time;
+  options.session.patience = time;
+  const TimePoint start = steady_clock::now();
+  const auto peer = Peer::start(std::move(transports.first), loop, options);
+  if (waits) {
+    const auto outcome = call(peer, "stat");
+    REQUIRE_FALSE(outcome);
+    CHECK(outcome.failure().code == Errc::connection_lost);
+    CHECK(outcome.failure().message.starts_with("given up: nothing came from the other side for "));
+  }
+  peer->wait_until_left();
+  CHECK(peer->ended()->message.starts_with("given up: nothing came from the other side for "));
+  CHECK(steady_clock::now() >= start + 2 * time);
+  RawEnd raw(std::move(transports.second));
+  std::vector<Bytes> commands;
+  for (Box box = raw.read(); !box.empty(); box = raw.read()) commands.emplace_back(box.get("_command").value_or(""));
+  return commands;
+}
+
+}  // namespace
+
 TEST_CASE("a silent other side is given up, while somebody waits and while nobody does") {
   over_each_transport([](const auto& transports) {
-    const OwnedLoop loop;
     for (const bool serves : {false, true}) {
       for (const bool waits : {false, true}) {
-        auto [ours, theirs] = transports();
-        Peer::Options options = serves ? serving({}) : Peer::Options();
-        options.session.keepalive = 50ms;
-        options.session.patience = 50ms;
-        const TimePoint start = steady_clock::now();
-        const auto peer = Peer::start(std::move(ours), loop, options);
-        if (waits) {
-          const auto outcome = call(peer, "stat");
-          REQUIRE_FALSE(outcome);
-          CHECK(outcome.failure().code == Errc::connection_lost);
-          CHECK(outcome.failure().message.starts_with("given up: nothing came from the other side for 0."));
+        const std::vector<Bytes> expected = waits ? std::vector<Bytes>{"stat", "ping"} : std::vector<Bytes>{"ping"};
+        std::vector<Bytes> commands;
+        // A caller or a loop that stands still for longer than this comes too late to call or to ask.
+        for (const Duration time : {Duration(50ms), Duration(1s), Duration(10s)}) {
+          commands = commands_to_silent(transports(), serves, waits, time);
+          if (commands == expected) break;
         }
-        peer->wait_until_left();
-        CHECK(peer->ended()->message.starts_with("given up: nothing came from the other side for 0."));
-        CHECK(steady_clock::now() >= start + 100ms);
-        // It had asked.
-        RawEnd raw(std::move(theirs));
-        Box box = raw.read();
-        if (waits) box = raw.read();
-        CHECK(box.get("_command") == "ping");
+        CHECK(commands == expected);
       }
     }
   });
@@ -708,14 +726,19 @@ TEST_CASE("a peer that is kept after its end costs its loop nothing more") {
     passed.get_future().wait();
   };
   let_pass(50ms);  // the last look takes the entry out
-  const long before = wakes();
-  REQUIRE(before >= 0);
-  let_pass(200ms);
-  CHECK(wakes() - before <= 10);
+  long least = std::numeric_limits<long>::max();
+  for (int i = 0; i < 5 && least > 10; ++i) {  // a busy machine may wake it up now and then
+    const long before = wakes();
+    REQUIRE(before >= 0);
+    let_pass(200ms);
+    least = std::min(least, wakes() - before);
+  }
+  CHECK(least <= 10);
 }
 
 TEST_CASE("nothing follows a goodbye, whatever was queued") {
-  const OwnedLoop loop;
+  const FakeClock clock;  // stands still, so that no tick sends what is queued before the goodbye
+  const OwnedLoop loop(clock);
   auto [theirs, ours] = socket_pair();
   std::promise<void> queued;
   std::latch closed(1);

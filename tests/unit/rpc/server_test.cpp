@@ -113,12 +113,13 @@ TEST_CASE("operations overlap, whatever they last and however many there are") {
       // The short ones are found out while the first of them are over already; and a machine under load may be late.
       const int wanted = length < 5ms ? std::min(callers, 4) : callers;
       int most = 0;
-      for (int round = 0; round < 50 && most < wanted; ++round) {
+      const bool overlapped = succeeds_once([&] {
         bare.raw->write(requests);
         REQUIRE(bare.answers(callers).size() == static_cast<std::size_t>(callers));
         most = std::max(most, lasting.most());
-      }
-      CHECK(most >= wanted);
+        return most >= wanted;
+      });
+      CHECK(overlapped);
     }
   }
 }
@@ -135,14 +136,16 @@ TEST_CASE("operations that take no time are answered by as few threads as they n
     Bytes requests;
     for (int i = 1; i <= callers; ++i) requests += encode(request(i, "now"));
     // A thread that is kept from running looks like one that is slow: then there are more.
-    bool was_one = false;
-    for (int round = 0; round < 200 && !was_one; ++round) {
-      threads.clear();
+    const bool was_one = succeeds_once([&] {
+      {
+        const std::lock_guard lock(mutex);
+        threads.clear();
+      }
       bare.raw->write(requests);
       REQUIRE(bare.answers(callers).size() == static_cast<std::size_t>(callers));
       const std::lock_guard lock(mutex);
-      was_one = threads.size() == 1;
-    }
+      return threads.size() == 1;
+    });
     CHECK(was_one);
   }
 }
@@ -287,6 +290,11 @@ TEST_CASE("who waits for a peer may leave operations that are stuck behind, and 
     CHECK(bare.answers(1) == std::set<std::string>{"2"});
     bare.peer->close("enough");
     stuck = bare.peer->wait_until_left(std::chrono::steady_clock::now() + 10ms);
+    // A thread that runs nothing, but has not returned in time either, is among them on a busy machine.
+    const auto idle = std::stable_partition(stuck.begin(), stuck.end(),
+                                            [](const rpc::StuckThread& one) { return !one.command.empty(); });
+    std::for_each(idle, stuck.end(), [](rpc::StuckThread& one) { one.thread.join(); });
+    stuck.erase(idle, stuck.end());
     REQUIRE(stuck.size() == 1);
     CHECK(stuck[0].command == "block");
     CHECK_FALSE(*stuck[0].has_returned);
