@@ -92,6 +92,8 @@ TEST_CASE("timers run in the order of their times, and equal ones as they came")
   const auto loop = Loop::start();
   std::vector<int> order;
   std::promise<void> done;
+  std::promise<void> all_are_there;  // before one of them is due, however long this thread stands still
+  loop->post([&] { all_are_there.get_future().wait(); });
   const remsh::TimePoint base = from_now(20ms);
   loop->at(base + 2ms, [&] {
     order.push_back(4);
@@ -100,6 +102,7 @@ TEST_CASE("timers run in the order of their times, and equal ones as they came")
   loop->at(base, [&] { order.push_back(2); });
   loop->at(base, [&] { order.push_back(3); });
   loop->at(remsh::TimePoint::min(), [&] { order.push_back(1); });
+  all_are_there.set_value();
   done.get_future().get();
   settle(*loop);
   CHECK(order == std::vector<int>{1, 2, 3, 4});
