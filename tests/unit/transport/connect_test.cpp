@@ -157,12 +157,15 @@ TEST_CASE("if no address can be had each is named with its cause, and one cause 
   CHECK(refused.failure().message == "farm.example:9876: Connection refused");
   CHECK(refused.failure().os == ECONNREFUSED);
   const BlackHole dead;
-  const auto late = connect_to(farm_address, 20ms, {}, host_with({address_of(closed.address), dead.address()}));
-  REQUIRE_FALSE(late.ok());
-  CHECK(late.failure().code == Errc::timeout);
-  CHECK(has(late.failure().message, "farm.example:9876: no connection in time ("));
-  CHECK(has(late.failure().message, to_string(closed.address) + ": Connection refused, "));
-  CHECK(has(late.failure().message, to_string(dead.address()) + ": no answer"));
+  Failure late;
+  for (const auto patience : {20ms, 1000ms, 10000ms}) {  // both must be tried in time
+    late = connect_to(farm_address, patience, {}, host_with({address_of(closed.address), dead.address()})).failure();
+    CHECK(late.code == Errc::timeout);
+    if (has(late.message, ": Connection refused")) break;
+  }
+  CHECK(has(late.message, "farm.example:9876: no connection in time ("));
+  CHECK(has(late.message, to_string(closed.address) + ": Connection refused, "));
+  CHECK(has(late.message, to_string(dead.address()) + ": no answer"));
   CHECK_FALSE(connect_to(farm_address, 60s, {}, host_with({})).ok());
 }
 

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -75,10 +76,13 @@ TEST_CASE("a name is looked up, and what goes wrong is told") {
 
 TEST_CASE("a name server that does not answer is given up at the deadline") {
   const SilentServer server;
-  const auto late = look_up(farm_address, 10ms, {}, server.look_up());
-  REQUIRE_FALSE(late.ok());
-  CHECK(late.failure().code == Errc::timeout);
-  CHECK(has(late.failure().message, "look up 'farm.example': no answer from the name server in time"));
+  Failure late;
+  for (const auto patience : {10ms, 1000ms, 10000ms}) {  // the look-up must begin in time
+    late = look_up(farm_address, patience, {}, server.look_up()).failure();
+    CHECK(late.code == Errc::timeout);
+    if (!has(late.message, "there was no time left for it")) break;
+  }
+  CHECK(has(late.message, "look up 'farm.example': no answer from the name server in time"));
   CHECK(has(look_up(farm_address, no_wait, {}, server.look_up()).failure().message, "there was no time left for it"));
 }
 
@@ -101,8 +105,13 @@ TEST_CASE("a name server that does not answer is given up when stopped") {
 
 TEST_CASE("look-ups that were given up are bounded: a further one waits, and says so when it cannot begin in time") {
   auto server = std::make_unique<SilentServer>();
-  for (unsigned i = 0; i < max_look_ups; ++i) {
-    CHECK(look_up(farm_address, 1ms, {}, server->look_up()).failure().code == Errc::timeout);
+  const auto begun = std::make_shared<std::atomic<unsigned>>(0);
+  while (*begun < max_look_ups) {  // one that has no time left, or no turn yet, does not begin
+    const auto asked = [begun, silent = server->look_up()](const Address& name) {
+      ++*begun;
+      return silent(name);
+    };
+    CHECK(look_up(farm_address, 1ms, {}, asked).failure().code == Errc::timeout);
   }
   const auto at_once = [](const Address&) -> Result<AddressList> { return some_address(); };
   const auto late = look_up(farm_address, 1ms, {}, at_once);

@@ -205,10 +205,13 @@ TEST_CASE("to connect to an address of TLS is to shake hands, too") {
   const auto server = peer.get();
   REQUIRE(server);
   CHECK(server->channel_binding() == (*client)->channel_binding());
-  const auto late = connect_tls(address, client_context(), 20ms);  // in the queue of who does not accept
-  REQUIRE_FALSE(late.ok());
-  CHECK(late.failure().code == Errc::timeout);
-  CHECK(late.failure().message.find(to_string(address) + ": no TLS handshake in time") == 0);
+  Failure late;
+  for (const auto patience : {20ms, 1000ms, 10000ms}) {  // it must be connected in time
+    late = connect_tls(address, client_context(), patience).failure();  // in the queue of who does not accept
+    CHECK(late.code == Errc::timeout);
+    if (late.message.find("no connection in time") == std::string::npos) break;
+  }
+  CHECK(late.message.find(to_string(address) + ": no TLS handshake in time") == 0);
 }
 
 TEST_CASE("a handshake can be ended by a shutdown from another thread") {
