@@ -23,6 +23,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <iterator>
 #include <memory>
@@ -129,6 +130,15 @@ class CommandSlave {
     std::promise<void> reached;
     loop_->post([&reached] { reached.set_value(); });
     reached.get_future().wait();
+  }
+
+  /// Calls a function while the loop stands still.
+  void without_loop(const std::function<void()>& function) {
+    std::promise<void> go_on;
+    loop_->post([&go_on] { go_on.get_future().wait(); });
+    function();
+    go_on.set_value();
+    sync();
   }
 
   test::TempDir dir;
@@ -517,8 +527,10 @@ TEST_CASE("a kill that is under way is brought forward when the set is stopped")
   const pid_t pid = wait_for_pid(*call);
   call->cancel();
   slave.sync();
-  slave.commands->begin_stop();
-  CHECK(slave.commands->size() == 1);
+  slave.without_loop([&slave] {
+    slave.commands->begin_stop();
+    CHECK(slave.commands->size() == 1);
+  });
   slave.commands->stop();
   CHECK(slave.commands->size() == 0);
   CHECK(!lives(pid));
@@ -527,10 +539,15 @@ TEST_CASE("a kill that is under way is brought forward when the set is stopped")
 TEST_CASE("a command that was timed out can be cancelled while its caller takes nothing") {
   CommandSlave slave;
   Execute::Request command = shell("echo $$; exec yes");
-  command.timeout = 50ms;
-  const auto call = std::make_shared<FakeServedCall>("execute", to_box(command));
-  call->set_room(StreamName::out, 100);
-  slave.start(call);
+  std::shared_ptr<FakeServedCall> call;
+  for (command.timeout = 50ms;; command.timeout *= 2) {  // it must write more than there is room for in its time
+    call = std::make_shared<FakeServedCall>("execute", to_box(command));
+    call->set_room(StreamName::out, 100);
+    slave.start(call);
+    while (call->sent(StreamName::out).size() < 100 && !call->is_over()) std::this_thread::yield();
+    if (!call->is_over()) break;
+    REQUIRE(command.timeout < 60s);
+  }
   const pid_t pid = wait_for_pid(*call);
   while (lives(pid)) std::this_thread::yield();
   CHECK(!call->is_over());  // what it wrote is still to be sent
@@ -554,7 +571,8 @@ TEST_CASE("background processes are noticed also if they do not hold the output,
   {
     CommandSlave slave;
     for (const char* script : {"sleep 1000 >/dev/null 2>&1 & echo $!",
-                               "setsid sh -c 'echo $$; exec sleep 1000 >/dev/null 2>&1' & wait -n; sleep 0.3"}) {
+                               "setsid sh -c 'echo $$; echo > said; exec sleep 1000 >/dev/null 2>&1' & "
+                               "while ! [ -e said ]; do :; done; sleep 0.3"}) {
       const auto call = slave.start(shell(script));
       const Execute::Reply reply = CommandSlave::reply_of(*call);
       CHECK(reply.background);
@@ -575,10 +593,15 @@ TEST_CASE("a command that leaves nothing is told as that, however long it takes"
 
 TEST_CASE("background processes that end soon are waited for") {
   CommandSlave slave(1h);
-  const auto call = slave.start(shell("(sleep 0.05; echo late) & echo early"));
+  REQUIRE(::mkfifo((slave.dir / "gate").c_str(), 0600) == 0);
+  const auto call = slave.start(shell("(read line < gate; echo late) & echo $$"));
+  const pid_t leader = wait_for_pid(*call);
+  while (lives(leader)) std::this_thread::yield();
+  CHECK(!call->is_over());
+  slave.dir.write("gate", "go\n");
   const Execute::Reply reply = CommandSlave::reply_of(*call);
   CHECK(!reply.background);
-  CHECK(call->sent(StreamName::out) == "early\nlate\n");
+  CHECK(call->sent(StreamName::out) == std::to_string(leader) + "\nlate\n");
 }
 
 TEST_CASE("a command cancelled while its background processes hold the output ends them, too") {
