@@ -15,9 +15,13 @@ using namespace std::chrono_literals;
 
 TEST_CASE("a ping takes until its answer came, not until somebody looked") {
   on_every_transport(BeyondRemsh1::several_calls, [](Farm&, Slave& slave) {
-    auto late = slave.start_ping();
-    REQUIRE(slave.execute({"sleep", "0.5"}).ok());
-    CHECK(late.wait() < 450ms);
+    auto best = std::chrono::nanoseconds::max();  // a busy machine may hold up some of the answers
+    for (int round = 0; round < 5 && best >= 450ms; ++round) {
+      auto late = slave.start_ping();
+      REQUIRE(slave.execute({"sleep", "0.5"}).ok());
+      best = std::min(best, late.wait());
+    }
+    CHECK(best < 450ms);
   });
 }
 
