@@ -151,15 +151,19 @@ TEST_CASE("a slave whose setup() fails was refused") {
 TEST_CASE("a deadline that passes says how long it was") {
   Farm farm(Over::tcp);
   const auto slave = farm.start();
-  const auto late = thrown_by<Timeout>([&] {
-    static_cast<void>(slave->execute({"sleep", "100000"}, {.deadline = 50ms}));
-  });
-  REQUIRE(late);
-  CHECK(late->message().starts_with("it was not done within the 0.0"));
-  CHECK(late->message().ends_with(" s of the caller's deadline"));
   const auto passed = thrown_by<Timeout>([&] { slave->ping({.deadline = no_wait}); });
   REQUIRE(passed);
   CHECK(passed->message() == "the deadline that the caller gave had passed before it began");
+  std::string words = passed->message();
+  for (int round = 0; round < 10 && words == passed->message(); ++round) {  // a busy machine may begin that late
+    const auto late = thrown_by<Timeout>([&] {
+      static_cast<void>(slave->execute({"sleep", "100000"}, {.deadline = 50ms}));
+    });
+    REQUIRE(late);
+    words = late->message();
+  }
+  CHECK(words.starts_with("it was not done within the 0.0"));
+  CHECK(words.ends_with(" s of the caller's deadline"));
 }
 
 }  // namespace remsh::test
