@@ -52,6 +52,12 @@ std::vector<int> accepted_at(std::uint16_t port) {
   return result;
 }
 
+/// False if its port is taken: another process may have been given it meanwhile.
+bool starts(SlaveListener& listener) {
+  const auto error = thrown_by<Error>([&listener] { listener.start(); });
+  return !error || error->code() != Errc::in_use;
+}
+
 int socket_option(int socket, int level, int name) {
   int value = -1;
   socklen_t size = sizeof value;
@@ -213,7 +219,7 @@ TEST_CASE("an address makes its listener, and the address that a listener has ma
     listener.reset();
     options.address = its;
     listener = make_listener(options);
-    listener->start();
+    REQUIRE(eventually([&listener] { return starts(*listener); }));
     CHECK(listener->address() == its);
   }
 }
@@ -532,7 +538,7 @@ TEST_CASE("a registered slave that breaks the protocol loses its connection, and
     std::optional<Error> error;
     std::jthread caller([&] { error = thrown_by<Error>([&] { slave->stat("file"); }); });
     REQUIRE(connection->read_box(ample));  // the call
-    connection->send_box(box);
+    static_cast<void>(thrown_by<ConnectionLost>([&] { connection->send_box(box); }));  // may end within a large box
     caller.join();
     REQUIRE(error);
     CHECK(error->code() == Errc::protocol_error);
@@ -559,7 +565,8 @@ TEST_CASE("a slave that is silent is dropped, one that answers pings stays") {
   }
   CHECK(slave->is_connected());
   CHECK(ended.wait());
-  CHECK(slave->lost_reason().find("nothing came from the other side for 2") != std::string::npos);
+  CHECK(slave->lost_reason().find("nothing came from the other side for ") != std::string::npos);
+  CHECK(slave->lost_reason().find("0.1 s (keepalive) and 2 s more (keepalive_patience)") != std::string::npos);
 }
 
 TEST_CASE("a master that is silent is given up by its slave, one that answers pings is not") {
@@ -581,7 +588,8 @@ TEST_CASE("a master that is silent is given up by its slave, one that answers pi
   const ServeResult result = server.result();
   CHECK(result.reason == Reason::lost);
   CHECK(result.registered);
-  CHECK(result.message.find("nothing came from the other side for 2") != std::string::npos);
+  CHECK(result.message.find("nothing came from the other side for ") != std::string::npos);
+  CHECK(result.message.find("0.1 s (keepalive) and 2 s more (keepalive_patience)") != std::string::npos);
 }
 
 TEST_CASE("tens of MiB each way, and who takes them slowly, hold no ping up") {
@@ -655,7 +663,7 @@ TEST_CASE("a caller who takes no data for long does not make the other side look
 }
 
 TEST_CASE("a slave that is frozen is dropped, with an operation in progress too") {
-  Farm farm(Over::local_process, {.keepalive = 100ms, .keepalive_patience = 400ms, .kill_after = 50ms});
+  Farm farm(Over::local_process, {.keepalive = 100ms, .keepalive_patience = 2000ms, .kill_after = 50ms});
   const auto slave = farm.start();
   REQUIRE(stop_process(process_of(*slave)));
   const auto lost = thrown_by<ConnectionLost>([&] { slave->execute({"true"}); });
