@@ -46,9 +46,10 @@ class OriginalSlave {
 
   [[nodiscard]] const TempDir& dir() const noexcept { return dir_; }
 
-  /// A command that runs until there is a file "go", or no directory any more.
+  /// A command that makes a file "begun", and runs until there is a file "go", or no directory any more.
   [[nodiscard]] std::vector<Bytes> command() const {
-    return {"sh", "-c", "while test -d \"$0\" && ! test -e \"$0/go\"; do sleep 0.01; done; echo", dir_.path()};
+    return {"sh", "-c", ">\"$0/begun\"; while test -d \"$0\" && ! test -e \"$0/go\"; do sleep 0.01; done; echo",
+            dir_.path()};
   }
 
   /// The exit code; waits for the end.
@@ -252,7 +253,12 @@ TEST_CASE("an original slave ends when it is let go, instead of spinning") {
     one.slave.reset();
   }
   SUBCASE("by who leaves a command") {
-    CHECK_THROWS_AS(one.slave->execute(one.process.command(), {.deadline = 10ms}), Timeout);
+    std::stop_source stop;
+    const std::jthread stopper([&] {
+      CHECK(eventually([&] { return one.dir().has("begun"); }));
+      stop.request_stop();
+    });
+    CHECK_THROWS_AS(one.slave->execute(one.process.command(), {.stop = stop.get_token()}), Cancelled);
     CHECK_FALSE(one.slave->is_connected());
     one.dir().write("go", "");  // it notices nothing before it has something to say
   }
@@ -283,6 +289,7 @@ TEST_CASE("an original slave whose name is taken is refused, also while the othe
   OriginalSlave first("w1", master.port());
   const auto slave = master.wait_for("w1");
   auto command = std::async(std::launch::async, [&] { return slave->execute(first.command()); });
+  REQUIRE(eventually([&] { return first.dir().has("begun"); }));
   OriginalSlave second("w1", master.port());
   CHECK(second.exit_code() == 1);
   CHECK(master.log.wait_for("a slave with the name 'w1' is connected"));
