@@ -207,21 +207,23 @@ TEST_CASE("a copy that its caller leaves half-way stops, and leaves what was the
 
 TEST_CASE("a remove that its caller leaves half-way stops there") {
   on_every_transport(BeyondRemsh1::leaving, [](Farm& farm, Slave& slave) {
-    const std::string tree = farm.basedir() + "/tree";
     slave.send(Source::bytes("x"), "file");  // links to it are quicker made than files
     std::size_t files = 2000;
     for (const bool by_deadline : {false, true}) {
       CAPTURE(by_deadline);
       std::optional<Error> left;
+      Bytes name;
       std::size_t before = 0;            // so many were left
       for (; before == 0; files *= 2) {  // until there was so much to remove that it was still at it
         REQUIRE(files < 65'000);
-        slave.mkdir("tree");
+        name = "tree-" + std::to_string(files);  // the slave may still be about to remove the last one itself
+        const std::string tree = farm.basedir() + "/" + name;
+        slave.mkdir(name);
         for (std::size_t i = 0; i < files; ++i) {
           fs::create_hard_link(farm.basedir() + "/file", tree + "/" + std::to_string(i));
         }
         if (by_deadline) {
-          left = thrown_by<Timeout>([&] { slave.remove("tree", {.deadline = 2ms}); });
+          left = thrown_by<Timeout>([&] { slave.remove(name, {.deadline = 2ms}); });
         } else {
           std::stop_source stop;
           const RemovalWatch watch(tree);
@@ -229,7 +231,7 @@ TEST_CASE("a remove that its caller leaves half-way stops there") {
             CHECK(watch.wait_for_first());
             stop.request_stop();
           });
-          left = thrown_by<Cancelled>([&] { slave.remove("tree", {.stop = stop.get_token()}); });
+          left = thrown_by<Cancelled>([&] { slave.remove(name, {.stop = stop.get_token()}); });
         }
         if (!left) continue;
         CHECK(slave.stat("."));  // it serves the next call
@@ -239,9 +241,9 @@ TEST_CASE("a remove that its caller leaves half-way stops there") {
         }));
       }
       CHECK(left->slave() == "worker");
-      CHECK(left->operation() == "remove 'tree'");
-      slave.remove("tree");
-      CHECK_FALSE(slave.stat("tree"));
+      CHECK(left->operation() == "remove '" + name + "'");
+      slave.remove(name);
+      CHECK_FALSE(slave.stat(name));
     }
   });
 }
