@@ -24,8 +24,16 @@ struct Stubborn {
     return {"sh", "-c", "trap '' TERM; exec 9>\"$0\"; echo >&9; read line < \"$1\"", lifeline.path(), gate};
   }
 
-  /// Waits until the command reads from its gate, and lets it end.
-  void open_gate() const { ::close(::open(gate.c_str(), O_WRONLY | O_CLOEXEC)); }
+  /// Waits until the command reads from its gate, and lets it end. Returns, too, if the command, which must have begun,
+  /// has ended otherwise.
+  void open_gate() const {
+    static_cast<void>(eventually([this] {
+      const int reached = ::open(gate.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);  // fails if nobody reads
+      if (reached < 0) return lifeline.has_ended();
+      ::close(reached);
+      return true;
+    }));
+  }
 
   Lifeline lifeline;
   TempDir dir;
