@@ -116,7 +116,10 @@ std::shared_ptr<Slave> SlaveLauncher::Impl::find(const Launched& one) const {
 Result<std::string> SlaveLauncher::Impl::claim(std::string name) {
   const std::lock_guard lock(mutex);
   if (name.empty()) name = formatted("launched-{}", ++count);
-  if (slaves().find(name)) return Failure{Errc::in_use, formatted("a slave with the name '{}' is connected", name), 0};
+  // One that is not connected any more may still be in the collection for a moment.
+  if (const auto same = slaves().find(name); same && same->is_connected()) {
+    return Failure{Errc::in_use, formatted("a slave with the name '{}' is connected", name), 0};
+  }
   if (names.insert(name).second) return name;
   return Failure{Errc::in_use, formatted("a slave with the name '{}' was launched, and not ended", name), 0};
 }

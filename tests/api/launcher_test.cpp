@@ -1,5 +1,6 @@
 // Slaves that a launcher starts, and that connect back by a key of their own.
 #include "support/has.hpp"
+#include "support/played_slave.hpp"
 #include "support/program.hpp"
 #include "support/script.hpp"
 #include "support/slaves.hpp"
@@ -365,6 +366,40 @@ TEST_CASE("a name is launched once at a time") {
   one.wait();
   CHECK(refused == 1);
   CHECK(master.slaves.size() == 2);
+}
+
+TEST_CASE("the name of a slave that was disconnected can be launched before the collection has seen its end") {
+  const TempDir dir;
+  const Event blocked;
+  const Event go;
+  std::atomic<bool> is_first = true;
+  const auto log = [&](const LogRecord& record) {  // stops the io thread
+    if (!has(record.message, "not let in") || !is_first.exchange(false)) return;
+    blocked.happened();
+    static_cast<void>(go.wait());
+  };
+  SlaveCollection slaves;
+  KeyRing keys;
+  const Secret key = make_key();
+  const auto registered = keys.register_slave("w1", key);
+  TcpSlaveListener listener({.slave_collection = slaves, .keys = keys, .log = log});
+  listener.start();
+  SlaveThread by_itself({.name = "w1", .basedir = dir / "w1", .key = key},
+                        [&](SlaveServer& server) { return server.run_once(listener.address()); });
+  SlaveLauncher launcher({.listener = listener});
+  const auto slave = slaves.get_slave(ample);
+  REQUIRE(slave);
+  const int stranger = connect_to_port(listener.port());
+  REQUIRE(::send(stranger, "GET / HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL) == 18);
+  REQUIRE(blocked.wait());
+  slave->disconnect();
+  REQUIRE(slaves.find("w1") == slave);
+  std::optional<Pending<std::shared_ptr<Slave>>> launched;
+  CHECK_NOTHROW(launched.emplace(launcher.launch_slave(dir / "again", {.name = "w1"})));
+  go.happened();
+  ::close(stranger);
+  REQUIRE(launched);
+  CHECK(launched->wait() != slave);
 }
 
 TEST_CASE("what makes no sense is refused before anything is started") {
