@@ -19,7 +19,7 @@ namespace {
 /// A longer line is delivered in pieces.
 constexpr std::size_t max_line = std::size_t{1024} * 1024;
 
-UniqueFd open_file(const Output::File& file) {
+UniqueFd open_output(const Output::File& file) {
   const int how = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (file.append ? O_APPEND : O_TRUNC);
   return UniqueFd(::open(file.path.c_str(), how, 0666));
 }
@@ -64,7 +64,7 @@ CommandOutput::CommandOutput(const Output& output, std::string_view stream, cons
     request.refuse(Errc::invalid_argument, formatted("the callback for {} is empty", stream));
   }
   if (const auto* const file = std::get_if<Output::File>(&output.what())) {
-    file_ = open_file(*file);
+    file_ = open_output(*file);
     if (!file_) request.fail_locally(os_failure(errno, "open"), file->path);
   }
 }

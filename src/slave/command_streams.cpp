@@ -54,7 +54,7 @@ void CommandSet::Command::read(Output& output) {
     if (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
     if (result <= 0) return close(source, output.pipe);
     const auto count = static_cast<std::size_t>(result);
-    wrote_at_ = now();
+    if (silence_) wrote_at_ = now();
     output.owed -= std::min(output.owed, count);
     left -= std::min(left, count);
     if (!is_dropped) {

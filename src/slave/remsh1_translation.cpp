@@ -25,7 +25,8 @@ OutputMode output(const remsh1::Call& call, BytesView key) {
   return flag(call, key) ? OutputMode::stream : OutputMode::discard;
 }
 
-Bytes in_quotes(const Bytes& path) { return "'" + path + "'"; }
+/// As the original writes paths: nothing in them is escaped, unlike by in_quotes().
+Bytes between_quotes(const Bytes& path) { return "'" + path + "'"; }
 
 }  // namespace
 
@@ -90,21 +91,22 @@ Bytes error_text(const remsh1::Call& call, const Failure& failure, const std::fu
   Bytes plain = failure.os == 0 ? failure.message : std::generic_category().message(failure.os);
   const bool is_taken = failure.os == EEXIST || failure.os == EISDIR;
   if (call.command == "execute" && failure.os != 0) {
-    return formatted("OSError({}, {})", failure.os, in_quotes(plain));
+    return formatted("OSError({}, {})", failure.os, between_quotes(plain));
   }
-  if (call.command == "send" && is_taken) return formatted("File {} already exists", in_quotes(argument(call, "dest")));
+  if (call.command == "send" && is_taken)
+    return formatted("File {} already exists", between_quotes(argument(call, "dest")));
   if (call.command == "fetch" && failure.os == ENOENT) {
-    return formatted("File {} does not exist", in_quotes(argument(call, "src")));
+    return formatted("File {} does not exist", between_quotes(argument(call, "src")));
   }
   if (call.command == "remove") return "tree not removed";
   if ((call.command == "rename" || call.command == "copy") && failure.os != 0) {
     const Bytes from = argument(call, "src");
     const Bytes to = argument(call, "dest");
-    if (failure.os == ENOENT && !exists(from)) return in_quotes(from) + " does not exist";
-    if (is_taken && exists(to)) return in_quotes(to) + " already exists";
+    if (failure.os == ENOENT && !exists(from)) return between_quotes(from) + " does not exist";
+    if (is_taken && exists(to)) return between_quotes(to) + " already exists";
     if (call.command == "copy") {
       // Names the path that the error must be about: EISDIR is about the source; a missing name is about the target.
-      return formatted("[Errno {}] {}: {}", failure.os, plain, in_quotes(failure.os == EISDIR ? from : to));
+      return formatted("[Errno {}] {}: {}", failure.os, plain, between_quotes(failure.os == EISDIR ? from : to));
     }
   }
   return plain;

@@ -63,7 +63,7 @@ Result<PemText> pem(const std::string& where) {
 }
 
 /// Names the source of the text, for messages.
-std::string shown(const std::string& where) {
+std::string name_of_source(const std::string& where) {
   return is_pem_text(where) ? "the text given" : "file " + in_quotes(where);
 }
 
@@ -95,9 +95,11 @@ Result<Bytes> use_identity(SSL_CTX* context, const TlsIdentity& identity) {
   if (!chain) return std::move(chain).failure();
   const BioPtr bio = reader_of(*chain);
   const CertificatePtr own = next_certificate(bio.get());
-  if (!own) return bad_option(formatted("no certificate in {}: {}", shown(identity.certificate), take_error()));
+  if (!own)
+    return bad_option(formatted("no certificate in {}: {}", name_of_source(identity.certificate), take_error()));
   if (SSL_CTX_use_certificate(context, own.get()) != 1) {
-    return bad_option(formatted("the certificate in {} cannot be used: {}", shown(identity.certificate), take_error()));
+    return bad_option(
+        formatted("the certificate in {} cannot be used: {}", name_of_source(identity.certificate), take_error()));
   }
   Bytes digests;
   add_digest(digests, own.get());
@@ -111,10 +113,11 @@ Result<Bytes> use_identity(SSL_CTX* context, const TlsIdentity& identity) {
   if (!key_text) return std::move(key_text).failure();
   const BioPtr key_bio = reader_of(*key_text);
   const KeyPtr key(PEM_read_bio_PrivateKey(key_bio.get(), nullptr, no_passphrase, nullptr));
-  if (!key) return bad_option(formatted("no private key without a passphrase in {}: {}", shown(key_at), take_error()));
+  if (!key)
+    return bad_option(formatted("no private key without a passphrase in {}: {}", name_of_source(key_at), take_error()));
   if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1) {
-    return bad_option(formatted("the private key in {} is not that of the certificate in {}: {}", shown(key_at),
-                                shown(identity.certificate), take_error()));
+    return bad_option(formatted("the private key in {} is not that of the certificate in {}: {}",
+                                name_of_source(key_at), name_of_source(identity.certificate), take_error()));
   }
   return digests;
 }
@@ -132,7 +135,7 @@ Result<bool> use_trust(SSL_CTX* context, const TlsTrust& trust) {
     any = X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate.get()) == 1 || any;
   }
   const std::string error = take_error();
-  if (!any) return bad_option(formatted("no certificate in {}: {}", shown(trust.ca), error));
+  if (!any) return bad_option(formatted("no certificate in {}: {}", name_of_source(trust.ca), error));
   X509_VERIFY_PARAM* const wanted = SSL_CTX_get0_param(context);
   X509_VERIFY_PARAM_set_flags(wanted, X509_V_FLAG_PARTIAL_CHAIN);  // trust intermediate CAs and the certificate itself
   X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);

@@ -16,7 +16,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 
 from original_master import Error, Rpc, Wire, WouldSpin
 
@@ -101,10 +100,7 @@ class Server:
                         self.rpc.send_call('data', stream=streams[stream].encode(), data=data)
                     else:
                         del streams[stream]
-            wait = 0.001
-            while child.poll() is None:
-                time.sleep(wait)
-                wait = min(2 * wait, 1)
+            child.wait()
             self.rpc.send_call('finished', result=str(child.returncode).encode())
 
         return {}, relay
