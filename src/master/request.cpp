@@ -70,7 +70,7 @@ void Request::check_execute(const operations::Execute::Request& request, const E
   const bool is_seen = request.out == operations::OutputMode::stream || request.err == operations::OutputMode::stream;
   if (options.silence_timeout.count() > 0 && !is_seen) {
     refuse(Errc::invalid_argument,
-           "a silence_timeout needs output that is not discarded: give .out or .err a callback");
+           "a silence_timeout needs output that is not discarded: capture .out or .err, or give one a callback");
   }
   if (options.kill_after.count() < 0) refuse(Errc::invalid_argument, "kill_after is negative");
 

@@ -25,7 +25,8 @@ struct ExecuteOptions {
 
   std::chrono::milliseconds timeout{0};  ///< how long the command may run, enforced by the slave; 0: no limit
   /// How long the command may write nothing to its output or error, enforced by the slave; 0: no limit. Output that is
-  /// discarded is not seen. While output waits for a callback of the caller, the command is not silent.
+  /// discarded is not seen, nor what a program still holds in a buffer of its own, as many do if they write to a pipe.
+  /// While output waits for a callback of the caller, the command is not silent.
   std::chrono::milliseconds silence_timeout{0};
   std::chrono::milliseconds kill_after{2000};  ///< from SIGTERM to SIGKILL when the command is interrupted
 
