@@ -107,8 +107,24 @@ void FieldReader::fail(BytesView key, std::string_view what) {
   if (!failure_) failure_ = Failure{Errc::invalid_argument, formatted("'{}' {}", key, what)};
 }
 
+std::optional<BytesView> FieldReader::get(BytesView key) {
+  const auto field = box_.find(key);
+  if (field == box_.end()) return std::nullopt;
+  const auto index = static_cast<std::size_t>(field - box_.begin());
+  if (index < read_.size()) read_.set(index);
+  return BytesView(field->value);
+}
+
+void FieldReader::require_all_read() {
+  if (read_.count() == box_.size()) return;
+  for (std::size_t i = 0; const Box::Field& field : box_) {
+    if (i >= read_.size() || !read_[i]) return fail(field.key, "is an argument that this slave does not know");
+    ++i;
+  }
+}
+
 BytesView FieldReader::required(BytesView key) {
-  const auto value = box_.get(key);
+  const auto value = get(key);
   if (!value) fail(key, "is missing");
   return value.value_or(BytesView());
 }
@@ -131,14 +147,14 @@ void FieldReader::file_name(BytesView key, Bytes& value) {
 }
 
 void FieldReader::any_path(BytesView key, std::optional<Bytes>& value) {
-  const auto given = box_.get(key);
+  const auto given = get(key);
   if (!given) return;
   value.emplace();
   if (!given->empty()) path(key, *value);
 }
 
 void FieldReader::flag(BytesView key, bool& value) {
-  const auto given = box_.get(key);
+  const auto given = get(key);
   if (given && *given != "1") fail(key, "is a flag, which is 1 or absent");
   value = given.has_value();
 }
@@ -236,7 +252,7 @@ void FieldReader::pairs(BytesView key, std::map<Bytes, Bytes>& value) {
 }
 
 void FieldReader::output(BytesView key, OutputMode& value, bool may_merge) {
-  const auto given = box_.get(key);
+  const auto given = get(key);
   if (!given) return;
   if (*given == "merge" && may_merge) {
     value = OutputMode::merge;

@@ -24,6 +24,7 @@
 #include <remsh/connection/box.hpp>
 #include <remsh/operations/filesystem.hpp>
 
+#include <bitset>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -106,7 +107,7 @@ class FieldWriter {
 };
 
 /// Reads values from a box that a peer sent, and keeps the first reason why it is invalid; from then on the values are
-/// meaningless. Unknown keys are ignored. One thread at a time.
+/// meaningless. One thread at a time.
 class FieldReader {
  public:
   explicit FieldReader(const Box& box) : box_(box) {}
@@ -143,6 +144,9 @@ class FieldReader {
   void exit_status(std::optional<int>& code, std::optional<int>& signal);
   void file_info(std::optional<FileInfo>& value);
 
+  /// Fails if the box has a key that was not read.
+  void require_all_read();
+
   template <class T>
   Result<T> finish(T value) {
     if (failure_) return std::move(*failure_);
@@ -151,6 +155,7 @@ class FieldReader {
 
  private:
   [[nodiscard]] bool has(BytesView key) const { return box_.has(key); }
+  [[nodiscard]] std::optional<BytesView> get(BytesView key);
   BytesView required(BytesView key);
   std::uint64_t number_from(BytesView key, std::uint64_t min, std::uint64_t max);
   std::int64_t signed_number(BytesView key);
@@ -159,6 +164,7 @@ class FieldReader {
   void fail(BytesView key, std::string_view what);
 
   const Box& box_;
+  std::bitset<64> read_;  // which fields of the box were read, of the first 64: no message has more
   std::optional<Failure> failure_;
 };
 
@@ -170,12 +176,24 @@ Box to_box(const Message& message) {
 }
 
 /// For boxes from a peer: fails with invalid_argument (BAD_ARGUMENT on the wire) and a message that names the key.
+/// Unknown keys are ignored.
 template <class Message>
 Result<Message> from_box(const Box& box) {
   FieldReader reader(box);
   Message message;
   Message::describe(reader, message);
   return reader.finish(std::move(message));
+}
+
+/// For requests of a peer: as from_box(), but fails if there is an unknown key, because a request without one of its
+/// options would be another request.
+template <class Request>
+Result<Request> request_from_box(const Box& box) {
+  FieldReader reader(box);
+  Request request;
+  Request::describe(reader, request);
+  reader.require_all_read();
+  return reader.finish(std::move(request));
 }
 
 }  // namespace remsh::operations

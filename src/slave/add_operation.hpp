@@ -16,7 +16,7 @@ template <class Operation, class Work>
 void add_operation(Dispatcher& dispatcher, Work work) {
   dispatcher.add(std::string(Operation::what.name),
                  [work = std::move(work)](const std::shared_ptr<rpc::ServedCall>& call) {
-                   auto request = operations::from_box<typename Operation::Request>(call->arguments());
+                   auto request = operations::request_from_box<typename Operation::Request>(call->arguments());
                    if (!request) return call->fail(std::move(request).failure());
                    Result<typename Operation::Reply> reply = work(*request, *call);
                    if (!reply) return call->fail(std::move(reply).failure());
@@ -30,7 +30,7 @@ template <class Operation, class Begin>
 void add_lasting_operation(Dispatcher& dispatcher, Begin begin) {
   dispatcher.add(std::string(Operation::what.name),
                  [begin = std::move(begin)](const std::shared_ptr<rpc::ServedCall>& call) {
-                   auto request = operations::from_box<typename Operation::Request>(call->arguments());
+                   auto request = operations::request_from_box<typename Operation::Request>(call->arguments());
                    if (!request) return call->fail(std::move(request).failure());
                    begin(std::move(*request), call);
                  });

@@ -14,7 +14,7 @@ namespace {
 void note_arguments(ServedOperation& operation, const Box& arguments) {
   operations::for_each([&]<class Operation>(std::type_identity<Operation>) {
     if (operation.operation != Operation::what.name) return;
-    const auto request = operations::from_box<typename Operation::Request>(arguments);
+    const auto request = operations::request_from_box<typename Operation::Request>(arguments);
     if (!request) return;  // its handler reports why
     operations::TellingFields fields([&](BytesView value) { operation.arguments.emplace_back(value); });
     Operation::Request::describe(fields, *request);

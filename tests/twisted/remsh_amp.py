@@ -297,12 +297,12 @@ class Remove(Command):
 
 class Rename(Command):
     commandName = b"rename"
-    arguments = [(b"from", Value()), (b"to", Value()), (b"overwrite", Flag())]
+    arguments = [(b"from", Value()), (b"to", Value()), (b"overwrite", Flag()), (b"no_sync", Flag())]
 
 
 class Copy(Command):
     commandName = b"copy"
-    arguments = [(b"from", Value()), (b"to", Value()), (b"overwrite", Flag()), (b"op", Value())]
+    arguments = [(b"from", Value()), (b"to", Value()), (b"overwrite", Flag()), (b"no_sync", Flag()), (b"op", Value())]
 
 
 class Stat(Command):
@@ -343,7 +343,7 @@ class Execute(Command):
 
 class Send(Command):
     commandName = b"send"
-    arguments = [(b"path", Value()), (b"overwrite", Flag()), (b"mode", Octal()), (b"op", Value())]
+    arguments = [(b"path", Value()), (b"overwrite", Flag()), (b"no_sync", Flag()), (b"mode", Octal()), (b"op", Value())]
     response = [(b"bytes", Number())]
 
 
@@ -351,6 +351,9 @@ class Fetch(Command):
     commandName = b"fetch"
     arguments = [(b"path", Value()), (b"op", Value())]
     response = [(b"bytes", Number()), (b"mode", Octal())]
+
+
+COMMANDS = {command.commandName: command for command in Command.__subclasses__()}
 
 
 # Streams and credit: section 6.

@@ -11,7 +11,8 @@
 #
 # Beside what the document leaves to each slave it does without a few things: it finds the descendants of a command by
 # their session, and so not those that have made one of their own; it renames without `overwrite` in two steps, between
-# which somebody else may put a file in the way; and a tree that is over 900 directories deep is not removed.
+# which somebody else may put a file in the way; it forces nothing to the disk; and a tree that is over 900 directories
+# deep is not removed.
 
 import argparse
 import collections
@@ -142,6 +143,9 @@ class Slave(Peer):
             if self.open_calls > 1024:
                 raise failed("BUSY", "too many operations wait already")
             if responder and name not in STREAM_BOXES:
+                unknown = set(box) - {b"_ask", b"_command"} - {key for key, _ in COMMANDS[name].arguments}
+                if unknown:
+                    raise failed("BAD_ARGUMENT", f"there is no argument '{min(unknown).decode(errors='replace')}'")
                 answer = yield responder(box)
             elif name in self.extra:
                 arguments = {key: value for key, value in box.items() if key != b"op" and not key.startswith(b"_")}
@@ -227,7 +231,7 @@ class Slave(Peer):
         return threads.deferToThread(remove_tree, path, self.operations[op]).addCallback(lambda _: {})
 
     @Rename.responder
-    def rename(self, From, to, overwrite):
+    def rename(self, From, to, overwrite, no_sync):
         From, to = self.path(From), self.path(to)
         os.lstat(From)
         if not overwrite and os.path.lexists(to):
@@ -236,7 +240,7 @@ class Slave(Peer):
         return {}
 
     @Copy.responder
-    def copy(self, From, to, overwrite, op):
+    def copy(self, From, to, overwrite, no_sync, op):
         return threads.deferToThread(
             copy_file, self.path(From), self.path(to), overwrite, self.operations[op]
         ).addCallback(lambda _: {})
@@ -266,7 +270,7 @@ class Slave(Peer):
     # Transfers.
 
     @Send.responder
-    def send(self, path, overwrite, mode, op):
+    def send(self, path, overwrite, no_sync, mode, op):
         operation = self.operations[op]
         done = defer.Deferred(canceller=cancelled)
         file = NewFile(self.path(path), overwrite)

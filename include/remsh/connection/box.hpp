@@ -57,10 +57,16 @@ class Box {
     }
   }
 
+  /// The field with this key; end() if it is missing.
+  [[nodiscard]] const_iterator find(BytesView key) const {
+    const const_iterator at = const_cast<Box*>(this)->lower(key);
+    return at == fields_.end() || at->key != key ? fields_.end() : at;
+  }
+
   /// The value of a key; nullopt if it is missing. The view is valid until the box is changed.
   [[nodiscard]] std::optional<BytesView> get(BytesView key) const& {
-    const auto at = const_cast<Box*>(this)->lower(key);
-    if (at == fields_.end() || at->key != key) return std::nullopt;
+    const auto at = find(key);
+    if (at == fields_.end()) return std::nullopt;
     return BytesView(at->value);
   }
 
@@ -71,7 +77,7 @@ class Box {
     return std::move(at->value);
   }
 
-  [[nodiscard]] bool has(BytesView key) const { return get(key).has_value(); }
+  [[nodiscard]] bool has(BytesView key) const { return find(key) != fields_.end(); }
 
   /// Removes a key. Returns false if it is missing.
   bool erase(BytesView key) {

@@ -237,8 +237,20 @@ TEST_CASE("what is said in a box is what is meant") {
   }
 }
 
-TEST_CASE("keys that are not known are ignored") {
-  CHECK(from_box<Remove::Request>({{"path", "a"}, {"force", "yes"}}).ok());
+TEST_CASE("a request with an argument that is not known is refused") {
+  CHECK(request_from_box<Remove::Request>({{"path", "a"}}).ok());
+  const auto unknown = request_from_box<Remove::Request>({{"force", "yes"}, {"path", "a"}});
+  REQUIRE_FALSE(unknown.ok());
+  CHECK(unknown.failure().code == Errc::invalid_argument);
+  CHECK(unknown.failure().message == "'force' is an argument that this slave does not know");
+  CHECK(request_from_box<Remove::Request>({{"force", "yes"}}).failure().message == "'path' is missing");
+  Box many{{"path", "a"}};
+  for (int i = 0; i < 100; ++i) many.set("x" + std::to_string(i), "");
+  CHECK(request_from_box<Remove::Request>(many).failure().message ==
+        "'x0' is an argument that this slave does not know");
+}
+
+TEST_CASE("results that are not known are ignored") {
   CHECK(from_box<Stat::Reply>({{"type", "missing"}, {"inode", "7"}}).ok());
   CHECK(from_box<Execute::Reply>({{"exit", "0"}, {"rusage", "?"}}).ok());
 }

@@ -24,7 +24,7 @@ using SlaveEventKind = SlaveEvent::Kind;
 
 namespace {
 
-Box call(const char* command, std::vector<std::pair<const char*, const char*>> arguments = {}) {
+Box call_of(const char* command, std::vector<std::pair<const char*, const char*>> arguments = {}) {
   Box box{{"_ask", "1"}, {"_command", command}};
   for (const auto& [key, value] : arguments) box.set(key, value);
   return box;
@@ -39,7 +39,7 @@ SlaveSession registered() {
 /// In the middle of a send.
 SlaveSession slave_receiving() {
   SlaveSession slave = registered();
-  fed(slave, call("send", {{"dest", "f"}}));
+  fed(slave, call_of("send", {{"dest", "f"}}));
   slave.expect_data();
   return slave;
 }
@@ -96,7 +96,7 @@ TEST_CASE("a recorded session of the original is understood box by box, and said
 }
 
 TEST_CASE("nothing is done before the master has said 'registered', whatever else it says with it") {
-  CHECK(breaks(SlaveSession(), call("stat", {{"pathname", "/"}})));
+  CHECK(breaks(SlaveSession(), call_of("stat", {{"pathname", "/"}})));
   CHECK(breaks(SlaveSession(), Box{{"type", "refused"}}));
   CHECK(breaks(SlaveSession(), Box{{"registered", "type"}}));
   SlaveSession slave;
@@ -121,10 +121,10 @@ TEST_CASE("a call that cannot be is refused with its tag, and the connection goe
     CHECK(event.call.tag == "1");
     return event.text;
   };
-  CHECK(refused(call("unlink")) == "no such command: 'unlink'");
-  CHECK(refused(call("\xff")) == "no such command: '\\xFF'");
-  CHECK(refused(call("")) == "no such command: ''");
-  CHECK(refused(call("finished")) == "no such command: 'finished'");
+  CHECK(refused(call_of("unlink")) == "no such command: 'unlink'");
+  CHECK(refused(call_of("\xff")) == "no such command: '\\xFF'");
+  CHECK(refused(call_of("")) == "no such command: ''");
+  CHECK(refused(call_of("finished")) == "no such command: 'finished'");
   for (const auto& [command, key] : std::vector<std::pair<const char*, const char*>>{{"mkdir", "dir"},
                                                                                      {"execute", "args"},
                                                                                      {"send", "dest"},
@@ -133,15 +133,15 @@ TEST_CASE("a call that cannot be is refused with its tag, and the connection goe
                                                                                      {"rename", "src"},
                                                                                      {"copy", "src"},
                                                                                      {"stat", "pathname"}}) {
-    CHECK(refused(call(command)) == "the call has no argument '" + Bytes(key) + "'");
+    CHECK(refused(call_of(command)) == "the call has no argument '" + Bytes(key) + "'");
   }
-  CHECK(refused(call("copy", {{"src", "a"}})) == "the call has no argument 'dest'");
-  CHECK(refused(call("execute", {{"args", "a"}, {"want_stdout", "y"}})) == "the call has no argument 'want_stderr'");
-  CHECK(refused(call("execute", {{"args", "a"}, {"want_stdout", "yes"}, {"want_stderr", "y"}})) ==
+  CHECK(refused(call_of("copy", {{"src", "a"}})) == "the call has no argument 'dest'");
+  CHECK(refused(call_of("execute", {{"args", "a"}, {"want_stdout", "y"}})) == "the call has no argument 'want_stderr'");
+  CHECK(refused(call_of("execute", {{"args", "a"}, {"want_stdout", "yes"}, {"want_stderr", "y"}})) ==
         "'want_stdout' is neither y nor n");
-  CHECK(fed(slave, call("execute", {{"args", "a"}, {"want_stdout", "ny"}, {"want_stderr", ""}})).kind ==
+  CHECK(fed(slave, call_of("execute", {{"args", "a"}, {"want_stdout", "ny"}, {"want_stderr", ""}})).kind ==
         SlaveEventKind::call);
-  CHECK(fed(slave, call("set_cwd")).kind == SlaveEventKind::call);
+  CHECK(fed(slave, call_of("set_cwd")).kind == SlaveEventKind::call);
 }
 
 TEST_CASE("a call without a tag, or a box that is nothing, is a breach") {
@@ -165,33 +165,33 @@ TEST_CASE("answers to what needs none are dropped") {
 }
 
 TEST_CASE("data comes while a file is sent, and at no other time") {
-  CHECK(breaks(registered(), call("data", {{"data", "x"}})));
+  CHECK(breaks(registered(), call_of("data", {{"data", "x"}})));
   SlaveSession slave = slave_receiving();
-  CHECK(breaks(SlaveSession(slave), call("data")));
-  const SlaveEvent piece = fed(slave, call("data", {{"data", "x"}}));
+  CHECK(breaks(SlaveSession(slave), call_of("data")));
+  const SlaveEvent piece = fed(slave, call_of("data", {{"data", "x"}}));
   CHECK(piece.kind == SlaveEventKind::data);
   CHECK(piece.text == "x");
-  CHECK(fed(slave, call("data", {{"data", ""}})).kind == SlaveEventKind::data);
+  CHECK(fed(slave, call_of("data", {{"data", ""}})).kind == SlaveEventKind::data);
   const SlaveEvent last = fed(slave, Box{{"_ask", "77"}, {"_command", "finished"}});
   CHECK(last.kind == SlaveEventKind::end_of_data);
   CHECK(last.call.tag == "77");
-  CHECK(breaks(SlaveSession(slave), call("data", {{"data", "x"}})));
-  CHECK(fed(slave, call("finished")).kind == SlaveEventKind::refused);
+  CHECK(breaks(SlaveSession(slave), call_of("data", {{"data", "x"}})));
+  CHECK(fed(slave, call_of("finished")).kind == SlaveEventKind::refused);
 }
 
 TEST_CASE("in the middle of a send everything can be asked for but a second one") {
   SlaveSession slave = slave_receiving();
-  CHECK(fed(slave, call("mkdir", {{"dir", "d"}})).kind == SlaveEventKind::call);
-  CHECK(fed(slave, call("fetch", {{"src", "f"}})).kind == SlaveEventKind::call);
-  CHECK(fed(slave, call("execute", {{"args", "a"}, {"want_stdout", "y"}, {"want_stderr", "y"}})).kind ==
+  CHECK(fed(slave, call_of("mkdir", {{"dir", "d"}})).kind == SlaveEventKind::call);
+  CHECK(fed(slave, call_of("fetch", {{"src", "f"}})).kind == SlaveEventKind::call);
+  CHECK(fed(slave, call_of("execute", {{"args", "a"}, {"want_stdout", "y"}, {"want_stderr", "y"}})).kind ==
         SlaveEventKind::call);
-  const SlaveEvent second = fed(slave, call("send", {{"dest", "g"}}));
+  const SlaveEvent second = fed(slave, call_of("send", {{"dest", "g"}}));
   CHECK(second.kind == SlaveEventKind::refused);
   CHECK(second.text == "another file is being sent already");
-  CHECK(fed(slave, call("nothing")).kind == SlaveEventKind::refused);
-  CHECK(fed(slave, call("data", {{"data", "x"}})).kind == SlaveEventKind::data);
-  CHECK(fed(slave, call("finished")).kind == SlaveEventKind::end_of_data);
-  CHECK(fed(slave, call("send", {{"dest", "g"}})).kind == SlaveEventKind::call);
+  CHECK(fed(slave, call_of("nothing")).kind == SlaveEventKind::refused);
+  CHECK(fed(slave, call_of("data", {{"data", "x"}})).kind == SlaveEventKind::data);
+  CHECK(fed(slave, call_of("finished")).kind == SlaveEventKind::end_of_data);
+  CHECK(fed(slave, call_of("send", {{"dest", "g"}})).kind == SlaveEventKind::call);
 }
 
 TEST_CASE("all calls of a slave have tags, counted together") {
