@@ -63,6 +63,15 @@ class Backend {
   /// returns. If the worker does not have the operation, it fails with unsupported and a message that names it.
   virtual Started start(AskedOperation& operation, const Patience& options) = 0;
 
+  /// Writes to the input of an operation that has begun, has input and has no end for it on our side (StreamEnds::in),
+  /// from any thread. Returns false if the operation is over, or its caller has left. One write at a time.
+  virtual Result<bool> write_input(std::uint64_t /*operation*/, BytesView /*bytes*/, const Patience& /*options*/) {
+    return Failure{Errc::unsupported, "the protocol of this slave has no input that is written piece by piece", 0};
+  }
+
+  /// The input of that operation is complete.
+  virtual void end_input(std::uint64_t /*operation*/) {}
+
   /// The number of the next operation: operations are numbered in the order in which they begin.
   [[nodiscard]] virtual std::uint64_t next_operation() const = 0;
 

@@ -3,12 +3,15 @@
 
 #include "master/slave_work.hpp"
 #include "master/target.hpp"
+#include "rpc/message.hpp"
 
 #include <remsh/master/pending.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_operations.hpp>
 #include <remsh/master/workspace.hpp>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <tuple>
 #include <utility>
@@ -48,6 +51,8 @@ class Kept final : public detail::PendingWork<typename SomeWork::Outcome> {
   void cancel() override { work_.cancel(); }
   typename SomeWork::Outcome take() override { return work_.take(); }
 
+  [[nodiscard]] SomeWork& work() noexcept { return work_; }
+
  private:
   const std::shared_ptr<const void> owner_;  // the last handle of a slave ends the connection
   const std::shared_ptr<Backend> backend_;
@@ -65,6 +70,16 @@ Pending<typename SomeWork::Outcome> start_work(const SlaveOperations& on, Args..
   return Pending<typename SomeWork::Outcome>(std::make_unique<Kept<SomeWork, Args...>>(on, std::move(args)...));
 }
 
+/// The request to interrupt the operation with this number.
+inline operations::Interrupt::Request interrupt_of(std::uint64_t command, Bytes why) {
+  return {rpc::make_tag(command), std::move(why)};
+}
+
+/// The request to send a signal to the command with this number. A negative signal becomes one that is refused.
+inline operations::Signal::Request signal_of(std::uint64_t command, int number) {
+  return {rpc::make_tag(command), static_cast<std::uint64_t>(std::max(number, 0))};
+}
+
 // For operations without streams.
 
 template <class Operation, class Options>
@@ -73,7 +88,8 @@ OutcomeOf<Operation> run(const SlaveOperations& on, typename Operation::Request 
 }
 
 template <class Operation, class Options>
-Pending<OutcomeOf<Operation>> start(const SlaveOperations& on, typename Operation::Request request, Options options) {
+Pending<OutcomeOf<Operation>> start_plain(const SlaveOperations& on, typename Operation::Request request,
+                                          Options options) {
   return start_work<PlainWork<Operation>>(on, std::move(request), std::move(options));
 }
 

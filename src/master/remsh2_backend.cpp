@@ -1,6 +1,7 @@
 #include "master/remsh2_backend.hpp"
 
 #include "master/driven_call.hpp"
+#include "rpc/call_input.hpp"
 
 #include <utility>
 
@@ -36,5 +37,11 @@ void Remsh2Backend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.a
 Started Remsh2Backend::start(AskedOperation& operation, const Patience& options) {
   return std::make_unique<DrivenCall>(shared_from_this(), operation, options);
 }
+
+Result<bool> Remsh2Backend::write_input(std::uint64_t operation, BytesView bytes, const Patience& options) {
+  return rpc::CallInput(shared_from_this(), operation).write(bytes, options);
+}
+
+void Remsh2Backend::end_input(std::uint64_t operation) { rpc::CallInput(shared_from_this(), operation).end(); }
 
 }  // namespace remsh

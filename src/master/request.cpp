@@ -44,6 +44,16 @@ void Request::check_text(std::string_view key, BytesView value) {
   count(key.size(), value.size());
 }
 
+void Request::check_length(std::string_view key, BytesView text) const {
+  if (text.size() <= operations::max_text) return;
+  refuse(Errc::too_large, formatted("'{}' has {} bytes, and may have {}", key, text.size(), operations::max_text));
+}
+
+void Request::check_number(std::string_view key, std::uint64_t value, std::uint64_t min, std::uint64_t max) const {
+  if (value >= min && value <= max) return;
+  refuse(Errc::invalid_argument, formatted("'{}' is {}, and not from {} to {}", key, value, min, max));
+}
+
 void Request::check_mode(std::optional<std::uint32_t> mode) const {
   if (mode && *mode > 07777) refuse(Errc::invalid_argument, "a mode has at most the bits 07777");
 }

@@ -53,6 +53,9 @@ class Request {
   /// Checks an argument that must not contain a zero byte.
   void check_text(std::string_view key, BytesView value);
 
+  /// Checks the length of a text for people.
+  void check_length(std::string_view key, BytesView text) const;
+  void check_number(std::string_view key, std::uint64_t value, std::uint64_t min, std::uint64_t max) const;
   void check_mode(std::optional<std::uint32_t> mode) const;
   /// `request` is made from the options and the arguments.
   void check_execute(const operations::Execute::Request& request, const ExecuteOptions& options);
@@ -90,6 +93,11 @@ class Request {
     }
     void any_path(BytesView key, const std::optional<Bytes>& value) {
       if (value) request.check_text(key, *value);
+    }
+    void op(BytesView /*key*/, const Bytes& /*value*/) {}
+    void optional_text(BytesView key, const Bytes& value) { request.check_length(key, value); }
+    void number(BytesView key, std::uint64_t value, std::uint64_t min, std::uint64_t max) {
+      request.check_number(key, value, min, max);
     }
     void flag(BytesView /*key*/, bool /*value*/) {}
     void off_flag(BytesView /*key*/, bool /*value*/) {}

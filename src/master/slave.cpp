@@ -65,10 +65,10 @@ Bytes Slave::set_cwd(const Bytes& path, const CallOptions& options) {
   return run<operations::SetCwd>(*this, {path}, options);
 }
 Pending<Bytes> Slave::start_set_cwd(CallOptions options) {
-  return start<operations::SetCwd>(*this, {}, std::move(options));
+  return start_plain<operations::SetCwd>(*this, {}, std::move(options));
 }
 Pending<Bytes> Slave::start_set_cwd(Bytes path, CallOptions options) {
-  return start<operations::SetCwd>(*this, {std::move(path)}, std::move(options));
+  return start_plain<operations::SetCwd>(*this, {std::move(path)}, std::move(options));
 }
 
 void Slave::disconnect(const std::string& words, DisconnectReason reason) { backend_->disconnect(words, reason); }
@@ -86,6 +86,12 @@ std::optional<DisconnectReason> Slave::disconnect_reason() const {
 }
 
 std::vector<OperationInProgress> Slave::operations_in_progress() const { return backend_->operations().list(); }
+
+std::vector<OperationInProgress> Slave::commands() const {
+  auto all = operations_in_progress();
+  std::erase_if(all, [](const OperationInProgress& one) { return one.operation != operations::Execute::what.method; });
+  return all;
+}
 
 void Slave::on_disconnect(std::function<void(const Disconnect&)> callback) {
   if (!callback) return;

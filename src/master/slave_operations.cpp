@@ -3,6 +3,7 @@
 
 #include "master/operation_forms.hpp"
 
+#include <cstdint>
 #include <utility>
 
 namespace remsh {
@@ -33,6 +34,15 @@ std::vector<DirectoryEntry> SlaveOperations::list(const Bytes& path, const ListO
 ExecuteResult SlaveOperations::execute(const std::vector<Bytes>& args, const ExecuteOptions& options) {
   return run_work<ExecuteWork>(*this, args, options);
 }
+Command SlaveOperations::start(std::vector<Bytes> args, ExecuteOptions options) {
+  return Command::start(*this, std::move(args), std::move(options));
+}
+bool SlaveOperations::interrupt(std::uint64_t command, const Bytes& why, const CallOptions& options) {
+  return run<Interrupt>(*this, interrupt_of(command, why), options);
+}
+bool SlaveOperations::signal(std::uint64_t command, int number, const CallOptions& options) {
+  return run<Signal>(*this, signal_of(command, number), options);
+}
 TransferResult SlaveOperations::send(const Source& source, const Bytes& to, const TransferOptions& options) {
   return run_work<SendWork>(*this, source, to, options);
 }
@@ -47,31 +57,37 @@ std::chrono::nanoseconds SlaveOperations::ping(const CallOptions& options) {
 }
 
 Pending<std::map<Bytes, Bytes>> SlaveOperations::start_getenv(CallOptions options) {
-  return start<Getenv>(*this, {}, std::move(options));
+  return start_plain<Getenv>(*this, {}, std::move(options));
 }
 Pending<std::map<Bytes, Bytes>> SlaveOperations::start_read_info(CallOptions options) {
-  return start<ReadInfo>(*this, {}, std::move(options));
+  return start_plain<ReadInfo>(*this, {}, std::move(options));
 }
 Pending<void> SlaveOperations::start_mkdir(Bytes path, CallOptions options) {
-  return start<Mkdir>(*this, {std::move(path), {}}, std::move(options));
+  return start_plain<Mkdir>(*this, {std::move(path), {}}, std::move(options));
 }
 Pending<void> SlaveOperations::start_remove(Bytes path, CallOptions options) {
-  return start<Remove>(*this, {std::move(path)}, std::move(options));
+  return start_plain<Remove>(*this, {std::move(path)}, std::move(options));
 }
 Pending<void> SlaveOperations::start_rename(Bytes from, Bytes to, PathOptions options) {
-  return start<Rename>(*this, {std::move(from), std::move(to), options.overwrite, options.durable}, options);
+  return start_plain<Rename>(*this, {std::move(from), std::move(to), options.overwrite, options.durable}, options);
 }
 Pending<void> SlaveOperations::start_copy(Bytes from, Bytes to, PathOptions options) {
-  return start<Copy>(*this, {std::move(from), std::move(to), options.overwrite, options.durable}, options);
+  return start_plain<Copy>(*this, {std::move(from), std::move(to), options.overwrite, options.durable}, options);
 }
 Pending<std::optional<FileInfo>> SlaveOperations::start_stat(Bytes path, StatOptions options) {
-  return start<Stat>(*this, {std::move(path), !options.follow}, options);
+  return start_plain<Stat>(*this, {std::move(path), !options.follow}, options);
 }
 Pending<std::vector<DirectoryEntry>> SlaveOperations::start_list(Bytes path, ListOptions options) {
   return start_work<ListWork>(*this, std::move(path), std::move(options));
 }
 Pending<ExecuteResult> SlaveOperations::start_execute(std::vector<Bytes> args, ExecuteOptions options) {
   return start_work<ExecuteWork>(*this, std::move(args), std::move(options));
+}
+Pending<bool> SlaveOperations::start_interrupt(std::uint64_t command, Bytes why, CallOptions options) {
+  return start_plain<Interrupt>(*this, interrupt_of(command, std::move(why)), std::move(options));
+}
+Pending<bool> SlaveOperations::start_signal(std::uint64_t command, int number, CallOptions options) {
+  return start_plain<Signal>(*this, signal_of(command, number), std::move(options));
 }
 Pending<TransferResult> SlaveOperations::start_send(Source source, Bytes to, TransferOptions options) {
   return start_work<SendWork>(*this, std::move(source), std::move(to), std::move(options));

@@ -67,6 +67,9 @@ InputCallback input_from(const Source& source, Request& request, OpenFile& file)
     InputCallback operator()(const Bytes& bytes) const { return input_from(bytes); }
     InputCallback operator()(BytesView bytes) const { return input_from(bytes); }
     InputCallback operator()(const InputCallback& callback) const { return input_from(callback, request); }
+    InputCallback operator()(const Source::Writes&) const {
+      request.refuse(Errc::invalid_argument, "Source::writes() is only for start(), whose Command is written to");
+    }
   };
   return std::visit(Maker{request, file}, source.what());
 }
@@ -199,12 +202,14 @@ Box CallWork::finish(Result<void> answer) {
 
 // --- execute
 
-ExecuteWork::ExecuteWork(const Target& target, const std::vector<Bytes>& args, const ExecuteOptions& options)
+ExecuteWork::ExecuteWork(const Target& target, const std::vector<Bytes>& args, const ExecuteOptions& options,
+                         bool may_write)
     : SlaveWork(target, request_of(target, args, options), options,
                 args.empty() ? BytesView() : BytesView(args.front())),
       out_((request_.check_execute(asked_.request, options), options.out), "stdout", request_),
       err_(options.err, "stderr", request_) {
-  asked_.ends.in = input_from(options.in, request_, file_);
+  const bool is_written = may_write && std::holds_alternative<Source::Writes>(options.in.what());
+  if (!is_written) asked_.ends.in = input_from(options.in, request_, file_);
   asked_.ends.out = out_.callback();
   asked_.ends.err = err_.callback();
   if (!options.hide_args) record_.set_command(args);
@@ -219,6 +224,7 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
   result.signal = asked_.reply.signal;
   result.timed_out = asked_.reply.timed_out;
   result.went_silent = asked_.reply.silent;
+  result.interrupted = asked_.reply.interrupted;
   result.left_background = asked_.reply.background;
   result.ran = asked_.reply.ran;
   result.used = asked_.reply.used;

@@ -70,6 +70,9 @@ class SlaveWork : public detail::WorkOf<T> {
     trail_.reset();
   }
 
+  /// Its number; 0 if it has not begun, or could not.
+  [[nodiscard]] std::uint64_t number() const noexcept { return asked_.number; }
+
   /// The blocking form: waits and returns the outcome.
   T run() {
     wait_until(TimePoint::max());
@@ -140,6 +143,7 @@ inline void outcome_of(operations::Nothing&& /*reply*/) {}
 inline Bytes outcome_of(operations::SetCwd::Reply&& reply) { return std::move(reply.path); }
 inline std::map<Bytes, Bytes> outcome_of(operations::Getenv::Reply&& reply) { return std::move(reply.env); }
 inline std::map<Bytes, Bytes> outcome_of(operations::ReadInfo::Reply&& reply) { return std::move(reply.files); }
+inline bool outcome_of(operations::RunningReply&& reply) { return reply.running; }
 inline std::optional<FileInfo> outcome_of(operations::Stat::Reply&& reply) { return reply.info; }
 
 template <class Operation>
@@ -209,8 +213,13 @@ class CallWork final : public SlaveWork<operations::Call, Box> {
 
 class ExecuteWork final : public SlaveWork<operations::Execute, ExecuteResult> {
  public:
-  ExecuteWork(const Target& target, const std::vector<Bytes>& args, const ExecuteOptions& options);
+  /// `may_write`: its caller can write to its input while it runs.
+  ExecuteWork(const Target& target, const std::vector<Bytes>& args, const ExecuteOptions& options,
+              bool may_write = false);
   ~ExecuteWork() override { cancel(); }
+
+  /// Counts input that the caller has written.
+  void count_input(std::uint64_t bytes) noexcept { asked_.moved.add_in(bytes); }
 
  private:
   ExecuteResult finish(Result<void> answer) override;

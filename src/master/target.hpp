@@ -10,6 +10,7 @@
 #include <remsh/base/deadline.hpp>
 #include <remsh/master/workspace.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -79,6 +80,9 @@ class Target {
     void assignments(BytesView /*key*/, const auto& /*value*/) const {}
     void duration(BytesView /*key*/, const auto& /*value*/) const {}
     void flag(BytesView /*key*/, bool /*value*/) const {}
+    void number(BytesView /*key*/, const auto& /*value*/, std::uint64_t /*min*/, std::uint64_t /*max*/) const {}
+    void op(BytesView /*key*/, const auto& /*value*/) const {}
+    void optional_text(BytesView /*key*/, const auto& /*value*/) const {}
     void list(BytesView /*key*/, const auto& /*value*/) const {}
     void mode(BytesView /*key*/, const auto& /*value*/) const {}
     void names(BytesView /*key*/, const auto& /*value*/) const {}

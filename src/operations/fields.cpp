@@ -153,6 +153,18 @@ void FieldReader::any_path(BytesView key, std::optional<Bytes>& value) {
   if (!given->empty()) path(key, *value);
 }
 
+void FieldReader::op(BytesView key, Bytes& value) {
+  constexpr std::size_t longest = 16;
+  value = required(key);
+  if (value.empty() || value.size() > longest) fail(key, "is not an op of 1 to 16 bytes");
+}
+
+void FieldReader::optional_text(BytesView key, Bytes& value) {
+  if (!has(key)) return;
+  value = required(key);
+  if (value.size() > max_text) fail(key, formatted("is longer than {} bytes", max_text));
+}
+
 void FieldReader::flag(BytesView key, bool& value) {
   const auto given = get(key);
   if (given && *given != "1") fail(key, "is a flag, which is 1 or absent");
@@ -169,8 +181,8 @@ std::uint64_t FieldReader::number_from(BytesView key, std::uint64_t min, std::ui
   return value.value_or(0);
 }
 
-void FieldReader::number(BytesView key, std::uint64_t& value) {
-  value = number_from(key, 0, std::numeric_limits<std::uint64_t>::max());
+void FieldReader::number(BytesView key, std::uint64_t& value, std::uint64_t min, std::uint64_t max) {
+  value = number_from(key, min, max);
 }
 
 void FieldReader::optional_time(BytesView key, std::optional<std::chrono::microseconds>& value) {

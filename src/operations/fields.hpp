@@ -26,7 +26,9 @@
 
 #include <bitset>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -38,6 +40,9 @@ namespace remsh::operations {
 /// A list in its encoding on the wire: every element followed by a zero byte, which elements must not contain.
 Bytes join_list(const std::vector<Bytes>& elements);
 Result<std::vector<Bytes>> split_list(BytesView text);
+
+/// How long an optional_text may be.
+inline constexpr std::size_t max_text = 1024;
 
 /// The destination of one output of a command.
 enum class OutputMode : std::uint8_t { discard, stream, merge };
@@ -57,12 +62,22 @@ class FieldWriter {
   void optional_path(BytesView key, const Bytes& value) {
     if (!value.empty()) set(key, value);
   }
+  /// The name of an operation in progress.
+  void op(BytesView key, const Bytes& value) { set(key, value); }
+  /// Text for people, at most max_text bytes; absent if it is empty.
+  void optional_text(BytesView key, const Bytes& value) {
+    if (!value.empty()) set(key, value);
+  }
   void flag(BytesView key, bool value) {
     if (value) set(key, "1");
   }
   /// A flag that turns off what is on by default.
   void off_flag(BytesView key, bool value) { flag(key, !value); }
-  void number(BytesView key, std::uint64_t value) { set(key, to_decimal(value)); }
+  /// Reads fail unless it is from `min` to `max`.
+  void number(BytesView key, std::uint64_t value, std::uint64_t /*min*/ = 0,
+              std::uint64_t /*max*/ = std::numeric_limits<std::uint64_t>::max()) {
+    set(key, to_decimal(value));
+  }
   void optional_number(BytesView key, const std::optional<std::uint64_t>& value) {
     if (value) number(key, *value);
   }
@@ -119,12 +134,15 @@ class FieldReader {
   void optional_path(BytesView key, Bytes& value) {
     if (has(key)) path(key, value);
   }
+  void op(BytesView key, Bytes& value);
+  void optional_text(BytesView key, Bytes& value);
   void flag(BytesView key, bool& value);
   void off_flag(BytesView key, bool& value) {
     flag(key, value);
     value = !value;
   }
-  void number(BytesView key, std::uint64_t& value);
+  void number(BytesView key, std::uint64_t& value, std::uint64_t min = 0,
+              std::uint64_t max = std::numeric_limits<std::uint64_t>::max());
   void optional_number(BytesView key, std::optional<std::uint64_t>& value) {
     if (has(key)) number(key, value.emplace());
   }

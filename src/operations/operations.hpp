@@ -34,6 +34,7 @@ struct Description {
   bool may_last = false;
   std::string_view streams = {};  ///< "in", "out", "out err", with a space between
   bool runs_commands = false;     ///< forbidden by a policy without commands
+  std::string_view part_of = {};  ///< the operation whose permission holds for this one; empty: it has its own
 };
 
 /// A request or a reply without fields.
@@ -190,6 +191,7 @@ struct Execute {
     std::optional<int> signal;
     bool timed_out = false;
     bool silent = false;
+    bool interrupted = false;
     bool background = false;
     std::optional<std::chrono::microseconds> ran = {};
     ResourceUse used = {};
@@ -197,6 +199,7 @@ struct Execute {
       fields.exit_status(self.exit_code, self.signal);
       fields.flag("timed_out", self.timed_out);
       fields.flag("silent", self.silent);
+      fields.flag("interrupted", self.interrupted);
       fields.flag("background", self.background);
       fields.optional_time("ran", self.ran);
       fields.optional_time("user_time", self.used.user_time);
@@ -204,6 +207,38 @@ struct Execute {
       fields.optional_number("peak_memory", self.used.peak_memory);
     }
   };
+};
+
+/// Of Interrupt and of Signal.
+struct RunningReply {
+  bool running = false;  ///< the command was there, and what was asked has been done
+  static void describe(auto& fields, auto& self) { fields.flag("running", self.running); }
+};
+
+struct Interrupt {
+  static constexpr Description what{.name = "interrupt", .runs_commands = true, .part_of = "execute"};
+  struct Request {
+    Bytes target;  ///< the `op` of an execute
+    Bytes why;
+    static void describe(auto& fields, auto& self) {
+      fields.op("target", self.target);
+      fields.optional_text("why", self.why);
+    }
+  };
+  using Reply = RunningReply;
+};
+
+struct Signal {
+  static constexpr Description what{.name = "signal", .runs_commands = true, .part_of = "execute"};
+  struct Request {
+    Bytes target;  ///< the `op` of an execute
+    std::uint64_t number = 0;
+    static void describe(auto& fields, auto& self) {
+      fields.op("target", self.target);
+      fields.number("number", self.number, 1, 64);
+    }
+  };
+  using Reply = RunningReply;
 };
 
 struct Send {
@@ -269,8 +304,9 @@ struct Call {
   };
 };
 
-/// All operations that a slave serves and a policy may name.
-using All = std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, Remove, Rename, Copy, Stat, List, Execute, Send, Fetch>;
+/// All operations that a slave serves. A policy may name those that are not part of another one.
+using All = std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, Remove, Rename, Copy, Stat, List, Execute, Interrupt, Signal,
+                       Send, Fetch>;
 
 /// Calls `visit` with a std::type_identity of each operation of a tuple.
 template <class Operations = All, class Visit>

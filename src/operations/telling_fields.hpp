@@ -28,7 +28,11 @@ class TellingFields {
     for (const Bytes& element : value) take_(BytesView(element));
   }
 
+  void op(BytesView /*key*/, const Bytes& value) { take_(BytesView(value)); }
+
   // The other fields are ignored.
+  void number(BytesView /*key*/, std::uint64_t /*value*/, std::uint64_t /*min*/ = 0, std::uint64_t /*max*/ = 0) {}
+  void optional_text(BytesView /*key*/, const Bytes& /*value*/) {}
   void optional_path(BytesView /*key*/, const Bytes& /*value*/) {}
   void flag(BytesView /*key*/, bool /*value*/) {}
   void off_flag(BytesView /*key*/, bool /*value*/) {}

@@ -91,6 +91,7 @@ Call::~Call() {
   const auto dropped = enter();
   if (call_ != nullptr) {
     if (chunk_) peer_->engine_.consumed(*call_, *chunk_);
+    peer_->wake_feeders(*call_);
     peer_->engine_.leave(*call_);
     peer_->flush(lock);
     call_ = nullptr;

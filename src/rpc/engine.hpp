@@ -52,6 +52,8 @@ struct OpenCall {
   Chunk take_chunk() { return streams->err.empty() ? streams->out.take() : streams->err.take(); }
 };
 
+class ServedCall;
+
 /// One incoming call that is not answered yet.
 struct OpenService {
   Bytes tag;
@@ -64,7 +66,8 @@ struct OpenService {
   ReceiveStream in;
   void* owner = nullptr;  // for the driver, to find its own object again
   bool cancelled = false;
-  bool answered = false;  // and removed from the engine's tables
+  bool answered = false;                              // and removed from the engine's tables
+  std::vector<std::shared_ptr<ServedCall>> requests;  // later calls that were handed over to this one
 };
 
 /// The calls and streams of one session, in both directions. Pure state: no mutex, no thread, no descriptor, no clock.
@@ -155,6 +158,9 @@ class Engine {
                    std::optional<std::uint64_t> total);
   void consumed(OpenService& service, const Chunk& chunk);
 
+  /// The incoming call whose operation has this name; null if there is none.
+  [[nodiscard]] OpenService* service_of(BytesView op) const;
+
   [[nodiscard]] std::size_t open_services() const noexcept { return services_ ? services_->by_tag.size() : 0; }
 
   // --- the session
@@ -192,7 +198,6 @@ class Engine {
 
   [[nodiscard]] Calls::iterator find(std::optional<std::uint64_t> id);
   void forget(const OpenCall& call) { calls_.erase(find(call.id)); }
-  [[nodiscard]] OpenService* service_of(BytesView op) const;
 
   // An engine lives as long as its session, and most sessions are idle, so what only some engines need is allocated
   // apart.

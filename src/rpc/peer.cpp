@@ -173,6 +173,14 @@ void Peer::wake_call(std::uint64_t id) {
   if (call != nullptr && call->state != OpenCall::State::abandoned) wake(*static_cast<Waiter*>(call->owner));
 }
 
+/// Something has changed for those who write the input of this call.
+void Peer::wake_feeders(const OpenCall& call) {
+  if (room_waiters_ == 0) return;
+  for (Waiter* waiter = parked_; waiter != nullptr; waiter = waiter->next) {
+    if (waiter->feeds == &call) wake(*waiter);
+  }
+}
+
 void Peer::wake_for_room() {
   if (!lacked_room_ || session_.data_bytes() >= max_queued_data) return;
   lacked_room_ = false;
@@ -387,6 +395,7 @@ void Peer::on_call_changed(OpenCall& call) {
   waiter.young_until = now_ + slice;
   if (call.state == OpenCall::State::settled) waiter.settled_at = now_;
   wake(waiter);
+  wake_feeders(call);
 }
 
 void Peer::on_service(std::shared_ptr<OpenService> service) { server_->add(std::move(service)); }

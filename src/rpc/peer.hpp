@@ -31,6 +31,7 @@
 namespace remsh::rpc {
 
 class Call;
+class CallInput;
 class PeerService;
 class Server;
 
@@ -103,6 +104,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
 
  private:
   friend class Call;
+  friend class CallInput;
   friend class PeerGroup;
   friend class PeerService;
   friend class Server;
@@ -147,6 +149,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   void unlink(Waiter& waiter);
   void wake(Waiter& waiter);
   void wake_call(std::uint64_t id);
+  void wake_feeders(const OpenCall& call);
   void wake_for_room();
   void look_at_session();
   [[nodiscard]] bool is_over() const noexcept { return session_.is_over(); }

@@ -27,7 +27,7 @@ PeerService::~PeerService() {
   } else if (!promised_) {
     return;
   }
-  finish(lock);
+  finish_for_good(lock);
 }
 
 void PeerService::begin(const std::function<void(const std::shared_ptr<ServedCall>&)>& serve) {
@@ -40,6 +40,15 @@ void PeerService::go_on() {
   running = this;
   tell();
   running = nullptr;
+}
+
+void PeerService::finish_for_good(Peer::Locked& lock) {
+  const auto callback = std::exchange(callback_, nullptr);
+  const auto step = std::exchange(step_, nullptr);
+  const auto requests = std::exchange(state_->requests, {});
+  finish(lock);
+  lock.unlock();  // the functions may hold the last references to large objects
+  for (const auto& request : requests) request->answer({});
 }
 
 void PeerService::finish(Peer::Locked& lock) {
@@ -59,20 +68,14 @@ void PeerService::answer(Box results) {
   unlist();
   Peer::Locked lock(*peer_);
   peer_->engine_.answer(*state_, results);
-  const auto callback = std::exchange(callback_, nullptr);
-  const auto step = std::exchange(step_, nullptr);
-  finish(lock);
-  lock.unlock();  // these may hold the last references to large objects
+  finish_for_good(lock);
 }
 
 void PeerService::fail(Failure failure) {
   unlist();
   Peer::Locked lock(*peer_);
   peer_->engine_.fail(*state_, failure);
-  const auto callback = std::exchange(callback_, nullptr);
-  const auto step = std::exchange(step_, nullptr);
-  finish(lock);
-  lock.unlock();
+  finish_for_good(lock);
 }
 
 bool PeerService::cancelled() const {
@@ -213,6 +216,23 @@ void PeerService::run_on_cancel(std::function<void()> step) {
   step_ = std::move(step);
   awaits_cancel_ = true;
   notify();
+}
+
+bool PeerService::hand_over_to(BytesView op) {
+  Peer::Locked lock(*peer_);
+  OpenService* const other = peer_->engine_.service_of(op);
+  if (other == nullptr || other == state_.get()) return false;
+  other->requests.push_back(shared_from_this());
+  peer_->on_service_changed(*other);
+  return true;
+}
+
+std::shared_ptr<ServedCall> PeerService::take_request() {
+  const std::lock_guard lock(peer_->mutex_);
+  if (state_->requests.empty()) return nullptr;
+  auto request = std::move(state_->requests.front());
+  state_->requests.erase(state_->requests.begin());
+  return request;
 }
 
 void PeerService::tell() {

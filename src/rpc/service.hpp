@@ -43,11 +43,14 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   void run_on_change(std::function<void()> step) override;
   void run_on_cancel(std::function<void()> step) override;
 
+  bool hand_over_to(BytesView op) override;
+  std::shared_ptr<ServedCall> take_request() override;
+
   [[nodiscard]] std::shared_ptr<const OpenService> state() const noexcept { return state_; }
 
   // Under the mutex.
 
-  /// Input, credit or a cancel came.
+  /// Input, credit, a cancel or another call came.
   void changed();
   /// Lets the callback run after the unlock, or a worker run the next step.
   void notify();
@@ -56,6 +59,8 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   void tell();
 
  private:
+  /// After the answer, under the mutex. Unlocks it.
+  void finish_for_good(Peer::Locked& lock);
   void finish(Peer::Locked& lock);
   void wait(Peer::Locked& lock, Waiter& me, HasWork has_work);
   [[nodiscard]] bool is_over() const { return state_->cancelled || state_->answered; }

@@ -24,7 +24,8 @@ struct Waiter {
   TimePoint settled_at{};   // when the answer to its call came
   ReadBuffer buffer;
   const OpenCall* call = nullptr;
-  Waiter* previous = nullptr;  // in the list of parked waiters
+  const OpenCall* feeds = nullptr;  // the call, driven by another waiter, whose input it writes
+  Waiter* previous = nullptr;       // in the list of parked waiters
   Waiter* next = nullptr;
   bool is_server = false;      // drains the ready queue
   std::function<void()> wake;  // of a suspended call: called once, without the mutex

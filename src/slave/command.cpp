@@ -142,6 +142,7 @@ void CommandSet::Command::on_ready(std::uint32_t number, Ready) {
 void CommandSet::Command::on_change() {
   change_posted_.store(false);
   if (!call_) return;
+  while (const auto request = call_->take_request()) serve(*request);
   if (call_->cancelled()) {
     if (ending_ != Ending::cancelled) {
       end(Ending::cancelled);

@@ -49,7 +49,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   enum Source : std::uint32_t { out, err, in, exit, source_count };
   static constexpr std::uint32_t source_mask = 3;
 
-  enum class Ending : std::uint8_t { by_itself, timed_out, silent, cancelled };
+  enum class Ending : std::uint8_t { by_itself, timed_out, silent, interrupted, cancelled };
 
   struct Output {
     rpc::StreamName name;
@@ -73,6 +73,9 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   [[nodiscard]] Source source_of(const Output& output) const { return output.name == rpc::StreamName::out ? out : err; }
 
   void on_change();
+  void serve(rpc::ServedCall& request);
+  bool interrupt(const operations::Interrupt::Request& request);
+  Result<bool> signal(const operations::Signal::Request& request);
   void on_timeout();
   void on_silence();
   void end_for(Ending limit);

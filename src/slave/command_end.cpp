@@ -143,6 +143,7 @@ void CommandSet::Command::answer() {
     reply.signal = (*status)->signal;
     reply.timed_out = ending_ == Ending::timed_out;
     reply.silent = ending_ == Ending::silent;
+    reply.interrupted = ending_ == Ending::interrupted;
     reply.background = left_ || has_open_output();
     reply.ran = std::chrono::duration_cast<std::chrono::microseconds>(ended_at_ - begun_at_);
     if ((*status)->used) reply.used = resources(*(*status)->used);

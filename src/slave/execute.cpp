@@ -20,8 +20,8 @@ namespace remsh {
 
 using operations::Execute;
 
-CommandSet::CommandSet(std::shared_ptr<Loop> loop, Duration background_grace)
-    : shared_(std::make_shared<Shared>(std::move(loop), background_grace)) {}
+CommandSet::CommandSet(std::shared_ptr<Loop> loop, Duration background_grace, LogHook log)
+    : shared_(std::make_shared<Shared>(std::move(loop), background_grace, std::move(log))) {}
 
 CommandSet::~CommandSet() { stop(); }
 
@@ -96,6 +96,7 @@ void add_execute(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, s
                                      Execute::Request request, const std::shared_ptr<rpc::ServedCall>& call) {
                                    commands->execute(std::move(request), call, *workplace);
                                  });
+  add_requests_to_commands(dispatcher);
 }
 
 }  // namespace remsh

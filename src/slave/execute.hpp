@@ -8,6 +8,7 @@
 #include "transport/loop.hpp"
 
 #include <remsh/base/deadline.hpp>
+#include <remsh/base/log.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -28,8 +29,9 @@ class CommandSet {
   /// How long output may stay open after a command has ended, before the processes that hold it count as background.
   static constexpr Duration default_grace = std::chrono::seconds(1);
 
-  /// Commands get the environment that this process has now. The loop must run until stop() has returned.
-  explicit CommandSet(std::shared_ptr<Loop> loop, Duration background_grace = default_grace);
+  /// Commands get the environment that this process has now. The loop must run until stop() has returned. The log hook
+  /// is called on it.
+  explicit CommandSet(std::shared_ptr<Loop> loop, Duration background_grace = default_grace, LogHook log = {});
   CommandSet(const CommandSet&) = delete;
   CommandSet& operator=(const CommandSet&) = delete;
 
@@ -60,7 +62,11 @@ class CommandSet {
   const std::shared_ptr<Shared> shared_;
 };
 
-/// Registers `execute` for one session: relative directories begin in its workplace.
+/// Registers `interrupt` and `signal`, which the commands of the same connection serve.
+void add_requests_to_commands(Dispatcher& dispatcher);
+
+/// Registers `execute` for one session, with what may be asked of its commands: relative directories begin in its
+/// workplace.
 void add_execute(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, std::shared_ptr<CommandSet> commands);
 
 }  // namespace remsh

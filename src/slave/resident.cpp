@@ -48,7 +48,8 @@ bool Resident::is_allowed(const std::string& operation) const {
   const auto& allow = options_.policy.allow;
   const operations::Description* const what = operations::find(operation);
   if (options_.policy.no_execute && what != nullptr && what->runs_commands) return false;
-  return !allow || std::find(allow->begin(), allow->end(), operation) != allow->end();
+  const bool is_part = what != nullptr && !what->part_of.empty();
+  return !allow || std::find(allow->begin(), allow->end(), is_part ? what->part_of : operation) != allow->end();
 }
 
 Dispatcher Resident::make_dispatcher(const std::shared_ptr<Workplace>& workplace,
@@ -76,7 +77,9 @@ Dispatcher Resident::make_dispatcher(const std::shared_ptr<Workplace>& workplace
 
 std::shared_ptr<Workplace> Resident::open_workplace() {
   for (const std::string& word : options_.policy.allow.value_or(std::vector<std::string>())) {
-    if (operations::find(word) == nullptr && word != operations::Ping::what.name && !operations_.contains(word)) {
+    const operations::Description* const what = operations::find(word);
+    const bool is_ours = word == operations::Ping::what.name || (what != nullptr && what->part_of.empty());
+    if (!is_ours && !operations_.contains(word)) {
       throw Error(Errc::invalid_argument, "", "serve",
                   formatted("the policy allows {}, which is no operation of this slave", in_quotes(word)));
     }
@@ -116,7 +119,7 @@ void Resident::begin_to_clean(const std::shared_ptr<const Workplace>& workplace)
 
 ServedSession Resident::begin_session(std::shared_ptr<Workplace> workplace) {
   const std::shared_ptr<Loop> loop = Loop::start(clock_);
-  const auto commands = std::make_shared<CommandSet>(loop);
+  const auto commands = std::make_shared<CommandSet>(loop, CommandSet::default_grace, options_.log);
   auto dispatcher = std::make_shared<const Dispatcher>(make_dispatcher(workplace, commands));
   return {std::move(workplace), loop, commands, std::move(dispatcher)};
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -53,6 +54,12 @@ class FakeServedCall final : public rpc::ServedCall {
   /// Ends the connection: a cancel, and no caller waits for the answer.
   void lose() {
     change([&] { cancelled_ = lost_ = true; });
+  }
+
+  /// Hands another call over to this one. It is answered without results if this one is over before it takes it.
+  void hand(std::shared_ptr<ServedCall> request) {
+    change([&] { requests_.push_back(std::move(request)); });
+    if (is_over()) answer_requests();
   }
 
   /// Waits for the answer or the failure, and returns the first.
@@ -199,6 +206,14 @@ class FakeServedCall final : public rpc::ServedCall {
 
   void run_on_change(std::function<void()> step) override { on_change(std::move(step)); }
 
+  std::shared_ptr<ServedCall> take_request() override {
+    const std::lock_guard lock(mutex_);
+    if (requests_.empty()) return nullptr;
+    auto request = std::move(requests_.front());
+    requests_.pop_front();
+    return request;
+  }
+
  private:
   static constexpr std::size_t any_amount = SIZE_MAX;
 
@@ -246,18 +261,26 @@ class FakeServedCall final : public rpc::ServedCall {
 
   void settle(Result<Box> outcome) {
     unlist();
-    std::function<void()> dropped;  // declared first, so destroyed after the unlock
-    const std::lock_guard lock(mutex_);
-    if (outcome_) return;
-    outcome_ = std::move(outcome);
-    dropped = std::exchange(callback_, nullptr);
-    changed_.notify_all();
+    {
+      std::function<void()> dropped;  // declared first, so destroyed after the unlock
+      const std::lock_guard lock(mutex_);
+      if (outcome_) return;
+      outcome_ = std::move(outcome);
+      dropped = std::exchange(callback_, nullptr);
+      changed_.notify_all();
+    }
+    answer_requests();
+  }
+
+  void answer_requests() {
+    while (const auto request = take_request()) request->answer({});
   }
 
   const std::string command_;
   const Box arguments_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::deque<std::shared_ptr<ServedCall>> requests_;
   std::deque<rpc::Chunk> input_;
   Bytes current_;
   std::uint64_t used_ = 0;

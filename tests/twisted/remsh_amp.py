@@ -337,8 +337,21 @@ class Execute(Command):
         (b"signal", Number(optional=True)),
         (b"timed_out", Flag()),
         (b"silent", Flag()),
+        (b"interrupted", Flag()),
         (b"background", Flag()),
     ]
+
+
+class Interrupt(Command):
+    commandName = b"interrupt"
+    arguments = [(b"target", Value()), (b"why", Value(optional=True))]
+    response = [(b"running", Flag())]
+
+
+class Signal(Command):
+    commandName = b"signal"
+    arguments = [(b"target", Value()), (b"number", Number())]
+    response = [(b"running", Flag())]
 
 
 class Send(Command):
@@ -422,6 +435,7 @@ class Operation:
     def __init__(self, peer, op):
         self.peer, self.op = peer, op
         self.senders, self.receivers = {}, {}
+        self.command = None  # of an execute
         self.cancelled = False
         self.on_cancel = lambda: None
         peer.operations[op] = self

@@ -336,7 +336,21 @@ class Slave(Peer):
         for name in unset or []:
             environment.pop(name, None)
         command = RunningCommand(self.operations[op], 2.0 if kill_after is None else kill_after / 1000)
+        self.operations[op].command = command
         return command.start(args, self.path(cwd or b"."), environment, timeout, silence, In, out, err)
+
+
+    @Interrupt.responder
+    def interrupt(self, target, why):
+        operation = self.operations.get(target)
+        return {"running": operation is not None and operation.command is not None and operation.command.interrupt()}
+
+    @Signal.responder
+    def signal(self, target, number):
+        if not 1 <= number <= 64:
+            raise failed("BAD_ARGUMENT", "'number' is none of a signal")
+        operation = self.operations.get(target)
+        return {"running": operation is not None and operation.command is not None and operation.command.send(number)}
 
 
 def cancelled(deferred):
@@ -563,7 +577,7 @@ class RunningCommand:
         self.operation, self.kill_after = operation, kill_after
         self.outputs, self.input = [], None
         self.exit = None
-        self.timed_out = self.silent = self.is_killed = False
+        self.timed_out = self.silent = self.interrupted = self.is_killed = False
         self.quiet = None  # the alarm of its silence
         self.alarms = []
         self.done = defer.Deferred()
@@ -615,14 +629,29 @@ class RunningCommand:
         if any(output.waits for output in self.outputs):
             self.quiet = reactor.callLater(self.silence, self.is_silent)
             self.alarms.append(self.quiet)
-        elif self.exit is None and not self.timed_out:
+        elif self.exit is None and not self.is_killed:
             self.silent = True
             self.kill()
 
     def time_is_over(self):
-        if self.exit is None and not self.silent:
+        if self.exit is None and not self.is_killed:
             self.timed_out = True
             self.kill()
+
+    def interrupt(self):
+        if self.done.called:
+            return False
+        if not self.is_killed:
+            self.interrupted = True
+            self.kill()
+        return True
+
+    def send(self, number):
+        """A signal, to its process group."""
+        if self.exit is not None:
+            return False
+        os.killpg(self.process.pid, number)
+        return True
 
     def kill(self):
         """SIGTERM, after a while SIGKILL, and when that does not help either it is given up."""
@@ -663,7 +692,8 @@ class RunningCommand:
         elif all(output.is_closed for output in self.outputs):
             code = {"exit": self.exit} if self.exit >= 0 else {"signal": -self.exit}
             left_open = any(output.left_open for output in self.outputs)
-            self.finish({**code, "timed_out": self.timed_out, "silent": self.silent, "background": left_open})
+            ended = {"timed_out": self.timed_out, "silent": self.silent, "interrupted": self.interrupted}
+            self.finish({**code, **ended, "background": left_open})
 
     def finish(self, result):
         for alarm in self.alarms:

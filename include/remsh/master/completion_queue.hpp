@@ -11,6 +11,8 @@
 
 namespace remsh {
 
+class Command;
+
 template <class T>
 class Pending;
 
@@ -53,6 +55,7 @@ class REMSH_API CompletionQueue {
   void on_ready(std::function<void()> callback);
 
  private:
+  friend class Command;
   template <class T>
   friend class Pending;
 

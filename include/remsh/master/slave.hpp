@@ -123,6 +123,9 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
   /// been taken yet, and those that their callers have left but the slave has not ended yet. For status pages.
   [[nodiscard]] std::vector<OperationInProgress> operations_in_progress() const;
 
+  /// Those of them that are commands, for "what runs on this slave?".
+  [[nodiscard]] std::vector<OperationInProgress> commands() const;
+
   /// Calls back when the connection has ended, in one of the library's service threads; if it has ended already, at
   /// once in this thread. Callbacks may block; those of one slave run one after the other. Each is called exactly
   /// once; its exceptions are dropped. The Slave

@@ -5,6 +5,7 @@
 #include <remsh/base/call_options.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/connection/box.hpp>
+#include <remsh/master/command.hpp>
 #include <remsh/master/pending.hpp>
 #include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
@@ -12,6 +13,7 @@
 #include <remsh/operations/transfer.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -72,6 +74,18 @@ class REMSH_API SlaveOperations {
   /// Runs a command and waits for its end. Its output goes to the callbacks as it arrives, or is captured.
   ExecuteResult execute(const std::vector<Bytes>& args, const ExecuteOptions& options = {});
 
+  /// Starts a command and returns at once. The Command is a handle to it, for any number of threads.
+  Command start(std::vector<Bytes> args, ExecuteOptions options = {});
+
+  /// Interrupts a command: Command::id(), or OperationInProgress::id, of this slave. It and all its processes are ended
+  /// as by a timeout, and its result has `interrupted` set. The slave logs `why`. Returns false, and does nothing, if
+  /// it is over or there never was one.
+  bool interrupt(std::uint64_t command, const Bytes& why = {}, const CallOptions& options = {});
+
+  /// Sends a signal, by its number on the slave's system, to the process group of a command. Returns false, and does
+  /// nothing, if it is over or there never was one.
+  bool signal(std::uint64_t command, int number, const CallOptions& options = {});
+
   /// Writes a file on the slave. It appears under its name only when it is complete.
   TransferResult send(const Source& source, const Bytes& to, const TransferOptions& options = {});
 
@@ -98,6 +112,8 @@ class REMSH_API SlaveOperations {
   Pending<std::optional<FileInfo>> start_stat(Bytes path, StatOptions options = {});
   Pending<std::vector<DirectoryEntry>> start_list(Bytes path, ListOptions options = {});
   Pending<ExecuteResult> start_execute(std::vector<Bytes> args, ExecuteOptions options = {});
+  Pending<bool> start_interrupt(std::uint64_t command, Bytes why = {}, CallOptions options = {});
+  Pending<bool> start_signal(std::uint64_t command, int number, CallOptions options = {});
   Pending<TransferResult> start_send(Source source, Bytes to, TransferOptions options = {});
   Pending<TransferResult> start_fetch(Bytes from, Sink sink, TransferOptions options = {});
   Pending<Box> start_call(std::string operation, Box arguments = {}, OwnOperationOptions options = {});

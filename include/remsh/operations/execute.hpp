@@ -53,6 +53,7 @@ struct ExecuteResult {
   std::optional<int> signal = {};     ///< set if a signal ended the command
   bool timed_out = false;             ///< ExecuteOptions::timeout ended the command
   bool went_silent = false;           ///< ExecuteOptions::silence_timeout ended the command
+  bool interrupted = false;           ///< Command::interrupt() ended the command
   /// True if processes of the command are still running. Their further output is lost; they are ended when the
   /// connection ends.
   bool left_background = false;
@@ -77,6 +78,7 @@ inline std::string to_string(const ExecuteResult& result) {
                                       : "no status";
   if (result.timed_out) text += ", timed out";
   if (result.went_silent) text += ", silent for too long";
+  if (result.interrupted) text += ", interrupted";
   if (result.left_background) text += ", left processes in the background";
   return text;
 }

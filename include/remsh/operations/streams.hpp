@@ -44,7 +44,8 @@ class Source {
   struct File {
     std::string path;
   };
-  using What = std::variant<std::monostate, File, Bytes, BytesView, InputCallback>;
+  struct Writes {};
+  using What = std::variant<std::monostate, File, Bytes, BytesView, InputCallback, Writes>;
 
   /// An empty source.
   Source() = default;
@@ -59,6 +60,9 @@ class Source {
 
   /// Bytes that the source does not own: they must live until the operation is over.
   static Source view(BytesView bytes) { return Source(What(std::in_place_type<BytesView>, bytes)); }
+
+  /// What Command::write() writes, until Command::close_stdin(). For SlaveOperations::start() alone.
+  static Source writes() { return Source(What(Writes{})); }
 
   /// The bytes that a callback returns.
   template <std::convertible_to<InputCallback> Callback>

@@ -147,6 +147,12 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
   CHECK(there_and_back<Execute::Reply>({{"background", "1"}, {"signal", "9"}, {"timed_out", "1"}}) == "same");
   CHECK(there_and_back<Execute::Reply>({{"signal", "15"}, {"silent", "1"}}) == "same");
 
+  CHECK(there_and_back<Interrupt::Request>({{"target", "7"}}) == "same");
+  CHECK(there_and_back<Interrupt::Request>({{"target", "0123456789abcdef"}, {"why", "too\nslow"}}) == "same");
+  CHECK(there_and_back<Signal::Request>({{"number", "64"}, {"target", "7"}}) == "same");
+  CHECK(there_and_back<RunningReply>({{"running", "1"}}) == "same");
+  CHECK(there_and_back<RunningReply>({}) == "same");
+  CHECK(there_and_back<Execute::Reply>({{"interrupted", "1"}, {"signal", "15"}}) == "same");
   CHECK(there_and_back<Send::Request>({{"mode", "644"}, {"path", "f"}}) == "same");
   CHECK(there_and_back<Send::Request>({{"mode", "0"}, {"overwrite", "1"}, {"path", "f"}}) == "same");
   CHECK(there_and_back<Send::Request>({{"mode", "0"}, {"no_sync", "1"}, {"path", "f"}}) == "same");
@@ -379,6 +385,21 @@ TEST_CASE("malformed commands are refused") {
   check_malformed<Execute::Request>(cases);
 }
 
+TEST_CASE("malformed requests to commands are refused") {
+  check_malformed<Interrupt::Request>({
+      {{}, "target"},
+      {{{"target", ""}}, "target"},
+      {{{"target", "0123456789abcdef0"}}, "target"},
+      {{{"target", "7"}, {"why", Bytes(1025, 'x')}}, "why"},
+  });
+  check_malformed<Signal::Request>({
+      {{{"target", "7"}}, "number"},
+      {{{"number", "0"}, {"target", "7"}}, "number"},
+      {{{"number", "65"}, {"target", "7"}}, "number"},
+      {{{"number", "TERM"}, {"target", "7"}}, "number"},
+  });
+}
+
 TEST_CASE("malformed results of commands are refused") {
   check_malformed<Execute::Reply>({{{}, "exit"},
                                    {{{"exit", "256"}}, "exit"},
@@ -454,6 +475,15 @@ TEST_CASE("operations have these bytes on the wire") {
               "000b 73797374656d5f74696d65 0001 30"        // system_time 0
               "0009 757365725f74696d65 0001 37"            // user_time 7
               "0000");
+  check_bytes(to_box(Interrupt::Request{.target = "1f", .why = "late"}),
+              "0006 746172676574 0002 3166"  // target 1f
+              "0003 776879 0004 6c617465"    // why late
+              "0000");
+  check_bytes(to_box(Signal::Request{.target = "1f", .number = 9}),
+              "0006 6e756d626572 0001 39"    // number 9
+              "0006 746172676574 0002 3166"  // target 1f
+              "0000");
+  check_bytes(to_box(RunningReply{.running = true}), "0007 72756e6e696e67 0001 31 0000");
   check_bytes(to_box(Send::Request{.path = "f", .overwrite = true, .mode = 0600}),
               "0004 6d6f6465 0003 363030"        // mode 600
               "0009 6f7665727772697465 0001 31"  // overwrite 1

@@ -28,9 +28,11 @@ struct MessageKeys {
   void absolute_path(BytesView key, const auto&) { add(key); }
   void any_path(BytesView key, const auto&) { add(key); }
   void optional_path(BytesView key, const auto&) { add(key); }
+  void op(BytesView key, const auto&) { add(key); }
+  void optional_text(BytesView key, const auto&) { add(key); }
   void flag(BytesView key, const auto&) { add(key); }
   void off_flag(BytesView key, const auto&) { add(key); }
-  void number(BytesView key, const auto&) { add(key); }
+  void number(BytesView key, const auto&, std::uint64_t = 0, std::uint64_t = 0) { add(key); }
   void mode(BytesView key, const auto&) { add(key); }
   void optional_mode(BytesView key, const auto&) { add(key); }
   void optional_number(BytesView key, const auto&) { add(key); }

@@ -27,8 +27,10 @@
 #include <future>
 #include <iterator>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace remsh;
@@ -72,10 +74,10 @@ class LeapingClock final : public Clock {
 /// A slave's commands on a loop of their own.
 class CommandSlave {
  public:
-  explicit CommandSlave(Duration grace = CommandSet::default_grace, const Clock& clock = real_clock())
+  explicit CommandSlave(Duration grace = CommandSet::default_grace, const Clock& clock = real_clock(), LogHook log = {})
       : loop_(Loop::start(clock)),
         workplace_(*Workplace::open(dir.path())),
-        commands(std::make_shared<CommandSet>(loop_, grace)) {
+        commands(std::make_shared<CommandSet>(loop_, grace, std::move(log))) {
     add_execute(dispatcher_, workplace_, commands);
   }
   CommandSlave(const CommandSlave&) = delete;
@@ -767,4 +769,69 @@ TEST_CASE("when the set is stopped all commands are gone and new ones are refuse
   for (const pid_t pid : pids) CHECK(!lives(pid));
   CHECK(!has_zombie());
   CHECK(slave.start(shell("exit 0"))->outcome().failure().code == Errc::cancelled);
+}
+
+namespace {
+
+/// A call for a command: hands it over, and returns what becomes of it.
+template <class Asked>
+Result<Box> ask_command(FakeServedCall& command, std::string name, const Asked& asked) {
+  const auto request = std::make_shared<FakeServedCall>(std::move(name), operations::to_box(asked));
+  command.hand(request);
+  return request->outcome();
+}
+
+}  // namespace
+
+TEST_CASE("an interrupt is logged with its reason, and ends a command once") {
+  std::vector<std::string> logged;
+  std::mutex mutex;
+  CommandSlave slave(CommandSet::default_grace, real_clock(), [&](const LogRecord& record) {
+    const std::lock_guard lock(mutex);
+    logged.push_back(record.message);
+  });
+  const auto command =
+      slave.start(shell("trap 'echo cleaned up; exit 3' TERM; echo ready; while :; do sleep 0.01; done"));
+  command->wait_sent(StreamName::out, 6);
+  const operations::Interrupt::Request asked{.target = "1f", .why = "too\nslow\x1b[0m"};
+  for (int i = 0; i < 2; ++i) {
+    const auto answer = ask_command(*command, "interrupt", asked);
+    if (i == 0) REQUIRE(answer.ok());
+    if (i == 0) CHECK(answer->get("running") == "1");
+  }
+  const auto reply = CommandSlave::reply_of(*command);
+  CHECK(reply.interrupted);
+  CHECK(reply.exit_code == 3);
+  CHECK(command->sent(StreamName::out) == "ready\ncleaned up\n");
+  const std::lock_guard lock(mutex);
+  REQUIRE(logged.size() == 1);
+  CHECK(logged[0].find("interrupting command '1f' ('/bin/sh'): too") == 0);
+  CHECK(logged[0].find('\n') == std::string::npos);
+  CHECK(logged[0].find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("a command that runs out of its time is not interrupted as well") {
+  CommandSlave slave;
+  Execute::Request request = shell("trap '' TERM; echo ready; while :; do sleep 0.01; done");
+  request.timeout = 1ms;
+  request.kill_after = 60s;
+  const auto command = slave.start(request);
+  const auto answer = ask_command(*command, "interrupt", operations::Interrupt::Request{"1f", {}});
+  REQUIRE(answer.ok());
+  CHECK(ask_command(*command, "signal", operations::Signal::Request{.target = "1f", .number = SIGKILL}).ok());
+  const auto reply = CommandSlave::reply_of(*command);
+  CHECK(reply.timed_out != reply.interrupted);  // whichever was first
+}
+
+TEST_CASE("what is asked of a command, and is malformed, is refused and changes nothing") {
+  CommandSlave slave;
+  const auto command = slave.start(program_request({"sleep", "100000"}));
+  const auto request = std::make_shared<FakeServedCall>("signal", Box{{"number", "0"}, {"target", "1f"}});
+  command->hand(request);
+  const auto refused = request->outcome();
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.failure().code == Errc::invalid_argument);
+  CHECK_FALSE(command->is_over());
+  command->cancel();
+  CHECK_FALSE(command->outcome().ok());
 }
