@@ -118,6 +118,7 @@ operations::Execute::Request request_of(const Target& target, const std::vector<
   request.timeout = options.timeout;
   request.silence = options.silence_timeout;
   request.kill_after = options.kill_after;
+  request.leaves = options.background == Background::leave;
   request.in = is_given(options.in);
   request.out = is<Output::Discard>(options.out) ? OutputMode::discard : OutputMode::stream;
   request.err = is<Output::Merge>(options.err)     ? OutputMode::merge
@@ -226,6 +227,7 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
   result.went_silent = asked_.reply.silent;
   result.interrupted = asked_.reply.interrupted;
   result.left_background = asked_.reply.background;
+  result.ended_background = asked_.reply.ended_background;
   result.ran = asked_.reply.ran;
   result.used = asked_.reply.used;
   out_.finish();

@@ -169,6 +169,7 @@ struct Execute {
     std::chrono::milliseconds timeout{0};  ///< 0: no limit
     std::chrono::milliseconds silence{0};  ///< 0: no limit
     std::chrono::milliseconds kill_after{2000};
+    bool leaves = false;  ///< processes that it leaves behind live on
     bool in = false;
     OutputMode out = OutputMode::discard;  ///< never merge
     OutputMode err = OutputMode::discard;
@@ -181,6 +182,7 @@ struct Execute {
       fields.time_limit("timeout", self.timeout);
       fields.time_limit("silence", self.silence);
       fields.duration("kill_after", self.kill_after);
+      fields.flag("leave_background", self.leaves);
       fields.flag("in", self.in);
       fields.output("out", self.out);
       fields.output("err", self.err, true);
@@ -192,7 +194,8 @@ struct Execute {
     bool timed_out = false;
     bool silent = false;
     bool interrupted = false;
-    bool background = false;
+    bool background = false;        ///< processes live on
+    bool ended_background = false;  ///< processes were left behind, and have been ended
     std::optional<std::chrono::microseconds> ran = {};
     ResourceUse used = {};
     static void describe(auto& fields, auto& self) {
@@ -201,6 +204,7 @@ struct Execute {
       fields.flag("silent", self.silent);
       fields.flag("interrupted", self.interrupted);
       fields.flag("background", self.background);
+      fields.flag("ended_background", self.ended_background);
       fields.optional_time("ran", self.ran);
       fields.optional_time("user_time", self.used.user_time);
       fields.optional_time("system_time", self.used.system_time);

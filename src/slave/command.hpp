@@ -90,6 +90,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   void write_input();
   void leader_ended();
   void end(Ending ending);
+  void kill_all();
   [[nodiscard]] bool is_to_hurry() const { return call_->lost() || shared_->is_stopping(); }
   void hurry();
   bool look_for_background();
@@ -127,6 +128,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   bool looked_ = false;  // for processes left in the background
   bool looking_ = false;
   bool left_ = false;    // a process was left in the background
+  bool ended_left_ = false;  // it was ended
   bool stuck_ = false;   // it could not be killed; the call has failed
   bool exited_ = false;  // the first process has ended; it is reaped at the very end, so that its group stays ours
   bool grace_over_ = false;

@@ -66,7 +66,12 @@ void CommandSet::Command::end(Ending ending) {
     close(in, input_.pipe);
     for (Output& output : outputs_) read(output);  // output is dropped from now on, so that it can end
   }
-  if (std::exchange(killing_, true)) return hurry();
+  if (killing_) return hurry();
+  kill_all();
+}
+
+void CommandSet::Command::kill_all() {
+  killing_ = true;
   const bool hurries = is_to_hurry();
   const TimePoint kill_at = now() + (hurries ? std::min<Duration>(request_.kill_after, farewell) : request_.kill_after);
   shared_->killer->end({process_->pid(), name_}, kill_at, kill_at + (hurries ? farewell : kill_patience),
@@ -85,6 +90,7 @@ void CommandSet::Command::on_killed(bool gone) {
   killing_ = false;
   if (gone) {
     leader_ended();
+    left_ = false;
   } else {
     stuck_ = true;
     call_->fail({Errc::remote_failure, "the command could not be killed: processes of it go on running", 0});
@@ -106,6 +112,10 @@ bool CommandSet::Command::look_for_background() {
 void CommandSet::Command::on_looked(bool left) {
   looking_ = false;
   left_ = left;
+  if (left && !request_.leaves && !killing_) {
+    ended_left_ = true;
+    kill_all();
+  }
   settle();
 }
 
@@ -145,6 +155,7 @@ void CommandSet::Command::answer() {
     reply.silent = ending_ == Ending::silent;
     reply.interrupted = ending_ == Ending::interrupted;
     reply.background = left_ || has_open_output();
+    reply.ended_background = ended_left_;
     reply.ran = std::chrono::duration_cast<std::chrono::microseconds>(ended_at_ - begun_at_);
     if ((*status)->used) reply.used = resources(*(*status)->used);
     if (shared_->killer->knows(name_)) shared_->keep_background(name_, request_.kill_after);

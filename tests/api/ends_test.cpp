@@ -89,7 +89,8 @@ TEST_CASE("what a command leaves in the background is told, goes on beside other
   Farm farm(Over::unix_socket);
   Served served(farm);
   const Lifeline lifeline;
-  const auto result = served.slave->execute({"sh", "-c", fugitive, lifeline.path()});
+  const auto result =
+      served.slave->execute({"sh", "-c", fugitive, lifeline.path()}, {.background = Background::leave});
   CHECK(result.ok());
   REQUIRE(lifeline.wait_for_begin());
   CHECK(result.left_background);

@@ -271,13 +271,31 @@ TEST_CASE("a background process does not hold the answer back for long") {
     const Lifeline lifeline;
     slave.execute({"mkfifo", "go"});
     const auto result =
-        slave.execute({"sh", "-c", "(exec 9>\"$0\"; echo >&9; cat go) & printf early", lifeline.path()});
+        slave.execute({"sh", "-c", "(exec 9>\"$0\"; echo >&9; cat go) & printf early", lifeline.path()},
+                      {.background = Background::leave});
     CHECK(result.exit_code == 0);
     CHECK(result.left_background);
     CHECK(result.out == "early");
     CHECK(lifeline.wait_for_begin());
     slave.execute(shell("echo late > go"));
     CHECK(lifeline.wait_for_end());
+  });
+}
+
+TEST_CASE("a background process is ended before the result comes, which says so") {
+  on_every_transport(BeyondRemsh1::merging, [](Farm&, Slave& slave) {
+    const Lifeline lifeline;
+    slave.execute({"mkfifo", "begun"});
+    const auto result = slave.execute(
+        {"sh", "-c", "sh -c 'exec 9>\"$0\"; echo >&9; echo > begun; sleep 100000' \"$0\" & cat begun; exit 3",
+         lifeline.path()},
+        {.kill_after = 100ms});
+    CHECK(lifeline.wait_for_begin());
+    CHECK(lifeline.has_ended());
+    CHECK(result.exit_code == 3);
+    CHECK(result.ended_background);
+    CHECK_FALSE(result.left_background);
+    CHECK(to_string(result) == "exit code 3, left processes that were ended");
   });
 }
 

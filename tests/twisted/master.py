@@ -395,7 +395,7 @@ async def the_end_of_commands(slave, base):
     stubborn.box(Cancel)
     await fails("CANCELLED", stubborn.answer)
     await execute(slave, "mkfifo", "go")
-    left = await execute(slave, "sh", "-c", "cat go & printf early")
+    left = await execute(slave, "sh", "-c", "cat go & printf early", leave_background=True)
     equal((left["exit"], left["background"], left["out"]), (0, True, b"early"))
     equal((await execute(slave, "sh", "-c", "echo late > go"))["exit"], 0)
 

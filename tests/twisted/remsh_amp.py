@@ -328,6 +328,7 @@ class Execute(Command):
         (b"timeout", Number(optional=True)),
         (b"silence", Number(optional=True)),
         (b"kill_after", Number(optional=True)),
+        (b"leave_background", Flag()),
         (b"in", Flag()),
         (b"out", Value(optional=True)),
         (b"err", Value(optional=True)),
@@ -339,6 +340,7 @@ class Execute(Command):
         (b"silent", Flag()),
         (b"interrupted", Flag()),
         (b"background", Flag()),
+        (b"ended_background", Flag()),
     ]
 
 

@@ -328,7 +328,9 @@ class Slave(Peer):
         return done.addBoth(close)
 
     @Execute.responder
-    def execute(self, args, op, cwd, env, unset, clear_env, timeout, silence, kill_after, In, out, err):
+    def execute(
+        self, args, op, cwd, env, unset, clear_env, timeout, silence, kill_after, leave_background, In, out, err
+    ):
         if not args or out not in (None, b"stream") or err not in (None, b"stream", b"merge"):
             raise failed("BAD_ARGUMENT", "'args', 'out' or 'err' is malformed")
         environment = {} if clear_env else dict(os.environb)
@@ -336,6 +338,7 @@ class Slave(Peer):
         for name in unset or []:
             environment.pop(name, None)
         command = RunningCommand(self.operations[op], 2.0 if kill_after is None else kill_after / 1000)
+        command.leaves = leave_background
         self.operations[op].command = command
         return command.start(args, self.path(cwd or b"."), environment, timeout, silence, In, out, err)
 
@@ -577,7 +580,8 @@ class RunningCommand:
         self.operation, self.kill_after = operation, kill_after
         self.outputs, self.input = [], None
         self.exit = None
-        self.timed_out = self.silent = self.interrupted = self.is_killed = False
+        self.timed_out = self.silent = self.interrupted = self.ended_background = self.is_killed = False
+        self.looks = 0  # at what it left behind
         self.quiet = None  # the alarm of its silence
         self.alarms = []
         self.done = defer.Deferred()
@@ -689,11 +693,21 @@ class RunningCommand:
             reactor.callLater(0.01, self.look)
         elif self.operation.cancelled:
             self.finish(failed("CANCELLED", "the master does not want it any more"))
-        elif all(output.is_closed for output in self.outputs):
+        elif not all(output.is_closed for output in self.outputs):
+            return
+        elif not self.leaves and not self.is_killed and any(self.members()):
+            self.looks += 1
+            if self.looks < 10:  # it may be about to end
+                reactor.callLater(0.01, self.look)
+                return
+            self.ended_background = True
+            self.kill()
+        else:
             code = {"exit": self.exit} if self.exit >= 0 else {"signal": -self.exit}
             left_open = any(output.left_open for output in self.outputs)
             ended = {"timed_out": self.timed_out, "silent": self.silent, "interrupted": self.interrupted}
-            self.finish({**code, **ended, "background": left_open})
+            ended["ended_background"] = self.ended_background
+            self.finish({**code, **ended, "background": left_open and self.leaves})
 
     def finish(self, result):
         for alarm in self.alarms:

@@ -14,6 +14,12 @@
 
 namespace remsh {
 
+/// What becomes of processes that a command leaves behind when it ends by itself.
+enum class Background {
+  kill,   ///< they are ended as by a timeout, before the result comes
+  leave,  ///< they live on, until the connection ends
+};
+
 struct ExecuteOptions {
   std::string cwd = {};  ///< the working directory, relative to the session's directory; empty: that directory
   std::map<Bytes, std::optional<Bytes>> env = {};  ///< changes to the slave's environment; nullopt unsets a variable
@@ -29,6 +35,8 @@ struct ExecuteOptions {
   /// While output waits for a callback of the caller, the command is not silent.
   std::chrono::milliseconds silence_timeout{0};
   std::chrono::milliseconds kill_after{2000};  ///< from SIGTERM to SIGKILL when the command is interrupted
+
+  Background background = Background::kill;
 
   bool hide_args = false;  ///< the AuditHook gets only the program's name, because the arguments contain secrets
 
@@ -54,9 +62,11 @@ struct ExecuteResult {
   bool timed_out = false;             ///< ExecuteOptions::timeout ended the command
   bool went_silent = false;           ///< ExecuteOptions::silence_timeout ended the command
   bool interrupted = false;           ///< Command::interrupt() ended the command
-  /// True if processes of the command are still running. Their further output is lost; they are ended when the
-  /// connection ends.
+  /// True if processes of the command are still running, because of Background::leave. Their further output is lost;
+  /// they are ended when the connection ends. Also true if a process that does not belong to the command holds its
+  /// output open.
   bool left_background = false;
+  bool ended_background = false;  ///< it had left processes behind, and they were ended
 
   /// How long the command ran on the slave, until its first process ended; nullopt if the slave does not report it.
   std::optional<std::chrono::microseconds> ran = {};
@@ -80,6 +90,7 @@ inline std::string to_string(const ExecuteResult& result) {
   if (result.went_silent) text += ", silent for too long";
   if (result.interrupted) text += ", interrupted";
   if (result.left_background) text += ", left processes in the background";
+  if (result.ended_background) text += ", left processes that were ended";
   return text;
 }
 

@@ -153,6 +153,7 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
   CHECK(there_and_back<RunningReply>({{"running", "1"}}) == "same");
   CHECK(there_and_back<RunningReply>({}) == "same");
   CHECK(there_and_back<Execute::Reply>({{"interrupted", "1"}, {"signal", "15"}}) == "same");
+  CHECK(there_and_back<Execute::Reply>({{"ended_background", "1"}, {"exit", "0"}}) == "same");
   CHECK(there_and_back<Send::Request>({{"mode", "644"}, {"path", "f"}}) == "same");
   CHECK(there_and_back<Send::Request>({{"mode", "0"}, {"overwrite", "1"}, {"path", "f"}}) == "same");
   CHECK(there_and_back<Send::Request>({{"mode", "0"}, {"no_sync", "1"}, {"path", "f"}}) == "same");
@@ -446,6 +447,7 @@ TEST_CASE("operations have these bytes on the wire") {
   command.set_env = {"A=1"};
   command.unset_env = {"B"};
   command.timeout = 600'000ms;
+  command.leaves = true;
   command.in = true;
   command.out = OutputMode::stream;
   command.err = OutputMode::merge;
@@ -456,6 +458,7 @@ TEST_CASE("operations have these bytes on the wire") {
               "0003 657272 0005 6d65726765"              // err merge
               "0002 696e 0001 31"                        // in 1
               "000a 6b696c6c5f6166746572 0004 32303030"  // kill_after 2000
+              "0010 6c656176655f6261636b67726f756e64 0001 31"  // leave_background 1
               "0003 6f7574 0006 73747265616d"            // out stream
               "0007 74696d656f7574 0006 363030303030"    // timeout 600000
               "0005 756e736574 0002 4200"                // unset B

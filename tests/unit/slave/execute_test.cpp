@@ -61,6 +61,13 @@ Execute::Request program_request(std::vector<Bytes> args) {
 
 Execute::Request shell(const Bytes& script) { return program_request({"/bin/sh", "-c", script}); }
 
+/// The same, and what it leaves behind is left.
+Execute::Request leaving_shell(const Bytes& script) {
+  Execute::Request command = shell(script);
+  command.leaves = true;
+  return command;
+}
+
 /// The real clock, with leaps: what ends processes knows no other clock.
 class LeapingClock final : public Clock {
  public:
@@ -284,7 +291,7 @@ TEST_CASE("a caller that takes nothing stops its own command and no other, and g
 
 TEST_CASE("what lies in the pipe when the command has ended is sent, however slow the caller is") {
   CommandSlave slave(0s);
-  Execute::Request command = shell("echo $$; head -c 50000 /dev/zero; cat gate & exit 0");  // who holds the pipe
+  Execute::Request command = leaving_shell("echo $$; head -c 50000 /dev/zero; cat gate & exit 0");  // who holds the pipe
   REQUIRE(::mkfifo((slave.dir / "gate").c_str(), 0600) == 0);
   const auto call = std::make_shared<FakeServedCall>("execute", to_box(command));
   call->set_room(StreamName::out, 10);
@@ -559,10 +566,11 @@ TEST_CASE("a command that was timed out can be cancelled while its caller takes 
 
 TEST_CASE("background processes that hold the output are told, and go on") {
   CommandSlave slave(50ms);
-  const auto call = slave.start(shell("sleep 1000 & echo $!"));
+  const auto call = slave.start(leaving_shell("sleep 1000 & echo $!"));
   const Execute::Reply reply = CommandSlave::reply_of(*call);
   CHECK(reply.exit_code == 0);
   CHECK(reply.background);
+  CHECK_FALSE(reply.ended_background);
   const pid_t pid = pid_in(call->sent(StreamName::out));
   CHECK(lives(pid));
   ::kill(pid, SIGKILL);
@@ -575,7 +583,7 @@ TEST_CASE("background processes are noticed also if they do not hold the output,
     for (const char* script : {"sleep 1000 >/dev/null 2>&1 & echo $!",
                                "setsid sh -c 'echo $$; echo > said; exec sleep 1000 >/dev/null 2>&1' & "
                                "while ! [ -e said ]; do :; done; sleep 0.3"}) {
-      const auto call = slave.start(shell(script));
+      const auto call = slave.start(leaving_shell(script));
       const Execute::Reply reply = CommandSlave::reply_of(*call);
       CHECK(reply.background);
       pids.push_back(pid_in(call->sent(StreamName::out)));
@@ -589,8 +597,39 @@ TEST_CASE("a command that leaves nothing is told as that, however long it takes"
   CommandSlave slave;
   for (const char* script : {"exit 0", "sleep 0.3", "(sleep 0.01 &) ; sleep 0.3", "sleep 0.01 & wait"}) {
     CAPTURE(script);
-    CHECK(!slave.run(shell(script)).background);
+    CHECK(!slave.run(leaving_shell(script)).background);
+    CHECK(!slave.run(shell(script)).ended_background);
   }
+}
+
+TEST_CASE("background processes are ended before the answer, also if they ignore SIGTERM and hold the output") {
+  CommandSlave slave(50ms);
+  for (const char* script : {"sleep 1000 & echo $!", "sleep 1000 >/dev/null 2>&1 & echo $!",
+                             "(trap '' TERM; exec sleep 1000) & echo $!; sleep 0.05",
+                             "setsid sh -c 'echo $$; echo > said; exec sleep 1000 >/dev/null 2>&1' & "
+                             "while ! [ -e said ]; do :; done"}) {
+    CAPTURE(script);
+    Execute::Request command = shell(script);
+    command.kill_after = 100ms;
+    const auto call = slave.start(command);
+    const Execute::Reply reply = CommandSlave::reply_of(*call);
+    CHECK(reply.exit_code == 0);
+    CHECK(reply.ended_background);
+    CHECK_FALSE(reply.background);
+    CHECK_FALSE(lives(pid_in(call->sent(StreamName::out))));
+  }
+}
+
+TEST_CASE("a command is cancelled while what it left behind is being ended") {
+  CommandSlave slave(50ms);
+  Execute::Request command =
+      shell("sh -c 'trap \"\" TERM; echo $$; echo > said; exec sleep 1000' & while ! [ -e said ]; do :; done");
+  command.kill_after = 1h;
+  const auto call = slave.start(command);
+  const pid_t pid = wait_for_pid(*call);
+  call->lose();
+  CHECK(call->outcome().failure().code == Errc::cancelled);
+  CHECK_FALSE(lives(pid));
 }
 
 TEST_CASE("background processes that end soon are waited for") {
