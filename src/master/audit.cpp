@@ -63,6 +63,7 @@ std::string to_json_line(const AuditRecord& record) {
   }
   add_text("cwd", record.cwd);
   add_text("tag", record.tag);
+  add_text("builder", record.builder);
   add_text("end", record.error ? to_string(*record.error) : "done");
   if (record.os) add("errno", std::to_string(record.os.value()));
   add_text("message", record.message);
@@ -70,6 +71,7 @@ std::string to_json_line(const AuditRecord& record) {
   if (record.signal) add("signal", std::to_string(*record.signal));
   if (record.timed_out) add("timed_out", "true");
   if (record.went_silent) add("went_silent", "true");
+  if (record.interrupted) add("interrupted", "true");
   if (record.bytes) add("bytes", std::to_string(*record.bytes));
   return line + "}";
 }

@@ -51,6 +51,7 @@ class AuditTrail {
       record_.signal = reply.signal;
       record_.timed_out = reply.timed_out;
       record_.went_silent = reply.silent;
+      record_.interrupted = reply.interrupted;
     }
   }
 

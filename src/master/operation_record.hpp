@@ -25,8 +25,8 @@ namespace remsh {
 /// while it is listed. Everything that it refers to must outlive it.
 class OperationRecord final : public OperationEntry {
  public:
-  OperationRecord(const Request& request, const AskedOperation& asked, const std::string& tag)
-      : request_(request), asked_(asked), tag_(tag) {}
+  OperationRecord(const Request& request, const AskedOperation& asked, const std::string& tag, BytesView builder)
+      : request_(request), asked_(asked), tag_(tag), builder_(builder) {}
 
   // Only before it is listed.
 
@@ -49,6 +49,7 @@ class OperationRecord final : public OperationEntry {
     description.arguments = arguments();
     description.cwd = cwd_;
     description.tag = tag_;
+    description.builder = builder_;
   }
 
   [[nodiscard]] std::optional<OperationInProgress> look() const override;
@@ -59,6 +60,7 @@ class OperationRecord final : public OperationEntry {
   const Request& request_;
   const AskedOperation& asked_;
   const std::string& tag_;
+  const BytesView builder_;
   const std::vector<Bytes>* args_ = nullptr;
   BytesView cwd_;
   BytesView local_file_;

@@ -77,6 +77,11 @@ class Request {
   /// Throws an error of our own system about a local file.
   [[noreturn]] void fail_locally(const Failure& failure, BytesView file) const;
 
+  /// Throws an Error with invalid_argument and this reason if the condition is false.
+  void require(bool is_so, const std::string& reason) const {
+    if (!is_so) refuse(Errc::invalid_argument, reason);
+  }
+
   /// Throws an error that the library itself has found.
   [[noreturn]] void refuse(Errc code, std::string reason) const;
 
@@ -93,6 +98,9 @@ class Request {
     }
     void any_path(BytesView key, const std::optional<Bytes>& value) {
       if (value) request.check_text(key, *value);
+    }
+    void paths(BytesView /*key*/, const std::vector<Bytes>& value) {
+      for (const Bytes& path : value) request.check("path", path);
     }
     void op(BytesView /*key*/, const Bytes& /*value*/) {}
     void optional_text(BytesView key, const Bytes& value) { request.check_length(key, value); }

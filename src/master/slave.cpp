@@ -2,6 +2,7 @@
 #include <remsh/master/slave.hpp>
 
 #include "master/backend.hpp"
+#include "master/builder_list.hpp"
 #include "master/operation_forms.hpp"
 
 #include <utility>
@@ -58,7 +59,10 @@ std::optional<std::string> Slave::label(std::string_view key) const {
 
 std::string Slave::name() const { return std::string(backend_->name()); }
 
-Slave::~Slave() { backend_->disconnect("the master has dropped its handle"); }
+Slave::~Slave() {
+  backend_->disconnect("the master has dropped its handle");
+  delete builders_.load();
+}
 
 Bytes Slave::set_cwd(const CallOptions& options) { return run<operations::SetCwd>(*this, {}, options); }
 Bytes Slave::set_cwd(const Bytes& path, const CallOptions& options) {
@@ -86,6 +90,13 @@ std::optional<DisconnectReason> Slave::disconnect_reason() const {
 }
 
 std::vector<OperationInProgress> Slave::operations_in_progress() const { return backend_->operations().list(); }
+
+BuilderList& Slave::builder_list() {
+  BuilderList* list = builders_;
+  if (list != nullptr) return *list;
+  auto made = std::make_unique<BuilderList>();
+  return builders_.compare_exchange_strong(list, made.get()) ? *made.release() : *list;
+}
 
 std::vector<OperationInProgress> Slave::commands() const {
   auto all = operations_in_progress();

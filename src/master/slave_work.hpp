@@ -89,7 +89,7 @@ class SlaveWork : public detail::WorkOf<T> {
         asked_(target.resolved<Operation>(std::move(asked))),
         request_(slave_, Operation::what, first, second != nullptr ? BytesView(asked_.request.*second) : BytesView()),
         patience_(target.patience(options.deadline, options.stop, joined_stop_)),
-        record_(request_, asked_, target.tag(options.tag)) {
+        record_(request_, asked_, target.tag(options.tag), target.builder()) {
     follow();
   }
 
@@ -100,7 +100,7 @@ class SlaveWork : public detail::WorkOf<T> {
         asked_(target.resolved<Operation>(std::move(asked))),
         request_(Request::of(slave_, Operation::what, asked_.request)),
         patience_(target.patience(options.deadline, options.stop, joined_stop_)),
-        record_(request_, asked_, target.tag(options.tag)) {
+        record_(request_, asked_, target.tag(options.tag), target.builder()) {
     follow();
   }
 
@@ -143,6 +143,7 @@ inline void outcome_of(operations::Nothing&& /*reply*/) {}
 inline Bytes outcome_of(operations::SetCwd::Reply&& reply) { return std::move(reply.path); }
 inline std::map<Bytes, Bytes> outcome_of(operations::Getenv::Reply&& reply) { return std::move(reply.env); }
 inline std::map<Bytes, Bytes> outcome_of(operations::ReadInfo::Reply&& reply) { return std::move(reply.files); }
+inline std::vector<Bytes> outcome_of(operations::SetBuilders::Reply&& reply) { return std::move(reply.others); }
 inline bool outcome_of(operations::RunningReply&& reply) { return reply.running; }
 inline std::optional<FileInfo> outcome_of(operations::Stat::Reply&& reply) { return reply.info; }
 

@@ -26,7 +26,8 @@ Bytes path_in(const Bytes& directory, const Bytes& path, const Request& request)
 /// directory and the defaults of the workspace. Both must outlive it.
 class Target {
  public:
-  Target(Backend& asked, const Workspace* in) : slave(asked), workspace_(in) {}
+  /// Throws if the workspace is that of a builder which was removed.
+  Target(Backend& asked, const Workspace* in);
 
   /// The request with its paths as they are sent. An empty path stays empty and is refused as usual, unless it means
   /// the directory itself. Throws if a path leads out of the workspace.
@@ -53,6 +54,9 @@ class Target {
   [[nodiscard]] const std::string& tag(const std::string& own) const noexcept {
     return own.empty() && workspace_ != nullptr ? workspace_->options().tag : own;
   }
+
+  /// The name of the builder that the workspace belongs to; empty if there is none.
+  [[nodiscard]] BytesView builder() const noexcept;
 
   /// What the workspace adds to each call; null if there is no workspace.
   [[nodiscard]] const WorkspaceOptions* defaults() const noexcept {
@@ -82,6 +86,7 @@ class Target {
     void flag(BytesView /*key*/, bool /*value*/) const {}
     void number(BytesView /*key*/, const auto& /*value*/, std::uint64_t /*min*/, std::uint64_t /*max*/) const {}
     void op(BytesView /*key*/, const auto& /*value*/) const {}
+    void paths(BytesView /*key*/, const auto& /*value*/) const {}
     void optional_text(BytesView /*key*/, const auto& /*value*/) const {}
     void list(BytesView /*key*/, const auto& /*value*/) const {}
     void mode(BytesView /*key*/, const auto& /*value*/) const {}

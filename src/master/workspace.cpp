@@ -3,6 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "master/builder_identity.hpp"
 #include "master/target.hpp"
 
 #include <remsh/master/slave.hpp>
@@ -46,14 +47,31 @@ Bytes path_in(const Bytes& directory, const Bytes& path, const Request& request)
   return directory.ends_with('/') ? directory + path : directory + '/' + path;
 }
 
+Target::Target(Backend& asked, const Workspace* in) : slave(asked), workspace_(in) {
+  if (in == nullptr || !in->identity() || !in->identity()->is_removed) return;
+  Request(slave, making, in->identity()->name)
+      .refuse(Errc::invalid_argument, "the builder was removed: get a new one with set_builders()");
+}
+
+BytesView Target::builder() const noexcept {
+  return workspace_ != nullptr && workspace_->identity() ? BytesView(workspace_->identity()->name) : BytesView();
+}
+
 Workspace::Workspace(std::shared_ptr<Backend> backend, std::shared_ptr<Slave> slave, Bytes path,
-                     WorkspaceOptions options)
+                     WorkspaceOptions options, std::shared_ptr<BuilderIdentity> builder)
     : SlaveOperations(std::move(backend)),
       slave_(std::move(slave)),
       path_(std::move(path)),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      builder_(std::move(builder)) {}
 
 Workspace::~Workspace() = default;
+
+/// The base directory; if the slave did not report one, the session's directory.
+Bytes Slave::base_directory(const CallOptions& options) {
+  Bytes base = backend_->info_copy().basedir;
+  return base.starts_with('/') ? base : set_cwd("", options);
+}
 
 std::shared_ptr<Workspace> Slave::workspace(const Bytes& directory, WorkspaceOptions options) {
   Request request(*backend_, making, directory);
@@ -61,10 +79,7 @@ std::shared_ptr<Workspace> Slave::workspace(const Bytes& directory, WorkspaceOpt
   request.check_environment(options.env);
   Bytes base;
   if (!directory.starts_with('/')) {
-    base = backend_->info_copy().basedir;
-    if (!base.starts_with('/')) {
-      base = set_cwd("", {.deadline = options.deadline, .stop = options.stop, .tag = options.tag});
-    }
+    base = base_directory({.deadline = options.deadline, .stop = options.stop, .tag = options.tag});
   }
   std::shared_ptr<Workspace> made(
       new Workspace(backend_, weak_from_this().lock(), path_in(base, directory, request), std::move(options)));

@@ -245,6 +245,12 @@ void FieldReader::names(BytesView key, std::vector<Bytes>& value) {
   }
 }
 
+void FieldReader::paths(BytesView key, std::vector<Bytes>& value) {
+  if (!has(key)) return;
+  value = elements(key);
+  if (std::find(value.begin(), value.end(), Bytes()) != value.end()) fail(key, "has an empty path");
+}
+
 void FieldReader::environment(BytesView key, std::map<Bytes, Bytes>& value) {
   for (const Bytes& element : elements(key)) {
     const auto equals = element.find('=');

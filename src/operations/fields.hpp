@@ -104,6 +104,10 @@ class FieldWriter {
   void names(BytesView key, const std::vector<Bytes>& value) {
     if (!value.empty()) set(key, join_list(value));
   }
+  /// Paths that are not empty; absent if there is none.
+  void paths(BytesView key, const std::vector<Bytes>& value) {
+    if (!value.empty()) set(key, join_list(value));
+  }
   void environment(BytesView key, const std::map<Bytes, Bytes>& value);
   void pairs(BytesView key, const std::map<Bytes, Bytes>& value);
   /// `may_merge`: the output may be merged into the other one.
@@ -156,6 +160,7 @@ class FieldReader {
   void list(BytesView key, std::vector<Bytes>& value);
   void assignments(BytesView key, std::vector<Bytes>& value);
   void names(BytesView key, std::vector<Bytes>& value);
+  void paths(BytesView key, std::vector<Bytes>& value);
   void environment(BytesView key, std::map<Bytes, Bytes>& value);
   void pairs(BytesView key, std::map<Bytes, Bytes>& value);
   void output(BytesView key, OutputMode& value, bool may_merge = false);

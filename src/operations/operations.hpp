@@ -85,6 +85,18 @@ struct Mkdir {
   using Reply = Nothing;
 };
 
+struct SetBuilders {
+  static constexpr Description what{.name = "set_builders"};
+  struct Request {
+    std::vector<Bytes> directories;  ///< relative to the base directory
+    static void describe(auto& fields, auto& self) { fields.paths("directories", self.directories); }
+  };
+  struct Reply {
+    std::vector<Bytes> others;  ///< names of directories in the base directory, ascending
+    static void describe(auto& fields, auto& self) { fields.paths("others", self.others); }
+  };
+};
+
 struct Remove {
   static constexpr Description what{.name = "remove", .may_last = true};
   struct Request {
@@ -309,8 +321,8 @@ struct Call {
 };
 
 /// All operations that a slave serves. A policy may name those that are not part of another one.
-using All = std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, Remove, Rename, Copy, Stat, List, Execute, Interrupt, Signal,
-                       Send, Fetch>;
+using All = std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, SetBuilders, Remove, Rename, Copy, Stat, List, Execute,
+                       Interrupt, Signal, Send, Fetch>;
 
 /// Calls `visit` with a std::type_identity of each operation of a tuple.
 template <class Operations = All, class Visit>

@@ -28,6 +28,7 @@ class TellingFields {
     for (const Bytes& element : value) take_(BytesView(element));
   }
 
+  void paths(BytesView key, const std::vector<Bytes>& value) { list(key, value); }
   void op(BytesView /*key*/, const Bytes& value) { take_(BytesView(value)); }
 
   // The other fields are ignored.

@@ -127,10 +127,10 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   bool killing_ = false;
   bool looked_ = false;  // for processes left in the background
   bool looking_ = false;
-  bool left_ = false;    // a process was left in the background
+  bool left_ = false;        // a process was left in the background
   bool ended_left_ = false;  // it was ended
-  bool stuck_ = false;   // it could not be killed; the call has failed
-  bool exited_ = false;  // the first process has ended; it is reaped at the very end, so that its group stays ours
+  bool stuck_ = false;       // it could not be killed; the call has failed
+  bool exited_ = false;      // the first process has ended; it is reaped at the very end, so that its group stays ours
   bool grace_over_ = false;
   bool unflushed_ = false;
 };

@@ -5,6 +5,7 @@
 #include "base/throw_failure.hpp"
 #include "operations/operations.hpp"
 #include "os/threads.hpp"
+#include "slave/builder_directories.hpp"
 #include "slave/filesystem.hpp"
 #include "slave/in_use.hpp"
 #include "slave/list.hpp"
@@ -60,6 +61,7 @@ Dispatcher Resident::make_dispatcher(const std::shared_ptr<Workplace>& workplace
   const bool is_confined = !options_.policy.root.empty() || !is_allowed(std::string(operations::Execute::what.name));
   const mode_t mode_mask = is_confined ? 0777 : 07777;
   add_filesystem(dispatcher, workplace, mode_mask);
+  add_builders(dispatcher, workplace);
   add_list(dispatcher, workplace);
   add_transfer(dispatcher, workplace, mode_mask);
   add_execute(dispatcher, workplace, commands);

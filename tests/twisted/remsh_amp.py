@@ -290,6 +290,12 @@ class Mkdir(Command):
     arguments = [(b"path", Value()), (b"mode", Octal(optional=True))]
 
 
+class SetBuilders(Command):
+    commandName = b"set_builders"
+    arguments = [(b"directories", LongList(optional=True))]
+    response = [(b"others", LongList(optional=True))]
+
+
 class Remove(Command):
     commandName = b"remove"
     arguments = [(b"path", Value()), (b"op", Value())]

@@ -223,6 +223,18 @@ class Slave(Peer):
             os.chmod(path, mode)
         return {}
 
+    @SetBuilders.responder
+    def set_builders(self, directories):
+        directories = directories or []
+        for directory in directories:
+            path = os.path.realpath(os.path.join(self.basedir, directory))
+            if os.path.commonpath([path, self.basedir]) != self.basedir or directory.startswith(b"/"):
+                raise OSError(errno.EXDEV, "it leads out of the base directory", directory)
+            os.makedirs(path, exist_ok=True)
+        used = {b"info"} | {os.path.normpath(directory).split(b"/")[0] for directory in directories}
+        names = {entry.name for entry in os.scandir(self.basedir) if entry.is_dir(follow_symlinks=False)}
+        return {"others": sorted(names - used) or None}
+
     @Remove.responder
     def remove(self, path, op):
         path = self.path(path)

@@ -25,8 +25,9 @@ struct AuditRecord {
   std::string key_id = {};            ///< the id of the key that the slave has proven; empty if there is none
   std::string operation = {};         ///< the name of the function: "execute"
   std::vector<Bytes> arguments = {};  ///< the command, the paths (local ones too), or the name of an own operation
-  Bytes cwd = {};        ///< the directory of a command or an own operation, as requested; absolute in a workspace
-  std::string tag = {};  ///< the tag in the caller's options
+  Bytes cwd = {};            ///< the directory of a command or an own operation, as requested; absolute in a workspace
+  std::string tag = {};      ///< the tag in the caller's options
+  std::string builder = {};  ///< the Builder that it was called on; empty if there is none
 
   /// Why there was no result; nullopt if the operation succeeded. It is `cancelled` if the caller left before the end,
   /// or if one of its callbacks threw.
@@ -38,6 +39,7 @@ struct AuditRecord {
   std::optional<int> signal = {};           ///< the signal that ended the command
   bool timed_out = false;                   ///< as ExecuteResult::timed_out
   bool went_silent = false;                 ///< as ExecuteResult::went_silent
+  bool interrupted = false;                 ///< as ExecuteResult::interrupted
   std::optional<std::uint64_t> bytes = {};  ///< the bytes that a transfer moved, even if it failed
 };
 

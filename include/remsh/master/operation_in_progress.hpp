@@ -23,8 +23,9 @@ struct OperationInProgress {
 
   std::string operation = {};         ///< the name of the function: "execute"
   std::vector<Bytes> arguments = {};  ///< the command, the paths (local ones too), or the name of an own operation
-  Bytes cwd = {};        ///< the directory of a command or an own operation, as requested; absolute in a workspace
-  std::string tag = {};  ///< the tag in the caller's options
+  Bytes cwd = {};            ///< the directory of a command or an own operation, as requested; absolute in a workspace
+  std::string tag = {};      ///< the tag in the caller's options
+  std::string builder = {};  ///< the Builder that it was called on; empty if there is none
 
   std::uint64_t bytes_in = 0;   ///< input sent so far: the content of a file, or the standard input of a command
   std::uint64_t bytes_out = 0;  ///< output received so far

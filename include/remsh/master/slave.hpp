@@ -5,11 +5,13 @@
 #include <remsh/base/call_options.hpp>
 #include <remsh/base/error.hpp>
 #include <remsh/base/export.hpp>
+#include <remsh/master/builder.hpp>
 #include <remsh/master/operation_in_progress.hpp>
 #include <remsh/master/pending.hpp>
 #include <remsh/master/slave_operations.hpp>
 #include <remsh/master/workspace.hpp>
 
+#include <atomic>
 #include <concepts>
 #include <functional>
 #include <map>
@@ -23,6 +25,7 @@
 namespace remsh {
 
 class Backend;
+class BuilderList;
 
 /// What a slave reported when it registered. Only `name` is proven, by a handshake with keys. The members up to
 /// `features` are claims of the slave; the master itself sets the others.
@@ -106,6 +109,12 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
   /// other call, except to get the session's directory from a slave that did not report its base directory.
   [[nodiscard]] std::shared_ptr<Workspace> workspace(const Bytes& directory, WorkspaceOptions options = {});
 
+  /// Makes these builders and no others the slave's: makes the directories that are missing, keeps the builders that it
+  /// has with the same name and directory, and removes the rest, interrupting their commands. Their directories stay;
+  /// they are among BuilderSet::left_over. A directory that leads out of the slave's base directory, by its text or by
+  /// a symbolic link, is refused by the slave (EXDEV), and then no builder changes.
+  BuilderSet set_builders(std::vector<BuilderSpec> builders, const CallOptions& options = {});
+
   /// Ends the connection and returns at once; calls in progress throw ConnectionLost. The slave gets the words, and
   /// reconnects if it was started to do so. `reason` is what disconnect_reason() will return.
   void disconnect(const std::string& words = "disconnected by the master",
@@ -137,6 +146,12 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
     std::function<void()> call(std::move(callback));
     if (call) on_disconnect(std::function<void(const Disconnect&)>([call](const Disconnect&) { call(); }));
   }
+
+ private:
+  Bytes base_directory(const CallOptions& options);
+  BuilderList& builder_list();
+
+  std::atomic<BuilderList*> builders_ = nullptr;  // made on demand, as a master has many slaves
 };
 
 }  // namespace remsh

@@ -121,6 +121,7 @@ class REMSH_API SlaveOperations {
 
  private:
   friend class Admissions;
+  friend class Builder;
   friend class OperationAccess;
   friend class Slave;
   friend class SlaveCollection;

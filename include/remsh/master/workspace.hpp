@@ -15,6 +15,7 @@
 namespace remsh {
 
 class Slave;
+struct BuilderIdentity;
 
 /// What a Workspace adds to each call that is made through it.
 struct WorkspaceOptions {
@@ -54,7 +55,7 @@ struct WorkspaceOptions {
 /// Thread-safe. It keeps the Slave alive, like an operation that was started, so a slave class must not store a
 /// workspace of its own slave in the slave's object. It is independent of leases: it can still be used after the Lease
 /// of its slave has ended, although the slave may then belong to another user.
-class REMSH_API Workspace final : public SlaveOperations, public std::enable_shared_from_this<Workspace> {
+class REMSH_API Workspace : public SlaveOperations, public std::enable_shared_from_this<Workspace> {
  public:
   ~Workspace() override;
 
@@ -64,13 +65,19 @@ class REMSH_API Workspace final : public SlaveOperations, public std::enable_sha
   [[nodiscard]] const WorkspaceOptions& options() const noexcept { return options_; }
 
  private:
+  friend class Builder;
   friend class Slave;
-  Workspace(std::shared_ptr<Backend> backend, std::shared_ptr<Slave> slave, Bytes path, WorkspaceOptions options);
-  [[nodiscard]] const Workspace* as_workspace() const noexcept override { return this; }
+  friend class Target;
+  Workspace(std::shared_ptr<Backend> backend, std::shared_ptr<Slave> slave, Bytes path, WorkspaceOptions options,
+            std::shared_ptr<BuilderIdentity> builder = nullptr);
+  [[nodiscard]] const Workspace* as_workspace() const noexcept final { return this; }
+  [[nodiscard]] const std::shared_ptr<Slave>& slave() const noexcept { return slave_; }
+  [[nodiscard]] const std::shared_ptr<BuilderIdentity>& identity() const noexcept { return builder_; }
 
   const std::shared_ptr<Slave> slave_;
   const Bytes path_;
   const WorkspaceOptions options_;
+  const std::shared_ptr<BuilderIdentity> builder_;  // null if it is of no builder
 };
 
 }  // namespace remsh

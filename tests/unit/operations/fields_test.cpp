@@ -147,6 +147,9 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
   CHECK(there_and_back<Execute::Reply>({{"background", "1"}, {"signal", "9"}, {"timed_out", "1"}}) == "same");
   CHECK(there_and_back<Execute::Reply>({{"signal", "15"}, {"silent", "1"}}) == "same");
 
+  CHECK(there_and_back<SetBuilders::Request>({}) == "same");
+  CHECK(there_and_back<SetBuilders::Request>({{"directories", "a\0b/c\0"s}}) == "same");
+  CHECK(there_and_back<SetBuilders::Reply>({{"others", "old\0"s}}) == "same");
   CHECK(there_and_back<Interrupt::Request>({{"target", "7"}}) == "same");
   CHECK(there_and_back<Interrupt::Request>({{"target", "0123456789abcdef"}, {"why", "too\nslow"}}) == "same");
   CHECK(there_and_back<Signal::Request>({{"number", "64"}, {"target", "7"}}) == "same");
@@ -384,6 +387,14 @@ TEST_CASE("malformed commands are refused") {
   }
   cases.push_back({with(good, "timeout", "0"), "timeout"});
   check_malformed<Execute::Request>(cases);
+}
+
+TEST_CASE("malformed lists of paths are refused") {
+  check_malformed<SetBuilders::Request>({
+      {{{"directories", "a"}}, "directories"},
+      {{{"directories", "a\0\0"s}}, "directories"},
+      {{{"directories", "\0"s}}, "directories"},
+  });
 }
 
 TEST_CASE("malformed requests to commands are refused") {

@@ -28,6 +28,7 @@ struct MessageKeys {
   void absolute_path(BytesView key, const auto&) { add(key); }
   void any_path(BytesView key, const auto&) { add(key); }
   void optional_path(BytesView key, const auto&) { add(key); }
+  void paths(BytesView key, const auto&) { add(key); }
   void op(BytesView key, const auto&) { add(key); }
   void optional_text(BytesView key, const auto&) { add(key); }
   void flag(BytesView key, const auto&) { add(key); }
