@@ -13,6 +13,7 @@
 #include <remsh/master/lease.hpp>
 #include <remsh/master/local_slave_listener.hpp>
 #include <remsh/master/make_listener.hpp>
+#include <remsh/master/on_each.hpp>
 #include <remsh/master/operation_in_progress.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_collection.hpp>
