@@ -49,6 +49,7 @@ Box arguments_of(const remsh1::Call& call) {
     request.args = remsh1::split_args(argument(call, "args"));
     request.out = output(call, "want_stdout");
     request.err = output(call, "want_stderr");
+    request.leaves = true;  // as the original does
     return to_box(request);
   }
   return {};
