@@ -71,6 +71,7 @@ REAL_TIME = {
     'src/base/clock.hpp',
     'src/connection/connection.cpp',
     'src/master/blocking_backend.cpp',
+    'src/master/command.cpp',
     'src/master/operation_record.cpp',
     'src/master/operation_record.hpp',
     'src/master/runtime.hpp',

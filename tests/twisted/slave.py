@@ -229,7 +229,7 @@ class Slave(Peer):
         for directory in directories:
             path = os.path.realpath(os.path.join(self.basedir, directory))
             if os.path.commonpath([path, self.basedir]) != self.basedir or directory.startswith(b"/"):
-                raise OSError(errno.EXDEV, "it leads out of the base directory", directory)
+                raise OSError(errno.EPERM, "it leads out of the base directory", directory)
             os.makedirs(path, exist_ok=True)
         used = {b"info"} | {os.path.normpath(directory).split(b"/")[0] for directory in directories}
         names = {entry.name for entry in os.scandir(self.basedir) if entry.is_dir(follow_symlinks=False)}

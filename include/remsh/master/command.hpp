@@ -69,7 +69,9 @@ class REMSH_API Command {
   /// The queue holds the command until then.
   template <class Handler>
   requires std::is_invocable_v<Handler&, Command>
-  void then(CompletionQueue& queue, Handler handler);
+  void then(CompletionQueue& queue, Handler handler) {
+    queue.add(std::make_unique<Then<Handler>>(state_, std::move(handler)));
+  }
 
   /// See SlaveOperations::interrupt() and signal(). Both may be called from a callback of this command.
   bool interrupt(const Bytes& why = {}, const CallOptions& options = {});
@@ -88,30 +90,21 @@ class REMSH_API Command {
   class State;
 
   template <class Handler>
-  class Then;
+  class Then final : public detail::QueuedWork {
+   public:
+    Then(std::shared_ptr<State> state, Handler handler) : state_(std::move(state)), handler_(std::move(handler)) {}
+    bool poll(const Waker& wake) override { return Command(state_).poll(wake); }
+    void complete() override { handler_(Command(std::move(state_))); }
+
+   private:
+    std::shared_ptr<State> state_;
+    Handler handler_;
+  };
 
   explicit Command(std::shared_ptr<State> state) : state_(std::move(state)) {}
   static Command start(const SlaveOperations& on, std::vector<Bytes> args, ExecuteOptions options);
 
   std::shared_ptr<State> state_;
 };
-
-template <class Handler>
-class Command::Then final : public detail::QueuedWork {
- public:
-  Then(Command command, Handler handler) : command_(std::move(command)), handler_(std::move(handler)) {}
-  bool poll(const Waker& wake) override { return command_.poll(wake); }
-  void complete() override { handler_(std::move(command_)); }
-
- private:
-  Command command_;
-  Handler handler_;
-};
-
-template <class Handler>
-requires std::is_invocable_v<Handler&, Command>
-void Command::then(CompletionQueue& queue, Handler handler) {
-  queue.add(std::make_unique<Then<Handler>>(*this, std::move(handler)));
-}
 
 }  // namespace remsh

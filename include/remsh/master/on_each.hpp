@@ -40,6 +40,10 @@ struct EachResult {
   }
 };
 
+/// Called with the result of one slave.
+template <class T>
+using EachCallback = std::function<void(const EachResult<T>&)>;
+
 template <class T>
 struct OnEachOptions {
   std::size_t at_once = 64;  ///< how many slaves work at one time, at most
@@ -51,7 +55,7 @@ struct OnEachOptions {
   std::stop_token stop = {};
 
   /// Called with each result when it comes, in the thread of the caller.
-  std::function<void(const EachResult<T>&)> each = {};
+  EachCallback<T> each = {};
 };
 
 namespace detail {

@@ -112,7 +112,7 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
   /// Makes these builders and no others the slave's: makes the directories that are missing, keeps the builders that it
   /// has with the same name and directory, and removes the rest, interrupting their commands. Their directories stay;
   /// they are among BuilderSet::left_over. A directory that leads out of the slave's base directory, by its text or by
-  /// a symbolic link, is refused by the slave (EXDEV), and then no builder changes.
+  /// a symbolic link, is refused by the slave (EPERM), and then no builder changes.
   BuilderSet set_builders(std::vector<BuilderSpec> builders, const CallOptions& options = {});
 
   /// Ends the connection and returns at once; calls in progress throw ConnectionLost. The slave gets the words, and
