@@ -28,6 +28,34 @@ constexpr const char* fugitive =
     "(setsid env -i /bin/sh -c 'echo $$ >pid; exec 9>\"$0\"; echo >&9; exec /bin/sleep 100000' \"$0\" "
     "</dev/null >/dev/null 2>&1 &) ; ";
 
+struct Shape {
+  const char* name;
+  const char* script;     // $0: a lifeline, in which it writes a line when it has taken its shape
+  bool is_traced = true;  // a slave that is killed leaves a trace of it, by which the guard finds it (decision 0007)
+};
+
+/// Twelve ways in which what a command starts may get away. Each holds the lifeline open for as long as it lives.
+constexpr Shape shapes[] = {
+    {"a child", "exec 9>\"$0\"; sleep 100000 & echo >&9; wait"},
+    {"an orphan", "exec 9>\"$0\"; (sleep 100000 &); echo >&9; exec sleep 100000"},
+    {"a session of its own", "exec 9>\"$0\"; setsid sleep 100000 & echo >&9; wait"},
+    {"an orphan in a session of its own", "exec 9>\"$0\"; (setsid sleep 100000 &); echo >&9; exec sleep 100000"},
+    {"a process group of its own", "exec 9>\"$0\"; set -m; sleep 100000 & echo >&9; wait"},
+    {"ignores SIGTERM", "trap '' TERM HUP INT; exec 9>\"$0\"; sleep 100000 & echo >&9; wait; sleep 100000"},
+    {"stopped", "exec 9>\"$0\"; sleep 100000 & kill -STOP $!; echo >&9; wait"},
+    {"without its environment", "exec 9>\"$0\"; env -i /bin/sleep 100000 & echo >&9; wait"},
+    {"without its outputs", "exec 9>\"$0\"; (sleep 100000 </dev/null >/dev/null 2>&1 &); echo >&9; exec sleep 100000"},
+    {"one process after the other",
+     "exec 9>\"$0\"; next() { [ \"$1\" -gt 3000 ] || { (sleep 0.01; next $(($1 + 1))) & } }; next 0; echo >&9; "
+     "exec sleep 100000"},
+    {"an orphan in a session of its own that ignores SIGTERM and is stopped",
+     "exec 9>\"$0\"; (setsid sh -c 'trap \"\" TERM; echo >&9; kill -STOP $$; sleep 100000' &); exec sleep 100000"},
+    {"all of it at once, and the command does not end either",
+     "trap '' TERM; exec 9>\"$0\"; (setsid env -i /bin/sh -c 'trap \"\" TERM HUP; echo >&9; exec /bin/sleep 100000' "
+     "</dev/null >/dev/null 2>&1 &); sleep 100000; sleep 100000",
+     false},
+};
+
 /// Whether the process runs whose number a command has written to the file `pid`.
 bool runs(const Farm& farm) {
   std::ifstream file(farm.basedir() + "/pid");
@@ -89,8 +117,7 @@ TEST_CASE("what a command leaves in the background is told, goes on beside other
   Farm farm(Over::unix_socket);
   Served served(farm);
   const Lifeline lifeline;
-  const auto result =
-      served.slave->execute({"sh", "-c", fugitive, lifeline.path()}, {.background = Background::leave});
+  const auto result = served.slave->execute({"sh", "-c", fugitive, lifeline.path()}, {.background = Background::leave});
   CHECK(result.ok());
   REQUIRE(lifeline.wait_for_begin());
   CHECK(result.left_background);
@@ -120,6 +147,38 @@ TEST_CASE("a slave that is killed leaves no command behind, and neither its proc
   REQUIRE(lifeline.wait_for_begin());
   REQUIRE(::kill(served.program.pid(), SIGKILL) == 0);
   CHECK(lifeline.wait_for_end());
+}
+
+TEST_CASE("an interrupt ends a command whatever shape it takes, before its result comes") {
+  Farm farm(Over::unix_socket);
+  Served served(farm);
+  for (const Shape& shape : shapes) {
+    const std::string name = shape.name;
+    CAPTURE(name);
+    const Lifeline lifeline;
+    Command command = served.slave->start({"sh", "-c", shape.script, lifeline.path()}, {.kill_after = 100ms});
+    REQUIRE(lifeline.wait_for_begin());
+    CHECK(command.interrupt("get out"));
+    CHECK(command.wait().interrupted);
+    CHECK(lifeline.has_ended());
+  }
+}
+
+TEST_CASE("a slave that is killed takes its commands with it, whatever shape they take") {
+  Farm farm(Over::unix_socket);
+  for (const Shape& shape : shapes) {
+    if (!shape.is_traced) continue;
+    const std::string name = shape.name;
+    CAPTURE(name);
+    Served served(farm);
+    const Lifeline lifeline;
+    Command command = served.slave->start({"sh", "-c", shape.script, lifeline.path()}, {.kill_after = 100ms});
+    REQUIRE(lifeline.wait_for_begin());
+    REQUIRE(::kill(served.program.pid(), SIGKILL) == 0);
+    CHECK_THROWS_AS(command.wait(), ConnectionLost);
+    CHECK(lifeline.wait_for_end());
+    CHECK(served.program.wait() == -SIGKILL);
+  }
 }
 
 TEST_CASE("orphans that end are reaped while their command runs") {
