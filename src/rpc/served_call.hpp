@@ -93,9 +93,9 @@ class ServedCall : public ListLink<ServedCall> {
 
   // Calls for an operation in progress, as `interrupt` is one for `execute`.
 
-  /// Hands this call over to the operation `op` of the same connection, which will answer it. Returns false if there is
-  /// no such operation.
-  virtual bool hand_over_to(BytesView /*op*/) { return false; }
+  /// Hands this call over to the call `op` of the same connection, which will answer it. Returns false if there is no
+  /// such call, or it is for another operation than `command`.
+  virtual bool hand_over_to(BytesView /*op*/, BytesView /*command*/) { return false; }
 
   /// The next call that was handed over to this one; null if there is none. on_change() tells of new ones. When this
   /// call is answered, those that were not taken are answered without results.

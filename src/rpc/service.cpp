@@ -218,10 +218,10 @@ void PeerService::run_on_cancel(std::function<void()> step) {
   notify();
 }
 
-bool PeerService::hand_over_to(BytesView op) {
+bool PeerService::hand_over_to(BytesView op, BytesView command) {
   Peer::Locked lock(*peer_);
   OpenService* const other = peer_->engine_.service_of(op);
-  if (other == nullptr || other == state_.get()) return false;
+  if (other == nullptr || other->command != command) return false;
   other->requests.push_back(shared_from_this());
   peer_->on_service_changed(*other);
   return true;

@@ -43,7 +43,7 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   void run_on_change(std::function<void()> step) override;
   void run_on_cancel(std::function<void()> step) override;
 
-  bool hand_over_to(BytesView op) override;
+  bool hand_over_to(BytesView op, BytesView command) override;
   std::shared_ptr<ServedCall> take_request() override;
 
   [[nodiscard]] std::shared_ptr<const OpenService> state() const noexcept { return state_; }

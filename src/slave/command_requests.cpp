@@ -54,7 +54,8 @@ template <class Operation>
 void add_request_to_command(Dispatcher& dispatcher) {
   add_lasting_operation<Operation>(
       dispatcher, [](typename Operation::Request request, const std::shared_ptr<rpc::ServedCall>& call) {
-        if (!call->hand_over_to(request.target)) call->answer(operations::to_box(RunningReply{}));
+        const bool is_handed = call->hand_over_to(request.target, operations::Execute::what.name);
+        if (!is_handed) call->answer(operations::to_box(RunningReply{}));
       });
 }
 

@@ -7,10 +7,13 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace remsh::test {
@@ -84,6 +87,18 @@ TEST_CASE("an interrupt or a signal for a command that is over, or never was, do
     CHECK_FALSE(slave.signal(command.id(), SIGTERM));
     CHECK_FALSE(slave.interrupt(123'456'789));
     CHECK_FALSE(slave.start_interrupt(0).wait());
+
+    std::uint64_t id = 0;  // of an operation that is no command
+    slave.send(
+        [&, sent = false](std::span<char> buffer) mutable -> std::size_t {
+          if (std::exchange(sent, true)) return 0;
+          id = slave.operations_in_progress().front().id;
+          CHECK_FALSE(slave.interrupt(id));
+          buffer[0] = 'x';
+          return 1;
+        },
+        "file");
+    CHECK(id > 0);
     CHECK(slave.is_connected());
   });
 }
@@ -230,6 +245,20 @@ TEST_CASE("what a callback throws comes out of every wait, and the command is en
     CHECK_THROWS_WITH_AS(command.wait(), "no more", std::runtime_error);
     CHECK(command.state() == CommandState::over);
     CHECK(lifeline.wait_for_end());
+  });
+}
+
+TEST_CASE("each command has its own output, whichever of them a thread waits for") {
+  on_every_transport(BeyondRemsh1::several_calls, [](Farm&, Slave& slave) {
+    Bytes odd;
+    Bytes even;
+    const auto into = [](Bytes& all) { return [&all](BytesView bytes) { all += bytes; }; };
+    Command first = slave.start({"sh", "-c", "for i in 1 3 5 7 9; do echo $i; done"}, {.out = into(odd)});
+    Command second = slave.start({"sh", "-c", "for i in 0 2 4 6 8; do echo $i; done"}, {.out = into(even)});
+    CHECK(second.wait().ok());
+    CHECK(first.wait().ok());
+    CHECK(odd == "1\n3\n5\n7\n9\n");
+    CHECK(even == "0\n2\n4\n6\n8\n");
   });
 }
 

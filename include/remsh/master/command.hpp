@@ -36,7 +36,7 @@ enum class CommandState {
 ///
 /// The callbacks of its options run in the thread that waits, polls or drains the queue, one at a time. While no thread
 /// does, the command goes on until its output fills what the slave may send ahead. If the last handle goes before the
-/// command is over, the command is cancelled.
+/// command is over, the command is cancelled. Until then a handle keeps the handle of the slave.
 class REMSH_API Command {
  public:
   /// Its number among the operations of its slave's connection, as in OperationInProgress::id. 0 if it could not be
