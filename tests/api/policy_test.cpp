@@ -1,6 +1,7 @@
 // The policy of a slave, as its operator sets it and its master meets it.
 #include "support/slaves.hpp"
 
+#include <csignal>
 #include <filesystem>
 
 namespace remsh::test {
@@ -43,6 +44,24 @@ bool is_forbidden(const Function& function) {
 }
 
 }  // namespace
+
+TEST_CASE("who may run commands may interrupt them, and who may not may not") {
+  const Strict strict({.allow = std::vector<std::string>{"execute"}});
+  Command command = strict.slave->start({"sleep", "100000"});
+  CHECK(command.interrupt());
+  CHECK(command.wait().interrupted);
+  Command other = strict.slave->start({"sleep", "100000"});
+  CHECK(other.signal(SIGKILL));
+  CHECK(other.wait().signal == SIGKILL);
+
+  const Strict stricter({.no_execute = true});
+  CHECK(is_forbidden([&] { stricter.slave->interrupt(1); }));
+  CHECK(is_forbidden([&] { stricter.slave->signal(1, SIGKILL); }));
+  for (const char* word : {"interrupt", "signal"}) {
+    SlaveServer server({.name = "worker", .policy = {.allow = std::vector<std::string>{word}}, .keyless = true});
+    CHECK_THROWS_AS(server.run_once("127.0.0.1:1"), Error);
+  }
+}
 
 TEST_CASE("a slave does the operations that its policy allows, and says of others that it forbids them") {
   const Strict strict({.allow = std::vector<std::string>{"stat", "send", "echo"}});
