@@ -10,10 +10,12 @@
 namespace remsh::auth {
 namespace {
 
-constexpr std::array refusal_words{
-    std::pair(Refusal::name_in_use, BytesView("name_in_use")), std::pair(Refusal::draining, BytesView("draining")),
-    std::pair(Refusal::full, BytesView("full")), std::pair(Refusal::features, BytesView("features")),
-    std::pair(Refusal::rejected, BytesView("rejected"))};
+constexpr std::array refusal_words{std::pair(Refusal::name_in_use, BytesView("name_in_use")),
+                                   std::pair(Refusal::draining, BytesView("draining")),
+                                   std::pair(Refusal::full, BytesView("full")),
+                                   std::pair(Refusal::features, BytesView("features")),
+                                   std::pair(Refusal::rejected, BytesView("rejected")),
+                                   std::pair(Refusal::checked, BytesView("checked"))};
 
 bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }

@@ -43,7 +43,9 @@ struct RegistrationField {
   std::size_t max;
 };
 inline constexpr std::array registration_fields{RegistrationField{"basedir", &Registration::basedir, 1024},
+                                                RegistrationField{"check", &Registration::check, 1},
                                                 RegistrationField{"hostname", &Registration::hostname, 255},
+                                                RegistrationField{"labels", &Registration::labels, 1024},
                                                 RegistrationField{"software", &Registration::software, 64},
                                                 RegistrationField{"system", &Registration::system, 64}};
 

@@ -15,7 +15,7 @@ namespace remsh::auth {
 inline constexpr std::chrono::milliseconds failure_delay{100};
 
 /// Why a master refuses a slave, in one word.
-enum class Refusal : std::uint8_t { name_in_use, draining, full, features, rejected };
+enum class Refusal : std::uint8_t { name_in_use, draining, full, features, rejected, checked };
 
 /// The master's next action in a handshake.
 struct HandshakeStep {

@@ -58,6 +58,34 @@ Result<void> check_labels(const std::map<std::string, std::string>& labels) {
   return {};
 }
 
+Result<void> check_claimed_labels(const std::map<std::string, std::string>& labels) {
+  constexpr std::size_t most = 1024;  // of the registration: docs/protocol.md section 4
+  if (auto checked = check_labels(labels); !checked) return checked;
+  if (claimed_labels_text(labels).size() > most) return wrong("the labels have more than 1,024 bytes together");
+  return {};
+}
+
+std::string claimed_labels_text(const std::map<std::string, std::string>& labels) {
+  std::string text;
+  for (const auto& [key, value] : labels) text += formatted("{}{}={}", text.empty() ? "" : " ", key, value);
+  return text;
+}
+
+std::optional<std::map<std::string, std::string>> parse_claimed_labels(std::string_view text) {
+  std::map<std::string, std::string> labels;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::string_view word = rest.substr(0, rest.find(' '));
+    rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+    const std::size_t equals = word.find('=');
+    if (equals == std::string_view::npos) return std::nullopt;
+    labels.emplace(word.substr(0, equals), word.substr(equals + 1));
+  }
+  // Only the text in order, without repetition and without blanks at its end, is the same again.
+  if (!check_labels(labels) || claimed_labels_text(labels) != text) return std::nullopt;
+  return labels;
+}
+
 namespace {
 
 Result<void> check_terms(const KeyTerms& terms) {

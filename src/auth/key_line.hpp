@@ -41,6 +41,15 @@ struct KeyLine {
 /// Fails if the labels are not allowed.
 Result<void> check_labels(const std::map<std::string, std::string>& labels);
 
+/// Fails if a slave cannot claim these labels.
+Result<void> check_claimed_labels(const std::map<std::string, std::string>& labels);
+
+/// The labels that a slave claims, as it sends them: "gpu=a100 os=linux".
+std::string claimed_labels_text(const std::map<std::string, std::string>& labels);
+
+/// The labels of such a text; nullopt if it is malformed.
+std::optional<std::map<std::string, std::string>> parse_claimed_labels(std::string_view text);
+
 /// Makes a line; fails if the name or the terms are not allowed.
 Result<KeyLine> make_key_line(std::string name, const Secret& key, KeyTerms terms = {});
 

@@ -1,6 +1,7 @@
 #include "auth/master_handshake.hpp"
 
 #include "auth/derive.hpp"
+#include "auth/key_line.hpp"
 #include "base/decimal.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
@@ -153,6 +154,7 @@ Result<void> MasterHandshake::take_prove(const BoxView& box) {
     if (value->size() > max) return reader_.broken(formatted("sent a {} over {} bytes", start_in_quotes(key), max));
     registration_.*member = *value;
   }
+  if (!parse_claimed_labels(registration_.labels)) return reader_.broken("sent malformed labels");
   return registration_.key_id.empty() ? check_keyless(box) : check_proof(box);
 }
 

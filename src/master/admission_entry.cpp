@@ -1,4 +1,5 @@
 // Admission, what follows the handshake: the claim of the name, the slave object, the answer to the worker.
+#include "auth/key_line.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "master/admission.hpp"
@@ -32,6 +33,7 @@ std::optional<EntryRefusal> Admission::why_refused() {
     return EntryRefusal{Refusal::rejected,
                         formatted("it registers as '{}', and was started to be '{}'", name(), required_name_)};
   }
+  if (registration_.check == "1") return EntryRefusal{Refusal::checked, "the check was passed"};
   if (auto why = owner_->begin_setup(*this); !why.empty()) {
     return EntryRefusal{Refusal::full, std::move(why), EntryRefusal::usual_retry};
   }
@@ -44,7 +46,8 @@ std::optional<EntryRefusal> Admission::make_slave() {
   backend_->set_proof(proof_);
   assert(protocol_->worker().does_one_operation_at_a_time() ||
          dynamic_cast<const HoldsThreads*>(backend_.get()) == nullptr);
-  std::map<std::string, std::string> labels = handshake_->labels();
+  using Labels = std::map<std::string, std::string>;
+  Labels labels = handshake_->labels();
   labels.insert(labels_.begin(), labels_.end());
   SlaveInit init({.name = registration_.name,
                   .hostname = registration_.hostname,
@@ -52,6 +55,7 @@ std::optional<EntryRefusal> Admission::make_slave() {
                   .software = registration_.software,
                   .basedir = registration_.basedir,
                   .features = registration_.features,
+                  .claimed_labels = auth::parse_claimed_labels(registration_.labels).value_or(Labels()),
                   .address = address_,
                   .protocol = protocol_->protocol.name(),
                   .key_id = registration_.key_id,
@@ -159,7 +163,10 @@ void Admission::finish(Result<std::shared_ptr<Slave>> result) {
   if (had_claim && !result && proof_ != Proof::started) {  // user code has run for it, so it counts for the pace
     owner_->names()->note_end(name(), registration_.key_id, owner_->loop()->now());
   }
-  if (!result && !has_enrolled_) {
+  const bool has_checked = refused_ && refused_->refusal == Refusal::checked;
+  if (has_checked && proof_ == Proof::key) {
+    owner_->log_slave(LogLevel::info, name(), proof_, formatted("checked its set-up from {}", address_));
+  } else if (!result && !has_enrolled_) {
     const std::string why = without_controls(result.failure().message);
     if (proof_ == Proof::key) {
       owner_->log_slave(LogLevel::warning, name(), proof_, formatted("not let in from {}: {}", address_, why));

@@ -44,6 +44,9 @@ class Backend {
   [[nodiscard]] std::string_view key_id() const noexcept { return info_.key_id(); }
   [[nodiscard]] std::string_view address() const noexcept { return info_.address(); }
   [[nodiscard]] std::optional<std::string_view> label(std::string_view key) const noexcept { return info_.label(key); }
+  [[nodiscard]] std::optional<std::string_view> claimed_label(std::string_view key) const noexcept {
+    return info_.claimed_label(key);
+  }
 
   /// How the worker has proven its name. Set before any other thread sees the back end.
   void set_proof(Proof proof) noexcept { proof_ = proof; }

@@ -11,7 +11,7 @@ namespace remsh {
 namespace {
 
 // The first byte of a block, and of a PackedInfo::Unpacked. A block has then the fields, each preceded by its length,
-// and the labels and the features, each preceded by their number.
+// the labels, the claimed labels and the features, each preceded by their number.
 constexpr char is_block = 0;
 constexpr char is_unpacked = 1;
 
@@ -46,6 +46,16 @@ std::string_view take_text(const char*& at) {
   const std::string_view text(at, size);
   at += size;
   return text;
+}
+
+/// The value of a key in the labels that begin there.
+std::optional<std::string_view> find_label(const char* at, std::string_view key) {
+  for (std::size_t labels = take_number(at); labels > 0; --labels) {
+    const std::string_view found = take_text(at);
+    const std::string_view value = take_text(at);
+    if (found == key) return value;
+  }
+  return std::nullopt;
 }
 
 /// In the order of the block. The fields that have getters of their own are first.
@@ -87,9 +97,12 @@ const char* PackedInfo::block() const noexcept {
 void PackedInfo::set(const SlaveInfo& info) {
   clear();
   const auto size_of = [](const std::string& text) { return number_size(text.size()) + text.size(); };
-  std::size_t size = 1 + number_size(info.labels.size()) + number_size(info.features.size());
+  std::size_t size = 1 + number_size(info.features.size());
   for (const std::string* field : fields(info)) size += size_of(*field);
-  for (const auto& [key, value] : info.labels) size += size_of(key) + size_of(value);
+  for (const auto* labels : {&info.labels, &info.claimed_labels}) {
+    size += number_size(labels->size());
+    for (const auto& [key, value] : *labels) size += size_of(key) + size_of(value);
+  }
   for (const std::string& feature : info.features) size += size_of(feature);
   char* at = new char[size];
   held_ = at;
@@ -99,10 +112,12 @@ void PackedInfo::set(const SlaveInfo& info) {
     at = std::copy(text.begin(), text.end(), at);
   };
   for (const std::string* field : fields(info)) put(*field);
-  at = put_number(at, info.labels.size());
-  for (const auto& [key, value] : info.labels) {
-    put(key);
-    put(value);
+  for (const auto* labels : {&info.labels, &info.claimed_labels}) {
+    at = put_number(at, labels->size());
+    for (const auto& [key, value] : *labels) {
+      put(key);
+      put(value);
+    }
   }
   at = put_number(at, info.features.size());
   for (const std::string& feature : info.features) put(feature);
@@ -117,16 +132,24 @@ std::string_view PackedInfo::field(std::size_t number) const noexcept {
 }
 
 std::optional<std::string_view> PackedInfo::label(std::string_view key) const noexcept {
-  const char* at = block();
+  const char* at = after_fields();
+  return at == nullptr ? std::nullopt : find_label(at, key);
+}
+
+std::optional<std::string_view> PackedInfo::claimed_label(std::string_view key) const noexcept {
+  const char* at = after_fields();
   if (at == nullptr) return std::nullopt;
+  for (std::size_t texts = 2 * take_number(at); texts > 0; --texts) take_text(at);
+  return find_label(at, key);
+}
+
+/// Where the labels begin; null if there is no block.
+const char* PackedInfo::after_fields() const noexcept {
+  const char* at = block();
+  if (at == nullptr) return nullptr;
   ++at;
   for (std::size_t i = 0; i < field_count; ++i) take_text(at);
-  for (std::size_t labels = take_number(at); labels > 0; --labels) {
-    const std::string_view found = take_text(at);
-    const std::string_view value = take_text(at);
-    if (found == key) return value;
-  }
-  return std::nullopt;
+  return at;
 }
 
 SlaveInfo PackedInfo::unpack() const {
@@ -135,9 +158,11 @@ SlaveInfo PackedInfo::unpack() const {
   if (at == nullptr) return info;
   ++at;
   for (std::string* field : fields(info)) *field = take_text(at);
-  for (std::size_t labels = take_number(at); labels > 0; --labels) {
-    const std::string_view key = take_text(at);
-    info.labels.emplace(key, take_text(at));
+  for (auto* labels : {&info.labels, &info.claimed_labels}) {
+    for (std::size_t count = take_number(at); count > 0; --count) {
+      const std::string_view key = take_text(at);
+      labels->emplace(key, take_text(at));
+    }
   }
   info.features.resize(take_number(at));
   for (std::string& feature : info.features) feature = take_text(at);

@@ -28,6 +28,7 @@ class PackedInfo {
   [[nodiscard]] std::string_view key_id() const noexcept { return field(1); }
   [[nodiscard]] std::string_view address() const noexcept { return field(2); }
   [[nodiscard]] std::optional<std::string_view> label(std::string_view key) const noexcept;
+  [[nodiscard]] std::optional<std::string_view> claimed_label(std::string_view key) const noexcept;
 
   /// A copy of the whole info.
   [[nodiscard]] SlaveInfo unpack() const;
@@ -40,6 +41,7 @@ class PackedInfo {
 
   void clear() noexcept;
   [[nodiscard]] const char* block() const noexcept;
+  [[nodiscard]] const char* after_fields() const noexcept;
   [[nodiscard]] std::string_view field(std::size_t number) const noexcept;
 
   // Owned: null, a block, or an Unpacked, which owns its block. The first byte says which. One pointer, as a master has

@@ -57,6 +57,11 @@ std::optional<std::string> Slave::label(std::string_view key) const {
   return value ? std::optional<std::string>(*value) : std::nullopt;
 }
 
+std::optional<std::string> Slave::claimed_label(std::string_view key) const {
+  const auto value = backend_->claimed_label(key);
+  return value ? std::optional<std::string>(*value) : std::nullopt;
+}
+
 std::string Slave::name() const { return std::string(backend_->name()); }
 
 Slave::~Slave() {

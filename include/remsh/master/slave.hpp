@@ -28,7 +28,7 @@ class Backend;
 class BuilderList;
 
 /// What a slave reported when it registered. Only `name` is proven, by a handshake with keys. The members up to
-/// `features` are claims of the slave; the master itself sets the others.
+/// `claimed_labels` are claims of the slave; the master itself sets the others.
 struct SlaveInfo {
   std::string name = {};
   std::string hostname = {};
@@ -36,6 +36,8 @@ struct SlaveInfo {
   std::string software = {};  ///< "remsh-slave 0.1.0"
   Bytes basedir = {};
   std::vector<std::string> features = {};
+  std::map<std::string, std::string> claimed_labels =
+      {};                     ///< what the slave's operator says of it: SlaveOptions::labels
   std::string address = {};   ///< where it connected from: "tcp 127.0.0.1:40112"
   std::string protocol = {};  ///< "remsh 2"
 
@@ -88,6 +90,9 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
 
   /// The value of one of SlaveInfo::labels; nullopt if the slave does not have it.
   [[nodiscard]] std::optional<std::string> label(std::string_view key) const;
+
+  /// The value of one of SlaveInfo::claimed_labels, for which nothing but the slave vouches; nullopt if it has none.
+  [[nodiscard]] std::optional<std::string> claimed_label(std::string_view key) const;
 
   /// Returns to the slave's base directory, and returns its absolute path.
   Bytes set_cwd(const CallOptions& options = {});

@@ -57,6 +57,11 @@ class SlaveFilter {
 /// A filter: the slave has this label with this value.
 [[nodiscard]] REMSH_API SlaveFilter label(std::string key, std::string value);
 
+/// The same for the labels that a slave claims (SlaveInfo::claimed_labels): for choosing, not for deciding who may see
+/// what, as a slave can claim any.
+[[nodiscard]] REMSH_API SlaveFilter claimed_label(std::string key);
+[[nodiscard]] REMSH_API SlaveFilter claimed_label(std::string key, std::string value);
+
 /// True if the first slave is the better choice. Empty: a random one of those that qualify. Called in the same way as a
 /// SlaveFilter.
 using SlaveCompare = std::function<bool(const Slave&, const Slave&)>;

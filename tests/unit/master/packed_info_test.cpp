@@ -40,6 +40,21 @@ TEST_CASE("what a slave told of itself comes out of the block as it went in") {
   CHECK(unpacked.labels == info.labels);
 }
 
+TEST_CASE("a claimed label is found in the block, and is none of the key's") {
+  const PackedInfo packed(
+      {.features = {"gpu"}, .claimed_labels = {{"gpu", "a100"}, {"os", "linux"}}, .labels = {{"os", "debian"}}});
+  CHECK(packed.claimed_label("gpu") == "a100");
+  CHECK(packed.claimed_label("os") == "linux");
+  CHECK(packed.label("os") == "debian");
+  CHECK_FALSE(packed.label("gpu"));
+  CHECK_FALSE(packed.claimed_label("rack"));
+  CHECK_FALSE(PackedInfo().claimed_label("os"));
+  const SlaveInfo unpacked = packed.unpack();
+  CHECK(unpacked.claimed_labels == std::map<std::string, std::string>{{"gpu", "a100"}, {"os", "linux"}});
+  CHECK(unpacked.labels == std::map<std::string, std::string>{{"os", "debian"}});
+  CHECK(unpacked.features == std::vector<std::string>{"gpu"});
+}
+
 TEST_CASE("a label is found in the block without the rest") {
   CHECK_FALSE(PackedInfo().label("os"));
   const PackedInfo packed(
