@@ -32,6 +32,8 @@ class IntrusiveList {
   IntrusiveList(const IntrusiveList&) = delete;
   IntrusiveList& operator=(const IntrusiveList&) = delete;
 
+  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+
   void push_front(T& item) noexcept {
     ListLink<T>& link = item;
     link.is_linked_ = true;

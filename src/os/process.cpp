@@ -182,6 +182,15 @@ bool Process::has_ended() const noexcept { return reaped_ || remsh::has_ended(pi
 
 bool Process::signal_group(int signal) noexcept { return !reaped_ && signal_group_of(pid_, signal); }
 
+std::optional<ExitStatus> Process::peek() const noexcept {
+  siginfo_t info{};
+  if (reaped_ || ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) != 0) return std::nullopt;
+  if (info.si_pid != pid_) return std::nullopt;
+  ExitStatus status;
+  (info.si_code == CLD_EXITED ? status.code : status.signal) = info.si_status;
+  return status;
+}
+
 Result<std::optional<ExitStatus>> Process::reap() {
   int status = 0;
   rusage used{};

@@ -63,6 +63,9 @@ class Process {
   /// Sends a signal to the whole group; false if that is not possible (any more).
   bool signal_group(int signal) noexcept;
 
+  /// The exit status, if the process has ended and is not reaped. It stays there for reap().
+  [[nodiscard]] std::optional<ExitStatus> peek() const noexcept;
+
   /// Returns the exit status, once; nullopt while the process runs. Fails if other code has taken the status.
   Result<std::optional<ExitStatus>> reap();
 

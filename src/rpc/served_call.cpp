@@ -21,7 +21,9 @@ void ServedCall::list_in(std::shared_ptr<ServedCalls> list) {
 void ServedCall::unlist() noexcept {
   if (!list_) return;
   const std::lock_guard lock(list_->mutex_);
-  if (is_linked()) list_->calls_.erase(*this);
+  if (!is_linked()) return;
+  list_->calls_.erase(*this);
+  list_->last_end_ = list_->now();
 }
 
 }  // namespace remsh::rpc

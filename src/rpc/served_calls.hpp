@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <optional>
 
 namespace remsh::rpc {
 
@@ -22,6 +23,16 @@ class ServedCalls {
   ServedCalls& operator=(const ServedCalls&) = delete;
 
   [[nodiscard]] TimePoint now() const noexcept { return clock_.now(); }
+
+  /// What the slave does now: whether a call is in progress, and when the last one ended.
+  struct Activity {
+    bool is_busy = false;
+    std::optional<TimePoint> last_end = {};
+  };
+  [[nodiscard]] Activity activity() const {
+    const std::lock_guard lock(mutex_);
+    return {!calls_.empty(), last_end_};
+  }
 
   /// Calls `visit` with each call, the newest first, under the lock of the list: it must neither answer a call nor drop
   /// one.
@@ -38,6 +49,7 @@ class ServedCalls {
   mutable std::mutex mutex_;
   IntrusiveList<ServedCall> calls_;
   std::uint64_t last_number_ = 0;
+  std::optional<TimePoint> last_end_;
 };
 
 }  // namespace remsh::rpc
