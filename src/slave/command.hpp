@@ -21,6 +21,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <thread>
 #include <utility>
 
 namespace remsh {
@@ -34,8 +36,11 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   Command(std::shared_ptr<Shared> shared, std::shared_ptr<rpc::ServedCall> call, operations::Execute::Request request)
       : shared_(std::move(shared)), call_(std::move(call)), request_(std::move(request)), name_(new_command_name()) {}
 
-  /// Makes the pipes and the process. Called on the server thread.
-  Result<void> spawn_in(const Directory& directory);
+  /// Runs the hook before the command, and makes the pipes and the process. Called on the server thread.
+  Result<void> spawn_with_hooks(const Directory& directory);
+
+  /// Waits for the hook after the command, if it runs.
+  ~Command();
 
   void start();
 
@@ -65,6 +70,12 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
     std::size_t written = 0;  // of the chunk
     bool ended = false;
   };
+
+  Result<void> spawn_in(const Directory& directory);
+  bool begin_hook_after();
+  void run_hook_after(const std::string& result);
+  void on_hook_over(bool);
+  [[nodiscard]] std::string result_for_hook() const;
 
   void arm(Source source, int descriptor, Ready directions);
   void close(Source source, UniqueFd& descriptor);
@@ -133,6 +144,11 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   bool exited_ = false;      // the first process has ended; it is reaped at the very end, so that its group stays ours
   bool grace_over_ = false;
   bool unflushed_ = false;
+
+  HookedCommand hooked_;  // for the hook after the command
+  UniqueFd hook_directory_;
+  bool hook_begun_ = false;
+  std::thread hook_thread_;
 };
 
 }  // namespace remsh

@@ -120,6 +120,7 @@ void CommandSet::Command::on_looked(bool left) {
 }
 
 bool CommandSet::Command::is_done() const {
+  if (hook_thread_.joinable()) return false;
   if (stuck_) return true;
   if (!exited_ || killing_ || looking_) return false;
   if (ending_ == Ending::cancelled) return true;
@@ -130,6 +131,7 @@ bool CommandSet::Command::is_done() const {
 void CommandSet::Command::settle() {
   if (!call_) return;
   const bool is_over = is_done() && (stuck_ || looked_ || ending_ == Ending::cancelled || look_for_background());
+  if (is_over && begin_hook_after()) return;
   if (is_over) {
     if (!stuck_) answer();
     release();

@@ -8,8 +8,12 @@
 
 namespace remsh {
 
-CommandSet::Shared::Shared(std::shared_ptr<Loop> on, Duration grace, LogHook hook)
-    : loop(std::move(on)), background_grace(grace), log(std::move(hook)), environment(own_environment()) {}
+CommandSet::Shared::Shared(std::shared_ptr<Loop> on, Duration grace, LogHook hook, CommandHooks with)
+    : loop(std::move(on)),
+      background_grace(grace),
+      log(std::move(hook)),
+      hooks(std::move(with)),
+      environment(own_environment()) {}
 
 bool CommandSet::Shared::add(const std::shared_ptr<Command>& command) {
   const std::lock_guard lock(mutex);

@@ -19,7 +19,7 @@ namespace remsh {
 
 /// The commands of a set, what they share, and what they left in the background. Thread-safe, except `spare`.
 struct CommandSet::Shared {
-  Shared(std::shared_ptr<Loop> on, Duration grace, LogHook hook);
+  Shared(std::shared_ptr<Loop> on, Duration grace, LogHook hook, CommandHooks with);
 
   /// Counts the trees that are being ended although their commands are over. Shared with the killer's callbacks, which
   /// may outlive the set.
@@ -41,6 +41,7 @@ struct CommandSet::Shared {
   const std::shared_ptr<Loop> loop;
   const Duration background_grace;
   const SlaveLog log;
+  const CommandHooks hooks;
   const std::vector<Bytes> environment;
   const std::shared_ptr<TreeKiller> killer = TreeKiller::of_this_process();
   const std::shared_ptr<Endings> endings = std::make_shared<Endings>();

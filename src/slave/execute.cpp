@@ -20,8 +20,8 @@ namespace remsh {
 
 using operations::Execute;
 
-CommandSet::CommandSet(std::shared_ptr<Loop> loop, Duration background_grace, LogHook log)
-    : shared_(std::make_shared<Shared>(std::move(loop), background_grace, std::move(log))) {}
+CommandSet::CommandSet(std::shared_ptr<Loop> loop, Duration background_grace, LogHook log, CommandHooks hooks)
+    : shared_(std::make_shared<Shared>(std::move(loop), background_grace, std::move(log), std::move(hooks))) {}
 
 CommandSet::~CommandSet() { stop(); }
 
@@ -42,7 +42,7 @@ void CommandSet::execute(Execute::Request request, const std::shared_ptr<rpc::Se
   const auto command = std::make_shared<Command>(shared_, call, std::move(request));
   if (!shared_->add(command)) return call->fail({Errc::cancelled, "the slave is being stopped", 0});
   try {
-    Result<void> spawned = command->spawn_in(chosen ? *chosen : *current);
+    Result<void> spawned = command->spawn_with_hooks(chosen ? *chosen : *current);
     if (spawned) {
       const std::lock_guard lock(shared_->mutex);
       if (!shared_->is_given_up) {
@@ -76,7 +76,8 @@ void CommandSet::stop() {
   {
     std::unique_lock lock(shared_->mutex);
     // A thread may hang in the file system before its command has begun; no other thread can end that.
-    const auto limit = shared_->loop->now() + 2 * farewell + std::chrono::seconds(2);
+    const Duration of_hook = shared_->hooks.after.empty() ? Duration::zero() : Duration(shared_->hooks.limit);
+    const auto limit = shared_->loop->now() + 2 * farewell + std::chrono::seconds(2) + of_hook;
     if (!shared_->changed.wait_until(lock, limit, [this] { return shared_->commands.empty(); })) {
       shared_->is_given_up = true;
     }

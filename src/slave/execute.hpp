@@ -3,6 +3,7 @@
 
 #include "operations/operations.hpp"
 #include "rpc/served_call.hpp"
+#include "slave/command_hook.hpp"
 #include "slave/dispatcher.hpp"
 #include "slave/workplace.hpp"
 #include "transport/loop.hpp"
@@ -30,8 +31,9 @@ class CommandSet {
   static constexpr Duration default_grace = std::chrono::seconds(1);
 
   /// Commands get the environment that this process has now. The loop must run until stop() has returned. The log hook
-  /// is called on it.
-  explicit CommandSet(std::shared_ptr<Loop> loop, Duration background_grace = default_grace, LogHook log = {});
+  /// is called on it, and on the threads of hooks.
+  explicit CommandSet(std::shared_ptr<Loop> loop, Duration background_grace = default_grace, LogHook log = {},
+                      CommandHooks hooks = {});
   CommandSet(const CommandSet&) = delete;
   CommandSet& operator=(const CommandSet&) = delete;
 
@@ -50,7 +52,8 @@ class CommandSet {
   /// Returns at once.
   void begin_stop();
 
-  /// Calls begin_stop(), and waits until nothing is left, for about two times `farewell` at most. Never on the loop.
+  /// Calls begin_stop(), and waits until nothing is left, for about two times `farewell` at most, and with a hook after
+  /// the commands for its time limit more. Never on the loop.
   void stop();
 
   /// The number of commands.

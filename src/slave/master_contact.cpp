@@ -1,6 +1,7 @@
 #include "slave/master_contact.hpp"
 
 #include "auth/derive.hpp"
+#include "auth/key_line.hpp"
 #include "base/clock.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
@@ -176,6 +177,7 @@ Registration registration_of(const SlaveOptions& options, Bytes basedir) {
   registration.system = system_name();
   registration.software = options.software.empty() ? formatted("remsh {}", version) : options.software;
   registration.basedir = std::move(basedir);
+  registration.labels = auth::claimed_labels_text(options.labels);
   return registration;
 }
 

@@ -30,7 +30,11 @@ constexpr std::size_t most_threads = 1024;
 }  // namespace
 
 Resident::Resident(const SlaveOptions& options, const Clock& clock)
-    : options_(options), clock_(clock), log_(options.log), served_(std::make_shared<rpc::ServedCalls>(clock)) {}
+    : options_(options),
+      clock_(clock),
+      log_(options.log),
+      hooks_(CommandHooks::of(options)),
+      served_(std::make_shared<rpc::ServedCalls>(clock)) {}
 
 Resident::~Resident() {
   std::unique_lock lock(mutex_);
@@ -121,7 +125,7 @@ void Resident::begin_to_clean(const std::shared_ptr<const Workplace>& workplace)
 
 ServedSession Resident::begin_session(std::shared_ptr<Workplace> workplace) {
   const std::shared_ptr<Loop> loop = Loop::start(clock_);
-  const auto commands = std::make_shared<CommandSet>(loop, CommandSet::default_grace, options_.log);
+  const auto commands = std::make_shared<CommandSet>(loop, CommandSet::default_grace, options_.log, hooks_);
   auto dispatcher = std::make_shared<const Dispatcher>(make_dispatcher(workplace, commands));
   return {std::move(workplace), loop, commands, std::move(dispatcher)};
 }

@@ -75,6 +75,8 @@ class Resident {
 
   [[nodiscard]] std::vector<ServedOperation> operations_in_progress() const;
 
+  [[nodiscard]] rpc::ServedCalls::Activity activity() const { return served_->activity(); }
+
  private:
   [[nodiscard]] bool is_allowed(const std::string& operation) const;
   [[nodiscard]] Dispatcher make_dispatcher(const std::shared_ptr<Workplace>& workplace,
@@ -84,6 +86,7 @@ class Resident {
   const SlaveOptions& options_;
   const Clock& clock_;
   const SlaveLog log_;
+  const CommandHooks hooks_;
   const std::shared_ptr<rpc::ServedCalls> served_;
   std::map<std::string, Operation, std::less<>> operations_;  // of the owner
 

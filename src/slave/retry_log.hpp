@@ -20,6 +20,9 @@ class RetryLog {
 
   Line next(const std::string& cause, std::chrono::milliseconds pause);
 
+  /// The same, if there is no pause: `then` says what comes next.
+  Line next(const std::string& cause, const std::string& then);
+
   /// The next cause is logged in full, whatever it is.
   void reset() { times_ = 0; }
 

@@ -4,15 +4,17 @@
 #include "base/exit_code.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "base/utc_time.hpp"
 #include "os/descriptor_limit.hpp"
 #include "os/guard.hpp"
 #include "os/orphans.hpp"
+#include "os/service_manager.hpp"
 #include "os/signal_thread.hpp"
 #include "os/unique_fd.hpp"
 #include "slave/key_input.hpp"
+#include "slave/program_log.hpp"
 #include "slave/standard_streams.hpp"
 #include "slave/stop_at_eof.hpp"
+#include "slave/watchdog.hpp"
 
 #include <remsh/base/error.hpp>
 #include <remsh/version.hpp>
@@ -24,9 +26,10 @@
 #include <sys/prctl.h>
 #endif
 
-#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,20 +39,24 @@ namespace remsh {
 
 namespace {
 
-void write_to_standard_error(const LogRecord& record) {
-  const std::string line =
-      formatted("{} remsh-slave[{}] {}: {}{}{}\n", to_local_text(std::chrono::system_clock::now()), ::getpid(),
-                to_string(record.level), record.peer, record.peer.empty() ? "" : ": ", record.message);
-  std::fputs(line.c_str(), stderr);
-}
+/// The log of the program, and who is told what it does.
+struct Reports {
+  std::shared_ptr<ProgramLog> log;  // if the options have no hook
+  const ServiceManager& manager;
+  LogHook hook;
 
-/// The hook of the options, or one that writes to standard error, down to the level of the options.
-LogHook log_of(const SlaveProgramOptions& options) {
-  if (options.slave.log) return options.slave.log;
-  return [least = options.log_level](const LogRecord& record) {
-    if (record.level >= least) write_to_standard_error(record);
-  };
-}
+  Reports(const SlaveProgramOptions& options, std::shared_ptr<ProgramLog> own, const ServiceManager& service_manager)
+      : log(std::move(own)), manager(service_manager) {
+    hook = [log = this->log, other = options.slave.log, &manager = manager](const LogRecord& record) {
+      if (other) other(record);
+      if (log) log->write(record);
+      if (!manager.is_there() || record.level < LogLevel::info) return;
+      manager.notify(formatted("STATUS={}{}{}", record.peer, record.peer.empty() ? "" : ": ", record.message));
+    };
+  }
+
+  void write(LogLevel level, const std::string& message) const { hook({level, "slave", "", message}); }
+};
 
 bool has_terminal() { return static_cast<bool>(UniqueFd(::open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC))); }
 
@@ -87,7 +94,8 @@ Result<void> take_key(SlaveProgramOptions& options, int input) {
 int exit_code(const ServeResult& result) {
   switch (result.reason) {
     case ServeResult::Reason::stopped:
-    case ServeResult::Reason::ended: return exit_ok;
+    case ServeResult::Reason::ended:
+    case ServeResult::Reason::left: return exit_ok;
     case ServeResult::Reason::lost: return exit_lost;
     case ServeResult::Reason::unreachable: return exit_unreachable;
     case ServeResult::Reason::refused: return exit_refused;
@@ -96,40 +104,79 @@ int exit_code(const ServeResult& result) {
   return exit_software;
 }
 
-ServeResult serve(SlaveServer& server, const SlaveProgramOptions& options, UniqueFd input) {
+/// The text that systemd wants to hear when a service begins to reload.
+std::string reloading_text() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return formatted("RELOADING=1\nMONOTONIC_USEC={}",
+                   static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000);
+}
+
+/// What SIGHUP does to a service.
+void reload(SlaveServer& server, const SlaveProgramOptions& options, const Reports& reports) {
+  reports.manager.notify(reloading_text());
+  if (reports.log) {
+    if (auto opened = reports.log->reopen(); !opened) reports.write(LogLevel::error, opened.failure().message);
+  }
+  if (options.reload) {
+    try {
+      const SlaveProgramOptions now = options.reload(reports.hook);
+      server.set_masters(now.master, now.other_masters);
+      if (reports.log) reports.log->set_level(now.log_level);
+      reports.write(LogLevel::info, "the options were reloaded");
+    } catch (const std::exception& error) {
+      reports.write(LogLevel::error, formatted("the options were not reloaded: {}", error.what()));
+    }
+  }
+  server.connect_now();
+  reports.manager.notify("READY=1");
+}
+
+ServeResult serve(SlaveServer& server, const SlaveProgramOptions& options, const Reports& reports, UniqueFd input) {
   const bool is_stdio = options.master.empty();
   // To a service, an operator has sent it; otherwise the terminal is gone, or the program that started us.
-  const bool connects_on_hangup = !is_stdio && !options.once && !has_terminal();
+  const bool reloads_on_hangup = !is_stdio && !options.once && !has_terminal();
   const SignalThread signals({SIGINT, SIGTERM, SIGHUP}, [&](int signal) {
-    if (signal == SIGHUP && connects_on_hangup) return server.connect_now();
+    if (signal == SIGHUP && reloads_on_hangup) return reload(server, options, reports);
+    reports.manager.notify("STOPPING=1");
     server.stop();
   });
   std::optional<StopAtEof> stop_at_eof;
   if (options.until_eof) stop_at_eof.emplace(server, std::move(input));
+  std::optional<Watchdog> watchdog;
+  if (reports.manager.watchdog()) {
+    // Takes the locks of the slave: if a thread keeps one of them, nothing is sent.
+    watchdog.emplace(reports.manager, [&server] { static_cast<void>(server.operations_in_progress()); });
+  }
+  reports.manager.notify("READY=1");
   if (is_stdio) return server.serve(take_standard_streams());
-  return options.once ? server.run_once(options.master) : server.run(options.master);
+  return options.once ? server.run_once(options.master, options.other_masters)
+                      : server.run(options.master, options.other_masters);
 }
 
-int run(SlaveProgramOptions options, const PrepareSlave& prepare) {
-  const LogHook log = log_of(options);
+int run(SlaveProgramOptions options, const PrepareSlave& prepare, const Reports& reports) {
   UniqueFd input;
   if (options.key_from_input || options.until_eof) input = take_standard_input();
   if (auto taken = take_key(options, input.get()); !taken) {
-    log({LogLevel::error, "slave", "", taken.failure().message});
+    reports.write(LogLevel::error, taken.failure().message);
     return exit_software;
   }
   if (!options.until_eof) input.reset();
   SlaveOptions slave = std::move(options.slave);
-  slave.log = log;
+  slave.log = reports.hook;
   if (slave.software.empty()) slave.software = formatted("remsh-slave {}", version);
   if (options.trace && !slave.trace) {
-    slave.trace = [](const TraceRecord& record) { std::fputs((to_string(record) + "\n").c_str(), stderr); };
+    slave.trace = [log = reports.log](const TraceRecord& record) {
+      if (log) return log->write(record);
+      std::fputs((to_string(record) + "\n").c_str(), stderr);
+    };
   }
   SlaveServer server(std::move(slave));
   if (prepare) prepare(server);
-  const ServeResult result = serve(server, options, std::move(input));
+  const ServeResult result = serve(server, options, reports, std::move(input));
+  reports.manager.notify("STOPPING=1");
   const int code = exit_code(result);
-  log({code == exit_ok ? LogLevel::info : LogLevel::error, "slave", "", "ends: " + result.message});
+  reports.write(code == exit_ok ? LogLevel::info : LogLevel::error, "ends: " + result.message);
   return code;
 }
 
@@ -140,15 +187,28 @@ int run_slave_program(SlaveProgramOptions options, const PrepareSlave& prepare) 
     throw Error(Errc::invalid_argument, "", "make a slave",
                 "without a master standard input is the connection: until_eof and key_from_input need one");
   }
+  if (options.master.empty() && !options.other_masters.empty()) {
+    throw Error(Errc::invalid_argument, "", "make a slave", "there are other masters, but no first one: set master");
+  }
   prepare_process(options.key_from_input || options.slave.key || !options.slave.key_file.empty());
-  const LogHook log = log_of(options);
+  const ServiceManager manager = ServiceManager::from_environment();
+  std::shared_ptr<ProgramLog> log;
+  if (!options.slave.log) {
+    auto opened = ProgramLog::open(options);
+    if (!opened) {
+      std::fputs((opened.failure().message + "\n").c_str(), stderr);
+      return exit_software;
+    }
+    log = *std::move(opened);
+  }
+  const Reports reports(options, std::move(log), manager);
   try {
-    return run(std::move(options), prepare);
+    return run(std::move(options), prepare, reports);
   } catch (const Error& error) {
     if (error.code() == Errc::invalid_argument) throw;
-    log({LogLevel::error, "slave", "", error.what()});
+    reports.write(LogLevel::error, error.what());
   } catch (const std::exception& error) {
-    log({LogLevel::error, "slave", "", error.what()});
+    reports.write(LogLevel::error, error.what());
   }
   return exit_software;
 }

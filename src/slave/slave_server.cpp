@@ -1,15 +1,19 @@
 #include <remsh/slave/slave_server.hpp>
 
+#include "auth/key_line.hpp"
 #include "auth/slave_handshake.hpp"
 #include "base/clock.hpp"
 #include "base/format.hpp"
+#include "base/seconds.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "operations/operations.hpp"
 #include "rpc/peer.hpp"
 #include "slave/back_off.hpp"
 #include "slave/in_use.hpp"
+#include "slave/leave_watch.hpp"
 #include "slave/master_contact.hpp"
+#include "slave/master_turns.hpp"
 #include "slave/own_key.hpp"
 #include "slave/remsh1_server.hpp"
 #include "slave/resident.hpp"
@@ -49,10 +53,24 @@ struct Attempt {
   std::shared_ptr<std::atomic<bool>> has_served = std::make_shared<std::atomic<bool>>(false);
 };
 
+/// The masters of one run(), and how far it is with them.
+struct Masters {
+  explicit Masters(std::vector<Address> all)
+      : addresses(std::move(all)), turns(addresses.size()), logs(addresses.size()) {}
+
+  std::vector<Address> addresses;
+  MasterTurns turns;
+  std::vector<RetryLog> logs;  // of each master
+};
+
 }  // namespace
 
 struct SlaveServer::Impl {
-  explicit Impl(SlaveOptions given) : options(std::move(given)), log(options.log), own_key(options) {}
+  explicit Impl(SlaveOptions given)
+      : options(std::move(given)),
+        log(options.log),
+        own_key(options),
+        leave_watch({options.idle_exit, options.lifetime, options.give_up_after}, clock) {}
 
   [[nodiscard]] SlaveOptions options_of_now();
   ServeResult serve(Attempt& attempt, std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace,
@@ -60,7 +78,15 @@ struct SlaveServer::Impl {
   ServeResult serve_remsh1(Attempt& attempt, std::unique_ptr<Transport> transport,
                            const std::shared_ptr<Workplace>& workplace, Deadline welcomed);
   ServeResult connect_and_serve(Attempt& attempt, const Address& address);
-  void wait_to_connect(std::chrono::milliseconds pause, bool was_registered);
+  [[nodiscard]] std::vector<Address> parse_masters(const std::string& first,
+                                                   const std::vector<std::string>& others) const;
+  void start_leave_watch();
+  ServeResult run(Masters masters);
+  void take_new_masters(Masters& masters, unsigned& taken);
+  ServeResult visit(Masters& masters, std::size_t index, bool is_first_round);
+  void note_failure(Masters& masters, std::size_t index, const ServeResult& result, const std::string& then);
+  bool wait_to_connect(std::chrono::milliseconds pause, bool was_registered);
+  [[nodiscard]] ServeResult with_reason(ServeResult result, const ServeResult& last) const;
   static ServeResult over(Reason reason, std::string message, bool registered = false) {
     return {reason, std::move(message), registered, {}};
   }
@@ -77,7 +103,10 @@ struct SlaveServer::Impl {
   std::condition_variable changed;
   unsigned serving = 0;
   bool connects_now = false;  // skips the next pause
+  std::vector<Address> new_masters;
+  unsigned new_masters_count = 0;  // how often they were replaced
 
+  LeaveWatch leave_watch;             // stopped before the resident, whose state it reads, is destroyed
   Resident resident{options, clock};  // the last member: its destructor waits for operations of the owner
 };
 
@@ -122,6 +151,7 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
   }
   log.write(LogLevel::info, master, "registered");
   attempt.registered_at = clock.now();
+  const MasterPresence presence(leave_watch);
 
   ServedSession session = resident.begin_session(workplace);
   rpc::Peer::Options peer_options;
@@ -141,7 +171,10 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
   };
   const auto connected = rpc::Peer::start(std::move(transport), session.loop, std::move(peer_options), step->bytes);
   {
-    const std::stop_callback stopping(stop.get_token(), [&connected] { connected->close("the slave stops"); });
+    const std::stop_callback stopping(stop.get_token(), [this, &connected] {
+      const auto leaves = leave_watch.reason();
+      connected->close(leaves ? "the slave ends: " + leaves->text : "the slave stops");
+    });
     std::unique_lock lock(mutex);
     changed.wait(lock, [&connected] { return connected->is_cut() || connected->ended(); });
   }
@@ -174,8 +207,10 @@ ServeResult SlaveServer::Impl::serve_remsh1(Attempt& attempt, std::unique_ptr<Tr
     dispatcher->dispatch(call);
   };
   server_options.registered_by = welcomed;
-  server_options.on_registered = [this, &attempt, &master] {
+  std::optional<MasterPresence> presence;
+  server_options.on_registered = [this, &attempt, &master, &presence] {
     attempt.registered_at = clock.now();
+    presence.emplace(leave_watch);
     log.write(LogLevel::info, master, "registered, by remsh 1");
   };
   const auto server = std::make_shared<Remsh1Server>(std::move(transport), std::move(server_options));
@@ -208,6 +243,14 @@ SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(st
   if (impl_->options.key && !impl_->options.key_file.empty()) {
     throw Error(Errc::invalid_argument, "", "make a slave", "it has a key and a key file: give one of the two");
   }
+  for (const std::string* const hook : {&impl_->options.before_command, &impl_->options.after_command}) {
+    if (hook->empty() || hook->find('/') != std::string::npos) continue;
+    throw Error(Errc::invalid_argument, "", "make a slave",
+                formatted("the hook {} has no slash: give the path of the program", in_quotes(*hook)));
+  }
+  if (auto checked = auth::check_claimed_labels(impl_->options.labels); !checked) {
+    throw_failure(checked.failure(), "", "make a slave");
+  }
   if (impl_->options.protocol != 1 && impl_->options.protocol != 2) {
     throw Error(Errc::invalid_argument, "", "make a slave", "the protocol is neither 1 nor 2");
   }
@@ -215,6 +258,7 @@ SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(st
 
 SlaveServer::~SlaveServer() {
   stop();
+  impl_->leave_watch.stop();
   std::unique_lock lock(impl_->mutex);
   impl_->changed.wait(lock, [this] { return impl_->serving == 0; });
 }
@@ -232,53 +276,151 @@ void SlaveServer::add_operation(std::string name, Operation operation) {
 
 ServeResult SlaveServer::serve(std::unique_ptr<Transport> transport) {
   const InUse serving(impl_->mutex, impl_->changed, impl_->serving);
+  impl_->start_leave_watch();
   Attempt attempt{impl_->options_of_now()};
-  return impl_->serve(attempt, std::move(transport), impl_->resident.open_workplace(),
-                      Deadline(impl_->options.handshake_timeout));
+  return impl_->with_reason(impl_->serve(attempt, std::move(transport), impl_->resident.open_workplace(),
+                                         Deadline(impl_->options.handshake_timeout)),
+                            {});
 }
 
-ServeResult SlaveServer::run_once(const std::string& address) {
-  const InUse serving(impl_->mutex, impl_->changed, impl_->serving);
-  const auto parsed = parse_address(address);
-  if (!parsed) throw_failure(parsed.failure(), "", formatted("connect to {}", in_quotes(address)));
-  Attempt attempt{impl_->options_of_now()};
-  return impl_->connect_and_serve(attempt, *parsed);
+// --- one master after the other
+
+/// Parses addresses. Throws Error if one is invalid, or if the options do not permit it.
+std::vector<Address> SlaveServer::Impl::parse_masters(const std::string& first,
+                                                      const std::vector<std::string>& others) const {
+  std::vector<std::string> texts{first};
+  texts.insert(texts.end(), others.begin(), others.end());
+  std::vector<Address> addresses;
+  for (const std::string& text : texts) {
+    const std::string what = formatted("connect to {}", in_quotes(text));
+    auto parsed = parse_address(text);
+    if (!parsed) throw_failure(parsed.failure(), "", what);
+    addresses.push_back(*std::move(parsed));
+  }
+  return addresses;
 }
 
-ServeResult SlaveServer::run(const std::string& address) {
+void SlaveServer::Impl::start_leave_watch() {
+  leave_watch.start(
+      [this] {
+        const auto activity = resident.activity();
+        return LeaveRules::Work{activity.is_busy, activity.last_end};
+      },
+      [this] { stop.request_stop(); });
+}
+
+/// The result of a slave that has ended: if it was stopped because it ends by itself, says why. `last`: how the last
+/// connection before has ended.
+ServeResult SlaveServer::Impl::with_reason(ServeResult result, const ServeResult& last) const {
+  const auto leaves = leave_watch.reason();
+  if (!leaves || result.reason != Reason::stopped) return result;
+  result.reason = Reason::left;
+  result.message = leaves->text;
+  if (leaves->why != LeaveRules::Why::no_master) return result;
+  const bool is_failure = last.reason != Reason::ended && last.reason != Reason::stopped;
+  result.reason = is_failure ? last.reason : Reason::unreachable;
+  if (!last.message.empty()) result.message += formatted("; at last: {}", last.message);
+  return result;
+}
+
+ServeResult SlaveServer::run_once(const std::string& address, const std::vector<std::string>& others) {
   const InUse serving(impl_->mutex, impl_->changed, impl_->serving);
-  const auto parsed = parse_address(address);
-  if (!parsed) throw_failure(parsed.failure(), "", formatted("connect to {}", in_quotes(address)));
-  const std::string master = to_string(*parsed);
+  const std::vector<Address> addresses = impl_->parse_masters(address, others);
+  impl_->start_leave_watch();
+  ServeResult result;
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    const ServeResult last = result;
+    Attempt attempt{impl_->options_of_now()};
+    result = impl_->with_reason(impl_->connect_and_serve(attempt, addresses[i]), last);
+    if (result.registered || impl_->is_stopped() || i + 1 == addresses.size()) break;
+    const std::string master = to_string(addresses[i]);
+    impl_->log.write(LogLevel::warning, master,
+                     without_prefix(result.message, master + ": ") + "; trying the next master");
+  }
+  return result;
+}
+
+ServeResult SlaveServer::run(const std::string& address, const std::vector<std::string>& others) {
+  const InUse serving(impl_->mutex, impl_->changed, impl_->serving);
+  Masters masters(impl_->parse_masters(address, others));
+  impl_->start_leave_watch();
+  return impl_->run(std::move(masters));
+}
+
+void SlaveServer::set_masters(const std::string& address, const std::vector<std::string>& others) {
+  auto addresses = impl_->parse_masters(address, others);
+  const std::lock_guard lock(impl_->mutex);
+  impl_->new_masters = std::move(addresses);
+  ++impl_->new_masters_count;
+}
+
+ServeResult SlaveServer::Impl::run(Masters masters) {
   std::mt19937_64 random(std::random_device{}());
-  BackOff back_off(impl_->options.back_off_min, impl_->options.back_off_max, impl_->clock.now());
-  RetryLog retry_log;
-  for (bool is_first = true;; is_first = false) {
-    ServeResult result;
-    Visit visit = Visit::failed;
-    try {
-      Attempt attempt{impl_->options_of_now()};
-      result = impl_->connect_and_serve(attempt, *parsed);
-      visit = visit_of(result.reason, attempt.registered_at, *attempt.has_served, impl_->clock.now());
-    } catch (const std::exception& error) {
-      if (is_first && !impl_->is_stopped()) throw;  // at first it is fatal; later the cause may pass
-      result = Impl::over(Reason::lost, error.what());
+  BackOff back_off(options.back_off_min, options.back_off_max, clock.now());
+  unsigned taken = 0;
+  {
+    const std::lock_guard lock(mutex);
+    taken = new_masters_count;
+  }
+  ServeResult result;
+  bool is_first_round = true;
+  for (;;) {
+    take_new_masters(masters, taken);
+    const auto index = masters.turns.next(clock.now());
+    if (index) {
+      const ServeResult last = std::exchange(result, visit(masters, *index, is_first_round));
+      // After a stop the outcome of the visit does not matter.
+      if (is_stopped()) return with_reason(over(Reason::stopped, "stopped", result.registered), last);
+      if (masters.turns.next(clock.now())) {
+        note_failure(masters, *index, result, "trying the next master");
+        continue;
+      }
     }
-    // After a stop the outcome of the visit does not matter.
-    if (impl_->is_stopped()) return Impl::over(Reason::stopped, "stopped", result.registered);
-    if (visit == Visit::lasting || visit == Visit::brief) retry_log.reset();
-    const auto pause = back_off.next(visit, result.retry, impl_->clock.now(), random());
-    // Without the address of the master, which the log record has.
-    const RetryLog::Line line = retry_log.next(without_prefix(result.message, master + ": "), pause);
-    impl_->log.write(line.level, master, line.text);
-    impl_->wait_to_connect(pause, result.registered);
-    if (impl_->is_stopped()) return Impl::over(Reason::stopped, "stopped");
+    is_first_round = false;
+    const auto round = masters.turns.end_round(clock.now());
+    const auto pause = back_off.next(round.visit, round.asked, clock.now(), random());
+    if (index) note_failure(masters, *index, result, "connecting again in " + in_rounded_seconds(pause));
+    if (wait_to_connect(pause, result.registered)) masters.turns.forget_waits();
+    if (is_stopped()) return with_reason(over(Reason::stopped, "stopped"), result);
   }
 }
 
+/// Uses the masters of set_masters(), if there are new ones.
+void SlaveServer::Impl::take_new_masters(Masters& masters, unsigned& taken) {
+  const std::lock_guard lock(mutex);
+  if (std::exchange(taken, new_masters_count) == new_masters_count || new_masters == masters.addresses) return;
+  masters = Masters(new_masters);
+}
+
+/// Connects to a master and serves it. In the first round it throws if that fails because of this machine or the
+/// options.
+ServeResult SlaveServer::Impl::visit(Masters& masters, std::size_t index, bool is_first_round) {
+  ServeResult result;
+  Visit kind = Visit::failed;
+  try {
+    Attempt attempt{options_of_now()};
+    result = connect_and_serve(attempt, masters.addresses[index]);
+    kind = visit_of(result.reason, attempt.registered_at, *attempt.has_served, clock.now());
+  } catch (const std::exception& error) {
+    if (is_first_round && !is_stopped()) throw;  // at first it is fatal; later the cause may pass
+    result = over(Reason::lost, error.what());
+  }
+  if (kind == Visit::lasting || kind == Visit::brief) masters.logs[index].reset();
+  masters.turns.tried(index, kind, result.retry, clock.now());
+  return result;
+}
+
+void SlaveServer::Impl::note_failure(Masters& masters, std::size_t index, const ServeResult& result,
+                                     const std::string& then) {
+  const std::string master = to_string(masters.addresses[index]);
+  // Without the address of the master, which the log record has.
+  const RetryLog::Line line = masters.logs[index].next(without_prefix(result.message, master + ": "), then);
+  log.write(line.level, master, line.text);
+}
+
 /// Waits for `pause`, until a stop, or until connect_now(). An earlier connect_now() counts if it came during the last
-/// attempt and that attempt was not admitted.
-void SlaveServer::Impl::wait_to_connect(std::chrono::milliseconds pause, bool was_registered) {
+/// attempt and that attempt was not admitted. True after a connect_now().
+bool SlaveServer::Impl::wait_to_connect(std::chrono::milliseconds pause, bool was_registered) {
   const std::stop_callback wake(stop.get_token(), [this] {
     const std::lock_guard inner(mutex);
     changed.notify_all();
@@ -286,7 +428,7 @@ void SlaveServer::Impl::wait_to_connect(std::chrono::milliseconds pause, bool wa
   std::unique_lock lock(mutex);
   if (was_registered) connects_now = false;
   changed.wait_for(lock, pause, [this] { return is_stopped() || connects_now; });
-  connects_now = false;
+  return std::exchange(connects_now, false);
 }
 
 void SlaveServer::connect_now() {

@@ -78,6 +78,7 @@ REAL_TIME = {
     'src/master/slave_request.cpp',
     'src/master/slave_work.hpp',
     'src/master/started_request.cpp',
+    'src/slave/command_hook.cpp',
     'src/slave/master_contact.cpp',
     'src/slave/remsh1_server.cpp',
     'src/slave/slave_server.cpp',

@@ -5,9 +5,11 @@
 #include <remsh/base/log.hpp>
 #include <remsh/slave/slave_server.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace remsh {
 
@@ -20,6 +22,9 @@ struct SlaveProgramOptions {
   /// connected by standard input and output; the slave program ends with them.
   std::string master = {};
 
+  /// Further masters, which are tried in turn: see SlaveServer::run().
+  std::vector<std::string> other_masters = {};
+
   /// Options of the slave. Without a `log` hook it logs to standard error.
   SlaveOptions slave = {};
 
@@ -27,8 +32,19 @@ struct SlaveProgramOptions {
   bool until_eof = false;  ///< end when standard input ends; its content is ignored
   bool key_from_input =
       false;  ///< read the line `NAME KEY` from standard input instead of slave.key and slave.key_file
-  LogLevel log_level = LogLevel::info;  ///< write records of this level and above to standard error
-  bool trace = false;                   ///< write every box to standard error, unless slave.trace is set
+
+  // The log, unless slave.log is set. Standard error, in lines as journald wants them if it leads there.
+  LogLevel log_level = LogLevel::info;        ///< write records of this level and above
+  bool trace = false;                         ///< write every box, unless slave.trace is set
+  std::string log_file = {};                  ///< write to this file instead, which is made if it is missing
+  std::uint64_t log_size = 10 * 1024 * 1024;  ///< a file that would have more bytes is renamed; 0: never
+  unsigned log_keep = 5;                      ///< how many such files, FILE.1 (the newest) and so on, are kept
+  bool log_json = false;                      ///< each line is an object of JSON
+
+  /// Called on SIGHUP, in a thread of its own. Of the options that it returns, `master`, `other_masters` and
+  /// `log_level` count from now on. If it throws, nothing changes, and the log has its message. `log` writes to the
+  /// log.
+  std::function<SlaveProgramOptions(const LogHook& log)> reload = {};
 };
 
 /// Makes this process a slave and serves until it is stopped. With `once` or without a `master`, it also ends with its
@@ -42,8 +58,9 @@ struct SlaveProgramOptions {
 ///     }
 ///
 /// Call it from main(), before other threads are started: it takes SIGINT, SIGTERM and SIGHUP, and adopts the orphans
-/// of commands. On SIGHUP, a slave that waits before it reconnects reads its key file and connects at once; if the
-/// program has a terminal, `once`, or no `master`, SIGHUP ends it.
+/// of commands. On SIGHUP, it opens its log file again and reloads its options, and a slave that waits before it
+/// reconnects reads its key file and connects at once; if the program has a terminal, `once`, or no `master`, SIGHUP
+/// ends it. It tells systemd when it is ready, what it does and that it is alive, if that wants to know (sd_notify(3)).
 REMSH_API int run_slave_program(SlaveProgramOptions options, const PrepareSlave& prepare = {});
 
 /// The first argument of a program that run_embedded_slave() makes a slave. LocalSlaveListener and SlaveLauncher pass

@@ -14,6 +14,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,6 +44,10 @@ struct SlaveOptions {
   SlavePolicy policy = {};
   std::string software = {};  ///< empty: "remsh VERSION"
 
+  /// What the operator of this machine says of it: SlaveInfo::claimed_labels. In the form of KeyTerms::labels, and
+  /// together at most 1,024 bytes with a byte more for each. The key vouches for none of them.
+  std::map<std::string, std::string> labels = {};
+
   /// The key that proves the name to the master. The master must prove that it has the same key; the slave serves no
   /// other master, on any kind of connection. Without a key, a slave serves the other end of a transport that was given
   /// to serve(), and a master on a unix socket that runs as our own user or root.
@@ -70,12 +75,29 @@ struct SlaveOptions {
   /// minutes. A connection that lasted 10 s resets the limit to back_off_min.
   std::chrono::milliseconds back_off_min{500};
   std::chrono::milliseconds back_off_max{60000};
+
+  /// When the slave ends by itself, as if by stop(); 0: never. A master that it has then hears why. `idle_exit`: no
+  /// operation has run for this long. `lifetime`: so long after this SlaveServer was made, as soon as no operation
+  /// runs. `give_up_after`: no master has accepted it for this long.
+  std::chrono::milliseconds idle_exit{0};
+  std::chrono::milliseconds lifetime{0};
+  std::chrono::milliseconds give_up_after{0};
+
   std::chrono::milliseconds handshake_timeout{20000};   ///< from the connect to the master's welcome, including TLS
   std::chrono::milliseconds keepalive_patience{10000};  ///< how long a master may be silent when it should be heard
   /// How many operations run at the same time, not counting commands and transfers; further ones wait. An operation
   /// that has run for over a second does not count if others wait, so that a hanging disk blocks nothing else.
   unsigned threads = 64;
   unsigned protocol = 2;  ///< 1: serve masters of the original remsh instead, see docs/remsh1.md
+
+  /// Programs of the owner of this machine that run before and after each command, in its directory; empty: none. A
+  /// path with a slash. `before_command` forbids the command unless it exits with 0; the master gets an error that
+  /// names it. `after_command` runs when the command and everything that it started have ended, if `before_command`
+  /// has allowed it, and before the master hears of the end. docs/remsh-slave.md has the variables that they get.
+  std::string before_command = {};
+  std::string after_command = {};
+  std::chrono::milliseconds hook_timeout{60000};  ///< for each run of a hook; then it is killed, and has failed
+
   LogHook log = {};
   TraceHook trace = {};  ///< called with every box
 };
@@ -89,6 +111,7 @@ struct ServeResult {
     unreachable,  ///< the connection could not be made
     refused,      ///< the master refused this slave and said why, or one side rejected the other's proof
     protocol,     ///< the master violated the protocol
+    left,         ///< the slave has ended by itself: `idle_exit` or `lifetime`
   };
   Reason reason = Reason::ended;
   std::string message;
@@ -118,10 +141,19 @@ class REMSH_API SlaveServer {
   /// reconnects after a growing random pause, until stop(). Blocks. A master that fails to prove itself, or rejects our
   /// proof, is retried in the same way, never with weaker checks. Throws Error if the address is invalid or the options
   /// do not permit it; the message says what to do.
-  ServeResult run(const std::string& address);
+  ///
+  /// If there are several masters, it tries them in turn, without a pause, until one accepts it. It begins with the
+  /// first of them again after each pause, and after each connection that was of use. If none accepts it, that counts
+  /// as one failure.
+  ServeResult run(const std::string& address, const std::vector<std::string>& others = {});
 
-  /// Like run(), but connects only once.
-  ServeResult run_once(const std::string& address);
+  /// Like run(), but does not reconnect: returns when the connection of the first master that accepts it has ended, or
+  /// when no master has accepted it.
+  ServeResult run_once(const std::string& address, const std::vector<std::string>& others = {});
+
+  /// Replaces the masters of run(), from its next connection on. An existing connection stays. Throws Error as run()
+  /// does.
+  void set_masters(const std::string& address, const std::vector<std::string>& others = {});
 
   /// If run() waits before it reconnects, it connects now; if it is connecting, it skips the pause after a failure. An
   /// existing connection stays. For a program that learns of a new key, or that its master is back.
