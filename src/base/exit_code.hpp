@@ -24,7 +24,7 @@ struct ExitMeaning {
 
 /// All codes in ascending order; `remsh-slave --help` prints them, and docs/remsh-slave.md has the same table.
 inline constexpr std::array exit_meanings{
-    ExitMeaning{exit_ok, "done, or stopped: by a signal, the end of its input, or a goodbye of the master"},
+    ExitMeaning{exit_ok, "done, or stopped: by a signal, the end of its input, a goodbye of the master, or by itself"},
     ExitMeaning{exit_usage, "wrong usage: an option, its value, or what standard input should have given"},
     ExitMeaning{exit_unreachable, "the master could not be reached"},
     ExitMeaning{exit_software, "it cannot work here: a file or a directory cannot be used, for example"},

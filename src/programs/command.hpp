@@ -1,4 +1,4 @@
-// Command: remsh-slave itself, `remsh-slave enrol` and `remsh-slave keygen`.
+// Command: remsh-slave itself, and `remsh-slave create`, `run`, `check`, `enrol` and `keygen`.
 #pragma once
 
 #include "base/exit_code.hpp"
@@ -21,7 +21,11 @@ inline constexpr Uses for_invite = 8;
 inline constexpr Uses for_list = 16;
 inline constexpr Uses for_remove = 32;
 inline constexpr Uses for_keygen = for_add | for_invite | for_list | for_remove;
-inline constexpr Uses for_all = for_serve | for_enrol | for_keygen;
+inline constexpr Uses for_create = 64;
+inline constexpr Uses for_run = 128;
+inline constexpr Uses for_check = 256;
+inline constexpr Uses for_slave = for_serve | for_create | for_run | for_check;
+inline constexpr Uses for_all = for_slave | for_enrol | for_keygen;
 
 struct Command {
   Uses uses;
@@ -29,7 +33,7 @@ struct Command {
   std::string_view usage;  ///< the beginning of --help
   std::string_view notes;  ///< the text of --help after the options
   std::span<const ExitCode> exit_codes;
-  int (*run)(Settings& settings, const OptionReader& given);
+  int (*run)(Settings& settings, OptionReader& given);
 };
 
 /// All commands; the first is the one without a word.
@@ -45,6 +49,9 @@ int complain(const Command& command, const std::string& what);
 int fail(const Command& command, ExitCode code, const std::string& what);
 
 const Command& serve_command();
+const Command& create_command();
+const Command& run_command();
+const Command& check_command();
 const Command& enrol_command();
 const Command& keygen_command();
 

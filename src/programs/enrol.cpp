@@ -67,7 +67,7 @@ int enrol_with(const auth::KeyLine& token, const Settings& settings) {
   }
 }
 
-int run(Settings& settings, const OptionReader&) {
+int run(Settings& settings, OptionReader&) {
 #ifdef __linux__
   // No core file contains the token or the key, and no other process of this user can read them here.
   ::prctl(PR_SET_DUMPABLE, 0);

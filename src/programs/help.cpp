@@ -19,7 +19,7 @@ constexpr std::array titles{
     std::pair{Section::master, std::string_view("The master")},
     std::pair{Section::proof, std::string_view("Keys and certificates")},
     std::pair{Section::work, std::string_view("What the slave does")},
-    std::pair{Section::log, std::string_view("The log, on standard error")},
+    std::pair{Section::log, std::string_view("The log, on standard error or in a file")},
     std::pair{Section::keys, std::string_view("Keys")},
     std::pair{Section::other, std::string_view("Other")},
 };

@@ -175,7 +175,7 @@ constexpr std::array verbs{
     Verb{"remove", for_remove, 2, 3, remove},
 };
 
-int run(Settings& settings, const OptionReader& given) {
+int run(Settings& settings, OptionReader& given) {
   const auto* const verb = std::find_if(verbs.begin(), verbs.end(), [&settings](const Verb& one) {
     return !settings.words.empty() && one.word == settings.words.front();
   });

@@ -28,7 +28,15 @@ struct Option {
 
   /// Stores a value, which is not empty; a switch gets "yes" or "no".
   Fault (*set)(Settings& settings, const std::string& value);
+
+  /// Only for an option that may be repeated: removes the values that were set before.
+  void (*clear)(Settings& settings) = nullptr;
 };
+
+/// Whether a configuration file may have the option; `remsh-slave create` takes the same ones.
+constexpr bool is_for_files(const Option& option) {
+  return (option.uses & for_create) != 0 && option.section != Section::other;
+}
 
 /// The table. A name may occur twice, for different uses.
 std::span<const Option> options();

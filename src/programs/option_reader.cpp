@@ -2,10 +2,12 @@
 
 #include "base/format.hpp"
 #include "base/percent_encoding.hpp"
+#include "programs/config_file.hpp"
 #include "programs/nearest.hpp"
 
 #include <algorithm>
 #include <cstddef>
+#include <filesystem>
 #include <optional>
 #include <utility>
 
@@ -67,31 +69,66 @@ Result<void> OptionReader::read_environment(const std::function<const char*(cons
   return {};
 }
 
+Result<void> OptionReader::read_config(const std::string& path) {
+  const std::string file = std::filesystem::path(path).filename().string();
+  auto text = read_config_file(path);
+  if (!text) return std::move(text).failure();
+  const auto lines = parse_config(*text, file);
+  if (!lines) return lines.failure();
+  std::map<std::string_view, std::size_t> seen;  // the line of each name
+  for (const ConfigLine& line : *lines) {
+    const std::string said = formatted("{}:{}: {}", file, line.number, line.name);
+    const Option* const option = find_option(command_.uses, line.name);
+    if (option != nullptr && !is_for_files(*option)) return wrong(said + " belongs on the command line");
+    const auto [before, is_first] = seen.emplace(line.name, line.number);
+    if (!is_first && option != nullptr && option->clear == nullptr) {
+      return wrong(formatted("{} is in line {} already", said, before->second));
+    }
+    if (auto done = set(line.name, line.value, Source::file, said); !done) return done;
+  }
+  return {};
+}
+
 Result<void> OptionReader::set(std::string_view name, const std::string& value, Source source,
                                const std::string& said) {
   const Option* const option = find_option(command_.uses, name);
   if (option == nullptr) return unknown(name, said);
   const bool is_of_master = option->section == Section::master || option->section == Section::proof;
   if (settings_.stdio && is_of_master && source != Source::command_line) return {};
-  const auto before = sources_.find(option->name);
-  if (before != sources_.end() && before->second < source) return {};
+  const auto before = values_.find(option->name);
+  if (before != values_.end() && before->second.source < source) return {};
   if (option->metavariable.empty() && value != "yes" && value != "no") {
     return wrong(formatted("{} takes yes or no, not {}", said, shown(value)));
   }
   if (value.empty()) return wrong(formatted("{} needs a value: {}", said, option->metavariable));
+  const bool adds = option->clear != nullptr && before != values_.end() && before->second.source == source;
+  if (option->clear != nullptr && !adds) option->clear(settings_);
   if (const Fault fault = option->set(settings_, value)) return wrong(said + *fault);
-  sources_.insert_or_assign(option->name, source);
+  Values& values = values_[option->name];
+  if (!adds) values.texts.clear();
+  values.source = source;
+  values.texts.push_back(value);
   return {};
 }
 
 std::vector<const Option*> OptionReader::on_command_line() const {
   std::vector<const Option*> given;
   for (const Option& option : options()) {
-    const auto source = sources_.find(option.name);
-    const bool is_given = source != sources_.end() && source->second == Source::command_line;
+    const auto values = values_.find(option.name);
+    const bool is_given = values != values_.end() && values->second.source == Source::command_line;
     if (is_given && (option.uses & command_.uses) != 0) given.push_back(&option);
   }
   return given;
+}
+
+std::vector<OptionReader::Given> OptionReader::given() const {
+  std::vector<Given> all;
+  for (const Option& option : options()) {
+    const auto values = values_.find(option.name);
+    if (values == values_.end() || (option.uses & command_.uses) == 0) continue;
+    all.push_back({&option, values->second.texts});
+  }
+  return all;
 }
 
 Failure OptionReader::unknown(std::string_view name, const std::string& said) const {

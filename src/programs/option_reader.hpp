@@ -33,6 +33,9 @@ class OptionReader {
   /// not set.
   Result<void> read_environment(const std::function<const char*(const char*)>& get);
 
+  /// Reads a configuration file. Its lines have the names of the options that `remsh-slave create` takes.
+  Result<void> read_config(const std::string& path);
+
   /// Sets the option of this name. A switch takes "yes" or "no". `said` is the name of the option in the source:
   /// "REMSH_NAME", "remsh.conf:3: name". With --stdio, options about masters elsewhere count only on the command line.
   Result<void> set(std::string_view name, const std::string& value, Source source, const std::string& said);
@@ -40,13 +43,27 @@ class OptionReader {
   /// The options on the command line, in the order of the table.
   [[nodiscard]] std::vector<const Option*> on_command_line() const;
 
+  /// The values that count, as they were given, in the order of the table.
+  struct Given {
+    const Option* option = nullptr;
+    std::vector<std::string> values = {};  // several only if the option may be repeated
+
+    friend bool operator==(const Given&, const Given&) = default;
+  };
+  [[nodiscard]] std::vector<Given> given() const;
+
  private:
   Result<void> read_option(std::string_view word, std::span<const std::string_view>& rest);
   [[nodiscard]] Failure unknown(std::string_view name, const std::string& said) const;
 
+  struct Values {
+    Source source{};
+    std::vector<std::string> texts = {};
+  };
+
   const Command& command_;
   Settings& settings_;
-  std::map<std::string_view, Source> sources_;  // of the options that were set
+  std::map<std::string_view, Values> values_;  // of the options that were set
 };
 
 }  // namespace remsh::program

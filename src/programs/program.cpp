@@ -22,6 +22,7 @@ namespace {
 
 int run(const Command& command, std::span<const std::string_view> arguments) {
   Settings settings{.now = std::chrono::system_clock::now()};
+  settings.arguments.assign(arguments.begin(), arguments.end());
   OptionReader reader(command, settings);
   if (auto read = reader.read_arguments(arguments); !read) return complain(command, read.failure().message);
   switch (settings.shows) {

@@ -22,7 +22,8 @@ struct Settings {
   bool stdio = false;
   bool verbose = false;
   bool quiet = false;
-  std::string key = {};  ///< the file, or "-"; for enrol the new file
+  std::string key = {};     ///< the file, or "-"; for enrol the new file
+  std::string config = {};  ///< the configuration file
 
   std::string keys = "slaves.keys";
   std::optional<std::string> slave_file = {};
@@ -30,7 +31,8 @@ struct Settings {
 
   bool is_percent_encoded = false;  ///< applies to later values on the command line
   Shows shows = Shows::nothing;
-  std::vector<std::string> words = {};  ///< words of the command line that are neither options nor their values
+  std::vector<std::string> arguments = {};  ///< the whole command line, for reading it again
+  std::vector<std::string> words = {};      ///< words of the command line that are neither options nor their values
 };
 
 }  // namespace remsh::program

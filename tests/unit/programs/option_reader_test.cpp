@@ -1,9 +1,13 @@
 // How the options of remsh-slave are read: from a command line, from the environment, by name.
 #include "programs/option_reader.hpp"
 
+#include "support/temp_dir.hpp"
+
 #include <remsh/base/secret.hpp>
 
 #include <doctest/doctest.h>
+
+#include <sys/stat.h>
 
 #include <chrono>
 #include <map>
@@ -12,6 +16,8 @@
 #include <vector>
 
 namespace remsh::program {
+
+using remsh::test::TempDir;
 
 namespace {
 
@@ -185,6 +191,80 @@ TEST_CASE("a switch can be set by name, to yes and to no") {
   CHECK(reading.settings.program.slave.policy.no_execute);
   CHECK(reading.file("no-execute", "no").empty());
   CHECK_FALSE(reading.settings.program.slave.policy.no_execute);
+}
+
+TEST_CASE("a repeated option has the values of the strongest source alone") {
+  const auto masters_of = [](const Reading& reading) {
+    std::vector<std::string> all{reading.settings.program.master};
+    const auto& others = reading.settings.program.other_masters;
+    all.insert(all.end(), others.begin(), others.end());
+    return all;
+  };
+  using Masters = std::vector<std::string>;
+  Reading reading;
+  CHECK(reading.file("master", "unix:/a").empty());
+  CHECK(reading.file("master", "unix:/b").empty());
+  CHECK(masters_of(reading) == Masters{"unix:/a", "unix:/b"});
+  CHECK(reading.environment({{"REMSH_MASTER", "unix:/c"}}).empty());
+  CHECK(masters_of(reading) == Masters{"unix:/c"});
+  CHECK(reading.arguments({"--master=unix:/d", "--master", "unix:/e", "--master=unix:/f"}).empty());
+  CHECK(reading.file("master", "unix:/a").empty());
+  CHECK(masters_of(reading) == Masters{"unix:/d", "unix:/e", "unix:/f"});
+  Reading enrol(enrol_command());
+  CHECK(enrol.arguments({"--master=unix:/a", "--master=unix:/b"}).empty());
+  CHECK(masters_of(enrol) == Masters{"unix:/b"});
+}
+
+TEST_CASE("a configuration file has the names of the options, and its mistakes are named with their line") {
+  const TempDir dir;
+  const auto read = [&dir](const std::string& content) {
+    dir.write("slave.conf", content);
+    REQUIRE(::chmod((dir / "slave.conf").c_str(), 0600) == 0);
+    Reading reading;
+    const auto done = reading.reader.read_config(dir / "slave.conf");
+    return done ? "master " + reading.settings.program.master : done.failure().message;
+  };
+  CHECK(read("# A slave.\nmaster = unix:/m\nno-execute = yes\n") == "master unix:/m");
+  CHECK(read("master = unix:/m\nretry-max = 1m\n") == "slave.conf:2: retry-max takes 1 to 86400 seconds, not '1m'");
+  CHECK(read("nmae = w1\n") == "unknown option 'slave.conf:1: nmae'; did you mean --name?");
+  CHECK(read("keys = f\n") == "unknown option 'slave.conf:1: keys', which is one of 'remsh-slave keygen'");
+  CHECK(read("once = 1\n") == "slave.conf:1: once takes yes or no, not '1'");
+  CHECK(read("name =\n") == "slave.conf:1: name needs a value: NAME");
+  CHECK(read("name = a\n\nname = b\n") == "slave.conf:3: name is in line 1 already");
+  CHECK(read("master = unix:/m\nmaster = unix:/n\n") == "master unix:/m");
+  for (const char* const name : {"stdio", "until-eof", "config", "percent-encoded", "help", "version"}) {
+    CAPTURE(name);
+    CHECK(read(std::string(name) + " = yes\n") ==
+          "slave.conf:1: " + std::string(name) + " belongs on the command line");
+  }
+}
+
+TEST_CASE("the reader knows the values that count, as they were given") {
+  Reading reading(create_command());
+  CHECK(reading.arguments({"d", "--name=w1", "--master=unix:/a", "--once", "--master=unix:/b"}).empty());
+  CHECK(reading.environment({{"REMSH_NAME", "w2"}, {"REMSH_RETRY_MAX", "30"}}).empty());
+  std::vector<std::string> given;
+  for (const auto& [option, values] : reading.reader.given()) {
+    for (const std::string& value : values) given.push_back(std::string(option->name) + "=" + value);
+  }
+  CHECK(given == std::vector<std::string>{"master=unix:/a", "master=unix:/b", "once=yes", "retry-max=30", "name=w1"});
+}
+
+TEST_CASE("durations and sizes have units") {
+  Reading reading;
+  CHECK(reading.arguments({"--idle-exit=90s", "--lifetime=2h", "--give-up-after=3d", "--log-size=10k", "--log-keep=0"})
+            .empty());
+  CHECK(reading.settings.program.slave.idle_exit == 90s);
+  CHECK(reading.settings.program.slave.lifetime == 2h);
+  CHECK(reading.settings.program.slave.give_up_after == 72h);
+  CHECK(reading.settings.program.log_size == 10 * 1024);
+  CHECK(reading.settings.program.log_keep == 0);
+  CHECK(reading.arguments({"--log-size=0"}).empty());
+  CHECK(reading.settings.program.log_size == 0);
+  CHECK(Reading().arguments({"--idle-exit=90"}) == "--idle-exit takes a duration, as 90s, 30m, 12h, 7d, not '90'");
+  CHECK(Reading().arguments({"--lifetime=0s"}) == "--lifetime takes a duration, as 90s, 30m, 12h, 7d, not '0s'");
+  CHECK(Reading().arguments({"--log-size=10G"}) == "--log-size takes bytes, or as 500k, 10M; 0: no limit, not '10G'");
+  CHECK(Reading().arguments({"--log-keep=1001"}) == "--log-keep takes 0 to 1000 files, not '1001'");
 }
 
 TEST_CASE("with --stdio only the command line speaks of masters elsewhere and of keys") {

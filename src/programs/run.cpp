@@ -1,0 +1,63 @@
+// remsh-slave run: runs the slave of a directory that `remsh-slave create` has made.
+#include "base/format.hpp"
+#include "base/text.hpp"
+#include "programs/command.hpp"
+#include "programs/config_file.hpp"
+#include "programs/serve.hpp"
+#include "programs/slave_directory.hpp"
+
+#include <sys/file.h>
+
+#include <array>
+#include <cerrno>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace remsh::program {
+
+namespace {
+
+constexpr std::string_view usage =
+    "usage: remsh-slave run DIR [options]\n"
+    "\n"
+    "Runs the slave of a directory that 'remsh-slave create DIR' has made, with the options in its file\n"
+    "slave.conf. Relative paths begin in DIR, those of the command line too. One slave at a time runs\n"
+    "there.\n";
+
+constexpr std::string_view notes =
+    "\nA value on the command line counts before one in the environment, and that before one in slave.conf.\n"
+    "Signals do what they do to 'remsh-slave'.\n\n";
+
+constexpr std::array codes{exit_ok,   exit_usage,    exit_unreachable, exit_software,
+                           exit_lost, exit_protocol, exit_refused};
+
+int run(Settings& settings, OptionReader& given) {
+  if (settings.words.size() != 1) return complain(run_command(), "give the directory of one slave");
+  const std::string name = settings.words.front();
+  const auto directory = enter_slave_directory(name, given);
+  if (!directory) {
+    const Failure& failure = directory.failure();
+    return failure.code == Errc::os_error ? fail(run_command(), exit_software, failure.message)
+                                          : complain(run_command(), failure.message);
+  }
+  // The lock is on the directory, since editors replace files.
+  if (::flock(directory->get(), LOCK_EX | LOCK_NB) != 0) {
+    const std::string why = errno == EWOULDBLOCK ? "the slave runs already: end that process first"
+                                                 : std::generic_category().message(errno);
+    return fail(run_command(), exit_software, formatted("{}: {}", in_quotes(name), why));
+  }
+  if (settings.program.master.empty()) {
+    return complain(run_command(), formatted("{}/{} has no line 'master = ADDRESS'", name, config_name));
+  }
+  return serve(run_command(), settings, given, std::string(config_name));
+}
+
+}  // namespace
+
+const Command& run_command() {
+  static constexpr Command command{for_run, "run", usage, notes, codes, run};
+  return command;
+}
+
+}  // namespace remsh::program
