@@ -94,26 +94,32 @@ TEST_CASE("the hook after a command has run when its caller gets the result, wha
   CHECK(has(hooked.program->err(), "after the command has failed (exit code 5)"));
 }
 
-TEST_CASE("a command whose caller gives it up while a hook runs does not begin, and one that began is cleaned up") {
-  HookedSlave hooked("echo >>begun; while [ -e held ]; do sleep 0.05; done", "echo >>after");
-  const auto lines = [&hooked](const char* name) { return hooked.dir.read(std::string("base/") + name).size(); };
-  hooked.dir.write("base/held", "");
+TEST_CASE("a command whose caller gives it up while a hook runs does not begin, and the hook is killed") {
+  HookedSlave hooked("echo $$ >new; mv new pid; exec sleep 100000", "touch after");
   std::stop_source stop;
   std::jthread caller([&] {
     CHECK_THROWS_AS(hooked.slave->execute({"touch", "ran"}, {.stop = stop.get_token()}), Cancelled);
   });
-  REQUIRE(eventually([&] { return lines("begun") == 1; }));
+  REQUIRE(eventually([&] { return hooked.dir.has("base/pid"); }));
+  const int hook = std::stoi(hooked.dir.read("base/pid"));
+  CHECK(::kill(hook, 0) == 0);
   stop.request_stop();
   caller.join();
-  ::unlink((hooked.dir / "base/held").c_str());
-  const Lifeline lifeline;
-  std::jthread other([&] { CHECK_THROWS_AS(hooked.slave->execute(lifeline.endless_command()), ConnectionLost); });
-  REQUIRE(lifeline.wait_for_begin());
+  CHECK(eventually([hook] { return ::kill(hook, 0) != 0; }));
+  CHECK(eventually([&] { return hooked.slave->operations_in_progress().empty(); }));
   CHECK_FALSE(hooked.dir.has("base/ran"));
+  CHECK_FALSE(hooked.dir.has("base/after"));
+}
+
+TEST_CASE("the hook after a command runs even if the master is gone") {
+  HookedSlave hooked("", "echo \"$REMSH_HOOK_RESULT\" >new; mv new after");
+  const Lifeline lifeline;
+  std::jthread caller([&] { CHECK_THROWS_AS(hooked.slave->execute(lifeline.endless_command()), ConnectionLost); });
+  REQUIRE(lifeline.wait_for_begin());
   hooked.slave->disconnect();
-  other.join();
+  caller.join();
   CHECK(lifeline.wait_for_end());
-  CHECK(eventually([&] { return lines("after") == 1; }));
+  CHECK(eventually([&] { return hooked.dir.read("base/after") == "stopped\n"; }));
 }
 
 TEST_CASE("a hook without a slash is refused") {

@@ -163,6 +163,7 @@ TEST_CASE("SIGHUP opens the log again, and reloads the masters and the level") {
   Program program({"--config", dir / "conf"});
   const auto first = collections[0]->get_slave(ample);
   REQUIRE(first);
+  REQUIRE(eventually([&dir] { return has(dir.read("log"), "registered"); }));  // the master may have it earlier
 
   REQUIRE(std::rename((dir / "log").c_str(), (dir / "old").c_str()) == 0);
   dir.write("conf", common + "not an address\n");

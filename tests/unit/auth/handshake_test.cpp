@@ -335,7 +335,12 @@ TEST_CASE("the master answers a hello that it cannot serve with the failure") {
 
 TEST_CASE("the master closes on anything but prove once it has sent its challenge") {
   std::vector<Case> too_long;
-  for (const auto& [key, max] : {std::pair("basedir", 1024), {"hostname", 255}, {"software", 64}, {"system", 64}}) {
+  for (const auto& [key, max] : {std::pair("basedir", 1024),
+                                 {"hostname", 255},
+                                 {"software", 64},
+                                 {"system", 64},
+                                 {"labels", 1024},
+                                 {"check", 1}}) {
     too_long.push_back({key, with(prove_bytes, key, Bytes(static_cast<std::size_t>(max) + 1, 'x')), "over"});
   }
   check_cases([] { return master_in_m1(); }, MasterAction::close, Errc::protocol_error, "",
@@ -346,6 +351,9 @@ TEST_CASE("the master closes on anything but prove once it has sent its challeng
                          {"the same key twice", as_given({{"_ask", "2"}, {"_command", "prove"}, {"_command", "prove"}}),
                           "twice"},
                          {"HTTP", "GET / HTTP/1.1\r\n", "key length over 255"},
+                         {"labels without values", with(prove_bytes, "labels", "gpu"), "sent malformed labels"},
+                         {"labels out of order", with(prove_bytes, "labels", "os=a gpu=b"), "sent malformed labels"},
+                         {"labels with controls", with(prove_bytes, "labels", "os=a\x1b[1m"), "sent malformed labels"},
                          {"3073 bytes", padded(prove_bytes, 3073), "too large"}}));
 }
 
@@ -445,6 +453,24 @@ TEST_CASE("a registration may tell nothing, and may hold any bytes") {
   auto odd = master_in_m1();
   CHECK(odd.feed(with(prove_bytes, "basedir", "\0\xff\n"s)).action == MasterAction::registered);
   CHECK(odd.registration().basedir == "\0\xff\n"s);
+}
+
+TEST_CASE("labels and the wish for a check are a part of the registration") {
+  auto handshake = master_in_m1();
+  const Bytes prove = with(with(prove_bytes, "labels", "gpu=a100 os=linux"), "check", "1");
+  REQUIRE(handshake.feed(prove).action == MasterAction::registered);
+  CHECK(handshake.registration().labels == "gpu=a100 os=linux");
+  CHECK(handshake.registration().check == "1");
+  const Bytes welcome = handshake.refuse(Refusal::checked, "the check was passed");
+  CHECK(box_of(welcome).get("refused") == "checked");
+  Registration checking = worker;
+  checking.labels = "gpu=a100 os=linux";
+  checking.check = "1";
+  auto slave = slave_in_s1(checking);
+  CHECK(slave.feed(challenge_bytes).bytes == prove);
+  const auto step = slave.feed(welcome);
+  CHECK(step.action == SlaveAction::refused);
+  CHECK(step.refusal == Refusal::checked);
 }
 
 TEST_CASE("a slave leaves out of its registration what is too long for it") {
