@@ -62,6 +62,7 @@ ExitStatus exit_status_of(int status) {
   ExitStatus ended;
   if (WIFSIGNALED(status)) {
     ended.signal = WTERMSIG(status);
+    ended.core_dumped = WCOREDUMP(status);
   } else {
     ended.code = WEXITSTATUS(status);
   }

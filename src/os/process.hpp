@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "os/spawn_settings.hpp"
 #include "os/unique_fd.hpp"
 
 #include <remsh/base/bytes.hpp>
@@ -26,12 +27,14 @@ struct SpawnRequest {
   int err = -1;
   bool session = false;   ///< begins a session of its own (without a terminal), not only a process group
   bool use_pidfd = true;  ///< false: as on a system without pidfds
+  SpawnSettings settings = {};
 };
 
 /// How a process ended: either `code` or `signal` is set.
 struct ExitStatus {
   std::optional<int> code;
   std::optional<int> signal;
+  bool core_dumped = false;    ///< with `signal`: the system has written a core file
   std::optional<rusage> used;  ///< includes that of the descendants that it has waited for
 };
 
@@ -84,7 +87,8 @@ class Process {
 
 /// Starts a program: in its own process group, with no signal blocked or ignored, and with no descriptors but the
 /// three. Does not copy this process, so the size of this process does not matter. A failure has the system's error
-/// (ENOENT, EACCES, ENOEXEC, E2BIG, ...) and says what it is about.
+/// (ENOENT, EACCES, ENOEXEC, E2BIG, ...) and says what it is about. If one of the settings cannot be made, no program
+/// runs.
 Result<Process> spawn(const SpawnRequest& request);
 
 /// Signals a group whose leader is an unreaped child of ours; otherwise returns false and sends nothing.

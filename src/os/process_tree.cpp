@@ -120,6 +120,7 @@ void TreeKiller::end(ProcessTree tree, TimePoint kill_at, TimePoint give_up_at, 
   Job job{.tree = {.leader = tree.leader, .name = std::move(tree.name)},
           .kill_at = kill_at,
           .give_up_at = give_up_at,
+          .stop_signal = tree.stop_signal,
           .done = std::move(done),
           .found = {}};
   if (const auto known = trees_.find(job.tree.name); known != trees_.end()) {

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -29,7 +30,8 @@ namespace remsh {
 /// The root of a process tree. The leader must stay an unreaped child of ours while this is in use.
 struct ProcessTree {
   pid_t leader = -1;
-  Bytes name;  ///< in the environment of its processes
+  Bytes name;                 ///< in the environment of its processes
+  int stop_signal = SIGTERM;  ///< what its processes get first. By default it ends a process
 };
 
 /// Ends process trees, on two threads of its own. Thread-safe.
@@ -69,9 +71,10 @@ class TreeKiller {
   /// Starts the threads. Throws std::system_error if there is no thread or descriptor for them.
   void prepare();
 
-  /// Sends SIGTERM to the whole tree now, and SIGKILL from `kill_at` on, until nothing is left or `give_up_at` has
-  /// passed. A process that is alive although it neither catches nor ignores SIGTERM has not received it, and gets it
-  /// again. A tree that was watch()ed is forgotten when it is over. Its leader may have been reaped after find_left().
+  /// Sends its stop signal to the whole tree now, and SIGKILL from `kill_at` on, until nothing is left or `give_up_at`
+  /// has passed. A process that is alive although it neither catches nor ignores the stop signal has not received it,
+  /// and gets it again. A tree that was watch()ed is forgotten when it is over. Its leader may have been reaped after
+  /// find_left().
   void end(ProcessTree tree, TimePoint kill_at, TimePoint give_up_at, Done done);
 
   /// Makes the times of an unfinished end() earlier.
@@ -107,11 +110,12 @@ class TreeKiller {
     KnownTree tree;
     TimePoint kill_at;
     TimePoint give_up_at;
+    int stop_signal = SIGTERM;
     Done done;                      // from end()
     Found found;                    // from find_left()
     std::set<pid_t> members = {};   // in this look
     std::vector<pid_t> dead = {};   // members that are orphans to be reaped
-    std::set<ProcessId> told = {};  // those that got SIGTERM
+    std::set<ProcessId> told = {};  // those that got the stop signal
     bool begun = false;
     bool was_empty = false;      // the last look found nothing alive
     bool may_have_more = false;  // processes are alive that may belong to this tree or to others

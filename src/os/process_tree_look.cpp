@@ -167,8 +167,8 @@ std::optional<bool> TreeKiller::look(Job& job, const ProcessTable& table, TimePo
   const bool kill = now >= job.kill_at;
   const bool first = !std::exchange(job.begun, true);
   if (leader > 0 && first) {
-    signal_group_of(leader, SIGTERM);
-    signal_group_of(leader, SIGCONT);  // a stopped process does not handle SIGTERM
+    signal_group_of(leader, job.stop_signal);
+    signal_group_of(leader, SIGCONT);  // a stopped process does not handle the signal
   }
   if (leader > 0 && kill) signal_group_of(leader, SIGKILL);
   if (!reader_->is_supported()) return without_table(job, now);
@@ -177,7 +177,7 @@ std::optional<bool> TreeKiller::look(Job& job, const ProcessTable& table, TimePo
   job.grew = false;
   for (const pid_t pid : job.members) job.grew = job.tree.seen.insert(table.find(pid)->id).second || job.grew;
   signal_members(job, table, first, kill);
-  if (job.died > 0 && job.members.empty()) chase(job, kill ? SIGKILL : SIGTERM);
+  if (job.died > 0 && job.members.empty()) chase(job, kill ? SIGKILL : job.stop_signal);
   if (is_clean(job, job.members.empty() && table.is_complete())) return true;
   return now >= job.give_up_at ? std::optional(false) : std::nullopt;
 }
@@ -196,8 +196,8 @@ void TreeKiller::signal_members(Job& job, const ProcessTable& table, bool first,
       const ProcessEntry& entry = *table.find(pid);
       const bool is_new = job.told.insert(entry.id).second;
       const bool was_told = first && job.tree.leader > 0 && entry.group == job.tree.leader;
-      if (is_new ? was_told : !reader_->would_die_of(pid, SIGTERM)) continue;
-      signal_process(*reader_, entry.id, SIGTERM);
+      if (is_new ? was_told : !reader_->would_die_of(pid, job.stop_signal)) continue;
+      signal_process(*reader_, entry.id, job.stop_signal);
       signal_process(*reader_, entry.id, SIGCONT);
     }
   }

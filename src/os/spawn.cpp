@@ -1,8 +1,10 @@
-// spawn(): finds the program, prepares what the child inherits, and starts it.
+// spawn(): finds the program, prepares what the child inherits, and starts it: by posix_spawn(), or, if it has settings
+// that posix_spawn() cannot make, by start_prepared_child().
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "os/descriptor_limit.hpp"
 #include "os/file.hpp"
+#include "os/prepared_child.hpp"
 #include "os/process.hpp"
 #include "os/spawned_children.hpp"
 
@@ -96,6 +98,22 @@ Failure spawn_failure(int error, const SpawnRequest& request, const Bytes& path)
   return program_failure(error, name);
 }
 
+/// Describes a failed start of a child with settings.
+Failure preparation_failure(int error, const ChildFailure& failure, const SpawnRequest& request, const Bytes& path) {
+  const SpawnSettings& settings = request.settings;
+  switch (failure.step) {
+    case ChildStep::descriptors: return os_failure(error, "the descriptors for the program");
+    case ChildStep::session: return os_failure(error, "a session for the program");
+    case ChildStep::terminal: return os_failure(error, "a controlling terminal for the program");
+    case ChildStep::nice: return os_failure(error, formatted("a niceness changed by {}", settings.nice.value_or(0)));
+    case ChildStep::limit: return os_failure(error, formatted("the limit '{}'", settings.limits[failure.limit].name));
+    case ChildStep::user: return os_failure(error, "the rights of another user");
+    case ChildStep::directory: return os_failure(error, "the working directory");
+    case ChildStep::program: break;
+  }
+  return spawn_failure(error, request, path);
+}
+
 /// A descriptor apart from the three numbers that the child's are put on; a copy if necessary.
 Result<int> above_standard(int descriptor, UniqueFd& copy) {
   if (descriptor > STDERR_FILENO) return descriptor;
@@ -128,25 +146,70 @@ std::vector<char*> pointers(const std::vector<Bytes>& strings) {
   return result;
 }
 
-int try_to_spawn(pid_t& pid, const Bytes& path, const FileActions& files, const Attributes& how,
-                 const std::vector<char*>& args, const std::vector<char*>& env) {
-  SpawnedChildren::Birth birth(SpawnedChildren::instance());
-  const int error = ::posix_spawn(&pid, path.c_str(), &files.actions, &how.attributes, args.data(), env.data());
-  if (error == 0) birth.known_as(pid);
-  return error;
-}
-
-/// Starts the program. A program that was just written is busy (ETXTBSY) while a child of another thread, which has
-/// inherited the descriptor for writing it, has not executed a program of its own. That is soon over.
-int spawn_when_free(pid_t& pid, const Bytes& path, const FileActions& files, const Attributes& how,
-                    const SpawnRequest& request) {
-  const std::vector<char*> args = pointers(request.args);
-  const std::vector<char*> env = pointers(request.env);
+/// Tries `start`, which returns 0 or an error, until the program is free. A program that was just written is busy
+/// (ETXTBSY) while a child of another thread, which has inherited the descriptor for writing it, has not executed a
+/// program of its own. That is soon over.
+template <class Start>
+int when_free(pid_t& pid, const Start& start) {
   for (int pause = 1;; pause *= 2) {
-    const int error = try_to_spawn(pid, path, files, how, args, env);
+    int error = 0;
+    {
+      SpawnedChildren::Birth birth(SpawnedChildren::instance());
+      error = start();
+      if (error == 0) birth.known_as(pid);
+    }
     if (error != ETXTBSY || pause > longest_busy_pause) return error;
     ::poll(nullptr, 0, pause);
   }
+}
+
+/// Starts a child by posix_spawn(). `standard`: its standard descriptors. Returns 0 or an error.
+int start_child(pid_t& pid, const SpawnRequest& request, const Bytes& path, const std::array<int, 3>& standard) {
+  FileActions files;
+  int error = 0;
+  if (request.cwd >= 0) error = ::posix_spawn_file_actions_addfchdir_np(&files.actions, request.cwd);
+  for (std::size_t target = 0; target < standard.size() && error == 0; ++target) {
+    error = ::posix_spawn_file_actions_adddup2(&files.actions, standard[target], static_cast<int>(target));
+  }
+#if defined(__GLIBC_PREREQ)  // only in glibc
+#if __GLIBC_PREREQ(2, 34)
+  // All descriptors of remsh are close-on-exec; those of the host program may not be.
+  if (error == 0) error = ::posix_spawn_file_actions_addclosefrom_np(&files.actions, STDERR_FILENO + 1);
+#endif
+#endif
+  if (error != 0) return error;
+
+  Attributes how;
+  sigset_t none;
+  sigset_t all;
+  ::sigemptyset(&none);
+  ::sigfillset(&all);
+  ::posix_spawnattr_setpgroup(&how.attributes, 0);
+  ::posix_spawnattr_setsigmask(&how.attributes, &none);
+  ::posix_spawnattr_setsigdefault(&how.attributes, &all);
+  const int place = request.session ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP;  // a session comes with a group
+  ::posix_spawnattr_setflags(&how.attributes,
+                             static_cast<short>(place | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
+
+  const std::vector<char*> args = pointers(request.args);
+  const std::vector<char*> env = pointers(request.env);
+  return when_free(
+      pid, [&] { return ::posix_spawn(&pid, path.c_str(), &files.actions, &how.attributes, args.data(), env.data()); });
+}
+
+/// The same for a child with settings.
+int start_child(pid_t& pid, const SpawnRequest& request, const Bytes& path, const std::array<int, 3>& standard,
+                ChildFailure& failure) {
+  const std::vector<char*> args = pointers(request.args);
+  const std::vector<char*> env = pointers(request.env);
+  const ChildPlan plan{.path = path.c_str(),
+                       .args = args.data(),
+                       .env = env.data(),
+                       .standard = standard,
+                       .cwd = request.cwd,
+                       .session = request.session,
+                       .settings = &request.settings};
+  return when_free(pid, [&] { return start_prepared_child(pid, plan, failure); });
 }
 
 }  // namespace
@@ -162,39 +225,32 @@ Result<Process> spawn(const SpawnRequest& request) {
     if (!null) return os_failure(errno, "/dev/null");
   }
 
-  FileActions files;
-  int error = 0;
-  if (request.cwd >= 0) error = ::posix_spawn_file_actions_addfchdir_np(&files.actions, request.cwd);
   const std::array<int, 3> wanted = {request.in, request.out, request.err};
+  std::array<int, 3> standard{};
   std::array<UniqueFd, 3> copies;
-  for (std::size_t target = 0; target < wanted.size() && error == 0; ++target) {
+  for (std::size_t target = 0; target < wanted.size(); ++target) {
     Result<int> source = above_standard(wanted[target] < 0 ? null.get() : wanted[target], copies[target]);
     if (!source) return std::move(source).failure();
-    error = ::posix_spawn_file_actions_adddup2(&files.actions, *source, static_cast<int>(target));
+    standard[target] = *source;
+    const auto& user = request.settings.user;
+    if (user && wanted[target] >= 0) static_cast<void>(!::fchown(*source, user->uid, user->gid));
   }
-#if defined(__GLIBC_PREREQ)  // only in glibc
-#if __GLIBC_PREREQ(2, 34)
-  // All descriptors of remsh are close-on-exec; those of the host program may not be.
-  if (error == 0) error = ::posix_spawn_file_actions_addclosefrom_np(&files.actions, STDERR_FILENO + 1);
-#endif
-#endif
-
-  Attributes how;
-  sigset_t none;
-  sigset_t all;
-  ::sigemptyset(&none);
-  ::sigfillset(&all);
-  ::posix_spawnattr_setpgroup(&how.attributes, 0);
-  ::posix_spawnattr_setsigmask(&how.attributes, &none);
-  ::posix_spawnattr_setsigdefault(&how.attributes, &all);
-  const int place = request.session ? POSIX_SPAWN_SETSID : POSIX_SPAWN_SETPGROUP;  // a session comes with a group
-  ::posix_spawnattr_setflags(&how.attributes,
-                             static_cast<short>(place | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
 
   pid_t pid = -1;
-  if (error == 0) error = spawn_when_free(pid, *path, files, how, request);
-  if (error != 0) return spawn_failure(error, request, *path);
-  restore_descriptor_limit(pid);
+  if (request.settings.empty()) {
+    if (const int error = start_child(pid, request, *path, standard); error != 0) {
+      return spawn_failure(error, request, *path);
+    }
+  } else {
+    ChildFailure failure;
+    if (const int error = start_child(pid, request, *path, standard, failure); error != 0) {
+      return preparation_failure(error, failure, request, *path);
+    }
+  }
+  const auto is_nofile = [](const LimitSetting& setting) { return setting.resource == RLIMIT_NOFILE; };
+  if (std::none_of(request.settings.limits.begin(), request.settings.limits.end(), is_nofile)) {
+    restore_descriptor_limit(pid);
+  }
 
   Process process(pid);
   if (Result<void> watched = process.watch_exit(request.use_pidfd); !watched) return std::move(watched).failure();

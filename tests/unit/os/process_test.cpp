@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -207,7 +208,7 @@ TEST_CASE("without descriptors a program reads nothing and its output is dropped
 
 #if defined(__linux__)
 TEST_CASE("a program inherits the three descriptors and nothing else") {
-  const UniqueFd careless(::open("/dev/null", O_RDONLY));         // without O_CLOEXEC, as a host program may
+  const UniqueFd careless(::open("/dev/null", O_RDONLY));                 // without O_CLOEXEC, as a host program may
   CHECK(output_of(shell_request("ls /proc/self/fd")) == "0\n1\n2\n3\n");  // 3: what ls reads
 }
 
@@ -332,7 +333,9 @@ TEST_CASE("a program that is busy, as a child of another thread holds it open, i
   int tries = 0;
   bool has_started = false;
   const auto observer = [&](const test::WatchedCall&) { return ++tries < 3 ? ETXTBSY : 0; };
-  if (!test::watch_calls(SYS_execve, observer, [&] { has_started = spawn({.args = {"/bin/true"}, .env = plain_env}).ok(); })) return;
+  if (!test::watch_calls(SYS_execve, observer,
+                         [&] { has_started = spawn({.args = {"/bin/true"}, .env = plain_env}).ok(); }))
+    return;
   CHECK(has_started);
   CHECK(tries == 3);
 }
@@ -426,4 +429,112 @@ TEST_CASE("a program can begin a session of its own") {
     CHECK(::getpgid(process->pid()) == process->pid());
     wait_for_exit(*process);
   }
+}
+
+// --- settings
+
+TEST_CASE("a program begins with the settings that were asked for") {
+  for (const bool session : {false, true}) {
+    SpawnRequest request = shell_request("nice; umask; ulimit -S -n; ulimit -H -n; ulimit -c; pwd -P; echo $LC_ALL");
+    const Folder folder;
+    request.cwd = folder.fd();
+    request.session = session;
+    request.settings.nice = 3;
+    request.settings.umask = 027;
+    request.settings.limits = {{.resource = RLIMIT_NOFILE, .limit = {.rlim_cur = 40, .rlim_max = 41}, .name = "nofile"},
+                               {.resource = RLIMIT_CORE, .limit = {.rlim_cur = 0, .rlim_max = 0}, .name = "core"}};
+    const int nice = std::min(::getpriority(PRIO_PROCESS, 0) + 3, 19);
+    CHECK(output_of(std::move(request)) ==
+          std::to_string(nice) + "\n0027\n40\n41\n0\n" + std::filesystem::canonical(folder.path()).string() + "\nC\n");
+  }
+}
+
+TEST_CASE("a program with settings inherits the three descriptors and nothing else, and no signal") {
+  const int inheritable = ::open("/dev/null", O_RDONLY);  // NOLINT: on purpose without O_CLOEXEC
+  REQUIRE(inheritable >= 0);
+  const UniqueFd owner(inheritable);
+  sigset_t blocked;
+  sigset_t before;
+  ::sigemptyset(&blocked);
+  ::sigaddset(&blocked, SIGUSR1);
+  ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
+  struct sigaction ignore {};
+  struct sigaction old {};
+  ignore.sa_handler = SIG_IGN;
+  ::sigaction(SIGUSR2, &ignore, &old);
+  SpawnRequest request{.args = {"sh", "-c", "ls /proc/self/fd | wc -w; grep -E 'Sig(Blk|Ign)' /proc/self/status"},
+                       .env = plain_env};
+  request.settings.umask = 022;
+  const std::string output = output_of(std::move(request));
+  ::sigaction(SIGUSR2, &old, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  CHECK(output == "4\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");  // the fourth is that of ls
+}
+
+TEST_CASE("the signals of this thread are blocked only while a program with settings is started") {
+  sigset_t before;
+  sigset_t after;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  SpawnRequest request = shell_request("exit 0");
+  request.settings.nice = 1;
+  output_of(std::move(request));
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  for (int signal = 1; signal < NSIG; ++signal) CHECK(::sigismember(&before, signal) == ::sigismember(&after, signal));
+}
+
+TEST_CASE("a setting that cannot be made is named, with the system's error, and nothing runs") {
+  const Folder folder;
+  SpawnRequest request = shell_request("touch ran");
+  request.cwd = folder.fd();
+  request.settings.umask = 0;
+  request.settings.limits = {{.resource = RLIMIT_CORE, .limit = {.rlim_cur = 0, .rlim_max = 0}, .name = "core"},
+                             {.resource = RLIMIT_NOFILE, .limit = {.rlim_cur = 2, .rlim_max = 1}, .name = "nofile"}};
+  const Failure failure = spawn_failure(request);
+  CHECK(failure.os == EINVAL);
+  CHECK(failure.message.find("'nofile'") != std::string::npos);
+  CHECK_FALSE(folder.has("ran"));
+  CHECK(::waitpid(-1, nullptr, WNOHANG) <= 0);  // its child was reaped
+}
+
+TEST_CASE("a program with settings that is missing or cannot run fails as one without") {
+  const Folder folder;
+  folder.write("text", "no program", 0755);
+  folder.write("script", "#!/no/such/interpreter\n", 0755);
+  for (const Bytes name : {"no-such-program", "./text", "./script", "./missing"}) {
+    CAPTURE(name);
+    SpawnRequest request{.args = {name}, .env = plain_env, .cwd = folder.fd()};
+    const Failure expected = spawn_failure(request);
+    request.settings.nice = 1;
+    const Failure failure = spawn_failure(request);
+    CHECK(failure.os == expected.os);
+    CHECK(failure.message == expected.message);
+  }
+}
+
+TEST_CASE("descriptors of ours among the first four do not get in the way of a program with settings") {
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {  // has its own first descriptors
+    for (int descriptor = 0; descriptor < 64; ++descriptor) ::close(descriptor);
+    auto input = open_pipe_to_child();
+    auto output = open_pipe_from_child();
+    if (!input.ok() || !output.ok()) ::_exit(1);
+    SpawnRequest request{.args = {"cat"}, .env = plain_env};
+    request.in = input->theirs.get();
+    request.out = output->theirs.get();
+    request.settings.umask = 022;
+    auto process = spawn(request);
+    if (!process.ok()) ::_exit(2);
+    input->theirs.reset();
+    output->theirs.reset();
+    if (::write(input->ours.get(), "hello", 5) != 5) ::_exit(3);
+    input->ours.reset();
+    const bool is_right = read_to_end(output->ours.get()) == "hello";
+    static_cast<void>(wait_for_exit(*process));
+    ::_exit(is_right ? 0 : 4);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
 }

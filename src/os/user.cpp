@@ -1,0 +1,57 @@
+#include "os/user.hpp"
+
+#include "base/format.hpp"
+#include "base/text.hpp"
+#include "os/file.hpp"
+
+#include <grp.h>
+#include <pwd.h>
+
+#include <cerrno>
+#include <cstddef>
+
+namespace remsh {
+
+namespace {
+
+/// All groups of an account; empty if they cannot be found.
+std::vector<gid_t> groups_of(const std::string& name, gid_t first) {
+  constexpr std::size_t most_groups = 65536;
+  for (std::size_t size = 64; size <= most_groups; size *= 4) {
+    std::vector<gid_t> groups(size);
+    int count = static_cast<int>(size);
+    if (::getgrouplist(name.c_str(), first, groups.data(), &count) < 0) continue;
+    groups.resize(static_cast<std::size_t>(count));
+    return groups;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::optional<UserAccount>> find_user(const std::string& name) {
+  constexpr std::size_t most = std::size_t{1024} * 1024;
+  passwd entry{};
+  passwd* found = nullptr;
+  std::vector<char> buffer(4096);
+  int error = 0;
+  do {
+    error = ::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
+    if (error == ERANGE) buffer.resize(buffer.size() * 4);
+  } while (error == EINTR || (error == ERANGE && buffer.size() <= most));
+  if (found == nullptr) {
+    const bool is_missing = error == 0 || error == ENOENT || error == ESRCH || error == EBADF || error == EPERM;
+    if (is_missing) return std::optional<UserAccount>();
+    return os_failure(error, "user " + in_quotes(name));
+  }
+  UserAccount account{.name = found->pw_name,
+                      .uid = found->pw_uid,
+                      .gid = found->pw_gid,
+                      .groups = groups_of(name, found->pw_gid),
+                      .home = found->pw_dir};
+  if (account.groups.empty())
+    return Failure{Errc::remote_failure, formatted("the groups of user {}", in_quotes(name)), 0};
+  return std::optional(std::move(account));
+}
+
+}  // namespace remsh
