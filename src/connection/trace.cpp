@@ -1,11 +1,15 @@
 #include <remsh/connection/trace.hpp>
 
 #include "base/format.hpp"
+#include "base/secret_mask.hpp"
 #include "base/text.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <optional>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace remsh {
 
@@ -17,7 +21,7 @@ constexpr std::size_t longest_shown = 120;
 bool is_hidden(BytesView key) {
   key = key.substr(0, key.find('~'));  // a long value's continuation is equally secret
   return key == "data" || key == "env" || key == "mac" || key == "resume_mac" || key == "nonce" || key == "files" ||
-         key.starts_with("env_");
+         key == "secrets" || key == "prepend" || key.starts_with("env_");
 }
 
 bool is_plain(BytesView text) {
@@ -39,14 +43,48 @@ void append_shown(std::string& line, BytesView text) {
   line += '"';
 }
 
+/// Decides which values of a box are hidden because they contain one of the texts under `secrets`. docs/protocol.md
+/// section 7.
+class HiddenSecrets {
+ public:
+  template <class AnyBox>
+  explicit HiddenSecrets(const AnyBox& box) {
+    const auto list = box.get(key_);
+    if (!list) return;
+    has_some_ = true;
+    is_whole_ = !box.has(Bytes(key_) + "~0001");
+    BytesView rest = *list;
+    std::vector<Bytes> secrets;
+    while (!rest.empty()) {
+      const std::size_t end = rest.find('\0');
+      secrets.emplace_back(rest.substr(0, end));
+      rest.remove_prefix(end == BytesView::npos ? rest.size() : end + 1);
+    }
+    mask_.emplace(secrets);
+  }
+
+  /// A secret may begin in one part of a long value and end in the next one.
+  [[nodiscard]] bool hide(BytesView key, BytesView value) const {
+    if (!has_some_ || key.starts_with('_')) return false;
+    return key == key_ || !is_whole_ || key.find('~') != BytesView::npos || mask_->is_in(value);
+  }
+
+ private:
+  static constexpr BytesView key_ = "secrets";
+  bool has_some_ = false;
+  bool is_whole_ = true;
+  std::optional<SecretMask> mask_;
+};
+
 template <class AnyBox>
 std::string line_of(const AnyBox& box) {
+  const HiddenSecrets secrets(box);
   std::string line;
   for (const auto& [key, value] : box) {
     if (!line.empty()) line += ' ';
     append_shown(line, key);
     line += '=';
-    if (is_hidden(key) || value.size() > longest_shown) {
+    if (is_hidden(key) || value.size() > longest_shown || secrets.hide(key, value)) {
       line += formatted("<{} bytes>", value.size());
     } else {
       append_shown(line, value);

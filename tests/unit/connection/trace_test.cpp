@@ -62,6 +62,19 @@ TEST_CASE("of what is long, or nobody's business, only the length is told") {
   CHECK(to_string(Box{{"env_PASSWORD", "x"}}) == "env_PASSWORD=<1 bytes>");
 }
 
+TEST_CASE("what contains a secret is not shown, in whichever part of a long value it is") {
+  const Box call{
+      {"_command", "execute"}, {"args", BytesView("login\0-p\0hunter2\0", 17)}, {"secrets", BytesView("hunter2\0", 8)}};
+  CHECK(to_string(call) == "_command=execute args=<17 bytes> secrets=<8 bytes>");
+  const Box other{{"_command", "execute"}, {"args", BytesView("login\0", 6)}, {"secrets", BytesView("hunter2\0", 8)}};
+  CHECK(to_string(other) == R"(_command=execute args="login\x00" secrets=<8 bytes>)");
+  CHECK(to_string(Box{{"args~0001", "ter2"}, {"secrets", BytesView("hunter2\0", 8)}}) ==
+        "args~0001=<4 bytes> secrets=<8 bytes>");
+  CHECK(to_string(Box{{"args", "x"}, {"secrets", "hun"}, {"secrets~0001", "ter2"}}) ==
+        "args=<1 bytes> secrets=<3 bytes> secrets~0001=<4 bytes>");
+  CHECK(to_string(Box{{"prepend", "PATH=x"}}) == "prepend=<6 bytes>");
+}
+
 TEST_CASE("a record is a line with time, peer and direction") {
   const auto at = std::chrono::sys_days(std::chrono::year(2026) / 11 / 21) + 9h + 5min + 7s + 42us;
   CHECK(to_string(TraceRecord{at, true, "tcp 127.0.0.1:1", "a=b"}) == "09:05:07.000042 tcp 127.0.0.1:1 > a=b");
