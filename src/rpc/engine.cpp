@@ -185,12 +185,12 @@ void Engine::fail(OpenService& service, const Failure& failure) {
 }
 
 void Engine::send_output(OpenService& service, StreamName stream, Block block, std::size_t count,
-                         std::optional<std::uint64_t> total) {
+                         std::optional<std::uint64_t> total, std::optional<std::uint64_t> at) {
   if (service.answered) return;
   SendCredit& credit = stream == StreamName::err ? service.err : service.out;
   assert(count <= credit.room());
   credit.spend(count);
-  frame_data(block, count, service.op, stream, total);
+  frame_data(block, count, service.op, stream, total, at);
   session_.send_data(std::move(block));
 }
 

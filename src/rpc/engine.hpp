@@ -155,7 +155,7 @@ class Engine {
   void answer(OpenService& service, const Box& results);
   void fail(OpenService& service, const Failure& failure);
   void send_output(OpenService& service, StreamName stream, Block block, std::size_t count,
-                   std::optional<std::uint64_t> total);
+                   std::optional<std::uint64_t> total, std::optional<std::uint64_t> at = std::nullopt);
   void consumed(OpenService& service, const Chunk& chunk);
 
   /// The incoming call whose operation has this name; null if there is none.

@@ -153,6 +153,7 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
   }
   if (chunk.last) return breach("an end of output: that is the answer");
   if (const auto total = box.get("total")) chunk.total = parse_number(*total);
+  if (const auto at = box.get("at")) chunk.at = parse_number(*at);
   return receive_output(*op, bytes, std::move(chunk), reader, lent);
 }
 

@@ -93,10 +93,12 @@ void encode_error(Bytes& out, BytesView tag, const Failure& failure) {
       .end();
 }
 
-void frame_data(Block& block, std::size_t count, BytesView op, StreamName stream, std::optional<std::uint64_t> total) {
+void frame_data(Block& block, std::size_t count, BytesView op, StreamName stream, std::optional<std::uint64_t> total,
+                std::optional<std::uint64_t> at) {
   assert(count > 0 && count <= Block::max_payload);
   Bytes header;
   BoxWriter(header).field("_command", "data");
+  if (at) BoxWriter(header).field("at", std::to_string(*at));
   header.append("\0\4data", 6);
   header.push_back(static_cast<char>(count >> 8U));
   header.push_back(static_cast<char>(count & 0xffU));

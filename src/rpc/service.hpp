@@ -35,7 +35,7 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   std::optional<std::string_view> read() override;
 
   [[nodiscard]] std::size_t room(StreamName stream) const override;
-  void send(StreamName stream, Block block, std::size_t count) override;
+  void send(StreamName stream, Block block, std::size_t count, std::optional<std::uint64_t> at) override;
   void flush() override;
   std::optional<Chunk> take() override;
   void consumed(const Chunk& chunk) override;

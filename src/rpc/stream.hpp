@@ -40,6 +40,7 @@ struct Chunk {
   Bytes owned = {};
   BytesView borrowed = {};
   std::optional<std::uint64_t> total = {};  ///< the length of the whole stream, if the sender announced it
+  std::optional<std::uint64_t> at = {};     ///< when the sender got it, if it says so: microseconds since 1970
 
   [[nodiscard]] BytesView bytes() const noexcept { return borrowed.data() != nullptr ? borrowed : BytesView(owned); }
 };

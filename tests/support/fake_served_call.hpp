@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace remsh::test {
 
@@ -109,6 +110,11 @@ class FakeServedCall final : public rpc::ServedCall {
     const std::lock_guard lock(mutex_);
     return pieces_;
   }
+  /// The time that each piece of send() has.
+  [[nodiscard]] std::vector<std::optional<std::uint64_t>> times() const {
+    const std::lock_guard lock(mutex_);
+    return times_;
+  }
   [[nodiscard]] std::size_t flushes() const {
     const std::lock_guard lock(mutex_);
     return flushes_;
@@ -175,8 +181,9 @@ class FakeServedCall final : public rpc::ServedCall {
     return room_[index(stream)];
   }
 
-  void send(rpc::StreamName stream, Block block, std::size_t count) override {
+  void send(rpc::StreamName stream, Block block, std::size_t count, std::optional<std::uint64_t> at) override {
     std::unique_lock lock(mutex_);
+    times_.push_back(at);
     if (count > room_[index(stream)]) throw std::logic_error("FakeServedCall: more was sent than there was room for");
     take_output(lock, stream, block.payload().data(), count);
   }
@@ -288,6 +295,7 @@ class FakeServedCall final : public rpc::ServedCall {
   std::array<Bytes, rpc::stream_count> sent_;
   std::size_t pieces_ = 0;
   std::size_t flushes_ = 0;
+  std::vector<std::optional<std::uint64_t>> times_;
   std::optional<std::uint64_t> total_;
   std::optional<Result<Box>> outcome_;
   bool cancelled_ = false;

@@ -119,11 +119,21 @@ TEST_CASE("a data box is framed around its payload") {
       encode(Box{{"_command", "data"}, {"data", "hell"}, {"op", "1f"}, {"stream", "err"}, {"total", "1234567890123"}}));
 }
 
+TEST_CASE("a data box can say when its bytes came") {
+  Block made;
+  std::memcpy(made.payload().data(), "hello", 5);
+  frame_data(made, 5, "1f", StreamName::err, std::nullopt, 1795968000000001);
+  CHECK(made.box() ==
+        encode(
+            Box{{"_command", "data"}, {"at", "1795968000000001"}, {"data", "hello"}, {"op", "1f"}, {"stream", "err"}}));
+}
+
 TEST_CASE("the longest data box fits into its block") {
   Block made;
   std::memset(made.payload().data(), 'x', Block::max_payload);
-  frame_data(made, Block::max_payload, "0123456789abcdef", StreamName::out, UINT64_MAX);
+  frame_data(made, Block::max_payload, "0123456789abcdef", StreamName::out, UINT64_MAX, UINT64_MAX);
   CHECK(made.box() == encode(Box{{"_command", "data"},
+                                 {"at", "18446744073709551615"},
                                  {"data", Bytes(Block::max_payload, 'x')},
                                  {"op", "0123456789abcdef"},
                                  {"stream", "out"},
