@@ -39,7 +39,7 @@ int main(int argc, char** argv) try {
   const auto slave = listener.start_slave(directory / "ash", "ash");
 
   slave->execute({"sh", "-c", "echo built >result"}, {.tag = "build 7, for alice"});
-  slave->execute({"true", "--password=secret"}, {.hide_args = true, .tag = "build 7, for alice"});
+  slave->execute({"true", "--password=secret"}, {.secrets = {"secret"}, .tag = "build 7, for alice"});
   try {
     slave->rename("no such file", "other", {.tag = "build 8, for bob"});
   } catch (const remsh::RemoteError& error) {

@@ -11,8 +11,10 @@
 #include <remsh/operations/execute.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -21,6 +23,9 @@ namespace remsh {
 
 /// Called with the length of what will be fetched.
 using SizeCallback = std::function<void(std::uint64_t)>;
+
+/// When a worker got a piece of output, by its clock.
+using PieceTime = std::chrono::sys_time<std::chrono::microseconds>;
 
 /// Where the streams of an operation end on our side. A back end calls these in the thread that drives the operation,
 /// with no lock held; they may throw. An empty function means that there is no such stream, or that it is not wanted.
@@ -49,6 +54,9 @@ class AskedOperation {
   virtual Result<void> answered(Box results) = 0;
 
   StreamEnds ends;
+  /// When the worker got the piece of output for which `ends.out` or `ends.err` is called; nullopt if it does not say.
+  /// Set by the back end before that call.
+  std::optional<PieceTime> piece_at = {};
   StreamCounts moved;                     ///< counted by the back end, after a stream end has given or taken the bytes
   std::atomic<std::uint64_t> number = 0;  ///< set by the back end before anything is sent; 0 until it begins
   TimePoint answered_at{};                ///< when the reply came, not when it was read

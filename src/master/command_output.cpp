@@ -52,15 +52,18 @@ Bytes CutCapture::take() {
   return all;
 }
 
-CommandOutput::CommandOutput(const Output& output, std::string_view stream, const Request& request)
+CommandOutput::CommandOutput(const Output& output, std::string_view stream, const AskedOperation& asked,
+                             const Request& request)
     : output_(output),
       stream_(stream),
+      asked_(asked),
       request_(request),
       capture_(std::holds_alternative<Output::Capture>(output.what()) ? std::get<Output::Capture>(output.what()).limit
                                                                       : 0) {
   const auto* const lines = std::get_if<Output::Lines>(&output.what());
   const auto* const callback = std::get_if<OutputCallback>(&output.what());
-  if ((lines != nullptr && !lines->callback) || (callback != nullptr && !*callback)) {
+  const auto* const timed = std::get_if<TimedOutputCallback>(&output.what());
+  if ((lines != nullptr && !lines->callback) || (callback != nullptr && !*callback) || (timed != nullptr && !*timed)) {
     request.refuse(Errc::invalid_argument, formatted("the callback for {} is empty", stream));
   }
   if (const auto* const file = std::get_if<Output::File>(&output.what())) {
@@ -88,6 +91,10 @@ OutputCallback CommandOutput::callback() {
     }
     OutputCallback operator()(const OutputCallback& callback) const {
       return [&callback](BytesView bytes) { callback(bytes); };
+    }
+    OutputCallback operator()(const TimedOutputCallback& callback) const {
+      return
+          [&callback, &asked = self.asked_](BytesView bytes) { callback(bytes, asked.piece_at.value_or(PieceTime())); };
     }
   };
   return std::visit(Maker{*this}, output_.what());

@@ -1,6 +1,7 @@
 // CommandOutput: the destination of one of a command's outputs on our side.
 #pragma once
 
+#include "master/asked_operation.hpp"
 #include "master/request.hpp"
 #include "os/unique_fd.hpp"
 
@@ -35,12 +36,12 @@ class CutCapture {
   std::size_t begin_ = 0;  // where the ring begins
 };
 
-/// The destination of one of a command's outputs on our side. `output` and `request` must outlive it. One thread at a
-/// time.
+/// The destination of one of a command's outputs on our side. `output`, `asked` and `request` must outlive it. One
+/// thread at a time.
 class CommandOutput {
  public:
-  /// `stream` is "stdout" or "stderr". Throws if the destination cannot be opened.
-  CommandOutput(const Output& output, std::string_view stream, const Request& request);
+  /// `stream` is "stdout" or "stderr"; `asked` has the time of each piece. Throws if the destination cannot be opened.
+  CommandOutput(const Output& output, std::string_view stream, const AskedOperation& asked, const Request& request);
 
   /// The callback for the stream; empty if the stream is not wanted here.
   [[nodiscard]] OutputCallback callback();
@@ -58,6 +59,7 @@ class CommandOutput {
 
   const Output& output_;
   const std::string_view stream_;
+  const AskedOperation& asked_;
   const Request& request_;
   CutCapture capture_;
   UniqueFd file_;

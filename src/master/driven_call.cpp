@@ -3,6 +3,8 @@
 #include "base/format.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <utility>
 
 namespace remsh {
@@ -58,6 +60,8 @@ void DrivenCall::take_chunk() {
   const rpc::Chunk& chunk = call_.chunk();
   const StreamEnds& ends = operation_.ends;
   if (chunk.total && ends.size) ends.size(*chunk.total);
+  operation_.piece_at.reset();
+  if (chunk.at) operation_.piece_at.emplace(std::chrono::microseconds(static_cast<std::int64_t>(*chunk.at)));
   const OutputCallback& output = chunk.stream == rpc::StreamName::err ? ends.err : ends.out;
   if (output) output(chunk.bytes());
   operation_.moved.add_out(chunk.bytes().size());

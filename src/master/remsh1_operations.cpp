@@ -76,7 +76,7 @@ Result<void> Remsh1Backend::Operations::check(const Stat::Request& request) {
 
 Result<void> Remsh1Backend::Operations::check(const Execute::Request& request) {
   if (request.in) return remsh1::unsupported("gives commands no input: send() a file and let a shell read it");
-  if (!request.set_env.empty() || !request.unset_env.empty() || request.clear_env) {
+  if (!request.set_env.empty() || !request.unset_env.empty() || !request.prepend_env.empty() || request.clear_env) {
     return remsh1::unsupported("cannot change a command's environment: let the program env do it");
   }
   if (request.err == OutputMode::merge) {
@@ -84,6 +84,16 @@ Result<void> Remsh1Backend::Operations::check(const Execute::Request& request) {
   }
   if (request.timeout.count() != 0 || request.silence.count() != 0) {
     return remsh1::unsupported("cannot limit a command's time: use a deadline, which ends the connection");
+  }
+  if (!request.stop_signal.empty()) return remsh1::unsupported("always stops commands in its own way");
+  if (!request.secrets.empty()) return remsh1::unsupported("cannot keep arguments secret");
+  if (request.max_bytes || request.max_lines || request.at) {
+    return remsh1::unsupported("neither limits output nor says when it came");
+  }
+  if (!request.pty.empty()) return remsh1::unsupported("has no terminals for commands");
+  if (!request.user.empty()) return remsh1::unsupported("runs all commands as its own user");
+  if (request.nice || request.umask || !request.limits.empty()) {
+    return remsh1::unsupported("cannot set nice, umask or limits of a command: let a shell do it");
   }
   return require_short({remsh1::join_args(request.args), request.cwd});
 }

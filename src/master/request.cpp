@@ -1,6 +1,7 @@
 #include "master/request.hpp"
 
 #include "base/format.hpp"
+#include "base/signal_name.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "connection/long_value.hpp"
@@ -84,6 +85,8 @@ void Request::check_execute(const operations::Execute::Request& request, const E
   }
   if (options.kill_after.count() < 0) refuse(Errc::invalid_argument, "kill_after is negative");
 
+  check_settings(options);
+
   const std::vector<Bytes>& args = request.args;
   if (args.empty()) refuse(Errc::invalid_argument, "the command has no arguments, not even a program");
   if (args.front().empty()) refuse(Errc::invalid_argument, "the name of the program is empty");
@@ -93,11 +96,16 @@ void Request::check_execute(const operations::Execute::Request& request, const E
     list += arg.size() + 1;
   }
   count(sizeof("args"), list);
+  list = 0;
+  for (const Bytes& secret : request.secrets) list += secret.size() + 1;
+  for (const Bytes& limit : request.limits) list += limit.size() + 1;
+  count(sizeof("secrets"), list);
 
   check_environment(options.env);
   list = 0;
   for (const Bytes& assignment : request.set_env) list += assignment.size() + 1;
   for (const Bytes& name : request.unset_env) list += name.size() + 1;
+  for (const Bytes& assignment : request.prepend_env) list += assignment.size() + 1;
   count(sizeof("unset"), list, "the environment does");
   check_text("cwd", request.cwd);
 }
@@ -111,6 +119,35 @@ void Request::check_environment(const std::map<Bytes, std::optional<Bytes>>& env
     if (value && value->find('\0') != Bytes::npos) {
       refuse(Errc::invalid_argument, formatted("the environment variable {} contains a zero byte", shown(name)));
     }
+  }
+}
+
+/// With what the command begins, and how it is stopped.
+void Request::check_settings(const ExecuteOptions& options) const {
+  for (const auto& [name, value] : options.prepend_env) check_environment({{name, value}});
+  if (signal_name(options.stop_signal).empty()) {
+    refuse(Errc::invalid_argument,
+           formatted("the stop_signal {} is no signal that ends a command, such as SIGTERM", options.stop_signal));
+  }
+  if (options.nice < -20 || options.nice > 19) refuse(Errc::invalid_argument, "nice is not from -20 to 19");
+  if (options.user.find('\0') != std::string::npos) refuse(Errc::invalid_argument, "the user contains a zero byte");
+  if (options.terminal && (options.terminal->columns == 0 || options.terminal->rows == 0)) {
+    refuse(Errc::invalid_argument, "a terminal has at least one column and one row");
+  }
+  const auto* const captured = std::get_if<Output::Capture>(&options.err.what());
+  if (options.terminal && captured == nullptr) {
+    refuse(Errc::invalid_argument, "a terminal has one output, which is stdout: do not set .err");
+  }
+  for (const Bytes& secret : options.secrets) {
+    if (secret.empty() || secret.find('\0') != Bytes::npos) {
+      refuse(Errc::invalid_argument, "a secret is empty or contains a zero byte");
+    }
+  }
+  if (options.umask && *options.umask > 0777) refuse(Errc::invalid_argument, "the umask is more than 0777");
+  for (const ResourceLimit& limit : options.limits) {
+    const bool is_name =
+        !limit.name.empty() && limit.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz") == Bytes::npos;
+    if (!is_name) refuse(Errc::invalid_argument, shown(limit.name) + " is no name of a limit, such as 'nofile'");
   }
 }
 

@@ -47,6 +47,9 @@ class Request {
     Message::describe(checks, message);
   }
 
+  /// Replaces the first argument that messages show. It must outlive this object.
+  void show_first(BytesView first) noexcept { first_ = first; }
+
   /// Checks a path, or another argument that must not be empty or contain a zero byte.
   void check(std::string_view key, BytesView value);
 
@@ -59,6 +62,7 @@ class Request {
   void check_mode(std::optional<std::uint32_t> mode) const;
   /// `request` is made from the options and the arguments.
   void check_execute(const operations::Execute::Request& request, const ExecuteOptions& options);
+  void check_settings(const ExecuteOptions& options) const;
   void check_environment(const std::map<Bytes, std::optional<Bytes>>& env) const;
   void check_call(const operations::Call::Request& request);
 

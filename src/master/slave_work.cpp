@@ -1,6 +1,8 @@
 #include "master/slave_work.hpp"
 
 #include "base/format.hpp"
+#include "base/secret_mask.hpp"
+#include "base/signal_name.hpp"
 #include "operations/advice.hpp"
 
 #include <fcntl.h>
@@ -95,6 +97,12 @@ bool is(const Output& output) {
 
 bool is_given(const Source& source) { return !std::holds_alternative<std::monostate>(source.what()); }
 
+/// A limit as it is sent.
+Bytes assignment_of(const ResourceLimit& limit) {
+  const auto text = [](std::uint64_t value) { return value == unlimited ? "unlimited" : std::to_string(value); };
+  return limit.name + "=" + text(limit.soft) + (limit.hard ? ":" + text(*limit.hard) : "");
+}
+
 operations::Execute::Request request_of(const Target& target, const std::vector<Bytes>& args,
                                         const ExecuteOptions& options) {
   using operations::OutputMode;
@@ -115,6 +123,16 @@ operations::Execute::Request request_of(const Target& target, const std::vector<
       if (!options.env.contains(name)) change(name, value);
     }
   }
+  for (const auto& [name, value] : options.prepend_env) request.prepend_env.push_back(name + "=" + value);
+  if (options.stop_signal != SIGTERM) request.stop_signal = signal_name(options.stop_signal);
+  if (options.nice != 0) request.nice = options.nice;
+  request.umask = options.umask;
+  request.user = options.user;
+  request.secrets = options.secrets;
+  request.max_bytes = options.output_limit.bytes;
+  request.max_lines = options.output_limit.lines;
+  request.at = is<TimedOutputCallback>(options.out) || is<TimedOutputCallback>(options.err);
+  for (const ResourceLimit& limit : options.limits) request.limits.push_back(assignment_of(limit));
   request.timeout = options.timeout;
   request.silence = options.silence_timeout;
   request.kill_after = options.kill_after;
@@ -124,6 +142,11 @@ operations::Execute::Request request_of(const Target& target, const std::vector<
   request.err = is<Output::Merge>(options.err)     ? OutputMode::merge
                 : is<Output::Discard>(options.err) ? OutputMode::discard
                                                    : OutputMode::stream;
+  if (options.terminal) {
+    request.pty = std::to_string(options.terminal->columns) + "x" + std::to_string(options.terminal->rows);
+    request.out = OutputMode::stream;  // it must be read, even if it is not wanted
+    request.err = OutputMode::discard;
+  }
   return request;
 }
 
@@ -184,10 +207,11 @@ CallWork::CallWork(const Target& target, const std::string& operation, const Box
                  .in = is_given(options.in),
                  .out = !is<Output::Discard>(options.out)},
                 options, operation),
-      out_((request_.check_call(asked_.request), options.out), "the output", request_) {
-  if (is<Output::Capture>(options.out) || is<Output::Merge>(options.out)) {
+      out_((request_.check_call(asked_.request), options.out), "the output", asked_, request_) {
+  if (is<Output::Capture>(options.out) || is<Output::Merge>(options.out) || is<TimedOutputCallback>(options.out)) {
     request_.refuse(Errc::invalid_argument,
-                    "the output of an operation of yours can be neither captured nor merged: give it to a callback");
+                    "the output of an operation of yours can be neither captured nor merged, and has no times: give it "
+                    "to a callback that takes only bytes");
   }
   asked_.ends.in = input_from(options.in, request_, file_);
   asked_.ends.out = out_.callback();
@@ -207,13 +231,14 @@ ExecuteWork::ExecuteWork(const Target& target, const std::vector<Bytes>& args, c
                          bool may_write)
     : SlaveWork(target, request_of(target, args, options), options,
                 args.empty() ? BytesView() : BytesView(args.front())),
-      out_((request_.check_execute(asked_.request, options), options.out), "stdout", request_),
-      err_(options.err, "stderr", request_) {
+      shown_(shown_arguments(args, options.secrets)),
+      out_((request_.check_execute(asked_.request, options), options.out), "stdout", asked_, request_),
+      err_(options.err, "stderr", asked_, request_) {
   const bool is_written = may_write && std::holds_alternative<Source::Writes>(options.in.what());
   if (!is_written) asked_.ends.in = input_from(options.in, request_, file_);
   asked_.ends.out = out_.callback();
   asked_.ends.err = err_.callback();
-  if (!options.hide_args) record_.set_command(args);
+  record_.set_command(shown_.empty() ? args : shown_);
   record_.set_cwd(asked_.request.cwd);
   begin();
 }
@@ -223,6 +248,7 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
   ExecuteResult result;
   result.exit_code = asked_.reply.exit_code;
   result.signal = asked_.reply.signal;
+  result.core_dumped = asked_.reply.core;
   result.timed_out = asked_.reply.timed_out;
   result.went_silent = asked_.reply.silent;
   result.interrupted = asked_.reply.interrupted;
@@ -232,11 +258,24 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
   result.used = asked_.reply.used;
   out_.finish();
   err_.finish();
+  result.out_dropped = asked_.reply.out_dropped.value_or(0);
+  result.err_dropped = asked_.reply.err_dropped.value_or(0);
   result.out_omitted = out_.omitted();
   result.err_omitted = err_.omitted();
   result.out = out_.take();
   result.err = err_.take();
   return result;
+}
+
+/// The arguments with `***` in place of each secret, which error messages show from now on. Empty if there are no
+/// secrets.
+std::vector<Bytes> ExecuteWork::shown_arguments(const std::vector<Bytes>& args, const std::vector<Bytes>& secrets) {
+  std::vector<Bytes> shown;
+  if (secrets.empty()) return shown;
+  const SecretMask mask(secrets);
+  for (const Bytes& arg : args) shown.push_back(mask.applied_to(arg));
+  if (!shown.empty()) request_.show_first(shown.front());
+  return shown;
 }
 
 // --- send

@@ -224,8 +224,10 @@ class ExecuteWork final : public SlaveWork<operations::Execute, ExecuteResult> {
 
  private:
   ExecuteResult finish(Result<void> answer) override;
+  std::vector<Bytes> shown_arguments(const std::vector<Bytes>& args, const std::vector<Bytes>& secrets);
 
   OpenFile file_;  // of the input
+  const std::vector<Bytes> shown_;
   CommandOutput out_;
   CommandOutput err_;
 };

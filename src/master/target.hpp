@@ -92,7 +92,11 @@ class Target {
     void mode(BytesView /*key*/, const auto& /*value*/) const {}
     void names(BytesView /*key*/, const auto& /*value*/) const {}
     void off_flag(BytesView /*key*/, bool /*value*/) const {}
+    void optional_integer(BytesView /*key*/, const auto& /*value*/, std::int32_t /*min*/, std::int32_t /*max*/) const {}
+    void optional_list(BytesView /*key*/, const auto& /*value*/) const {}
+    void optional_number(BytesView /*key*/, const auto& /*value*/) const {}
     void optional_mode(BytesView /*key*/, const auto& /*value*/) const {}
+    void optional_name(BytesView /*key*/, const auto& /*value*/) const {}
     void output(BytesView /*key*/, const auto& /*value*/, bool /*may_merge*/ = false) const {}
     void time_limit(BytesView /*key*/, const auto& /*value*/) const {}
   };

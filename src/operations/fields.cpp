@@ -165,6 +165,12 @@ void FieldReader::optional_text(BytesView key, Bytes& value) {
   if (value.size() > max_text) fail(key, formatted("is longer than {} bytes", max_text));
 }
 
+void FieldReader::optional_name(BytesView key, Bytes& value) {
+  if (!has(key)) return;
+  value = required(key);
+  if (value.empty() || has_zero(value)) fail(key, "is empty or contains a zero byte");
+}
+
 void FieldReader::flag(BytesView key, bool& value) {
   const auto given = get(key);
   if (given && *given != "1") fail(key, "is a flag, which is 1 or absent");
@@ -203,6 +209,14 @@ std::int64_t FieldReader::signed_number(BytesView key) {
   return static_cast<std::int64_t>(negative ? 0 - *magnitude : *magnitude);
 }
 
+void FieldReader::optional_integer(BytesView key, std::optional<std::int32_t>& value, std::int32_t min,
+                                   std::int32_t max) {
+  if (!has(key)) return;
+  const std::int64_t number = signed_number(key);
+  if (number < min || number > max) return fail(key, formatted("is not from {} to {}", min, max));
+  value = static_cast<std::int32_t>(number);
+}
+
 /// Permission bits: up to four octal digits, so 644 and 0644 are both accepted.
 void FieldReader::mode(BytesView key, std::uint32_t& value) {
   const BytesView text = required(key);
@@ -226,6 +240,14 @@ std::vector<Bytes> FieldReader::elements(BytesView key) {
 void FieldReader::list(BytesView key, std::vector<Bytes>& value) {
   value = elements(key);
   if (value.empty()) fail(key, "is an empty list");
+}
+
+void FieldReader::optional_list(BytesView key, std::vector<Bytes>& value) {
+  if (!has(key)) return;
+  list(key, value);
+  for (const Bytes& element : value) {
+    if (element.empty()) return fail(key, "has an empty element");
+  }
 }
 
 void FieldReader::assignments(BytesView key, std::vector<Bytes>& value) {

@@ -31,6 +31,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -64,6 +65,8 @@ class FieldWriter {
   }
   /// The name of an operation in progress.
   void op(BytesView key, const Bytes& value) { set(key, value); }
+  /// A text without a zero byte; absent if it is empty.
+  void optional_name(BytesView key, const Bytes& value) { optional_text(key, value); }
   /// Text for people, at most max_text bytes; absent if it is empty.
   void optional_text(BytesView key, const Bytes& value) {
     if (!value.empty()) set(key, value);
@@ -81,6 +84,11 @@ class FieldWriter {
   void optional_number(BytesView key, const std::optional<std::uint64_t>& value) {
     if (value) number(key, *value);
   }
+  /// A number that may be negative, from `min` to `max`.
+  void optional_integer(BytesView key, const std::optional<std::int32_t>& value, std::int32_t /*min*/,
+                        std::int32_t /*max*/) {
+    if (value) set(key, std::to_string(*value));
+  }
   /// In microseconds; not negative.
   void optional_time(BytesView key, const std::optional<std::chrono::microseconds>& value) {
     if (value) number(key, static_cast<std::uint64_t>(value->count()));
@@ -97,6 +105,10 @@ class FieldWriter {
   void duration(BytesView key, std::chrono::milliseconds value);
   /// At least one element.
   void list(BytesView key, const std::vector<Bytes>& value) { set(key, join_list(value)); }
+  /// Elements that are not empty; absent if there are none.
+  void optional_list(BytesView key, const std::vector<Bytes>& value) {
+    if (!value.empty()) set(key, join_list(value));
+  }
   /// Elements of the form NAME=value.
   void assignments(BytesView key, const std::vector<Bytes>& value) {
     if (!value.empty()) set(key, join_list(value));
@@ -139,6 +151,7 @@ class FieldReader {
     if (has(key)) path(key, value);
   }
   void op(BytesView key, Bytes& value);
+  void optional_name(BytesView key, Bytes& value);
   void optional_text(BytesView key, Bytes& value);
   void flag(BytesView key, bool& value);
   void off_flag(BytesView key, bool& value) {
@@ -150,6 +163,7 @@ class FieldReader {
   void optional_number(BytesView key, std::optional<std::uint64_t>& value) {
     if (has(key)) number(key, value.emplace());
   }
+  void optional_integer(BytesView key, std::optional<std::int32_t>& value, std::int32_t min, std::int32_t max);
   void optional_time(BytesView key, std::optional<std::chrono::microseconds>& value);
   void mode(BytesView key, std::uint32_t& value);
   void optional_mode(BytesView key, std::optional<std::uint32_t>& value) {
@@ -158,6 +172,7 @@ class FieldReader {
   void time_limit(BytesView key, std::chrono::milliseconds& value) { milliseconds(key, 1, value); }
   void duration(BytesView key, std::chrono::milliseconds& value) { milliseconds(key, 0, value); }
   void list(BytesView key, std::vector<Bytes>& value);
+  void optional_list(BytesView key, std::vector<Bytes>& value);
   void assignments(BytesView key, std::vector<Bytes>& value);
   void names(BytesView key, std::vector<Bytes>& value);
   void paths(BytesView key, std::vector<Bytes>& value);

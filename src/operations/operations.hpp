@@ -177,11 +177,22 @@ struct Execute {
     Bytes cwd;                   ///< empty: the session's directory
     std::vector<Bytes> set_env;  ///< NAME=value
     std::vector<Bytes> unset_env;
+    std::vector<Bytes> prepend_env;  ///< NAME=value
     bool clear_env = false;
     std::chrono::milliseconds timeout{0};  ///< 0: no limit
     std::chrono::milliseconds silence{0};  ///< 0: no limit
+    Bytes stop_signal;                     ///< the name of a signal; empty: SIGTERM
     std::chrono::milliseconds kill_after{2000};
-    bool leaves = false;  ///< processes that it leaves behind live on
+    bool leaves = false;               ///< processes that it leaves behind live on
+    std::optional<std::int32_t> nice;  ///< added to the slave's own
+    std::optional<std::uint32_t> umask;
+    std::vector<Bytes> limits;               ///< NAME=value, as resource_limit_setting() reads it
+    std::vector<Bytes> secrets;              ///< texts that are shown to nobody
+    std::optional<std::uint64_t> max_bytes;  ///< of each output
+    std::optional<std::uint64_t> max_lines;
+    bool at = false;  ///< each piece of output has a time
+    Bytes pty;        ///< COLUMNSxROWS; empty: no terminal
+    Bytes user;       ///< an account; empty: the slave's own
     bool in = false;
     OutputMode out = OutputMode::discard;  ///< never merge
     OutputMode err = OutputMode::discard;
@@ -190,11 +201,22 @@ struct Execute {
       fields.optional_path("cwd", self.cwd);
       fields.assignments("env", self.set_env);
       fields.names("unset", self.unset_env);
+      fields.assignments("prepend", self.prepend_env);
       fields.flag("clear_env", self.clear_env);
       fields.time_limit("timeout", self.timeout);
       fields.time_limit("silence", self.silence);
+      fields.optional_name("stop_signal", self.stop_signal);
       fields.duration("kill_after", self.kill_after);
       fields.flag("leave_background", self.leaves);
+      fields.optional_integer("nice", self.nice, -20, 19);
+      fields.optional_mode("umask", self.umask);
+      fields.assignments("limits", self.limits);
+      fields.optional_list("secrets", self.secrets);
+      fields.optional_number("max_bytes", self.max_bytes);
+      fields.optional_number("max_lines", self.max_lines);
+      fields.flag("at", self.at);
+      fields.optional_name("pty", self.pty);
+      fields.optional_name("user", self.user);
       fields.flag("in", self.in);
       fields.output("out", self.out);
       fields.output("err", self.err, true);
@@ -203,20 +225,26 @@ struct Execute {
   struct Reply {
     std::optional<int> exit_code;  ///< exactly one of these two is set
     std::optional<int> signal;
+    bool core = false;  ///< the system has written a core file
     bool timed_out = false;
     bool silent = false;
     bool interrupted = false;
-    bool background = false;        ///< processes live on
-    bool ended_background = false;  ///< processes were left behind, and have been ended
+    bool background = false;                        ///< processes live on
+    bool ended_background = false;                  ///< processes were left behind, and have been ended
+    std::optional<std::uint64_t> out_dropped = {};  ///< bytes; nullopt: none
+    std::optional<std::uint64_t> err_dropped = {};
     std::optional<std::chrono::microseconds> ran = {};
     ResourceUse used = {};
     static void describe(auto& fields, auto& self) {
       fields.exit_status(self.exit_code, self.signal);
+      fields.flag("core", self.core);
       fields.flag("timed_out", self.timed_out);
       fields.flag("silent", self.silent);
       fields.flag("interrupted", self.interrupted);
       fields.flag("background", self.background);
       fields.flag("ended_background", self.ended_background);
+      fields.optional_number("out_dropped", self.out_dropped);
+      fields.optional_number("err_dropped", self.err_dropped);
       fields.optional_time("ran", self.ran);
       fields.optional_time("user_time", self.used.user_time);
       fields.optional_time("system_time", self.used.system_time);

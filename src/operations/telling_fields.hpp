@@ -35,6 +35,11 @@ class TellingFields {
   void number(BytesView /*key*/, std::uint64_t /*value*/, std::uint64_t /*min*/ = 0, std::uint64_t /*max*/ = 0) {}
   void optional_text(BytesView /*key*/, const Bytes& /*value*/) {}
   void optional_path(BytesView /*key*/, const Bytes& /*value*/) {}
+  void optional_list(BytesView /*key*/, const std::vector<Bytes>& /*value*/) {}
+  void optional_number(BytesView /*key*/, const std::optional<std::uint64_t>& /*value*/) {}
+  void optional_name(BytesView /*key*/, const Bytes& /*value*/) {}
+  void optional_integer(BytesView /*key*/, std::optional<std::int32_t> /*value*/, std::int32_t /*min*/,
+                        std::int32_t /*max*/) {}
   void flag(BytesView /*key*/, bool /*value*/) {}
   void off_flag(BytesView /*key*/, bool /*value*/) {}
   void mode(BytesView /*key*/, std::uint32_t /*value*/) {}

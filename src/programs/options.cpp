@@ -91,7 +91,8 @@ Fault set_name(Settings& settings, const std::string& value) {
   return std::nullopt;
 }
 
-Fault set_allow(Settings& settings, const std::string& value) {
+/// The words of a list with commas; nullopt if one of them is empty.
+std::optional<std::vector<std::string>> words_between_commas(const std::string& value) {
   std::vector<std::string> words(1);
   for (const char c : value) {
     if (c == ',') {
@@ -100,10 +101,21 @@ Fault set_allow(Settings& settings, const std::string& value) {
       words.back() += c;
     }
   }
-  if (std::find(words.begin(), words.end(), "") != words.end()) {
-    return takes("words with one comma between them, as stat,fetch", value);
-  }
-  settings.program.slave.policy.allow = std::move(words);
+  if (std::find(words.begin(), words.end(), "") != words.end()) return std::nullopt;
+  return words;
+}
+
+Fault set_allow(Settings& settings, const std::string& value) {
+  auto words = words_between_commas(value);
+  if (!words) return takes("words with one comma between them, as stat,fetch", value);
+  settings.program.slave.policy.allow = std::move(*words);
+  return std::nullopt;
+}
+
+Fault set_allow_user(Settings& settings, const std::string& value) {
+  auto names = words_between_commas(value);
+  if (!names) return takes("names of accounts with one comma between them, as build,test", value);
+  settings.program.slave.policy.users = std::move(*names);
   return std::nullopt;
 }
 
@@ -269,6 +281,8 @@ constexpr std::
                    [](Settings& s) { s.program.slave.labels.clear(); }},
             Option{for_slave, Section::work, "no-execute", "", "", "run no commands",
                    into([](Settings& s) -> bool& { return s.program.slave.policy.no_execute; })},
+            Option{for_slave, Section::work, "allow-user", "REMSH_ALLOW_USER", "NAMES",
+                   "as root: run commands as these accounts too, if the master says so", set_allow_user},
             Option{for_slave, Section::work, "before-command", "REMSH_BEFORE_COMMAND", "FILE",
                    "run this program before each command, which it can forbid",
                    hook_into([](Settings& s) -> std::string& { return s.program.slave.before_command; })},

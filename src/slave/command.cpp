@@ -1,9 +1,14 @@
 // A command's start, and the events of its life.
 #include "slave/command.hpp"
 
+#include "os/file.hpp"
 #include "slave/command_environment.hpp"
+#include "slave/command_settings.hpp"
+
+#include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -13,30 +18,27 @@ using namespace std::chrono_literals;
 using operations::OutputMode;
 
 Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
+  const Result<int> stop_signal = stop_signal_of(request_);
+  if (!stop_signal) return stop_signal.failure();
+  stop_signal_ = *stop_signal;
+  Result<SpawnSettings> settings = settings_of(request_);
+  if (!settings) return std::move(settings).failure();
+
   SpawnRequest spawned;
+  spawned.settings = std::move(*settings);
   spawned.args = request_.args;
-  spawned.env = environment_of(shared_->environment, request_, name_);
+  Result<std::optional<UserAccount>> user = user_of(request_, shared_->users);
+  if (!user) return std::move(user).failure();
+  if (*user) spawned.settings.user = {.uid = (*user)->uid, .gid = (*user)->gid, .groups = (*user)->groups};
+  spawned.env =
+      environment_of(*user ? environment_for(shared_->environment, **user) : shared_->environment, request_, name_);
   spawned.cwd = directory.descriptor();
   spawned.session = true;  // so that no process of it is in our session, where processes of others are
 
-  UniqueFd in_end;
-  std::array<UniqueFd, 2> out_ends;
-  if (request_.in) {
-    Result<ChildPipe> pipe = open_pipe_to_child();
-    if (!pipe) return std::move(pipe).failure();
-    input_.pipe = std::move(pipe->ours);
-    in_end = std::move(pipe->theirs);
-  }
-  for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    if ((i == 0 ? request_.out : request_.err) != OutputMode::stream) continue;
-    Result<ChildPipe> pipe = open_pipe_from_child();
-    if (!pipe) return std::move(pipe).failure();
-    outputs_[i].pipe = std::move(pipe->ours);
-    out_ends[i] = std::move(pipe->theirs);
-  }
-  spawned.in = in_end.get();
-  spawned.out = out_ends[0].get();
-  spawned.err = request_.err == OutputMode::merge ? spawned.out : out_ends[1].get();
+  std::array<UniqueFd, 3> theirs;
+  Result<void> opened =
+      request_.pty.empty() ? open_streams(spawned, theirs) : open_command_terminal(spawned, theirs[0]);
+  if (!opened) return opened;
 
   if (call_->cancelled()) return Failure{Errc::cancelled, "the command was stopped before it began", 0};
   shared_->killer->prepare();  // prepares everything for the end before the command exists
@@ -51,6 +53,54 @@ Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
   shared_->killer->set_leader(name_, process_->pid());
   call_->set_process(process_->pid());
   return {};
+}
+
+/// Makes the pipes. `theirs` owns the ends of the command, which the request borrows.
+Result<void> CommandSet::Command::open_streams(SpawnRequest& request, std::array<UniqueFd, 3>& theirs) {
+  if (request_.in) {
+    Result<ChildPipe> pipe = open_pipe_to_child();
+    if (!pipe) return std::move(pipe).failure();
+    input_.pipe = std::move(pipe->ours);
+    theirs[0] = std::move(pipe->theirs);
+  }
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    if ((i == 0 ? request_.out : request_.err) != OutputMode::stream) continue;
+    Result<ChildPipe> pipe = open_pipe_from_child();
+    if (!pipe) return std::move(pipe).failure();
+    outputs_[i].pipe = std::move(pipe->ours);
+    theirs[i + 1] = std::move(pipe->theirs);
+  }
+  request.in = theirs[0].get();
+  request.out = theirs[1].get();
+  request.err = request_.err == OutputMode::merge ? request.out : theirs[2].get();
+  return {};
+}
+
+/// Makes the terminal. Our descriptors are all copies of one. That one is kept until the end, because the kernel hangs
+/// up when the last is closed, which would kill a program that has closed its own and is about to exit.
+Result<void> CommandSet::Command::open_command_terminal(SpawnRequest& request, UniqueFd& theirs) {
+  const auto size = window_size(request_.pty);
+  if (!size) return Failure{Errc::invalid_argument, "'pty' is not COLUMNSxROWS, both from 1 to 65535"};
+  if (request_.out != OutputMode::stream || request_.err != OutputMode::discard) {
+    return Failure{Errc::invalid_argument, "with 'pty', 'out' must be stream and 'err' absent"};
+  }
+  Result<ChildPipe> terminal = open_terminal(*size);
+  if (!terminal) return std::move(terminal).failure();
+  terminal_ = std::move(terminal->ours);
+  for (UniqueFd* const copy : {&input_.pipe, &outputs_[0].pipe}) {
+    copy->reset(::fcntl(terminal_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!*copy) return os_failure(errno, "a terminal");
+  }
+  if (!request_.in) input_.ending = end_of_typing(input_.pipe.get(), false);
+  theirs = std::move(terminal->theirs);
+  request.in = request.out = request.err = theirs.get();
+  request.settings.terminal = true;
+  return {};
+}
+
+Result<void> CommandSet::Command::resize(WindowSize size) {
+  if (!terminal_) return Failure{Errc::invalid_argument, "the command has no terminal"};
+  return resize_terminal(terminal_.get(), size);
 }
 
 void CommandSet::Command::start() {

@@ -6,9 +6,11 @@
 #include "os/directory.hpp"
 #include "os/process.hpp"
 #include "os/process_tree.hpp"
+#include "os/terminal.hpp"
 #include "os/unique_fd.hpp"
 #include "rpc/served_call.hpp"
 #include "slave/command_set_shared.hpp"
+#include "slave/output_cap.hpp"
 #include "transport/loop.hpp"
 
 #include <remsh/base/bytes.hpp>
@@ -16,6 +18,7 @@
 
 #include <array>
 #include <atomic>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -47,6 +50,9 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   /// Ends the command as a cancel does. May be called before start().
   void stop();
 
+  /// Changes the size of the command's terminal. Fails with invalid_argument if it has none. Called on the loop.
+  Result<void> resize(WindowSize size);
+
   void on_ready(std::uint32_t number, Ready directions) override;
 
  private:
@@ -58,6 +64,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
 
   struct Output {
     rpc::StreamName name;
+    OutputCap cap;
     UniqueFd pipe = UniqueFd();
     bool enlarged = false;
     bool waits_for_room = false;
@@ -69,6 +76,8 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
     std::optional<rpc::Chunk> chunk;
     std::size_t written = 0;  // of the chunk
     bool ended = false;
+    bool in_line = false;  // the last byte that was written did not end a line
+    Bytes ending = {};     // for a terminal: what is typed after the end
   };
 
   Result<void> spawn_in(const Directory& directory);
@@ -77,6 +86,8 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   void on_hook_over(bool);
   [[nodiscard]] std::string result_for_hook() const;
 
+  Result<void> open_streams(SpawnRequest& request, std::array<UniqueFd, 3>& theirs);
+  Result<void> open_command_terminal(SpawnRequest& request, UniqueFd& theirs);
   void arm(Source source, int descriptor, Ready directions);
   void close(Source source, UniqueFd& descriptor);
   [[nodiscard]] TimePoint now() const { return shared_->loop->now(); }
@@ -98,7 +109,12 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   [[nodiscard]] bool has_open_output() const;
   void close_if_at_end(Output& output);
   void read(Output& output);
+  void send(Output& output, std::size_t count);
+  bool send_mark(Output& output);
+  void wait_for_room(Output& output);
+  [[nodiscard]] std::optional<std::uint64_t> time_for_caller() const;
   void write_input();
+  bool write_to_command(BytesView bytes, std::size_t& left);
   void leader_ended();
   void end(Ending ending);
   void kill_all();
@@ -116,8 +132,11 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   std::shared_ptr<rpc::ServedCall> call_;
   const operations::Execute::Request request_;
   const Bytes name_;  // of the process tree
+  int stop_signal_ = SIGTERM;
+  UniqueFd terminal_;  // if it has one
   std::optional<Process> process_;
-  std::array<Output, 2> outputs_{Output{.name = rpc::StreamName::out}, Output{.name = rpc::StreamName::err}};
+  std::array<Output, 2> outputs_{Output{rpc::StreamName::out, {request_.max_bytes, request_.max_lines}},
+                                 Output{rpc::StreamName::err, {request_.max_bytes, request_.max_lines}}};
   InputState input_;
 
   std::uint32_t slot_ = 0;

@@ -59,7 +59,7 @@ void CommandSet::Command::on_grace_over() {
   settle();
 }
 
-/// Sends SIGTERM, and later SIGKILL, to all processes of the command, including those that it left behind.
+/// Sends the stop signal, and later SIGKILL, to all processes of the command, including those that it left behind.
 void CommandSet::Command::end(Ending ending) {
   ending_ = ending;
   if (ending == Ending::cancelled) {
@@ -74,7 +74,7 @@ void CommandSet::Command::kill_all() {
   killing_ = true;
   const bool hurries = is_to_hurry();
   const TimePoint kill_at = now() + (hurries ? std::min<Duration>(request_.kill_after, farewell) : request_.kill_after);
-  shared_->killer->end({process_->pid(), name_}, kill_at, kill_at + (hurries ? farewell : kill_patience),
+  shared_->killer->end({process_->pid(), name_, stop_signal_}, kill_at, kill_at + (hurries ? farewell : kill_patience),
                        posted(&Command::on_killed));
 }
 
@@ -124,8 +124,10 @@ bool CommandSet::Command::is_done() const {
   if (stuck_) return true;
   if (!exited_ || killing_ || looking_) return false;
   if (ending_ == Ending::cancelled) return true;
-  return std::all_of(outputs_.begin(), outputs_.end(),
-                     [this](const Output& output) { return !output.pipe || (grace_over_ && output.owed == 0); });
+  return std::all_of(outputs_.begin(), outputs_.end(), [this](const Output& output) {
+    const bool is_read = !output.pipe || (grace_over_ && output.owed == 0);
+    return is_read && output.cap.mark().empty();
+  });
 }
 
 void CommandSet::Command::settle() {
@@ -153,14 +155,20 @@ void CommandSet::Command::answer() {
     operations::Execute::Reply reply;
     reply.exit_code = (*status)->code;
     reply.signal = (*status)->signal;
+    reply.core = (*status)->core_dumped;
     reply.timed_out = ending_ == Ending::timed_out;
     reply.silent = ending_ == Ending::silent;
     reply.interrupted = ending_ == Ending::interrupted;
     reply.background = left_ || has_open_output();
     reply.ended_background = ended_left_;
+    const auto dropped = [](const Output& output) {
+      return output.cap.dropped() > 0 ? std::optional(output.cap.dropped()) : std::nullopt;
+    };
+    reply.out_dropped = dropped(outputs_[0]);
+    reply.err_dropped = dropped(outputs_[1]);
     reply.ran = std::chrono::duration_cast<std::chrono::microseconds>(ended_at_ - begun_at_);
     if ((*status)->used) reply.used = resources(*(*status)->used);
-    if (shared_->killer->knows(name_)) shared_->keep_background(name_, request_.kill_after);
+    if (shared_->killer->knows(name_)) shared_->keep_background({name_, request_.kill_after, stop_signal_});
     call_->answer(operations::to_box(reply));
   }
 }
@@ -172,6 +180,7 @@ void CommandSet::Command::release() {
   }
   for (Output& output : outputs_) close(source_of(output), output.pipe);
   close(in, input_.pipe);
+  terminal_.reset();
   shared_->loop->watcher().forget(process_->exit_descriptor());
   shared_->loop->remove(slot_);
   if (stuck_) process_->abandon();

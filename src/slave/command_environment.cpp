@@ -3,6 +3,7 @@
 #include "os/guard.hpp"
 #include "os/process_table.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <utility>
@@ -17,12 +18,32 @@ bool is_entry_of(BytesView entry, BytesView name) {
   return entry.starts_with(name) && entry.substr(name.size()).starts_with('=');
 }
 
+/// Puts the value of an entry before the value that its variable has.
+void prepend(std::vector<Bytes>& entries, const Bytes& entry) {
+  const BytesView name = BytesView(entry).substr(0, entry.find('='));
+  const auto present = std::find_if(entries.begin(), entries.end(),
+                                    [name](const Bytes& candidate) { return is_entry_of(candidate, name); });
+  if (present == entries.end()) return entries.push_back(entry);
+  const BytesView value = BytesView(*present).substr(name.size() + 1);
+  *present = value.empty() ? entry : entry + ':' + Bytes(value);
+}
+
 }  // namespace
 
 std::vector<Bytes> own_environment() {
   std::vector<Bytes> entries;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) entries.emplace_back(*entry);
   return entries;
+}
+
+std::vector<Bytes> environment_for(std::vector<Bytes> ours, const UserAccount& user) {
+  for (const Bytes& variable :
+       {"HOME=" + user.home, "USER=" + user.name, "LOGNAME=" + user.name, Bytes("PATH=/usr/local/bin:/usr/bin:/bin")}) {
+    const Bytes name = variable.substr(0, variable.find('='));
+    std::erase_if(ours, [&name](const Bytes& entry) { return is_entry_of(entry, name); });
+    ours.push_back(variable);
+  }
+  return ours;
 }
 
 std::vector<Bytes> environment_of(const std::vector<Bytes>& ours, const operations::Execute::Request& request,
@@ -41,6 +62,7 @@ std::vector<Bytes> environment_of(const std::vector<Bytes>& ours, const operatio
     result.clear();
     for (auto& [variable, entry] : entries) result.push_back(std::move(entry));
   }
+  for (const Bytes& entry : request.prepend_env) prepend(result, entry);
   std::erase_if(result, [](const Bytes& entry) { return is_entry_of(entry, command_variable); });
   const Bytes guarded = guarded_name();
   result.push_back(guarded.empty() ? command_entry(ours, name) : command_entry({command_entry(ours, guarded)}, name));

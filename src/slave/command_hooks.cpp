@@ -1,5 +1,6 @@
 // A command and the hooks of the slave's owner before and after it.
 #include "base/format.hpp"
+#include "base/secret_mask.hpp"
 #include "os/file.hpp"
 #include "os/threads.hpp"
 #include "slave/command.hpp"
@@ -55,7 +56,8 @@ bool CommandSet::Command::begin_hook_after() {
 void CommandSet::Command::run_hook_after(const std::string& result) {
   try {
     const auto done = run_command_hook(shared_->hooks, hooked_, shared_->environment, result, [] { return false; });
-    if (!done) shared_->log.write(LogLevel::warning, "", done.failure().message);
+    if (done) return;
+    shared_->log.write(LogLevel::warning, "", SecretMask(request_.secrets).applied_to(done.failure().message));
   } catch (const std::exception& error) {
     shared_->log.write(LogLevel::warning, "", formatted("the hook after a command has failed: {}", error.what()));
   }

@@ -1,5 +1,6 @@
 // What the caller of a command asks of it while it runs.
 #include "base/format.hpp"
+#include "base/secret_mask.hpp"
 #include "base/text.hpp"
 #include "os/file.hpp"
 #include "slave/add_operation.hpp"
@@ -34,9 +35,9 @@ void CommandSet::Command::serve(rpc::ServedCall& request) {
 bool CommandSet::Command::interrupt(const Interrupt::Request& request) {
   if (stuck_ || looked_) return false;
   if (ending_ != Ending::by_itself) return true;
-  shared_->log.write(LogLevel::info, "",
-                     formatted("interrupting command {} ({}){}{}", in_quotes(request.target),
-                               in_quotes(request_.args.front()), request.why.empty() ? "" : ": ", request.why));
+  const std::string text = formatted("interrupting command {} ({}){}{}", in_quotes(request.target),
+                                     in_quotes(request_.args.front()), request.why.empty() ? "" : ": ", request.why);
+  shared_->log.write(LogLevel::info, "", SecretMask(request_.secrets).applied_to(text));
   end(Ending::interrupted);
   return true;
 }

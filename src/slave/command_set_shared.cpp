@@ -8,11 +8,13 @@
 
 namespace remsh {
 
-CommandSet::Shared::Shared(std::shared_ptr<Loop> on, Duration grace, LogHook hook, CommandHooks with)
+CommandSet::Shared::Shared(std::shared_ptr<Loop> on, Duration grace, LogHook hook, CommandHooks with,
+                           std::vector<std::string> allowed)
     : loop(std::move(on)),
       background_grace(grace),
       log(std::move(hook)),
       hooks(std::move(with)),
+      users(std::move(allowed)),
       environment(own_environment()) {}
 
 bool CommandSet::Shared::add(const std::shared_ptr<Command>& command) {
@@ -32,23 +34,23 @@ void CommandSet::Shared::remove(const Command& command) {
   changed.notify_all();
 }
 
-void CommandSet::Shared::keep_background(const Bytes& name, Duration kill_after) {
+void CommandSet::Shared::keep_background(const Background& left) {
   std::unique_lock lock(mutex);
   if (stopping) {
     lock.unlock();
-    return end_background(name, kill_after);
+    return end_background(left);
   }
   std::erase_if(background, [this](const Background& each) { return !killer->knows(each.name); });
-  background.push_back({name, kill_after});
+  background.push_back(left);
 }
 
-void CommandSet::Shared::end_background(const Bytes& name, Duration kill_after) {
+void CommandSet::Shared::end_background(const Background& left) {
   {
     const std::lock_guard lock(endings->mutex);
     ++endings->count;
   }
-  const TimePoint kill_at = loop->now() + std::min(kill_after, farewell);
-  killer->end({-1, name}, kill_at, kill_at + farewell, [endings = endings](bool) {
+  const TimePoint kill_at = loop->now() + std::min(left.kill_after, farewell);
+  killer->end({-1, left.name, left.stop_signal}, kill_at, kill_at + farewell, [endings = endings](bool) {
     const std::lock_guard lock(endings->mutex);
     --endings->count;
     endings->changed.notify_all();

@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -19,7 +20,7 @@ namespace remsh {
 
 /// The commands of a set, what they share, and what they left in the background. Thread-safe, except `spare`.
 struct CommandSet::Shared {
-  Shared(std::shared_ptr<Loop> on, Duration grace, LogHook hook, CommandHooks with);
+  Shared(std::shared_ptr<Loop> on, Duration grace, LogHook hook, CommandHooks with, std::vector<std::string> allowed);
 
   /// Counts the trees that are being ended although their commands are over. Shared with the killer's callbacks, which
   /// may outlive the set.
@@ -33,15 +34,22 @@ struct CommandSet::Shared {
   bool add(const std::shared_ptr<Command>& command);
   void remove(const Command& command);
 
-  /// Keeps the tree of a command that is over, of which processes may be left: it is ended when the set is stopped.
-  void keep_background(const Bytes& name, Duration kill_after);
-  void end_background(const Bytes& name, Duration kill_after);
+  /// What a command that is over may have left behind.
+  struct Background {
+    Bytes name;
+    Duration kill_after;
+    int stop_signal;
+  };
+  /// Keeps the tree of a command that is over: it is ended when the set is stopped.
+  void keep_background(const Background& left);
+  void end_background(const Background& left);
   [[nodiscard]] bool is_stopping() const;
 
   const std::shared_ptr<Loop> loop;
   const Duration background_grace;
   const SlaveLog log;
   const CommandHooks hooks;
+  const std::vector<std::string> users;  // as which commands may run
   const std::vector<Bytes> environment;
   const std::shared_ptr<TreeKiller> killer = TreeKiller::of_this_process();
   const std::shared_ptr<Endings> endings = std::make_shared<Endings>();
@@ -50,10 +58,6 @@ struct CommandSet::Shared {
   mutable std::mutex mutex;  // guards the following members
   std::condition_variable changed;
   std::unordered_map<const Command*, std::shared_ptr<Command>> commands;
-  struct Background {
-    Bytes name;
-    Duration kill_after;
-  };
   std::vector<Background> background;
   bool stopping = false;
   bool is_given_up = false;  // stop() has given up waiting

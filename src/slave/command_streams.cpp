@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 namespace remsh {
@@ -34,19 +35,16 @@ void CommandSet::Command::close_if_at_end(Output& output) {
 
 /// Moves the content of the pipe to the caller, as far as there is room. The output of a cancelled command is dropped.
 void CommandSet::Command::read(Output& output) {
-  if (!output.pipe) return;
   const Source source = source_of(output);
   const bool is_dropped = ending_ == Ending::cancelled;
   std::size_t left = bytes_per_event;
   while (left > 0) {
+    if (!is_dropped && !send_mark(output)) return wait_for_room(output);
+    if (!output.pipe) return;
     std::size_t wanted = Block::max_payload;
-    if (!is_dropped) {
+    if (!is_dropped && !output.cap.is_closed()) {
       wanted = std::min(wanted, call_->room(output.name));
-      if (wanted == 0) {
-        // Not armed: on_change() continues. Closing at the end needs no room.
-        output.waits_for_room = true;
-        return close_if_at_end(output);
-      }
+      if (wanted == 0) return wait_for_room(output);
     }
     if (!shared_->spare) shared_->spare.emplace();
     const ssize_t result = ::read(output.pipe.get(), shared_->spare->payload().data(), wanted);
@@ -57,51 +55,96 @@ void CommandSet::Command::read(Output& output) {
     if (silence_) wrote_at_ = now();
     output.owed -= std::min(output.owed, count);
     left -= std::min(left, count);
-    if (!is_dropped) {
-      call_->send(output.name, std::move(*shared_->spare), count);
-      shared_->spare.reset();
-      unflushed_ = true;
-    }
+    if (!is_dropped) send(output, count);
     if (count == Block::max_payload && !std::exchange(output.enlarged, true)) enlarge_pipe(output.pipe.get());
     if (count < wanted && !exited_) break;  // empty for now; a command that has ended is read to the end
   }
   if (armed_[source] == 0) arm(source, output.pipe.get(), Ready::read);
 }
 
+/// on_change() continues. The pipe is not armed, but its end needs no room.
+void CommandSet::Command::wait_for_room(Output& output) {
+  output.waits_for_room = true;
+  close_if_at_end(output);
+}
+
+/// Sends the first bytes of the spare block, as far as the limits of the output allow.
+void CommandSet::Command::send(Output& output, std::size_t count) {
+  count = output.cap.admit({shared_->spare->payload().data(), count});
+  if (count > 0) {
+    call_->send(output.name, std::move(*shared_->spare), count, time_for_caller());
+    shared_->spare.reset();
+    unflushed_ = true;
+  }
+  if (!send_mark(output)) output.waits_for_room = true;
+}
+
+/// Sends the line about dropped output, if there is one that was not sent. False if there is no room for all of it.
+bool CommandSet::Command::send_mark(Output& output) {
+  while (!output.cap.mark().empty()) {
+    const BytesView mark = output.cap.mark();
+    const std::size_t count = std::min(mark.size(), call_->room(output.name));
+    if (count == 0) return false;
+    Block line;
+    std::copy_n(mark.begin(), count, line.payload().begin());
+    call_->send(output.name, std::move(line), count, time_for_caller());
+    output.cap.mark_sent(count);
+    unflushed_ = true;
+  }
+  return true;
+}
+
+/// The time of a piece of output that is sent now, if the caller wants to know.
+std::optional<std::uint64_t> CommandSet::Command::time_for_caller() const {
+  using namespace std::chrono;
+  if (!request_.at) return std::nullopt;
+  return static_cast<std::uint64_t>(duration_cast<microseconds>(system_clock::now().time_since_epoch()).count());
+}
+
+/// Writes as much of the bytes as the command takes now, and at most `left`. False if it will take the rest later: then
+/// on_ready() continues. If it does not read any more, the rest is dropped.
+bool CommandSet::Command::write_to_command(BytesView bytes, std::size_t& left) {
+  while (input_.pipe && input_.written < bytes.size()) {
+    const BytesView rest = bytes.substr(input_.written);
+    // The loop blocks all signals, SIGPIPE among them, so the only effect is EPIPE.
+    const ssize_t result = left == 0 ? -1 : ::write(input_.pipe.get(), rest.data(), rest.size());
+    if (left == 0 || (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) {
+      arm(in, input_.pipe.get(), Ready::write);
+      return false;
+    }
+    if (result >= 0) {
+      const auto count = static_cast<std::size_t>(result);
+      input_.written += count;
+      if (count > 0) input_.in_line = rest[count - 1] != '\n' && rest[count - 1] != '\r';
+      left -= std::min(left, count);
+    } else if (errno != EINTR) {
+      close(in, input_.pipe);
+    }
+  }
+  input_.written = 0;
+  return true;
+}
+
 /// Moves input to the command. Input that it does not read is used up as well, so that the caller can send all of it.
 void CommandSet::Command::write_input() {
   std::size_t left = bytes_per_event;
   while (!input_.ended) {
-    if (!input_.chunk) {
-      input_.chunk = call_->take();
-      input_.written = 0;
-      if (!input_.chunk) return;
-      if (input_.chunk->last) {
-        input_.ended = true;
-        break;
-      }
+    if (!input_.chunk) input_.chunk = call_->take();
+    if (!input_.chunk) break;
+    if (input_.chunk->last) {
+      input_.ended = true;
+      if (terminal_) input_.ending = end_of_typing(terminal_.get(), input_.in_line);
+      break;
     }
-    const BytesView bytes = input_.chunk->bytes();
-    if (input_.pipe && input_.written < bytes.size()) {
-      const BytesView rest = bytes.substr(input_.written);
-      // The loop blocks all signals, SIGPIPE among them, so the only effect is EPIPE.
-      const ssize_t result = left == 0 ? -1 : ::write(input_.pipe.get(), rest.data(), rest.size());
-      if (left == 0 || (result < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) {
-        arm(in, input_.pipe.get(), Ready::write);
-        return;
-      }
-      if (result >= 0) {
-        input_.written += static_cast<std::size_t>(result);
-        left -= std::min(left, static_cast<std::size_t>(result));
-      } else if (errno != EINTR) {
-        close(in, input_.pipe);
-      }
-      continue;
-    }
+    if (!write_to_command(input_.chunk->bytes(), left)) return;
     call_->consumed(*input_.chunk);
     input_.chunk.reset();
   }
-  close(in, input_.pipe);
+  if (!input_.ending.empty()) {
+    if (!write_to_command(input_.ending, left)) return;
+    input_.ending.clear();
+  }
+  if (input_.ended) close(in, input_.pipe);
 }
 
 }  // namespace remsh

@@ -2,6 +2,7 @@
 #include "slave/execute.hpp"
 
 #include "base/format.hpp"
+#include "base/secret_mask.hpp"
 #include "base/text.hpp"
 #include "os/file.hpp"
 #include "slave/add_operation.hpp"
@@ -20,13 +21,19 @@ namespace remsh {
 
 using operations::Execute;
 
-CommandSet::CommandSet(std::shared_ptr<Loop> loop, Duration background_grace, LogHook log, CommandHooks hooks)
-    : shared_(std::make_shared<Shared>(std::move(loop), background_grace, std::move(log), std::move(hooks))) {}
+CommandSet::CommandSet(std::shared_ptr<Loop> loop, Duration background_grace, LogHook log, CommandHooks hooks,
+                       std::vector<std::string> users)
+    : shared_(std::make_shared<Shared>(std::move(loop), background_grace, std::move(log), std::move(hooks),
+                                       std::move(users))) {}
 
 CommandSet::~CommandSet() { stop(); }
 
 void CommandSet::execute(Execute::Request request, const std::shared_ptr<rpc::ServedCall>& call,
                          const Workplace& workplace) {
+  const auto fail = [&call, mask = SecretMask(request.secrets)](Failure failure) {
+    failure.message = mask.applied_to(failure.message);
+    call->fail(std::move(failure));
+  };
   const std::shared_ptr<const Directory> current = workplace.current();
   std::optional<Directory> chosen;
   if (!request.cwd.empty()) {
@@ -34,13 +41,13 @@ void CommandSet::execute(Execute::Request request, const std::shared_ptr<rpc::Se
     if (!directory) {
       Failure failure = directory.failure();
       failure.message = formatted("cwd {}: {}", in_quotes(request.cwd), failure.message);
-      return call->fail(std::move(failure));
+      return fail(std::move(failure));
     }
     chosen.emplace(std::move(*directory));
   }
 
   const auto command = std::make_shared<Command>(shared_, call, std::move(request));
-  if (!shared_->add(command)) return call->fail({Errc::cancelled, "the slave is being stopped", 0});
+  if (!shared_->add(command)) return fail({Errc::cancelled, "the slave is being stopped", 0});
   try {
     Result<void> spawned = command->spawn_with_hooks(chosen ? *chosen : *current);
     if (spawned) {
@@ -50,12 +57,12 @@ void CommandSet::execute(Execute::Request request, const std::shared_ptr<rpc::Se
         return;
       }
     } else {
-      call->fail(std::move(spawned).failure());
+      fail(std::move(spawned).failure());
     }
   } catch (const std::system_error& error) {
-    call->fail(os_failure(error.code().value(), "what is needed to end the command"));
+    fail(os_failure(error.code().value(), "what is needed to end the command"));
   } catch (const std::exception& error) {
-    call->fail({Errc::remote_failure, error.what(), 0});
+    fail({Errc::remote_failure, error.what(), 0});
   }
   shared_->remove(*command);
 }
@@ -68,7 +75,7 @@ void CommandSet::begin_stop() {
   const std::vector<Shared::Background> background = std::exchange(shared_->background, {});
   lock.unlock();
   for (const auto& command : all) shared_->loop->post([command] { command->stop(); });
-  for (const auto& [name, kill_after] : background) shared_->end_background(name, kill_after);
+  for (const Shared::Background& left : background) shared_->end_background(left);
 }
 
 void CommandSet::stop() {

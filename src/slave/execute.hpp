@@ -14,6 +14,8 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace remsh {
 
@@ -31,9 +33,9 @@ class CommandSet {
   static constexpr Duration default_grace = std::chrono::seconds(1);
 
   /// Commands get the environment that this process has now. The loop must run until stop() has returned. The log hook
-  /// is called on it, and on the threads of hooks.
+  /// is called on it, and on the threads of hooks. `users`: the accounts, besides our own, as which commands may run.
   explicit CommandSet(std::shared_ptr<Loop> loop, Duration background_grace = default_grace, LogHook log = {},
-                      CommandHooks hooks = {});
+                      CommandHooks hooks = {}, std::vector<std::string> users = {});
   CommandSet(const CommandSet&) = delete;
   CommandSet& operator=(const CommandSet&) = delete;
 
@@ -44,8 +46,8 @@ class CommandSet {
   void execute(operations::Execute::Request request, const std::shared_ptr<rpc::ServedCall>& call,
                const Workplace& workplace);
 
-  /// The time between SIGTERM and SIGKILL, and from there until what cannot be killed is given up, if no caller waits
-  /// any more: the connection was lost, or the set is stopped. A command with a shorter `kill_after` gets less.
+  /// The time between the stop signal and SIGKILL, and from there until what cannot be killed is given up, if no caller
+  /// waits any more: the connection was lost, or the set is stopped. A command with a shorter `kill_after` gets less.
   static constexpr Duration farewell = std::chrono::seconds(5);
 
   /// Begins to end all commands as if they were cancelled, and what earlier ones left behind. New commands are refused.

@@ -125,7 +125,8 @@ void Resident::begin_to_clean(const std::shared_ptr<const Workplace>& workplace)
 
 ServedSession Resident::begin_session(std::shared_ptr<Workplace> workplace) {
   const std::shared_ptr<Loop> loop = Loop::start(clock_);
-  const auto commands = std::make_shared<CommandSet>(loop, CommandSet::default_grace, options_.log, hooks_);
+  const auto commands =
+      std::make_shared<CommandSet>(loop, CommandSet::default_grace, options_.log, hooks_, options_.policy.users);
   auto dispatcher = std::make_shared<const Dispatcher>(make_dispatcher(workplace, commands));
   return {std::move(workplace), loop, commands, std::move(dispatcher)};
 }

@@ -1,5 +1,6 @@
 #include "slave/served_operations.hpp"
 
+#include "base/secret_mask.hpp"
 #include "operations/operations.hpp"
 #include "operations/telling_fields.hpp"
 
@@ -18,7 +19,11 @@ void note_arguments(ServedOperation& operation, const Box& arguments) {
     if (!request) return;  // its handler reports why
     operations::TellingFields fields([&](BytesView value) { operation.arguments.emplace_back(value); });
     Operation::Request::describe(fields, *request);
-    if constexpr (std::is_same_v<Operation, operations::Execute>) operation.cwd = request->cwd;
+    if constexpr (std::is_same_v<Operation, operations::Execute>) {
+      operation.cwd = request->cwd;
+      const SecretMask mask(request->secrets);
+      for (Bytes& argument : operation.arguments) argument = mask.applied_to(argument);
+    }
   });
 }
 

@@ -26,6 +26,12 @@ InputCallback give(const Bytes& bytes) {
 
 std::vector<Bytes> shell(const Bytes& script) { return {"sh", "-c", script}; }
 
+/// Whether a slave is of this library. Others do not know all options.
+bool is_ours(Slave& slave) {
+  const std::string& software = slave.info().software;
+  return software.starts_with("remsh ") || software.starts_with("remsh-slave ");
+}
+
 std::set<int> inherited_descriptors() {
   std::set<int> result;
   for (int descriptor = 0; descriptor < 1024; ++descriptor) {
@@ -58,8 +64,7 @@ TEST_CASE("the result says how long a command ran and what it used, with the pro
     const auto result = slave.execute(
         shell("i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; dd if=/dev/zero of=/dev/null bs=64M count=2"));
     const auto took = std::chrono::steady_clock::now() - before;
-    const std::string& software = slave.info().software;
-    if (!software.starts_with("remsh ") && !software.starts_with("remsh-slave ")) {  // of another origin: says nothing
+    if (!is_ours(slave)) {  // says nothing
       CHECK_FALSE(result.ran);
       CHECK(result.used == ResourceUse{});
       return;
@@ -181,6 +186,123 @@ TEST_CASE("a command that cannot be started is an error with the cause") {
   });
 }
 
+TEST_CASE("a command begins with the settings of its options") {
+  on_every_transport(BeyondRemsh1::time_limits, [](Farm&, Slave& slave) {
+    const auto result = slave.execute(shell("umask; ulimit -S -n; ulimit -H -n; ulimit -c; echo $A; nice"),
+                                      {.env = {{"A", "b"}},
+                                       .prepend_env = {{"A", "a"}},
+                                       .nice = 1,
+                                       .umask = 027,
+                                       .limits = {{"nofile", 50, 60}, {"core", 0}}});
+    const Bytes before = slave.execute({"nice"}).out;
+    CHECK(result.out == "0027\n50\n60\n0\na:b\n" + std::to_string(std::min(std::stoi(before) + 1, 19)) + "\n");
+  });
+}
+
+TEST_CASE("a command whose settings cannot be made is not run, and the error says which") {
+  on_every_transport(BeyondRemsh1::time_limits, [](Farm&, Slave& slave) {
+    const auto error = thrown_by<RemoteError>([&slave] {
+      slave.execute({"touch", "ran"}, {.umask = 022, .limits = {{"core", 0}, {"nofile", 60, 50}}});
+    });
+    REQUIRE(error);
+    CHECK(error->code() == Errc::os_error);
+    CHECK(error->message().find("nofile") != std::string::npos);
+    const auto unknown = thrown_by<RemoteError>([&slave] {
+      slave.execute({"touch", "ran"}, {.limits = {{"wishes", 3}}});
+    });
+    REQUIRE(unknown);
+    CHECK(unknown->code() == Errc::invalid_argument);
+    CHECK_FALSE(slave.stat("ran"));
+  });
+}
+
+TEST_CASE("a command that is ended gets the signal of its choice") {
+  on_every_transport(BeyondRemsh1::time_limits, [](Farm&, Slave& slave) {
+    ExecuteResult result;
+    for (auto time = 200ms; result.out.empty(); time *= 2) {  // it must begin within this time
+      REQUIRE(time < ample);
+      result = slave.execute(shell("trap 'echo interrupted; exit 4' INT; echo begun; while :; do sleep 0.01; done"),
+                             {.timeout = time, .stop_signal = SIGINT, .kill_after = 1h});
+    }
+    CHECK(result.timed_out);
+    CHECK(result.exit_code == 4);
+    CHECK(result.out == "begun\ninterrupted\n");
+  });
+}
+
+TEST_CASE("a callback can have the time of each piece of output, by the slave's clock") {
+  on_every_transport(BeyondRemsh1::time_limits, [](Farm&, Slave& slave) {
+    using Time = std::chrono::sys_time<std::chrono::microseconds>;
+    slave.execute({"mkfifo", "go"});
+    Time first;
+    Time second;
+    const Time begun = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+    Time answered;
+    const auto out = [&](BytesView, Time at) {
+      first = at;
+      answered = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+      CHECK(slave.execute(shell("echo > go")).ok());  // the second piece cannot be written before this
+    };
+    CHECK(slave
+              .execute(shell("echo a; read line < go; echo b >&2"),
+                       {.out = out, .err = [&](BytesView, Time at) { second = at; }})
+              .ok());
+    CHECK(begun <= first);
+    CHECK(first <= answered);
+    CHECK(answered <= second);
+  });
+}
+
+TEST_CASE("a command on a terminal talks with its caller") {
+  on_every_transport(BeyondRemsh1::time_limits, [](Farm&, Slave& slave) {
+    Bytes seen;
+    int typed = 0;
+    const auto type = [&](std::span<char> buffer) -> std::size_t {
+      const Bytes line = typed == 0 ? "me\n" : "";
+      ++typed;
+      std::copy(line.begin(), line.end(), buffer.begin());
+      return line.size();
+    };
+    const auto run = [&] {
+      return slave.execute(shell("stty -echo; echo who; read name; echo hello $name; stty size; exec cat"),
+                           {.in = type, .out = [&](BytesView bytes) { seen += bytes; }, .terminal = Terminal{90, 20}});
+    };
+    if (!is_ours(slave)) {
+      const auto error = thrown_by<RemoteError>(run);
+      REQUIRE(error);
+      CHECK(error->code() == Errc::invalid_argument);
+      return;
+    }
+    const auto result = run();
+    CHECK(result.exit_code == 0);
+    CHECK(seen.find("hello me\r\n") != Bytes::npos);
+    CHECK(seen.find("20 90\r\n") != Bytes::npos);
+    CHECK(result.err.empty());
+  });
+}
+
+TEST_CASE("of an output only so much comes as was asked for, and the result says how much is missing") {
+  on_every_transport(BeyondRemsh1::time_limits, [](Farm&, Slave& slave) {
+    const auto run = [&slave] {
+      return slave.execute(shell("for i in 1 2 3 4; do echo $i; done; printf abc >&2; exit 3"),
+                           {.output_limit = {.bytes = 3, .lines = 2}});
+    };
+    if (!is_ours(slave)) {
+      const auto error = thrown_by<RemoteError>(run);
+      REQUIRE(error);
+      CHECK(error->code() == Errc::invalid_argument);
+      return;
+    }
+    const auto result = run();
+    CHECK(result.out == "1\n2\n[remsh: the rest of the output, beyond 3 bytes, is dropped]\n");
+    CHECK(result.err == "abc");
+    CHECK(result.out_dropped == 5);
+    CHECK(result.err_dropped == 0);
+    CHECK(result.exit_code == 3);
+    CHECK(to_string(result) == "exit code 3, output cut");
+  });
+}
+
 TEST_CASE("the slave ends a command that writes nothing for too long") {
   on_every_transport(BeyondRemsh1::time_limits, [](Farm&, Slave& slave) {
     ExecuteResult result;
@@ -270,9 +392,8 @@ TEST_CASE("a background process does not hold the answer back for long") {
   on_every_transport(BeyondRemsh1::merging, [](Farm&, Slave& slave) {
     const Lifeline lifeline;
     slave.execute({"mkfifo", "go"});
-    const auto result =
-        slave.execute({"sh", "-c", "(exec 9>\"$0\"; echo >&9; cat go) & printf early", lifeline.path()},
-                      {.background = Background::leave});
+    const auto result = slave.execute({"sh", "-c", "(exec 9>\"$0\"; echo >&9; cat go) & printf early", lifeline.path()},
+                                      {.background = Background::leave});
     CHECK(result.exit_code == 0);
     CHECK(result.left_background);
     CHECK(result.out == "early");

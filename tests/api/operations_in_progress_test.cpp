@@ -145,6 +145,28 @@ TEST_CASE("a slave lists what it does for its master, with the process of a comm
   }
 }
 
+TEST_CASE("neither side lists a secret") {
+  if (TwistedSlaves::are_wanted()) return;
+  Farm farm(Over::tcp);
+  SlaveServer& server = farm.call_in("worker").server();
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  const Stubborn stubborn;
+  std::vector<Bytes> command = stubborn.command();
+  command.emplace_back("--password=hunter2");
+  auto pending = slave->start_execute(command, {.env = {{"TOKEN", "hunter2"}}, .secrets = {"hunter2"}});
+  REQUIRE(stubborn.lifeline.wait_for_begin());
+  OpensGate gate{stubborn};
+  const auto here = slave->operations_in_progress();
+  REQUIRE(here.size() == 1);
+  CHECK(here[0].arguments.back() == "--password=***");
+  const auto there = server.operations_in_progress();
+  REQUIRE(there.size() == 1);
+  CHECK(there[0].arguments.back() == "--password=***");
+  gate.open();
+  CHECK(pending.wait().exit_code == 1);
+}
+
 TEST_CASE("a slave lists what its master has cancelled until it has ended") {
   if (TwistedSlaves::are_wanted()) return;
   Farm farm(Over::tcp);

@@ -1,5 +1,8 @@
 // The policy of a slave, as its operator sets it and its master meets it.
+#include "support/skip.hpp"
 #include "support/slaves.hpp"
+
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -82,6 +85,16 @@ TEST_CASE("a slave does the operations that its policy allows, and says of other
   CHECK(is_forbidden([&] { slave.read_info(); }));
   CHECK(is_forbidden([&] { slave.call("where"); }));
   CHECK(strict.dir.read("root/file") == "x");
+}
+
+TEST_CASE("a slave runs commands as the users that its policy names, and as no other") {
+  const Strict strict({.users = {"nobody"}});
+  CHECK(is_forbidden([&] { strict.slave->execute({"true"}, {.cwd = "/", .user = "daemon"}); }));
+  if (::geteuid() != 0) return skip("only root can run commands as another user");
+  const auto result = strict.slave->execute({"id", "-un"}, {.cwd = "/", .user = "nobody"});
+  CHECK(result.ok());
+  CHECK(result.out == "nobody\n");
+  CHECK(strict.slave->execute({"id", "-un"}, {.cwd = "/"}).out == "root\n");
 }
 
 TEST_CASE("a slave that runs no commands does all else") {

@@ -42,6 +42,7 @@ void check(const Trace& trace, const std::string& from_slave, const std::string&
   CHECK(trace.has(from_slave + "_command=data data=<7 bytes>"));
   CHECK(trace.has("exit=0"));
   CHECK_FALSE(trace.has("geheim"));
+  CHECK_FALSE(trace.has("hunter2"));
 }
 
 }  // namespace
@@ -57,6 +58,10 @@ TEST_CASE("both sides can trace every box, and tell no secrets") {
   std::jthread serving([&server, end = std::move(theirs)]() mutable { server.serve(std::move(end)); });
   const auto slave = listener.handle_new_connection(std::move(ours));
   CHECK(slave->execute({"sh", "-c", "echo $TOKEN"}, {.env = {{"TOKEN", "geheim"}}}).out == "geheim\n");
+  CHECK(slave->execute({"echo", "hunter2"}, {.env = {{"TOKEN", "geheim"}}, .secrets = {"hunter2"}}).out == "hunter2\n");
+  const auto error = thrown_by<RemoteError>([&slave] { slave->execute({"no-hunter2"}, {.secrets = {"hunter2"}}); });
+  REQUIRE(error);
+  CHECK(std::string(error->what()).find("hunter2") == std::string::npos);
   slave->disconnect("enough");
   serving.join();
   check(masters, " < ", " > ");

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
 
 try:
@@ -359,8 +360,27 @@ async def commands(slave, base):
     show = ["/bin/sh", "-c", 'printf "%s|%s|%s" "${A-unset}" "${HOME-unset}" "$(pwd)"']
     equal((await execute(slave, *show, cwd=b"/", env=[b"A=1=2"], unset=[b"HOME"]))["out"], b"1=2|unset|/")
     equal((await execute(slave, *show, cwd=b"/", env=[b"A=1"], clear_env=True))["out"], b"1|unset|/")
+    await settings(slave)
     await fails("ENOENT", execute(slave, "no-such-program"))
     await fails("ENOENT", execute(slave, "true", cwd=b"missing"))
+
+
+async def settings(slave):
+    show = ["/bin/sh", "-c", "umask; ulimit -S -n; ulimit -H -n; echo $A"]
+    got = await execute(slave, *show, umask=0o27, limits=[b"nofile=50:60"], env=[b"A=b"], prepend=[b"A=a"])
+    equal(got["out"], b"0027\n50\n60\na:b\n")
+    await fails("EINVAL", execute(slave, "true", limits=[b"nofile=60:50"]))
+    await fails("BAD_ARGUMENT", execute(slave, "true", limits=[b"wishes=3"]))
+    await fails("BAD_ARGUMENT", execute(slave, "true", stop_signal=b"SIGCHLD"))
+    await fails("BAD_ARGUMENT", execute(slave, "true", nice=20))
+    aborted = await execute(slave, "sh", "-c", "kill -ABRT $$", limits=[b"core=0"])
+    equal((aborted["signal"], aborted["core"]), (6, False))
+    ended = await execute(slave, "sh", "-c", "trap '' TERM; sleep 100000", timeout=100, stop_signal=b"SIGINT")
+    equal((ended["timed_out"], ended["signal"]), (True, 2))
+    operation = slave.begin(Execute, [(b"out", Collector())], args=[b"echo"], out=b"stream", at=True)
+    before = time.time_ns() // 1000
+    await operation.answer
+    equal(before - 60_000_000 < operation.receivers[b"out"].at <= time.time_ns() // 1000, True)
 
 
 async def both_streams_full(slave, base):

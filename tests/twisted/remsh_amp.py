@@ -231,7 +231,13 @@ def transcript(binding, bodies):
 
 class Data(Command):
     commandName = b"data"
-    arguments = [(b"data", Value()), (b"op", Value()), (b"stream", Value()), (b"total", Number(optional=True))]
+    arguments = [
+        (b"data", Value()),
+        (b"op", Value()),
+        (b"stream", Value()),
+        (b"total", Number(optional=True)),
+        (b"at", Number(optional=True)),
+    ]
     requiresAnswer = False
 
 
@@ -330,18 +336,25 @@ class Execute(Command):
         (b"cwd", Value(optional=True)),
         (b"env", LongList(optional=True)),
         (b"unset", LongList(optional=True)),
+        (b"prepend", LongList(optional=True)),
         (b"clear_env", Flag()),
         (b"timeout", Number(optional=True)),
         (b"silence", Number(optional=True)),
+        (b"stop_signal", Value(optional=True)),
         (b"kill_after", Number(optional=True)),
         (b"leave_background", Flag()),
+        (b"nice", Number(optional=True)),
+        (b"umask", Octal(optional=True)),
+        (b"limits", LongList(optional=True)),
         (b"in", Flag()),
         (b"out", Value(optional=True)),
         (b"err", Value(optional=True)),
+        (b"at", Flag()),
     ]
     response = [
         (b"exit", Number(optional=True)),
         (b"signal", Number(optional=True)),
+        (b"core", Flag()),
         (b"timed_out", Flag()),
         (b"silent", Flag()),
         (b"interrupted", Flag()),
@@ -393,10 +406,10 @@ class Sender:
         """How many bytes may be sent now in one box."""
         return min(self.credit, LONGEST) if self.credit >= LEAST_COST else 0
 
-    def send(self, data, total=None):
+    def send(self, data, total=None, at=None):
         """At least one byte, and no more than there is room for."""
         self.credit -= max(len(data), LEAST_COST)
-        self.operation.box(Data, data=data, stream=self.stream, total=total)
+        self.operation.box(Data, data=data, stream=self.stream, total=total, at=at)
 
     def end(self):
         self.operation.box(End, stream=self.stream)
@@ -416,16 +429,17 @@ class Receiver:
         self.take, self.end = take, end
         self.credit = FIRST_WINDOW
         self.unreported = 0
-        self.total = None
+        self.total = self.at = None
         operation.receivers[stream] = self
 
-    def received(self, data, total):
+    def received(self, data, total, at):
         cost = max(len(data), LEAST_COST)
         if not data or cost > self.credit:
             raise ProtocolError("more data than was granted, or none")
         self.credit -= cost
         if total is not None:
             self.total = total
+        self.at = at
         self.take(data)
 
     def used(self, data):
@@ -572,9 +586,9 @@ class Peer(amp.AMP):
     # Stream boxes. Those of an operation that is over may have crossed its answer.
 
     @Data.responder
-    def on_data(self, op, stream, data, total):
+    def on_data(self, op, stream, data, total, at):
         if op in self.operations and stream in self.operations[op].receivers:
-            self.operations[op].receivers[stream].received(data, total)
+            self.operations[op].receivers[stream].received(data, total, at)
         return {}
 
     @End.responder

@@ -20,12 +20,15 @@ import errno
 import hmac
 import os
 import random
+import re
+import resource
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 
 try:
     from twisted.internet import abstract, defer, endpoints, error, protocol, reactor, task, threads
@@ -340,19 +343,19 @@ class Slave(Peer):
         return done.addBoth(close)
 
     @Execute.responder
-    def execute(
-        self, args, op, cwd, env, unset, clear_env, timeout, silence, kill_after, leave_background, In, out, err
-    ):
+    def execute(self, args, op, cwd, env, unset, prepend, clear_env, In, out, err, at, leave_background, **options):
         if not args or out not in (None, b"stream") or err not in (None, b"stream", b"merge"):
             raise failed("BAD_ARGUMENT", "'args', 'out' or 'err' is malformed")
         environment = {} if clear_env else dict(os.environb)
         environment.update(entry.split(b"=", 1) for entry in env or [])
         for name in unset or []:
             environment.pop(name, None)
-        command = RunningCommand(self.operations[op], 2.0 if kill_after is None else kill_after / 1000)
+        for name, value in (entry.split(b"=", 1) for entry in prepend or []):
+            environment[name] = value + b":" + environment[name] if environment.get(name) else value
+        command = RunningCommand(self.operations[op], at, **options)
         command.leaves = leave_background
         self.operations[op].command = command
-        return command.start(args, self.path(cwd or b"."), environment, timeout, silence, In, out, err)
+        return command.start(args, self.path(cwd or b"."), environment, In, out, err)
 
 
     @Interrupt.responder
@@ -464,6 +467,11 @@ class NewFile:
 
 # Commands.
 
+STOP_SIGNALS = {
+    name.encode(): getattr(signal, name)
+    for name in "SIGABRT SIGALRM SIGHUP SIGINT SIGKILL SIGQUIT SIGTERM SIGUSR1 SIGUSR2".split()
+}
+
 
 class Pipe(abstract.FileDescriptor):
     """Our end of a pipe, or another descriptor, that the reactor watches."""
@@ -520,7 +528,7 @@ class Output(Pipe):
                 data = b""
             if data:
                 self.command.wrote()
-                self.sender.send(data)
+                self.sender.send(data, at=time.time_ns() // 1000 if self.command.wants_times else None)
             else:
                 self.close()
                 self.command.look()
@@ -585,21 +593,76 @@ class Exit(Pipe):
         self.then()
 
 
+class Settings:
+    """What a command begins with. They are made in the child, which reports what it cannot make."""
+
+    def __init__(self, nice, umask, limits):
+        if not -20 <= (nice or 0) <= 19 or (umask or 0) > 0o777:
+            raise failed("BAD_ARGUMENT", "'nice' or 'umask' is malformed")
+        self.nice, self.umask = nice, umask
+        self.limits = [self.limit(*entry.decode(errors="replace").partition("=")[::2]) for entry in limits or []]
+
+    @staticmethod
+    def limit(name, values):
+        values = values.split(":")
+        if not all(re.fullmatch("[0-9]+|unlimited", value) for value in values) or len(values) > 2:
+            raise failed("BAD_ARGUMENT", f"the limit '{name}' has a malformed value")
+        if not hasattr(resource, "RLIMIT_" + name.upper()) or not name.islower():
+            raise failed("BAD_ARGUMENT", f"there is no limit '{name}'")
+        values = [resource.RLIM_INFINITY if value == "unlimited" else int(value) for value in values]
+        return name, (values[0], values[-1])
+
+    def open(self):
+        self.ours, self.theirs = os.pipe()
+
+    def make(self):
+        """In the child."""
+        what = "nice"
+        try:
+            if self.nice is not None:
+                os.nice(self.nice)
+            for what, values in self.limits:
+                resource.setrlimit(getattr(resource, "RLIMIT_" + what.upper()), values)
+        except OSError as problem:
+            os.write(self.theirs, f"{problem.errno} {what}".encode())
+            raise
+        except ValueError as problem:  # of setrlimit, in place of two errors of the system
+            number = errno.EPERM if "raise" in str(problem) else errno.EINVAL
+            os.write(self.theirs, f"{number} {what}".encode())
+            raise
+
+    def problem(self):
+        number, what = os.read(self.ours, 100).decode().split(" ", 1)
+        return OSError(int(number), what)
+
+    def close(self):
+        os.close(self.ours)
+        os.close(self.theirs)
+
+
 class RunningCommand:
     """A command, in a session of its own, from its start until it is answered."""
 
-    def __init__(self, operation, kill_after):
-        self.operation, self.kill_after = operation, kill_after
+    def __init__(self, operation, at, timeout, silence, stop_signal, kill_after, nice, umask, limits):
+        self.operation, self.wants_times = operation, at
+        self.timeout, self.silence = timeout, silence
+        self.stop_signal = STOP_SIGNALS.get(stop_signal or b"SIGTERM")
+        if self.stop_signal is None:
+            raise failed("BAD_ARGUMENT", "'stop_signal' is no signal that ends a command")
+        self.kill_after = 2.0 if kill_after is None else kill_after / 1000
+        self.settings = Settings(nice, umask, limits)
         self.outputs, self.input = [], None
         self.exit = None
-        self.timed_out = self.silent = self.interrupted = self.ended_background = self.is_killed = False
+        self.timed_out = self.silent = self.interrupted = self.ended_background = self.is_killed = self.core = False
         self.looks = 0  # at what it left behind
         self.quiet = None  # the alarm of its silence
         self.alarms = []
         self.done = defer.Deferred()
 
-    def start(self, args, cwd, environment, timeout, silence, has_input, out, err):
+    def start(self, args, cwd, environment, has_input, out, err):
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        settings = self.settings
+        settings.open()
         try:
             self.process = subprocess.Popen(
                 args,
@@ -610,11 +673,17 @@ class RunningCommand:
                 stdout=pipe if out else null,
                 stderr={None: null, b"stream": pipe, b"merge": subprocess.STDOUT}[err],
                 start_new_session=True,
+                umask=-1 if settings.umask is None else settings.umask,
+                preexec_fn=settings.make if settings.nice is not None or settings.limits else None,
             )
+        except subprocess.SubprocessError:
+            raise settings.problem() from None
         except FileNotFoundError as problem:
             if os.path.exists(os.path.join(cwd, args[0])) and problem.filename != cwd:
                 problem.strerror = "its interpreter is missing"
             raise
+        finally:
+            settings.close()
         for pipe, stream in ((self.process.stdout, b"out"), (self.process.stderr, b"err")):
             if pipe:
                 self.outputs.append(Output(self, pipe, stream))
@@ -622,16 +691,18 @@ class RunningCommand:
         if has_input:
             self.input = Input(self, self.process.stdin)
         Exit(self.process.pid, self.has_ended)
-        if timeout is not None:
-            self.alarms.append(reactor.callLater(timeout / 1000, self.time_is_over))
-        if silence is not None:
-            self.silence = silence / 1000
+        if self.timeout is not None:
+            self.alarms.append(reactor.callLater(self.timeout / 1000, self.time_is_over))
+        if self.silence is not None:
+            self.silence /= 1000
             self.quiet = reactor.callLater(self.silence, self.is_silent)
             self.alarms.append(self.quiet)
         self.operation.on_cancel = self.kill
         return self.done
 
     def has_ended(self):
+        ended = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
+        self.core = ended.si_code == os.CLD_DUMPED
         self.exit = self.process.wait()
         for output in self.outputs:
             output.pump()
@@ -670,13 +741,13 @@ class RunningCommand:
         return True
 
     def kill(self):
-        """SIGTERM, after a while SIGKILL, and when that does not help either it is given up."""
+        """The stop signal, after a while SIGKILL, and when that does not help either it is given up."""
         if not self.is_killed:
             self.is_killed = True
             self.alarms.append(reactor.callLater(self.kill_after, self.signal, signal.SIGKILL))
             give_up = failed("FAILED", "it does not end")
             self.alarms.append(reactor.callLater(self.kill_after + 10, self.finish, give_up))
-            self.signal(signal.SIGTERM)
+            self.signal(self.stop_signal)
             self.look()
 
     def signal(self, number):
@@ -715,7 +786,7 @@ class RunningCommand:
             self.ended_background = True
             self.kill()
         else:
-            code = {"exit": self.exit} if self.exit >= 0 else {"signal": -self.exit}
+            code = {"exit": self.exit} if self.exit >= 0 else {"signal": -self.exit, "core": self.core}
             left_open = any(output.left_open for output in self.outputs)
             ended = {"timed_out": self.timed_out, "silent": self.silent, "interrupted": self.interrupted}
             ended["ended_background"] = self.ended_background

@@ -16,7 +16,7 @@
 namespace remsh {
 
 /// One operation of a Slave, recorded after its end. A record never contains environments, the data that was read or
-/// written, the arguments of call(), or, with ExecuteOptions::hide_args, the arguments of a command.
+/// written, the arguments of call(), or what is in ExecuteOptions::secrets.
 struct AuditRecord {
   std::chrono::system_clock::time_point start{};
   std::chrono::nanoseconds duration{0};

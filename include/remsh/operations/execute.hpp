@@ -6,11 +6,13 @@
 #include <remsh/operations/streams.hpp>
 
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 namespace remsh {
 
@@ -20,25 +22,75 @@ enum class Background {
   leave,  ///< they live on, until the connection ends
 };
 
+/// One limit of the system for each process of a command, as setrlimit() sets it.
+///
+///     slave->execute({"make"}, {.limits = {{"nofile", 1024}, {"core", 0}, {"cpu", 60, remsh::unlimited}}});
+struct ResourceLimit {
+  /// The name of setrlimit() without its prefix, in small letters: "as", "core", "cpu", "data", "fsize", "memlock",
+  /// "nofile", "nproc", "stack", and others that the slave's system has.
+  std::string name;
+  std::uint64_t soft;                      ///< in the unit of setrlimit(): bytes, seconds, a number; or `unlimited`
+  std::optional<std::uint64_t> hard = {};  ///< nullopt: as `soft`
+};
+
+/// A limit that is none.
+inline constexpr std::uint64_t unlimited = UINT64_MAX;
+
+/// A terminal for a command, with its size in characters.
+struct Terminal {
+  std::uint16_t columns = 80;
+  std::uint16_t rows = 24;
+};
+
+/// How much of each output of a command is sent. If there is more, a line says so in its place, "[remsh: ...]", the
+/// result says how much, and the command goes on.
+struct OutputLimit {
+  std::optional<std::uint64_t> bytes = {};
+  std::optional<std::uint64_t> lines = {};
+};
+
 struct ExecuteOptions {
   std::string cwd = {};  ///< the working directory, relative to the session's directory; empty: that directory
   std::map<Bytes, std::optional<Bytes>> env = {};  ///< changes to the slave's environment; nullopt unsets a variable
   bool clear_env = false;                          ///< start from an empty environment instead
+  /// Texts that are put before the values of variables like PATH, with a colon between. `env` is applied before.
+  std::map<Bytes, Bytes> prepend_env = {};
 
   Source in = {};   ///< standard input; by default /dev/null
   Output out = {};  ///< standard output; captured by default
   Output err = {};
+  /// Gives the command a terminal of its own (a pty) in place of pipes, as the controlling terminal of its session.
+  /// What the program writes comes as `out`, and `err` must be left alone: a terminal has one output. `in` is typed,
+  /// with an echo; its end types Ctrl-D, as does an `in` that is not given, once. Set the variable TERM in `env` if the
+  /// program needs it.
+  std::optional<Terminal> terminal = {};
+  OutputLimit output_limit = {};  ///< for each of the two, enforced by the slave; by default there is none
 
   std::chrono::milliseconds timeout{0};  ///< how long the command may run, enforced by the slave; 0: no limit
   /// How long the command may write nothing to its output or error, enforced by the slave; 0: no limit. Output that is
   /// discarded is not seen, nor what a program still holds in a buffer of its own, as many do if they write to a pipe.
   /// While output waits for a callback of the caller, the command is not silent.
   std::chrono::milliseconds silence_timeout{0};
-  std::chrono::milliseconds kill_after{2000};  ///< from SIGTERM to SIGKILL when the command is interrupted
+  /// What the command gets first when it is interrupted: SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM,
+  /// SIGABRT or SIGKILL.
+  int stop_signal = SIGTERM;
+  std::chrono::milliseconds kill_after{2000};  ///< from `stop_signal` to SIGKILL when the command is interrupted
 
   Background background = Background::kill;
 
-  bool hide_args = false;  ///< the AuditHook gets only the program's name, because the arguments contain secrets
+  int nice = 0;  ///< added to the slave's niceness, -20 to 19; a negative one needs the right to it
+  std::optional<std::uint32_t> umask = {};  ///< the file mode creation mask, at most 0777; by default the slave's
+  std::vector<ResourceLimit> limits = {};   ///< limits for each process of the command; by default the slave's
+
+  /// The account as which the command runs, with all of its groups and its HOME, USER, LOGNAME and PATH; empty: the
+  /// slave's own. Only if the slave runs as root and its SlavePolicy::users has the account.
+  std::string user = {};
+
+  /// Texts that nobody should see, such as a password in an argument. On both sides, `***` takes the place of each in
+  /// everything that shows arguments of this command: audits, lists of operations, errors; a trace leaves out what
+  /// contains one. The values of variables are never shown. Output is not changed. While a command runs, the users of
+  /// the slave's host can see its arguments, and its user can see its variables.
+  std::vector<Bytes> secrets = {};
 
   CallDeadline deadline = {};  ///< how long the caller waits
   std::stop_token stop = {};
@@ -59,6 +111,7 @@ struct ResourceUse {
 struct ExecuteResult {
   std::optional<int> exit_code = {};  ///< set if the command exited
   std::optional<int> signal = {};     ///< set if a signal ended the command
+  bool core_dumped = false;           ///< with `signal`: the slave's system has written a core file
   bool timed_out = false;             ///< ExecuteOptions::timeout ended the command
   bool went_silent = false;           ///< ExecuteOptions::silence_timeout ended the command
   bool interrupted = false;           ///< Command::interrupt() ended the command
@@ -76,6 +129,8 @@ struct ExecuteResult {
   Bytes err = {};
   std::uint64_t out_omitted = 0;  ///< bytes beyond the limit of capture(), omitted from the middle
   std::uint64_t err_omitted = 0;
+  std::uint64_t out_dropped = 0;  ///< bytes beyond ExecuteOptions::output_limit
+  std::uint64_t err_dropped = 0;
 
   /// True if the command exited with 0.
   [[nodiscard]] bool ok() const noexcept { return exit_code == 0; }
@@ -86,9 +141,11 @@ inline std::string to_string(const ExecuteResult& result) {
   std::string text = result.exit_code ? "exit code " + std::to_string(*result.exit_code)
                      : result.signal  ? "signal " + std::to_string(*result.signal)
                                       : "no status";
+  if (result.core_dumped) text += ", core dumped";
   if (result.timed_out) text += ", timed out";
   if (result.went_silent) text += ", silent for too long";
   if (result.interrupted) text += ", interrupted";
+  if (result.out_dropped + result.err_dropped > 0) text += ", output cut";
   if (result.left_background) text += ", left processes in the background";
   if (result.ended_background) text += ", left processes that were ended";
   return text;

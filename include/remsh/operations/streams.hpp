@@ -3,6 +3,7 @@
 
 #include <remsh/base/bytes.hpp>
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <functional>
@@ -18,6 +19,10 @@ namespace remsh {
 /// returns. It may be slow (only its own operation is slowed down), may call the library, and may throw: the operation
 /// is then cancelled, and the exception comes out of the call.
 using OutputCallback = std::function<void(BytesView)>;
+
+/// The same, with the time at which the slave got the piece from the command, by the clock of the slave's host. If it
+/// does not say, the time is 0.
+using TimedOutputCallback = std::function<void(BytesView, std::chrono::sys_time<std::chrono::microseconds>)>;
 
 /// Called to get bytes to send: fills the buffer at least partly and returns the number of bytes; 0 is the end. Called
 /// in the thread that made the call, only when more bytes can be sent.
@@ -142,7 +147,7 @@ class Output {
   using File = detail::FileOutput;
   using Descriptor = detail::DescriptorOutput;
   using Lines = detail::LinesOutput;
-  using What = std::variant<Capture, Discard, Merge, File, Descriptor, Lines, OutputCallback>;
+  using What = std::variant<Capture, Discard, Merge, File, Descriptor, Lines, OutputCallback, TimedOutputCallback>;
 
   Output() = default;
   Output(Capture capture) : what_(capture) {}
@@ -155,6 +160,11 @@ class Output {
   /// A callback.
   template <std::convertible_to<OutputCallback> Callback>
   Output(Callback callback) : what_(std::in_place_type<OutputCallback>, std::move(callback)) {}
+
+  /// (a command's output) A callback that also gets the time of each piece.
+  template <std::convertible_to<TimedOutputCallback> Callback>
+  requires(!std::convertible_to<Callback, OutputCallback>) Output(Callback callback)
+      : what_(std::in_place_type<TimedOutputCallback>, std::move(callback)) {}
 
   [[nodiscard]] const What& what() const noexcept { return what_; }
 

@@ -33,6 +33,10 @@ struct SlavePolicy {
   /// permitted.
   std::optional<std::vector<std::string>> allow = {};
   bool no_execute = false;  ///< no commands, even if `allow` has `execute`
+
+  /// The accounts, besides the slave's own, as which commands may run (ExecuteOptions::user). This needs a slave that
+  /// runs as root.
+  std::vector<std::string> users = {};
 };
 
 /// How a slave presents itself and behaves. Every member has a default.

@@ -98,9 +98,9 @@ TEST_CASE("of a command its directory and its end are told, and nothing of its e
   CHECK_FALSE(record.error);
   CHECK(to_json_line(record).find("TOKEN") == std::string::npos);
 
-  slave->execute({"make", "--password=x"}, {.hide_args = true});
+  slave->execute({"make", "--password=hunter2"}, {.secrets = {"hunter2"}});
   record = slave.take();
-  CHECK(record.arguments == Arguments{"make"});
+  CHECK(record.arguments == Arguments{"make", "--password=***"});
 
   slave.slave.backend->on<Execute>([](const auto&, const auto&, const auto&) {
     return Execute::Reply{.exit_code = {}, .signal = 9, .timed_out = true};

@@ -104,7 +104,8 @@ TEST_CASE("every operation is listed with its arguments and the tag of its calle
   fake->copy("a", "b", {.tag = "t"}), is("copy", {"a", "b"});
   fake->stat("a", {.tag = "t"}), is("stat", {"a"});
   fake->list("a", {.tag = "t"}), is("list", {"a"});
-  fake->execute({"make", "--password=x"}, {.hide_args = true, .tag = "t"}), is("execute", {"make"});
+  fake->execute({"make", "--password=hunter2"}, {.secrets = {"hunter2"}, .tag = "t"}),
+      is("execute", {"make", "--password=***"});
   fake->send(Source::bytes("x"), "a", {.tag = "t"}), is("send", {"a"});
   const TempDir dir;
   const std::string path = dir / "local";

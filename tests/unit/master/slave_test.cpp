@@ -192,6 +192,32 @@ TEST_CASE("what cannot be meant is refused before anything is sent") {
          fake->execute({"a"}, {.out = remsh::discard, .err = remsh::merge, .silence_timeout = std::chrono::hours(1)});
        }},
       {"negative kill_after", [&] { fake->execute({"a"}, {.kill_after = std::chrono::milliseconds(-1)}); }},
+      {"a stop_signal that does not end a command", [&] { fake->execute({"a"}, {.stop_signal = SIGCHLD}); }},
+      {"no stop_signal", [&] { fake->execute({"a"}, {.stop_signal = 0}); }},
+      {"a nice level of 20", [&] { fake->execute({"a"}, {.nice = 20}); }},
+      {"a nice level of -21", [&] { fake->execute({"a"}, {.nice = -21}); }},
+      {"a umask of more than 0777", [&] { fake->execute({"a"}, {.umask = 01000}); }},
+      {"a limit without a name",
+       [&] {
+         fake->execute({"a"}, {.limits = {{"", 1}}});
+       }},
+      {"a limit with =",
+       [&] {
+         fake->execute({"a"}, {.limits = {{"nofile=1", 1}}});
+       }},
+      {"a prepended variable with =",
+       [&] {
+         fake->execute({"a"}, {.prepend_env = {{"A=B", "x"}}});
+       }},
+      {"nul in a prepended value",
+       [&] {
+         fake->execute({"a"}, {.prepend_env = {{"A", nul}}});
+       }},
+      {"a terminal without rows", [&] { fake->execute({"a"}, {.terminal = Terminal{.columns = 80, .rows = 0}}); }},
+      {"a terminal with a stderr", [&] { fake->execute({"a"}, {.err = remsh::merge, .terminal = Terminal{}}); }},
+      {"an empty secret", [&] { fake->execute({"a"}, {.secrets = {""}}); }},
+      {"nul in a secret", [&] { fake->execute({"a"}, {.secrets = {nul}}); }},
+      {"an empty callback with times", [&] { fake->execute({"a"}, {.err = TimedOutputCallback()}); }},
       {"merged stdout", [&] { fake->execute({"a"}, {.out = Output(remsh::merge)}); }},
       {"an empty callback for stdout", [&] { fake->execute({"a"}, {.out = OutputCallback()}); }},
       {"an empty callback for lines of stderr", [&] { fake->execute({"a"}, {.err = remsh::lines({})}); }},

@@ -132,20 +132,33 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
 
   CHECK(there_and_back<Execute::Request>({{"args", "true\0"s}, {"kill_after", "2000"}}) == "same");
   CHECK(there_and_back<Execute::Request>({{"args", "sh\0-c\0\0"s},
+                                          {"at", "1"},
                                           {"clear_env", "1"},
                                           {"cwd", "/tmp"},
                                           {"env", "A=1\0B=\0"s},
                                           {"err", "merge"},
                                           {"in", "1"},
                                           {"kill_after", "0"},
+                                          {"limits", "nofile=64\0core=0:unlimited\0"s},
+                                          {"max_bytes", "0"},
+                                          {"max_lines", "18446744073709551615"},
+                                          {"nice", "-20"},
                                           {"out", "stream"},
+                                          {"prepend", "PATH=/a:/b\0"s},
+                                          {"pty", "80x24"},
+                                          {"secrets", "hunter2\0x y\0"s},
                                           {"silence", "1"},
+                                          {"stop_signal", "SIGINT"},
                                           {"timeout", "1000000000000"},
+                                          {"umask", "27"},
+                                          {"user", "nobody"},
                                           {"unset", "C\0D\0"s}}) == "same");
   CHECK(there_and_back<Execute::Request>({{"args", "true\0"s}, {"err", "stream"}, {"kill_after", "1"}}) == "same");
   for (const BytesView exit : {"0", "1", "255"}) CHECK(there_and_back<Execute::Reply>({{"exit", exit}}) == "same");
   CHECK(there_and_back<Execute::Reply>({{"background", "1"}, {"signal", "9"}, {"timed_out", "1"}}) == "same");
   CHECK(there_and_back<Execute::Reply>({{"signal", "15"}, {"silent", "1"}}) == "same");
+  CHECK(there_and_back<Execute::Reply>(
+            {{"core", "1"}, {"err_dropped", "1"}, {"out_dropped", "18446744073709551615"}, {"signal", "6"}}) == "same");
 
   CHECK(there_and_back<SetBuilders::Request>({}) == "same");
   CHECK(there_and_back<SetBuilders::Request>({{"directories", "a\0b/c\0"s}}) == "same");
@@ -281,6 +294,22 @@ TEST_CASE("a failure says which key and what of it") {
   CHECK(parse_failure<Mkdir::Request>({{"path", "d"}, {"mode", "8"}}).message ==
         "'mode' is not a mode of one to four octal digits");
   CHECK(parse_failure<Execute::Reply>({{"exit", "256"}}).message == "'exit' is not from 0 to 255");
+}
+
+TEST_CASE("malformed settings of a command are refused") {
+  const Box good{{"args", "true\0"s}, {"kill_after", "1"}};
+  check_malformed<Execute::Request>({{with(good, "nice", "20"), "nice"},
+                                     {with(good, "nice", "-21"), "nice"},
+                                     {with(good, "nice", "+1"), "nice"},
+                                     {with(good, "nice", "-0"), "nice"},
+                                     {with(good, "umask", "8"), "umask"},
+                                     {with(good, "limits", "nofile\0"s), "limits"},
+                                     {with(good, "prepend", "=x\0"s), "prepend"},
+                                     {with(good, "secrets", ""), "secrets"},
+                                     {with(good, "secrets", "a\0\0"s), "secrets"},
+                                     {with(good, "stop_signal", ""), "stop_signal"},
+                                     {with(good, "max_lines", "-1"), "max_lines"},
+                                     {with(good, "at", "0"), "at"}});
 }
 
 TEST_CASE("malformed paths and flags are refused") {
@@ -463,16 +492,16 @@ TEST_CASE("operations have these bytes on the wire") {
   command.out = OutputMode::stream;
   command.err = OutputMode::merge;
   check_bytes(to_box(command),
-              "0004 61726773 0009 6d616b6500 2d6a3800"   // args make, -j8
-              "0003 637764 0001 70"                      // cwd p
-              "0003 656e76 0004 413d3100"                // env A=1
-              "0003 657272 0005 6d65726765"              // err merge
-              "0002 696e 0001 31"                        // in 1
-              "000a 6b696c6c5f6166746572 0004 32303030"  // kill_after 2000
+              "0004 61726773 0009 6d616b6500 2d6a3800"         // args make, -j8
+              "0003 637764 0001 70"                            // cwd p
+              "0003 656e76 0004 413d3100"                      // env A=1
+              "0003 657272 0005 6d65726765"                    // err merge
+              "0002 696e 0001 31"                              // in 1
+              "000a 6b696c6c5f6166746572 0004 32303030"        // kill_after 2000
               "0010 6c656176655f6261636b67726f756e64 0001 31"  // leave_background 1
-              "0003 6f7574 0006 73747265616d"            // out stream
-              "0007 74696d656f7574 0006 363030303030"    // timeout 600000
-              "0005 756e736574 0002 4200"                // unset B
+              "0003 6f7574 0006 73747265616d"                  // out stream
+              "0007 74696d656f7574 0006 363030303030"          // timeout 600000
+              "0005 756e736574 0002 4200"                      // unset B
               "0000");
 
   check_bytes(to_box(Execute::Reply{.exit_code = 0, .signal = {}, .timed_out = false, .background = true}),

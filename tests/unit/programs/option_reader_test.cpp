@@ -86,6 +86,8 @@ TEST_CASE("a wrong value is refused with the option, the value, and what is allo
             "--name takes 1 to 64 of A-Z a-z 0-9 . _ -, of which the first is a letter or a digit, not 'w 1'"},
            {{"--allow=stat,,fetch"},
             "--allow takes words with one comma between them, as stat,fetch, not 'stat,,fetch'"},
+           {{"--allow-user=build,"},
+            "--allow-user takes names of accounts with one comma between them, as build,test, not 'build,'"},
        }) {
     CHECK(Reading().arguments(words) == message);
   }

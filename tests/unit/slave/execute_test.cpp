@@ -5,8 +5,10 @@
 #include "operations/operations.hpp"
 #include "os/process_tree.hpp"
 #include "os/unique_fd.hpp"
+#include "os/user.hpp"
 #include "support/fake_served_call.hpp"
 #include "support/lives.hpp"
+#include "support/skip.hpp"
 #include "support/temp_dir.hpp"
 
 #include <doctest/doctest.h>
@@ -21,6 +23,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -38,6 +41,7 @@ using namespace std::chrono_literals;
 using operations::Execute;
 using operations::OutputMode;
 using remsh::test::lives;
+using remsh::test::skip;
 using rpc::StreamName;
 using test::FakeServedCall;
 
@@ -68,6 +72,14 @@ Execute::Request leaving_shell(const Bytes& script) {
   return command;
 }
 
+/// A script on a terminal.
+Execute::Request terminal_shell(const Bytes& script) {
+  Execute::Request command = quiet({"/bin/sh", "-c", script});
+  command.out = OutputMode::stream;
+  command.pty = "80x24";
+  return command;
+}
+
 /// The real clock, with leaps: what ends processes knows no other clock.
 class LeapingClock final : public Clock {
  public:
@@ -81,10 +93,11 @@ class LeapingClock final : public Clock {
 /// A slave's commands on a loop of their own.
 class CommandSlave {
  public:
-  explicit CommandSlave(Duration grace = CommandSet::default_grace, const Clock& clock = real_clock(), LogHook log = {})
+  explicit CommandSlave(Duration grace = CommandSet::default_grace, const Clock& clock = real_clock(), LogHook log = {},
+                        std::vector<std::string> users = {})
       : loop_(Loop::start(clock)),
         workplace_(*Workplace::open(dir.path())),
-        commands(std::make_shared<CommandSet>(loop_, grace, std::move(log))) {
+        commands(std::make_shared<CommandSet>(loop_, grace, std::move(log), CommandHooks(), std::move(users))) {
     add_execute(dispatcher_, workplace_, commands);
   }
   CommandSlave(const CommandSlave&) = delete;
@@ -291,7 +304,8 @@ TEST_CASE("a caller that takes nothing stops its own command and no other, and g
 
 TEST_CASE("what lies in the pipe when the command has ended is sent, however slow the caller is") {
   CommandSlave slave(0s);
-  Execute::Request command = leaving_shell("echo $$; head -c 50000 /dev/zero; cat gate & exit 0");  // who holds the pipe
+  Execute::Request command =
+      leaving_shell("echo $$; head -c 50000 /dev/zero; cat gate & exit 0");  // who holds the pipe
   REQUIRE(::mkfifo((slave.dir / "gate").c_str(), 0600) == 0);
   const auto call = std::make_shared<FakeServedCall>("execute", to_box(command));
   call->set_room(StreamName::out, 10);
@@ -758,6 +772,303 @@ TEST_CASE("a command's environment is the slave's with the changes, or only thes
   CHECK(std::count(out.begin(), out.end(), '\n') == 3);
 }
 
+TEST_CASE("a text is put before the value of a variable, or is its value") {
+  CommandSlave slave;
+  Execute::Request command = shell("echo $A-$B-$C-$D");
+  command.clear_env = true;
+  command.set_env = {"A=1", "B="};
+  command.prepend_env = {"A=x:y", "B=x", "C=x"};
+  const auto call = slave.start(command);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
+  CHECK(call->sent(StreamName::out) == "x:y:1-x-x-\n");
+}
+
+TEST_CASE("a program is looked up in the directories that were put before its PATH") {
+  CommandSlave slave;
+  slave.dir.write("own", "#!/bin/sh\necho found\n");
+  REQUIRE(::chmod((slave.dir / "own").c_str(), 0700) == 0);
+  Execute::Request command = program_request({"own"});
+  command.prepend_env = {"PATH=" + slave.dir.path()};
+  const auto call = slave.start(command);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
+  CHECK(call->sent(StreamName::out) == "found\n");
+}
+
+TEST_CASE("a command begins with the nice level, umask and limits of its request") {
+  CommandSlave slave;
+  Execute::Request command = shell("nice; umask; ulimit -n; ulimit -H -n");
+  command.nice = 2;
+  command.umask = 077;
+  command.limits = {"nofile=50:60"};
+  const auto call = slave.start(command);
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
+  const int nice = std::min(::getpriority(PRIO_PROCESS, 0) + 2, 19);
+  CHECK(call->sent(StreamName::out) == std::to_string(nice) + "\n0077\n50\n60\n");
+}
+
+TEST_CASE("a command whose settings are malformed or cannot be made is not run") {
+  CommandSlave slave;
+  const auto fails = [&slave](const std::function<void(Execute::Request&)>& change, Errc code, const Bytes& words) {
+    Execute::Request command = shell("touch ran");
+    change(command);
+    const Failure failure = slave.run_failing(command);
+    CAPTURE(failure.message);
+    CHECK(failure.code == code);
+    CHECK(failure.message.find(words) != std::string::npos);
+    CHECK_FALSE(slave.dir.has("ran"));
+  };
+  fails([](auto& command) { command.stop_signal = "SIGCHLD"; }, Errc::invalid_argument, "'stop_signal'");
+  fails([](auto& command) { command.umask = 01000; }, Errc::invalid_argument, "'umask'");
+  fails([](auto& command) { command.limits = {"files=1"}; }, Errc::invalid_argument, "'files'");
+  fails([](auto& command) { command.limits = {"core=2:1"}; }, Errc::os_error, "the limit 'core'");
+}
+
+TEST_CASE("a command that writes a core file tells it, one that may not does not") {
+  CommandSlave slave;
+  Execute::Request command = shell("kill -ABRT $$");
+  command.limits = {"core=0"};
+  const Execute::Reply without = slave.run(command);
+  CHECK(without.signal == SIGABRT);
+  CHECK_FALSE(without.core);
+
+  // Whether the system writes core files at all is seen at a child of ours.
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_CORE, &limit) == 0);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    const bool is_there = ::chdir(slave.dir.path().c_str()) == 0 && ::setrlimit(RLIMIT_CORE, &limit) == 0;
+    struct sigaction action {};
+    action.sa_handler = SIG_DFL;
+    ::sigaction(SIGABRT, &action, nullptr);
+    if (is_there) ::raise(SIGABRT);
+    ::_exit(0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  if (!WIFSIGNALED(status) || !WCOREDUMP(status)) return skip("this system writes no core files");
+  command.limits = {"core=" + (limit.rlim_max == RLIM_INFINITY ? "unlimited" : std::to_string(limit.rlim_max))};
+  const Execute::Reply with = slave.run(command);
+  CHECK(with.signal == SIGABRT);
+  CHECK(with.core);
+}
+
+TEST_CASE("a command gets the signal of its choice when it is ended, and SIGKILL after its time") {
+  CommandSlave slave;
+  Execute::Request command =
+      shell("trap 'echo interrupted; exit 4' INT; trap '' TERM; echo ready; while :; do sleep 0.01; done");
+  command.stop_signal = "SIGINT";
+  command.kill_after = 1h;
+  const auto call = slave.time_out(command);
+  const Execute::Reply reply = CommandSlave::reply_of(*call);
+  CHECK(reply.exit_code == 4);
+  CHECK(reply.timed_out);
+  CHECK(call->sent(StreamName::out) == "ready\ninterrupted\n");
+
+  Execute::Request deaf = shell("trap '' INT; echo ready; while :; do sleep 0.01; done");
+  deaf.stop_signal = "SIGINT";
+  deaf.kill_after = 20ms;
+  CHECK(CommandSlave::reply_of(*slave.time_out(deaf)).signal == SIGKILL);
+}
+
+TEST_CASE("of each output only so much is sent as is wanted, a line says so, and the command goes on") {
+  CommandSlave slave;
+  Execute::Request command = shell("for i in 1 2 3 4; do echo $i; done; echo abc >&2; echo defg >&2; exit 5");
+  command.max_lines = 2;
+  command.max_bytes = 6;
+  const auto call = slave.start(command);
+  const Execute::Reply reply = CommandSlave::reply_of(*call);
+  CHECK(reply.exit_code == 5);
+  CHECK(call->sent(StreamName::out) == "1\n2\n[remsh: the rest of the output, beyond 2 lines, is dropped]\n");
+  CHECK(call->sent(StreamName::err) == "abc\nde\n[remsh: the rest of the output, beyond 6 bytes, is dropped]\n");
+  CHECK(reply.out_dropped == 4U);
+  CHECK(reply.err_dropped == 3U);
+}
+
+TEST_CASE("output within its limit is whole, and the answer says nothing of it") {
+  CommandSlave slave;
+  Execute::Request command = shell("printf 'a\\nb\\n'");
+  command.max_lines = 2;
+  command.max_bytes = 4;
+  const auto call = slave.start(command);
+  const Execute::Reply reply = CommandSlave::reply_of(*call);
+  CHECK(call->sent(StreamName::out) == "a\nb\n");
+  CHECK_FALSE(reply.out_dropped);
+}
+
+TEST_CASE("endless output beyond the limit needs no room, and the line about it waits for some") {
+  CommandSlave slave;
+  Execute::Request command = shell("head -c 3000000 /dev/zero");
+  command.max_bytes = 100;
+  const auto call = std::make_shared<FakeServedCall>("execute", to_box(command));
+  call->set_room(StreamName::out, 110);
+  slave.start(call);
+  CHECK(call->wait_sent(StreamName::out, 110).size() == 110);
+  CHECK(!call->is_over());
+  call->add_room(StreamName::out, 1000);
+  CHECK(CommandSlave::reply_of(*call).out_dropped == 3'000'000U - 100);
+  CHECK(call->sent(StreamName::out) ==
+        Bytes(100, '\0') + "\n[remsh: the rest of the output, beyond 100 bytes, is dropped]\n");
+}
+
+TEST_CASE("each piece of output has its time, if the caller wants it") {
+  CommandSlave slave;
+  const auto now = [] {
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count());
+  };
+  Execute::Request command = shell("echo a; read line; echo b >&2");
+  command.in = true;
+  command.at = true;
+  const auto before = now();
+  const auto call = slave.start(command);
+  call->wait_sent(StreamName::out, 2);
+  const auto between = now();
+  call->feed("go\n");
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
+  const auto times = call->times();
+  REQUIRE(times.size() == 2);
+  REQUIRE((times[0] && times[1]));
+  CHECK(before <= *times[0]);
+  CHECK(*times[0] <= between);
+  CHECK(between <= *times[1]);
+  CHECK(*times[1] <= now());
+
+  command.at = false;
+  command.in = false;
+  const auto without = slave.start(command);
+  CHECK(CommandSlave::reply_of(*without).exit_code == 0);
+  for (const auto& time : without->times()) CHECK_FALSE(time);
+}
+
+TEST_CASE("an error about a command shows none of its secrets") {
+  CommandSlave slave;
+  Execute::Request command = quiet({"no-hunter2-program"});
+  command.secrets = {"hunter2"};
+  CHECK(slave.run_failing(command).message.find("'no-***-program'") != std::string::npos);
+  command = quiet({"true"}, "no/hunter2");
+  command.secrets = {"hunter2"};
+  const Failure failure = slave.run_failing(command);
+  CHECK(failure.message.find("no/***") != std::string::npos);
+  CHECK(failure.message.find("hunter2") == std::string::npos);
+}
+
+TEST_CASE("a command has a terminal of its own as its session's, with its size") {
+  CommandSlave slave;
+  Execute::Request command =
+      terminal_shell("[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && stty size && echo own >/dev/tty; read x");
+  command.in = true;
+  command.pty = "132x43";
+  const auto call = slave.start(command);
+  CHECK(call->wait_sent(StreamName::out, 12) == "43 132\r\nown\r\n");
+  call->feed("go\n");
+  CHECK(CommandSlave::reply_of(*call).exit_code == 0);
+}
+
+TEST_CASE("the end of the input ends that of a command with a terminal, also after an unfinished line") {
+  CommandSlave slave;
+  for (const Bytes last : {"", "unfinished"}) {
+    Execute::Request command = terminal_shell("stty -echo; echo ready; exec cat");
+    command.in = true;
+    const auto call = slave.start(command);
+    call->wait_sent(StreamName::out, 7);
+    call->feed("line\n");
+    call->wait_sent(StreamName::out, 13);
+    if (!last.empty()) call->feed(last);
+    call->end_input();
+    CHECK(CommandSlave::reply_of(*call).exit_code == 0);
+    CHECK(call->sent(StreamName::out).starts_with("ready\r\nline\r\n"));
+  }
+}
+
+TEST_CASE("a command with a terminal and without input finds its end at once") {
+  CommandSlave slave;
+  CHECK(slave.run(terminal_shell("exec cat")).exit_code == 0);
+}
+
+TEST_CASE("a terminal whose command does not read gets no more than fits, and its command can be ended") {
+  CommandSlave slave;
+  Execute::Request command = terminal_shell("stty -echo; echo ready; exec sleep 100000");
+  command.in = true;
+  const auto call = slave.start(command);
+  call->wait_sent(StreamName::out, 7);
+  for (int i = 0; i < 16; ++i) call->feed(Bytes(8191, 'x') + "\n");
+  slave.sync();
+  CHECK(call->used() < 16 * 8192);
+  call->cancel();
+  CHECK(call->outcome().failure().code == Errc::cancelled);
+}
+
+TEST_CASE("a terminal has one output and a size") {
+  CommandSlave slave;
+  const auto is_malformed = [&slave](const std::function<void(Execute::Request&)>& change) {
+    Execute::Request command = terminal_shell("true");
+    change(command);
+    CHECK(slave.run_failing(command).code == Errc::invalid_argument);
+  };
+  is_malformed([](auto& command) { command.pty = "80"; });
+  is_malformed([](auto& command) { command.err = OutputMode::stream; });
+  is_malformed([](auto& command) { command.err = OutputMode::merge; });
+  is_malformed([](auto& command) { command.out = OutputMode::discard; });
+}
+
+TEST_CASE("a command runs as another user, with its groups and environment, and owns its streams") {
+  if (::geteuid() != 0) return skip("only root can run commands as another user");
+  const auto account = find_user("nobody");
+  if (!account.ok() || !*account) return skip("there is no user nobody");
+  CommandSlave slave(CommandSet::default_grace, real_clock(), {}, {"nobody"});
+  REQUIRE(::chmod(slave.dir.path().c_str(), 0755) == 0);
+  Execute::Request command =
+      shell("id -u; id -g; id -G; echo $HOME $USER $LOGNAME; echo again >/dev/stdout; nice; touch x");
+  command.user = "nobody";
+  command.nice = 1;
+  const auto call = slave.start(command);
+  CHECK(CommandSlave::reply_of(*call).exit_code != 0);  // of touch
+  CHECK_FALSE(slave.dir.has("x"));
+  const UserAccount& user = **account;
+  const int nice = std::min(::getpriority(PRIO_PROCESS, 0) + 1, 19);
+  std::string ids;
+  for (const gid_t group : user.groups) ids += (ids.empty() ? "" : " ") + std::to_string(group);
+  CHECK(call->sent(StreamName::out) == std::to_string(user.uid) + "\n" + std::to_string(user.gid) + "\n" + ids + "\n" +
+                                           user.home + " nobody nobody\nagain\n" + std::to_string(nice) + "\n");
+}
+
+TEST_CASE("a command of another user is ended like any other") {
+  if (::geteuid() != 0) return skip("only root can run commands as another user");
+  CommandSlave slave(CommandSet::default_grace, real_clock(), {}, {"nobody"});
+  Execute::Request command = shell("trap '' TERM; echo ready; sleep 100000 & sleep 100000");
+  command.cwd = "/";
+  command.user = "nobody";
+  command.kill_after = 20ms;
+  const auto call = slave.start(command);
+  call->wait_sent(StreamName::out, 6);
+  call->cancel();
+  CHECK(call->outcome().failure().code == Errc::cancelled);
+}
+
+TEST_CASE("a command of a user that the policy does not name, or that is missing, is not run") {
+  CommandSlave slave(CommandSet::default_grace, real_clock(), {}, {"no-such-user"});
+  Execute::Request command = quiet({"touch", "ran"});
+  command.user = "nobody";
+  CHECK(slave.run_failing(command).os == EPERM);
+  command.user = "no-such-user";
+  CHECK(slave.run_failing(command).os == (::geteuid() == 0 ? ENOENT : EPERM));
+  CHECK_FALSE(slave.dir.has("ran"));
+}
+
+TEST_CASE("a directory that the other user may not enter is an error that says so") {
+  if (::geteuid() != 0) return skip("only root can run commands as another user");
+  CommandSlave slave(CommandSet::default_grace, real_clock(), {}, {"nobody"});
+  REQUIRE(::chmod(slave.dir.path().c_str(), 0700) == 0);
+  Execute::Request command = quiet({"true"});
+  command.user = "nobody";
+  const Failure failure = slave.run_failing(command);
+  CHECK(failure.os == EACCES);
+  CHECK(failure.message.find("directory") != std::string::npos);
+}
+
 TEST_CASE("commands started and cancelled by many threads at once all come to an end") {
   CommandSlave slave;
   std::atomic<int> wrong{0};
@@ -829,8 +1140,9 @@ TEST_CASE("an interrupt is logged with its reason, and ends a command once") {
     const std::lock_guard lock(mutex);
     logged.push_back(record.message);
   });
-  const auto command =
-      slave.start(shell("trap 'echo cleaned up; exit 3' TERM; echo ready; while :; do sleep 0.01; done"));
+  Execute::Request request = shell("trap 'echo cleaned up; exit 3' TERM; echo ready; while :; do sleep 0.01; done");
+  request.secrets = {"slow"};
+  const auto command = slave.start(request);
   command->wait_sent(StreamName::out, 6);
   const operations::Interrupt::Request asked{.target = "1f", .why = "too\nslow\x1b[0m"};
   for (int i = 0; i < 2; ++i) {
@@ -847,6 +1159,7 @@ TEST_CASE("an interrupt is logged with its reason, and ends a command once") {
   CHECK(logged[0].find("interrupting command '1f' ('/bin/sh'): too") == 0);
   CHECK(logged[0].find('\n') == std::string::npos);
   CHECK(logged[0].find('\x1b') == std::string::npos);
+  CHECK(logged[0].find("slow") == std::string::npos);
 }
 
 TEST_CASE("a command that runs out of its time is not interrupted as well") {
