@@ -285,7 +285,7 @@ ServeResult SlaveServer::serve(std::unique_ptr<Transport> transport) {
 
 // --- one master after the other
 
-/// Parses addresses. Throws Error if one is invalid, or if the options do not permit it.
+/// Parses addresses. Throws Error if one is invalid.
 std::vector<Address> SlaveServer::Impl::parse_masters(const std::string& first,
                                                       const std::vector<std::string>& others) const {
   std::vector<std::string> texts{first};

@@ -17,7 +17,7 @@ using Work = LeaveRules::Work;
 
 constexpr Work never_worked{};
 constexpr Work works{.is_busy = true};
-constexpr TimePoint never = TimePoint::max();
+constexpr TimePoint no_time = TimePoint::max();
 
 Work worked_until(TimePoint end) { return {.last_end = end}; }
 
@@ -27,7 +27,7 @@ TEST_CASE("without limits a slave never ends by itself") {
   const LeaveRules rules({}, begin_time);
   CHECK_FALSE(rules.are_any());
   CHECK_FALSE(rules.due(begin_time + 10000h, never_worked));
-  CHECK(rules.next_look(begin_time, never_worked) == never);
+  CHECK(rules.next_look(begin_time, never_worked) == no_time);
 }
 
 TEST_CASE("a slave without work ends after its idle time, which begins again with the end of each operation") {
@@ -64,7 +64,7 @@ TEST_CASE("a slave that no master accepts gives up, whether or not it works for 
   CHECK_FALSE(rules.due(begin_time + 5min - 1ns, never_worked));
   CHECK(rules.due(begin_time + 5min, works) == Why::no_master);
   rules.admitted();
-  CHECK(rules.next_look(begin_time + 1h, never_worked) == never);
+  CHECK(rules.next_look(begin_time + 1h, never_worked) == no_time);
   CHECK_FALSE(rules.due(begin_time + 1h, never_worked));
   rules.admitted();  // another connection
   rules.gone(begin_time + 2h);
