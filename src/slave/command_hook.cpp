@@ -133,6 +133,7 @@ Result<void> run_command_hook(const CommandHooks& hooks, const HookedCommand& co
   env.push_back(formatted("REMSH_HOOK={}", is_before ? "before" : "after"));
   env.push_back("REMSH_HOOK_COMMAND=" + quoted_for_shell(command.args));
   env.push_back("REMSH_HOOK_CWD=" + command.cwd);
+  env.push_back("REMSH_HOOK_USER=" + command.user);
   env.push_back("REMSH_HOOK_SLAVE=" + hooks.slave);
   if (!is_before) env.push_back("REMSH_HOOK_RESULT=" + result);
   auto hook = start_hook(program, command, std::move(env));

@@ -28,6 +28,7 @@ struct CommandHooks {
 struct HookedCommand {
   std::vector<Bytes> args;
   Bytes cwd;           ///< the path of its directory
+  Bytes user;          ///< as which it runs; empty: the slave's
   int directory = -1;  ///< the directory, open
 };
 

@@ -21,7 +21,7 @@ CommandSet::Command::~Command() {
 Result<void> CommandSet::Command::spawn_with_hooks(const Directory& directory) {
   const CommandHooks& hooks = shared_->hooks;
   if (hooks.before.empty() && hooks.after.empty()) return spawn_in(directory);
-  hooked_ = {request_.args, directory.path(), directory.descriptor()};
+  hooked_ = {request_.args, directory.path(), request_.user, directory.descriptor()};
   if (!hooks.before.empty()) {
     auto allowed = run_command_hook(hooks, hooked_, shared_->environment, {},
                                     [this] { return call_->cancelled() || shared_->is_stopping(); });

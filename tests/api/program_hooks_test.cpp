@@ -42,7 +42,7 @@ struct HookedSlave {
 
 TEST_CASE("hooks run before and after a command, in its directory, and are told what it is and how it ended") {
   const std::string note = R"(
-{ echo "$REMSH_HOOK of $REMSH_HOOK_SLAVE in $REMSH_HOOK_CWD: $REMSH_HOOK_RESULT"
+{ echo "$REMSH_HOOK of $REMSH_HOOK_SLAVE in $REMSH_HOOK_CWD as '${REMSH_HOOK_USER-unset}': $REMSH_HOOK_RESULT"
   eval "set -- $REMSH_HOOK_COMMAND"
   for word; do echo "[$word]"; done
 } >>note)";
@@ -52,9 +52,9 @@ TEST_CASE("hooks run before and after a command, in its directory, and are told 
   const auto result = hooked.slave->execute({"sh", "-c", "cat note; exit 3", "it's", ""}, {.cwd = "job"});
   CHECK(result.exit_code == 3);
   const std::string words = "[sh]\n[-c]\n[cat note; exit 3]\n[it's]\n[]\n";
-  const std::string before = "before of w1 in " + job + ": \n" + words;
+  const std::string before = "before of w1 in " + job + " as '': \n" + words;
   CHECK(result.out == before);  // it had run before
-  CHECK(hooked.dir.read("base/job/note") == before + "after of w1 in " + job + ": exit 3\n" + words);
+  CHECK(hooked.dir.read("base/job/note") == before + "after of w1 in " + job + " as '': exit 3\n" + words);
 }
 
 TEST_CASE("a hook forbids a command, with an error that names it and has its words") {
