@@ -13,8 +13,8 @@ namespace {
 constexpr BytesView what = "read directory";
 }
 
-Result<DirectoryReader> DirectoryReader::open(At at, const Bytes& path) {
-  UniqueFd fd = open_at(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+Result<DirectoryReader> DirectoryReader::open(At at, const Bytes& path, int more_flags) {
+  UniqueFd fd = open_at(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | more_flags);
   if (!fd) return path_failure(at, errno, what);
   DIR* const directory = ::fdopendir(fd.get());
   if (directory == nullptr) return os_failure(errno, what);

@@ -16,7 +16,8 @@ namespace remsh {
 /// The names in a directory, in the order of the system, without "." and "..". One thread at a time.
 class DirectoryReader {
  public:
-  static Result<DirectoryReader> open(At at, const Bytes& path);
+  /// `more_flags`: O_NOFOLLOW, for example.
+  static Result<DirectoryReader> open(At at, const Bytes& path, int more_flags = 0);
 
   /// The next name; nullopt at the end.
   Result<std::optional<Bytes>> next();

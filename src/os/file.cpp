@@ -66,6 +66,19 @@ Result<OpenFile> open_file(At at, const Bytes& path) {
   return file;
 }
 
+Result<void> write_file(int descriptor, BytesView bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      return os_failure(errno, "write");
+    }
+    if (count == 0) return os_failure(EIO, "write");  // retrying for ever would be worse
+    bytes.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return {};
+}
+
 Result<std::size_t> read_file(int descriptor, std::span<char> buffer) {
   for (;;) {
     const ssize_t count = ::read(descriptor, buffer.data(), buffer.size());

@@ -44,6 +44,9 @@ struct OpenFile {
 /// Opens a regular file for reading. A directory is EISDIR. A fifo or device is refused without blocking on it.
 Result<OpenFile> open_file(At at, const Bytes& path);
 
+/// Writes all bytes.
+Result<void> write_file(int descriptor, BytesView bytes);
+
 /// Reads up to the size of the buffer; 0 at the end.
 Result<std::size_t> read_file(int descriptor, std::span<char> buffer);
 

@@ -140,17 +140,9 @@ Result<void> NewFile::open_named() {
 }
 
 Result<void> NewFile::write(BytesView bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(file_.get(), bytes.data(), bytes.size());
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      return os_failure(errno, "write");
-    }
-    if (count == 0) return os_failure(EIO, "write");  // retrying for ever would be worse
-    bytes.remove_prefix(static_cast<std::size_t>(count));
-    size_ += static_cast<std::uint64_t>(count);
-  }
-  return {};
+  auto written = write_file(file_.get(), bytes);
+  if (written) size_ += bytes.size();
+  return written;
 }
 
 Result<void> NewFile::commit(mode_t mode, bool durable) {

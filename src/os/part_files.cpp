@@ -1,8 +1,9 @@
-// The names of part files, and the records by which those of a killed process are found and removed.
+// The names of part files and part trees, and the records by which those of a killed process are found and removed.
 #include "os/part_files.hpp"
 
 #include "base/hex.hpp"
 #include "os/random.hpp"
+#include "os/tree.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -74,6 +75,7 @@ bool remove_part(const UniqueFd& directory, const char* name) {
   if (!directory) return errno == ENOENT || errno == ENOTDIR;
   struct stat status {};
   if (::fstatat(directory.get(), name, &status, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT;
+  if (is_ours(status, S_IFDIR)) return remove_tree(directory.get(), name).ok();
   if (!is_ours(status, S_IFREG)) return true;  // another file has its name now
   return ::unlinkat(directory.get(), name, 0) == 0 || errno == ENOENT;
 }
@@ -81,6 +83,8 @@ bool remove_part(const UniqueFd& directory, const char* name) {
 }  // namespace
 
 Bytes new_part_name() { return Bytes(prefix) + random_hex(random_size) + Bytes(suffix); }
+
+bool is_part_name(BytesView name) noexcept { return is_name(name) || name == records_name; }
 
 PartRecord::PartRecord(PartRecord&& other) noexcept
     : name_(std::exchange(other.name_, {})),
@@ -135,6 +139,10 @@ void PartRecord::drop() noexcept {
     ::unlinkat(records_.get(), name_.c_str(), 0);
     ::unlinkat(home_.get(), records_name, AT_REMOVEDIR);  // if it is empty now
   }
+  leave();
+}
+
+void PartRecord::leave() noexcept {
   name_.clear();
   file_.reset();
   records_.reset();

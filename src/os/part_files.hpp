@@ -1,4 +1,4 @@
-// The names of part files, and the records by which those of a killed process are found and removed.
+// The names of part files and part trees, and the records by which those of a killed process are found and removed.
 #pragma once
 
 #include "os/unique_fd.hpp"
@@ -12,7 +12,11 @@ namespace remsh {
 /// A name for a part file that cannot be predicted.
 [[nodiscard]] Bytes new_part_name();
 
-/// The record of one part file: a file that is written under a temporary name and will get another. The record is a
+/// Whether a name is that of a part file, or of the directory of the records.
+[[nodiscard]] bool is_part_name(BytesView name) noexcept;
+
+/// The record of one part file: a file that is written under a temporary name and will get another. Everything here is
+/// also for part trees, which are directories with what is in them. The record is a
 /// file in the directory `.remsh-parts` of a directory `home`. It has the name of the part file, contains the path of
 /// the part file's directory, and is locked by the process that writes the part file. One thread at a time.
 class PartRecord {
@@ -32,6 +36,9 @@ class PartRecord {
 
   /// Removes the record. The part file must be gone, or have its final name.
   void drop() noexcept;
+
+  /// Leaves the record, and the part file, to the next remove_abandoned_parts().
+  void leave() noexcept;
 
  private:
   bool make_file(int home, const Bytes& directory);

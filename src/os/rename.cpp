@@ -21,14 +21,17 @@ bool exists(int at, const char* path) {
   return ::fstatat(at, path, &what, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-// Renames in one step, which fails with EEXIST. False with ENOSYS or EINVAL if the system or file system has no such
-// step.
-bool rename_exclusively(int at_from, const char* from, int at_to, const char* to) {
+// Not every C library defines these.
+constexpr unsigned rename_noreplace = 1;
+constexpr unsigned rename_exchange = 2;
+
+// Renames in one step. False with ENOSYS or EINVAL if the system or file system has no such step.
+bool rename_with(unsigned flags, int at_from, const char* from, int at_to, const char* to) {
 #if defined(SYS_renameat2)
-  constexpr unsigned noreplace = 1;  // RENAME_NOREPLACE, which not every C library defines
-  return ::syscall(SYS_renameat2, at_from, from, at_to, to, noreplace) == 0;
+  return ::syscall(SYS_renameat2, at_from, from, at_to, to, flags) == 0;
 #else
   static_cast<void>(at_from), static_cast<void>(from), static_cast<void>(at_to), static_cast<void>(to);
+  static_cast<void>(flags);
   errno = ENOSYS;
   return false;
 #endif
@@ -36,7 +39,7 @@ bool rename_exclusively(int at_from, const char* from, int at_to, const char* to
 
 // Returns 0 or an errno value.
 int rename_without_replacing(int at_from, const char* from, int at_to, const char* to) {
-  if (rename_exclusively(at_from, from, at_to, to)) return 0;
+  if (rename_with(rename_noreplace, at_from, from, at_to, to)) return 0;
   if (errno != ENOSYS && errno != EINVAL && errno != EOPNOTSUPP) return errno;
 
   struct stat source {};
@@ -61,6 +64,10 @@ int rename_without_replacing(int at_from, const char* from, int at_to, const cha
 int rename_at(int at_from, const char* from, int at_to, const char* to, bool overwrite) {
   if (!overwrite) return rename_without_replacing(at_from, from, at_to, to);
   return ::renameat(at_from, from, at_to, to) == 0 ? 0 : errno;
+}
+
+int exchange_at(int at_one, const char* one, int at_other, const char* other) {
+  return rename_with(rename_exchange, at_one, one, at_other, other) ? 0 : errno;
 }
 
 namespace {

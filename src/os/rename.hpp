@@ -11,6 +11,10 @@ namespace remsh {
 /// Renames a name in one open directory to a name in another. Returns 0 or an errno value.
 int rename_at(int at_from, const char* from, int at_to, const char* to, bool overwrite);
 
+/// Exchanges two names in one step. Returns 0 or an errno value: ENOSYS, EINVAL or EOPNOTSUPP if the system or the file
+/// system cannot do that.
+int exchange_at(int at_one, const char* one, int at_other, const char* other);
+
 /// Renames without replacing (EEXIST), unless `overwrite`; a failure leaves both names as they were. If both names are
 /// of the same file, both stay, as POSIX requires. `durable`: the new name is forced to the disk; if only that fails,
 /// both directories have changed already.

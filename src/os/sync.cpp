@@ -34,4 +34,10 @@ Result<void> sync_directory(int directory) {
   return {};
 }
 
+Result<void> sync_file_system(int descriptor) {
+  if (::syncfs(descriptor) == 0) return {};
+  if (errno == ENOSYS) return ::sync(), Result<void>();
+  return os_failure(errno, "force the file system to the disk");
+}
+
 }  // namespace remsh

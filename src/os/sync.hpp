@@ -14,4 +14,7 @@ Result<void> sync_file(int descriptor);
 /// may not be read, the whole file system is forced to the disk.
 Result<void> sync_directory(int directory);
 
+/// The same for everything on the file system of an open file or directory, which must not be open for its path alone.
+Result<void> sync_file_system(int descriptor);
+
 }  // namespace remsh

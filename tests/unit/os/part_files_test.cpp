@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -133,7 +134,7 @@ TEST_CASE("records that are not ours, or of what is no part file, remove nothing
   REQUIRE(::mkdir((home / ".remsh-parts").c_str(), 0700) == 0);
   home.write("precious", "kept");
   home.write(".remsh-00112233445566ff.part", "kept");
-  REQUIRE(::mkdir((home / ".remsh-ffffffffffffffff.part").c_str(), 0700) == 0);
+  REQUIRE(::mkfifo((home / ".remsh-ffffffffffffffff.part").c_str(), 0700) == 0);
   home.write(".remsh-parts/precious", home.path() + "\n");
   home.write(".remsh-parts/.remsh-00112233445566FF.part", home.path() + "\n");
   home.write(".remsh-parts/.remsh-00112233445566ff.part", home.path());  // cut off, so there was no file yet
