@@ -10,8 +10,15 @@ namespace remsh::operations {
 /// The failure to open the file to send or fetch, with advice if it is a directory.
 inline Failure with_advice(Failure failure) {
   if (failure.os == EISDIR) {
-    failure.message +=
-        ": send() and fetch() move single files; for a tree, run tar at both ends (examples/send_tree.cpp)";
+    failure.message += ": send() and fetch() move single files; send_tree() and fetch_tree() move directories";
+  }
+  return failure;
+}
+
+/// The failure to open the tree to send or fetch, with advice if it is no directory.
+inline Failure with_tree_advice(Failure failure) {
+  if (failure.os == ENOTDIR) {
+    failure.message += ": send_tree() and fetch_tree() move directories; send() and fetch() move single files";
   }
   return failure;
 }

@@ -1,6 +1,7 @@
 #include "operations/fields.hpp"
 
 #include "base/format.hpp"
+#include "operations/exclude.hpp"
 
 #include <algorithm>
 #include <array>
@@ -271,6 +272,16 @@ void FieldReader::paths(BytesView key, std::vector<Bytes>& value) {
   if (!has(key)) return;
   value = elements(key);
   if (std::find(value.begin(), value.end(), Bytes()) != value.end()) fail(key, "has an empty path");
+}
+
+void FieldReader::patterns(BytesView key, std::vector<Bytes>& value) {
+  if (!has(key)) return;
+  value = elements(key);
+  if (value.size() > max_patterns) return fail(key, formatted("has more than {} patterns", max_patterns));
+  for (const Bytes& pattern : value) {
+    const auto why = why_not_pattern(pattern);
+    if (!why.empty()) return fail(key, formatted("has an element that is not a pattern: {}", why));
+  }
 }
 
 void FieldReader::environment(BytesView key, std::map<Bytes, Bytes>& value) {

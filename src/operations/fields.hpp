@@ -120,6 +120,10 @@ class FieldWriter {
   void paths(BytesView key, const std::vector<Bytes>& value) {
     if (!value.empty()) set(key, join_list(value));
   }
+  /// Patterns of entries that a tree leaves out.
+  void patterns(BytesView key, const std::vector<Bytes>& value) {
+    if (!value.empty()) set(key, join_list(value));
+  }
   void environment(BytesView key, const std::map<Bytes, Bytes>& value);
   void pairs(BytesView key, const std::map<Bytes, Bytes>& value);
   /// `may_merge`: the output may be merged into the other one.
@@ -176,6 +180,7 @@ class FieldReader {
   void assignments(BytesView key, std::vector<Bytes>& value);
   void names(BytesView key, std::vector<Bytes>& value);
   void paths(BytesView key, std::vector<Bytes>& value);
+  void patterns(BytesView key, std::vector<Bytes>& value);
   void environment(BytesView key, std::map<Bytes, Bytes>& value);
   void pairs(BytesView key, std::map<Bytes, Bytes>& value);
   void output(BytesView key, OutputMode& value, bool may_merge = false);

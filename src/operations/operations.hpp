@@ -321,6 +321,49 @@ struct Fetch {
   };
 };
 
+/// The streams of these two are in operations/tree_stream.hpp.
+struct SendTree {
+  static constexpr Description what{.name = "send_tree", .may_last = true, .streams = "in"};
+  struct Request {
+    Bytes path;
+    bool overwrite = false;
+    bool durable = true;
+    static void describe(auto& fields, auto& self) {
+      fields.path("path", self.path);
+      fields.flag("overwrite", self.overwrite);
+      fields.off_flag("no_sync", self.durable);
+    }
+  };
+  struct Reply {
+    std::uint64_t entries = 0;
+    std::uint64_t bytes = 0;
+    static void describe(auto& fields, auto& self) {
+      fields.number("entries", self.entries);
+      fields.number("bytes", self.bytes);
+    }
+  };
+};
+
+struct FetchTree {
+  static constexpr Description what{.name = "fetch_tree", .may_last = true, .streams = "out"};
+  struct Request {
+    Bytes path;
+    std::vector<Bytes> exclude;
+    static void describe(auto& fields, auto& self) {
+      fields.path("path", self.path);
+      fields.patterns("exclude", self.exclude);
+    }
+  };
+  struct Reply {
+    std::uint64_t entries = 0;
+    std::uint64_t bytes = 0;
+    static void describe(auto& fields, auto& self) {
+      fields.number("entries", self.entries);
+      fields.number("bytes", self.bytes);
+    }
+  };
+};
+
 /// Answered by the connection itself, independent of the policy.
 struct Ping {
   static constexpr Description what{.name = "ping"};
@@ -350,7 +393,7 @@ struct Call {
 
 /// All operations that a slave serves. A policy may name those that are not part of another one.
 using All = std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, SetBuilders, Remove, Rename, Copy, Stat, List, Execute,
-                       Interrupt, Signal, Send, Fetch>;
+                       Interrupt, Signal, Send, Fetch, SendTree, FetchTree>;
 
 /// Calls `visit` with a std::type_identity of each operation of a tuple.
 template <class Operations = All, class Visit>

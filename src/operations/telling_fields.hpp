@@ -48,6 +48,7 @@ class TellingFields {
   void duration(BytesView /*key*/, std::chrono::milliseconds /*value*/) {}
   void assignments(BytesView /*key*/, const std::vector<Bytes>& /*value*/) {}
   void names(BytesView /*key*/, const std::vector<Bytes>& /*value*/) {}
+  void patterns(BytesView /*key*/, const std::vector<Bytes>& /*value*/) {}
   void output(BytesView /*key*/, OutputMode /*value*/, bool /*may_merge*/ = false) {}
 
  private:

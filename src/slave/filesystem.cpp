@@ -3,6 +3,7 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "operations/file_info.hpp"
 #include "operations/operations.hpp"
 #include "os/directory_reader.hpp"
 #include "os/file.hpp"
@@ -10,7 +11,6 @@
 #include "os/rename.hpp"
 #include "os/tree.hpp"
 #include "slave/add_operation.hpp"
-#include "slave/file_info.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>

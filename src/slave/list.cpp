@@ -1,9 +1,9 @@
 #include "slave/list.hpp"
 
 #include "connection/block.hpp"
+#include "operations/file_info.hpp"
 #include "os/directory_reader.hpp"
 #include "slave/add_operation.hpp"
-#include "slave/file_info.hpp"
 #include "slave/stepped_operation.hpp"
 
 #include <remsh/connection/box_codec.hpp>

@@ -9,11 +9,11 @@ using namespace remsh::operations;
 
 namespace {
 
-constexpr std::array<std::string_view, 30> keys{
-    "path",      "mode",    "from",       "to",   "overwrite", "nofollow",   "type",  "size",
-    "mtime",     "args",    "cwd",        "env",  "unset",     "in",         "out",   "err",
-    "clear_env", "timeout", "signal",     "exit", "timed_out", "background", "bytes", "files",
-    "name",      "entries", "kill_after", "op",   "x",         "env~0001"};
+constexpr std::array<std::string_view, 31> keys{
+    "path",      "mode",    "from",       "to",   "overwrite", "nofollow",   "type",   "size",
+    "mtime",     "args",    "cwd",        "env",  "unset",     "in",         "out",    "err",
+    "clear_env", "timeout", "signal",     "exit", "timed_out", "background", "bytes",  "files",
+    "name",      "entries", "kill_after", "op",   "x",         "env~0001",   "exclude"};
 constexpr std::array<std::string_view, 34> values{"",
                                                   "1",
                                                   "0",
@@ -67,19 +67,21 @@ void expect_read(const Box& box) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::Input input(data, size);
-  const std::size_t which = input.below(18);
+  const std::size_t which = input.below(22);
   const Bytes bytes = input.box(keys, values);
   BoxDecoder decoder;
   decoder.feed(bytes);
   if (!decoder.next()) return 0;
   const Box box = decoder.box().copy();
-  constexpr std::array<void (*)(const Box&), 18> all{
-      expect_read<SetCwd::Request>,  expect_read<SetCwd::Reply>,  expect_read<Getenv::Reply>,
-      expect_read<ReadInfo::Reply>,  expect_read<Mkdir::Request>, expect_read<Remove::Request>,
-      expect_read<TwoPaths>,         expect_read<Stat::Request>,  expect_read<Stat::Reply>,
-      expect_read<Execute::Request>, expect_read<Execute::Reply>, expect_read<Send::Request>,
-      expect_read<Send::Reply>,      expect_read<Fetch::Request>, expect_read<Fetch::Reply>,
-      expect_read<List::Request>,    expect_read<List::Reply>,    expect_read<List::Entry>};
+  constexpr std::array<void (*)(const Box&), 22> all{
+      expect_read<SetCwd::Request>,   expect_read<SetCwd::Reply>,   expect_read<Getenv::Reply>,
+      expect_read<ReadInfo::Reply>,   expect_read<Mkdir::Request>,  expect_read<Remove::Request>,
+      expect_read<TwoPaths>,          expect_read<Stat::Request>,   expect_read<Stat::Reply>,
+      expect_read<Execute::Request>,  expect_read<Execute::Reply>,  expect_read<Send::Request>,
+      expect_read<Send::Reply>,       expect_read<Fetch::Request>,  expect_read<Fetch::Reply>,
+      expect_read<List::Request>,     expect_read<List::Reply>,     expect_read<List::Entry>,
+      expect_read<SendTree::Request>, expect_read<SendTree::Reply>, expect_read<FetchTree::Request>,
+      expect_read<FetchTree::Reply>};
   all[which](box);
   return 0;
 }

@@ -46,6 +46,7 @@ struct MessageKeys {
   void list(BytesView key, const auto&) { add(key); }
   void assignments(BytesView key, const auto&) { add(key); }
   void names(BytesView key, const auto&) { add(key); }
+  void patterns(BytesView key, const auto&) { add(key); }
   void environment(BytesView key, const auto&) { add(key); }
   void pairs(BytesView key, const auto&) { add(key); }
   void output(BytesView key, const auto&, bool = false) { add(key); }

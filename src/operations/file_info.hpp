@@ -1,4 +1,4 @@
-// file_info_of: a result of stat(2) as FileInfo.
+// file_info_of: a result of stat(2) as FileInfo. timespec_of: a time of FileInfo for the system.
 #pragma once
 
 #include <remsh/operations/filesystem.hpp>
@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 
 namespace remsh {
 
@@ -35,6 +36,14 @@ inline FileInfo file_info_of(const struct stat& status) {
   info.mtime = std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::seconds(seconds) +
                                                                std::chrono::nanoseconds(status.st_mtim.tv_nsec));
   return info;
+}
+
+inline timespec timespec_of(std::chrono::sys_time<std::chrono::nanoseconds> time) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  timespec result{};
+  result.tv_sec = static_cast<time_t>(seconds.time_since_epoch().count());
+  result.tv_nsec = static_cast<long>((time - seconds).count());
+  return result;
 }
 
 }  // namespace remsh
