@@ -1,158 +1,39 @@
 // LocalFile: a new file on this host that a caller can leave while the disk hangs.
 #include "master/local_file.hpp"
 
-#include "base/format.hpp"
-#include "os/threads.hpp"
-
 #include <fcntl.h>
 
-#include <atomic>
-#include <cerrno>
-#include <chrono>
-#include <condition_variable>
-#include <cstddef>
-#include <deque>
-#include <exception>
-#include <mutex>
-#include <optional>
-#include <string>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 namespace remsh {
 
 namespace {
 
-/// How many bytes may wait for the disk.
-constexpr std::size_t max_ahead = std::size_t{4} * 1024 * 1024;
+using OptionalFile = std::optional<NewFile>;
 
-/// The number of threads that were left and are still stuck on a disk, and its limit.
-constexpr unsigned max_left = 64;
-std::atomic<unsigned> left_threads = 0;
-
-/// How long the end of a call waits, beyond its deadline, for a disk that does not hang.
-constexpr std::chrono::milliseconds grace(100);
+void destroy_file(void* file) { delete static_cast<OptionalFile*>(file); }
 
 }  // namespace
 
-/// What the caller and the thread share. Only the thread uses the file.
-struct LocalFile::State {
-  std::mutex mutex;
-  std::condition_variable_any changed;
-  std::deque<std::pair<Step, std::size_t>> steps;  // each with the number of bytes that it holds
-  std::size_t waiting = 0;                         // bytes in the steps, including the one in progress
-  bool is_busy = false;
-  bool is_left = false;
-  bool is_over = false;
-  bool is_given_up = false;
-  std::optional<Failure> failure;  // the first one; after it no step is run
-  std::optional<NewFile> file;
-
-  /// An exception (no memory, no random bytes) must not leave the thread.
-  Result<void> attempt(const Step& step) noexcept {
-    try {
-      return step(*this);
-    } catch (const std::exception& error) {
-      return Failure{Errc::local_os_error, error.what(), 0};
-    }
-  }
-
-  void work() {
-    std::unique_lock lock(mutex);
-    for (;;) {
-      changed.wait(lock, [this] { return is_left || !steps.empty(); });
-      if (is_left) break;
-      auto [step, bytes] = std::move(steps.front());
-      steps.pop_front();
-      is_busy = true;
-      lock.unlock();
-      auto done = attempt(step);
-      step = {};
-      lock.lock();
-      is_busy = false;
-      waiting -= bytes;
-      if (!done) {
-        failure = std::move(done).failure();
-        steps.clear();
-        waiting = 0;
-      }
-      changed.notify_all();
-    }
-    lock.unlock();
-    file.reset();
-    lock.lock();
-    is_over = true;
-    if (is_given_up) --left_threads;
-    changed.notify_all();
-  }
-};
-
-LocalFile::LocalFile(const Patience& patience) : patience_(patience), state_(std::make_shared<State>()) {
-  if (patience.deadline.is_never() && !patience.stop.stop_possible()) return;
-  try {
-    thread_ = start_thread("remsh-disk", [state = state_] { state->work(); });
-  } catch (const std::system_error&) {  // then the caller's thread writes the file itself
-  }
-}
-
-LocalFile::~LocalFile() {
-  if (!thread_.joinable()) return;
-  std::unique_lock lock(state_->mutex);
-  state_->is_left = true;
-  state_->changed.notify_all();
-  if (state_->changed.wait_for(lock, grace, [this] { return state_->is_over; })) {
-    lock.unlock();
-    thread_.join();
-  } else {
-    state_->is_given_up = true;
-    ++left_threads;
-    thread_.detach();
-  }
-}
-
-/// Queues a step, and waits until no more than `ahead` bytes wait to be written.
-Result<void> LocalFile::run(Step step, std::size_t bytes, std::size_t ahead) {
-  State& state = *state_;
-  if (!thread_.joinable()) return step(state);
-  std::unique_lock lock(state.mutex);
-  if (state.failure) return *state.failure;
-  state.steps.emplace_back(std::move(step), bytes);
-  state.waiting += bytes;
-  state.changed.notify_all();
-  const auto is_done = [&] {
-    return state.failure || (ahead > 0 ? state.waiting <= ahead : state.steps.empty() && !state.is_busy);
-  };
-  const TimePoint until = patience_.deadline.at();
-  const bool done = patience_.deadline.is_never() ? state.changed.wait(lock, patience_.stop, is_done)
-                                                  : state.changed.wait_until(lock, patience_.stop, until, is_done);
-  if (state.failure) return *state.failure;
-  if (done) return {};
-  if (patience_.stop.stop_requested()) return Failure{Errc::cancelled, "the caller stopped it", 0};
-  return Failure{Errc::timeout, "the disk of this host did not take the file before the deadline", 0};
-}
+LocalFile::LocalFile(const Patience& patience) : file_(new OptionalFile), disk_(patience, {file_, destroy_file}) {}
 
 Result<void> LocalFile::create(const Bytes& path, bool overwrite) {
-  if (left_threads >= max_left) {
-    return Failure{Errc::local_os_error, formatted("{} earlier files still wait for a disk that hangs", max_left), EIO};
-  }
-  return run(
-      [path, overwrite](State& state) -> Result<void> {
-        auto created = NewFile::create(AT_FDCWD, path, overwrite);
-        if (!created) return std::move(created).failure();
-        state.file.emplace(std::move(*created));
-        return {};
-      },
-      0, 0);
+  if (auto can = LocalDisk::check(); !can) return can;
+  return disk_.run([file = file_, path, overwrite]() -> Result<void> {
+    auto created = NewFile::create(AT_FDCWD, path, overwrite);
+    if (!created) return std::move(created).failure();
+    file->emplace(std::move(*created));
+    return {};
+  });
 }
 
 Result<void> LocalFile::write(BytesView bytes) {
-  if (!thread_.joinable()) return state_->file->write(bytes);
-  return run([copy = Bytes(bytes)](State& state) { return state.file->write(copy); }, bytes.size(), max_ahead);
+  if (!disk_.has_thread()) return (*file_)->write(bytes);
+  return disk_.queue([file = file_, copy = Bytes(bytes)] { return (*file)->write(copy); }, bytes.size());
 }
 
 Result<void> LocalFile::commit(mode_t mode, bool durable) {
-  return run([mode, durable](State& state) { return state.file->commit(mode, durable); }, 0, 0);
+  return disk_.run([file = file_, mode, durable] { return (*file)->commit(mode, durable); });
 }
 
 }  // namespace remsh
