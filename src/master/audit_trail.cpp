@@ -14,8 +14,9 @@ namespace {
 
 /// How many bytes a transfer has moved; nullopt for other operations.
 std::optional<std::uint64_t> transferred(const AskedOperation& asked) {
-  if (asked.what().name == operations::Send::what.name) return asked.moved.in();
-  if (asked.what().name == operations::Fetch::what.name) return asked.moved.out();
+  const auto is_any_of = [&](auto... names) { return ((asked.what().name == names) || ...); };
+  if (is_any_of(operations::Send::what.name, operations::SendTree::what.name)) return asked.moved.in();
+  if (is_any_of(operations::Fetch::what.name, operations::FetchTree::what.name)) return asked.moved.out();
   return std::nullopt;
 }
 

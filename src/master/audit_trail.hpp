@@ -56,10 +56,11 @@ class AuditTrail {
   }
 
   /// The caller has left before it took the outcome. An outcome that is there counts all the same, except for a fetched
-  /// file, which the caller does not have.
+  /// file or tree, which the caller does not have.
   template <class Reply>
   void left(const Started& started, const Reply& reply) noexcept {
     if (!is_over_ || std::is_same_v<Reply, operations::Fetch::Reply>) return;
+    if (std::is_same_v<Reply, operations::FetchTree::Reply>) return;
     try {
       answered(started->take(), reply);
     } catch (...) {  // NOLINT(bugprone-empty-catch): then it is reported as left

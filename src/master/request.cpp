@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
 #include "connection/long_value.hpp"
+#include "operations/exclude.hpp"
 
 #include <system_error>
 
@@ -57,6 +58,20 @@ void Request::check_number(std::string_view key, std::uint64_t value, std::uint6
 
 void Request::check_mode(std::optional<std::uint32_t> mode) const {
   if (mode && *mode > 07777) refuse(Errc::invalid_argument, "a mode has at most the bits 07777");
+}
+
+void Request::check_patterns(const std::vector<Bytes>& patterns) {
+  if (patterns.size() > operations::max_patterns) {
+    refuse(Errc::too_large, formatted("more than {} patterns to exclude", operations::max_patterns));
+  }
+  std::size_t list = 0;
+  for (const Bytes& pattern : patterns) {
+    if (const std::string_view why = operations::why_not_pattern(pattern); !why.empty()) {
+      refuse(Errc::invalid_argument, formatted("{} cannot be a pattern to exclude: {}", shown(pattern), why));
+    }
+    list += pattern.size() + 1;
+  }
+  count(sizeof("exclude"), list);
 }
 
 /// Counts a value of the request as the fields that it will be split into. Refuses what cannot be sent, with a message

@@ -59,6 +59,10 @@ class Request {
   /// Checks the length of a text for people.
   void check_length(std::string_view key, BytesView text) const;
   void check_number(std::string_view key, std::uint64_t value, std::uint64_t min, std::uint64_t max) const;
+
+  /// Checks the patterns of entries that a tree leaves out.
+  void check_patterns(const std::vector<Bytes>& patterns);
+
   void check_mode(std::optional<std::uint32_t> mode) const;
   /// `request` is made from the options and the arguments.
   void check_execute(const operations::Execute::Request& request, const ExecuteOptions& options);

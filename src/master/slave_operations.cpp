@@ -2,6 +2,7 @@
 #include <remsh/master/slave_operations.hpp>
 
 #include "master/operation_forms.hpp"
+#include "master/tree_work.hpp"
 
 #include <cstdint>
 #include <utility>
@@ -49,6 +50,12 @@ TransferResult SlaveOperations::send(const Source& source, const Bytes& to, cons
 TransferResult SlaveOperations::fetch(const Bytes& from, const Sink& sink, const TransferOptions& options) {
   return run_work<FetchWork>(*this, from, sink, options);
 }
+TreeResult SlaveOperations::send_tree(const std::string& from, const Bytes& to, const TreeOptions& options) {
+  return run_work<SendTreeWork>(*this, from, to, options);
+}
+TreeResult SlaveOperations::fetch_tree(const Bytes& from, const std::string& to, const TreeOptions& options) {
+  return run_work<FetchTreeWork>(*this, from, to, options);
+}
 Box SlaveOperations::call(const std::string& operation, const Box& arguments, const OwnOperationOptions& options) {
   return run_work<CallWork>(*this, operation, arguments, options);
 }
@@ -94,6 +101,12 @@ Pending<TransferResult> SlaveOperations::start_send(Source source, Bytes to, Tra
 }
 Pending<TransferResult> SlaveOperations::start_fetch(Bytes from, Sink sink, TransferOptions options) {
   return start_work<FetchWork>(*this, std::move(from), std::move(sink), std::move(options));
+}
+Pending<TreeResult> SlaveOperations::start_send_tree(std::string from, Bytes to, TreeOptions options) {
+  return start_work<SendTreeWork>(*this, std::move(from), std::move(to), std::move(options));
+}
+Pending<TreeResult> SlaveOperations::start_fetch_tree(Bytes from, std::string to, TreeOptions options) {
+  return start_work<FetchTreeWork>(*this, std::move(from), std::move(to), std::move(options));
 }
 Pending<Box> SlaveOperations::start_call(std::string operation, Box arguments, OwnOperationOptions options) {
   return start_work<CallWork>(*this, std::move(operation), std::move(arguments), std::move(options));

@@ -12,6 +12,7 @@
 #include "slave/own_operation.hpp"
 #include "slave/served_operations.hpp"
 #include "slave/transfer.hpp"
+#include "slave/tree_transfer.hpp"
 
 #include <remsh/base/error.hpp>
 
@@ -68,6 +69,7 @@ Dispatcher Resident::make_dispatcher(const std::shared_ptr<Workplace>& workplace
   add_builders(dispatcher, workplace);
   add_list(dispatcher, workplace);
   add_transfer(dispatcher, workplace, mode_mask);
+  add_tree_transfer(dispatcher, workplace);
   add_execute(dispatcher, workplace, commands);
   for (const auto& [name, operation] : operations_) {
     dispatcher.add(name, [this, &run = operation, workplace](const std::shared_ptr<rpc::ServedCall>& call) {

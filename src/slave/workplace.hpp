@@ -5,6 +5,7 @@
 #include "os/at.hpp"
 #include "os/directory.hpp"
 #include "os/new_file.hpp"
+#include "os/new_tree.hpp"
 
 #include <memory>
 #include <mutex>
@@ -50,11 +51,16 @@ class Workplace {
     return NewFile::create(place.at, place.path, {.overwrite = overwrite, .home = base_->descriptor()});
   }
 
+  /// The same for a tree.
+  [[nodiscard]] Result<NewTree> create_tree(const Place& place, bool overwrite) const {
+    return NewTree::create(place.at, place.path, {.overwrite = overwrite, .home = base_->descriptor()});
+  }
+
   /// True if there may be work for remove_abandoned_parts(). Looks into the base directory only.
   [[nodiscard]] bool may_have_abandoned_parts() const noexcept { return has_part_records(base_->descriptor()); }
 
-  /// Removes unfinished files that killed processes have left for this base directory, but none that a running process
-  /// writes, this one included. May block for ever: the files may be on any disk.
+  /// Removes unfinished files and trees that killed processes have left for this base directory, but none that a
+  /// running process writes, this one included. May block for ever: the files may be on any disk.
   void remove_abandoned_parts() const;
 
   /// Opens a directory, relative to the session's, that is used by its path alone. If there is a root, its path is

@@ -30,6 +30,7 @@ VALUES = {
     "operations/filesystem.hpp",
     "operations/streams.hpp",
     "operations/transfer.hpp",
+    "operations/tree.hpp",
     "slave/served_operation.hpp",
     "transport/tls.hpp",
     "version.hpp",

@@ -11,6 +11,7 @@
 #include <remsh/operations/filesystem.hpp>
 #include <remsh/operations/own_operation.hpp>
 #include <remsh/operations/transfer.hpp>
+#include <remsh/operations/tree.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -92,6 +93,15 @@ class REMSH_API SlaveOperations {
   /// Reads a file of the slave. A local file appears under its name only when it is complete.
   TransferResult fetch(const Bytes& from, const Sink& sink, const TransferOptions& options = {});
 
+  /// Copies a directory of this host, with everything below it, to the slave: files with their modes (0777) and times,
+  /// and symbolic links as they are. It is one operation, however many files there are. The new directory appears under
+  /// its name only when it is complete; its parent must exist. Entries that cannot be read do not end it, unless
+  /// `require_all` is set: the result names them.
+  TreeResult send_tree(const std::string& from, const Bytes& to, const TreeOptions& options = {});
+
+  /// The same from the slave to this host, where only the owner may write to what is fetched (0755).
+  TreeResult fetch_tree(const Bytes& from, const std::string& to, const TreeOptions& options = {});
+
   /// Calls an operation that was registered on the slave with SlaveServer::add_operation(). Argument keys must not
   /// begin with '_'; values may be longer than a box value. A workspace does not change the arguments, even if they are
   /// paths; the operation gets the directory of the workspace from OperationContext::cwd().
@@ -116,6 +126,8 @@ class REMSH_API SlaveOperations {
   Pending<bool> start_signal(std::uint64_t command, int number, CallOptions options = {});
   Pending<TransferResult> start_send(Source source, Bytes to, TransferOptions options = {});
   Pending<TransferResult> start_fetch(Bytes from, Sink sink, TransferOptions options = {});
+  Pending<TreeResult> start_send_tree(std::string from, Bytes to, TreeOptions options = {});
+  Pending<TreeResult> start_fetch_tree(Bytes from, std::string to, TreeOptions options = {});
   Pending<Box> start_call(std::string operation, Box arguments = {}, OwnOperationOptions options = {});
   Pending<std::chrono::nanoseconds> start_ping(CallOptions options = {});
 

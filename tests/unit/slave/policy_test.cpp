@@ -3,6 +3,7 @@
 #include "slave/execute.hpp"
 #include "slave/filesystem.hpp"
 #include "slave/transfer.hpp"
+#include "slave/tree_transfer.hpp"
 #include "support/confined.hpp"
 #include "support/fake_served_call.hpp"
 #include "support/temp_dir.hpp"
@@ -46,6 +47,7 @@ struct Jail {
     fs::create_symlink("../../outside/secret", dir / "root/base/secret");
     add_filesystem(dispatcher, workplace);
     add_transfer(dispatcher, workplace);
+    add_tree_transfer(dispatcher, workplace);
     add_execute(dispatcher, workplace, commands);
   }
   Jail(const Jail&) = delete;
@@ -116,6 +118,9 @@ TEST_CASE("no operation of a master gets out of the root") {
       CHECK(jail.forbids("fetch", to_box(Fetch::Request{secret})));
       CHECK(jail.forbids("send", to_box(Send::Request{fresh})));
       CHECK(jail.forbids("send", to_box(Send::Request{secret, true})));
+      CHECK(jail.forbids("fetch_tree", to_box(FetchTree::Request{way, {}})));
+      CHECK(jail.forbids("send_tree", to_box(SendTree::Request{fresh})));
+      CHECK(jail.forbids("send_tree", to_box(SendTree::Request{way + "/dir", true})));
       CHECK(jail.forbids("mkdir", to_box(Mkdir::Request{fresh, {}})));
       CHECK(jail.forbids("mkdir", to_box(Mkdir::Request{fresh + "/a/b", 0700})));
       CHECK(jail.forbids("remove", to_box(Remove::Request{secret})));
@@ -274,8 +279,8 @@ TEST_CASE("an operation that the policy does not allow is answered so, and not d
   Jail jail(Reach::beneath);
   jail.dispatcher.allow_only([](const std::string& name) { return name == "stat"; });
   CHECK(jail.error("stat", to_box(Stat::Request{"file"})) == 0);
-  for (const char* name :
-       {"set_cwd", "getenv", "info", "mkdir", "remove", "rename", "copy", "execute", "send", "fetch"}) {
+  for (const char* name : {"set_cwd", "getenv", "info", "mkdir", "remove", "rename", "copy", "execute", "send", "fetch",
+                           "send_tree", "fetch_tree"}) {
     CHECK(jail.forbids(name, Box{{"path", "file"}}));
   }
   CHECK(jail.start("remove", {})->outcome().failure().message == "The policy of this slave does not allow 'remove'");

@@ -302,5 +302,5 @@ TEST_CASE("what is wrong with a path of a file is said with what to do") {
   CHECK(message(ServedTransfers::send("missing/deep/x")) ==
         "create: No such file or directory: make the directory 'missing/deep/' first");
   CHECK(message(ServedTransfers::send("d", true)) == "create: Is a directory: give the path of a file in it");
-  CHECK(message(ServedTransfers::fetch("d")).find("tar") != std::string::npos);
+  CHECK(message(ServedTransfers::fetch("d")).find("fetch_tree()") != std::string::npos);
 }
