@@ -387,6 +387,18 @@ class Fetch(Command):
     response = [(b"bytes", Number()), (b"mode", Octal())]
 
 
+class SendTree(Command):
+    commandName = b"send_tree"
+    arguments = [(b"path", Value()), (b"overwrite", Flag()), (b"no_sync", Flag()), (b"op", Value())]
+    response = [(b"entries", Number()), (b"bytes", Number())]
+
+
+class FetchTree(Command):
+    commandName = b"fetch_tree"
+    arguments = [(b"path", Value()), (b"exclude", LongList(optional=True)), (b"op", Value())]
+    response = [(b"entries", Number()), (b"bytes", Number())]
+
+
 COMMANDS = {command.commandName: command for command in Command.__subclasses__()}
 
 

@@ -12,7 +12,7 @@
 # Beside what the document leaves to each slave it does without a few things: it finds the descendants of a command by
 # their session, and so not those that have made one of their own; it renames without `overwrite` in two steps, between
 # which somebody else may put a file in the way; it forces nothing to the disk; and a tree that is over 900 directories
-# deep is not removed.
+# deep is not removed. What it does otherwise with trees is in trees.py.
 
 import argparse
 import collections
@@ -38,6 +38,7 @@ except ImportError:
     sys.exit(77)  # to Meson: skipped
 
 from remsh_amp import *  # noqa: F403: the vocabulary of the protocol
+from trees import TreeReader, TreeWriter
 
 
 class Slave(Peer):
@@ -341,6 +342,57 @@ class Slave(Peer):
         operation.on_cancel = done.cancel
         give()
         return done.addBoth(close)
+
+    @SendTree.responder
+    def send_tree(self, path, overwrite, no_sync, op):
+        operation = self.operations[op]
+        done = defer.Deferred(canceller=cancelled)
+        tree = TreeWriter(self.path(path), overwrite)
+
+        def take(data):
+            try:
+                tree.take(data)
+                incoming.used(data)
+            except (OSError, amp.RemoteAmpError):
+                give_up()
+
+        def end():
+            try:
+                tree.finish()
+                settle(done, {"entries": tree.entries, "bytes": tree.bytes})
+            except (OSError, amp.RemoteAmpError):
+                give_up()
+
+        def give_up():
+            incoming.take = lambda data: None
+            settle(done, failure.Failure())
+
+        incoming = Receiver(operation, b"in", take, end)
+        operation.on_cancel = done.cancel
+        return done.addBoth(tree.discard)
+
+    @FetchTree.responder
+    def fetch_tree(self, path, exclude, op):
+        operation = self.operations[op]
+        done = defer.Deferred(canceller=cancelled)
+        tree = TreeReader(self.path(path), exclude)
+        out = Sender(operation, b"out")
+
+        def give():
+            try:
+                while not done.called and out.room():
+                    data = tree.take(out.room())
+                    if not data:
+                        settle(done, {"entries": tree.entries, "bytes": tree.bytes})
+                        return
+                    out.send(data)
+            except OSError:
+                settle(done, failure.Failure())
+
+        out.ready = give
+        operation.on_cancel = done.cancel
+        give()
+        return done
 
     @Execute.responder
     def execute(self, args, op, cwd, env, unset, prepend, clear_env, In, out, err, at, leave_background, **options):
