@@ -240,6 +240,13 @@ bool Command::signal(int number, const CallOptions& options) {
   return PlainWork<operations::Signal>(target, signal_of(id(), number), options).run();
 }
 
+bool Command::resize(const Terminal& size, const CallOptions& options) {
+  if (state() == CommandState::over) return false;
+  const Target target(state_->backend(), nullptr);
+  operations::Resize::Request request{rpc::make_tag(id()), size.columns, size.rows};
+  return PlainWork<operations::Resize>(target, std::move(request), options).run();
+}
+
 bool Command::write(BytesView bytes, const CallOptions& options) { return state_->write(bytes, options); }
 void Command::close_stdin(const CallOptions& options) { state_->close_stdin(options); }
 

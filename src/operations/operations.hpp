@@ -253,7 +253,7 @@ struct Execute {
   };
 };
 
-/// Of Interrupt and of Signal.
+/// Of Interrupt, Signal and Resize.
 struct RunningReply {
   bool running = false;  ///< the command was there, and what was asked has been done
   static void describe(auto& fields, auto& self) { fields.flag("running", self.running); }
@@ -280,6 +280,21 @@ struct Signal {
     static void describe(auto& fields, auto& self) {
       fields.op("target", self.target);
       fields.number("number", self.number, 1, 64);
+    }
+  };
+  using Reply = RunningReply;
+};
+
+struct Resize {
+  static constexpr Description what{.name = "resize", .runs_commands = true, .part_of = "execute"};
+  struct Request {
+    Bytes target;  ///< the `op` of an execute with a terminal
+    std::uint64_t columns = 0;
+    std::uint64_t rows = 0;
+    static void describe(auto& fields, auto& self) {
+      fields.op("target", self.target);
+      fields.number("columns", self.columns, 1, 65535);
+      fields.number("rows", self.rows, 1, 65535);
     }
   };
   using Reply = RunningReply;
@@ -393,7 +408,7 @@ struct Call {
 
 /// All operations that a slave serves. A policy may name those that are not part of another one.
 using All = std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, SetBuilders, Remove, Rename, Copy, Stat, List, Execute,
-                       Interrupt, Signal, Send, Fetch, SendTree, FetchTree>;
+                       Interrupt, Signal, Resize, Send, Fetch, SendTree, FetchTree>;
 
 /// Calls `visit` with a std::type_identity of each operation of a tuple.
 template <class Operations = All, class Visit>

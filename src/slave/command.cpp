@@ -98,11 +98,6 @@ Result<void> CommandSet::Command::open_command_terminal(SpawnRequest& request, U
   return {};
 }
 
-Result<void> CommandSet::Command::resize(WindowSize size) {
-  if (!terminal_) return Failure{Errc::invalid_argument, "the command has no terminal"};
-  return resize_terminal(terminal_.get(), size);
-}
-
 void CommandSet::Command::start() {
   started_ = true;
   slot_ = shared_->loop->add(weak_from_this());

@@ -50,9 +50,6 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   /// Ends the command as a cancel does. May be called before start().
   void stop();
 
-  /// Changes the size of the command's terminal. Fails with invalid_argument if it has none. Called on the loop.
-  Result<void> resize(WindowSize size);
-
   void on_ready(std::uint32_t number, Ready directions) override;
 
  private:
@@ -98,6 +95,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   void serve(rpc::ServedCall& request);
   bool interrupt(const operations::Interrupt::Request& request);
   Result<bool> signal(const operations::Signal::Request& request);
+  Result<bool> resize(const operations::Resize::Request& request);
   void on_timeout();
   void on_silence();
   void end_for(Ending limit);

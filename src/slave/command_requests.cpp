@@ -3,10 +3,12 @@
 #include "base/secret_mask.hpp"
 #include "base/text.hpp"
 #include "os/file.hpp"
+#include "os/terminal.hpp"
 #include "slave/add_operation.hpp"
 #include "slave/command.hpp"
 
 #include <cerrno>
+#include <cstdint>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -14,6 +16,7 @@
 namespace remsh {
 
 using operations::Interrupt;
+using operations::Resize;
 using operations::RunningReply;
 using operations::Signal;
 
@@ -29,6 +32,7 @@ void CommandSet::Command::serve(rpc::ServedCall& request) {
   };
   run(std::type_identity<Interrupt>(), [this](const auto& asked) { return Result<bool>(interrupt(asked)); });
   run(std::type_identity<Signal>(), [this](const auto& asked) { return signal(asked); });
+  run(std::type_identity<Resize>(), [this](const auto& asked) { return resize(asked); });
 }
 
 /// False if the command is over but for its answer.
@@ -49,6 +53,15 @@ Result<bool> CommandSet::Command::signal(const Signal::Request& request) {
   return os_failure(errno, formatted("signal {}", request.number));
 }
 
+Result<bool> CommandSet::Command::resize(const Resize::Request& request) {
+  if (stuck_ || looked_) return false;
+  if (!terminal_) return Failure{Errc::invalid_argument, "the command has no terminal", 0};
+  const Result<void> resized = resize_terminal(
+      terminal_.get(), {static_cast<std::uint16_t>(request.columns), static_cast<std::uint16_t>(request.rows)});
+  if (!resized) return resized.failure();
+  return true;
+}
+
 namespace {
 
 template <class Operation>
@@ -65,6 +78,7 @@ void add_request_to_command(Dispatcher& dispatcher) {
 void add_requests_to_commands(Dispatcher& dispatcher) {
   add_request_to_command<Interrupt>(dispatcher);
   add_request_to_command<Signal>(dispatcher);
+  add_request_to_command<Resize>(dispatcher);
 }
 
 }  // namespace remsh

@@ -145,6 +145,30 @@ TEST_CASE("a signal reaches the processes of a command") {
   });
 }
 
+TEST_CASE("the terminal of a command is resized while it runs") {
+  on_every_transport(BeyondRemsh1::input, [](Farm&, Slave& slave) {
+    std::vector<Bytes> seen;
+    Command command =
+        slave.start({"sh", "-c", "trap 'stty size; exit 0' WINCH; stty size; while :; do sleep 0.01; done"},
+                    {.out = lines([&](BytesView line) {
+                       seen.emplace_back(line.substr(0, line.find('\r')));
+                       if (seen.size() == 1) CHECK(command.resize({.columns = 132, .rows = 43}));
+                     }),
+                     .terminal = Terminal{.columns = 80, .rows = 24}});
+    CHECK(command.wait().ok());
+    CHECK(seen == std::vector<Bytes>{"24 80", "43 132"});
+    CHECK_FALSE(command.resize({}));
+
+    Command without = slave.start({"sleep", "100000"});
+    const auto refused = thrown_by<Error>([&] { without.resize({}); });
+    REQUIRE(refused);
+    CHECK(refused->code() == Errc::invalid_argument);
+    CHECK_THROWS_AS(without.resize({.columns = 0, .rows = 24}), Error);
+    CHECK(without.interrupt());
+    CHECK(without.wait().interrupted);
+  });
+}
+
 TEST_CASE("the input of a command is written while it runs") {
   on_every_transport(BeyondRemsh1::input, [](Farm&, Slave& slave) {
     std::vector<Bytes> seen;

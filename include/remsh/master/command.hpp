@@ -77,6 +77,10 @@ class REMSH_API Command {
   bool interrupt(const Bytes& why = {}, const CallOptions& options = {});
   bool signal(int number, const CallOptions& options = {});
 
+  /// Changes the size of the terminal, if the options gave the command one; its programs get SIGWINCH. Returns false if
+  /// the command is over.
+  bool resize(const Terminal& size, const CallOptions& options = {});
+
   /// Writes to the standard input, if the options say `.in = Source::writes()`. Waits while the command does not read
   /// and what may be sent ahead is used up. Returns false if the command is over. If the deadline or a stop ends it, a
   /// part may have been sent. Bytes of different calls are not mixed.

@@ -168,6 +168,7 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
   CHECK(there_and_back<Signal::Request>({{"number", "64"}, {"target", "7"}}) == "same");
   CHECK(there_and_back<RunningReply>({{"running", "1"}}) == "same");
   CHECK(there_and_back<RunningReply>({}) == "same");
+  CHECK(there_and_back<Resize::Request>({{"columns", "80"}, {"rows", "65535"}, {"target", "7"}}) == "same");
   CHECK(there_and_back<Execute::Reply>({{"interrupted", "1"}, {"signal", "15"}}) == "same");
   CHECK(there_and_back<Execute::Reply>({{"ended_background", "1"}, {"exit", "0"}}) == "same");
   CHECK(there_and_back<Send::Request>({{"mode", "644"}, {"path", "f"}}) == "same");
@@ -438,6 +439,11 @@ TEST_CASE("malformed requests to commands are refused") {
       {{{"number", "0"}, {"target", "7"}}, "number"},
       {{{"number", "65"}, {"target", "7"}}, "number"},
       {{{"number", "TERM"}, {"target", "7"}}, "number"},
+  });
+  check_malformed<Resize::Request>({
+      {{{"columns", "80"}, {"target", "7"}}, "rows"},
+      {{{"columns", "0"}, {"rows", "24"}, {"target", "7"}}, "columns"},
+      {{{"columns", "80"}, {"rows", "65536"}, {"target", "7"}}, "rows"},
   });
 }
 
