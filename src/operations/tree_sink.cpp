@@ -11,7 +11,7 @@ namespace remsh::operations {
 
 namespace {
 
-using Kind = TreePart::Kind;
+using PartKind = TreePart::Kind;
 
 Failure over_limit(std::string_view what, std::uint64_t limit, std::string_view option) {
   return {Errc::too_large, formatted("the tree has more than the {} {} that {} allows", limit, what, option), 0};
@@ -45,10 +45,10 @@ Failure TreeSink::in_own_words(Failure failure) const {
 
 Result<void> TreeSink::take_part(const TreePart& part) {
   switch (part.kind) {
-    case Kind::entry: return take_entry(part);
-    case Kind::content: return take_content(part);
-    case Kind::failure: return take_failure(part);
-    case Kind::up: return go_up();
+    case PartKind::entry: return take_entry(part);
+    case PartKind::content: return take_content(part);
+    case PartKind::failure: return take_failure(part);
+    case PartKind::up: return go_up();
   }
   return {};
 }

@@ -18,7 +18,7 @@ namespace remsh::operations {
 
 namespace {
 
-using Kind = TreePart::Kind;
+using PartKind = TreePart::Kind;
 
 /// Content comes in pieces of this size at least, unless the file ends.
 constexpr std::size_t least_piece = 4096;
@@ -65,11 +65,11 @@ Result<std::size_t> TreeSource::read(std::span<char> buffer) {
 
 /// Appends the next box, or finds that there is nothing to append for an entry.
 void TreeSource::append_next(std::size_t room) {
-  if (file_) return append_content({.kind = Kind::content}, room);
+  if (file_) return append_content({.kind = PartKind::content}, room);
   auto name = directories_.back().next();
   if (!name) fail_here(std::move(name).failure());
   if (name && *name) return add(std::move(**name), room);
-  append_tree_part(stream_, {.kind = Kind::up});
+  append_tree_part(stream_, {.kind = PartKind::up});
   directories_.pop_back();
   if (!names_.empty()) names_.pop_back();
 }
@@ -158,12 +158,12 @@ void TreeSource::append_content(TreePart part, std::size_t room) {
   if (!count) {
     stream_.resize(before);
     file_.reset();
-    if (part.kind == Kind::content) return fail_here(count.failure());
+    if (part.kind == PartKind::content) return fail_here(count.failure());
     file_name_.clear();
     return fail(std::move(part.name), count.failure());
   }
   end_tree_data(stream_, begin, *count);
-  if (part.kind == Kind::entry) ++entries_;
+  if (part.kind == PartKind::entry) ++entries_;
   file_left_ -= has_size_ ? *count : 0;
   file_bytes_ += *count;
   moved_ += *count;
@@ -197,7 +197,7 @@ void TreeSource::fail_here(Failure why) {
     failure_ = std::move(why);
     return;
   }
-  append_tree_part(stream_, {.kind = Kind::failure, .failure = std::move(why)});
+  append_tree_part(stream_, {.kind = PartKind::failure, .failure = std::move(why)});
 }
 
 /// The path of an entry of the directory, or without a name of the directory itself.

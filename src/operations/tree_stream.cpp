@@ -13,7 +13,7 @@ namespace remsh::operations {
 
 namespace {
 
-using Kind = TreePart::Kind;
+using PartKind = TreePart::Kind;
 
 /// One value of data, and all that may be beside it.
 constexpr BoxLimits part_limits{.bytes = Box::max_value + 8192, .fields = 16};
@@ -60,7 +60,7 @@ void end_tree_data(Bytes& stream, std::size_t begin, std::size_t count) {
 }
 
 void end_tree_part(Bytes& stream, const TreePart& part) {
-  const bool is_entry = part.kind == Kind::entry;
+  const bool is_entry = part.kind == PartKind::entry;
   FieldWriter numbers;
   if (is_entry) numbers.file_info(part.info);
   const Box info = std::move(numbers).box();
@@ -77,12 +77,12 @@ void end_tree_part(Bytes& stream, const TreePart& part) {
   if (!part.target.empty()) box.field("target", part.target);
   if (part.failure) box.field("text", BytesView(part.failure->message).substr(0, max_tree_text));
   if (is_entry) box.field("type", info.get("type").value_or(""));
-  if (part.kind == Kind::up) box.field("up", "1");
+  if (part.kind == PartKind::up) box.field("up", "1");
   box.end();
 }
 
 void append_tree_part(Bytes& stream, const TreePart& part) {
-  if (part.kind == Kind::content || !part.data.empty()) BoxWriter(stream).field(data_key, part.data);
+  if (part.kind == PartKind::content || !part.data.empty()) BoxWriter(stream).field(data_key, part.data);
   end_tree_part(stream, part);
 }
 
@@ -129,7 +129,7 @@ Result<void> TreeDecoder::read(const BoxView& view) {
   const bool is_failure = !is_entry && part_.failure;
   if ((is_entry ? 1 : 0) + (is_up ? 1 : 0) + (is_failure ? 1 : 0) > 1) return invalid_tree("a box that is two things");
   if (!is_entry && !is_up && !is_failure && !view.has(data_key)) return invalid_tree("a box that is nothing");
-  part_.kind = is_entry ? Kind::entry : is_up ? Kind::up : is_failure ? Kind::failure : Kind::content;
+  part_.kind = is_entry ? PartKind::entry : is_up ? PartKind::up : is_failure ? PartKind::failure : PartKind::content;
   return {};
 }
 
@@ -150,15 +150,16 @@ Result<void> TreeDecoder::check_entry() {
 /// Checks that the part may come now, and follows it.
 Result<void> TreeDecoder::check() {
   if (has_begun_ && depth_ == 0) return invalid_tree("it goes on after its end");
-  const bool is_entry = part_.kind == Kind::entry;
+  const bool is_entry = part_.kind == PartKind::entry;
   const bool is_directory = is_entry && part_.info.type == FileType::directory;
   if (!has_begun_ && !(is_directory && part_.name.empty())) return invalid_tree("it does not begin with its top");
   if (has_begun_ && is_entry && part_.name.empty()) return invalid_tree("an entry without a name");
   if (!is_entry && !part_.name.empty()) return invalid_tree("a name without an entry");
-  if (is_in_file_ && (is_entry || part_.kind == Kind::up)) return invalid_tree("the content of a file does not end");
-  if (part_.kind == Kind::content && !is_in_file_) return invalid_tree("content without a file");
-  if (part_.kind == Kind::content && part_.more && part_.data.empty()) return invalid_tree("content without bytes");
-  if ((part_.kind == Kind::up || part_.kind == Kind::failure) && (part_.more || !part_.data.empty())) {
+  if (is_in_file_ && (is_entry || part_.kind == PartKind::up))
+    return invalid_tree("the content of a file does not end");
+  if (part_.kind == PartKind::content && !is_in_file_) return invalid_tree("content without a file");
+  if (part_.kind == PartKind::content && part_.more && part_.data.empty()) return invalid_tree("content without bytes");
+  if ((part_.kind == PartKind::up || part_.kind == PartKind::failure) && (part_.more || !part_.data.empty())) {
     return invalid_tree("content without a file");
   }
   if (is_entry) {
@@ -169,7 +170,7 @@ Result<void> TreeDecoder::check() {
   if (is_directory && ++depth_ > max_tree_depth) {
     return invalid_tree(formatted("more than {} directories below each other", max_tree_depth));
   }
-  if (part_.kind == Kind::up) --depth_;
+  if (part_.kind == PartKind::up) --depth_;
   has_begun_ = true;
   is_in_file_ = part_.more;
   return {};
