@@ -67,7 +67,7 @@ Result<std::size_t> TreeSource::read(std::span<char> buffer) {
 void TreeSource::append_next(std::size_t room) {
   if (file_) return append_content({.kind = PartKind::content}, room);
   auto name = directories_.back().next();
-  if (!name) fail_here(std::move(name).failure());
+  if (!name) fail_here(name.failure());
   if (name && *name) return add(std::move(**name), room);
   append_tree_part(stream_, {.kind = PartKind::up});
   directories_.pop_back();
