@@ -14,8 +14,8 @@ using namespace remsh::auth;
 
 namespace {
 
-/// No eight characters of what may be a key, or a part of one, are in a sentence. Words of the sentences themselves, and
-/// the names of terms with their '=', are left alone: a key may contain them by chance.
+/// No eight characters of what may be a key, or a part of one, are in a sentence. Words of the sentences themselves,
+/// and the names of terms with their '=', are left alone: a key may contain them by chance.
 void expect_no_key(BytesView text, std::string_view sentence) {
   constexpr std::string_view spaces = " \t\r\n";
   constexpr std::size_t shown = 8;
