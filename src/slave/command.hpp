@@ -105,6 +105,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   void on_looked(bool left);
 
   [[nodiscard]] bool has_open_output() const;
+  [[nodiscard]] bool is_output_held() const;
   void close_if_at_end(Output& output);
   void read(Output& output);
   void send(Output& output, std::size_t count);

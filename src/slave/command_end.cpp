@@ -159,7 +159,7 @@ void CommandSet::Command::answer() {
     reply.timed_out = ending_ == Ending::timed_out;
     reply.silent = ending_ == Ending::silent;
     reply.interrupted = ending_ == Ending::interrupted;
-    reply.background = left_ || has_open_output();
+    reply.background = left_ || is_output_held();
     reply.ended_background = ended_left_;
     const auto dropped = [](const Output& output) {
       return output.cap.dropped() > 0 ? std::optional(output.cap.dropped()) : std::nullopt;

@@ -29,6 +29,14 @@ bool CommandSet::Command::has_open_output() const {
                      [](const Output& output) { return static_cast<bool>(output.pipe); });
 }
 
+/// Whether a process holds an output open. What it has written may be unread all the same when it is gone.
+bool CommandSet::Command::is_output_held() const {
+  return std::any_of(outputs_.begin(), outputs_.end(), [](const Output& output) {
+    pollfd state{output.pipe.get(), POLLIN, 0};
+    return output.pipe && ::poll(&state, 1, 0) >= 0 && (state.revents & (POLLHUP | POLLERR)) == 0;
+  });
+}
+
 void CommandSet::Command::close_if_at_end(Output& output) {
   if (output.pipe && is_at_end(output.pipe.get())) close(source_of(output), output.pipe);
 }

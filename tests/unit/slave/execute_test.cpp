@@ -620,6 +620,8 @@ TEST_CASE("background processes are ended before the answer, also if they ignore
   CommandSlave slave(50ms);
   for (const char* script : {"sleep 1000 & echo $!", "sleep 1000 >/dev/null 2>&1 & echo $!",
                              "(trap '' TERM; exec sleep 1000) & echo $!; sleep 0.05",
+                             "sh -c 'echo $$; echo > written; while :; do echo x; done' & "
+                             "while ! [ -e written ]; do :; done",
                              "setsid sh -c 'echo $$; echo > said; exec sleep 1000 >/dev/null 2>&1' & "
                              "while ! [ -e said ]; do :; done"}) {
     CAPTURE(script);
