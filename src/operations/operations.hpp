@@ -336,7 +336,16 @@ struct Fetch {
   };
 };
 
-/// The streams of these two are in operations/tree_stream.hpp.
+/// Of SendTree and FetchTree, whose streams are in operations/tree_stream.hpp.
+struct TreeReply {
+  std::uint64_t entries = 0;
+  std::uint64_t bytes = 0;
+  static void describe(auto& fields, auto& self) {
+    fields.number("entries", self.entries);
+    fields.number("bytes", self.bytes);
+  }
+};
+
 struct SendTree {
   static constexpr Description what{.name = "send_tree", .may_last = true, .streams = "in"};
   struct Request {
@@ -349,14 +358,7 @@ struct SendTree {
       fields.off_flag("no_sync", self.durable);
     }
   };
-  struct Reply {
-    std::uint64_t entries = 0;
-    std::uint64_t bytes = 0;
-    static void describe(auto& fields, auto& self) {
-      fields.number("entries", self.entries);
-      fields.number("bytes", self.bytes);
-    }
-  };
+  using Reply = TreeReply;
 };
 
 struct FetchTree {
@@ -369,14 +371,7 @@ struct FetchTree {
       fields.patterns("exclude", self.exclude);
     }
   };
-  struct Reply {
-    std::uint64_t entries = 0;
-    std::uint64_t bytes = 0;
-    static void describe(auto& fields, auto& self) {
-      fields.number("entries", self.entries);
-      fields.number("bytes", self.bytes);
-    }
-  };
+  using Reply = TreeReply;
 };
 
 /// Answered by the connection itself, independent of the policy.

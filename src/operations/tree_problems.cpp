@@ -27,6 +27,14 @@ void add_problem(TreeResult& result, BytesView path, std::error_code os, const s
 
 }  // namespace
 
+Bytes entry_path(const std::vector<Bytes>& names, BytesView name) {
+  Bytes path;
+  for (const Bytes& above : names) path.append(above).append("/");
+  path.append(name);
+  if (name.empty() && !path.empty()) path.pop_back();
+  return path;
+}
+
 std::string about_entry(BytesView path, const std::string& what) {
   if (path.empty()) return what;
   if (path.size() <= max_path_shown) return formatted("{}: {}", in_quotes(path), what);

@@ -1,4 +1,4 @@
-// note_problem: adds an entry that a tree does not contain to a TreeResult.
+// What is said of the entries of a tree: their paths, and which of them a copy does not contain.
 #pragma once
 
 #include "base/result.hpp"
@@ -7,8 +7,13 @@
 #include <remsh/operations/tree.hpp>
 
 #include <string>
+#include <vector>
 
 namespace remsh::operations {
+
+/// The path of an entry in the directory that these names lead to, from the top of the tree on. Without a name, the
+/// path of the directory itself.
+Bytes entry_path(const std::vector<Bytes>& names, BytesView name);
 
 /// A sentence about an entry of a tree. Of a long path, only the end is shown.
 std::string about_entry(BytesView path, const std::string& what);

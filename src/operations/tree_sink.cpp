@@ -139,13 +139,4 @@ TreeSink::Properties TreeSink::properties_of(const FileInfo& info) const {
   return {static_cast<mode_t>(info.mode) & options_.mode_mask, timespec_of(info.mtime)};
 }
 
-/// The path of an entry of the directory, or without a name of the directory itself.
-Bytes TreeSink::path_of(BytesView name) const {
-  Bytes path;
-  for (const Bytes& above : names_) path.append(above).append("/");
-  path.append(name);
-  if (name.empty() && !path.empty()) path.pop_back();
-  return path;
-}
-
 }  // namespace remsh::operations

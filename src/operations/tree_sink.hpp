@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
+#include "operations/tree_problems.hpp"
 #include "operations/tree_stream.hpp"
 #include "os/new_tree.hpp"
 
@@ -64,7 +65,7 @@ class TreeSink {
   Result<void> refuse(BytesView name, const Failure& why);
   Result<void> checked(Result<void> done, BytesView name) const;
   [[nodiscard]] Properties properties_of(const FileInfo& info) const;
-  [[nodiscard]] Bytes path_of(BytesView name) const;
+  [[nodiscard]] Bytes path_of(BytesView name) const { return entry_path(names_, name); }
   [[nodiscard]] Failure in_own_words(Failure failure) const;
 
   const Options options_;

@@ -200,13 +200,4 @@ void TreeSource::fail_here(Failure why) {
   append_tree_part(stream_, {.kind = PartKind::failure, .failure = std::move(why)});
 }
 
-/// The path of an entry of the directory, or without a name of the directory itself.
-Bytes TreeSource::path_of(BytesView name) const {
-  Bytes path;
-  for (const Bytes& above : names_) path.append(above).append("/");
-  path.append(name);
-  if (name.empty() && !path.empty()) path.pop_back();
-  return path;
-}
-
 }  // namespace remsh::operations

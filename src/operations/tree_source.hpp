@@ -3,6 +3,7 @@
 
 #include "base/result.hpp"
 #include "operations/exclude.hpp"
+#include "operations/tree_problems.hpp"
 #include "operations/tree_stream.hpp"
 #include "os/at.hpp"
 #include "os/directory_reader.hpp"
@@ -60,7 +61,7 @@ class TreeSource {
   void append_content(TreePart part, std::size_t room);
   void fail(Bytes name, Failure why);
   void fail_here(Failure why);
-  [[nodiscard]] Bytes path_of(BytesView name) const;
+  [[nodiscard]] Bytes path_of(BytesView name) const { return entry_path(names_, name); }
   [[nodiscard]] int here() const noexcept { return directories_.back().descriptor(); }
 
   const Options options_;
