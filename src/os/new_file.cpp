@@ -3,7 +3,6 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "os/directory.hpp"
 #include "os/file.hpp"
 #include "os/rename.hpp"
 #include "os/sync.hpp"
@@ -106,11 +105,7 @@ Result<NewFile> NewFile::create(At at, const Bytes& path, Options options) {
     return os_failure(errno, create_what);
   }
 
-  if (options.home < 0) {
-    remove_abandoned_parts(directory, [directory](const Bytes& recorded) {
-      return recorded == "." ? UniqueFd(::openat(directory, ".", open_to_resolve)) : (errno = EACCES, UniqueFd());
-    });
-  }
+  if (options.home < 0) remove_abandoned_parts_in(directory);
   NewFile file(std::move(parent->directory), std::move(parent->name), options);
   if (!options.always_named) file.file_ = open_unnamed(directory);
   if (!file.file_) {
@@ -119,15 +114,10 @@ Result<NewFile> NewFile::create(At at, const Bytes& path, Options options) {
   return file;
 }
 
-PartRecord NewFile::record_part() const {
-  if (options_.home < 0) return PartRecord::make(directory_.get(), ".");
-  return PartRecord::make(options_.home, path_of_directory(directory_.get()));
-}
-
 /// Opens the file under a temporary name.
 Result<void> NewFile::open_named() {
   for (int attempt = 0; attempt < name_attempts; ++attempt) {
-    PartRecord part = record_part();
+    PartRecord part = PartRecord::make_for(directory_.get(), options_.home);
     UniqueFd file = open_new(directory_.get(), part.name());
     if (file) {
       file_ = std::move(file);
@@ -179,7 +169,7 @@ int NewFile::link(const Bytes& name) const {
 /// Gives the file a temporary name, from which it can replace another file.
 Result<void> NewFile::link_to_part() {
   for (int attempt = 0; attempt < name_attempts; ++attempt) {
-    PartRecord part = record_part();
+    PartRecord part = PartRecord::make_for(directory_.get(), options_.home);
     const int error = link(part.name());
     if (error == 0) return part_ = std::move(part), Result<void>();
     if (error != EEXIST) return os_failure(error, create_what);

@@ -61,7 +61,6 @@ class NewFile {
   NewFile(UniqueFd directory, Bytes name, Options options);
   Result<void> open_named();
   Result<void> copy_to_named();
-  [[nodiscard]] PartRecord record_part() const;
   [[nodiscard]] int link(const Bytes& name) const;
   Result<void> link_to_part();
   void drop() noexcept;

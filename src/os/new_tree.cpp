@@ -3,7 +3,6 @@
 
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "os/directory.hpp"
 #include "os/file.hpp"
 #include "os/rename.hpp"
 #include "os/sync.hpp"
@@ -62,11 +61,7 @@ Result<NewTree> NewTree::create(At at, const Bytes& path, Options options) {
   } else if (errno != ENOENT) {
     return os_failure(errno, tree_what);
   }
-  if (options.home < 0) {
-    remove_abandoned_parts(directory, [directory](const Bytes& recorded) {
-      return recorded == "." ? UniqueFd(::openat(directory, ".", open_to_resolve)) : (errno = EACCES, UniqueFd());
-    });
-  }
+  if (options.home < 0) remove_abandoned_parts_in(directory);
   NewTree tree(std::move(parent->directory), std::move(parent->name), options);
   if (auto made = tree.make_top(); !made) return std::move(made).failure();
   return tree;
@@ -76,8 +71,7 @@ Result<NewTree> NewTree::create(At at, const Bytes& path, Options options) {
 Result<void> NewTree::make_top() {
   const int at = directory_.get();
   for (int attempt = 0; attempt < tree_attempts; ++attempt) {
-    PartRecord part =
-        options_.home < 0 ? PartRecord::make(at, ".") : PartRecord::make(options_.home, path_of_directory(at));
+    PartRecord part = PartRecord::make_for(at, options_.home);
     if (::mkdirat(at, part.name().c_str(), mode_while_written) == 0) {
       part_ = std::move(part);
       top_.reset(::openat(at, part_.name().c_str(), open_to_fill));

@@ -2,6 +2,8 @@
 #include "os/part_files.hpp"
 
 #include "base/hex.hpp"
+#include "os/at.hpp"
+#include "os/directory.hpp"
 #include "os/random.hpp"
 #include "os/tree.hpp"
 
@@ -117,6 +119,10 @@ PartRecord PartRecord::make(int home, const Bytes& directory) {
 }
 
 /// If it is false, errno says why.
+PartRecord PartRecord::make_for(int directory, int home) {
+  return home < 0 ? make(directory, ".") : make(home, path_of_directory(directory));
+}
+
 bool PartRecord::make_file(int home, const Bytes& directory) {
   if (directory.empty() || directory.size() >= PATH_MAX) return errno = ENAMETOOLONG, false;
   if (::mkdirat(home, records_name, 0700) != 0 && errno != EEXIST) return false;
@@ -169,6 +175,12 @@ void remove_abandoned_parts(int home, const std::function<UniqueFd(const Bytes&)
     if (path.empty() || remove_part(open_directory(path), name)) ::unlinkat(at, name, 0);
   }
   ::unlinkat(home, records_name, AT_REMOVEDIR);
+}
+
+void remove_abandoned_parts_in(int directory) {
+  remove_abandoned_parts(directory, [directory](const Bytes& recorded) {
+    return recorded == "." ? UniqueFd(::openat(directory, ".", open_to_resolve)) : (errno = EACCES, UniqueFd());
+  });
 }
 
 }  // namespace remsh

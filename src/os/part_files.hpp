@@ -27,6 +27,9 @@ class PartRecord {
   /// system without locks), there is a name all the same, and a part file remains if its process is killed.
   static PartRecord make(int home, const Bytes& directory);
 
+  /// The same in `home`, or if that is negative, in the directory of the part file itself.
+  static PartRecord make_for(int directory, int home);
+
   PartRecord(PartRecord&& other) noexcept;
   PartRecord& operator=(PartRecord&& other) noexcept;
   ~PartRecord() { drop(); }
@@ -56,5 +59,8 @@ class PartRecord {
 ///
 /// `open_directory` opens the path in a record. If it returns an empty descriptor, errno says why.
 void remove_abandoned_parts(int home, const std::function<UniqueFd(const Bytes&)>& open_directory);
+
+/// The same for a directory that is the home of its own part files alone.
+void remove_abandoned_parts_in(int directory);
 
 }  // namespace remsh
