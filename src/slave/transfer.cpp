@@ -1,7 +1,6 @@
 // The operations that move a file's content: send and fetch.
 #include "slave/transfer.hpp"
 
-#include "connection/block.hpp"
 #include "operations/advice.hpp"
 #include "operations/operations.hpp"
 #include "os/file.hpp"
@@ -9,11 +8,11 @@
 #include "slave/add_operation.hpp"
 #include "slave/stepped_operation.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 namespace remsh {
@@ -36,14 +35,7 @@ class Receive final : public SteppedOperation {
 
  private:
   void step() override {
-    for (;;) {
-      if (call().cancelled()) return end(stopped());
-      const auto chunk = call().take();
-      if (!chunk) return;
-      if (chunk->last) return commit();
-      if (auto written = file_->write(chunk->bytes()); !written) return end(std::move(written).failure());
-      call().consumed(*chunk);
-    }
+    take_all([this](BytesView bytes) { return file_->write(bytes); }, [this] { commit(); });
   }
 
   void commit() {
@@ -52,7 +44,7 @@ class Receive final : public SteppedOperation {
   }
 
   /// The unfinished file is removed before the caller gets the failure.
-  void end(Failure failure) {
+  void end(Failure failure) override {
     file_.reset();
     call().fail(std::move(failure));
   }
@@ -74,18 +66,13 @@ class Deliver final : public SteppedOperation {
 
  private:
   void step() override {
-    for (;;) {
-      if (call().cancelled()) return call().fail(stopped());
-      const std::size_t room = call().room(rpc::StreamName::out);
-      if (room == 0) break;
-      Block block;
-      const auto count = read_file(file_.fd.get(), block.payload().first(std::min(room, Block::max_payload)));
-      if (!count) return call().fail(count.failure());
-      if (*count == 0) return call().answer(operations::to_box(reply_));
-      call().send(rpc::StreamName::out, std::move(block), *count);
-      call().flush();  // so that the caller writes this piece while the next one is read
-      reply_.bytes += *count;
-    }
+    send_all(
+        [this](std::span<char> buffer) {
+          const Result<std::size_t> count = read_file(file_.fd.get(), buffer);
+          if (count.ok()) reply_.bytes += *count;
+          return count;
+        },
+        [this] { call().answer(operations::to_box(reply_)); });
   }
 
   OpenFile file_;

@@ -1,6 +1,5 @@
 #include "slave/tree_transfer.hpp"
 
-#include "connection/block.hpp"
 #include "operations/advice.hpp"
 #include "operations/operations.hpp"
 #include "operations/tree_sink.hpp"
@@ -8,10 +7,10 @@
 #include "slave/add_operation.hpp"
 #include "slave/stepped_operation.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 namespace remsh {
@@ -34,24 +33,17 @@ class ReceiveTree final : public SteppedOperation {
 
  private:
   void step() override {
-    for (;;) {
-      if (call().cancelled()) return end(stopped());
-      const auto chunk = call().take();
-      if (!chunk) return;
-      auto taken = chunk->last ? sink_->finish() : sink_->take(chunk->bytes());
-      if (!taken) return end(std::move(taken).failure());
-      if (chunk->last) return commit();
-      call().consumed(*chunk);
-    }
+    take_all([this](BytesView bytes) { return sink_->take(bytes); }, [this] { commit(); });
   }
 
   void commit() {
+    if (auto finished = sink_->finish(); !finished) return end(std::move(finished).failure());
     if (auto done = sink_->commit(is_durable_); !done) return end(std::move(done).failure());
     call().answer(operations::to_box(SendTree::Reply{sink_->entries(), sink_->result().bytes}));
   }
 
   /// The unfinished tree is removed before the caller gets the failure.
-  void end(Failure failure) {
+  void end(Failure failure) override {
     sink_.reset();
     call().fail(std::move(failure));
   }
@@ -69,19 +61,10 @@ class DeliverTree final : public SteppedOperation {
 
  private:
   void step() override {
-    for (;;) {
-      if (call().cancelled()) return call().fail(stopped());
-      const std::size_t room = call().room(rpc::StreamName::out);
-      if (room == 0) break;
-      Block block;
-      const auto count = source_.read(block.payload().first(std::min(room, Block::max_payload)));
-      if (!count) return call().fail(count.failure());
-      if (*count == 0) {
-        return call().answer(operations::to_box(FetchTree::Reply{source_.entries(), source_.result().bytes}));
-      }
-      call().send(rpc::StreamName::out, std::move(block), *count);
-      call().flush();  // so that the caller takes this piece while the next one is read
-    }
+    send_all([this](std::span<char> buffer) { return source_.read(buffer); },
+             [this] {
+               call().answer(operations::to_box(FetchTree::Reply{source_.entries(), source_.result().bytes}));
+             });
   }
 
   TreeSource source_;
