@@ -1,6 +1,8 @@
 // ExitCode: the exit codes of remsh-slave and every other slave program.
 #pragma once
 
+#include <remsh/base/error.hpp>
+
 #include <array>
 #include <string_view>
 
@@ -32,6 +34,18 @@ inline constexpr std::array exit_meanings{
     ExitMeaning{exit_protocol, "the other side does not speak the protocol"},
     ExitMeaning{exit_refused, "the master refused it, or one side did not accept the other's proof"},
 };
+
+/// The exit code of a program that could not do its work with a master because of this.
+constexpr ExitCode exit_code_of(Errc code) noexcept {
+  switch (code) {
+    case Errc::invalid_argument: return exit_usage;
+    case Errc::auth_failed:
+    case Errc::refused: return exit_refused;
+    case Errc::protocol_error: return exit_protocol;
+    case Errc::connection_lost: return exit_lost;
+    default: return exit_unreachable;
+  }
+}
 
 /// True for the exit codes that a slave program itself uses for errors.
 constexpr bool is_error_of_slave(int code) noexcept {

@@ -122,7 +122,7 @@ void check_masters(const SlaveProgramOptions& program, Findings& findings) {
     const ContactCheck check = check_master(*address, program.slave, Deadline(program.slave.handshake_timeout));
     for (const std::string& passed : check.passed) findings.good(formatted("master {}: {}", master, passed));
     if (!check.failure) continue;
-    findings.bad(static_cast<ExitCode>(exit_code_of(*check.failure)),
+    findings.bad(exit_code_of(check.failure->code),
                  formatted("master {}: {}", master, without_prefix(check.failure->message, to_string(*address) + ": ")),
                  check.advice);
   }

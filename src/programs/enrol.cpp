@@ -39,17 +39,6 @@ constexpr std::array codes{exit_ok,   exit_usage,    exit_unreachable, exit_soft
 
 int fail(ExitCode code, const std::string& what) { return program::fail(enrol_command(), code, what); }
 
-ExitCode exit_code(const Error& error) {
-  switch (error.code()) {
-    case Errc::invalid_argument: return exit_usage;
-    case Errc::auth_failed:
-    case Errc::refused: return exit_refused;
-    case Errc::protocol_error: return exit_protocol;
-    case Errc::connection_lost: return exit_lost;
-    default: return exit_unreachable;
-  }
-}
-
 int enrol_with(const auth::KeyLine& token, const Settings& settings) {
   const std::string& file = settings.key;
   try {
@@ -63,7 +52,7 @@ int enrol_with(const auth::KeyLine& token, const Settings& settings) {
     std::fputs(formatted("'{}' has the key {}, in {}\n", token.name, key_id, in_quotes(file)).c_str(), stderr);
     return exit_ok;
   } catch (const Error& error) {
-    return fail(exit_code(error), error.what());
+    return fail(exit_code_of(error.code()), error.what());
   }
 }
 

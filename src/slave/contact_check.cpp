@@ -2,7 +2,6 @@
 
 #include "auth/derive.hpp"
 #include "auth/slave_handshake.hpp"
-#include "base/exit_code.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "slave/master_contact.hpp"
@@ -111,17 +110,6 @@ ContactCheck check_master(const Address& address, const SlaveOptions& options, D
                                                  auth::kid(*options.key))
                                      : "it accepts this slave without a key");
   return check;
-}
-
-int exit_code_of(const Failure& failure) noexcept {
-  switch (failure.code) {
-    case Errc::invalid_argument: return exit_usage;
-    case Errc::auth_failed:
-    case Errc::refused: return exit_refused;
-    case Errc::protocol_error: return exit_protocol;
-    case Errc::connection_lost: return exit_lost;
-    default: return exit_unreachable;
-  }
 }
 
 }  // namespace remsh

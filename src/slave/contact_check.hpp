@@ -25,7 +25,4 @@ struct ContactCheck {
 /// have the current key. Blocks until the deadline.
 ContactCheck check_master(const Address& address, const SlaveOptions& options, Deadline deadline);
 
-/// The exit code for the failure of a check.
-int exit_code_of(const Failure& failure) noexcept;
-
 }  // namespace remsh
