@@ -92,7 +92,7 @@ class Command::State : public std::enable_shared_from_this<State> {
     const Writer writer(*this, patience);
     if (is_over()) return false;
     const Result<bool> written = backend_->write_input(id_, bytes, patience);
-    if (!written) Request(*backend_, operations::Execute::what, args_.front()).fail(written.failure(), patience.stop);
+    if (!written) fail(written.failure(), patience);
     const std::lock_guard lock(mutex_);
     if (*written && work_) work_->work().count_input(bytes.size());
     return *written;
@@ -103,7 +103,12 @@ class Command::State : public std::enable_shared_from_this<State> {
     if (!is_over()) backend_->end_input(id_);
   }
 
-  [[nodiscard]] Backend& backend() const noexcept { return *backend_; }
+  /// Asks something of the command, if it is not over. Returns whether that was done.
+  template <class Operation>
+  bool ask(typename Operation::Request request, const CallOptions& options) const {
+    if (is_over()) return false;
+    return PlainWork<Operation>(Target(*backend_, nullptr), std::move(request), options).run();
+  }
 
  private:
   using Work = Kept<ExecuteWork, std::vector<Bytes>, ExecuteOptions, bool>;
@@ -227,24 +232,17 @@ bool Command::wait_until(Deadline deadline) { return state_->wait_until(deadline
 bool Command::poll(const Waker& wake) { return state_->poll(wake); }
 
 bool Command::interrupt(const Bytes& why, const CallOptions& options) {
-  if (state() == CommandState::over) return false;
-  const Target target(state_->backend(), nullptr);
-  const bool is_running = PlainWork<operations::Interrupt>(target, interrupt_of(id(), why), options).run();
+  const bool is_running = state_->ask<operations::Interrupt>(interrupt_of(id(), why), options);
   if (is_running) state_->note_interrupt();
   return is_running;
 }
 
 bool Command::signal(int number, const CallOptions& options) {
-  if (state() == CommandState::over) return false;
-  const Target target(state_->backend(), nullptr);
-  return PlainWork<operations::Signal>(target, signal_of(id(), number), options).run();
+  return state_->ask<operations::Signal>(signal_of(id(), number), options);
 }
 
 bool Command::resize(const Terminal& size, const CallOptions& options) {
-  if (state() == CommandState::over) return false;
-  const Target target(state_->backend(), nullptr);
-  operations::Resize::Request request{rpc::make_tag(id()), size.columns, size.rows};
-  return PlainWork<operations::Resize>(target, std::move(request), options).run();
+  return state_->ask<operations::Resize>({rpc::make_tag(id()), size.columns, size.rows}, options);
 }
 
 bool Command::write(BytesView bytes, const CallOptions& options) { return state_->write(bytes, options); }
