@@ -287,79 +287,64 @@ class Slave(Peer):
 
     @Send.responder
     def send(self, path, overwrite, no_sync, mode, op):
-        operation = self.operations[op]
-        done = defer.Deferred(canceller=cancelled)
         file = NewFile(self.path(path), overwrite)
 
-        def take(data):
-            try:
-                file.write(data)
-                incoming.used(data)
-            except OSError:
-                give_up()
+        def finish():
+            file.finish(mode)
+            return {"bytes": file.size}
 
-        def end():
-            try:
-                file.finish(mode)
-                settle(done, {"bytes": file.size})
-            except OSError:
-                give_up()
-
-        def give_up():
-            incoming.take = lambda data: None
-            settle(done, failure.Failure())
-
-        incoming = Receiver(operation, b"in", take, end)
-        operation.on_cancel = done.cancel
-        return done.addBoth(file.discard)
+        return self.receive(op, file.write, finish).addBoth(file.discard)
 
     @Fetch.responder
     def fetch(self, path, op):
-        operation = self.operations[op]
-        done = defer.Deferred(canceller=cancelled)
         file, found = open_regular(self.path(path))
-        out = Sender(operation, b"out")
         sent = 0
 
-        def give():
+        def read(count):
             nonlocal sent
-            try:
-                while not done.called and out.room():
-                    data = os.read(file, out.room())
-                    if not data:
-                        settle(done, {"bytes": sent, "mode": stat.S_IMODE(found.st_mode)})
-                        return
-                    out.send(data, total=found.st_size or None if not sent else None)
-                    sent += len(data)
-            except OSError:
-                settle(done, failure.Failure())
+            data = os.read(file, count)
+            sent += len(data)
+            return data
 
         def close(result):
             os.close(file)
             return result
 
-        out.ready = give
-        operation.on_cancel = done.cancel
-        give()
-        return done.addBoth(close)
+        def results():
+            return {"bytes": sent, "mode": stat.S_IMODE(found.st_mode)}
+
+        return self.deliver(op, read, results, total=found.st_size or None).addBoth(close)
 
     @SendTree.responder
     def send_tree(self, path, overwrite, no_sync, op):
+        tree = TreeWriter(self.path(path), overwrite)
+
+        def finish():
+            tree.finish()
+            return {"entries": tree.entries, "bytes": tree.bytes}
+
+        return self.receive(op, tree.take, finish).addBoth(tree.discard)
+
+    @FetchTree.responder
+    def fetch_tree(self, path, exclude, op):
+        tree = TreeReader(self.path(path), exclude)
+        return self.deliver(op, tree.take, lambda: {"entries": tree.entries, "bytes": tree.bytes})
+
+    def receive(self, op, write, finish):
+        """Writes what comes on `in`, and answers with what finish() gives."""
         operation = self.operations[op]
         done = defer.Deferred(canceller=cancelled)
-        tree = TreeWriter(self.path(path), overwrite)
 
         def take(data):
             try:
-                tree.take(data)
+                write(data)
                 incoming.used(data)
             except (OSError, amp.RemoteAmpError):
                 give_up()
 
         def end():
             try:
-                tree.finish()
-                settle(done, {"entries": tree.entries, "bytes": tree.bytes})
+                settle(done, finish())
             except (OSError, amp.RemoteAmpError):
                 give_up()
 
@@ -369,23 +354,24 @@ class Slave(Peer):
 
         incoming = Receiver(operation, b"in", take, end)
         operation.on_cancel = done.cancel
-        return done.addBoth(tree.discard)
+        return done
 
-    @FetchTree.responder
-    def fetch_tree(self, path, exclude, op):
+    def deliver(self, op, read, results, total=None):
+        """Sends on `out` what read(count) gives, until it gives nothing, and answers with what results() gives."""
         operation = self.operations[op]
         done = defer.Deferred(canceller=cancelled)
-        tree = TreeReader(self.path(path), exclude)
         out = Sender(operation, b"out")
 
         def give():
+            nonlocal total
             try:
                 while not done.called and out.room():
-                    data = tree.take(out.room())
+                    data = read(out.room())
                     if not data:
-                        settle(done, {"entries": tree.entries, "bytes": tree.bytes})
+                        settle(done, results())
                         return
-                    out.send(data)
+                    out.send(data, total=total)
+                    total = None  # it is said once
             except OSError:
                 settle(done, failure.Failure())
 
