@@ -16,11 +16,17 @@ namespace {
 /// How much of one stream is moved before the other streams get their turn.
 constexpr std::size_t bytes_per_event = 256 * 1024;
 
-/// Whether a pipe has no bytes and no writer.
-bool is_at_end(int pipe) noexcept {
-  pollfd state{pipe, POLLIN, 0};
-  return ::poll(&state, 1, 0) == 1 && (state.revents & POLLIN) == 0 && (state.revents & (POLLHUP | POLLERR)) != 0;
-}
+/// A pipe that we read.
+struct PipeState {
+  explicit PipeState(int pipe) noexcept {
+    pollfd state{pipe, POLLIN, 0};
+    if (::poll(&state, 1, 0) != 1) return;
+    has_bytes = (state.revents & POLLIN) != 0;
+    has_writer = (state.revents & (POLLHUP | POLLERR)) == 0;
+  }
+  bool has_bytes = false;
+  bool has_writer = true;
+};
 
 }  // namespace
 
@@ -31,14 +37,14 @@ bool CommandSet::Command::has_open_output() const {
 
 /// Whether a process holds an output open. What it has written may be unread all the same when it is gone.
 bool CommandSet::Command::is_output_held() const {
-  return std::any_of(outputs_.begin(), outputs_.end(), [](const Output& output) {
-    pollfd state{output.pipe.get(), POLLIN, 0};
-    return output.pipe && ::poll(&state, 1, 0) >= 0 && (state.revents & (POLLHUP | POLLERR)) == 0;
-  });
+  return std::any_of(outputs_.begin(), outputs_.end(),
+                     [](const Output& output) { return output.pipe && PipeState(output.pipe.get()).has_writer; });
 }
 
 void CommandSet::Command::close_if_at_end(Output& output) {
-  if (output.pipe && is_at_end(output.pipe.get())) close(source_of(output), output.pipe);
+  if (!output.pipe) return;
+  const PipeState state(output.pipe.get());
+  if (!state.has_bytes && !state.has_writer) close(source_of(output), output.pipe);
 }
 
 /// Moves the content of the pipe to the caller, as far as there is room. The output of a cancelled command is dropped.
