@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <set>
 #include <utility>
 
@@ -53,7 +54,11 @@ Result<SetBuilders::Reply> set_builders(const Workplace& workplace, const SetBui
   for (const Bytes& directory : request.directories) {
     if (Result<void> made = make_directories(base, directory); !made) {
       Failure failure = std::move(made).failure();
-      failure.message = formatted("builder directory {}: {}", in_quotes(directory), failure.message);
+      struct stat status {};
+      const bool leads_out = failure.os == EPERM && stat_at(base, directory, status, true) == EXDEV;
+      failure.message = formatted(
+          "builder directory {}: {}", in_quotes(directory),
+          leads_out ? "it leads out of the slave's base directory: give a path that stays in it" : failure.message);
       return failure;
     }
   }

@@ -55,7 +55,9 @@ Result<bool> CommandSet::Command::signal(const Signal::Request& request) {
 
 Result<bool> CommandSet::Command::resize(const Resize::Request& request) {
   if (stuck_ || looked_) return false;
-  if (!terminal_) return Failure{Errc::invalid_argument, "the command has no terminal", 0};
+  if (!terminal_)
+    return Failure{Errc::invalid_argument,
+                   "the command has no terminal: it needs one in its options when it is started", 0};
   const Result<void> resized = resize_terminal(
       terminal_.get(), {static_cast<std::uint16_t>(request.columns), static_cast<std::uint16_t>(request.rows)});
   if (!resized) return resized.failure();

@@ -75,8 +75,9 @@ class REMSH_API SlaveOperations {
   /// Runs a command and waits for its end. Its output goes to the callbacks as it arrives, or is captured.
   ExecuteResult execute(const std::vector<Bytes>& args, const ExecuteOptions& options = {});
 
-  /// Starts a command and returns at once. The Command is a handle to it, for any number of threads.
-  Command start(std::vector<Bytes> args, ExecuteOptions options = {});
+  /// Starts a command and returns at once. The Command is a handle to it, for any number of threads. Keep it: without a
+  /// handle the command is cancelled.
+  [[nodiscard]] Command start(std::vector<Bytes> args, ExecuteOptions options = {});
 
   /// Interrupts a command: Command::id(), or OperationInProgress::id, of this slave. It and all its processes are ended
   /// as by a timeout, and its result has `interrupted` set. The slave logs `why`. Returns false, and does nothing, if
