@@ -43,8 +43,10 @@ struct RegistrationField {
   std::size_t max;
 };
 inline constexpr std::array registration_fields{RegistrationField{"basedir", &Registration::basedir, 1024},
+                                                RegistrationField{"boot", &Registration::boot_id, 64},
                                                 RegistrationField{"check", &Registration::check, 1},
                                                 RegistrationField{"hostname", &Registration::hostname, 255},
+                                                RegistrationField{"instance", &Registration::instance_id, 64},
                                                 RegistrationField{"labels", &Registration::labels, 1024},
                                                 RegistrationField{"software", &Registration::software, 64},
                                                 RegistrationField{"system", &Registration::system, 64}};

@@ -17,6 +17,8 @@ struct Registration {
   std::string system = {};                 ///< "linux"
   std::string software = {};               ///< "remsh 0.1.0"
   Bytes basedir = {};                      ///< absolute
+  std::string boot_id = {};                ///< of this boot of the machine
+  std::string instance_id = {};            ///< of this process
   std::string labels = {};                 ///< claimed_labels_text() of what its operator says of it
   std::string check = {};                  ///< "1": it only checks whether it would be admitted
   std::string key_id = {};                 ///< the id of the key that proves the name; empty: keyless

@@ -58,6 +58,7 @@ std::string_view to_string(DisconnectReason reason) noexcept {
   switch (reason) {
     case DisconnectReason::closed_here: return "closed_here";
     case DisconnectReason::closed_there: return "closed_there";
+    case DisconnectReason::released: return "released";
     case DisconnectReason::killed: return "killed";
     case DisconnectReason::cut: return "cut";
     case DisconnectReason::silent: return "silent";

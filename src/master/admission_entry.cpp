@@ -54,6 +54,8 @@ std::optional<EntryRefusal> Admission::make_slave() {
                   .system = registration_.system,
                   .software = registration_.software,
                   .basedir = registration_.basedir,
+                  .boot_id = registration_.boot_id,
+                  .instance_id = registration_.instance_id,
                   .features = registration_.features,
                   .claimed_labels = auth::parse_claimed_labels(registration_.labels).value_or(Labels()),
                   .address = address_,

@@ -25,7 +25,9 @@ namespace {
 ListenerOptions within_reason(ListenerOptions options) {
   using std::chrono::milliseconds;
   constexpr milliseconds day = std::chrono::hours(24);
-  options.keepalive = std::clamp(options.keepalive, milliseconds(10), milliseconds(auth::max_keepalive));
+  if (options.keepalive.count() != 0) {
+    options.keepalive = std::clamp(options.keepalive, milliseconds(10), milliseconds(auth::max_keepalive));
+  }
   for (milliseconds* time : {&options.keepalive_patience, &options.handshake_timeout, &options.arbitration_timeout}) {
     *time = std::clamp(*time, milliseconds(10), day);
   }

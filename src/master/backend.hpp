@@ -10,6 +10,7 @@
 #include "master/packed_info.hpp"
 #include "master/proof.hpp"
 
+#include <remsh/base/deadline.hpp>
 #include <remsh/master/audit.hpp>
 #include <remsh/master/work.hpp>
 
@@ -43,6 +44,8 @@ class Backend {
   [[nodiscard]] std::string_view name() const noexcept { return info_.name(); }
   [[nodiscard]] std::string_view key_id() const noexcept { return info_.key_id(); }
   [[nodiscard]] std::string_view address() const noexcept { return info_.address(); }
+  [[nodiscard]] std::string_view boot_id() const noexcept { return info_.boot_id(); }
+  [[nodiscard]] std::string_view instance_id() const noexcept { return info_.instance_id(); }
   [[nodiscard]] std::optional<std::string_view> label(std::string_view key) const noexcept { return info_.label(key); }
   [[nodiscard]] std::optional<std::string_view> claimed_label(std::string_view key) const noexcept {
     return info_.claimed_label(key);
@@ -95,11 +98,23 @@ class Backend {
   /// it has no connection, and on_lost() callbacks are still to come (decision 0034).
   [[nodiscard]] virtual std::optional<Failure> lost() const = 0;
 
+  /// Why the worker will end, as it has announced; nullopt if it has not. It serves calls until then.
+  [[nodiscard]] virtual std::optional<std::string> draining() const { return std::nullopt; }
+  [[nodiscard]] virtual bool is_draining() const { return false; }
+
+  /// Ends the connection of a worker that is draining, as soon as none of its operations runs. The caller must keep
+  /// this object alive only until this returns.
+  void let_go_when_idle() noexcept;
+
+  /// Sets how long either side may be silent. False if the protocol has no keepalive of its own.
+  virtual bool set_keepalive(Duration /*keepalive*/, Duration /*patience*/) { return false; }
+
   /// Registers a callback for the end of the session: its note() is called at once then, its run() never in a thread of
   /// the user's. If the session is over already, both are called before this returns, in this thread. No lock is held.
   virtual void on_lost(std::unique_ptr<LostCallback> callback) = 0;
 
  private:
+  class LetGo;
   PackedInfo info_;
   std::atomic<const void*> told_ = nullptr;                // the last collection that registered
   [[no_unique_address]] OperationsInProgress operations_;  // the next member lies in its padding

@@ -13,7 +13,8 @@ namespace remsh {
 /// Objects dropped by note(), to be destroyed later by a thread that may run destructors of the user's.
 using Leftovers = std::vector<std::shared_ptr<const void>>;
 
-/// Notified once when the connection of a worker has ended: note(), then run(). Destroyed without either if its list is
+/// Notified once when the connection of a worker has ended: note(), then run(); before that, perhaps, note_draining().
+/// Destroyed without either if its list is
 /// destroyed first.
 class LostCallback {
  public:
@@ -21,6 +22,10 @@ class LostCallback {
   LostCallback(const LostCallback&) = delete;
   LostCallback& operator=(const LostCallback&) = delete;
   virtual ~LostCallback() = default;
+
+  /// Called when the worker has announced that it will end, perhaps on the io thread: as note(). True if the worker is
+  /// reserved: then it is let go (Backend::let_go_when_idle()) at the end of the lease.
+  virtual bool note_draining() noexcept { return false; }
 
   /// Called at once, perhaps on the io thread: must not block, nor run anything of the user's, destructors included.
   virtual void note(Leftovers&) noexcept {}
@@ -55,6 +60,15 @@ class LostCallbacks {
     Leftovers leftovers;
     callback->note(leftovers);
     callback->run();
+  }
+
+  /// Calls note_draining() of all callbacks; whether any returned true. Not while another thread calls tell().
+  bool tell_draining() noexcept {
+    bool is_reserved = false;
+    for (LostCallback* one = last_.load(); one != nullptr && one != &told_; one = one->before_) {
+      is_reserved = one->note_draining() || is_reserved;
+    }
+    return is_reserved;
   }
 
   /// Calls all callbacks, once: note() now, and run() in a function that is passed to `run_service` together with the

@@ -61,8 +61,8 @@ std::optional<std::string_view> find_label(const char* at, std::string_view key)
 /// In the order of the block. The fields that have getters of their own are first.
 template <class Info>
 auto fields(Info& info) {
-  return std::array{&info.name,   &info.key_id,   &info.address, &info.hostname,
-                    &info.system, &info.software, &info.basedir, &info.protocol};
+  return std::array{&info.name,     &info.key_id, &info.address,  &info.boot_id, &info.instance_id,
+                    &info.hostname, &info.system, &info.software, &info.basedir, &info.protocol};
 }
 
 /// The number of fields() of an info.

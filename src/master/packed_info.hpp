@@ -27,6 +27,8 @@ class PackedInfo {
   [[nodiscard]] std::string_view name() const noexcept { return field(0); }
   [[nodiscard]] std::string_view key_id() const noexcept { return field(1); }
   [[nodiscard]] std::string_view address() const noexcept { return field(2); }
+  [[nodiscard]] std::string_view boot_id() const noexcept { return field(3); }
+  [[nodiscard]] std::string_view instance_id() const noexcept { return field(4); }
   [[nodiscard]] std::optional<std::string_view> label(std::string_view key) const noexcept;
   [[nodiscard]] std::optional<std::string_view> claimed_label(std::string_view key) const noexcept;
 

@@ -1,5 +1,6 @@
 #include "master/remsh2_backend.hpp"
 
+#include "base/text.hpp"
 #include "master/driven_call.hpp"
 #include "rpc/call_input.hpp"
 
@@ -11,10 +12,15 @@ Remsh2Group::Remsh2Group(std::shared_ptr<Loop> loop, const Session::Options& opt
     : PeerGroup(std::move(loop),
                 {.session = options,
                  .on_cut = connection_cut,
+                 .on_draining = [](rpc::Peer& peer) { slave_drains(static_cast<Remsh2Backend&>(peer)); },
                  .on_end = [this](rpc::Peer& peer) { session_over(static_cast<Remsh2Backend&>(peer)); }}),
       owner_(std::move(owner)) {}
 
 void Remsh2Group::connection_cut(rpc::Peer& peer) { peer.give_up(); }
+
+void Remsh2Group::slave_drains(Remsh2Backend& backend) {
+  if (!backend.on_lost_.tell_draining()) backend.let_go_when_idle();
+}
 
 void Remsh2Group::session_over(Remsh2Backend& backend) {
   owner_.on_end(backend, *backend.ended());
@@ -31,6 +37,11 @@ void Remsh2Backend::fail(Failure failure) {
 }
 
 std::optional<Failure> Remsh2Backend::lost() const { return closed(); }
+
+std::optional<std::string> Remsh2Backend::draining() const {
+  const auto announced = Peer::draining();
+  return announced ? std::optional(without_controls(announced->reason)) : std::nullopt;
+}
 
 void Remsh2Backend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.add(std::move(callback)); }
 

@@ -30,6 +30,10 @@ class Remsh2Group final : public rpc::PeerGroup {
   /// 0034). When sessions can be resumed, this function will keep them.
   static void connection_cut(rpc::Peer& peer);
 
+  /// A slave has announced that it will end. If it is reserved, it is let go at the end of the lease, otherwise now, as
+  /// soon as it is idle.
+  static void slave_drains(Remsh2Backend& backend);
+
   /// The session of a slave is over, after a cut or on purpose: the slave leaves its collection, and its lease ends.
   void session_over(Remsh2Backend& backend);
 
@@ -51,6 +55,12 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
   }
   void end_connection(Failure why) override { close(std::move(why)); }
   [[nodiscard]] std::optional<Failure> lost() const override;
+  bool set_keepalive(Duration keepalive, Duration patience) override {
+    Peer::set_keepalive(keepalive, patience);
+    return true;
+  }
+  [[nodiscard]] std::optional<std::string> draining() const override;
+  [[nodiscard]] bool is_draining() const override { return Peer::is_draining(); }
   void on_lost(std::unique_ptr<LostCallback> callback) override;
   void open(std::unique_ptr<Transport> transport) override { Peer::open(std::move(transport)); }
   void fail(Failure failure) override;

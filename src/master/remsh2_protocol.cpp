@@ -41,7 +41,8 @@ class Remsh2Handshake final : public WorkerHandshake {
     return std::make_shared<Remsh2Backend>(group_);
   }
   Bytes open() override {
-    return handshake_.open(std::chrono::duration_cast<std::chrono::milliseconds>(group_->options().session.keepalive));
+    const auto ours = std::chrono::duration_cast<std::chrono::milliseconds>(group_->options().session.keepalive);
+    return handshake_.open(ours.count() > 0 ? ours : auth::max_keepalive);
   }
   Bytes refuse(const EntryRefusal& refusal) override {
     return handshake_.refuse(refusal.refusal, refusal.reason, refusal.retry);

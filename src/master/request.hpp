@@ -9,6 +9,7 @@
 #include <remsh/connection/box.hpp>
 #include <remsh/operations/execute.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -114,6 +115,10 @@ class Request {
     void optional_text(BytesView key, const Bytes& value) { request.check_length(key, value); }
     void number(BytesView key, std::uint64_t value, std::uint64_t min, std::uint64_t max) {
       request.check_number(key, value, min, max);
+    }
+    void text(BytesView key, const Bytes& value) { request.count(key.size(), value.size()); }
+    void duration(BytesView key, std::chrono::milliseconds value) {
+      if (value.count() < 0) request.refuse(Errc::invalid_argument, "'" + std::string(key) + "' is negative");
     }
     void flag(BytesView /*key*/, bool /*value*/) {}
     void off_flag(BytesView /*key*/, bool /*value*/) {}

@@ -5,6 +5,7 @@
 #include "master/builder_list.hpp"
 #include "master/operation_forms.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace remsh {
@@ -80,9 +81,29 @@ Pending<Bytes> Slave::start_set_cwd(Bytes path, CallOptions options) {
   return start_plain<operations::SetCwd>(*this, {std::move(path)}, std::move(options));
 }
 
+void Slave::shutdown(const ShutdownOptions& options) {
+  run<operations::Shutdown>(*this, {options.within, options.reason}, options);
+}
+Pending<void> Slave::start_shutdown(ShutdownOptions options) {
+  return start_plain<operations::Shutdown>(*this, {options.within, options.reason}, options);
+}
+
+void Slave::set_keepalive(std::chrono::milliseconds interval, std::chrono::milliseconds patience) {
+  using std::chrono::milliseconds;
+  constexpr milliseconds longest{1'000'000'000'000};
+  if (interval.count() < 0 || patience.count() < 0) {
+    throw Error(Errc::invalid_argument, name(), "set_keepalive", "a time is negative");
+  }
+  if (!backend_->set_keepalive(std::min(interval, longest), std::min(patience, longest))) {
+    throw Error(Errc::unsupported, name(), "set_keepalive", "its protocol has no keepalive");
+  }
+}
+
 void Slave::disconnect(const std::string& words, DisconnectReason reason) { backend_->disconnect(words, reason); }
 
 bool Slave::is_connected() const { return !backend_->lost().has_value(); }
+
+bool Slave::is_draining() const { return backend_->is_draining(); }
 
 std::string Slave::lost_reason() const {
   const std::optional<Failure> lost = backend_->lost();

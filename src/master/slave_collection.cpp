@@ -14,6 +14,7 @@
 
 #include <cassert>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace remsh {
@@ -38,10 +39,16 @@ std::shared_ptr<SlaveEntry> acquire(SlavePool& pool, const SlaveWish& wish, Dead
 }
 
 /// Removes a slave from its collection when its connection has ended. It does that in note(), on the io thread, so that
-/// a callback that blocks cannot keep lost slaves in. It keeps neither the collection nor the slave alive.
+/// a callback that blocks cannot keep lost slaves in. A slave that is draining it takes out of service. It keeps
+/// neither the collection nor the slave alive.
 class Departure final : public LostCallback {
  public:
-  Departure(std::weak_ptr<SlavePool> pool, const Backend& backend) : pool_(std::move(pool)), backend_(backend) {}
+  Departure(std::weak_ptr<SlavePool> pool, Backend& backend) : pool_(std::move(pool)), backend_(backend) {}
+
+  bool note_draining() noexcept override {
+    const auto pool = pool_.lock();
+    return pool && pool->drain(backend_);
+  }
 
   void note(Leftovers& leftovers) noexcept override {
     const auto pool = pool_.lock();
@@ -54,7 +61,7 @@ class Departure final : public LostCallback {
 
  private:
   const std::weak_ptr<SlavePool> pool_;
-  const Backend& backend_;  // alive while note() runs
+  Backend& backend_;  // alive while note() and note_draining() run
 };
 
 }  // namespace
@@ -98,6 +105,7 @@ bool SlaveCollection::add_slave(std::shared_ptr<Slave> slave) {
   // Once, however often the slave is added; and before it is added, so that it is never in without a Departure.
   if (backend.has_to_ask(impl_->pool.get())) backend.on_lost(std::make_unique<Departure>(impl_->pool, backend));
   if (!impl_->pool->add(entry)) return false;
+  if (backend.is_draining()) impl_->pool->drain(backend);  // its Departure may have been called before
   if (slave->is_connected()) return true;
   impl_->pool->remove(entry);  // its Departure may have run before
   return false;
@@ -105,8 +113,14 @@ bool SlaveCollection::add_slave(std::shared_ptr<Slave> slave) {
 
 bool SlaveCollection::remove_slave(const Slave& slave) {
   const auto entry = impl_->pool->entry_of(*slave.backend_);
-  return entry && impl_->pool->remove(entry);
+  if (!entry || !impl_->pool->remove(entry)) return false;
+  if (slave.backend_->is_draining()) slave.backend_->let_go_when_idle();  // in place of the pool, which had it reserved
+  return true;
 }
+
+void SlaveCollection::pause(const std::string& name, const std::string& reason) { impl_->pool->pause(name, reason); }
+
+bool SlaveCollection::resume(const std::string& name) { return impl_->pool->resume(name); }
 
 std::shared_ptr<Slave> SlaveCollection::get_slave(Deadline deadline, const SlaveFilter& filter) {
   return get_slave({.filter = filter, .deadline = deadline});
@@ -160,6 +174,19 @@ std::uint64_t SlaveCollection::version() const { return impl_->pool->version(); 
 
 bool SlaveCollection::wait_for_change(std::uint64_t seen, Deadline deadline, const std::stop_token& stop) const {
   return impl_->pool->wait_for({.version = seen, .count = 0}, "wait_for_change", deadline, stop);
+}
+
+std::shared_ptr<Slave> SlaveCollection::wait_for_successor(const Slave& slave, Deadline deadline,
+                                                           const std::stop_token& stop) const {
+  const std::string_view name = slave.backend_->name();
+  for (;;) {
+    const std::uint64_t seen = impl_->pool->version();
+    auto found = impl_->pool->find(name);
+    if (found && found.get() != &slave && found->is_connected()) return found;
+    found.reset();  // it may be the last handle
+    const SlavePool::Change change{.version = seen, .count = 0};
+    if (!impl_->pool->wait_for(change, "wait_for_successor", deadline, stop)) return nullptr;
+  }
 }
 
 bool SlaveCollection::wait_for_slaves(std::size_t count, Deadline deadline, const std::stop_token& stop) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <remsh/master/slave.hpp>
+#include <remsh/master/slave_notice.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -29,9 +30,12 @@ struct SlaveEntry : std::enable_shared_from_this<SlaveEntry> {
   SlaveEntry* previous = nullptr;  // in the order of arrival
   SlaveEntry* next = nullptr;
   std::atomic<Tick> tick = 0;      // when it last became free
-  std::atomic<bool> free = false;  // it is in the collection and not reserved
+  std::atomic<bool> free = false;  // it is in the collection, and neither reserved, paused nor draining
+  Incarnation incarnation = Incarnation::first;
   bool gone = false;
   bool reserved = false;
+  bool paused = false;     // its name is paused; it may be reserved meanwhile
+  bool draining = false;   // it will end when its lease has; it may be reserved meanwhile
   bool releasing = false;  // the lease was released, but operations started under it are still running
 };
 

@@ -59,6 +59,11 @@ TreeResult SlaveOperations::fetch_tree(const Bytes& from, const std::string& to,
 Box SlaveOperations::call(const std::string& operation, const Box& arguments, const OwnOperationOptions& options) {
   return run_work<CallWork>(*this, operation, arguments, options);
 }
+void SlaveOperations::print(const Bytes& message, const CallOptions& options) { run<Print>(*this, {message}, options); }
+std::vector<std::string> SlaveOperations::operations(const CallOptions& options) {
+  return run<ListOperations>(*this, {}, options);
+}
+HostFacts SlaveOperations::host_facts(const CallOptions& options) { return run_work<HostFactsWork>(*this, options); }
 std::chrono::nanoseconds SlaveOperations::ping(const CallOptions& options) {
   return run_work<PingWork>(*this, options);
 }
@@ -110,6 +115,15 @@ Pending<TreeResult> SlaveOperations::start_fetch_tree(Bytes from, std::string to
 }
 Pending<Box> SlaveOperations::start_call(std::string operation, Box arguments, OwnOperationOptions options) {
   return start_work<CallWork>(*this, std::move(operation), std::move(arguments), std::move(options));
+}
+Pending<void> SlaveOperations::start_print(Bytes message, CallOptions options) {
+  return start_plain<Print>(*this, {std::move(message)}, std::move(options));
+}
+Pending<std::vector<std::string>> SlaveOperations::start_operations(CallOptions options) {
+  return start_plain<ListOperations>(*this, {}, std::move(options));
+}
+Pending<HostFacts> SlaveOperations::start_host_facts(CallOptions options) {
+  return start_work<HostFactsWork>(*this, std::move(options));
 }
 Pending<std::chrono::nanoseconds> SlaveOperations::start_ping(CallOptions options) {
   return start_work<PingWork>(*this, std::move(options));

@@ -4,10 +4,16 @@
 #include "master/stop_watch.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <exception>
 #include <iterator>
 #include <utility>
 
 namespace remsh {
+
+namespace {
+constexpr const char* taken_out = "it was taken out of the collection";
+}  // namespace
 
 std::string_view SlavePool::SameName::of(const std::shared_ptr<SlaveEntry>& entry) noexcept {
   return entry->backend.name();
@@ -26,7 +32,16 @@ bool SlavePool::add(const std::shared_ptr<SlaveEntry>& entry) {
   (last_ != nullptr ? last_->next : first_) = entry.get();
   last_ = entry.get();
   dropped = std::move(all_);
-  notices->publish([&] { return SlaveNotice{.kind = SlaveNotice::arrived, .slave = entry->slave}; });
+  entry->paused = pauses_.find(entry->backend.name()) != pauses_.end();
+  entry->incarnation =
+      incarnation_of(entry->backend.boot_id(), entry->backend.instance_id(), departures_.find(entry->backend.name()));
+  notices->publish([&] {
+    return SlaveNotice{.kind = SlaveNotice::arrived, .slave = entry->slave, .incarnation = entry->incarnation};
+  });
+  if (entry->paused) {
+    notices->publish(
+        [&] { return SlaveNotice{.kind = SlaveNotice::paused, .slave = entry->slave, .words = pause_of(*entry)}; });
+  }
   become_free(*entry, made);
   changed();
   return true;
@@ -41,9 +56,10 @@ bool SlavePool::remove(const std::shared_ptr<SlaveEntry>& entry, std::shared_ptr
                        .slave = entry->slave,
                        .owner = owner_of(*entry),
                        .reason = lost ? std::optional(lost->reason) : std::nullopt,
-                       .words = lost ? lost->message : "it was taken out of the collection"};
+                       .words = lost ? lost->message : taken_out};
   });
-  (entry->reserved ? reserved_ : free_).erase(entry.get());
+  remember(*entry, lost);
+  set_of(*entry).erase(entry.get());
   entry->free.store(false, std::memory_order_relaxed);
   entry->reserved = entry->releasing = false;
   owners_.erase(entry.get());
@@ -66,6 +82,24 @@ std::shared_ptr<SlaveEntry> SlavePool::entry_of(const Backend& backend) const {
   return at != slaves_.end() && &(*at)->backend == &backend ? *at : nullptr;
 }
 
+bool SlavePool::drain(Backend& backend) noexcept {
+  const Lock lock(mutex_);
+  const auto at = slaves_.find(backend.name());
+  if (at == slaves_.end() || &(*at)->backend != &backend) return false;
+  SlaveEntry& entry = **at;
+  if (entry.draining) return entry.reserved;
+  if (&set_of(entry) == &free_) {
+    entry.free.store(false, std::memory_order_relaxed);
+    out_.insert(free_.extract(&entry));
+  }
+  entry.draining = true;
+  notices->publish([&] {
+    return SlaveNotice{.kind = SlaveNotice::draining, .slave = entry.slave, .words = backend.draining().value_or("")};
+  });
+  changed();
+  return entry.reserved;
+}
+
 void SlavePool::note_release(Tick lease) noexcept {
   const Lock lock(mutex_);
   const auto at = reserved_.find(lease);
@@ -75,16 +109,57 @@ void SlavePool::note_release(Tick lease) noexcept {
 }
 
 void SlavePool::end_lease(Tick lease) noexcept {
+  Backend* to_let_go = nullptr;
+  {
+    const Lock lock(mutex_);
+    const auto at = reserved_.find(lease);
+    if (at == reserved_.end()) return;
+    SlaveEntry& entry = **at;
+    notices->publish(
+        [&] { return SlaveNotice{.kind = SlaveNotice::released, .slave = entry.slave, .owner = owner_of(entry)}; });
+    entry.reserved = entry.releasing = false;
+    owners_.erase(&entry);
+    become_free(entry, reserved_);
+    changed();
+    if (entry.draining) to_let_go = &entry.backend;
+  }
+  if (to_let_go != nullptr) to_let_go->let_go_when_idle();
+}
+
+void SlavePool::pause(const std::string& name, const std::string& reason) {
+  std::map<std::string, std::string, std::less<>> made{{name, reason}};  // allocated here, so that nothing fails later
+  std::shared_ptr<SlaveEntry> entry;                                     // before the lock
   const Lock lock(mutex_);
-  const auto at = reserved_.find(lease);
-  if (at == reserved_.end()) return;
-  SlaveEntry& entry = **at;
-  notices->publish(
-      [&] { return SlaveNotice{.kind = SlaveNotice::released, .slave = entry.slave, .owner = owner_of(entry)}; });
-  entry.reserved = entry.releasing = false;
-  owners_.erase(&entry);
-  become_free(entry, reserved_);
+  if (const auto old = pauses_.find(name); old != pauses_.end()) {
+    if (old->second == reason) return;
+    old->second.swap(made.begin()->second);
+  } else {
+    pauses_.merge(made);
+  }
+  const auto at = slaves_.find(name);
+  if (at == slaves_.end()) return;
+  entry = *at;
+  if (&set_of(*entry) == &free_) {
+    entry->free.store(false, std::memory_order_relaxed);
+    out_.insert(free_.extract(entry.get()));
+  }
+  entry->paused = true;
+  notices->publish([&] { return SlaveNotice{.kind = SlaveNotice::paused, .slave = entry->slave, .words = reason}; });
   changed();
+}
+
+bool SlavePool::resume(const std::string& name) {
+  std::shared_ptr<SlaveEntry> entry;  // before the lock
+  const Lock lock(mutex_);
+  if (pauses_.erase(name) == 0) return false;
+  const auto at = slaves_.find(name);
+  if (at == slaves_.end()) return true;
+  entry = *at;
+  notices->publish([&] { return SlaveNotice{.kind = SlaveNotice::resumed, .slave = entry->slave}; });
+  entry->paused = false;
+  if (!entry->reserved) become_free(*entry, out_);
+  changed();
+  return true;
 }
 
 std::shared_ptr<Slave> SlavePool::find(std::string_view name) const {
@@ -126,9 +201,13 @@ std::vector<SlaveStatus> SlavePool::states(std::shared_ptr<const SlaveEntries>& 
   for (std::size_t i = 0; i < of->size(); ++i) {
     const SlaveEntry& entry = *(*of)[i];
     states[i].since = entry.since;
+    states[i].incarnation = entry.incarnation;
     states[i].reserved = entry.reserved;
     states[i].releasing = entry.releasing;
     states[i].reserved_by = owner_of(entry);
+    states[i].draining = entry.draining;
+    states[i].paused = entry.paused;
+    states[i].pause_reason = pause_of(entry);
   }
   return states;
 }
@@ -190,9 +269,14 @@ SlaveEntry* SlavePool::next_for(Queue::const_iterator place, const Lock& /*held*
 
 void SlavePool::wake_next(Queue::iterator place, const Lock& /*held*/) { wake(std::next(place)); }
 
+/// Moves an entry, which is not reserved, out of `from`. If it is out of service, it does not become free.
 void SlavePool::become_free(SlaveEntry& entry, EntriesByTick& from) {
   auto node = from.extract(&entry);
   entry.tick.store(++last_tick_, std::memory_order_relaxed);
+  if (entry.paused || entry.draining) {
+    out_.insert(out_.end(), std::move(node));
+    return;
+  }
   entry.free.store(true, std::memory_order_relaxed);
   free_.insert(free_.end(), std::move(node));
   if (!queue_.empty()) wake(queue_.begin());
@@ -212,6 +296,23 @@ void SlavePool::wake(Queue::iterator place) {
   if (next == free_.end() || ByTick::of(*next) > limit) return;
   (*place)->idle_ = false;
   (*place)->wake();
+}
+
+void SlavePool::remember(const SlaveEntry& entry, const std::optional<Failure>& lost) noexcept {
+  try {
+    departures_.remember({.name = std::string(entry.backend.name()),
+                          .boot_id = std::string(entry.backend.boot_id()),
+                          .instance_id = std::string(entry.backend.instance_id()),
+                          .when = std::chrono::system_clock::now(),
+                          .reason = lost ? std::optional(lost->reason) : std::nullopt,
+                          .words = lost ? lost->message : taken_out});
+  } catch (const std::exception&) {  // no memory: it counts as the first of its name when it comes again
+  }
+}
+
+std::string SlavePool::pause_of(const SlaveEntry& entry) const {
+  const auto reason = pauses_.find(entry.backend.name());
+  return entry.paused && reason != pauses_.end() ? reason->second : std::string();
 }
 
 std::string SlavePool::owner_of(const SlaveEntry& entry) const {

@@ -1,6 +1,7 @@
 // SlavePool: the slaves of a collection, which of them are free, and the queue of requests.
 #pragma once
 
+#include "master/departures.hpp"
 #include "master/names.hpp"
 #include "master/slave_entry.hpp"
 #include "master/slave_notices.hpp"
@@ -12,6 +13,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <list>
 #include <map>
@@ -50,10 +52,10 @@ class QueuedRequest {
 /// Neither user code nor the destructor of a slave runs under the mutex: what may hold the last reference to a slave is
 /// declared before the lock, so that it is destroyed after it.
 ///
-/// A slave that becomes free (it came, or its lease has ended) gets the next *tick*. A request looks at all slaves
-/// once, without a lock, and remembers up to which tick it has looked. If it must wait, it joins the end of the queue
-/// with this tick as its *cursor*; from then on it looks at slaves with higher ticks, one by one. So it misses none
-/// that becomes free between the look and the joining.
+/// A slave that becomes free (it came, its lease has ended, or it was resumed) gets the next *tick*. A request looks at
+/// all slaves once, without a lock, and remembers up to which tick it has looked. If it must wait, it joins the end of
+/// the queue with this tick as its *cursor*; from then on it looks at slaves with higher ticks, one by one. So it
+/// misses none that becomes free between the look and the joining.
 ///
 /// A queued request may look at a slave only if the request before it has done so. A slave that becomes free wakes only
 /// the first request. A request that has nothing more to look at, or leaves, wakes the next one. Hence cursors never
@@ -80,13 +82,24 @@ class SlavePool {
   /// The entry of the slave with this back end; null if the slave is not in the pool.
   [[nodiscard]] std::shared_ptr<SlaveEntry> entry_of(const Backend& backend) const;
 
+  /// Lets no request have a slave of this name, now or later, until resume(). A lease of it goes on.
+  void pause(const std::string& name, const std::string& reason);
+
+  /// False if the name is not paused.
+  bool resume(const std::string& name);
+
+  /// The slave will end: no request gets it any more. True if it is reserved: then the pool lets it go at the end of
+  /// the lease; otherwise the caller has to.
+  bool drain(Backend& backend) noexcept;
+
   // Leases. A lease is identified by the tick at which its slave had last become free, which is unique. So it keeps
   // nothing alive.
 
   /// The holder has released the lease; the slave is not free yet. Does nothing if the lease has ended.
   void note_release(Tick lease) noexcept;
 
-  /// Makes the slave free, if it is still in the pool.
+  /// Ends the lease, if the slave is still in the pool: it is free, unless it is paused or draining. The caller must
+  /// keep its back end alive until this returns.
   void end_lease(Tick lease) noexcept;
 
   // Queries.
@@ -98,7 +111,7 @@ class SlavePool {
   /// All slaves, in the order of arrival.
   [[nodiscard]] std::shared_ptr<const SlaveEntries> entries() const;
 
-  /// The leases of all slaves, without SlaveStatus::info. Entry i is about (*of)[i].
+  /// The leases and pauses of all slaves, without SlaveStatus::info. Entry i is about (*of)[i].
   [[nodiscard]] std::vector<SlaveStatus> states(std::shared_ptr<const SlaveEntries>& of) const;
 
   /// A change that a caller waits for.
@@ -128,7 +141,7 @@ class SlavePool {
 
   enum class Taken : std::uint8_t {
     yes,
-    no,        ///< it is reserved or has left
+    no,        ///< it is reserved, paused or draining, or has left
     on_offer,  ///< the queued requests have not all looked at it, and the caller may not pass them
   };
 
@@ -175,6 +188,11 @@ class SlavePool {
 
   // With the mutex held.
   void become_free(SlaveEntry& entry, EntriesByTick& from);
+  [[nodiscard]] EntriesByTick& set_of(const SlaveEntry& entry) noexcept {
+    return entry.reserved ? reserved_ : entry.paused || entry.draining ? out_ : free_;
+  }
+  [[nodiscard]] std::string pause_of(const SlaveEntry& entry) const;
+  void remember(const SlaveEntry& entry, const std::optional<Failure>& lost) noexcept;
   void changed();
   void wake(Queue::iterator place);
   [[nodiscard]] std::string owner_of(const SlaveEntry& entry) const;
@@ -184,8 +202,11 @@ class SlavePool {
   SlaveEntry* first_ = nullptr;  // in the order of arrival
   SlaveEntry* last_ = nullptr;
   EntriesByTick free_;
-  EntriesByTick reserved_;                           // takes the nodes of free_, so that becoming free cannot fail
-  std::map<const SlaveEntry*, std::string> owners_;  // of the reserved slaves whose lease has an owner
+  EntriesByTick reserved_;  // takes the nodes of free_, so that becoming free cannot fail
+  EntriesByTick out_;       // paused or draining, and not reserved; takes their nodes, too
+  std::map<std::string, std::string, std::less<>> pauses_;  // the reasons, by name; the slave may be absent
+  std::map<const SlaveEntry*, std::string> owners_;         // of the reserved slaves whose lease has an owner
+  Departures departures_;
   mutable std::shared_ptr<const SlaveEntries> all_;  // in the order of arrival; null: to be rebuilt
   Queue queue_;
   mutable std::list<ChangeWaiter*> change_waiters_;

@@ -1,6 +1,7 @@
 #include "master/slave_request.hpp"
 
 #include "base/clock.hpp"
+#include "master/backend.hpp"
 #include "master/shuffle.hpp"
 #include "master/slave_shortage.hpp"
 #include "master/stop_watch.hpp"
@@ -56,10 +57,10 @@ bool SlaveRequest::give_up() {
 
 bool SlaveRequest::is_late() const { return deadline_.has_passed(real_clock().now()); }
 
-/// A slave that was lost may stay in the collection for a moment; it is never returned.
+/// A slave that was lost, or will end, may stay in the collection for a moment; it is never returned.
 bool SlaveRequest::accepts(const SlaveEntry& entry) const {
   if (wish_.stop.stop_requested()) throw_stopped(wish_.operation());
-  return wish_.filter(*entry.slave) && entry.slave->is_connected();
+  return wish_.filter(*entry.slave) && entry.slave->is_connected() && !entry.backend.is_draining();
 }
 
 /// Looks at the slaves that it has not looked at, as far as the request before it in the queue has.

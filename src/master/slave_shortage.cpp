@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace remsh {
@@ -37,24 +38,36 @@ struct Tally {
   std::size_t all = 0;
   std::size_t excluded = 0;
   std::size_t lost = 0;
+  std::size_t draining = 0;
   std::size_t free = 0;
   std::vector<std::string> reserved = {};
+  std::vector<std::string> paused = {};
 
   [[nodiscard]] std::string words() const {
     std::string text = "the collection has " + slaves_in_words(all);
     if (excluded == all) return formatted("{}, and the filter excludes {}", text, all == 1 ? "it" : "all of them");
     if (excluded > 0) text += formatted(", of which the filter excludes {}", excluded);
-    if (!reserved.empty()) {
-      text += formatted("; {}{} {} reserved: ", reserved.size(), excluded > 0 ? " would do but" : "",
-                        reserved.size() == 1 ? "is" : "are");
-      for (std::size_t i = 0; i < reserved.size() && i < most_names; ++i) text += (i > 0 ? ", " : "") + reserved[i];
-      if (reserved.size() > most_names) text += formatted(" and {} more", reserved.size() - most_names);
-    }
+    add_named(text, reserved, "reserved");
+    add_named(text, paused, "paused");
+    if (draining > 0) text += formatted("; {} {} about to end", draining, draining == 1 ? "is" : "are");
     if (lost > 0) text += formatted("; {} lost the connection just now", lost);
     if (free > 0) text += formatted("; {} became free just now: ask again", free);
     return text;
   }
+
+ private:
+  void add_named(std::string& text, const std::vector<std::string>& slaves, std::string_view what) const {
+    if (slaves.empty()) return;
+    text += formatted("; {}{} {} {}: ", slaves.size(), excluded > 0 ? " would do but" : "",
+                      slaves.size() == 1 ? "is" : "are", what);
+    for (std::size_t i = 0; i < slaves.size() && i < most_names; ++i) text += (i > 0 ? ", " : "") + slaves[i];
+    if (slaves.size() > most_names) text += formatted(" and {} more", slaves.size() - most_names);
+  }
 };
+
+std::string paused_in_words(const Slave& slave, const SlaveStatus& state) {
+  return formatted("'{}' ({})", without_controls(slave.name()), without_controls(state.pause_reason));
+}
 
 std::string reserved_in_words(const Slave& slave, const SlaveStatus& state) {
   std::string text = "'" + without_controls(slave.name()) + "'";
@@ -75,6 +88,10 @@ std::string why_none_fits(SlavePool& pool, const SlaveWish& wish) {
       ++tally.excluded;
     } else if (!slave.is_connected()) {
       ++tally.lost;
+    } else if (states[i].draining) {
+      ++tally.draining;
+    } else if (states[i].paused) {
+      tally.paused.push_back(paused_in_words(slave, states[i]));
     } else if (states[i].reserved) {
       tally.reserved.push_back(reserved_in_words(slave, states[i]));
     } else {

@@ -146,6 +146,7 @@ inline std::map<Bytes, Bytes> outcome_of(operations::ReadInfo::Reply&& reply) { 
 inline std::vector<Bytes> outcome_of(operations::SetBuilders::Reply&& reply) { return std::move(reply.others); }
 inline bool outcome_of(operations::RunningReply&& reply) { return reply.running; }
 inline std::optional<FileInfo> outcome_of(operations::Stat::Reply&& reply) { return reply.info; }
+inline std::vector<std::string> outcome_of(operations::ListOperations::Reply&& reply) { return std::move(reply.names); }
 
 template <class Operation>
 using OutcomeOf = decltype(outcome_of(std::declval<typename Operation::Reply>()));
@@ -179,6 +180,24 @@ class PingWork final : public SlaveWork<operations::Ping, std::chrono::nanosecon
   }
 
   const TimePoint begin_ = real_clock().now();
+};
+
+/// Adds to what the slave says what only the master can know.
+class HostFactsWork final : public SlaveWork<operations::ReadHostFacts, HostFacts> {
+ public:
+  HostFactsWork(const Target& target, const CallOptions& options) : SlaveWork(target, {}, options) { begin(); }
+
+ private:
+  HostFacts finish(Result<void> answer) override {
+    require(std::move(answer));
+    HostFacts facts = std::move(asked_.reply.facts);
+    facts.round_trip = asked_.answered_at - begin_;
+    facts.clock_ahead = facts.clock - (begun_at_ + facts.round_trip / 2);
+    return facts;
+  }
+
+  const TimePoint begin_ = real_clock().now();
+  const std::chrono::sys_time<std::chrono::nanoseconds> begun_at_ = std::chrono::system_clock::now();
 };
 
 // The following have members that the back end has references to. They end its work before these are destroyed.

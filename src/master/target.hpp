@@ -99,6 +99,7 @@ class Target {
     void optional_mode(BytesView /*key*/, const auto& /*value*/) const {}
     void optional_name(BytesView /*key*/, const auto& /*value*/) const {}
     void output(BytesView /*key*/, const auto& /*value*/, bool /*may_merge*/ = false) const {}
+    void text(BytesView /*key*/, const auto& /*value*/) const {}
     void time_limit(BytesView /*key*/, const auto& /*value*/) const {}
   };
 

@@ -60,6 +60,10 @@ void FieldWriter::mode(BytesView key, std::uint32_t value) {
   set(key, BytesView(digits.data(), static_cast<std::size_t>(end - digits.data())));
 }
 
+void FieldWriter::moment(BytesView key, std::chrono::sys_time<std::chrono::nanoseconds> value) {
+  set(key, std::to_string(value.time_since_epoch().count()));
+}
+
 void FieldWriter::duration(BytesView key, std::chrono::milliseconds value) {
   const auto count = std::max(value.count(), std::chrono::milliseconds::rep{0});
   number(key, std::min(static_cast<std::uint64_t>(count), max_milliseconds));
@@ -97,7 +101,7 @@ void FieldWriter::exit_status(const std::optional<int>& code, const std::optiona
 void FieldWriter::file_info(const std::optional<FileInfo>& value) {
   if (!value) return set("type", missing_type);
   mode("mode", value->mode);
-  set("mtime", std::to_string(value->mtime.time_since_epoch().count()));
+  moment("mtime", value->mtime);
   number("size", value->size);
   set("type", to_string(value->type));
 }
@@ -170,6 +174,10 @@ void FieldReader::optional_name(BytesView key, Bytes& value) {
   if (!has(key)) return;
   value = required(key);
   if (value.empty() || has_zero(value)) fail(key, "is empty or contains a zero byte");
+}
+
+void FieldReader::moment(BytesView key, std::chrono::sys_time<std::chrono::nanoseconds>& value) {
+  value = std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::nanoseconds(signed_number(key)));
 }
 
 void FieldReader::flag(BytesView key, bool& value) {
@@ -337,7 +345,7 @@ void FieldReader::file_info(std::optional<FileInfo>& value) {
   info.type = *known;
   number("size", info.size);
   mode("mode", info.mode);
-  info.mtime = std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::nanoseconds(signed_number("mtime")));
+  moment("mtime", info.mtime);
 }
 
 }  // namespace remsh::operations

@@ -71,6 +71,10 @@ class FieldWriter {
   void optional_text(BytesView key, const Bytes& value) {
     if (!value.empty()) set(key, value);
   }
+  /// Any bytes; may be empty.
+  void text(BytesView key, const Bytes& value) { set(key, value); }
+  /// In nanoseconds since 1970; may be negative.
+  void moment(BytesView key, std::chrono::sys_time<std::chrono::nanoseconds> value);
   void flag(BytesView key, bool value) {
     if (value) set(key, "1");
   }
@@ -157,6 +161,8 @@ class FieldReader {
   void op(BytesView key, Bytes& value);
   void optional_name(BytesView key, Bytes& value);
   void optional_text(BytesView key, Bytes& value);
+  void text(BytesView key, Bytes& value) { value = required(key); }
+  void moment(BytesView key, std::chrono::sys_time<std::chrono::nanoseconds>& value);
   void flag(BytesView key, bool& value);
   void off_flag(BytesView key, bool& value) {
     flag(key, value);

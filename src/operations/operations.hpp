@@ -11,6 +11,7 @@
 #include <remsh/connection/box.hpp>
 #include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
+#include <remsh/operations/host_facts.hpp>
 
 #include <array>
 #include <chrono>
@@ -374,6 +375,67 @@ struct FetchTree {
   using Reply = TreeReply;
 };
 
+/// Writes a line into the log of the slave.
+struct Print {
+  static constexpr Description what{.name = "print"};
+  struct Request {
+    Bytes message;
+    static void describe(auto& fields, auto& self) { fields.text("message", self.message); }
+  };
+  using Reply = Nothing;
+};
+
+struct ListOperations {
+  static constexpr Description what{.name = "operations"};
+  using Request = Nothing;
+  struct Reply {
+    std::vector<Bytes> names;
+    static void describe(auto& fields, auto& self) { fields.list("names", self.names); }
+  };
+};
+
+struct ReadHostFacts {
+  static constexpr Description what{.name = "host_facts"};
+  using Request = Nothing;
+  struct Reply {
+    HostFacts facts = {};
+    static void describe(auto& fields, auto& self) {
+      auto& facts = self.facts;
+      fields.moment("clock", facts.clock);
+      fields.number("cpus", facts.cpus);
+      fields.optional_number("disk_free", facts.disk_free);
+      fields.optional_number("disk_total", facts.disk_total);
+      fields.optional_text("hostname", facts.hostname);
+      fields.optional_number("load1", facts.load1);
+      fields.optional_number("load5", facts.load5);
+      fields.optional_number("load15", facts.load15);
+      fields.optional_text("machine", facts.machine);
+      fields.optional_number("memory_available", facts.memory_available);
+      fields.optional_number("memory_total", facts.memory_total);
+      fields.optional_text("os", facts.os);
+      fields.optional_text("release", facts.release);
+      fields.optional_text("software", facts.software);
+      fields.optional_number("swap_free", facts.swap_free);
+      fields.optional_number("swap_total", facts.swap_total);
+      fields.optional_time("uptime", facts.uptime);
+    }
+  };
+};
+
+/// The slave announces that it will end, and ends when it is let go, or when the time is over.
+struct Shutdown {
+  static constexpr Description what{.name = "shutdown"};
+  struct Request {
+    std::chrono::milliseconds within{0};
+    std::string reason = {};
+    static void describe(auto& fields, auto& self) {
+      fields.duration("within", self.within);
+      fields.optional_text("reason", self.reason);
+    }
+  };
+  using Reply = Nothing;
+};
+
 /// Answered by the connection itself, independent of the policy.
 struct Ping {
   static constexpr Description what{.name = "ping"};
@@ -402,8 +464,9 @@ struct Call {
 };
 
 /// All operations that a slave serves. A policy may name those that are not part of another one.
-using All = std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, SetBuilders, Remove, Rename, Copy, Stat, List, Execute,
-                       Interrupt, Signal, Resize, Send, Fetch, SendTree, FetchTree>;
+using All =
+    std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, SetBuilders, Remove, Rename, Copy, Stat, List, Execute, Interrupt,
+               Signal, Resize, Send, Fetch, SendTree, FetchTree, Print, ListOperations, ReadHostFacts, Shutdown>;
 
 /// Calls `visit` with a std::type_identity of each operation of a tuple.
 template <class Operations = All, class Visit>
@@ -424,7 +487,7 @@ constexpr const Description* find(std::string_view name) {
 
 /// Why an operation of a user's own cannot have this name; empty if it can.
 constexpr std::string_view why_not_own_name(std::string_view name) {
-  constexpr std::array<std::string_view, 8> words{"cancel",  "credit", "data", "end",
+  constexpr std::array<std::string_view, 9> words{"cancel",  "credit", "data", "draining", "end",
                                                   "goodbye", "hello",  "ping", "prove"};
   const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
   bool is_name = !name.empty() && name.size() <= 64 && is_letter(name.front());

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,7 @@ class TellingFields {
   void optional_name(BytesView /*key*/, const Bytes& /*value*/) {}
   void optional_integer(BytesView /*key*/, std::optional<std::int32_t> /*value*/, std::int32_t /*min*/,
                         std::int32_t /*max*/) {}
+  void text(BytesView /*key*/, const Bytes& /*value*/) {}
   void flag(BytesView /*key*/, bool /*value*/) {}
   void off_flag(BytesView /*key*/, bool /*value*/) {}
   void mode(BytesView /*key*/, std::uint32_t /*value*/) {}

@@ -77,6 +77,14 @@ Fault set_retry_max(Settings& settings, const std::string& value) {
   return std::nullopt;
 }
 
+Fault set_drain(Settings& settings, const std::string& value) {
+  constexpr std::uint64_t most = 86'400;
+  const auto seconds = from_decimal(value);
+  if (!seconds || *seconds > most) return takes("0 to 86400 seconds", value);
+  settings.program.drain_time = std::chrono::seconds(*seconds);
+  return std::nullopt;
+}
+
 Fault set_key(Settings& settings, const std::string& value) {
   if (Secret::from_base64(value)) return " takes a file, and never the key or the token itself";
   settings.key = value;
@@ -243,6 +251,8 @@ constexpr std::
                    duration_into([](Settings& s) -> auto& { return s.program.slave.give_up_after; })},
             Option{for_slave, Section::master, "retry-max", "REMSH_RETRY_MAX", "SECONDS",
                    "wait no longer than this before connecting again (default: 60)", set_retry_max},
+            Option{for_slave, Section::master, "drain", "REMSH_DRAIN", "SECONDS",
+                   "after SIGTERM, let what runs go on for this long (default: 5)", set_drain},
             Option{for_serve, Section::master, "until-eof", "", "",
                    "end when standard input ends, and so with the program at its other end",
                    into([](Settings& s) -> bool& { return s.program.until_eof; })},

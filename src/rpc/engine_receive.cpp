@@ -118,6 +118,10 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
     session_.receive_goodbye(box);
     return {};
   }
+  if (command == "draining" && !options_.serves) {
+    session_.receive_draining(box);
+    return {};
+  }
   const auto op = box.get("op");
   const bool is_known = command == "data" || command == "end" || command == "credit" || command == "cancel";
   if (!is_known || !op) {

@@ -257,6 +257,7 @@ void Peer::take_in(const IoResult& result, std::span<const char> buffer, const O
           session_.breach(std::move(received).failure());
         }
       }
+      tell_draining();
       break;
     }
   }

@@ -65,6 +65,16 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
     close(Failure{Errc::connection_lost, reason, 0, DisconnectReason::closed_here}, retry);
   }
 
+  /// Announces that this side will end within this time; once. Returns at once.
+  void drain(BytesView reason, std::chrono::milliseconds within);
+
+  /// What the other side has announced of this kind; nullopt if it has not.
+  [[nodiscard]] std::optional<Session::Draining> draining() const;
+  [[nodiscard]] bool is_draining() const;
+
+  /// Session::set_keepalive().
+  void set_keepalive(Duration keepalive, Duration patience);
+
   /// Whether the connection is gone and the session is not over.
   [[nodiscard]] bool is_cut() const;
 
@@ -152,6 +162,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   void wake_feeders(const OpenCall& call);
   void wake_for_room();
   void look_at_session();
+  void tell_draining();
   [[nodiscard]] bool is_over() const noexcept { return session_.is_over(); }
   [[nodiscard]] std::size_t room(std::uint64_t credit) const;
   [[nodiscard]] bool lacks_room(std::uint64_t credit) const;
@@ -186,6 +197,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   bool resting_ : 1 = false;              // the loop checks within a slice, and arms then
   bool called_ : 1 = false;               // a call was made since the last check
   mutable bool lacked_room_ : 1 = false;  // a caller found the queue full since the last notification
+  bool is_draining_told_ : 1 = false;
   bool is_cut_told_ : 1 = false;
   bool is_end_told_ : 1 = false;
   bool is_end_awaited_ : 1 = false;  // wait_until_left() was called

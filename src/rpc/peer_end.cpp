@@ -23,6 +23,20 @@ void Peer::close(Failure why, std::optional<std::uint64_t> retry) {
   settle();
 }
 
+void Peer::drain(BytesView reason, std::chrono::milliseconds within) {
+  Locked lock(*this);
+  if (!session_.drain(reason, within)) return;
+  flush(lock);
+  settle();
+}
+
+/// Called by the reader after each read.
+void Peer::tell_draining() {
+  if (session_.draining() == nullptr || is_draining_told_ || !group_->options().on_draining) return;
+  is_draining_told_ = true;
+  loop().post([self = shared_from_this()] { self->group_->options().on_draining(*self); });
+}
+
 void Peer::fail(Failure failure) {
   const std::lock_guard lock(mutex_);
   session_.end(std::move(failure));
@@ -52,6 +66,11 @@ bool Peer::on_liveness() {
   engine_.give_back();
   settle();
   return true;
+}
+
+void Peer::set_keepalive(Duration keepalive, Duration patience) {
+  const std::lock_guard lock(mutex_);
+  session_.set_keepalive(keepalive, patience);
 }
 
 // --- what has become of it
@@ -93,6 +112,16 @@ std::optional<T> copy_of(const T* value) {
 bool Peer::is_cut() const {
   const std::lock_guard lock(mutex_);
   return session_.is_cut();
+}
+
+std::optional<Session::Draining> Peer::draining() const {
+  const std::lock_guard lock(mutex_);
+  return copy_of(session_.draining());
+}
+
+bool Peer::is_draining() const {
+  const std::lock_guard lock(mutex_);
+  return session_.draining() != nullptr;
 }
 
 std::optional<Failure> Peer::ended() const {

@@ -19,8 +19,10 @@ PeerGroup::Options with_limits(PeerGroup::Options options) {
 }
 
 Duration period_of(const Session::Options& options) {
+  constexpr Duration longest = std::chrono::milliseconds(500);
+  if (options.keepalive == Duration::zero()) return longest;
   const Duration shorter = std::min(options.keepalive, options.patience);
-  return std::clamp<Duration>(shorter / 20, std::chrono::milliseconds(5), std::chrono::milliseconds(500));
+  return std::clamp<Duration>(shorter / 20, std::chrono::milliseconds(5), longest);
 }
 
 bool is_same(const std::weak_ptr<Peer>& a, const std::weak_ptr<Peer>& b) {

@@ -39,6 +39,9 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
     /// decides what becomes of it, and it stays as it is until give_up() or close() is called.
     std::function<void(Peer&)> on_cut = give_up_at_once;
 
+    /// Called on the loop, at most once per peer, when the other side has announced that it will end.
+    std::function<void(Peer&)> on_draining = {};
+
     /// Called on the loop, once per peer, when its session is over.
     std::function<void(Peer&)> on_end = {};
   };

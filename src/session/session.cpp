@@ -8,6 +8,7 @@
 
 #include <remsh/base/error.hpp>
 
+#include <algorithm>
 #include <cassert>
 #include <string>
 #include <utility>
@@ -15,12 +16,21 @@
 namespace remsh {
 
 namespace {
-constexpr std::size_t max_reason = 256;  // in a goodbye
+constexpr std::size_t max_reason = 256;  // in a goodbye, or an announcement of one
+constexpr std::chrono::milliseconds max_within{1'000'000'000'000};
 
 /// The maximum of pings while nothing is received: less than half of what a master accepts from a slave that does not
 /// read (docs/protocol.md section 9).
 constexpr std::uint8_t max_pings = 30;
 }  // namespace
+
+void encode_draining(Bytes& out, BytesView reason, std::chrono::milliseconds within) {
+  BoxWriter(out)
+      .field("_command", "draining")
+      .field("reason", reason.substr(0, max_reason))
+      .field("within", std::to_string(std::clamp(within, std::chrono::milliseconds(0), max_within).count()))
+      .end();
+}
 
 void encode_goodbye(Bytes& out, BytesView reason, std::optional<std::uint64_t> retry) {
   BoxWriter writer(out);
@@ -103,12 +113,31 @@ bool Session::close(Failure why, std::optional<std::uint64_t> retry) {
   return true;
 }
 
+bool Session::drain(BytesView reason, std::chrono::milliseconds within) {
+  if (state_ != State::attached || closing_ || std::exchange(drains_, true)) return false;
+  Bytes box;
+  encode_draining(box, reason, within);
+  send_control(box);
+  return true;
+}
+
+void Session::receive_draining(const BoxView& box) {
+  if (draining_) return;
+  draining_ = std::make_unique<Draining>();
+  draining_->reason = box.get("reason").value_or(BytesView()).substr(0, max_reason);
+  const auto within = parse_number(box.get("within").value_or(BytesView()));
+  if (within && *within <= static_cast<std::uint64_t>(max_within.count())) {
+    draining_->within = std::chrono::milliseconds(static_cast<std::int64_t>(*within));
+  }
+}
+
 void Session::receive_goodbye(const BoxView& box) {
   auto goodbye = std::make_unique<Goodbye>();
   goodbye->reason = box.get("reason").value_or(BytesView()).substr(0, max_reason);
   if (const auto retry = box.get("retry")) goodbye->retry = parse_number(*retry);
   if (!closing_) ending_.reset();  // a goodbye is a better reason than a write that failed meanwhile
-  end({Errc::connection_lost, "goodbye: " + without_controls(goodbye->reason), 0, DisconnectReason::closed_there});
+  end({Errc::connection_lost, "goodbye: " + without_controls(goodbye->reason), 0,
+       draining_ ? DisconnectReason::released : DisconnectReason::closed_there});
   ending_->goodbye = std::move(goodbye);
 }
 
@@ -154,18 +183,24 @@ Session::Pulse Session::look(TimePoint now) {
     last_received_ = now;
     pings_ = 0;
   }
-  if (state_ != State::attached || closing_) return Pulse::good;
-  if (now - last_received_ >= options_.keepalive + options_.patience) {
+  if (state_ != State::attached || closing_ || keepalive_ == Duration::zero()) return Pulse::good;
+  if (now - last_received_ >= keepalive_ + patience_) {
     suspect({Errc::connection_lost,
              formatted("given up: nothing came from the other side for {}, and it had {} (keepalive) and {} more "
                        "(keepalive_patience)",
-                       in_seconds(now - last_received_), in_seconds(options_.keepalive), in_seconds(options_.patience)),
+                       in_seconds(now - last_received_), in_seconds(keepalive_), in_seconds(patience_)),
              0, DisconnectReason::silent});
     return Pulse::lost;
   }
-  if (now - last_sent_ < options_.keepalive || has_output() || pings_ >= max_pings) return Pulse::good;
+  if (now - last_sent_ < keepalive_ || has_output() || pings_ >= max_pings) return Pulse::good;
   ++pings_;
   return Pulse::ping_due;
+}
+
+void Session::set_keepalive(Duration keepalive, Duration patience) {
+  keepalive_ = keepalive;
+  patience_ = patience;
+  has_sent_ = has_received_ = true;  // the times count from now on
 }
 
 void Session::give_back() {

@@ -27,7 +27,7 @@ namespace remsh {
 class Session {
  public:
   struct Options {
-    Duration keepalive = std::chrono::seconds(10);  ///< a side that has sent nothing for this long pings
+    Duration keepalive = std::chrono::seconds(10);  ///< a side that has sent nothing for this long pings; 0: off
     Duration patience = std::chrono::seconds(10);   ///< how long it then waits for an answer
     BoxLimits limits = {};                          ///< of received boxes
   };
@@ -45,6 +45,12 @@ class Session {
     std::optional<std::uint64_t> retry;
   };
 
+  /// What the other side has announced: it will end within this time, as soon as nothing is under way on it.
+  struct Draining {
+    Bytes reason;
+    std::chrono::milliseconds within{0};
+  };
+
   /// Counts of one direction. Boxes are counted when they are queued, and when they are received completely; bytes when
   /// they are written, and when they are read. So both ends agree as soon as nothing is in transit.
   struct Counts {
@@ -54,7 +60,8 @@ class Session {
   };
 
   explicit Session(Options&& options) = delete;  // the options must outlive it
-  explicit Session(const Options& options) : options_(options) {}
+  explicit Session(const Options& options)
+      : options_(options), keepalive_(options.keepalive), patience_(options.patience) {}
 
   [[nodiscard]] State state() const noexcept { return state_; }
   [[nodiscard]] bool is_attached() const noexcept { return state_ == State::attached; }
@@ -76,6 +83,15 @@ class Session {
 
   /// Handles a goodbye of the other side: ends the session.
   void receive_goodbye(const BoxView& box);
+
+  /// Announces that this side will end. Once; false if it was done already, or there is no connection for it.
+  bool drain(BytesView reason, std::chrono::milliseconds within);
+
+  /// Takes such an announcement of the other side; the first one counts.
+  void receive_draining(const BoxView& box);
+
+  /// Null until the other side has announced that it will end.
+  [[nodiscard]] const Draining* draining() const noexcept { return draining_.get(); }
 
   /// Null until a goodbye is received.
   [[nodiscard]] const Goodbye* said_goodbye() const noexcept { return ending_ ? ending_->goodbye.get() : nullptr; }
@@ -134,6 +150,10 @@ class Session {
   /// Call it regularly: times are only as exact as the interval between two calls, so that the hot path reads no clock.
   Pulse look(TimePoint now);
 
+  /// Replaces the times of the options, from the next look() on. Without a keepalive this side neither pings nor gives
+  /// the other one up.
+  void set_keepalive(Duration keepalive, Duration patience);
+
   /// Frees memory that is kept for later use.
   void give_back();
 
@@ -149,16 +169,23 @@ class Session {
   Counts sent_;
   Counts received_;
   std::unique_ptr<Ending> ending_;  // null while no end is known
+  std::unique_ptr<Draining> draining_;
+  Duration keepalive_;
+  Duration patience_;
   TimePoint last_sent_{};
   TimePoint last_received_{};
   std::uint8_t pings_ = 0;  // pings that were due since the last input
   State state_ = State::waiting;
   bool closing_ = false;
+  bool drains_ = false;   // drain() was called
   bool has_sent_ = true;  // since the last look()
   bool has_received_ = true;
 };
 
-/// Encodes the box that ends a session on purpose (docs/protocol.md section 8).
+/// Encodes the box by which a slave announces that it will end (docs/protocol.md section 5).
+void encode_draining(Bytes& out, BytesView reason, std::chrono::milliseconds within);
+
+/// Encodes the box that ends a session on purpose (docs/protocol.md section 5).
 void encode_goodbye(Bytes& out, BytesView reason, std::optional<std::uint64_t> retry);
 
 }  // namespace remsh

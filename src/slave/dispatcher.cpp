@@ -22,12 +22,17 @@ Failure as_failure(const std::system_error& error) {
 
 }  // namespace
 
-void Dispatcher::allow_only(const std::function<bool(const std::string&)>& is_allowed) {
+std::vector<std::string> Dispatcher::allow_only(const std::function<bool(const std::string&)>& is_allowed) {
+  std::vector<std::string> allowed;
   for (auto& [name, handler] : handlers_) {
-    if (is_allowed(name)) continue;
+    if (is_allowed(name)) {
+      allowed.push_back(name);
+      continue;
+    }
     Failure failure{Errc::os_error, formatted("The policy of this slave does not allow '{}'", name), EPERM};
     handler = [failure = std::move(failure)](const std::shared_ptr<rpc::ServedCall>& call) { call->fail(failure); };
   }
+  return allowed;
 }
 
 void run_guarded(rpc::ServedCall& call, const std::function<void()>& part) {

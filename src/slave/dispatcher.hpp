@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace remsh {
 
@@ -29,8 +30,9 @@ class Dispatcher {
   /// False if the name is taken.
   bool add(std::string name, Handler handler) { return handlers_.emplace(std::move(name), std::move(handler)).second; }
 
-  /// Fails calls of all other operations: the slave's policy does not allow them.
-  void allow_only(const std::function<bool(const std::string&)>& is_allowed);
+  /// Fails calls of all other operations: the slave's policy does not allow them. Returns the names of the allowed
+  /// ones, in ascending order.
+  std::vector<std::string> allow_only(const std::function<bool(const std::string&)>& is_allowed);
 
   /// Runs the handler of the call. Fails a call of an unknown name with unsupported.
   void dispatch(const std::shared_ptr<rpc::ServedCall>& call) const;

@@ -5,6 +5,8 @@
 #include "base/clock.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "os/random.hpp"
+#include "os/unique_fd.hpp"
 #include "transport/connect.hpp"
 #include "transport/endpoint.hpp"
 #include "transport/fd_transport.hpp"
@@ -12,6 +14,7 @@
 
 #include <remsh/version.hpp>
 
+#include <fcntl.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -19,6 +22,7 @@
 #include <array>
 #include <cctype>
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -58,6 +62,21 @@ std::string system_name() {
   std::string name = names.sysname;
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
   return name;
+}
+
+/// The system's id of this boot; empty if it has none.
+std::string boot_id() {
+  const UniqueFd file(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+  std::array<char, 64> text{};
+  const ssize_t size = file ? ::read(file.get(), text.data(), text.size()) : 0;
+  std::string id(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+  return id.substr(0, id.find('\n'));
+}
+
+/// The id of this process: the same for all its connections.
+const std::string& instance_id() {
+  static const std::string id = random_hex(16);
+  return id;
 }
 
 Failure wrong(std::string why) { return {Errc::invalid_argument, std::move(why), 0}; }
@@ -177,6 +196,8 @@ Registration registration_of(const SlaveOptions& options, Bytes basedir) {
   registration.system = system_name();
   registration.software = options.software.empty() ? formatted("remsh {}", version) : options.software;
   registration.basedir = std::move(basedir);
+  registration.boot_id = boot_id();
+  registration.instance_id = instance_id();
   registration.labels = auth::claimed_labels_text(options.labels);
   return registration;
 }

@@ -5,10 +5,12 @@
 #include "base/throw_failure.hpp"
 #include "operations/operations.hpp"
 #include "os/threads.hpp"
+#include "slave/about.hpp"
 #include "slave/builder_directories.hpp"
 #include "slave/filesystem.hpp"
 #include "slave/in_use.hpp"
 #include "slave/list.hpp"
+#include "slave/master_contact.hpp"
 #include "slave/own_operation.hpp"
 #include "slave/served_operations.hpp"
 #include "slave/transfer.hpp"
@@ -59,7 +61,7 @@ bool Resident::is_allowed(const std::string& operation) const {
 }
 
 Dispatcher Resident::make_dispatcher(const std::shared_ptr<Workplace>& workplace,
-                                     const std::shared_ptr<CommandSet>& commands) {
+                                     const std::shared_ptr<CommandSet>& commands, const std::string& master) {
   Dispatcher dispatcher(served_);
   // If the policy denies a master the slave's full rights, it must not install a set-user-ID program that others can
   // run.
@@ -71,13 +73,23 @@ Dispatcher Resident::make_dispatcher(const std::shared_ptr<Workplace>& workplace
   add_transfer(dispatcher, workplace, mode_mask);
   add_tree_transfer(dispatcher, workplace);
   add_execute(dispatcher, workplace, commands);
+  const auto about = std::make_shared<About>(About{
+      .software = registration_of(options_, {}).software,
+      .print = [log = log_, master](const std::string& message) { log.write(LogLevel::info, master, message); },
+      .shut_down =
+          [this](std::chrono::milliseconds within, const std::string& reason) {
+            const InUse in_use(mutex_, changed_, user_operations_);
+            if (shut_down_) shut_down_(within, reason);
+          },
+  });
+  add_about(dispatcher, workplace, about);
   for (const auto& [name, operation] : operations_) {
     dispatcher.add(name, [this, &run = operation, workplace](const std::shared_ptr<rpc::ServedCall>& call) {
       const InUse in_use(mutex_, changed_, user_operations_);
       run_own_operation(run, call, *workplace);
     });
   }
-  dispatcher.allow_only([this](const std::string& operation) { return is_allowed(operation); });
+  about->operations = dispatcher.allow_only([this](const std::string& operation) { return is_allowed(operation); });
   return dispatcher;
 }
 
@@ -125,11 +137,11 @@ void Resident::begin_to_clean(const std::shared_ptr<const Workplace>& workplace)
 
 // --- the sessions
 
-ServedSession Resident::begin_session(std::shared_ptr<Workplace> workplace) {
+ServedSession Resident::begin_session(std::shared_ptr<Workplace> workplace, const std::string& master) {
   const std::shared_ptr<Loop> loop = Loop::start(clock_);
   const auto commands =
       std::make_shared<CommandSet>(loop, CommandSet::default_grace, options_.log, hooks_, options_.policy.users);
-  auto dispatcher = std::make_shared<const Dispatcher>(make_dispatcher(workplace, commands));
+  auto dispatcher = std::make_shared<const Dispatcher>(make_dispatcher(workplace, commands, master));
   return {std::move(workplace), loop, commands, std::move(dispatcher)};
 }
 

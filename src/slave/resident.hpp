@@ -14,6 +14,7 @@
 #include <remsh/slave/slave_server.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
@@ -21,6 +22,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace remsh {
@@ -47,14 +49,18 @@ class Resident {
   /// Waits for running operations of the owner. Sessions must have ended.
   ~Resident();
 
+  /// What a master's `shutdown` calls. Set it before the first session.
+  using ShutDown = std::function<void(std::chrono::milliseconds within, const std::string& reason)>;
+  void on_shutdown(ShutDown shut_down) { shut_down_ = std::move(shut_down); }
+
   /// Adds an operation of the owner. False if there is one of this name.
   bool add_operation(std::string name, Operation operation);
 
   /// Opens the directory of the next session. Throws Error if it cannot be used, or if the policy is invalid.
   [[nodiscard]] std::shared_ptr<Workplace> open_workplace();
 
-  /// Begins a session: a master has admitted the slave.
-  [[nodiscard]] ServedSession begin_session(std::shared_ptr<Workplace> workplace);
+  /// Begins a session: a master has admitted the slave. `master` is its description, for the log.
+  [[nodiscard]] ServedSession begin_session(std::shared_ptr<Workplace> workplace, const std::string& master = {});
 
   /// The connection of a session is gone, by a goodbye or by a cut. What that ends is decided here and nowhere else:
   /// its commands begin to end, because a session that is cut is given up today (decision 0023). When sessions can be
@@ -80,7 +86,7 @@ class Resident {
  private:
   [[nodiscard]] bool is_allowed(const std::string& operation) const;
   [[nodiscard]] Dispatcher make_dispatcher(const std::shared_ptr<Workplace>& workplace,
-                                           const std::shared_ptr<CommandSet>& commands);
+                                           const std::shared_ptr<CommandSet>& commands, const std::string& master);
   void begin_to_clean(const std::shared_ptr<const Workplace>& workplace);
 
   const SlaveOptions& options_;
@@ -89,10 +95,12 @@ class Resident {
   const CommandHooks hooks_;
   const std::shared_ptr<rpc::ServedCalls> served_;
   std::map<std::string, Operation, std::less<>> operations_;  // of the owner
+  ShutDown shut_down_;
 
   std::mutex mutex_;  // guards the following members
   std::condition_variable changed_;
-  unsigned user_operations_ = 0;  // running ones; they use what belongs to the owner, so the destructor waits for them
+  unsigned user_operations_ = 0;  // running ones, and `shutdown`: they use what belongs to the owner, and the
+                                  // destructor waits for them
   std::shared_ptr<const std::atomic<bool>> has_cleaned_;  // null: not begun
 
   StuckThreads stuck_threads_;

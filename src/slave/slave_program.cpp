@@ -136,9 +136,11 @@ ServeResult serve(SlaveServer& server, const SlaveProgramOptions& options, const
   const bool is_stdio = options.master.empty();
   // To a service, an operator has sent it; otherwise the terminal is gone, or the program that started us.
   const bool reloads_on_hangup = !is_stdio && !options.once && !has_terminal();
+  bool is_draining = false;  // of the thread of the signals alone
   const SignalThread signals({SIGINT, SIGTERM, SIGHUP}, [&](int signal) {
     if (signal == SIGHUP && reloads_on_hangup) return reload(server, options, reports);
     reports.manager.notify("STOPPING=1");
+    if (signal == SIGTERM && !std::exchange(is_draining, true)) return server.drain(options.drain_time, "SIGTERM");
     server.stop();
   });
   std::optional<StopAtEof> stop_at_eof;

@@ -10,6 +10,7 @@
 #include "operations/operations.hpp"
 #include "rpc/peer.hpp"
 #include "slave/back_off.hpp"
+#include "slave/execute.hpp"
 #include "slave/in_use.hpp"
 #include "slave/leave_watch.hpp"
 #include "slave/master_contact.hpp"
@@ -29,12 +30,15 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <latch>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <random>
 #include <stop_token>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace remsh {
 
@@ -44,6 +48,11 @@ using Reason = ServeResult::Reason;
 
 /// How long operations may take to return once their connection has ended. Then the slave goes on without them.
 constexpr Duration return_patience = std::chrono::seconds(2);
+
+/// How long answers may take to reach the master, and its goodbye to come, when the time of a draining slave is over.
+constexpr Duration goodbye_patience = std::chrono::seconds(1);
+
+constexpr std::chrono::milliseconds longest_drain{1'000'000'000'000};
 
 /// One attempt to serve a master: its options, and how far it came.
 struct Attempt {
@@ -70,7 +79,10 @@ struct SlaveServer::Impl {
       : options(std::move(given)),
         log(options.log),
         own_key(options),
-        leave_watch({options.idle_exit, options.lifetime, options.give_up_after}, clock) {}
+        leave_watch({options.idle_exit, options.lifetime, options.give_up_after}, clock) {
+    resident.on_shutdown(
+        [this](std::chrono::milliseconds within, const std::string& reason) { drain(within, reason); });
+  }
 
   [[nodiscard]] SlaveOptions options_of_now();
   ServeResult serve(Attempt& attempt, std::unique_ptr<Transport> transport, const std::shared_ptr<Workplace>& workplace,
@@ -91,7 +103,12 @@ struct SlaveServer::Impl {
     return {reason, std::move(message), registered, {}};
   }
   static ServeResult over_by(const Failure& failure, Reason otherwise);
-  [[nodiscard]] bool is_stopped() const { return stop.stop_requested(); }
+  /// Whether no further connection is wanted.
+  [[nodiscard]] bool is_stopped() const { return stop.stop_requested() || drains; }
+  void drain(std::chrono::milliseconds within, const std::string& reason);
+  void add_peer(const std::shared_ptr<rpc::Peer>& peer);
+  void remove_peer(const std::shared_ptr<rpc::Peer>& peer);
+  void wait_until_over(const std::shared_ptr<rpc::Peer>& peer, CommandSet& commands);
 
   const Clock& clock = real_clock();
   const SlaveOptions options;
@@ -104,7 +121,12 @@ struct SlaveServer::Impl {
   unsigned serving = 0;
   bool connects_now = false;  // skips the next pause
   std::vector<Address> new_masters;
-  unsigned new_masters_count = 0;  // how often they were replaced
+  unsigned new_masters_count = 0;                 // how often they were replaced
+  std::vector<std::shared_ptr<rpc::Peer>> peers;  // the connections that are served
+  unsigned registering = 0;                       // connections on their way there
+  std::string drain_reason;                       // once `drains`
+  TimePoint drain_until{};                        // once `drains`
+  std::atomic<bool> drains = false;               // changed under the mutex
 
   LeaveWatch leave_watch;             // stopped before the resident, whose state it reads, is destroyed
   Resident resident{options, clock};  // the last member: its destructor waits for operations of the owner
@@ -139,6 +161,7 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
   transport = traced(std::move(transport), options.trace);
   const std::string master = transport->description();
   if (options.protocol == 1) return serve_remsh1(attempt, std::move(transport), workplace, welcomed);
+  std::optional<InUse> registered(std::in_place, mutex, changed, registering);
   auth::SlaveHandshake::Options handshake;
   handshake.registration = registration_of(attempt.options, workplace->base().path());
   handshake.key = attempt.options.key;
@@ -153,15 +176,17 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
   attempt.registered_at = clock.now();
   const MasterPresence presence(leave_watch);
 
-  ServedSession session = resident.begin_session(workplace);
+  ServedSession session = resident.begin_session(workplace, master);
   rpc::Peer::Options peer_options;
   peer_options.engine.serves = true;
   peer_options.session.keepalive = step->keepalive;
   peer_options.session.patience = options.keepalive_patience;
   peer_options.threads = std::max(1U, options.threads);
   peer_options.max_threads = std::max(peer_options.threads, resident.max_threads());
-  peer_options.serve = [dispatcher = session.dispatcher,
-                        has_served = attempt.has_served](const std::shared_ptr<rpc::ServedCall>& call) {
+  const auto is_listed = std::make_shared<std::latch>(1);  // before `shutdown`, which announces the end to all peers
+  peer_options.serve = [dispatcher = session.dispatcher, has_served = attempt.has_served,
+                        is_listed](const std::shared_ptr<rpc::ServedCall>& call) {
+    is_listed->wait();
     *has_served = true;
     dispatcher->dispatch(call);
   };
@@ -175,8 +200,11 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
       const auto leaves = leave_watch.reason();
       connected->close(leaves ? "the slave ends: " + leaves->text : "the slave stops");
     });
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [&connected] { return connected->is_cut() || connected->ended(); });
+    add_peer(connected);
+    registered.reset();
+    is_listed->count_down();
+    wait_until_over(connected, *session.commands);
+    remove_peer(connected);
   }
   resident.connection_ended(session);
   connected->give_up();
@@ -184,7 +212,7 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
   resident.end_session(std::move(session));
   const auto goodbye = connected->said_goodbye();
   const Failure failure = *connected->ended();
-  if (is_stopped()) return over(Reason::stopped, "stopped", true);
+  if (is_stopped()) return over(Reason::stopped, drains && goodbye ? "the master has let it go" : "stopped", true);
   if (goodbye) {
     ServeResult result = over(Reason::ended, without_controls(goodbye->reason), true);
     result.retry = std::chrono::milliseconds(std::min<std::uint64_t>(goodbye->retry.value_or(0), 3'600'000));
@@ -194,10 +222,72 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
   return over(Reason::lost, failure.message, true);
 }
 
+/// Waits until a session is over or cut. If the slave drains and its time is over, ends the session.
+void SlaveServer::Impl::wait_until_over(const std::shared_ptr<rpc::Peer>& peer, CommandSet& commands) {
+  const auto is_over = [&peer] { return peer->is_cut() || peer->ended(); };
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return is_over() || drains; });
+  while (!is_over() && clock.now() < drain_until) {
+    const TimePoint until = drain_until;  // a copy, as it may change meanwhile
+    changed.wait_until(lock, until);
+  }
+  if (is_over()) return;
+  lock.unlock();
+  commands.stop();
+  lock.lock();
+  changed.wait_for(lock, goodbye_patience, is_over);
+  lock.unlock();
+  peer->close("the slave stops");
+  lock.lock();
+  changed.wait(lock, is_over);
+}
+
+/// A connection is served from now on. If the slave drains already, the master learns of it now.
+void SlaveServer::Impl::add_peer(const std::shared_ptr<rpc::Peer>& peer) {
+  std::unique_lock lock(mutex);
+  peers.push_back(peer);
+  if (!drains) return;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(drain_until - clock.now());
+  const std::string reason = drain_reason;
+  lock.unlock();
+  peer->drain(reason, left);
+}
+
+void SlaveServer::Impl::remove_peer(const std::shared_ptr<rpc::Peer>& peer) {
+  const std::lock_guard lock(mutex);
+  std::erase(peers, peer);
+}
+
+void SlaveServer::Impl::drain(std::chrono::milliseconds within, const std::string& reason) {
+  within = std::clamp(within, std::chrono::milliseconds(0), longest_drain);
+  std::vector<std::shared_ptr<rpc::Peer>> served;
+  bool has_master = false;
+  {
+    const std::lock_guard lock(mutex);
+    const TimePoint until = clock.now() + within;
+    if (!drains) {
+      served = peers;
+      drain_reason = reason;
+    }
+    drain_until = drains ? std::min(drain_until, until) : until;
+    has_master = !peers.empty() || registering > 0;
+    drains = true;
+  }
+  if (!has_master) {  // nobody to announce it to
+    stop.request_stop();
+    return;
+  }
+  log.write(LogLevel::info, "",
+            formatted("ends within {}, or when the master lets it go: {}", in_seconds(within), reason));
+  for (const auto& peer : served) peer->drain(reason, within);
+  const std::lock_guard lock(mutex);
+  changed.notify_all();  // now: the announcement comes before the end
+}
+
 ServeResult SlaveServer::Impl::serve_remsh1(Attempt& attempt, std::unique_ptr<Transport> transport,
                                             const std::shared_ptr<Workplace>& workplace, Deadline welcomed) {
   const std::string master = transport->description();
-  ServedSession session = resident.begin_session(workplace);
+  ServedSession session = resident.begin_session(workplace, master);
   Remsh1Server::Options server_options;
   server_options.loop = session.loop;
   server_options.workplace = workplace;
@@ -370,7 +460,10 @@ ServeResult SlaveServer::Impl::run(Masters masters) {
     if (index) {
       const ServeResult last = std::exchange(result, visit(masters, *index, is_first_round));
       // After a stop the outcome of the visit does not matter.
-      if (is_stopped()) return with_reason(over(Reason::stopped, "stopped", result.registered), last);
+      if (is_stopped()) {
+        const bool says_why = result.reason == Reason::stopped;
+        return with_reason(says_why ? result : over(Reason::stopped, "stopped", result.registered), last);
+      }
       if (masters.turns.next(clock.now())) {
         note_failure(masters, *index, result, "trying the next master");
         continue;
@@ -440,6 +533,8 @@ void SlaveServer::connect_now() {
 std::vector<ServedOperation> SlaveServer::operations_in_progress() const {
   return impl_->resident.operations_in_progress();
 }
+
+void SlaveServer::drain(std::chrono::milliseconds within, const std::string& reason) { impl_->drain(within, reason); }
 
 void SlaveServer::stop() { impl_->stop.request_stop(); }
 

@@ -60,6 +60,9 @@ std::map<std::string, CallWithOptions> all_operations(const TempDir& here) {
        }},
       {"ping", [](Slave& slave, const CallOptions& options) { slave.ping(options); }},
       {"read_info", [](Slave& slave, const CallOptions& options) { slave.read_info(options); }},
+      {"print", [](Slave& slave, const CallOptions& options) { slave.print("hello", options); }},
+      {"operations", [](Slave& slave, const CallOptions& options) { slave.operations(options); }},
+      {"host_facts", [](Slave& slave, const CallOptions& options) { slave.host_facts(options); }},
   };
 }
 

@@ -192,7 +192,7 @@ TEST_CASE("orphans that end are reaped while their command runs") {
   });
   REQUIRE(eventually([&] { return std::filesystem::exists(farm.basedir() + "/made"); }));
   CHECK(eventually([&] { return count_children(served.program.pid()) == 1; }));  // the command itself
-  REQUIRE(::kill(served.program.pid(), SIGTERM) == 0);
+  REQUIRE(::kill(served.program.pid(), SIGINT) == 0);
   CHECK(served.program.wait() == 0);
 }
 

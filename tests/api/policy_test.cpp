@@ -84,6 +84,11 @@ TEST_CASE("a slave does the operations that its policy allows, and says of other
   CHECK(is_forbidden([&] { slave.getenv(); }));
   CHECK(is_forbidden([&] { slave.read_info(); }));
   CHECK(is_forbidden([&] { slave.call("where"); }));
+  CHECK(is_forbidden([&] { slave.print("hello"); }));
+  CHECK(is_forbidden([&] { slave.host_facts(); }));
+  CHECK(is_forbidden([&] { slave.operations(); }));
+  CHECK(is_forbidden([&] { slave.shutdown(); }));
+  CHECK_FALSE(slave.is_draining());
   CHECK(strict.dir.read("root/file") == "x");
 }
 

@@ -65,19 +65,23 @@ int end_of(pid_t process) {
 
 }  // namespace
 
-TEST_CASE("SIGTERM ends it with 0, and what it runs with it") {
+TEST_CASE("SIGINT, or a second SIGTERM, ends it at once with 0, and what it runs with it") {
   Farm farm(Over::unix_socket);
-  for (const int signal : {SIGTERM, SIGINT}) {
-    CAPTURE(signal);
-    Program program(
-        {"--keyless", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
+  // At once, by SIGINT or by a second SIGTERM.
+  for (const std::vector<int>& signals : {std::vector<int>{SIGINT}, {SIGTERM, SIGTERM}}) {
+    CAPTURE(signals.size());
+    Program program({"--keyless", "--drain=86400", "--master", farm.listener->address(), "--basedir", farm.basedir(),
+                     "--name", "worker"});
     const auto slave = farm.slaves.get_slave(ample);
     REQUIRE(slave);
     const Lifeline lifeline;
     std::optional<ConnectionLost> lost;
     std::jthread caller([&] { lost = thrown_by<ConnectionLost>([&] { slave->execute(lifeline.endless_command()); }); });
     REQUIRE(lifeline.wait_for_begin());
-    REQUIRE(::kill(program.pid(), signal) == 0);
+    for (const int signal : signals) {
+      REQUIRE(::kill(program.pid(), signal) == 0);
+      if (signals.size() > 1) CHECK(eventually([&] { return slave->is_draining(); }));
+    }
     CHECK(program.wait() == 0);
     caller.join();
     REQUIRE(lost);
@@ -85,6 +89,68 @@ TEST_CASE("SIGTERM ends it with 0, and what it runs with it") {
     CHECK(lifeline.wait_for_end());
     CHECK(eventually([&] { return farm.slaves.size() == 0; }));
   }
+}
+
+TEST_CASE("SIGTERM makes it leave: the master hears of it, what runs is finished, and it ends with 0 and stays away") {
+  Farm farm(Over::unix_socket);
+  Program program(
+      {"--drain=86400", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  const Lifeline lifeline;
+  auto command = slave->start_execute(
+      {"sh", "-c", "exec 9>\"$0\"; echo >&9; while ! [ -e go_on ]; do sleep 0.05; done; echo done", lifeline.path()});
+  REQUIRE(lifeline.wait_for_begin());
+  REQUIRE(::kill(program.pid(), SIGTERM) == 0);
+  CHECK(eventually([&] { return slave->is_draining(); }));
+  CHECK(eventually([&] { return farm.slaves.snapshot().at(0).draining; }));
+  CHECK(farm.slaves.get_slave(no_wait) == nullptr);
+  slave->send(Source::bytes(""), "go_on");  // further work of the same job
+  const ExecuteResult result = command.wait();
+  CHECK(result.out == "done\n");
+  CHECK(program.wait() == 0);
+  CHECK(eventually([&] { return farm.slaves.size() == 0; }));
+  CHECK(slave->disconnect_reason() == DisconnectReason::released);
+  CHECK(has(slave->lost_reason(), "SIGTERM"));
+  CHECK(has(program.err(), "the master has let it go"));
+}
+
+TEST_CASE("when the time after SIGTERM is over, what runs is ended and answered, and the slave leaves") {
+  Farm farm(Over::unix_socket);
+  Program program({"--drain=0", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  const Lifeline lifeline;
+  auto command = slave->start_execute(lifeline.endless_command());
+  REQUIRE(lifeline.wait_for_begin());
+  REQUIRE(::kill(program.pid(), SIGTERM) == 0);
+  const auto error = thrown_by<RemoteError>([&] { command.wait(); });
+  REQUIRE(error);
+  CHECK(error->code() == Errc::cancelled);
+  CHECK(lifeline.wait_for_end());
+  CHECK(program.wait() == 0);
+  CHECK(eventually([&] { return !slave->is_connected(); }));
+  CHECK(slave->disconnect_reason() == DisconnectReason::released);
+}
+
+TEST_CASE("SIGTERM ends a slave that has no master now") {
+  const TempDir dir;
+  Program program({"--drain=86400", "--master", "unix:" + (dir / "nobody"), "--basedir", dir / "base"});
+  REQUIRE(eventually([&] { return has(program.err(), "connecting again in "); }));
+  REQUIRE(::kill(program.pid(), SIGTERM) == 0);
+  CHECK(program.wait() == 0);
+}
+
+TEST_CASE("a slave that is shut down by its master ends with 0 and stays away") {
+  Farm farm(Over::unix_socket);
+  Program program({"--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  slave->shutdown({.reason = "the lease of the machine is over"});
+  CHECK(program.wait() == 0);
+  CHECK(has(program.err(), "the lease of the machine is over"));
+  CHECK(eventually([&] { return farm.slaves.size() == 0; }));
+  CHECK(slave->disconnect_reason() == DisconnectReason::released);
 }
 
 TEST_CASE("SIGHUP makes a slave without a terminal connect now, and does nothing to one that is connected") {

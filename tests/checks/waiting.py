@@ -28,6 +28,7 @@ VALUES = {
     "master/work.hpp",
     "operations/execute.hpp",
     "operations/filesystem.hpp",
+    "operations/host_facts.hpp",
     "operations/streams.hpp",
     "operations/transfer.hpp",
     "operations/tree.hpp",

@@ -26,7 +26,7 @@ constexpr std::array<std::string_view, 16> keys{
 constexpr std::array<std::string_view, 24> values{
     "1",       "2",  "3",   "4",   "5",     "99",      "data",   "end",  "credit", "cancel",  "goodbye", "ping",
     "execute", "in", "out", "err", "65536", "2097152", "ENOENT", "BUSY", "gone",   "1000000", "",        "FAILED"};
-constexpr std::array<std::string_view, 6> commands{"ping", "stat", "execute", "data", "goodbye", ""};
+constexpr std::array<std::string_view, 7> commands{"ping", "stat", "execute", "data", "goodbye", "", "draining"};
 constexpr std::array<std::string_view, 4> streams{"in", "out", "err", "none"};
 constexpr std::array<std::string_view, 6> amounts{"64", "1000", "65536", "2031616", "2097152", "01"};
 
@@ -192,7 +192,7 @@ class Harness final : private Engine::Events {
     if (!id) return false;
     const auto found = calls_.find(*id);
     return found != calls_.end() ? found->second.has_op && !found->second.settled && found->second.open->is_sent()
-                                  : left_.contains(*id);
+                                 : left_.contains(*id);
   }
 
   void on_call_changed(OpenCall& open) override {
@@ -417,7 +417,7 @@ class Harness final : private Engine::Events {
   bool is_closing_ = false;          // goodbye() was called
   bool has_ended_ = false;           // and its box went out
   std::multiset<Bytes> unanswered_;  // tags that the other side has asked with
-  std::size_t pings_ = 0;  // that the session asked for
+  std::size_t pings_ = 0;            // that the session asked for
   std::uint64_t last_id_ = 0;
   std::uint64_t last_asked_ = 0;
   Granted received_;  // what the other side may still send

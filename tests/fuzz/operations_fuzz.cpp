@@ -67,21 +67,38 @@ void expect_read(const Box& box) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::Input input(data, size);
-  const std::size_t which = input.below(22);
+  const std::size_t which = input.below(26);
   const Bytes bytes = input.box(keys, values);
   BoxDecoder decoder;
   decoder.feed(bytes);
   if (!decoder.next()) return 0;
   const Box box = decoder.box().copy();
-  constexpr std::array<void (*)(const Box&), 22> all{
-      expect_read<SetCwd::Request>,   expect_read<SetCwd::Reply>,   expect_read<Getenv::Reply>,
-      expect_read<ReadInfo::Reply>,   expect_read<Mkdir::Request>,  expect_read<Remove::Request>,
-      expect_read<TwoPaths>,          expect_read<Stat::Request>,   expect_read<Stat::Reply>,
-      expect_read<Execute::Request>,  expect_read<Execute::Reply>,  expect_read<Send::Request>,
-      expect_read<Send::Reply>,       expect_read<Fetch::Request>,  expect_read<Fetch::Reply>,
-      expect_read<List::Request>,     expect_read<List::Reply>,     expect_read<List::Entry>,
-      expect_read<SendTree::Request>, expect_read<SendTree::Reply>, expect_read<FetchTree::Request>,
-      expect_read<FetchTree::Reply>};
+  constexpr std::array<void (*)(const Box&), 26> all{expect_read<SetCwd::Request>,
+                                                     expect_read<SetCwd::Reply>,
+                                                     expect_read<Getenv::Reply>,
+                                                     expect_read<ReadInfo::Reply>,
+                                                     expect_read<Mkdir::Request>,
+                                                     expect_read<Remove::Request>,
+                                                     expect_read<TwoPaths>,
+                                                     expect_read<Stat::Request>,
+                                                     expect_read<Stat::Reply>,
+                                                     expect_read<Execute::Request>,
+                                                     expect_read<Execute::Reply>,
+                                                     expect_read<Send::Request>,
+                                                     expect_read<Send::Reply>,
+                                                     expect_read<Fetch::Request>,
+                                                     expect_read<Fetch::Reply>,
+                                                     expect_read<List::Request>,
+                                                     expect_read<List::Reply>,
+                                                     expect_read<List::Entry>,
+                                                     expect_read<SendTree::Request>,
+                                                     expect_read<SendTree::Reply>,
+                                                     expect_read<FetchTree::Request>,
+                                                     expect_read<FetchTree::Reply>,
+                                                     expect_read<Print::Request>,
+                                                     expect_read<ListOperations::Reply>,
+                                                     expect_read<ReadHostFacts::Reply>,
+                                                     expect_read<Shutdown::Request>};
   all[which](box);
   return 0;
 }

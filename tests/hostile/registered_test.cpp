@@ -66,22 +66,32 @@ TEST_CASE("M1, M7: a master takes of a slave the boxes of this list, and does no
       "execute, box credit of in",
       "execute, box data of err",
       "execute, box data of out",
+      "execute, box draining of err",
+      "execute, box draining of in",
+      "execute, box draining of out",
       "execute, box goodbye of err",
       "execute, box goodbye of in",
       "execute, box goodbye of out",
       "execute, call ping",
+      "idle, box draining of err",
+      "idle, box draining of in",
+      "idle, box draining of out",
       "idle, box goodbye of err",
       "idle, box goodbye of in",
       "idle, box goodbye of out",
       "idle, call ping",
+      "stat, box draining of err",
+      "stat, box draining of in",
+      "stat, box draining of out",
       "stat, box goodbye of err",
       "stat, box goodbye of in",
       "stat, box goodbye of out",
       "stat, call ping",
   };
   const std::set<std::string> words = words_of_the_documents();
-  for (const char* word : {"hello", "prove", "ping", "goodbye", "data", "end", "credit", "cancel", "set_cwd", "getenv",
-                           "info", "mkdir", "remove", "rename", "copy", "stat", "execute", "send", "fetch"}) {
+  for (const char* word : {"hello",  "prove",   "ping",   "draining", "goodbye", "data",    "end",    "credit",
+                           "cancel", "set_cwd", "getenv", "info",     "mkdir",   "remove",  "rename", "copy",
+                           "stat",   "execute", "send",   "fetch",    "print",   "shutdown"}) {
     REQUIRE(words.contains(word));
   }
   Prey prey;

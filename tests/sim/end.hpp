@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -71,6 +72,13 @@ class End final : private rpc::Engine::Events {
     if (!session.close({Errc::connection_lost, reason, 0, DisconnectReason::closed_here}, {})) return;
     world_.note(name() + " says goodbye");
     look_at_session();
+    pump();
+  }
+
+  void drain(Duration within) {
+    world_.note(name() + " is draining");
+    world_.expect(session.drain("enough", std::chrono::ceil<std::chrono::milliseconds>(within)), name(),
+                  " cannot announce its end");
     pump();
   }
 

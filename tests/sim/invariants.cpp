@@ -107,6 +107,24 @@ void Pair::check_over(const End& end) {
   }
 }
 
+/// What the slave has announced has reached the master before the end, and says why that came. Only a goodbye that the
+/// slave says by itself can be lost, if the master writes meanwhile.
+void Pair::check_release() {
+  world_.expect((master_.session.draining() != nullptr) == has_drained_, "the master ",
+                has_drained_ ? "does not know that the slave was draining" : "takes the slave for draining");
+  if (!has_drained_) return;
+  const DisconnectReason reason = master_.session.over()->reason;
+  const bool may_be_lost = has_timed_out_ && reason == DisconnectReason::cut;
+  world_.expect(reason == DisconnectReason::released || reason == DisconnectReason::closed_here || may_be_lost,
+                "the slave was draining, and the master says that it is ", std::string(to_string(reason)));
+}
+
+bool Pair::is_nothing_under_way() const {
+  return master_.engine.abandoned_calls() == 0 && std::all_of(stories_.begin(), stories_.end(), [](const auto& entry) {
+           return entry.second.call == nullptr && !entry.second.service;
+         });
+}
+
 /// Nothing is under way or queued.
 bool Pair::is_quiet() const {
   return wire_.is_empty() && !wire_.is_cut() && !master_.session.has_output() && !slave_.session.has_output() &&
@@ -114,10 +132,6 @@ bool Pair::is_quiet() const {
 }
 
 /// Nobody wants anything any more.
-bool Pair::is_idle() const {
-  return calls_left_ == 0 && master_.engine.abandoned_calls() == 0 &&
-         std::all_of(stories_.begin(), stories_.end(),
-                     [](const auto& entry) { return entry.second.call == nullptr && !entry.second.service; });
-}
+bool Pair::is_idle() const { return calls_left_ == 0 && is_nothing_under_way(); }
 
 }  // namespace remsh::sim

@@ -25,10 +25,7 @@ Pair::Pair(World& world)
     wire_.cut_at(plan_.ends_side, world.chance.size(std::size_t{512} * 1024), how);
     world.after(plan_.ends_after, [this] { wire_.cut(); });
   } else if (plan_.ending == Plan::Ending::early_goodbye) {
-    world.after(plan_.ends_after, [this] {
-      end_begins_ = world_.now();
-      (plan_.ends_side == master ? master_ : slave_).close("enough");
-    });
+    world.after(plan_.ends_after, [this] { plan_.drains ? begin_to_drain() : close(plan_.ends_side, "enough"); });
   }
 }
 
@@ -38,15 +35,14 @@ void Pair::run() {
     world_.expect(world_.step(), "nothing will ever happen again");
     check();
     world_.expect(world_.now() < TimePoint(1h) + patience, "stalled: ", summary());
+    let_go_when_idle();
     if (plan_.ending != Plan::Ending::quiet_goodbye || end_begins_) continue;
-    if (quiet.is_long_enough(is_idle(), world_.now())) {
-      end_begins_ = world_.now();
-      (plan_.ends_side == master ? master_ : slave_).close("all is done");
-    }
+    if (quiet.is_long_enough(is_idle(), world_.now())) close(plan_.ends_side, "all is done");
   }
   while (world_.step()) check();  // users who are slow, and bytes that come too late
   check_over(master_);
   check_over(slave_);
+  check_release();
   for (const auto& [id, story] : stories_) {
     world_.expect(story.outcomes == (story.call == nullptr && story.outcomes == 0 ? 0 : 1), "call ", id, " has ended ",
                   story.outcomes, " times");
@@ -170,6 +166,28 @@ void Pair::leave(Story& story) {
   if (story.call->state == OpenCall::State::open) world_.note("the caller of " + std::to_string(story.id) + " leaves");
   master_.engine.leave(*std::exchange(story.call, nullptr));
   master_.pump_soon();
+}
+
+// --- the end
+
+void Pair::close(std::size_t side, const std::string& words) {
+  if (!end_begins_) end_begins_ = world_.now();
+  (side == master ? master_ : slave_).close(words);
+}
+
+void Pair::begin_to_drain() {
+  has_drained_ = true;
+  slave_.drain(plan_.drains_within);
+  world_.after(plan_.drains_within, [this] {
+    has_timed_out_ = true;
+    close(slave, "the time is over");
+  });
+}
+
+/// As the master does with a slave that has announced its end.
+void Pair::let_go_when_idle() {
+  if (master_.session.draining() == nullptr || master_.session.closed() != nullptr) return;
+  if (is_nothing_under_way()) close(master, "released");
 }
 
 // --- both

@@ -47,6 +47,11 @@ class Pair final : private Watching {
   void use_up(Story& story);
   void leave(Story& story);
 
+  // The end.
+  void close(std::size_t side, const std::string& words);
+  void begin_to_drain();
+  void let_go_when_idle();
+
   // Invariants.
   void check();
   void check_side(const End& end, const End& other);
@@ -55,6 +60,8 @@ class Pair final : private Watching {
   [[nodiscard]] bool is_idle() const;
   [[nodiscard]] bool is_quiet() const;
   void check_over(const End& end);
+  void check_release();
+  [[nodiscard]] bool is_nothing_under_way() const;
 
   World& world_;
   Plan plan_;
@@ -66,6 +73,8 @@ class Pair final : private Watching {
   unsigned calls_left_;
   std::size_t refused_ = 0;
   std::optional<TimePoint> end_begins_;  // of a goodbye
+  bool has_drained_ = false;             // the slave has announced its end
+  bool has_timed_out_ = false;           // and was not let go in time
   std::uint64_t moved_ = 0;
   std::uint64_t steps_ = 0;
 };

@@ -67,7 +67,7 @@ PeerRun::PeerRun(World& world)
                  static_cast<Wire::Cut>(world.chance.below(3)));
     world.after(plan_.ends_after, [this] { wire_.cut(); });
   } else if (plan_.ending == Plan::Ending::early_goodbye) {
-    world.after(plan_.ends_after, [this] { close(plan_.ends_side, "enough"); });
+    world.after(plan_.ends_after, [this] { plan_.drains ? begin_to_drain() : close(plan_.ends_side, "enough"); });
   }
   run_loop();
 }
@@ -81,6 +81,7 @@ Peer::Options PeerRun::options_of_peer() {
     ++ways_.cuts;
     decide_on_cut();
   };
+  options.on_draining = [this](Peer&) { ++drains_told_; };
   options.on_end = [this](Peer& peer) {
     ++ends_;
     world_.note("the master: " + peer.ended()->message);
@@ -93,6 +94,7 @@ void PeerRun::run() {
   while (!peer_->ended() || !slave_.session.is_over()) {
     step();
     check();
+    let_go_when_idle();
     if (plan_.ending != Plan::Ending::quiet_goodbye || end_begins_) continue;
     if (quiet.is_long_enough(is_idle(), world_.now())) close(plan_.ends_side, "all is done");
   }
@@ -288,10 +290,24 @@ void PeerRun::decide_on_cut() {
 }
 
 void PeerRun::close(std::size_t side, const std::string& words) {
-  end_begins_ = world_.now();
+  if (!end_begins_) end_begins_ = world_.now();
   if (side == slave) return slave_.close(words);
   world_.note("the master says goodbye");
   peer_->close(words);
+}
+
+void PeerRun::begin_to_drain() {
+  ++ways_.drains;
+  slave_.drain(plan_.drains_within);
+  world_.after(plan_.drains_within, [this] {
+    has_timed_out_ = true;
+    close(slave, "the time is over");
+  });
+}
+
+/// As the master does with a slave that has announced its end.
+void PeerRun::let_go_when_idle() {
+  if (drains_told_ > 0 && !peer_->closed() && is_nothing_under_way()) close(master, "released");
 }
 
 /// A lease of some of the last calls is released.
@@ -350,13 +366,22 @@ void PeerRun::check_all_is_over() {
   }
   world_.expect(ends_ == 1, "the end was told ", ends_, " times");
   world_.expect(cuts_ <= 1, "the cut was told ", cuts_, " times");
+  world_.expect(drains_told_ == ways_.drains, "that the slave is draining was told ", drains_told_, " times");
+  if (ways_.drains > 0) {
+    const DisconnectReason reason = peer_->ended()->reason;
+    const bool may_be_lost = has_timed_out_ && reason == DisconnectReason::cut;  // the master was writing
+    world_.expect(reason == DisconnectReason::released || reason == DisconnectReason::closed_here || may_be_lost,
+                  "the slave was draining, and the master says that it is ", std::string(to_string(reason)));
+  }
   world_.expect(notes_ == 0, notes_, " leases have not ended");
   world_.expect(transport_.is_destroyed, "the transport is kept after the end");
   peer_->wait_until_left();  // at once
 }
 
-bool PeerRun::is_idle() const {
-  return calls_left_ == 0 && slave_.engine.open_services() == 0 &&
+bool PeerRun::is_idle() const { return calls_left_ == 0 && is_nothing_under_way(); }
+
+bool PeerRun::is_nothing_under_way() const {
+  return slave_.engine.open_services() == 0 &&
          std::all_of(callers_.begin(), callers_.end(), [](const Caller& caller) { return !caller.call; });
 }
 

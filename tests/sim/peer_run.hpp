@@ -46,6 +46,7 @@ class PeerRun final : private Watching {
     std::size_t deadlines = 0;
     std::size_t stops = 0;
     std::size_t cuts = 0;
+    std::size_t drains = 0;
   };
   [[nodiscard]] const Ways& ways() const noexcept { return ways_; }
 
@@ -95,12 +96,15 @@ class PeerRun final : private Watching {
   void decide_on_cut();
   void close(std::size_t side, const std::string& words);
   void ask_for_note();
+  void begin_to_drain();
+  void let_go_when_idle();
 
   // Invariants.
   void check();
   void check_note(const OperationRange& range);
   void check_all_is_over();
   [[nodiscard]] bool is_idle() const;
+  [[nodiscard]] bool is_nothing_under_way() const;
 
   static constexpr unsigned most_waiting = 3;
 
@@ -121,6 +125,8 @@ class PeerRun final : private Watching {
   TimePoint alarm_{};  // when the loop is next due
   std::optional<TimePoint> end_begins_;
   unsigned cuts_ = 0;
+  unsigned drains_told_ = 0;
+  bool has_timed_out_ = false;  // a slave that was draining was not let go in time
   unsigned ends_ = 0;
   unsigned notes_ = 0;  // that are still to come
   std::string broken_;  // by a note, which cannot throw

@@ -59,16 +59,19 @@ TEST_CASE("whatever happens to a peer, its calls end once and rightly, and nobod
     all.ways.deadlines += outcome.ways.deadlines;
     all.ways.stops += outcome.ways.stops;
     all.ways.cuts += outcome.ways.cuts;
+    all.ways.drains += outcome.ways.drains;
     return outcome.failure;
   });
   MESSAGE(count, " seeds: ", all.calls, " calls, ", all.moved, " bytes of streams, ", all.steps, " steps; ",
           all.ways.polled, " polls, ", all.ways.waited, " waits, ", all.ways.waited_within, " within others; ",
-          all.ways.deadlines, " deadlines, ", all.ways.stops, " stops, ", all.ways.cuts, " cuts");
+          all.ways.deadlines, " deadlines, ", all.ways.stops, " stops, ", all.ways.cuts, " cuts, ", all.ways.drains,
+          " drained");
   if (count < 200 || failed > 0) return;
   CHECK(all.calls > 4 * count);  // the seeds do something
   CHECK(all.moved > 10'000 * count);
   for (const std::size_t times : {all.ways.polled, all.ways.waited, all.ways.waited_within}) CHECK(times > 10 * count);
   for (const std::size_t times : {all.ways.deadlines, all.ways.stops, all.ways.cuts}) CHECK(times > count / 10);
+  CHECK(all.ways.drains > count / 40);
 }
 
 TEST_CASE("a seed is the same run of a peer each time") {

@@ -30,6 +30,8 @@ Plan Plan::of(Chance& chance) {
   plan.ending = chance.one_in(2) ? Ending::cut : chance.one_in(2) ? Ending::quiet_goodbye : Ending::early_goodbye;
   plan.ends_after = 1ms + chance.up_to(chance.one_in(2) ? 40s : 1s);
   plan.ends_side = static_cast<std::size_t>(chance.below(2));
+  plan.drains = plan.ending == Ending::early_goodbye && plan.ends_side == remsh::sim::slave && !chance.one_in(4);
+  plan.drains_within = chance.one_in(4) ? Duration::zero() : chance.up_to(chance.one_in(2) ? 60s : 1s);
   return plan;
 }
 

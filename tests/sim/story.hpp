@@ -53,6 +53,8 @@ struct Plan {
   Ending ending = Ending::quiet_goodbye;
   Duration ends_after{};  // of an early goodbye, and of a cut whose byte was not reached
   std::size_t ends_side = 0;
+  bool drains = false;  // an early goodbye of the slave is announced
+  Duration drains_within{};
 
   static Plan of(Chance& chance);
 };

@@ -82,6 +82,21 @@ class FakeBackend : public BlockingBackend<> {
     on_lost_.tell([](const std::function<void()>& function) { function(); });
   }
 
+  /// The worker announces that it will end.
+  void drain(const std::string& words) {
+    {
+      const std::lock_guard lock(mutex_);
+      draining_ = words;
+    }
+    if (!on_lost_.tell_draining()) let_go_when_idle();
+  }
+
+  [[nodiscard]] std::optional<std::string> draining() const override {
+    const std::lock_guard lock(mutex_);
+    return draining_;
+  }
+  [[nodiscard]] bool is_draining() const override { return draining().has_value(); }
+
   [[nodiscard]] std::optional<Failure> lost() const override {
     const std::lock_guard lock(mutex_);
     return lost_;
@@ -103,6 +118,7 @@ class FakeBackend : public BlockingBackend<> {
   std::map<std::string_view, Function> functions_;
   mutable std::mutex mutex_;
   std::optional<Failure> lost_;
+  std::optional<std::string> draining_;
   bool goes_on_ = false;
   OperationsEnds ends_;
   LostCallbacks on_lost_;
@@ -112,6 +128,8 @@ class FakeBackend : public BlockingBackend<> {
 struct FakeSlave {
   explicit FakeSlave(const std::string& name, const std::string& system = "linux")
       : slave(std::make_shared<Slave>(SlaveInit({.name = name, .system = system}, backend))) {}
+
+  explicit FakeSlave(const SlaveInfo& info) : slave(std::make_shared<Slave>(SlaveInit(info, backend))) {}
 
   Slave* operator->() const { return slave.get(); }
 

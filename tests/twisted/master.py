@@ -43,6 +43,7 @@ class Master(Peer):
         self.outcome = None  # of the handshake
         self.last_op = 0
         self.pings = None  # who waits for one
+        self.drains = None  # why, and within which time, once it has said so
 
     # The handshake.
 
@@ -103,7 +104,7 @@ class Master(Peer):
             self.outcome = "refused" if "refused" in self.welcome else "enrolled"
             self.transport.loseConnection()
         else:
-            self.legal = {b"ping", b"data", b"credit", b"goodbye"}
+            self.legal = {b"ping", b"data", b"credit", b"draining", b"goodbye"}
             self.outcome = "open"
             self.open(self.welcome["keepalive"])
             self.registered.callback(self)
@@ -113,6 +114,18 @@ class Master(Peer):
         if self.too_late.active():
             self.too_late.cancel()
         self.ended.callback(self.farewell)
+
+    # A slave that is going to end: it is let go when no operation is under way.
+
+    @Draining.responder
+    def on_draining(self, reason, within):
+        self.drains = (reason or b"").decode(errors="replace"), within
+        self.let_go()
+        return {}
+
+    def let_go(self):
+        if self.drains and not self.operations and self.is_open:
+            self.say_goodbye("released")
 
     # What a slave may send beside answers and stream boxes: nothing.
 
@@ -147,6 +160,7 @@ class Master(Peer):
 
         def over(result):
             self.operations.pop(op, None)
+            self.let_go()
             return result
 
         operation.answer = self.callRemote(command, op=op, **arguments).addBoth(over)
@@ -725,8 +739,8 @@ async def main(_, *program):
             await slave.call(Ping)  # it knows by now that it is welcome
             process.transport.signalProcess("TERM")
             await slave.ended.addTimeout(20, reactor)
-            if not slave.farewell:
-                print("FAIL it should say goodbye when it is told to end")
+            if not slave.farewell and not slave.drains:
+                print("FAIL it should say that it leaves when it is told to end")
                 failed_checks += 1
             await process.ended.addTimeout(20, reactor)
             if key and b"not our master" not in process.said:

@@ -265,7 +265,15 @@ class Goodbye(Command):
     requiresAnswer = False
 
 
-STREAM_BOXES = {box.commandName for box in (Data, End, Credit, Cancel, Goodbye)}
+class Draining(Command):
+    """Of a slave: it is going to end, in `within` ms at the latest."""
+
+    commandName = b"draining"
+    arguments = [(b"reason", Value(optional=True)), (b"within", Number(optional=True))]
+    requiresAnswer = False
+
+
+STREAM_BOXES = {box.commandName for box in (Data, End, Credit, Cancel, Draining, Goodbye)}
 
 
 # Operations: section 7.
@@ -397,6 +405,33 @@ class FetchTree(Command):
     commandName = b"fetch_tree"
     arguments = [(b"path", Value()), (b"exclude", LongList(optional=True)), (b"op", Value())]
     response = [(b"entries", Number()), (b"bytes", Number())]
+
+
+class Print(Command):
+    commandName = b"print"
+    arguments = [(b"message", Value())]
+
+
+class Operations(Command):
+    commandName = b"operations"
+    response = [(b"names", LongList())]
+
+
+class Shutdown(Command):
+    commandName = b"shutdown"
+    arguments = [(b"within", Number(optional=True)), (b"reason", Value(optional=True))]
+
+
+class HostFacts(Command):
+    commandName = b"host_facts"
+    response = [
+        (b"clock", Number()),
+        (b"cpus", Number()),
+        *((name, Number(optional=True)) for name in (b"disk_free", b"disk_total", b"load1", b"load5", b"load15")),
+        *((name, Number(optional=True)) for name in (b"memory_available", b"memory_total", b"swap_free", b"swap_total")),
+        (b"uptime", Number(optional=True)),
+        *((name, Value(optional=True)) for name in (b"hostname", b"machine", b"os", b"release", b"software")),
+    ]
 
 
 COMMANDS = {command.commandName: command for command in Command.__subclasses__()}

@@ -41,6 +41,9 @@ from remsh_amp import *  # noqa: F403: the vocabulary of the protocol
 from trees import TreeReader, TreeWriter
 
 
+SOFTWARE = b"remsh-twisted"
+
+
 class Slave(Peer):
     """One session on a master. `extra`: the owner's own operations, by name: function(slave, arguments, operation)."""
 
@@ -52,6 +55,7 @@ class Slave(Peer):
         self.basedir = self.directory = os.path.realpath(os.fsencode(basedir))
         self.extra = extra or {}
         self.open_calls = 0
+        self.leaves = None  # the alarm of a slave that was shut down
 
     # The handshake, section 4: hello, challenge, prove, welcome.
 
@@ -72,7 +76,7 @@ class Slave(Peer):
         prove = {
             "basedir": self.basedir[:1024],
             "hostname": socket.gethostname().encode()[:255],
-            "software": b"remsh-twisted",
+            "software": SOFTWARE,
             "system": sys.platform.encode(),
         }
         if self.key and self.key.is_invitation:
@@ -104,8 +108,9 @@ class Slave(Peer):
             self.transport.loseConnection()
 
     def connectionLost(self, reason):
-        if self.too_late.active():
-            self.too_late.cancel()
+        for alarm in (self.too_late, self.leaves):
+            if alarm and alarm.active():
+                alarm.cancel()
         super().connectionLost(reason)
         for operation in list(self.operations.values()):
             operation.cancel()
@@ -129,10 +134,8 @@ class Slave(Peer):
     def respond(self, name, responder, box):
         if not self.is_open:
             self.break_off("a call before the welcome")
-        if name in STREAM_BOXES and b"_ask" not in box:
-            return responder(box)
         if b"_ask" not in box:
-            return {}  # nobody waits for it: not for us
+            return responder(box) if responder and name in STREAM_BOXES else {}  # nobody waits for it: not for us
         return self.serve(name, responder, box)
 
     @defer.inlineCallbacks
@@ -217,6 +220,49 @@ class Slave(Peer):
         if sum(len(part) + 1 for part in files) > 1024 * 1024:
             raise failed("TOO_LARGE", "the files in info are too large")
         return {"files": files}
+
+    @Shutdown.responder
+    def shutdown(self, within, reason):
+        """Leaves when the master says goodbye, or when the time is over."""
+        if not self.leaves:
+            self.callRemote(Draining, reason=(reason or b"")[:256], within=within or 0)
+            self.leaves = reactor.callLater((within or 0) / 1000, self.leave)
+        return {}
+
+    def leave(self):
+        for operation in list(self.operations.values()):
+            operation.cancel()
+        if self.open_calls:  # they are answered first
+            reactor.callLater(0.01, self.leave)
+        else:
+            self.stop()
+
+    @Print.responder
+    def print(self, message):
+        text = message[:4096].decode(errors="backslashreplace")
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        print(f"slave: the master says: {text}", file=sys.stderr)
+        return {}
+
+    @Operations.responder
+    def operations_served(self):
+        others = STREAM_BOXES | {b"hello", b"prove"}
+        return {"names": sorted({*COMMANDS, *self.extra} - others)}
+
+    @HostFacts.responder
+    def host_facts(self):
+        disk, system = os.statvfs(self.basedir), os.uname()
+        return {
+            "clock": time.time_ns(),
+            "cpus": len(os.sched_getaffinity(0)),
+            "disk_free": disk.f_bavail * disk.f_frsize,
+            "disk_total": disk.f_blocks * disk.f_frsize,
+            "hostname": system.nodename.encode(),
+            "machine": system.machine.encode(),
+            "release": system.release.encode(),
+            "software": SOFTWARE,
+            "uptime": time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000,
+        }
 
     @Mkdir.responder
     def mkdir(self, path, mode):
@@ -880,6 +926,9 @@ async def serve_for_ever(where, make_slave):
     pause = 0.5
     while True:
         slave = await serve(where, make_slave)
+        if slave and slave.leaves:
+            reactor.stop()
+            return
         pause = 0.5 if slave and slave.was_open else min(pause * 2, 60)
         wish = slave.retry if slave else None
         await task.deferLater(reactor, random.uniform(0, pause) if wish is None else wish)

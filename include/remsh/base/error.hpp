@@ -35,6 +35,7 @@ REMSH_API std::string_view to_string(Errc code) noexcept;
 enum class DisconnectReason {
   closed_here,   ///< by disconnect(), by the listener's destructor, or because no handle to the slave was left
   closed_there,  ///< the other side said goodbye, for example because it was stopped
+  released,      ///< the slave had announced that it ends, and was let go or has left
   killed,        ///< the slave was ended by kill_slave()
   cut,           ///< it broke without a goodbye: the process was killed, the machine went down, the network failed
   silent,        ///< nothing was received from the other side for too long

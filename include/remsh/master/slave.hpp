@@ -3,6 +3,7 @@
 
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/call_options.hpp>
+#include <remsh/base/deadline.hpp>
 #include <remsh/base/error.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/master/builder.hpp>
@@ -12,11 +13,13 @@
 #include <remsh/master/workspace.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <concepts>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,6 +38,8 @@ struct SlaveInfo {
   std::string system = {};    ///< "linux"
   std::string software = {};  ///< "remsh-slave 0.1.0"
   Bytes basedir = {};
+  std::string boot_id = {};      ///< other after each boot of its machine: see Incarnation
+  std::string instance_id = {};  ///< other for each process of the slave
   std::vector<std::string> features = {};
   std::map<std::string, std::string> claimed_labels =
       {};                     ///< what the slave's operator says of it: SlaveOptions::labels
@@ -43,6 +48,15 @@ struct SlaveInfo {
 
   std::string key_id = {};                         ///< the id of the key that it has proven; empty if there is none
   std::map<std::string, std::string> labels = {};  ///< the labels of this key
+};
+
+/// Options of Slave::shutdown().
+struct ShutdownOptions {
+  std::chrono::milliseconds within{0};             ///< how long what runs may go on
+  std::string reason = "shut down by the master";  ///< for people: at most 1,024 bytes
+  CallDeadline deadline = {};                      ///< for the slave's answer
+  std::stop_token stop = {};
+  std::string tag = {};
 };
 
 /// How a connection ended.
@@ -119,6 +133,18 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
   /// they are among BuilderSet::left_over. A directory that leads out of the slave's base directory, by its text or by
   /// a symbolic link, is refused by the slave (EPERM), and then no builder changes.
   BuilderSet set_builders(std::vector<BuilderSpec> builders, const CallOptions& options = {});
+  /// Asks the slave to end, and returns when it has agreed. It is draining from then on: get_slave() and reserve() pass
+  /// it by, and when its lease has ended and nothing runs on it, it is let go. After `within`, it ends its commands,
+  /// and leaves. Its program ends and does not reconnect; on_disconnect() callbacks get DisconnectReason::released.
+  void shutdown(const ShutdownOptions& options = {});
+  Pending<void> start_shutdown(ShutdownOptions options = {});
+
+  /// Changes for this slave, while it is connected, what ListenerOptions::keepalive and keepalive_patience have set:
+  /// after how much silence the master pings, and how long it then waits before it gives the slave up, to about half a
+  /// second. 0 turns both off. When the slave itself pings does not change. Throws Error with invalid_argument if a
+  /// time is negative, and with unsupported if the slave's protocol has no keepalive.
+  void set_keepalive(std::chrono::milliseconds interval,
+                     std::chrono::milliseconds patience = std::chrono::milliseconds(10000));
 
   /// Ends the connection and returns at once; calls in progress throw ConnectionLost. The slave gets the words, and
   /// reconnects if it was started to do so. `reason` is what disconnect_reason() will return.
@@ -126,6 +152,9 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
                   DisconnectReason reason = DisconnectReason::closed_here);
 
   [[nodiscard]] bool is_connected() const;
+
+  /// Whether it has announced that it ends; see SlaveNotice::draining. It still does what it is asked.
+  [[nodiscard]] bool is_draining() const;
 
   /// Why the connection ended, in words; empty while it is connected.
   [[nodiscard]] std::string lost_reason() const;

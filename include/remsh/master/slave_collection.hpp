@@ -46,10 +46,14 @@ struct ReserveOptions {
 /// The state of one slave of a collection, for a status page.
 struct SlaveStatus {
   SlaveInfo info;
-  std::chrono::system_clock::time_point since;  ///< when it entered the collection
+  std::chrono::system_clock::time_point since;   ///< when it entered the collection
+  Incarnation incarnation = Incarnation::first;  ///< what it is to the last slave of this name
   bool reserved = false;
   bool releasing = false;   ///< still reserved, because operations of the released lease have not ended yet
   std::string reserved_by;  ///< the `owner` that reserve() was given
+  bool paused = false;      ///< by SlaveCollection::pause(); it may be reserved meanwhile
+  std::string pause_reason;
+  bool draining = false;  ///< it has announced that it ends: see SlaveNotice::draining
 };
 
 /// The connected slaves. Listeners add them, and they leave when their connection ends. Thread-safe.
@@ -73,9 +77,17 @@ class REMSH_API SlaveCollection {
   /// not in the collection.
   bool remove_slave(const Slave& slave);
 
-  /// Returns a slave that is not reserved and qualifies. Waits for one until the deadline. Returns null if none came in
-  /// time; with `explain`, throws Timeout instead. A stop throws Cancelled. Other callers may get the same slave;
-  /// reserve() gives it to one caller only.
+  /// Takes the slave of this name out of service, and any that comes with the name later: get_slave() and reserve()
+  /// pass it by until resume(). What runs on it goes on, and so does its lease. `reason` is for people: snapshot(),
+  /// notices and explanations have it. A second call replaces the reason.
+  void pause(const std::string& name, const std::string& reason);
+
+  /// Puts the slave of this name back into service. Returns false if the name was not paused.
+  bool resume(const std::string& name);
+
+  /// Returns a slave that is neither reserved, paused nor draining and qualifies. Waits for one until the deadline.
+  /// Returns null if none came in time; with `explain`, throws Timeout instead. A stop throws Cancelled. Other callers
+  /// may get the same slave; reserve() gives it to one caller only.
   [[nodiscard]] std::shared_ptr<Slave> get_slave(const GetSlaveOptions& options);
 
   /// Short form for the most common options.
@@ -94,12 +106,12 @@ class REMSH_API SlaveCollection {
   /// Like reserve(), without a thread that waits. A lease that is not taken is released with its Pending.
   Pending<Lease> start_reserve(ReserveOptions options);
 
-  /// Calls back when a slave arrives, leaves, is reserved or is free again, until the subscription is destroyed. The
-  /// callback is called in a service thread without a lock, in the order of the changes, one at a time. It may block
-  /// and may use the collection; its exceptions are dropped. If 65,536 notices wait for it, further ones are dropped
-  /// and counted in SlaveNotice::missed. Slaves that are already in the collection are not reported; call
-  /// get_all_slaves() after on_change() to miss none. The destructor of the collection waits for the callbacks, so it
-  /// must not run in one.
+  /// Calls back when a slave arrives, leaves, is reserved, released, paused, resumed or about to end, until the
+  /// subscription is destroyed. The callback is called in a service thread without a lock, in the order of the changes,
+  /// one at a time. It may block and may use the collection; its exceptions are dropped. If 65,536 notices wait for it,
+  /// further ones are dropped and counted in SlaveNotice::missed. Slaves that are already in the collection are not
+  /// reported; call get_all_slaves() after on_change() to miss none. The destructor of the collection waits for the
+  /// callbacks, so it must not run in one.
   [[nodiscard]] SlaveSubscription on_change(std::function<void(const SlaveNotice&)> callback);
 
   /// All slaves, reserved or not, in the order of arrival.
@@ -113,11 +125,17 @@ class REMSH_API SlaveCollection {
   /// The state of all slaves for a status page, in the order of arrival.
   [[nodiscard]] std::vector<SlaveStatus> snapshot() const;
 
-  /// A number that grows whenever a slave arrives, leaves, is reserved or is released.
+  /// A number that grows with each change that on_change() reports.
   [[nodiscard]] std::uint64_t version() const;
 
   /// Waits until version() is greater than `seen`. Returns false if the deadline passes first. A stop throws Cancelled.
   bool wait_for_change(std::uint64_t seen, Deadline deadline, const std::stop_token& stop = {}) const;
+
+  /// Waits until a slave of this name is in the collection that is not `slave`, and returns it: for a job that reboots
+  /// its machine as a step. Returns null if the deadline passes first. A stop throws Cancelled. Other callers may get
+  /// the new slave as well; pause() keeps it away from them.
+  [[nodiscard]] std::shared_ptr<Slave> wait_for_successor(const Slave& slave, Deadline deadline,
+                                                          const std::stop_token& stop = {}) const;
 
   /// Waits until the collection has at least `count` slaves. Returns false if the deadline passes first. A stop throws
   /// Cancelled.

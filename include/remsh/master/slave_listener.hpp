@@ -67,7 +67,9 @@ struct ListenerOptions {
   /// The protocols that slaves may speak. A slave that speaks another one is refused, and the log says so.
   std::vector<SlaveProtocol> protocols = {SlaveProtocol::remsh2()};
 
-  std::chrono::milliseconds keepalive{10000};           ///< how long either side may be silent before it pings
+  /// How long either side may be silent before it pings. 0: the master does not ping, and gives no slave up; a slave
+  /// may be silent for an hour before it pings. See also Slave::set_keepalive().
+  std::chrono::milliseconds keepalive{10000};
   std::chrono::milliseconds keepalive_patience{10000};  ///< how long it then waits for an answer before it gives up
   std::chrono::milliseconds handshake_timeout{10000};   ///< the limit from the connection to the registration
   std::chrono::milliseconds arbitration_timeout{

@@ -9,6 +9,7 @@
 #include <remsh/master/pending.hpp>
 #include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
+#include <remsh/operations/host_facts.hpp>
 #include <remsh/operations/own_operation.hpp>
 #include <remsh/operations/transfer.hpp>
 #include <remsh/operations/tree.hpp>
@@ -108,6 +109,17 @@ class REMSH_API SlaveOperations {
   /// paths; the operation gets the directory of the workspace from OperationContext::cwd().
   Box call(const std::string& operation, const Box& arguments = {}, const OwnOperationOptions& options = {});
 
+  /// Writes a line into the slave's log. Line ends and other characters with an effect are escaped there, and of a
+  /// message of more than 4,096 bytes the slave leaves out the rest.
+  void print(const Bytes& message, const CallOptions& options = {});
+
+  /// The names of the operations that the slave serves and its policy allows, in ascending order: those of the library,
+  /// as in docs/protocol.md section 7, and its owner's own.
+  std::vector<std::string> operations(const CallOptions& options = {});
+
+  /// What the slave's machine is, and how it is at this moment: CPUs, memory, disk, load, clock.
+  HostFacts host_facts(const CallOptions& options = {});
+
   /// Makes one round trip and returns how long it took.
   std::chrono::nanoseconds ping(const CallOptions& options = {});
 
@@ -130,6 +142,9 @@ class REMSH_API SlaveOperations {
   Pending<TreeResult> start_send_tree(std::string from, Bytes to, TreeOptions options = {});
   Pending<TreeResult> start_fetch_tree(Bytes from, std::string to, TreeOptions options = {});
   Pending<Box> start_call(std::string operation, Box arguments = {}, OwnOperationOptions options = {});
+  Pending<void> start_print(Bytes message, CallOptions options = {});
+  Pending<std::vector<std::string>> start_operations(CallOptions options = {});
+  Pending<HostFacts> start_host_facts(CallOptions options = {});
   Pending<std::chrono::nanoseconds> start_ping(CallOptions options = {});
 
  private:

@@ -5,6 +5,7 @@
 #include <remsh/base/log.hpp>
 #include <remsh/slave/slave_server.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -32,6 +33,7 @@ struct SlaveProgramOptions {
   bool until_eof = false;  ///< end when standard input ends; its content is ignored
   bool key_from_input =
       false;  ///< read the line `NAME KEY` from standard input instead of slave.key and slave.key_file
+  std::chrono::milliseconds drain_time{5000};  ///< after SIGTERM, how long what runs may go on
 
   // The log, unless slave.log is set. Standard error, in lines as journald wants them if it leads there.
   LogLevel log_level = LogLevel::info;        ///< write records of this level and above
@@ -58,7 +60,8 @@ struct SlaveProgramOptions {
 ///     }
 ///
 /// Call it from main(), before other threads are started: it takes SIGINT, SIGTERM and SIGHUP, and adopts the orphans
-/// of commands. On SIGHUP, it opens its log file again and reloads its options, and a slave that waits before it
+/// of commands. SIGTERM is SlaveServer::drain() with `drain_time`, and ends it at once if it comes again. SIGINT ends
+/// it at once. On SIGHUP, it opens its log file again and reloads its options, and a slave that waits before it
 /// reconnects reads its key file and connects at once; if the program has a terminal, `once`, or no `master`, SIGHUP
 /// ends it. It tells systemd when it is ready, what it does and that it is alive, if that wants to know (sd_notify(3)).
 REMSH_API int run_slave_program(SlaveProgramOptions options, const PrepareSlave& prepare = {});

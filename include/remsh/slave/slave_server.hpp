@@ -109,7 +109,7 @@ struct SlaveOptions {
 /// Why a connection of a slave ended.
 struct ServeResult {
   enum class Reason {
-    stopped,      ///< stop() was called
+    stopped,      ///< stop() or drain() was called, or the master has shut this slave down
     ended,        ///< the master said goodbye or closed the connection
     lost,         ///< the connection was cut, or the master was silent for too long
     unreachable,  ///< the connection could not be made
@@ -170,6 +170,12 @@ class REMSH_API SlaveServer {
   /// The operations that it does for its master, in the order in which they began, including operations of ended
   /// connections that have not returned yet. For status pages.
   [[nodiscard]] std::vector<ServedOperation> operations_in_progress() const;
+
+  /// Ends when the master lets it go, and returns at once: announces to the master that this slave ends. The master
+  /// gives it no new work, and lets it go as soon as nothing is under way on it. After `within`, the slave ends its
+  /// commands, and leaves; that takes as long as the end of a connection, and a second. Without a connection it stops
+  /// at once. Like stop(), it ends run(), and may be called from any thread. A second call can only shorten the time.
+  void drain(std::chrono::milliseconds within, const std::string& reason = "the slave stops");
 
   /// Ends everything and returns at once; commands are killed. May be called from any thread, including one that
   /// handles signals.

@@ -336,7 +336,9 @@ TEST_CASE("the master answers a hello that it cannot serve with the failure") {
 TEST_CASE("the master closes on anything but prove once it has sent its challenge") {
   std::vector<Case> too_long;
   for (const auto& [key, max] : {std::pair("basedir", 1024),
+                                 {"boot", 64},
                                  {"hostname", 255},
+                                 {"instance", 64},
                                  {"software", 64},
                                  {"system", 64},
                                  {"labels", 1024},

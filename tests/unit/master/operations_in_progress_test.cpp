@@ -111,6 +111,10 @@ TEST_CASE("every operation is listed with its arguments and the tag of its calle
   const std::string path = dir / "local";
   fake->fetch("a", Sink::file(path), {.tag = "t"}), is("fetch", {"a", path});
   fake->call("own", {{"key", "secret"}}, {.tag = "t"}), is("call", {"own"});
+  fake->print("message", {.tag = "t"}), is("print", {});
+  fake->operations({.tag = "t"}), is("operations", {});
+  fake->host_facts({.tag = "t"}), is("host_facts", {});
+  fake->shutdown({.tag = "t"}), is("shutdown", {});
   fake->ping({.tag = "t"}), is("ping", {});
 }
 

@@ -19,6 +19,8 @@ TEST_CASE("what a slave told of itself comes out of the block as it went in") {
                        .system = std::string(128, 's'),
                        .software = std::string(20'000, 'w'),
                        .basedir = Bytes("/srv/\0\xff\n", 8),
+                       .boot_id = "boot 1",
+                       .instance_id = "process 2",
                        .features = {"", "one", std::string(300, 'f')},
                        .address = "tcp 127.0.0.1:40112",
                        .protocol = "remsh 2",
@@ -27,12 +29,17 @@ TEST_CASE("what a slave told of itself comes out of the block as it went in") {
   const PackedInfo packed(info);
   CHECK(packed.name() == "worker-1");
   CHECK(packed.key_id() == "0123abcd");
+  CHECK(packed.address() == "tcp 127.0.0.1:40112");
+  CHECK(packed.boot_id() == "boot 1");
+  CHECK(packed.instance_id() == "process 2");
   const SlaveInfo unpacked = packed.unpack();
   CHECK(unpacked.name == info.name);
   CHECK(unpacked.hostname == info.hostname);
   CHECK(unpacked.system == info.system);
   CHECK(unpacked.software == info.software);
   CHECK(unpacked.basedir == info.basedir);
+  CHECK(unpacked.boot_id == info.boot_id);
+  CHECK(unpacked.instance_id == info.instance_id);
   CHECK(unpacked.features == info.features);
   CHECK(unpacked.address == info.address);
   CHECK(unpacked.protocol == info.protocol);

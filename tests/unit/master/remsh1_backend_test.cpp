@@ -721,6 +721,10 @@ TEST_CASE("what remsh 1 cannot do is refused, and nothing sent") {
   std::vector<Failure> failures;
   const auto refused = [&](const auto& result) { failures.push_back(result.failure()); };
   refused(ask<ReadInfo>(backend, {}));
+  refused(ask<Print>(backend, {"hello"}));
+  refused(ask<ListOperations>(backend, {}));
+  refused(ask<ReadHostFacts>(backend, {}));
+  refused(ask<Shutdown>(backend, {}));
   refused(ask<operations::Call>(backend, {"mine", {}}));
   refused(ask<Mkdir>(backend, {"d", 0700}));
   refused(ask<Stat>(backend, {"p", true}));

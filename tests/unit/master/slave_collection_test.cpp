@@ -11,6 +11,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <latch>
 #include <map>
 #include <memory>
@@ -18,6 +19,7 @@
 #include <optional>
 #include <set>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -798,4 +800,126 @@ TEST_CASE("however threads race, a slave is one's alone and nobody waits in vain
   CHECK_FALSE(shared);
   CHECK(served > 0);
   CHECK(slaves.size() == first_slaves);
+}
+
+TEST_CASE("a paused slave is passed by, what runs on it goes on, and it is free again when it is resumed") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  slaves.add_slave(a.slave);
+  slaves.pause("a", "its disk is full");
+  CHECK(slaves.get_slave(no_wait) == nullptr);
+  CHECK_FALSE(slaves.reserve({.deadline = no_wait}));
+  CHECK_NOTHROW(a->execute({"true"}));
+  CHECK(slaves.find("a") == a.slave);
+  auto status = slaves.snapshot().at(0);
+  CHECK(status.paused);
+  CHECK(status.pause_reason == "its disk is full");
+  CHECK_FALSE(status.reserved);
+
+  CHECK(slaves.resume("a"));
+  status = slaves.snapshot().at(0);
+  CHECK_FALSE(status.paused);
+  CHECK(status.pause_reason.empty());
+  CHECK(slaves.get_slave(no_wait) == a.slave);
+}
+
+TEST_CASE("a pause of a reserved slave begins when its lease has ended") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  slaves.add_slave(a.slave);
+  Lease lease = slaves.reserve({.owner = "build 17", .deadline = no_wait});
+  slaves.pause("a", "it is old");
+  auto status = slaves.snapshot().at(0);
+  CHECK(status.paused);
+  CHECK(status.reserved_by == "build 17");
+  CHECK_NOTHROW(lease->execute({"true"}));
+  lease.release();
+  CHECK_FALSE(slaves.snapshot().at(0).reserved);
+  CHECK_FALSE(slaves.reserve({.deadline = no_wait}));
+  slaves.resume("a");
+  lease = slaves.reserve({.deadline = no_wait});
+  REQUIRE(lease);
+
+  slaves.pause("a", "it is old");
+  slaves.resume("a");
+  CHECK_FALSE(slaves.reserve({.deadline = no_wait}));  // it is still reserved
+  lease.release();
+  CHECK(slaves.reserve({.deadline = no_wait}));
+}
+
+TEST_CASE(
+    "a pause is that of the name: it outlives the slave, and those that come while they are paused are told apart") {
+  SlaveCollection slaves;
+  slaves.pause("a", "quarantine");
+  slaves.pause("b", "quarantine");
+  {
+    const FakeSlave a("a");
+    slaves.add_slave(a.slave);
+    CHECK(slaves.get_slave(no_wait) == nullptr);
+    a.backend->lose({Errc::connection_lost, "the cable was pulled", 0});
+  }
+  CHECK(slaves.size() == 0);
+  const FakeSlave a("a");
+  const FakeSlave b("b");
+  const FakeSlave c("c");
+  for (const FakeSlave* slave : {&a, &b, &c}) slaves.add_slave(slave->slave);
+  CHECK(slaves.get_slave(no_wait) == c.slave);
+  slaves.remove_slave(*c.slave);
+  CHECK(slaves.get_slave(no_wait) == nullptr);
+  CHECK(slaves.resume("b"));
+  CHECK(slaves.get_slave(no_wait) == b.slave);
+  CHECK(slaves.remove_slave(*a.slave));
+  CHECK(slaves.resume("a"));
+  CHECK(slaves.add_slave(a.slave));
+  CHECK(slaves.size() == 2);
+}
+
+TEST_CASE("a request that waits gets a slave that is resumed") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  slaves.add_slave(a.slave);
+  slaves.pause("a", "its disk is full");
+  Lease lease;
+  Queued queued(slaves, anyone, [&](const SlaveFilter& filter) { lease = slaves.reserve({.filter = filter}); });
+  CHECK(queued.shown().times("a") == 0);
+  CHECK(slaves.resume("a"));
+  queued.join();
+  CHECK(lease.slave() == a.slave);
+}
+
+TEST_CASE("a slave that comes again is the same process, a new one, or after a boot, as far as it says so") {
+  SlaveCollection slaves;
+  const auto comes = [&slaves](const std::string& boot, const std::string& instance) {
+    const FakeSlave fake(SlaveInfo{.name = "a", .boot_id = boot, .instance_id = instance});
+    slaves.add_slave(fake.slave);
+    const Incarnation incarnation = slaves.snapshot().at(0).incarnation;
+    fake.backend->lose({Errc::connection_lost, "the cable was pulled", 0});
+    return incarnation;
+  };
+  CHECK(comes("1", "x") == Incarnation::first);
+  CHECK(comes("1", "x") == Incarnation::reconnected);
+  CHECK(comes("1", "y") == Incarnation::restarted);
+  CHECK(comes("2", "z") == Incarnation::rebooted);
+  CHECK(comes("", "z") == Incarnation::unknown);
+  CHECK(comes("2", "z") == Incarnation::unknown);
+  CHECK(comes("2", "") == Incarnation::unknown);
+}
+
+TEST_CASE("the successor of a slave is waited for, and is another one of its name") {
+  SlaveCollection slaves;
+  const FakeSlave old("a");
+  slaves.add_slave(old.slave);
+  CHECK(slaves.wait_for_successor(*old.slave, 1ms) == nullptr);
+  const FakeSlave other("b");
+  slaves.add_slave(other.slave);
+  CHECK(slaves.wait_for_successor(*old.slave, no_wait) == nullptr);
+  auto next = std::async(std::launch::async, [&] { return slaves.wait_for_successor(*old.slave, block); });
+  old.backend->lose({Errc::connection_lost, "reboot", 0});
+  const FakeSlave successor("a");
+  slaves.add_slave(successor.slave);
+  CHECK(next.get() == successor.slave);
+  CHECK(slaves.wait_for_successor(*old.slave, no_wait) == successor.slave);
+  std::stop_source stop;
+  stop.request_stop();
+  CHECK_THROWS_AS(static_cast<void>(slaves.wait_for_successor(*successor.slave, block, stop.get_token())), Cancelled);
 }

@@ -32,7 +32,7 @@ namespace {
 class ToldNotices {
  public:
   void operator()(const SlaveNotice& notice) {
-    static constexpr std::array kinds = {"arrived", "left", "reserved", "released"};
+    static constexpr std::array kinds = {"arrived", "left", "reserved", "released", "paused", "resumed", "draining"};
     std::string text = notice.slave->name() + " " + kinds.at(notice.kind);
     if (!notice.owner.empty()) text += " for " + notice.owner;
     if (notice.reason) text += " (" + std::string(to_string(*notice.reason)) + ")";
@@ -97,6 +97,25 @@ TEST_CASE("a released slave is reported when it is free, not when the lease is g
   slaves.add_slave(b.slave);
   a.backend->answer();
   CHECK(told.first(4) == std::vector<std::string>{"a arrived", "a reserved", "b arrived", "a released"});
+}
+
+TEST_CASE("a pause is reported with its reason when the slave is there, or comes, and so is its end") {
+  ToldNotices told;
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  const auto subscription = slaves.on_change(std::ref(told));
+  slaves.pause("a", "its disk is full");
+  slaves.add_slave(a.slave);
+  slaves.pause("a", "its disk is full");
+  slaves.pause("a", "its disk is broken");
+  CHECK(slaves.resume("a"));
+  CHECK_FALSE(slaves.resume("a"));
+  Lease lease = slaves.reserve({.deadline = no_wait});
+  slaves.pause("a", "it is old");
+  lease.release();
+  CHECK(told.first(7) == std::vector<std::string>{"a arrived", "a paused: its disk is full",
+                                                  "a paused: its disk is broken", "a resumed", "a reserved",
+                                                  "a paused: it is old", "a released"});
 }
 
 TEST_CASE("a callback may block and use the collection, and what it throws is dropped") {

@@ -103,6 +103,24 @@ TEST_CASE("slaves that are reserved are named with those for whom they are, the 
         "'build 11', 'w2', 'w3' for 'build 13', 'w4' for 'build 14', 'w5' for 'build 15' and 2 more");
 }
 
+TEST_CASE("slaves that are paused are named with the reasons, even if they are reserved too") {
+  SlaveCollection slaves;
+  const FakeSlave a("a");
+  const FakeSlave b("b");
+  slaves.add_slave(a.slave);
+  slaves.add_slave(b.slave);
+  slaves.pause("a", "its disk is full\n");
+  CHECK(why(slaves, name_starts_with("a")) ==
+        "no slave: the collection has 2 slaves, of which the filter excludes 1; 1 would do but is paused: 'a' (its "
+        "disk is full\\x0A)");
+  const Lease lease = slaves.reserve({.owner = "build 17", .deadline = no_wait});
+  CHECK(why(slaves) ==
+        "no slave: the collection has 2 slaves; 1 is reserved: 'b' for 'build 17'; 1 is paused: 'a' (its disk is "
+        "full\\x0A)");
+  slaves.pause("b", "it is old");
+  CHECK(why(slaves, name_starts_with("b")).ends_with("1 would do but is paused: 'b' (it is old)"));
+}
+
 TEST_CASE("a slave that is being released, or was lost just now, is told as such") {
   SlaveCollection slaves;
   FakeSlave a("a");

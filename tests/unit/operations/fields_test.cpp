@@ -107,6 +107,30 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
   CHECK(there_and_back<ReadInfo::Reply>({{"files", ""}}) == "same");
   CHECK(there_and_back<ReadInfo::Reply>({{"files", "admin\0joe\n\0host\0\0"s}}) == "same");
 
+  CHECK(there_and_back<Shutdown::Request>({{"within", "0"}}) == "same");
+  CHECK(there_and_back<Shutdown::Request>({{"reason", "r"}, {"within", "1000000000000"}}) == "same");
+  CHECK(there_and_back<Print::Request>({{"message", ""}}) == "same");
+  CHECK(there_and_back<Print::Request>({{"message", "a\0\xff\n"s}}) == "same");
+  CHECK(there_and_back<ListOperations::Reply>({{"names", "ping\0stat\0"s}}) == "same");
+  CHECK(there_and_back<ReadHostFacts::Reply>({{"clock", "-1"}, {"cpus", "0"}}) == "same");
+  CHECK(there_and_back<ReadHostFacts::Reply>({{"clock", "1700000000123456789"},
+                                              {"cpus", "64"},
+                                              {"disk_free", "0"},
+                                              {"disk_total", "18446744073709551615"},
+                                              {"hostname", "w1"},
+                                              {"load1", "0"},
+                                              {"load15", "1"},
+                                              {"load5", "2"},
+                                              {"machine", "x86_64"},
+                                              {"memory_available", "3"},
+                                              {"memory_total", "4"},
+                                              {"os", "Debian"},
+                                              {"release", "6.1"},
+                                              {"software", std::string(255, 'x')},
+                                              {"swap_free", "5"},
+                                              {"swap_total", "6"},
+                                              {"uptime", "7"}}) == "same");
+
   CHECK(there_and_back<Mkdir::Request>({{"path", "d"}}) == "same");
   CHECK(there_and_back<Mkdir::Request>({{"mode", "0"}, {"path", "d"}}) == "same");
   CHECK(there_and_back<Mkdir::Request>({{"mode", "7777"}, {"path", "d"}}) == "same");
@@ -371,6 +395,19 @@ TEST_CASE("malformed lists are refused") {
     check_malformed<ReadInfo::Reply>({{{{"files", files}}, "files"}});
   }
   check_malformed<ReadInfo::Reply>({{{}, "files"}});
+  check_malformed<Shutdown::Request>({{{{"within", "1s"}}, "within"},
+                                      {{{"within", "1000000000001"}}, "within"},
+                                      {{{"reason", Bytes(1025, 'r')}}, "reason"}});
+  check_malformed<Print::Request>({{{}, "message"}});
+  check_malformed<ListOperations::Reply>({{{}, "names"}, {{{"names", ""}}, "names"}, {{{"names", "ping"}}, "names"}});
+  const Box facts{{"clock", "0"}, {"cpus", "1"}};
+  check_malformed<ReadHostFacts::Reply>({{{{"cpus", "1"}}, "clock"},
+                                         {{{"clock", "0"}}, "cpus"},
+                                         {with(facts, "clock", "now"), "clock"},
+                                         {with(facts, "load1", "0.52"), "load1"},
+                                         {with(facts, "os", Bytes(1025, 'x')), "os"},
+                                         {with(facts, "software", Bytes(1025, 'x')), "software"},
+                                         {with(facts, "uptime", "-1"), "uptime"}});
 }
 
 TEST_CASE("malformed answers to stat are refused") {
@@ -542,6 +579,35 @@ TEST_CASE("operations have these bytes on the wire") {
               "0004 6d6f6465 0003 363030"    // mode 600
               "0007 6e6f5f73796e63 0001 31"  // no_sync 1
               "0004 70617468 0001 66"        // path f
+              "0000");
+  check_bytes(to_box(Print::Request{.message = "hi\n"}),
+              "0007 6d657373616765 0003 68690a"  // message hi\n
+              "0000");
+  check_bytes(to_box(ListOperations::Reply{.names = {"ping", "stat"}}),
+              "0005 6e616d6573 000a 70696e6700 7374617400"  // names ping, stat
+              "0000");
+  check_bytes(to_box(Shutdown::Request{.within = 5s, .reason = "old"}),
+              "0006 726561736f6e 0003 6f6c64"    // reason old
+              "0006 77697468696e 0004 35303030"  // within 5000
+              "0000");
+  ReadHostFacts::Reply host;
+  host.facts.clock = std::chrono::sys_time<std::chrono::nanoseconds>(7ns);
+  host.facts.cpus = 2;
+  check_bytes(to_box(host),
+              "0005 636c6f636b 0001 37"  // clock 7
+              "0004 63707573 0001 32"    // cpus 2
+              "0000");
+  host.facts.disk_free = 0;
+  host.facts.load1 = 52;
+  host.facts.os = "Debian";
+  host.facts.uptime = 1s;
+  check_bytes(to_box(host),
+              "0005 636c6f636b 0001 37"                // clock 7
+              "0004 63707573 0001 32"                  // cpus 2
+              "0009 6469736b5f66726565 0001 30"        // disk_free 0
+              "0005 6c6f616431 0002 3532"              // load1 52
+              "0002 6f73 0006 44656269616e"            // os Debian
+              "0006 757074696d65 0007 31303030303030"  // uptime 1000000
               "0000");
   check_bytes(to_box(Getenv::Reply{.env = {{"A", "1"}, {"B", ""}}}),
               "0003 656e76 0007 413d3100 423d00"  // env A=1, B=

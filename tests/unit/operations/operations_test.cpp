@@ -34,6 +34,8 @@ struct MessageKeys {
   void optional_list(BytesView key, const auto&) { add(key); }
   void optional_name(BytesView key, const auto&) { add(key); }
   void optional_integer(BytesView key, const auto&, std::int32_t, std::int32_t) { add(key); }
+  void text(BytesView key, const auto&) { add(key); }
+  void moment(BytesView key, const auto&) { add(key); }
   void flag(BytesView key, const auto&) { add(key); }
   void off_flag(BytesView key, const auto&) { add(key); }
   void number(BytesView key, const auto&, std::uint64_t = 0, std::uint64_t = 0) { add(key); }

@@ -76,11 +76,22 @@ TEST_CASE("an option that is given twice has its last value, and those that may 
   CHECK(keygen.settings.terms.labels == std::map<std::string, std::string>{{"a", "b=c"}, {"d", ""}});
 }
 
+TEST_CASE("the time after SIGTERM is in seconds, and may be none") {
+  Reading reading;
+  CHECK(reading.settings.program.drain_time == std::chrono::seconds(5));
+  CHECK(reading.arguments({"--drain=0"}).empty());
+  CHECK(reading.settings.program.drain_time == std::chrono::seconds(0));
+  CHECK(reading.arguments({"--drain", "90"}).empty());
+  CHECK(reading.settings.program.drain_time == std::chrono::seconds(90));
+}
+
 TEST_CASE("a wrong value is refused with the option, the value, and what is allowed") {
   for (const auto& [words, message] : std::vector<std::pair<std::vector<std::string_view>, std::string>>{
            {{"--retry-max", "1m"}, "--retry-max takes 1 to 86400 seconds, not '1m'"},
            {{"--retry-max=0"}, "--retry-max takes 1 to 86400 seconds, not '0'"},
            {{"--retry-max=86401"}, "--retry-max takes 1 to 86400 seconds, not '86401'"},
+           {{"--drain=-1"}, "--drain takes 0 to 86400 seconds, not '-1'"},
+           {{"--drain=86401"}, "--drain takes 0 to 86400 seconds, not '86401'"},
            {{"--protocol=3"}, "--protocol takes 1 or 2, not '3'"},
            {{"--name=w 1"},
             "--name takes 1 to 64 of A-Z a-z 0-9 . _ -, of which the first is a letter or a digit, not 'w 1'"},

@@ -435,6 +435,10 @@ TEST_CASE("the master accepts what section 10 lists and nothing else") {
       {{{"_ask", "?"}, {"_command", ""}}, ""},
       {{{"_command", "goodbye"}, {"reason", "?"}}, "1 2 3 4 5 99"},
       {{{"_command", "goodbye"}}, "1 2 3 4 5 99"},
+      {{{"_command", "draining"}, {"reason", "?"}, {"within", "5000"}}, "1 2 3 4 5 99"},
+      {{{"_command", "draining"}, {"within", "soon"}}, "1 2 3 4 5 99"},
+      {{{"_command", "draining"}, {"op", "?"}}, "1 2 3 4 5 99"},
+      {{{"_ask", "?"}, {"_command", "draining"}}, ""},
   };
   for (const Row& row : rows) {
     for (const BytesView state : all_states) {
@@ -625,6 +629,31 @@ TEST_CASE("after goodbye nothing counts, and its reason is kept within 256 bytes
   REQUIRE(other.session.said_goodbye());
   CHECK(other.session.said_goodbye()->reason == "");
   CHECK_FALSE(other.session.said_goodbye()->retry.has_value());
+}
+
+TEST_CASE("a slave announces that it will end, and goes on as before") {
+  EngineSide side(EngineSide::master());
+  OpenCall& call = side.call("stat");
+  CHECK(side.feed({{"_command", "draining"}, {"reason", Bytes(300, 'r')}, {"within", "5000"}}) == "");
+  REQUIRE(side.session.draining());
+  CHECK(side.session.draining()->reason == Bytes(256, 'r'));
+  CHECK(side.session.draining()->within == std::chrono::seconds(5));
+  CHECK(side.feed({{"_command", "draining"}, {"reason", "again"}}) == "");  // the first one counts
+  CHECK(side.session.draining()->reason == Bytes(256, 'r'));
+  CHECK(side.feed({{"_answer", "1"}}) == "");
+  CHECK(call.state == OpenCall::State::settled);
+  for (const char* within : {"soon", "-1", "1000000000001", ""}) {
+    EngineSide other(EngineSide::master());
+    CHECK(other.feed({{"_command", "draining"}, {"within", within}}) == "");
+    REQUIRE(other.session.draining());
+    CHECK(other.session.draining()->within.count() == 0);
+  }
+}
+
+TEST_CASE("a master that says it is draining is not heard: only slaves are let go") {
+  EngineSide side(EngineSide::slave());
+  CHECK(side.feed({{"_command", "draining"}, {"reason", "x"}}) == "");
+  CHECK_FALSE(side.session.draining());
 }
 
 TEST_CASE("goodbye is the last that is sent, in place of data that waits") {

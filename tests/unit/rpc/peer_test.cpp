@@ -421,6 +421,29 @@ TEST_CASE("close() wakes every caller with its reason, and the other side hears 
   });
 }
 
+TEST_CASE("a slave that announces its end is told of once, on the loop, and its calls go on") {
+  over_each_transport([](const auto& transports) {
+    std::promise<bool> told;
+    std::atomic<int> times{0};
+    Peer::Options options;
+    options.on_draining = [&](Peer& peer) {
+      if (++times == 1) told.set_value(peer.loop().is_this_thread());
+    };
+    PeerPair pair(transports(), serving({{"echo", echo}}), std::move(options));
+    CHECK_FALSE(pair.master->is_draining());
+    pair.slave->drain("SIGTERM", 5s);
+    pair.slave->drain("again", 1s);
+    CHECK(told.get_future().get());
+    REQUIRE(pair.master->draining());
+    CHECK(pair.master->draining()->reason == "SIGTERM");
+    CHECK(pair.master->draining()->within == 5s);
+    CHECK(call(pair.master, "echo"));
+    CHECK_FALSE(pair.master->closed());
+    CHECK_FALSE(pair.slave->is_draining());
+    CHECK(times == 1);
+  });
+}
+
 TEST_CASE("a connection that is cut ends without a word, on both sides") {
   over_each_transport([](const auto& transports) {
     Hanging hanging;

@@ -311,3 +311,102 @@ TEST_CASE("what is idle holds no memory, and half a box is kept") {
   side.session.give_back();
   CHECK(side.read(box.substr(4)) == std::vector<Box>{Box{{"k", "2"}}});
 }
+
+// --- draining
+
+TEST_CASE("a side announces once that it will end, and not when it is ending") {
+  SessionSide side;
+  CHECK(side.session.drain("SIGTERM", 5s));
+  CHECK_FALSE(side.session.drain("SIGTERM", 1s));
+  CHECK(side.write() == encode(Box{{"_command", "draining"}, {"reason", "SIGTERM"}, {"within", "5000"}}));
+  CHECK(side.session.closed() == nullptr);
+  SessionSide closing;
+  CHECK(closing.session.close(lost_by("enough"), {}));
+  CHECK_FALSE(closing.session.drain("SIGTERM", 5s));
+  SessionSide cut;
+  cut.session.cut();
+  CHECK_FALSE(cut.session.drain("SIGTERM", 5s));
+}
+
+TEST_CASE("a long reason is cut, and a time is from 0 to 10^12 ms") {
+  SessionSide side;
+  CHECK(side.session.drain(Bytes(300, 'r'), -5s));
+  CHECK(side.write() == encode(Box{{"_command", "draining"}, {"reason", Bytes(256, 'r')}, {"within", "0"}}));
+  SessionSide other;
+  CHECK(other.session.drain("", std::chrono::milliseconds::max()));
+  CHECK(other.write() == encode(Box{{"_command", "draining"}, {"reason", ""}, {"within", "1000000000000"}}));
+}
+
+TEST_CASE("a goodbye of a side that has announced it is a release, and a cut of it is a cut") {
+  const auto announced = [](SessionSide& side) {
+    for (const Box& box : side.read(encode(Box{{"_command", "draining"}, {"reason", "SIGTERM"}}))) {
+      BoxDecoder decoder;
+      const Bytes bytes = encode(box);
+      decoder.feed(bytes);
+      REQUIRE(decoder.next());
+      side.session.receive_draining(decoder.box());
+    }
+    REQUIRE(side.session.draining());
+  };
+  const Bytes goodbye = encode(Box{{"_command", "goodbye"}, {"reason", "bye"}});
+  BoxDecoder decoder;
+  decoder.feed(goodbye);
+  REQUIRE(decoder.next());
+  SessionSide unannounced;
+  unannounced.session.receive_goodbye(decoder.box());
+  CHECK(unannounced.session.over()->reason == DisconnectReason::closed_there);
+  SessionSide side;
+  announced(side);
+  side.session.receive_goodbye(decoder.box());
+  CHECK(side.session.over()->reason == DisconnectReason::released);
+  SessionSide cut;
+  announced(cut);
+  cut.session.cut();
+  cut.session.give_up();
+  CHECK(cut.session.over()->reason == DisconnectReason::cut);
+}
+
+// --- the keepalive while it runs
+
+namespace {
+
+/// How many pings are due in this time, looked at twice a second, if nothing comes and they are sent.
+int pings_in(SessionSide& side, TimePoint& now, Duration time) {
+  int pings = 0;
+  for (const TimePoint end = now + time; now < end; now += 500ms) {
+    if (side.session.look(now) != Pulse::ping_due) continue;
+    ++pings;
+    side.session.send_control(small("ping"));
+    side.write();
+    side.read(small("pong"));
+  }
+  return pings;
+}
+
+}  // namespace
+
+TEST_CASE("there is one ping in each interval, none when the keepalive is off, and one after it is on again") {
+  SessionSide side;
+  TimePoint now = begin_time;
+  CHECK(pings_in(side, now, 100s) == 9);  // every 10 s and a look
+  side.session.set_keepalive(0s, 10s);
+  CHECK(pings_in(side, now, 1h) == 0);
+  side.session.set_keepalive(2s, 10s);
+  CHECK(pings_in(side, now, 3s) == 1);
+  CHECK_FALSE(side.session.closed());
+}
+
+TEST_CASE("a side that is silent is given up after the times that are set, and never without a keepalive") {
+  SessionSide side;
+  TimePoint now = begin_time;
+  CHECK(side.session.look(now) == Pulse::good);
+  side.session.set_keepalive(0s, 0s);
+  now += 24h;
+  CHECK(side.session.look(now) == Pulse::good);
+  side.session.set_keepalive(2s, 3s);
+  CHECK(side.session.look(now) == Pulse::good);  // the silence until now does not count
+  now += 4900ms;
+  CHECK(side.session.look(now) == Pulse::ping_due);
+  now += 100ms;
+  CHECK(side.session.look(now) == Pulse::lost);
+}

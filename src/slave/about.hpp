@@ -1,0 +1,26 @@
+// The operations on the slave as a whole: print, operations, host_facts, shutdown.
+#pragma once
+
+#include "slave/dispatcher.hpp"
+#include "slave/workplace.hpp"
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace remsh {
+
+/// What these operations need of the slave.
+struct About {
+  std::string software = {};
+  std::function<void(const std::string& line)> print = {};  ///< writes a line into the log; called by any thread
+  std::function<void(std::chrono::milliseconds within, const std::string& reason)> shut_down = {};
+  std::vector<std::string> operations = {};  ///< set before the first call; `ping` is added
+};
+
+/// Adds these operations, for one session. docs/protocol.md section 7.
+void add_about(Dispatcher& dispatcher, std::shared_ptr<const Workplace> workplace, std::shared_ptr<const About> about);
+
+}  // namespace remsh
