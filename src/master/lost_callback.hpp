@@ -13,9 +13,8 @@ namespace remsh {
 /// Objects dropped by note(), to be destroyed later by a thread that may run destructors of the user's.
 using Leftovers = std::vector<std::shared_ptr<const void>>;
 
-/// Notified once when the connection of a worker has ended: note(), then run(); before that, perhaps, note_draining().
-/// Destroyed without either if its list is
-/// destroyed first.
+/// Notified once when the connection of a worker has ended: note(), then run(). If the worker announces its end before,
+/// note_draining() is called as well. Destroyed without any of them if its list is destroyed first.
 class LostCallback {
  public:
   LostCallback() = default;

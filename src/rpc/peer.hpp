@@ -68,7 +68,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   /// Announces that this side will end within this time; once. Returns at once.
   void drain(BytesView reason, std::chrono::milliseconds within);
 
-  /// What the other side has announced of this kind; nullopt if it has not.
+  /// The announcement of the other side that it will end; nullopt if there is none.
   [[nodiscard]] std::optional<Session::Draining> draining() const;
   [[nodiscard]] bool is_draining() const;
 
