@@ -210,9 +210,19 @@ void Admissions::open(const std::shared_ptr<AdmittedBackend>& backend, std::uniq
     backends_.push_back(backend);
     return !shutting_down_;
   }();
+  {
+    const std::lock_guard lock(keepalive_mutex_);
+    if (keepalive_) backend->set_keepalive(*keepalive_);
+  }
   backend->open(std::move(transport));
   if (!stays) backend->disconnect(shutting_down);
   rights_.end_without_right(*backend);  // a key may have ended before this slave was among the backends()
+}
+
+void Admissions::set_keepalive(const Keepalive& keepalive) {
+  const std::lock_guard lock(keepalive_mutex_);
+  keepalive_ = keepalive;
+  for (const auto& backend : backends()) backend->set_keepalive(keepalive);
 }
 
 void Admissions::start() {

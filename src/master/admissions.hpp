@@ -5,6 +5,7 @@
 #include "master/admission_terms.hpp"
 #include "master/admitted_backend.hpp"
 #include "master/gate.hpp"
+#include "master/keepalive.hpp"
 #include "master/key_watch.hpp"
 #include "master/listener_log.hpp"
 #include "master/names.hpp"
@@ -20,6 +21,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -52,6 +54,9 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
 
   /// Ends all admissions and all connections, and waits until nothing of them runs.
   void shut_down();
+
+  /// Changes the keepalive of all slaves, connected now or later.
+  void set_keepalive(const Keepalive& keepalive);
 
   [[nodiscard]] std::shared_ptr<Slave> last_accepted() const;
   void cannot_accept(int error) const;
@@ -136,6 +141,9 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   std::vector<std::weak_ptr<AdmittedBackend>> backends_;  // those that were opened
   std::size_t ended_ = 0;                                 // of backends_, since they were last tidied up
   std::weak_ptr<Slave> last_accepted_;
+
+  std::mutex keepalive_mutex_;          // held while the next member is applied, so that the last change counts
+  std::optional<Keepalive> keepalive_;  // set_keepalive(); else the options count
 };
 
 }  // namespace remsh

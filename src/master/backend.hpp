@@ -5,12 +5,12 @@
 #include "base/patience.hpp"
 #include "base/result.hpp"
 #include "master/asked_operation.hpp"
+#include "master/keepalive.hpp"
 #include "master/lost_callback.hpp"
 #include "master/operations_in_progress.hpp"
 #include "master/packed_info.hpp"
 #include "master/proof.hpp"
 
-#include <remsh/base/deadline.hpp>
 #include <remsh/master/audit.hpp>
 #include <remsh/master/work.hpp>
 
@@ -107,7 +107,7 @@ class Backend {
   void let_go_when_idle() noexcept;
 
   /// Sets how long either side may be silent. False if the protocol has no keepalive of its own.
-  virtual bool set_keepalive(Duration /*keepalive*/, Duration /*patience*/) { return false; }
+  virtual bool set_keepalive(const Keepalive& /*keepalive*/) { return false; }
 
   /// Registers a callback for the end of the session: its note() is called at once then, its run() never in a thread of
   /// the user's. If the session is over already, both are called before this returns, in this thread. No lock is held.

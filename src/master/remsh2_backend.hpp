@@ -55,8 +55,8 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
   }
   void end_connection(Failure why) override { close(std::move(why)); }
   [[nodiscard]] std::optional<Failure> lost() const override;
-  bool set_keepalive(Duration keepalive, Duration patience) override {
-    Peer::set_keepalive(keepalive, patience);
+  bool set_keepalive(const Keepalive& keepalive) override {
+    Peer::set_keepalive(keepalive.interval, keepalive.patience);
     return true;
   }
   [[nodiscard]] std::optional<std::string> draining() const override;

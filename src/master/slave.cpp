@@ -3,9 +3,9 @@
 
 #include "master/backend.hpp"
 #include "master/builder_list.hpp"
+#include "master/keepalive.hpp"
 #include "master/operation_forms.hpp"
 
-#include <algorithm>
 #include <utility>
 
 namespace remsh {
@@ -89,12 +89,7 @@ Pending<void> Slave::start_shutdown(ShutdownOptions options) {
 }
 
 void Slave::set_keepalive(std::chrono::milliseconds interval, std::chrono::milliseconds patience) {
-  using std::chrono::milliseconds;
-  constexpr milliseconds longest{1'000'000'000'000};
-  if (interval.count() < 0 || patience.count() < 0) {
-    throw Error(Errc::invalid_argument, name(), "set_keepalive", "a time is negative");
-  }
-  if (!backend_->set_keepalive(std::min(interval, longest), std::min(patience, longest))) {
+  if (!backend_->set_keepalive(checked_keepalive(interval, patience, name()))) {
     throw Error(Errc::unsupported, name(), "set_keepalive", "its protocol has no keepalive");
   }
 }

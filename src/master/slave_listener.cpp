@@ -2,6 +2,7 @@
 
 #include "base/throw_failure.hpp"
 #include "master/admissions.hpp"
+#include "master/keepalive.hpp"
 #include "master/listener_impl.hpp"
 #include "master/runtime.hpp"
 
@@ -32,6 +33,10 @@ SlaveCollection& SlaveListener::slave_collection() const noexcept {
 }
 
 const SlaveFactory& SlaveListener::slave_class() const noexcept { return impl_->admissions->options().slave_class; }
+
+void SlaveListener::set_keepalive(std::chrono::milliseconds interval, std::chrono::milliseconds patience) {
+  impl_->admissions->set_keepalive(checked_keepalive(interval, patience, ""));
+}
 
 std::shared_ptr<Slave> SlaveListener::last_accepted() const { return impl_->admissions->last_accepted(); }
 

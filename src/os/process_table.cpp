@@ -6,6 +6,7 @@
 #include "os/random.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -337,6 +338,20 @@ bool signal_process(const ProcessReader& reader, const ProcessId& process, int s
   if (errno == ESRCH) return false;
 #endif
   return reader.is_there(process) && ::kill(process.pid, signal) == 0;
+}
+
+bool wait_for_end([[maybe_unused]] const ProcessReader& reader, [[maybe_unused]] const ProcessId& process) noexcept {
+#if defined(__linux__) && defined(SYS_pidfd_open)
+  const int held = static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0));
+  if (held < 0) return errno == ESRCH;
+  pollfd ended{held, POLLIN, 0};
+  while (reader.is_there(process) && ::poll(&ended, 1, -1) < 0 && errno == EINTR) {
+  }
+  sys_close(held);
+  return true;
+#else
+  return false;
+#endif
 }
 
 }  // namespace remsh

@@ -139,7 +139,10 @@ class ProcessTable {
   bool complete_ = false;
 };
 
-/// Sends a signal to exactly this process; false if it is gone.
+/// Sends a signal to exactly this process; false if it is gone, or the system does not allow it.
 bool signal_process(const ProcessReader& reader, const ProcessId& process, int signal) noexcept;
+
+/// Waits until exactly this process has ended. False on a system that has no way to wait for a process of another one.
+bool wait_for_end(const ProcessReader& reader, const ProcessId& process) noexcept;
 
 }  // namespace remsh

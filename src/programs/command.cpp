@@ -8,8 +8,8 @@
 namespace remsh::program {
 
 std::span<const Command> commands() {
-  static const std::array all{serve_command(), create_command(), run_command(),
-                              check_command(), enrol_command(),  keygen_command()};
+  static const std::array all{serve_command(), create_command(), run_command(),   check_command(),
+                              stop_command(),  enrol_command(),  keygen_command()};
   return all;
 }
 

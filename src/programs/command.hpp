@@ -1,4 +1,4 @@
-// Command: remsh-slave itself, and `remsh-slave create`, `run`, `check`, `enrol` and `keygen`.
+// Command: remsh-slave itself, and `remsh-slave create`, `run`, `check`, `stop`, `enrol` and `keygen`.
 #pragma once
 
 #include "base/exit_code.hpp"
@@ -24,8 +24,9 @@ inline constexpr Uses for_keygen = for_add | for_invite | for_list | for_remove;
 inline constexpr Uses for_create = 64;
 inline constexpr Uses for_run = 128;
 inline constexpr Uses for_check = 256;
+inline constexpr Uses for_stop = 512;
 inline constexpr Uses for_slave = for_serve | for_create | for_run | for_check;
-inline constexpr Uses for_all = for_slave | for_enrol | for_keygen;
+inline constexpr Uses for_all = for_slave | for_stop | for_enrol | for_keygen;
 
 struct Command {
   Uses uses;
@@ -52,6 +53,7 @@ const Command& serve_command();
 const Command& create_command();
 const Command& run_command();
 const Command& check_command();
+const Command& stop_command();
 const Command& enrol_command();
 const Command& keygen_command();
 

@@ -335,6 +335,8 @@ constexpr std::
             Option{for_add | for_invite, Section::keys, "label", "", "KEY=VALUE",
                    "the master's program is told of it; may be repeated", set_label},
 
+            Option{for_stop, Section::other, "now", "", "", "end what runs on it at once",
+                   into([](Settings& s) -> bool& { return s.stops_now; })},
             Option{for_serve | for_check, Section::other, "config", "REMSH_CONFIG",
                    "FILE", "read options from this file: lines NAME = VALUE, as retry-max = 30",
                    into([](Settings& s) -> std::string& { return s.config; })},

@@ -6,13 +6,9 @@
 #include "programs/serve.hpp"
 #include "programs/slave_directory.hpp"
 
-#include <sys/file.h>
-
 #include <array>
-#include <cerrno>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 namespace remsh::program {
 
@@ -41,10 +37,10 @@ int run(Settings& settings, OptionReader& given) {
     return failure.code == Errc::os_error ? fail(run_command(), exit_software, failure.message)
                                           : complain(run_command(), failure.message);
   }
-  // The lock is on the directory, since editors replace files.
-  if (::flock(directory->get(), LOCK_EX | LOCK_NB) != 0) {
-    const std::string why = errno == EWOULDBLOCK ? "the slave runs already: end that process first"
-                                                 : std::generic_category().message(errno);
+  const auto taken = take_slave_directory(directory->get());
+  if (!taken || !*taken) {
+    const std::string why = taken ? formatted("the slave runs already: 'remsh-slave stop {}' ends it", in_quotes(name))
+                                  : taken.failure().message;
     return fail(run_command(), exit_software, formatted("{}: {}", in_quotes(name), why));
   }
   if (settings.program.master.empty()) {

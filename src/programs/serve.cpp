@@ -29,6 +29,7 @@ constexpr std::string_view usage =
     "       remsh-slave create DIR ...  makes a directory for a slave: 'remsh-slave create --help'\n"
     "       remsh-slave run DIR         runs the slave of such a directory: 'remsh-slave run --help'\n"
     "       remsh-slave check DIR       says whether that slave would work: 'remsh-slave check --help'\n"
+    "       remsh-slave stop DIR        ends that slave: 'remsh-slave stop --help'\n"
     "       remsh-slave enrol ...       gets a key for an invitation: 'remsh-slave enrol --help'\n"
     "       remsh-slave keygen ...      makes keys for slaves: 'remsh-slave keygen --help'\n"
     "\n"

@@ -29,6 +29,8 @@ struct Settings {
   std::optional<std::string> slave_file = {};
   KeyTerms terms = {};
 
+  bool stops_now = false;
+
   bool is_percent_encoded = false;  ///< applies to later values on the command line
   Shows shows = Shows::nothing;
   std::vector<std::string> arguments = {};  ///< the whole command line, for reading it again

@@ -569,6 +569,23 @@ TEST_CASE("a slave that is silent is dropped, one that answers pings stays") {
   CHECK(slave->lost_reason().find("0.1 s (keepalive) and 2 s more (keepalive_patience)") != std::string::npos);
 }
 
+TEST_CASE("keepalive is changed while a listener runs, for slaves that are there and slaves that come") {
+  Farm farm(Over::tcp, {.keepalive = 0ms});
+  CHECK_THROWS_AS(farm.listener->set_keepalive(-1ms), Error);
+  const auto is_pinged = [](Connection& connection) {
+    const auto box = connection.read_box(ample);
+    return box && box->get("_command") == "ping";
+  };
+  const auto there = register_by_hand(socket_transport(connect_to_port(farm.port()), "a test"), "there");
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  CHECK_THROWS_AS(slave->set_keepalive(1ms, -1ms), Error);
+  farm.listener->set_keepalive(50ms, 60s);
+  CHECK(is_pinged(*there));
+  const auto comes = register_by_hand(socket_transport(connect_to_port(farm.port()), "a test"), "comes");
+  CHECK(is_pinged(*comes));
+}
+
 TEST_CASE("a master that is silent is given up by its slave, one that answers pings is not") {
   Farm farm(Over::memory, {.keepalive_patience = 2000ms});
   auto [ours, theirs] = memory_pair();

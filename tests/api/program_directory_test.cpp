@@ -74,6 +74,65 @@ TEST_CASE("create makes the directory of a slave, and run runs it") {
   CHECK(run.wait() == 0);
 }
 
+TEST_CASE("stop ends the slave of a directory as SIGTERM does, and waits for its end") {
+  MasterWithKey master;
+  const std::string where = master.dir / "w1";
+  REQUIRE(Program({"create", where, "--master", master.listener->address(), "--key", master.dir / "w1.key"}).wait() ==
+          0);
+  Program before({"stop", where});
+  CHECK(before.wait() == 0);
+  CHECK(has(before.err(), "no slave runs in"));
+
+  Program run({"run", where, "--drain=1000"});
+  auto lease = master.slaves.reserve({.deadline = ample});
+  REQUIRE(lease);
+  const auto slave = lease.slave();
+  Program stop({"stop", where});
+  CHECK(eventually([&] { return slave->is_draining(); }));
+  CHECK(lease->execute({"echo", "still here"}).out == "still here\n");
+  lease.release();
+  CHECK(stop.wait() == 0);
+  CHECK(run.wait() == 0);
+  CHECK(slave->disconnect_reason() == DisconnectReason::released);
+}
+
+TEST_CASE("stop --now ends what runs on the slave") {
+  MasterWithKey master;
+  const std::string where = master.dir / "w1";
+  REQUIRE(Program({"create", where, "--master", master.listener->address(), "--key", master.dir / "w1.key"}).wait() ==
+          0);
+  Program run({"run", where, "--drain=1000"});
+  const auto slave = master.slaves.get_slave(ample);
+  REQUIRE(slave);
+  const Command command = slave->start({"sleep", "100000"});
+  Program stop({"stop", "--now", where});
+  CHECK(stop.wait() == 0);
+  CHECK(run.wait() == 0);
+  CHECK_THROWS_AS(command.wait(), Error);
+}
+
+TEST_CASE("stop signals no process but that of the slave, and says what is wrong") {
+  const TempDir dir;
+  REQUIRE(Program({"create", dir / "w1", "--master", "unix:/m"}).wait() == 0);
+  Program bystander({"run", dir / "w1", "--retry-max=1"});
+  const std::string pid_file = "w1/slave.pid";
+  REQUIRE(eventually([&] { return dir.has(pid_file); }));
+  const std::string right = dir.read(pid_file);
+  dir.write(pid_file, std::to_string(::getpid()) + " 1\n");  // this number, but another process
+  Program wrong({"stop", dir / "w1"});
+  CHECK(wrong.wait() == 70);
+  CHECK(has(wrong.err(), "it has just ended, or another one has just begun"));
+  dir.write(pid_file, "nonsense\n");
+  Program unreadable({"stop", dir / "w1"});
+  CHECK(unreadable.wait() == 70);
+  CHECK(has(unreadable.err(), "slave.pid does not name a process"));
+  dir.write(pid_file, right);
+  CHECK(Program({"stop", dir / "w1"}).wait() == 0);
+  CHECK(bystander.wait() == 0);
+  CHECK(Program({"stop", dir / "missing"}).wait() == 70);
+  CHECK(Program({"stop"}).wait() == 64);
+}
+
 TEST_CASE("a slave claims labels, which its master has apart from those of its key") {
   MasterWithKey master;
   const KeyRegistration labelled = master.keys.register_slave("w2", make_key(), KeyTerms{.labels = {{"os", "debian"}}});

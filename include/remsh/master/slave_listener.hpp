@@ -68,7 +68,7 @@ struct ListenerOptions {
   std::vector<SlaveProtocol> protocols = {SlaveProtocol::remsh2()};
 
   /// How long either side may be silent before it pings. 0: the master does not ping, and gives no slave up; a slave
-  /// may be silent for an hour before it pings. See also Slave::set_keepalive().
+  /// may be silent for an hour before it pings. See also set_keepalive().
   std::chrono::milliseconds keepalive{10000};
   std::chrono::milliseconds keepalive_patience{10000};  ///< how long it then waits for an answer before it gives up
   std::chrono::milliseconds handshake_timeout{10000};   ///< the limit from the connection to the registration
@@ -116,6 +116,11 @@ class REMSH_API SlaveListener {
   /// The address that slaves connect to, in the form that remsh-slave and make_listener() accept. Empty if there is
   /// none or the listener is not started.
   [[nodiscard]] virtual std::string address() const { return {}; }
+
+  /// Slave::set_keepalive() for all slaves of this listener, those that are connected and those that will be. Slaves
+  /// whose protocol has no keepalive are left out. Throws Error with invalid_argument if a time is negative.
+  void set_keepalive(std::chrono::milliseconds interval,
+                     std::chrono::milliseconds patience = std::chrono::milliseconds(10000));
 
   /// The slave that registered last; null if there is none or it is gone.
   [[nodiscard]] std::shared_ptr<Slave> last_accepted() const;

@@ -1,0 +1,28 @@
+// Keepalive: how long either side of a connection may be silent, as a user changes it.
+#pragma once
+
+#include <remsh/base/deadline.hpp>
+#include <remsh/base/error.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+namespace remsh {
+
+struct Keepalive {
+  Duration interval;  ///< of silence, before this side pings; 0: it neither pings nor gives the other one up
+  Duration patience;  ///< how long it then waits
+};
+
+/// Limits the times to what the clock can add. Throws Error with invalid_argument if one is negative.
+inline Keepalive checked_keepalive(std::chrono::milliseconds interval, std::chrono::milliseconds patience,
+                                   const std::string& slave) {
+  constexpr std::chrono::milliseconds longest{1'000'000'000'000};
+  if (interval.count() < 0 || patience.count() < 0) {
+    throw Error(Errc::invalid_argument, slave, "set_keepalive", "a time is negative");
+  }
+  return {std::min(interval, longest), std::min(patience, longest)};
+}
+
+}  // namespace remsh
