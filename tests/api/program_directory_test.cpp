@@ -104,7 +104,7 @@ TEST_CASE("stop --now ends what runs on the slave") {
   Program run({"run", where, "--drain=1000"});
   const auto slave = master.slaves.get_slave(ample);
   REQUIRE(slave);
-  const Command command = slave->start({"sleep", "100000"});
+  Command command = slave->start({"sleep", "100000"});
   Program stop({"stop", "--now", where});
   CHECK(stop.wait() == 0);
   CHECK(run.wait() == 0);
