@@ -151,7 +151,10 @@ TEST_CASE("a slave whose setup() fails was refused") {
 TEST_CASE("a deadline that passes says how long it was") {
   Farm farm(Over::tcp);
   const auto slave = farm.start();
-  const auto passed = thrown_by<Timeout>([&] { slave->ping({.deadline = no_wait}); });
+  std::optional<Timeout> passed;
+  for (int round = 0; round < 100 && !passed; ++round) {  // on a busy machine, the answer may be there before a look
+    passed = thrown_by<Timeout>([&] { slave->ping({.deadline = no_wait}); });
+  }
   REQUIRE(passed);
   CHECK(passed->message() == "the deadline that the caller gave had passed before it began");
   std::string words = passed->message();
