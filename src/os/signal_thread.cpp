@@ -1,9 +1,11 @@
 #include "os/signal_thread.hpp"
 
+#include "os/supervisor.hpp"
 #include "os/threads.hpp"
 
 #include <pthread.h>
 
+#include <chrono>
 #include <utility>
 
 namespace remsh {
@@ -38,8 +40,13 @@ SignalThread::~SignalThread() {
 }
 
 void SignalThread::run() {
-  int signal = 0;
-  while (::sigwait(&signals_, &signal) == 0 && !is_over_) on_signal_(signal);
+  DoubledSignals doubled;
+  for (;;) {
+    siginfo_t info{};
+    const int signal = ::sigwaitinfo(&signals_, &info);
+    if (is_over_) return;
+    if (signal > 0 && doubled.is_new(signal, is_passed_on(info), std::chrono::steady_clock::now())) on_signal_(signal);
+  }
 }
 
 }  // namespace remsh

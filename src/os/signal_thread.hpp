@@ -12,7 +12,8 @@ namespace remsh {
 
 /// Calls a function for each signal that arrives, in a thread of its own, since a signal handler may do next to
 /// nothing. The signals are blocked in the thread that constructs this object, and stay blocked. Construct it before
-/// other threads are started, so that they inherit this. An ignored signal stays ignored.
+/// other threads are started, so that they inherit this. An ignored signal stays ignored. A signal that comes both by
+/// itself and from the supervisor of this process is one.
 class SignalThread {
  public:
   /// `on_signal` must not throw. Throws std::system_error if no thread can be started.

@@ -155,6 +155,7 @@ int when_free(pid_t& pid, const Start& start) {
     int error = 0;
     {
       SpawnedChildren::Birth birth(SpawnedChildren::instance());
+      if (!birth.is_allowed()) return ECANCELED;
       error = start();
       if (error == 0) birth.known_as(pid);
     }

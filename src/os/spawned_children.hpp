@@ -25,6 +25,7 @@ class SpawnedChildren {
     explicit Birth(SpawnedChildren& children) : children_(children) {
       const std::lock_guard lock(children_.mutex_);
       at_ = children_.births_.insert(ticks_now());
+      is_allowed_ = !children_.births_have_ended_;
     }
     Birth(const Birth&) = delete;
     Birth& operator=(const Birth&) = delete;
@@ -32,6 +33,9 @@ class SpawnedChildren {
       const std::lock_guard lock(children_.mutex_);
       children_.births_.erase(at_);
     }
+    /// False: no child may be started any more.
+    [[nodiscard]] bool is_allowed() const noexcept { return is_allowed_; }
+
     void known_as(pid_t pid) {
       const std::lock_guard lock(children_.mutex_);
       children_.pids_.insert(pid);
@@ -40,7 +44,14 @@ class SpawnedChildren {
    private:
     SpawnedChildren& children_;
     std::multiset<std::uint64_t>::iterator at_;
+    bool is_allowed_ = true;
   };
+
+  /// From now on spawn() starts nothing: this process is about to end, and kills its children.
+  void end_births() noexcept {
+    const std::lock_guard lock(mutex_);
+    births_have_ended_ = true;
+  }
 
   void remove(pid_t pid) noexcept {
     const std::lock_guard lock(mutex_);
@@ -56,6 +67,7 @@ class SpawnedChildren {
   std::mutex mutex_;
   std::set<pid_t> pids_;
   std::multiset<std::uint64_t> births_;  // in ticks
+  bool births_have_ended_ = false;
 };
 
 }  // namespace remsh

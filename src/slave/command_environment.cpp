@@ -1,6 +1,5 @@
 #include "slave/command_environment.hpp"
 
-#include "os/guard.hpp"
 #include "os/process_table.hpp"
 
 #include <algorithm>
@@ -64,8 +63,7 @@ std::vector<Bytes> environment_of(const std::vector<Bytes>& ours, const operatio
   }
   for (const Bytes& entry : request.prepend_env) prepend(result, entry);
   std::erase_if(result, [](const Bytes& entry) { return is_entry_of(entry, command_variable); });
-  const Bytes guarded = guarded_name();
-  result.push_back(guarded.empty() ? command_entry(ours, name) : command_entry({command_entry(ours, guarded)}, name));
+  result.push_back(command_entry(ours, name));
   return result;
 }
 

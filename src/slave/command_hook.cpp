@@ -128,7 +128,7 @@ Result<void> run_command_hook(const CommandHooks& hooks, const HookedCommand& co
   const std::string& program = is_before ? hooks.before : hooks.after;
   const std::string what =
       formatted("the slave's hook {} {} the command", in_quotes(program), is_before ? "before" : "after");
-  // Marked as a command is, so that the guard of a killed slave finds it.
+  // Marked as a command is, so that a master that has started this slave, and ends it, finds the hook.
   std::vector<Bytes> env = environment_of(environment, operations::Execute::Request{}, new_command_name());
   env.push_back(formatted("REMSH_HOOK={}", is_before ? "before" : "after"));
   env.push_back("REMSH_HOOK_COMMAND=" + quoted_for_shell(command.args));

@@ -5,10 +5,10 @@
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "os/descriptor_limit.hpp"
-#include "os/guard.hpp"
 #include "os/orphans.hpp"
 #include "os/service_manager.hpp"
 #include "os/signal_thread.hpp"
+#include "os/supervisor.hpp"
 #include "os/unique_fd.hpp"
 #include "slave/key_input.hpp"
 #include "slave/program_log.hpp"
@@ -60,17 +60,18 @@ struct Reports {
 
 bool has_terminal() { return static_cast<bool>(UniqueFd(::open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC))); }
 
-/// Prepares a process to run commands for others.
-void prepare_process(bool has_key) {
+/// Prepares a process to run commands for others. Returns in the worker. A failure is that of the supervisor alone.
+Result<void> prepare_process(bool has_key) {
   ::signal(SIGCHLD, SIG_DFL);  // if SIGCHLD is ignored, as our parent may have left it, no command has an exit status
-  raise_descriptor_limit();    // each command takes a few
-  start_guard();               // before there are threads, secrets and children
-  claim_orphans();             // orphans of commands become our children, so that they can be found and ended
+  auto supervision = begin_supervision(has_terminal());  // before there are threads, secrets and children
+  raise_descriptor_limit();                              // each command takes a few
+  claim_orphans();  // orphans of commands become our children, so that they can be found and ended
 #ifdef __linux__
   if (has_key) ::prctl(PR_SET_DUMPABLE, 0);  // nor may commands read our memory; and no core file contains the key
 #else
   static_cast<void>(has_key);
 #endif
+  return supervision;
 }
 
 /// Reads the key, if it is in a file or on standard input, so that an unusable key is reported early. Sets the slave's
@@ -175,6 +176,10 @@ int run(SlaveProgramOptions options, const PrepareSlave& prepare, const Reports&
   }
   SlaveServer server(std::move(slave));
   if (prepare) prepare(server);
+  const Supervised supervised([&] {
+    server.stop();
+    reports.write(LogLevel::error, "the supervisor of this process was killed: everything ends");
+  });
   const ServeResult result = serve(server, options, reports, std::move(input));
   reports.manager.notify("STOPPING=1");
   const int code = exit_code(result);
@@ -192,8 +197,9 @@ int run_slave_program(SlaveProgramOptions options, const PrepareSlave& prepare) 
   if (options.master.empty() && !options.other_masters.empty()) {
     throw Error(Errc::invalid_argument, "", "make a slave", "there are other masters, but no first one: set master");
   }
-  prepare_process(options.key_from_input || options.slave.key || !options.slave.key_file.empty());
-  const ServiceManager manager = ServiceManager::from_environment();
+  const ServiceManager manager = ServiceManager::from_environment();  // it names this process, not the worker
+  const auto supervision =
+      prepare_process(options.key_from_input || options.slave.key || !options.slave.key_file.empty());
   std::shared_ptr<ProgramLog> log;
   if (!options.slave.log) {
     auto opened = ProgramLog::open(options);
@@ -204,6 +210,10 @@ int run_slave_program(SlaveProgramOptions options, const PrepareSlave& prepare) 
     log = *std::move(opened);
   }
   const Reports reports(options, std::move(log), manager);
+  if (!supervision) {
+    reports.write(LogLevel::warning, formatted("without a supervisor commands may outlive a kill -9 of this slave: {}",
+                                               supervision.failure().message));
+  }
   try {
     return run(std::move(options), prepare, reports);
   } catch (const Error& error) {

@@ -30,8 +30,7 @@ constexpr const char* fugitive =
 
 struct Shape {
   const char* name;
-  const char* script;     // $0: a lifeline, in which it writes a line when it has taken its shape
-  bool is_traced = true;  // a slave that is killed leaves a trace of it, by which the guard finds it (decision 0007)
+  const char* script;  // $0: a lifeline, in which it writes a line when it has taken its shape
 };
 
 /// Twelve ways in which what a command starts may get away. Each holds the lifeline open for as long as it lives.
@@ -52,8 +51,7 @@ constexpr Shape shapes[] = {
      "exec 9>\"$0\"; (setsid sh -c 'trap \"\" TERM; echo >&9; kill -STOP $$; sleep 100000' &); exec sleep 100000"},
     {"all of it at once, and the command does not end either",
      "trap '' TERM; exec 9>\"$0\"; (setsid env -i /bin/sh -c 'trap \"\" TERM HUP; echo >&9; exec /bin/sleep 100000' "
-     "</dev/null >/dev/null 2>&1 &); sleep 100000; sleep 100000",
-     false},
+     "</dev/null >/dev/null 2>&1 &); sleep 100000; sleep 100000"},
 };
 
 /// Whether the process runs whose number a command has written to the file `pid`.
@@ -124,7 +122,7 @@ TEST_CASE("what a command leaves in the background is told, goes on beside other
   CHECK(!served.slave->execute({"true"}).left_background);
   CHECK(!served.slave->execute({"sleep", "0.3"}).left_background);
   CHECK_THROWS_AS(served.slave->execute({"sleep", "100000"}, {.deadline = Deadline(100ms)}), Timeout);
-  CHECK(eventually([&] { return count_children(served.program.pid(), 'S') == 1; }));  // the one that was left
+  CHECK(eventually([&] { return count_children(served.program.worker(), 'S') == 1; }));  // the one that was left
   CHECK(runs(farm));
 
   REQUIRE(::kill(served.program.pid(), SIGTERM) == 0);
@@ -167,17 +165,22 @@ TEST_CASE("an interrupt ends a command whatever shape it takes, before its resul
 TEST_CASE("a slave that is killed takes its commands with it, whatever shape they take") {
   Farm farm(Over::unix_socket);
   for (const Shape& shape : shapes) {
-    if (!shape.is_traced) continue;
-    const std::string name = shape.name;
-    CAPTURE(name);
-    Served served(farm);
-    const Lifeline lifeline;
-    Command command = served.slave->start({"sh", "-c", shape.script, lifeline.path()}, {.kill_after = 100ms});
-    REQUIRE(lifeline.wait_for_begin());
-    REQUIRE(::kill(served.program.pid(), SIGKILL) == 0);
-    CHECK_THROWS_AS(command.wait(), ConnectionLost);
-    CHECK(lifeline.wait_for_end());
-    CHECK(served.program.wait() == -SIGKILL);
+    for (const bool kills_worker : {false, true}) {
+      const std::string name = shape.name;
+      CAPTURE(name);
+      CAPTURE(kills_worker);
+      Served served(farm);
+      const pid_t worker = served.program.worker();
+      const Lifeline lifeline;
+      Command command = served.slave->start({"sh", "-c", shape.script, lifeline.path()}, {.kill_after = 1h});
+      REQUIRE(lifeline.wait_for_begin());
+      REQUIRE(::kill(kills_worker ? worker : served.program.pid(), SIGKILL) == 0);
+      CHECK_THROWS_AS(command.wait(), ConnectionLost);
+      CHECK(served.program.wait() == -SIGKILL);
+      CHECK((kills_worker ? lifeline.has_ended() : lifeline.wait_for_end()));
+      CHECK(eventually([worker] { return is_gone(worker); }));
+      CHECK(eventually([&farm] { return farm.slaves.size() == 0; }));
+    }
   }
 }
 
@@ -191,7 +194,7 @@ TEST_CASE("orphans that end are reaped while their command runs") {
                     ConnectionLost);
   });
   REQUIRE(eventually([&] { return std::filesystem::exists(farm.basedir() + "/made"); }));
-  CHECK(eventually([&] { return count_children(served.program.pid()) == 1; }));  // the command itself
+  CHECK(eventually([&] { return count_children(served.program.worker()) == 1; }));  // the command itself
   REQUIRE(::kill(served.program.pid(), SIGINT) == 0);
   CHECK(served.program.wait() == 0);
 }

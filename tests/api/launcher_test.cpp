@@ -59,8 +59,6 @@ std::string command_line_of(pid_t process) {
   return text;
 }
 
-bool is_gone(pid_t process) { return ::kill(process, 0) != 0; }
-
 /// Waits for a slave that is not this one.
 std::shared_ptr<Slave> next_after(SlaveCollection& slaves, const Slave& before) {
   return slaves.get_slave(ample, [&before](const Slave& slave) { return &slave != &before; });

@@ -81,10 +81,10 @@ TEST_CASE("a connected slave has no socket that listens") {
     std::size_t during = 1;
     CHECK(slave
               ->execute({"echo", "x"}, {.in = Source::bytes(Bytes("x")),
-                                        .out = [&](BytesView) { during = count_listening(program.pid()); }})
+                                        .out = [&](BytesView) { during = count_listening(program.worker()); }})
               .ok());
     CHECK(during == 0);
-    CHECK_FALSE(sockets_of(program.pid()).empty());
+    CHECK_FALSE(sockets_of(program.worker()).empty());
   }
   SlaveCollection slaves;
   LocalSlaveListener local({.slave_collection = slaves});

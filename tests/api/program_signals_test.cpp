@@ -10,6 +10,7 @@
 
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <csignal>
@@ -178,20 +179,25 @@ TEST_CASE("SIGHUP makes a slave without a terminal connect now, and does nothing
   CHECK(program.wait() == 0);
 }
 
-TEST_CASE("SIGHUP ends a slave that has a terminal: it has gone") {
-  Farm farm(Over::unix_socket);
-  const int ours = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-  REQUIRE(ours >= 0);
-  REQUIRE((::grantpt(ours) == 0 && ::unlockpt(ours) == 0));
-  const std::string theirs = ::ptsname(ours);
-  const pid_t process = start_prepared(
-      {"--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"}, [&theirs] {
-        const int terminal = ::open(theirs.c_str(), O_RDWR);  // becomes the terminal of the new session
-        for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(terminal, standard);
-      });
-  CHECK(farm.slaves.get_slave(ample));
-  ::close(ours);
-  CHECK(end_of(process) == 0);
+TEST_CASE("Ctrl-C at its terminal ends a slave, and so does the end of the terminal") {
+  for (const bool is_interrupted : {true, false}) {
+    CAPTURE(is_interrupted);
+    Farm farm(Over::unix_socket);
+    const int ours = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    REQUIRE(ours >= 0);
+    REQUIRE((::grantpt(ours) == 0 && ::unlockpt(ours) == 0));
+    const std::string theirs = ::ptsname(ours);
+    const pid_t process = start_prepared(
+        {"--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"}, [&theirs] {
+          const int terminal = ::open(theirs.c_str(), O_RDWR);  // becomes the terminal of the new session
+          for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(terminal, standard);
+        });
+    CHECK(farm.slaves.get_slave(ample));
+    if (is_interrupted) CHECK(::write(ours, "\x03", 1) == 1);
+    if (!is_interrupted) ::close(ours);
+    CHECK(end_of(process) == 0);
+    if (is_interrupted) ::close(ours);
+  }
 }
 
 TEST_CASE("who starts it may ignore SIGCHLD, and have few descriptors") {
@@ -208,10 +214,10 @@ TEST_CASE("who starts it may ignore SIGCHLD, and have few descriptors") {
   REQUIRE(slave);
   CHECK(slave->execute({"sh", "-c", "exit 7"}).exit_code == 7);
   rlimit limit{};
-  REQUIRE(::prlimit(process, RLIMIT_NOFILE, nullptr, &limit) == 0);
+  REQUIRE(::prlimit(worker_of(process), RLIMIT_NOFILE, nullptr, &limit) == 0);
   CHECK(limit.rlim_cur == limit.rlim_max);
   // Linux 6.15 and later keep the status of most commands all the same, so that does not show it.
-  std::ifstream status("/proc/" + std::to_string(process) + "/status");
+  std::ifstream status("/proc/" + std::to_string(worker_of(process)) + "/status");
   std::uint64_t ignored = ~std::uint64_t{0};
   for (std::string line; std::getline(status, line);) {
     if (line.starts_with("SigIgn:")) ignored = std::stoull(line.substr(7), nullptr, 16);
@@ -219,6 +225,25 @@ TEST_CASE("who starts it may ignore SIGCHLD, and have few descriptors") {
   CHECK((ignored >> (SIGCHLD - 1) & 1U) == 0);
   ::kill(process, SIGTERM);
   CHECK(end_of(process) == 0);
+}
+
+TEST_CASE("a signal that all processes of a slave get is one") {
+  Farm farm(Over::unix_socket);
+  const TempDir dir;
+  dir.write("conf", "master = " + farm.listener->address() + "\nname = worker\nbasedir = " + farm.basedir() + "\n");
+  ::chmod((dir / "conf").c_str(), 0600);
+  Program program({"--config", dir / "conf"});
+  REQUIRE(farm.slaves.get_slave(ample));
+  const pid_t worker = program.worker();
+  REQUIRE(::kill(worker, SIGHUP) == 0);
+  REQUIRE(::kill(program.pid(), SIGHUP) == 0);
+  REQUIRE(::kill(program.pid(), SIGTERM) == 0);
+  CHECK(program.wait() == 0);
+  const std::string text = program.err();
+  CAPTURE(text);
+  const std::size_t first = text.find("the options were reloaded");
+  CHECK(first != std::string::npos);
+  CHECK(text.find("the options were reloaded", first + 1) == std::string::npos);
 }
 
 TEST_CASE("SIGTERM also ends it while it waits for a master") {

@@ -11,6 +11,8 @@
 
 #include <cerrno>
 #include <csignal>
+#include <fstream>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -19,6 +21,14 @@
 extern char** environ;
 
 namespace remsh::test {
+
+/// The worker of a remsh-slave that has begun to serve; -1 if there is none.
+inline pid_t worker_of(pid_t supervisor) {
+  const std::string process = std::to_string(supervisor);
+  std::ifstream children("/proc/" + process + "/task/" + process + "/children");
+  pid_t worker = -1;
+  return children >> worker ? worker : -1;
+}
 
 /// The result of a run of remsh-slave.
 struct Run {
@@ -60,11 +70,19 @@ class Program {
   Program& operator=(const Program&) = delete;
   ~Program() {
     if (pid_ < 0) return;
-    ::kill(pid_, SIGKILL);
+    const pid_t worker = worker_of(pid_);
+    ::kill(worker > 0 ? worker : pid_, SIGKILL);  // its supervisor ends what it has started, and then itself
     ::waitpid(pid_, nullptr, 0);
   }
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+
+  /// The worker of a slave whose supervisor pid() is, and which has begun to serve.
+  [[nodiscard]] pid_t worker() const {
+    const pid_t found = worker_of(pid_);
+    if (found < 0) throw std::runtime_error("remsh-slave has no worker");
+    return found;
+  }
 
   /// Waits for its end. Returns the exit code, or minus the signal.
   int wait() {

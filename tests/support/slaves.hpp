@@ -26,9 +26,11 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstddef>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <iostream>
+#include <iterator>
 #include <list>
 #include <map>
 #include <memory>
@@ -468,8 +470,15 @@ inline void on_every_transport(const std::function<void(Farm&, Slave&)>& test) {
   on_each(kinds, test);
 }
 
-/// The pid of a slave that is a process of its own.
+/// The pid of a slave that is a process of its own: of its worker, if it has a supervisor.
 inline pid_t process_of(Slave& slave) { return std::stoi(slave.execute({"sh", "-c", "echo $PPID"}).out); }
+
+/// Whether a process has ended, reaped or not.
+inline bool is_gone(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  const std::string line(std::istreambuf_iterator<char>(file), {});
+  return line.empty() || line.find(") Z ") != std::string::npos;
+}
 
 /// Whether a process has a file of a directory open, even if the file has no name yet.
 inline bool has_open_file_in(pid_t process, const std::string& directory) {
@@ -481,10 +490,18 @@ inline bool has_open_file_in(pid_t process, const std::string& directory) {
   });
 }
 
-/// Stops a child of ours, and waits until all of its threads stand still.
-inline bool stop_process(pid_t child) {
-  siginfo_t ignored{};
-  return ::kill(child, SIGSTOP) == 0 && ::waitid(P_PID, static_cast<id_t>(child), &ignored, WSTOPPED) == 0;
+/// Stops a process, and waits until all of its threads stand still.
+inline bool stop_process(pid_t process) {
+  if (::kill(process, SIGSTOP) != 0) return false;
+  return eventually([process] {
+    std::error_code error;
+    const std::filesystem::directory_iterator threads("/proc/" + std::to_string(process) + "/task", error);
+    return !error && std::all_of(begin(threads), end(threads), [](const auto& thread) {
+      std::ifstream file(thread.path() / "stat");
+      const std::string line(std::istreambuf_iterator<char>(file), {});
+      return line.find(") T ") != std::string::npos;
+    });
+  });
 }
 
 /// The exception of this type that a function throws; nullopt if it throws none.

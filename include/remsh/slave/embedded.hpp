@@ -59,6 +59,10 @@ struct SlaveProgramOptions {
 ///                                       [](remsh::SlaveServer& server) { server.add_operation("deploy", deploy); });
 ///     }
 ///
+/// The function goes on in a child of this process. The process itself becomes the supervisor: it passes signals on,
+/// ends as the child ends, and kills what the slave has started if the child is killed. A program that has other
+/// threads is not divided, and the log has a warning.
+///
 /// Call it from main(), before other threads are started: it takes SIGINT, SIGTERM and SIGHUP, and adopts the orphans
 /// of commands. SIGTERM is SlaveServer::drain() with `drain_time`, and ends it at once if it comes again. SIGINT ends
 /// it at once. On SIGHUP, it opens its log file again and reloads its options, and a slave that waits before it
