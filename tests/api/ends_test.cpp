@@ -184,6 +184,42 @@ TEST_CASE("a slave that is killed takes its commands with it, whatever shape the
   }
 }
 
+TEST_CASE("the end of a connection ends a command whatever shape it takes") {
+  Farm farm(Over::unix_socket);
+  for (const Shape& shape : shapes) {
+    const std::string name = shape.name;
+    CAPTURE(name);
+    Served served(farm);
+    const Lifeline lifeline;
+    Command command = served.slave->start({"sh", "-c", shape.script, lifeline.path()}, {.kill_after = 100ms});
+    REQUIRE(lifeline.wait_for_begin());
+    served.slave->disconnect("enough");
+    CHECK_THROWS_AS(command.wait(), ConnectionLost);
+    CHECK(lifeline.wait_for_end());
+    REQUIRE(::kill(served.program.pid(), SIGINT) == 0);
+    CHECK(served.program.wait() == 0);
+    CHECK(eventually([&farm] { return farm.slaves.size() == 0; }));
+  }
+}
+
+TEST_CASE("kill_slave ends a command whatever shape it takes, even if it gives the slave no time") {
+  for (const auto kill_after : {10000ms, 0ms}) {
+    Farm farm(Over::local_process, {.kill_after = kill_after});
+    for (const Shape& shape : shapes) {
+      const std::string name = shape.name;
+      CAPTURE(name);
+      CAPTURE(kill_after.count());
+      const auto slave = farm.start();
+      const Lifeline lifeline;
+      Command command = slave->start({"sh", "-c", shape.script, lifeline.path()}, {.kill_after = 100ms});
+      REQUIRE(lifeline.wait_for_begin());
+      CHECK(farm.local().kill_slave(slave));
+      CHECK_THROWS_AS(command.wait(), ConnectionLost);
+      CHECK(lifeline.wait_for_end());
+    }
+  }
+}
+
 TEST_CASE("orphans that end are reaped while their command runs") {
   Farm farm(Over::unix_socket);
   Served served(farm);
