@@ -21,6 +21,13 @@ KeyLine enrolled_line(const KeyLine& token, KeyLine line) {
   return line;
 }
 
+/// Whether a slave may come with any of these keys, which are those of one name.
+bool expects_slave(const std::vector<KeyEntry>& entries, WallTime now) {
+  return std::any_of(entries.begin(), entries.end(), [now](const KeyEntry& entry) {
+    return !entry.line.terms.is_invitation && why_over(entry.line, now).empty();
+  });
+}
+
 }  // namespace
 
 /// Notifies of changes at the end of a function. Construct it before locking the mutex, so that it notifies after the
@@ -97,6 +104,30 @@ bool KeyStore::counts(std::string_view name, std::string_view kid, const std::op
 bool KeyStore::has(std::string_view name) const {
   const std::scoped_lock lock(mutex_);
   return of_file_.contains(name) || of_calls_.contains(name);
+}
+
+bool KeyStore::expects(std::string_view name, WallTime now) const {
+  const std::scoped_lock lock(mutex_);
+  for (const KeyTable* table : {&of_file_, &of_calls_}) {
+    const auto entries = table->find(name);
+    if (entries != table->end() && expects_slave(entries->second, now)) return true;
+  }
+  return false;
+}
+
+std::vector<std::string> KeyStore::expected(WallTime now) const {
+  std::vector<std::string> names;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const KeyTable* table : {&of_file_, &of_calls_}) {
+      for (const auto& [name, entries] : *table) {
+        if (expects_slave(entries, now)) names.push_back(name);
+      }
+    }
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
 }
 
 std::uint64_t KeyStore::generation() const {

@@ -57,6 +57,12 @@ class KeyStore {
   /// True if there is any key of that name, even expired or used: then no slave without a key may have the name.
   [[nodiscard]] bool has(std::string_view name) const;
 
+  /// True if there is a key of that name with which a slave may come at that time: neither expired nor an invitation.
+  [[nodiscard]] bool expects(std::string_view name, WallTime now) const;
+
+  /// All names that expects() has, in ascending order.
+  [[nodiscard]] std::vector<std::string> expected(WallTime now) const;
+
   /// A number that changes with every change of the keys.
   [[nodiscard]] std::uint64_t generation() const;
 

@@ -1,6 +1,7 @@
 #include "master/names.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -36,8 +37,15 @@ Names::ListenerId Names::join(const std::shared_ptr<auth::KeyStore>& keys, std::
 }
 
 void Names::leave(ListenerId listener) {
-  const std::lock_guard lock(mutex_);
-  listeners_.erase(listener);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto at = listeners_.find(listener);
+    if (at == listeners_.end()) return;
+    const bool had_keys = at->second.keys != nullptr;
+    listeners_.erase(at);
+    if (!had_keys) return;
+  }
+  keys_changed();
 }
 
 void Names::keys_changed() const {
@@ -53,6 +61,30 @@ bool Names::has_key(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   return std::any_of(listeners_.begin(), listeners_.end(),
                      [name](const auto& one) { return one.second.keys && one.second.keys->has(name); });
+}
+
+bool Names::expects(std::string_view name, auth::WallTime now) const {
+  const std::lock_guard lock(mutex_);
+  return std::any_of(listeners_.begin(), listeners_.end(),
+                     [name, now](const auto& one) { return one.second.keys && one.second.keys->expects(name, now); });
+}
+
+std::vector<std::string> Names::expected(auth::WallTime now) const {
+  std::vector<std::shared_ptr<const auth::KeyStore>> stores;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, listener] : listeners_) {
+      if (listener.keys) stores.push_back(listener.keys);
+    }
+  }
+  std::vector<std::string> names;
+  for (const auto& store : stores) {
+    const std::vector<std::string> more = store->expected(now);
+    std::vector<std::string> merged;
+    std::set_union(names.begin(), names.end(), more.begin(), more.end(), std::back_inserter(merged));
+    names.swap(merged);
+  }
+  return names;
 }
 
 Names::Claim Names::claim(const Newcomer& newcomer, const std::function<std::optional<Proof>()>& find_holder,

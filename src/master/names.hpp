@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace remsh {
 
@@ -49,13 +50,19 @@ class Names : public std::enable_shared_from_this<Names> {
   Names& operator=(const Names&) = delete;
 
   /// Adds a listener with its keys (null if it has none). `check` is called whenever the keys of any listener have
-  /// changed, by the thread that changed them: connected slaves may have lost the right to their names. It must not
-  /// block.
+  /// changed, or a listener with keys has left, by the thread that did it: connected slaves may have lost the right to
+  /// their names. It must not block.
   ListenerId join(const std::shared_ptr<auth::KeyStore>& keys, std::function<void()> check);
   void leave(ListenerId listener);
 
   /// Whether any listener has a key for the name, even if expired or used.
   [[nodiscard]] bool has_key(std::string_view name) const;
+
+  /// Whether a slave may come with this name and a key at that time: KeyStore::expects() of any listener.
+  [[nodiscard]] bool expects(std::string_view name, auth::WallTime now) const;
+
+  /// All names that expects() has, in ascending order.
+  [[nodiscard]] std::vector<std::string> expected(auth::WallTime now) const;
 
   struct Newcomer {
     std::string name;

@@ -4,15 +4,18 @@
 #include "base/misuse.hpp"
 #include "master/backend.hpp"
 #include "master/lease_maker.hpp"
+#include "master/missing_watch.hpp"
 #include "master/slave_pool.hpp"
 #include "master/slave_request.hpp"
 #include "master/started_request.hpp"
 #include "master/stop_watch.hpp"
 #include "os/parking.hpp"
+#include "transport/loop.hpp"
 
 #include <remsh/base/error.hpp>
 
 #include <cassert>
+#include <chrono>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -67,11 +70,30 @@ class Departure final : public LostCallback {
 }  // namespace
 
 struct SlaveCollection::Impl {
+  void watch(const SlaveCollectionOptions& options) {
+    if (options.missing_timeout < std::chrono::milliseconds::zero()) {
+      throw Error(Errc::invalid_argument, {}, "SlaveCollection", "missing_timeout is negative");
+    }
+    if (options.missing_timeout == std::chrono::milliseconds::zero()) return;
+    loop = Loop::start();
+    missing = std::make_shared<MissingWatch>(pool, loop, options.missing_timeout);
+    missing->start();
+  }
+
+  void stop_watching() {
+    if (missing) missing->stop();
+    if (loop) loop->stop();
+  }
+
   const std::shared_ptr<SlavePool> pool = std::make_shared<SlavePool>();
   const std::shared_ptr<StartedRequests> requests = std::make_shared<StartedRequests>();
+  std::shared_ptr<Loop> loop;  // of what follows; null if nothing is to be watched
+  std::shared_ptr<MissingWatch> missing;
 };
 
 SlaveCollection::SlaveCollection() : impl_(std::make_unique<Impl>()) {}
+
+SlaveCollection::SlaveCollection(const SlaveCollectionOptions& options) : SlaveCollection() { impl_->watch(options); }
 
 void SlaveCollection::listener_comes() noexcept { ++impl_->pool->listeners; }
 void SlaveCollection::listener_goes() noexcept { --impl_->pool->listeners; }
@@ -85,6 +107,7 @@ SlaveCollection::~SlaveCollection() {
   if (impl_->pool->notices->is_this_thread() || impl_->requests->is_this_thread()) {
     misuse("a SlaveCollection is destroyed by a callback of its own: destroy it in another thread");
   }
+  impl_->stop_watching();
   impl_->pool->notices->close();
   impl_->requests->stop();
   assert(!impl_->pool->has_callers());
@@ -169,6 +192,8 @@ std::vector<SlaveStatus> SlaveCollection::snapshot() const {
   for (std::size_t i = 0; i < in->size(); ++i) statuses[i].info = (*in)[i]->slave->backend_->info_copy();
   return statuses;
 }
+
+std::vector<MissingSlave> SlaveCollection::missing() const { return impl_->pool->missing(); }
 
 std::uint64_t SlaveCollection::version() const { return impl_->pool->version(); }
 

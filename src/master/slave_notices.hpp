@@ -31,13 +31,16 @@ class SlaveNotices : public std::enable_shared_from_this<SlaveNotices> {
 
   [[nodiscard]] bool has_subscribers() const noexcept { return has_subscribers_.load(std::memory_order_relaxed); }
 
-  /// Queues the notice that `make` returns, if there are subscribers. Notices are delivered in the order of these
-  /// calls, so the caller must hold the mutex of the pool. It must keep the slave alive.
+  /// Queues the notice that `make` returns, if there are subscribers, and sets its name if it has a slave. Notices are
+  /// delivered in the order of these calls, so the caller must hold the mutex of the pool. It must keep the slave
+  /// alive.
   template <class Make>
   void publish(const Make& make) noexcept {
     if (!has_subscribers()) return;
     try {
-      queue(make());
+      SlaveNotice notice = make();
+      if (notice.slave) notice.name = notice.slave->name();
+      queue(notice);
     } catch (...) {  // out of memory
       note_missed();
     }

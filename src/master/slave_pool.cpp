@@ -1,6 +1,7 @@
 #include "master/slave_pool.hpp"
 
 #include "master/backend.hpp"
+#include "master/missing_watch.hpp"
 #include "master/stop_watch.hpp"
 
 #include <algorithm>
@@ -32,6 +33,7 @@ bool SlavePool::add(const std::shared_ptr<SlaveEntry>& entry) {
   (last_ != nullptr ? last_->next : first_) = entry.get();
   last_ = entry.get();
   dropped = std::move(all_);
+  if (missing_watch_ != nullptr) missing_watch_->arrived(entry->backend.name());
   entry->paused = pauses_.find(entry->backend.name()) != pauses_.end();
   entry->incarnation =
       incarnation_of(entry->backend.boot_id(), entry->backend.instance_id(), departures_.find(entry->backend.name()));
@@ -66,6 +68,7 @@ bool SlavePool::remove(const std::shared_ptr<SlaveEntry>& entry, std::shared_ptr
   (entry->previous != nullptr ? entry->previous->next : first_) = entry->next;
   (entry->next != nullptr ? entry->next->previous : last_) = entry->previous;
   slaves_.erase(entry);
+  if (missing_watch_ != nullptr) missing_watch_->left(entry->backend.name());
   dropped = std::move(all_);
   changed();
   return true;
@@ -160,6 +163,40 @@ bool SlavePool::resume(const std::string& name) {
   if (!entry->reserved) become_free(*entry, out_);
   changed();
   return true;
+}
+
+std::vector<MissingSlave> SlavePool::missing() const {
+  std::vector<MissingSlave> all;
+  const std::vector<std::string> expected = names->expected(std::chrono::system_clock::now());
+  const Lock lock(mutex_);
+  for (const std::string& name : expected) {
+    if (has(name, lock)) continue;
+    MissingSlave& one = all.emplace_back(MissingSlave{.name = name});
+    const Departed* const before = departures_.find(name);
+    if (before == nullptr) continue;
+    one.last_seen = before->when;
+    one.reason = before->reason;
+    one.words = before->words;
+  }
+  return all;
+}
+
+void SlavePool::set_missing_watch(MissingWatch* watch) noexcept {
+  const Lock lock(mutex_);
+  missing_watch_ = watch;
+}
+
+void SlavePool::report_missing(const std::string& name, const Lock& /*held*/) {
+  const Departed* const before = departures_.find(name);
+  notices->publish([&] {
+    SlaveNotice notice{.kind = SlaveNotice::missing, .name = name};
+    if (before == nullptr) return notice;
+    notice.last_seen = before->when;
+    notice.reason = before->reason;
+    notice.words = before->words;
+    return notice;
+  });
+  changed();
 }
 
 std::shared_ptr<Slave> SlavePool::find(std::string_view name) const {

@@ -29,6 +29,8 @@
 
 namespace remsh {
 
+class MissingWatch;
+
 /// A request that waits in the queue of a pool. Guarded by the mutex of the pool.
 class QueuedRequest {
  public:
@@ -101,6 +103,21 @@ class SlavePool {
   /// Ends the lease, if the slave is still in the pool: it is free, unless it is paused or draining. The caller must
   /// keep its back end alive until this returns.
   void end_lease(Tick lease) noexcept;
+
+  // Missing slaves.
+
+  /// The names that have a key in a listener, and no slave here.
+  [[nodiscard]] std::vector<MissingSlave> missing() const;
+
+  /// Notifies this of slaves that come and leave, from now on; null: nothing. It must live until it is replaced.
+  void set_missing_watch(MissingWatch* watch) noexcept;
+
+  /// Reports that the slave of this name has been missing for too long.
+  void report_missing(const std::string& name, const Lock& lock);
+
+  [[nodiscard]] bool has(std::string_view name, const Lock& /*held*/) const {
+    return slaves_.find(name) != slaves_.end();
+  }
 
   // Queries.
 
@@ -207,6 +224,7 @@ class SlavePool {
   std::map<std::string, std::string, std::less<>> pauses_;  // the reasons, by name; the slave may be absent
   std::map<const SlaveEntry*, std::string> owners_;         // of the reserved slaves whose lease has an owner
   Departures departures_;
+  MissingWatch* missing_watch_ = nullptr;
   mutable std::shared_ptr<const SlaveEntries> all_;  // in the order of arrival; null: to be rebuilt
   Queue queue_;
   mutable std::list<ChangeWaiter*> change_waiters_;

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace remsh::test {
 
@@ -92,6 +93,52 @@ TEST_CASE("a slave that has the key comes in over TCP and over TLS, and works") 
     slave->disconnect("that was all");
     CHECK(thread.result().reason == Reason::ended);
   }
+}
+
+TEST_CASE("a slave that has a key and is not there is missing, and a notice says so, with why it left") {
+  KeyRing keys;
+  const Secret key = make_key();
+  const auto w1 = keys.register_slave("w1", key);
+  const auto w2 = keys.register_slave("w2", make_key());
+  const TempDir dir;
+  const Event w1_left;
+  const Event w1_missing;
+  const Event w2_missing;
+  SlaveCollection slaves({.missing_timeout = 1ms});
+  const auto subscription = slaves.on_change([&](const SlaveNotice& notice) {
+    if (notice.kind == SlaveNotice::left) w1_left.happened();
+    if (notice.kind != SlaveNotice::missing) return;
+    CHECK(notice.slave == nullptr);
+    if (notice.name == "w2") {
+      CHECK_FALSE(notice.last_seen);
+      w2_missing.happened();
+    } else if (notice.last_seen) {  // not before it has come
+      CHECK(notice.reason == DisconnectReason::closed_here);
+      CHECK(has(notice.words, "that was all"));
+      w1_missing.happened();
+    }
+  });
+  CHECK(slaves.missing().empty());
+  TcpSlaveListener listener({.slave_collection = slaves, .keys = keys});
+  listener.start();
+  SlaveThread thread({.name = "w1", .basedir = dir / "w1", .key = key},
+                     [&](SlaveServer& server) { return server.run_once(listener.address()); });
+  const auto slave = slaves.get_slave(ample);
+  REQUIRE(slave);
+  CHECK(w2_missing.wait());
+  std::vector<MissingSlave> missing = slaves.missing();
+  REQUIRE(missing.size() == 1);
+  CHECK(missing[0].name == "w2");
+  CHECK_FALSE(missing[0].last_seen);
+  slave->disconnect("that was all");
+  CHECK(w1_missing.wait());
+  CHECK(w1_left.wait());
+  missing = slaves.missing();
+  REQUIRE(missing.size() == 2);
+  CHECK(missing[0].name == "w1");
+  CHECK(missing[0].last_seen);
+  CHECK(missing[0].reason == DisconnectReason::closed_here);
+  CHECK(has(missing[0].words, "that was all"));
 }
 
 TEST_CASE("a slave with a wrong key, an unknown name or none at all is refused, and the master's log says why") {

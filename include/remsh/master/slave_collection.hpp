@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -23,6 +24,13 @@ namespace remsh {
 class Admissions;
 class Names;
 class SlaveCollection;
+
+/// Options of a SlaveCollection.
+struct SlaveCollectionOptions {
+  /// A name that has a key at a listener of the collection, and no slave in the collection for this long, is reported
+  /// once by a notice `missing`. 0: not reported. If it is set, the collection has a thread of its own.
+  std::chrono::milliseconds missing_timeout{0};
+};
 
 /// Options of get_slave().
 struct GetSlaveOptions {
@@ -56,6 +64,16 @@ struct SlaveStatus {
   bool draining = false;  ///< it has announced that it ends: see SlaveNotice::draining
 };
 
+/// A name that has a key at a listener of the collection, and no slave in the collection. Keys that have expired or
+/// were used up do not count, nor do invitations.
+struct MissingSlave {
+  std::string name;
+  /// When the last slave of this name left the collection; nullopt if there was none, or it is too long ago.
+  std::optional<std::chrono::system_clock::time_point> last_seen = {};
+  std::optional<DisconnectReason> reason = {};  ///< why it left; nullopt if remove_slave() took it out
+  std::string words = {};                       ///< why it left, for people
+};
+
 /// The connected slaves. Listeners add them, and they leave when their connection ends. Thread-safe.
 ///
 ///     auto slave = slaves.get_slave(remsh::block, remsh::label("os", "linux"));
@@ -65,6 +83,8 @@ struct SlaveStatus {
 class REMSH_API SlaveCollection {
  public:
   SlaveCollection();
+  /// Throws Error (invalid_argument) if a time is negative.
+  explicit SlaveCollection(const SlaveCollectionOptions& options);
   SlaveCollection(const SlaveCollection&) = delete;
   SlaveCollection& operator=(const SlaveCollection&) = delete;
   ~SlaveCollection();
@@ -106,12 +126,12 @@ class REMSH_API SlaveCollection {
   /// Like reserve(), without a thread that waits. A lease that is not taken is released with its Pending.
   Pending<Lease> start_reserve(ReserveOptions options);
 
-  /// Calls back when a slave arrives, leaves, is reserved, released, paused, resumed or about to end, until the
-  /// subscription is destroyed. The callback is called in a service thread without a lock, in the order of the changes,
-  /// one at a time. It may block and may use the collection; its exceptions are dropped. If 65,536 notices wait for it,
-  /// further ones are dropped and counted in SlaveNotice::missed. Slaves that are already in the collection are not
-  /// reported; call get_all_slaves() after on_change() to miss none. The destructor of the collection waits for the
-  /// callbacks, so it must not run in one.
+  /// Calls back when a slave arrives, leaves, is reserved, released, paused, resumed, about to end or missing, until
+  /// the subscription is destroyed. The callback is called in a service thread without a lock, in the order of the
+  /// changes, one at a time. It may block and may use the collection; its exceptions are dropped. If 65,536 notices
+  /// wait for it, further ones are dropped and counted in SlaveNotice::missed. Slaves that are already in the
+  /// collection are not reported; call get_all_slaves() after on_change() to miss none. The destructor of the
+  /// collection waits for the callbacks, so it must not run in one.
   [[nodiscard]] SlaveSubscription on_change(std::function<void(const SlaveNotice&)> callback);
 
   /// All slaves, reserved or not, in the order of arrival.
@@ -124,6 +144,10 @@ class REMSH_API SlaveCollection {
 
   /// The state of all slaves for a status page, in the order of arrival.
   [[nodiscard]] std::vector<SlaveStatus> snapshot() const;
+
+  /// The slaves that are expected, as their names have keys, and are not there, in the order of their names. A
+  /// listener brings its keys when it is made. A key that is removed from its file or ring does not count any more.
+  [[nodiscard]] std::vector<MissingSlave> missing() const;
 
   /// A number that grows with each change that on_change() reports.
   [[nodiscard]] std::uint64_t version() const;

@@ -5,6 +5,7 @@
 #include <remsh/base/export.hpp>
 #include <remsh/master/slave.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -38,15 +39,19 @@ struct SlaveNotice {
     resumed,   ///< it is back in service
     draining,  ///< it has announced that it ends: nobody gets it any more, and when its lease has ended and nothing
                ///< runs on it, it is let go; then follows `left`
+    missing,   ///< there has been no slave of this name, which has a key, for SlaveCollectionOptions::missing_timeout;
+               ///< `slave` is null; once until one has come, and with `last_seen`, `reason` and `words` of the last one
   };
 
   Kind kind = arrived;
-  std::shared_ptr<Slave> slave = {};
+  std::shared_ptr<Slave> slave = {};             ///< null for `missing`
+  std::string name = {};                         ///< of the slave
   std::string owner = {};                        ///< who reserves or reserved it: ReserveOptions::owner
   std::optional<DisconnectReason> reason = {};   ///< `left`: why; nullopt if the slave is still connected
-  std::string words = {};                        ///< `left`, `paused`, `draining`: why, for people
+  std::string words = {};                        ///< `left`, `paused`, `draining`, `missing`: why, for people
   Incarnation incarnation = Incarnation::first;  ///< `arrived`: what it is to the last slave of this name
-  std::uint64_t missed = 0;                      ///< notices before this one that were dropped: see on_change()
+  std::optional<std::chrono::system_clock::time_point> last_seen = {};  ///< `missing`: see MissingSlave::last_seen
+  std::uint64_t missed = 0;  ///< notices before this one that were dropped: see on_change()
 };
 
 /// A callback that was given to SlaveCollection::on_change(). It is called until this object is destroyed. Movable, not

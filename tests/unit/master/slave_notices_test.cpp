@@ -4,16 +4,15 @@
 #include "master/slave_notices.hpp"
 #include "support/ample.hpp"
 #include "support/fake_backend.hpp"
+#include "support/told_notices.hpp"
 
 #include <doctest/doctest.h>
 
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <future>
 #include <latch>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -25,39 +24,7 @@ using namespace remsh;
 using namespace std::chrono_literals;
 using remsh::test::ample;
 using remsh::test::FakeSlave;
-
-namespace {
-
-/// What a subscriber was told, in words.
-class ToldNotices {
- public:
-  void operator()(const SlaveNotice& notice) {
-    static constexpr std::array kinds = {"arrived", "left", "reserved", "released", "paused", "resumed", "draining"};
-    std::string text = notice.slave->name() + " " + kinds.at(notice.kind);
-    if (!notice.owner.empty()) text += " for " + notice.owner;
-    if (notice.reason) text += " (" + std::string(to_string(*notice.reason)) + ")";
-    if (!notice.words.empty()) text += ": " + notice.words;
-    {
-      const std::lock_guard lock(mutex_);
-      texts_.push_back(text);
-    }
-    changed_.notify_all();
-  }
-
-  /// The first notices, when they have come.
-  std::vector<std::string> first(std::size_t count) {
-    std::unique_lock lock(mutex_);
-    CHECK(changed_.wait_for(lock, ample, [&] { return texts_.size() >= count; }));
-    return texts_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<std::string> texts_;
-};
-
-}  // namespace
+using remsh::test::ToldNotices;
 
 TEST_CASE("a subscriber is told of slaves that arrive, are reserved, released and leave, in order") {
   ToldNotices told;
