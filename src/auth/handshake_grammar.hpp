@@ -48,6 +48,7 @@ inline constexpr std::array registration_fields{RegistrationField{"basedir", &Re
                                                 RegistrationField{"hostname", &Registration::hostname, 255},
                                                 RegistrationField{"instance", &Registration::instance_id, 64},
                                                 RegistrationField{"labels", &Registration::labels, 1024},
+                                                RegistrationField{"resources", &Registration::resources, 256},
                                                 RegistrationField{"software", &Registration::software, 64},
                                                 RegistrationField{"system", &Registration::system, 64}};
 

@@ -2,6 +2,7 @@
 
 #include "auth/derive.hpp"
 #include "auth/key_line.hpp"
+#include "auth/resources.hpp"
 #include "base/decimal.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
@@ -155,6 +156,7 @@ Result<void> MasterHandshake::take_prove(const BoxView& box) {
     registration_.*member = *value;
   }
   if (!parse_claimed_labels(registration_.labels)) return reader_.broken("sent malformed labels");
+  if (!parse_resources(registration_.resources)) return reader_.broken("sent malformed resources");
   return registration_.key_id.empty() ? check_keyless(box) : check_proof(box);
 }
 

@@ -20,6 +20,7 @@ struct Registration {
   std::string boot_id = {};                ///< of this boot of the machine
   std::string instance_id = {};            ///< of this process
   std::string labels = {};                 ///< claimed_labels_text() of what its operator says of it
+  std::string resources = {};              ///< resources_text() of what it announces
   std::string check = {};                  ///< "1": it only checks whether it would be admitted
   std::string key_id = {};                 ///< the id of the key that proves the name; empty: keyless
   std::vector<std::string> features = {};  ///< abilities beyond the base: offered by the slave, or in force; ascending

@@ -1,5 +1,6 @@
 // Admission, what follows the handshake: the claim of the name, the slave object, the answer to the worker.
 #include "auth/key_line.hpp"
+#include "auth/resources.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 #include "master/admission.hpp"
@@ -9,6 +10,7 @@
 #include <cassert>
 #include <exception>
 #include <map>
+#include <string>
 #include <utility>
 
 namespace remsh {
@@ -49,6 +51,8 @@ std::optional<EntryRefusal> Admission::make_slave() {
   using Labels = std::map<std::string, std::string>;
   Labels labels = handshake_->labels();
   labels.insert(labels_.begin(), labels_.end());
+  auth::Resources resources = auth::parse_resources(registration_.resources).value_or(auth::Resources());
+  const auto slots = resources.extract(std::string(auth::slots_name));
   SlaveInit init({.name = registration_.name,
                   .hostname = registration_.hostname,
                   .system = registration_.system,
@@ -58,6 +62,8 @@ std::optional<EntryRefusal> Admission::make_slave() {
                   .instance_id = registration_.instance_id,
                   .features = registration_.features,
                   .claimed_labels = auth::parse_claimed_labels(registration_.labels).value_or(Labels()),
+                  .slots = slots ? slots.mapped() : auth::default_slots,
+                  .resources = std::move(resources),
                   .address = address_,
                   .protocol = protocol_->protocol.name(),
                   .key_id = registration_.key_id,

@@ -51,6 +51,9 @@ class Backend {
     return info_.claimed_label(key);
   }
 
+  /// How many of a resource the worker has, slots (auth::slots_name) among them.
+  [[nodiscard]] std::uint64_t resource(std::string_view name) const noexcept { return info_.resource(name); }
+
   /// How the worker has proven its name. Set before any other thread sees the back end.
   void set_proof(Proof proof) noexcept { proof_ = proof; }
   [[nodiscard]] Proof proof() const noexcept { return proof_; }

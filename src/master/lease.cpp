@@ -7,7 +7,12 @@
 
 #include <remsh/base/error.hpp>
 
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
 #include <utility>
+#include <vector>
 
 namespace remsh {
 
@@ -28,20 +33,73 @@ struct Lease::Holder {
     const std::weak_ptr<SlavePool> pool_;
   };
 
+  /// How many operations are left that a lease waits for.
+  struct Left {
+    std::unique_ptr<LeaseEnd> end;
+    std::atomic<std::size_t> count = 0;
+  };
+
+  /// The end of one of several operations, the last of which ends the lease.
+  class OneEnd final : public OperationsEnd {
+   public:
+    explicit OneEnd(std::shared_ptr<Left> of) : left_(std::move(of)) {}
+
+    void note() noexcept override {
+      if (--left_->count == 0) left_->end->note();
+    }
+
+   private:
+    const std::shared_ptr<Left> left_;
+  };
+
+  void release_share() noexcept;
+  void wait_for(const std::vector<std::uint64_t>& operations);
+
   std::weak_ptr<SlavePool> pool;
   std::unique_ptr<LeaseEnd> end;
   Backend* backend = nullptr;
+  bool is_share = false;
 };
 
+/// Others use the slave, too, so only those operations count that were started during the lease and whose callers have
+/// left.
+void Lease::Holder::release_share() noexcept {
+  try {
+    std::vector<std::uint64_t> left;
+    for (const OperationInProgress& operation : backend->operations().list()) {
+      if (operation.caller_left && end->range.contains(operation.id)) left.push_back(operation.id);
+    }
+    wait_for(left);
+  } catch (const std::exception&) {  // no memory: all that were started during the lease count
+  }
+  if (end) backend->notify_when_over(std::move(end));
+}
+
+/// Ends the lease when these operations have ended.
+void Lease::Holder::wait_for(const std::vector<std::uint64_t>& operations) {
+  if (operations.empty()) return std::exchange(end, nullptr)->note();
+  std::vector<std::unique_ptr<OneEnd>> ends;
+  const auto left = std::make_shared<Left>();
+  for (const std::uint64_t operation : operations) {
+    ends.push_back(std::make_unique<OneEnd>(left));
+    ends.back()->range = {operation, operation + 1};
+  }
+  left->count = ends.size();
+  left->end = std::move(end);
+  for (auto& one : ends) backend->notify_when_over(std::move(one));
+}
+
 LeaseMaker::LeaseMaker(const std::shared_ptr<SlavePool>& pool)
-    : holder_(std::make_unique<Lease::Holder>(Lease::Holder{pool, std::make_unique<Lease::Holder::LeaseEnd>(pool)})) {}
+    : holder_(std::make_unique<Lease::Holder>(
+          Lease::Holder{.pool = pool, .end = std::make_unique<Lease::Holder::LeaseEnd>(pool)})) {}
 
 LeaseMaker::~LeaseMaker() = default;
 
-Lease LeaseMaker::make(const SlaveEntry& entry) noexcept {
+Lease LeaseMaker::make(const SlaveEntry& entry, Tick lease, bool is_share) noexcept {
   holder_->backend = &entry.backend;
   holder_->end->range.first = entry.backend.next_operation();  // those that begin from now on
-  holder_->end->lease = ByTick::of(&entry);
+  holder_->end->lease = lease;
+  holder_->is_share = is_share;
   return {entry.slave, std::move(holder_)};
 }
 
@@ -73,7 +131,11 @@ void Lease::release() noexcept {
   if (!holder) return;
   const Tick lease = holder->end->lease;
   holder->end->range.end = holder->backend->next_operation();
-  holder->backend->notify_when_over(std::move(holder->end));
+  if (holder->is_share) {
+    holder->release_share();
+  } else {
+    holder->backend->notify_when_over(std::move(holder->end));
+  }
   if (const auto pool = holder->pool.lock()) pool->note_release(lease);
 }
 

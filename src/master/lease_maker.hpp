@@ -17,8 +17,8 @@ class LeaseMaker {
   LeaseMaker& operator=(const LeaseMaker&) = delete;
   ~LeaseMaker();
 
-  /// Makes the lease of a slave that was just reserved. Call it once.
-  Lease make(const SlaveEntry& entry) noexcept;
+  /// Makes the lease of a slave, or of a share of it, that was just reserved. Call it once.
+  Lease make(const SlaveEntry& entry, Tick lease, bool is_share) noexcept;
 
  private:
   std::unique_ptr<Lease::Holder> holder_;

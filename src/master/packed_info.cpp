@@ -1,8 +1,12 @@
 #include "master/packed_info.hpp"
 
+#include "auth/resources.hpp"
+#include "base/decimal.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -11,7 +15,8 @@ namespace remsh {
 namespace {
 
 // The first byte of a block, and of a PackedInfo::Unpacked. A block has then the fields, each preceded by its length,
-// the labels, the claimed labels and the features, each preceded by their number.
+// the labels, the claimed labels, the resources (auth::resources_text() by name) and the features, each preceded by
+// their number.
 constexpr char is_block = 0;
 constexpr char is_unpacked = 1;
 
@@ -65,6 +70,16 @@ auto fields(Info& info) {
                     &info.hostname, &info.system, &info.software, &info.basedir, &info.protocol};
 }
 
+using Labels = std::map<std::string, std::string>;
+
+/// The resources of an info as labels, slots among them.
+Labels counts_of(const SlaveInfo& info) {
+  Labels counts;
+  for (const auto& [name, count] : info.resources) counts.emplace(name, to_decimal(count));
+  if (info.slots != auth::default_slots) counts.emplace(auth::slots_name, to_decimal(info.slots));
+  return counts;
+}
+
 /// The number of fields() of an info.
 constexpr std::size_t field_count = std::tuple_size_v<decltype(fields(std::declval<SlaveInfo&>()))>;
 
@@ -97,9 +112,11 @@ const char* PackedInfo::block() const noexcept {
 void PackedInfo::set(const SlaveInfo& info) {
   clear();
   const auto size_of = [](const std::string& text) { return number_size(text.size()) + text.size(); };
+  const Labels counts = counts_of(info);
+  const std::array<const Labels*, 3> lists{&info.labels, &info.claimed_labels, &counts};
   std::size_t size = 1 + number_size(info.features.size());
   for (const std::string* field : fields(info)) size += size_of(*field);
-  for (const auto* labels : {&info.labels, &info.claimed_labels}) {
+  for (const Labels* labels : lists) {
     size += number_size(labels->size());
     for (const auto& [key, value] : *labels) size += size_of(key) + size_of(value);
   }
@@ -112,7 +129,7 @@ void PackedInfo::set(const SlaveInfo& info) {
     at = std::copy(text.begin(), text.end(), at);
   };
   for (const std::string* field : fields(info)) put(*field);
-  for (const auto* labels : {&info.labels, &info.claimed_labels}) {
+  for (const Labels* labels : lists) {
     at = put_number(at, labels->size());
     for (const auto& [key, value] : *labels) {
       put(key);
@@ -132,15 +149,30 @@ std::string_view PackedInfo::field(std::size_t number) const noexcept {
 }
 
 std::optional<std::string_view> PackedInfo::label(std::string_view key) const noexcept {
-  const char* at = after_fields();
+  const char* const at = after_labels(0);
   return at == nullptr ? std::nullopt : find_label(at, key);
 }
 
 std::optional<std::string_view> PackedInfo::claimed_label(std::string_view key) const noexcept {
+  const char* const at = after_labels(1);
+  return at == nullptr ? std::nullopt : find_label(at, key);
+}
+
+std::uint64_t PackedInfo::resource(std::string_view name) const noexcept {
+  const char* const at = after_labels(2);
+  if (at == nullptr) return 0;
+  if (const auto count = find_label(at, name)) return from_decimal(*count).value_or(0);
+  return name == auth::slots_name ? auth::default_slots : 0;
+}
+
+/// Where the list of labels begins that has so many before it; null if there is no block.
+const char* PackedInfo::after_labels(std::size_t lists) const noexcept {
   const char* at = after_fields();
-  if (at == nullptr) return std::nullopt;
-  for (std::size_t texts = 2 * take_number(at); texts > 0; --texts) take_text(at);
-  return find_label(at, key);
+  if (at == nullptr) return nullptr;
+  for (; lists > 0; --lists) {
+    for (std::size_t texts = 2 * take_number(at); texts > 0; --texts) take_text(at);
+  }
+  return at;
 }
 
 /// Where the labels begin; null if there is no block.
@@ -162,6 +194,15 @@ SlaveInfo PackedInfo::unpack() const {
     for (std::size_t count = take_number(at); count > 0; --count) {
       const std::string_view key = take_text(at);
       labels->emplace(key, take_text(at));
+    }
+  }
+  for (std::size_t count = take_number(at); count > 0; --count) {
+    const std::string_view name = take_text(at);
+    const std::uint64_t amount = from_decimal(take_text(at)).value_or(0);
+    if (name == auth::slots_name) {
+      info.slots = amount;
+    } else {
+      info.resources.emplace(name, amount);
     }
   }
   info.features.resize(take_number(at));

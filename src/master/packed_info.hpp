@@ -32,6 +32,9 @@ class PackedInfo {
   [[nodiscard]] std::optional<std::string_view> label(std::string_view key) const noexcept;
   [[nodiscard]] std::optional<std::string_view> claimed_label(std::string_view key) const noexcept;
 
+  /// How many of a resource the slave has, slots (auth::slots_name) among them.
+  [[nodiscard]] std::uint64_t resource(std::string_view name) const noexcept;
+
   /// A copy of the whole info.
   [[nodiscard]] SlaveInfo unpack() const;
 
@@ -44,6 +47,7 @@ class PackedInfo {
   void clear() noexcept;
   [[nodiscard]] const char* block() const noexcept;
   [[nodiscard]] const char* after_fields() const noexcept;
+  [[nodiscard]] const char* after_labels(std::size_t lists) const noexcept;
   [[nodiscard]] std::string_view field(std::size_t number) const noexcept;
 
   // Owned: null, a block, or an Unpacked, which owns its block. The first byte says which. One pointer, as a master has

@@ -32,12 +32,13 @@ class WaitingThread final : public QueuedRequest {
   Parking parking;
 };
 
-/// The slave for the caller, reserved if the wish says so; null if there was none in time.
-std::shared_ptr<SlaveEntry> acquire(SlavePool& pool, const SlaveWish& wish, Deadline deadline) {
+/// The slave for the caller, reserved if the wish says so, by this lease; null if there was none in time.
+std::shared_ptr<SlaveEntry> acquire(SlavePool& pool, const SlaveWish& wish, Deadline deadline, Tick& lease) {
   WaitingThread self;
   const StopWatch stop_watch(wish.stop, self.parking);
   SlaveRequest request(pool, self, wish, deadline);
   while (!request.step()) self.parking.park_until(deadline.at());
+  lease = request.lease();
   return request.result();
 }
 
@@ -150,16 +151,27 @@ std::shared_ptr<Slave> SlaveCollection::get_slave(Deadline deadline, const Slave
 }
 
 std::shared_ptr<Slave> SlaveCollection::get_slave(const GetSlaveOptions& options) {
-  const SlaveWish wish{options.filter, options.compare, options.stop, false, options.explain, {}};
-  const auto entry = acquire(*impl_->pool, wish, options.deadline.begin());
+  const SlaveWish wish{options.filter,
+                       options.compare,
+                       options.stop,
+                       options.explain,
+                       {.share = share_of(options.slots, options.resources, false)}};
+  Tick none = 0;
+  const auto entry = acquire(*impl_->pool, wish, options.deadline.begin(), none);
   return entry ? entry->slave : nullptr;
 }
 
 Lease SlaveCollection::reserve(const ReserveOptions& options) {
   LeaseMaker lease_maker(impl_->pool);
-  const SlaveWish wish{options.filter, options.compare, options.stop, true, options.explain, options.owner};
-  const auto entry = acquire(*impl_->pool, wish, options.deadline.begin());
-  return entry ? lease_maker.make(*entry) : Lease();
+  const SlaveWish wish{
+      options.filter,
+      options.compare,
+      options.stop,
+      options.explain,
+      {.share = share_of(options.slots, options.resources, true), .alone = true, .owner = options.owner}};
+  Tick lease = 0;
+  const auto entry = acquire(*impl_->pool, wish, options.deadline.begin(), lease);
+  return entry ? lease_maker.make(*entry, lease, !wish.demand.share.empty()) : Lease();
 }
 
 Pending<std::shared_ptr<Slave>> SlaveCollection::start_get_slave(GetSlaveOptions options) {

@@ -7,8 +7,11 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -18,6 +21,16 @@ class Backend;
 
 /// A moment in a collection: each slave that becomes free gets the next tick.
 using Tick = std::uint64_t;
+
+/// What a request wants of a slave: how many of each of its resources, slots among them (auth::slots_name). Empty: the
+/// whole slave.
+using Share = std::map<std::string, std::uint64_t, std::less<>>;
+
+/// What is taken of a slave by leases that do not have the whole.
+struct SharedUse {
+  Share taken = {};  ///< by all of them together
+  std::vector<Tick> leases = {};
+};
 
 /// One slave in the collection, until it leaves; a slave that comes again has another entry. The mutex of the pool
 /// guards what is neither atomic nor const. The atomics are changed under it, and are only hints without it.
@@ -29,14 +42,18 @@ struct SlaveEntry : std::enable_shared_from_this<SlaveEntry> {
   const std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
   SlaveEntry* previous = nullptr;  // in the order of arrival
   SlaveEntry* next = nullptr;
-  std::atomic<Tick> tick = 0;      // when it last became free
-  std::atomic<bool> free = false;  // it is in the collection, and neither reserved, paused nor draining
+  std::atomic<Tick> tick = 0;         // when it last became free
+  std::unique_ptr<SharedUse> shared;  // null: nobody has a share of it
+  std::atomic<bool> free = false;     // it is open, and nobody has a share of it
+  std::atomic<bool> open = false;     // it is in the collection, in service, and not reserved as a whole
   Incarnation incarnation = Incarnation::first;
-  bool gone = false;
-  bool reserved = false;
-  bool paused = false;     // its name is paused; it may be reserved meanwhile
-  bool draining = false;   // it will end when its lease has; it may be reserved meanwhile
-  bool releasing = false;  // the lease was released, but operations started under it are still running
+  // In one byte, as a master has many slaves.
+  bool gone : 1 = false;
+  bool reserved : 1 = false;   // as a whole
+  bool kept : 1 = false;       // for a request: SlavePool
+  bool paused : 1 = false;     // its name is paused; it may be reserved meanwhile
+  bool draining : 1 = false;   // it will end when its lease has; it may be reserved meanwhile
+  bool releasing : 1 = false;  // the lease was released, but operations started under it are still running
 };
 
 using SlaveEntries = std::vector<std::shared_ptr<SlaveEntry>>;

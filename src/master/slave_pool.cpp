@@ -52,7 +52,8 @@ bool SlavePool::add(const std::shared_ptr<SlaveEntry>& entry) {
 bool SlavePool::remove(const std::shared_ptr<SlaveEntry>& entry, std::shared_ptr<const SlaveEntries>& dropped) {
   const auto lost = entry->backend.lost();
   const Lock lock(mutex_);
-  if (std::exchange(entry->gone, true)) return false;
+  if (entry->gone) return false;
+  entry->gone = true;
   notices->publish([&] {
     return SlaveNotice{.kind = SlaveNotice::left,
                        .slave = entry->slave,
@@ -62,9 +63,13 @@ bool SlavePool::remove(const std::shared_ptr<SlaveEntry>& entry, std::shared_ptr
   });
   remember(*entry, lost);
   set_of(*entry).erase(entry.get());
-  entry->free.store(false, std::memory_order_relaxed);
+  shut(*entry);
   entry->reserved = entry->releasing = false;
   owners_.erase(entry.get());
+  if (entry->shared) {
+    for (const Tick lease : entry->shared->leases) shares_.erase(lease);
+    entry->shared.reset();
+  }
   (entry->previous != nullptr ? entry->previous->next : first_) = entry->next;
   (entry->next != nullptr ? entry->next->previous : last_) = entry->previous;
   slaves_.erase(entry);
@@ -90,9 +95,9 @@ bool SlavePool::drain(Backend& backend) noexcept {
   const auto at = slaves_.find(backend.name());
   if (at == slaves_.end() || &(*at)->backend != &backend) return false;
   SlaveEntry& entry = **at;
-  if (entry.draining) return entry.reserved;
+  if (entry.draining) return entry.reserved || entry.shared;
   if (&set_of(entry) == &free_) {
-    entry.free.store(false, std::memory_order_relaxed);
+    shut(entry);
     out_.insert(free_.extract(&entry));
   }
   entry.draining = true;
@@ -100,11 +105,15 @@ bool SlavePool::drain(Backend& backend) noexcept {
     return SlaveNotice{.kind = SlaveNotice::draining, .slave = entry.slave, .words = backend.draining().value_or("")};
   });
   changed();
-  return entry.reserved;
+  return entry.reserved || entry.shared;
 }
 
 void SlavePool::note_release(Tick lease) noexcept {
   const Lock lock(mutex_);
+  if (const auto share = shares_.find(lease); share != shares_.end()) {
+    share->second.releasing = true;
+    return changed();
+  }
   const auto at = reserved_.find(lease);
   if (at == reserved_.end()) return;
   (*at)->releasing = true;
@@ -115,16 +124,18 @@ void SlavePool::end_lease(Tick lease) noexcept {
   Backend* to_let_go = nullptr;
   {
     const Lock lock(mutex_);
-    const auto at = reserved_.find(lease);
-    if (at == reserved_.end()) return;
-    SlaveEntry& entry = **at;
-    notices->publish(
-        [&] { return SlaveNotice{.kind = SlaveNotice::released, .slave = entry.slave, .owner = owner_of(entry)}; });
-    entry.reserved = entry.releasing = false;
-    owners_.erase(&entry);
-    become_free(entry, reserved_);
-    changed();
-    if (entry.draining) to_let_go = &entry.backend;
+    if (const auto share = shares_.find(lease); share != shares_.end()) {
+      to_let_go = end_share(share);
+    } else if (const auto at = reserved_.find(lease); at != reserved_.end()) {
+      SlaveEntry& entry = **at;
+      notices->publish(
+          [&] { return SlaveNotice{.kind = SlaveNotice::released, .slave = entry.slave, .owner = owner_of(entry)}; });
+      entry.reserved = entry.releasing = false;
+      owners_.erase(&entry);
+      become_free(entry, reserved_);
+      changed();
+      if (entry.draining) to_let_go = &entry.backend;
+    }
   }
   if (to_let_go != nullptr) to_let_go->let_go_when_idle();
 }
@@ -143,7 +154,7 @@ void SlavePool::pause(const std::string& name, const std::string& reason) {
   if (at == slaves_.end()) return;
   entry = *at;
   if (&set_of(*entry) == &free_) {
-    entry->free.store(false, std::memory_order_relaxed);
+    shut(*entry);
     out_.insert(free_.extract(entry.get()));
   }
   entry->paused = true;
@@ -245,6 +256,9 @@ std::vector<SlaveStatus> SlavePool::states(std::shared_ptr<const SlaveEntries>& 
     states[i].draining = entry.draining;
     states[i].paused = entry.paused;
     states[i].pause_reason = pause_of(entry);
+    states[i].kept = entry.kept;
+    if (!entry.shared) continue;
+    for (const Tick lease : entry.shared->leases) states[i].shares.push_back(status_of(shares_.at(lease)));
   }
   return states;
 }
@@ -276,16 +290,23 @@ Tick SlavePool::open_to_all(const Lock& /*held*/) const {
   return queue_.empty() ? last_tick_ : std::min(last_tick_, queue_.back()->cursor_);
 }
 
-SlavePool::Taken SlavePool::take(SlaveEntry& entry, bool alone, const std::string& owner, bool may_pass,
-                                 const Lock& /*held*/) {
-  if (!entry.free.load(std::memory_order_relaxed)) return Taken::no;
-  if (!alone) return Taken::yes;
+SlavePool::Taken SlavePool::take(SlaveEntry& entry, const Demand& demand, const QueuedRequest& self, bool may_pass,
+                                 Tick& lease, const Lock& /*held*/) {
+  if (!entry.open.load(std::memory_order_relaxed) || !is_free(entry, demand.share)) return Taken::no;
+  if (!demand.alone) return Taken::yes;
+  if (is_kept_from(entry, self)) return Taken::no;
   if (!may_pass && !queue_.empty() && ByTick::of(&entry) > queue_.back()->cursor_) return Taken::on_offer;
-  if (!owner.empty()) owners_.insert_or_assign(&entry, owner);
-  entry.free.store(false, std::memory_order_relaxed);
-  reserved_.insert(free_.extract(&entry));
-  entry.reserved = true;
-  notices->publish([&] { return SlaveNotice{.kind = SlaveNotice::reserved, .slave = entry.slave, .owner = owner}; });
+  if (!demand.share.empty()) {
+    take_share(entry, demand, lease);
+  } else {
+    if (!demand.owner.empty()) owners_.insert_or_assign(&entry, demand.owner);
+    shut(entry);
+    reserved_.insert(free_.extract(&entry));
+    entry.reserved = true;
+    lease = ByTick::of(&entry);
+  }
+  notices->publish(
+      [&] { return SlaveNotice{.kind = SlaveNotice::reserved, .slave = entry.slave, .owner = demand.owner}; });
   changed();
   return Taken::yes;
 }
@@ -293,10 +314,20 @@ SlavePool::Taken SlavePool::take(SlaveEntry& entry, bool alone, const std::strin
 SlavePool::Queue::iterator SlavePool::join(QueuedRequest& request, Tick has_seen, const Lock& lock) {
   request.cursor_ = std::min(has_seen, queue_.empty() ? has_seen : queue_.back()->cursor_);
   static_cast<void>(lock);
-  return queue_.insert(queue_.end(), &request);
+  const auto place = queue_.insert(queue_.end(), &request);
+  request.order_ = ++last_order_;
+  return place;
 }
 
-void SlavePool::leave(Queue::iterator place, const Lock& /*held*/) { wake(queue_.erase(place)); }
+void SlavePool::leave(Queue::iterator place, const Lock& /*held*/) {
+  QueuedRequest& request = **place;
+  request.order_ = QueuedRequest::behind_all;
+  wake(queue_.erase(place));
+  if (request.kept_ == nullptr) return;
+  SlaveEntry& kept = *request.kept_;
+  keep_no_longer(kept);
+  become_free(kept, set_of(kept));  // so that those that it was kept from look at it
+}
 
 SlaveEntry* SlavePool::next_for(Queue::const_iterator place, const Lock& /*held*/) const {
   const Tick limit = place == queue_.begin() ? any_tick : (*std::prev(place))->cursor_;
@@ -314,7 +345,8 @@ void SlavePool::become_free(SlaveEntry& entry, EntriesByTick& from) {
     out_.insert(out_.end(), std::move(node));
     return;
   }
-  entry.free.store(true, std::memory_order_relaxed);
+  entry.open.store(true, std::memory_order_relaxed);
+  entry.free.store(!entry.shared, std::memory_order_relaxed);
   free_.insert(free_.end(), std::move(node));
   if (!queue_.empty()) wake(queue_.begin());
 }
@@ -354,7 +386,14 @@ std::string SlavePool::pause_of(const SlaveEntry& entry) const {
 
 std::string SlavePool::owner_of(const SlaveEntry& entry) const {
   const auto owner = owners_.find(&entry);
-  return owner == owners_.end() ? std::string() : owner->second;
+  if (owner != owners_.end()) return owner->second;
+  std::string owners;
+  if (!entry.shared) return owners;
+  for (const Tick lease : entry.shared->leases) {
+    const std::string& one = shares_.at(lease).owner;
+    if (!one.empty()) owners += (owners.empty() ? "" : ", ") + one;
+  }
+  return owners;
 }
 
 }  // namespace remsh

@@ -45,8 +45,11 @@ class QueuedRequest {
  private:
   friend class SlavePool;
   friend class SlaveRequest;
-  Tick cursor_ = 0;    // it has looked at all slaves that became free up to this tick
-  bool idle_ = false;  // it must be woken when there is a slave to look at
+  static constexpr std::uint64_t behind_all = std::numeric_limits<std::uint64_t>::max();
+  Tick cursor_ = 0;                   // it has looked at all slaves that became free up to this tick
+  bool idle_ = false;                 // it must be woken when there is a slave to look at
+  std::uint64_t order_ = behind_all;  // ascends in the queue
+  SlaveEntry* kept_ = nullptr;        // the slave that is kept for it
 };
 
 /// The slaves of a collection, and the queue of requests. Thread-safe.
@@ -54,14 +57,20 @@ class QueuedRequest {
 /// Neither user code nor the destructor of a slave runs under the mutex: what may hold the last reference to a slave is
 /// declared before the lock, so that it is destroyed after it.
 ///
-/// A slave that becomes free (it came, its lease has ended, or it was resumed) gets the next *tick*. A request looks at
-/// all slaves once, without a lock, and remembers up to which tick it has looked. If it must wait, it joins the end of
-/// the queue with this tick as its *cursor*; from then on it looks at slaves with higher ticks, one by one. So it
-/// misses none that becomes free between the look and the joining.
+/// A slave that becomes free (it came, its lease or that of a share of it has ended, or it was resumed) gets the next
+/// *tick*. A request looks at all slaves once, without a lock, and remembers up to which tick it has looked. If it must
+/// wait, it joins the end of the queue with this tick as its *cursor*; from then on it looks at slaves with higher
+/// ticks, one by one. So it misses none that becomes free between the look and the joining.
 ///
 /// A queued request may look at a slave only if the request before it has done so. A slave that becomes free wakes only
 /// the first request. A request that has nothing more to look at, or leaves, wakes the next one. Hence cursors never
 /// grow from the front of the queue to its end.
+///
+/// A slave of which others have shares stays among the free ones, as more requests may have shares of it. If a queued
+/// request accepts such a slave, and too little of it is free, the slave is *kept* for this request: requests behind it
+/// get nothing of the slave, not even those that do not wait. So what is given back adds up, and a request for much is
+/// not starved by those for little. One slave at most is kept for a request: otherwise one that waits for any slave as
+/// a whole would stop all others.
 class SlavePool {
  public:
   using Lock = std::unique_lock<std::mutex>;
@@ -91,17 +100,17 @@ class SlavePool {
   bool resume(const std::string& name);
 
   /// The slave will end: no request gets it any more. True if it is reserved: then the pool lets it go at the end of
-  /// the lease; otherwise the caller has to.
+  /// the last lease; otherwise the caller has to.
   bool drain(Backend& backend) noexcept;
 
-  // Leases. A lease is identified by the tick at which its slave had last become free, which is unique. So it keeps
-  // nothing alive.
+  // Leases. A lease is identified by a tick, which is unique: that at which its slave had last become free, or for a
+  // share one of its own. So it keeps nothing alive.
 
   /// The holder has released the lease; the slave is not free yet. Does nothing if the lease has ended.
   void note_release(Tick lease) noexcept;
 
-  /// Ends the lease, if the slave is still in the pool: it is free, unless it is paused or draining. The caller must
-  /// keep its back end alive until this returns.
+  /// Ends the lease, if the slave is still in the pool: it, or the share, is free, unless it is paused or draining. The
+  /// caller must keep its back end alive until this returns.
   void end_lease(Tick lease) noexcept;
 
   // Missing slaves.
@@ -158,12 +167,29 @@ class SlavePool {
 
   enum class Taken : std::uint8_t {
     yes,
-    no,        ///< it is reserved, paused or draining, or has left
+    no,        ///< too little of it is free, it is paused or draining, is kept for another request, or has left
     on_offer,  ///< the queued requests have not all looked at it, and the caller may not pass them
   };
 
-  /// Takes a slave that qualifies, and reserves it for `owner` if `alone`.
-  Taken take(SlaveEntry& entry, bool alone, const std::string& owner, bool may_pass, const Lock& lock);
+  /// What a request wants of a slave that qualifies.
+  struct Demand {
+    Share share = {};    ///< empty: the whole
+    bool alone = false;  ///< nobody else gets it until the end of the lease; otherwise it only has to be free
+    std::string owner = {};
+  };
+
+  /// Takes what the demand wants, if it is free. If it is for the caller alone, `lease` becomes the lease.
+  Taken take(SlaveEntry& entry, const Demand& demand, const QueuedRequest& self, bool may_pass, Tick& lease,
+             const Lock& lock);
+
+  /// Keeps a slave for a queued request that qualifies and could not be taken, if that helps.
+  void keep(SlaveEntry& entry, const Demand& demand, QueuedRequest& self, const Lock& lock);
+
+  /// Whether the slave has announced enough for a share, however much of it is in use.
+  [[nodiscard]] static bool announces(const SlaveEntry& entry, const Share& share);
+
+  /// How much of a resource leases of shares have.
+  [[nodiscard]] static std::uint64_t taken_of(const SlaveEntry& entry, std::string_view resource);
 
   Queue::iterator join(QueuedRequest& request, Tick has_seen, const Lock& lock);
   void leave(Queue::iterator place, const Lock& lock);
@@ -203,8 +229,22 @@ class SlavePool {
     Parking parking;
   };
 
+  struct SharedLease {
+    SlaveEntry* entry;
+    Share share;
+    std::string owner;
+    bool releasing = false;
+  };
+
   // With the mutex held.
   void become_free(SlaveEntry& entry, EntriesByTick& from);
+  void shut(SlaveEntry& entry) noexcept;
+  void take_share(SlaveEntry& entry, const Demand& demand, Tick& lease);
+  Backend* end_share(std::map<Tick, SharedLease>::iterator at) noexcept;
+  void keep_no_longer(SlaveEntry& entry) noexcept;
+  [[nodiscard]] bool is_kept_from(const SlaveEntry& entry, const QueuedRequest& request) const;
+  [[nodiscard]] static bool is_free(const SlaveEntry& entry, const Share& share);
+  [[nodiscard]] static SlaveShare status_of(const SharedLease& lease);
   [[nodiscard]] EntriesByTick& set_of(const SlaveEntry& entry) noexcept {
     return entry.reserved ? reserved_ : entry.paused || entry.draining ? out_ : free_;
   }
@@ -218,17 +258,20 @@ class SlavePool {
   std::unordered_set<std::shared_ptr<SlaveEntry>, SameName, SameName> slaves_;
   SlaveEntry* first_ = nullptr;  // in the order of arrival
   SlaveEntry* last_ = nullptr;
-  EntriesByTick free_;
-  EntriesByTick reserved_;  // takes the nodes of free_, so that becoming free cannot fail
+  EntriesByTick free_;      // open; others may have shares of them
+  EntriesByTick reserved_;  // as a whole; takes the nodes of free_, so that becoming free cannot fail
   EntriesByTick out_;       // paused or draining, and not reserved; takes their nodes, too
   std::map<std::string, std::string, std::less<>> pauses_;  // the reasons, by name; the slave may be absent
   std::map<const SlaveEntry*, std::string> owners_;         // of the reserved slaves whose lease has an owner
+  std::map<Tick, SharedLease> shares_;                      // by lease
+  std::map<const SlaveEntry*, QueuedRequest*> kept_for_;    // no request behind this one gets anything of the slave
   Departures departures_;
   MissingWatch* missing_watch_ = nullptr;
   mutable std::shared_ptr<const SlaveEntries> all_;  // in the order of arrival; null: to be rebuilt
   Queue queue_;
   mutable std::list<ChangeWaiter*> change_waiters_;
   Tick last_tick_ = 0;
+  std::uint64_t last_order_ = 0;
   std::uint64_t version_ = 0;
   std::atomic<std::uint64_t> seed_ = std::random_device{}();
 };

@@ -1,10 +1,15 @@
 #include "master/slave_request.hpp"
 
+#include "auth/resources.hpp"
 #include "base/clock.hpp"
+#include "base/format.hpp"
+#include "base/text.hpp"
 #include "master/backend.hpp"
 #include "master/shuffle.hpp"
 #include "master/slave_shortage.hpp"
 #include "master/stop_watch.hpp"
+
+#include <remsh/base/error.hpp>
 
 #include <algorithm>
 #include <utility>
@@ -17,6 +22,18 @@ namespace {
 constexpr int looks_per_turn = 16;
 
 }  // namespace
+
+Share share_of(std::uint64_t slots, const std::map<std::string, std::uint64_t>& resources, bool alone) {
+  for (const auto& [resource, count] : resources) {
+    if (count > 0 && resource != auth::slots_name) continue;
+    throw Error(Errc::invalid_argument, {}, SlaveWish::operation(alone),
+                count == 0 ? formatted("it asks for nothing of the resource {}: leave it out", in_quotes(resource))
+                           : "slots are not one of the resources: set .slots");
+  }
+  Share share(resources.begin(), resources.end());
+  if (slots > 0) share.emplace(auth::slots_name, slots);
+  return share;
+}
 
 SlaveRequest::SlaveRequest(SlavePool& pool, QueuedRequest& self, const SlaveWish& wish, Deadline deadline)
     : pool_(pool), self_(self), wish_(wish), deadline_(deadline), begun_(real_clock().now()) {}
@@ -60,7 +77,8 @@ bool SlaveRequest::is_late() const { return deadline_.has_passed(real_clock().no
 /// A slave that was lost, or will end, may stay in the collection for a moment; it is never returned.
 bool SlaveRequest::accepts(const SlaveEntry& entry) const {
   if (wish_.stop.stop_requested()) throw_stopped(wish_.operation());
-  return wish_.filter(*entry.slave) && entry.slave->is_connected() && !entry.backend.is_draining();
+  return SlavePool::announces(entry, wish_.demand.share) && wish_.filter(*entry.slave) && entry.slave->is_connected() &&
+         !entry.backend.is_draining();
 }
 
 /// Looks at the slaves that it has not looked at, as far as the request before it in the queue has.
@@ -89,11 +107,12 @@ SlaveRequest::Look SlaveRequest::look_in_turn() {
     const bool accepted = accepts(*entry);
     lock.lock();
     self_.cursor_ = tick;
-    if (accepted && pool_.take(*entry, wish_.alone, wish_.owner, true, lock) == SlavePool::Taken::yes) {
+    if (accepted && pool_.take(*entry, wish_.demand, self_, true, lease_, lock) == SlavePool::Taken::yes) {
       pool_.leave(*std::exchange(place_, std::nullopt), lock);
       result_ = std::move(entry);
       return Look::found;
     }
+    if (accepted) pool_.keep(*entry, wish_.demand, self_, lock);
     if (looks % looks_per_turn == 0) pool_.wake_next(*place_, lock);
   }
 }
@@ -104,21 +123,22 @@ std::shared_ptr<SlaveEntry> SlaveRequest::look(bool may_pass) {
   {
     const SlavePool::Lock lock = pool_.lock();
     in = pool_.entries(lock);
-    seen_ = wish_.alone && !may_pass ? pool_.open_to_all(lock) : pool_.last_tick(lock);
+    seen_ = wish_.demand.alone && !may_pass ? pool_.open_to_all(lock) : pool_.last_tick(lock);
   }
   // Slaves on offer to queued requests are not even looked at, unless they may be taken.
-  const Tick to = may_pass || !wish_.alone ? SlavePool::any_tick : seen_;
+  const Tick to = may_pass || !wish_.demand.alone ? SlavePool::any_tick : seen_;
   return wish_.compare ? look_for_best(*in, to, may_pass) : look_for_any(*in, to, may_pass);
 }
 
 bool SlaveRequest::is_candidate(const SlaveEntry& entry, Tick to) const {
   const Tick tick = ByTick::of(&entry);
-  return entry.free.load(std::memory_order_relaxed) && tick > from_ && tick <= to;
+  const auto& is_it = wish_.demand.share.empty() ? entry.free : entry.open;
+  return is_it.load(std::memory_order_relaxed) && tick > from_ && tick <= to;
 }
 
 bool SlaveRequest::try_take(SlaveEntry& entry, bool may_pass) {
   const SlavePool::Lock lock = pool_.lock();
-  const SlavePool::Taken taken = pool_.take(entry, wish_.alone, wish_.owner, may_pass, lock);
+  const SlavePool::Taken taken = pool_.take(entry, wish_.demand, self_, may_pass, lease_, lock);
   // It will be looked at again, in turn.
   if (taken == SlavePool::Taken::on_offer) seen_ = std::min(seen_, ByTick::of(&entry) - 1);
   return taken == SlavePool::Taken::yes;

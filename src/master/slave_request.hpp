@@ -7,6 +7,7 @@
 #include <remsh/master/slave_filter.hpp>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -19,12 +20,15 @@ struct SlaveWish {
   const SlaveFilter& filter;
   const SlaveCompare& compare;
   std::stop_token stop;
-  bool alone = false;    ///< reserve()
-  bool explain = false;  ///< throw a Timeout that says why there is none
-  std::string owner = {};
+  bool explain = false;           ///< throw a Timeout that says why there is none
+  SlavePool::Demand demand = {};  ///< `alone`: reserve()
 
-  [[nodiscard]] const char* operation() const noexcept { return alone ? "reserve" : "get_slave"; }
+  [[nodiscard]] const char* operation() const noexcept { return operation(demand.alone); }
+  [[nodiscard]] static const char* operation(bool alone) noexcept { return alone ? "reserve" : "get_slave"; }
 };
+
+/// The share that these options of get_slave() and reserve() mean. Throws Error (invalid_argument).
+[[nodiscard]] Share share_of(std::uint64_t slots, const std::map<std::string, std::uint64_t>& resources, bool alone);
 
 /// Finds a slave, or waits for one in the queue of the pool. The driver calls step() until it is done, and again
 /// whenever `self` was woken, the deadline has passed or a stop was requested. One thread at a time.
@@ -41,6 +45,9 @@ class SlaveRequest {
 
   /// Null if the deadline has passed.
   [[nodiscard]] const std::shared_ptr<SlaveEntry>& result() const noexcept { return result_; }
+
+  /// Of reserve(), when there is a result.
+  [[nodiscard]] Tick lease() const noexcept { return lease_; }
 
  private:
   enum class Look : std::uint8_t { found, nothing, late };
@@ -67,6 +74,7 @@ class SlaveRequest {
   Tick seen_ = 0;  // it has looked at all slaves that became free up to this
   std::optional<SlavePool::Queue::iterator> place_;
   std::shared_ptr<SlaveEntry> result_;
+  Tick lease_ = 0;
 };
 
 }  // namespace remsh

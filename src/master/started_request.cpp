@@ -16,7 +16,11 @@ StartedRequest::StartedRequest(std::shared_ptr<SlavePool> pool, std::shared_ptr<
       requests_(std::move(requests)),
       options_(std::move(options)),
       deadline_(options_.deadline.begin()),
-      wish_{options_.filter, options_.compare, stop_.get_token(), alone, options_.explain, options_.owner},
+      wish_{options_.filter,
+            options_.compare,
+            stop_.get_token(),
+            options_.explain,
+            {.share = share_of(options_.slots, options_.resources, alone), .alone = alone, .owner = options_.owner}},
       lease_maker_(pool_) {
   request_.emplace(*pool_, *this, wish_, deadline_);
 }
@@ -35,7 +39,7 @@ bool StartedRequest::step() {
   try {
     if (!request_->step()) return false;
     if (const auto& entry = request_->result()) {
-      if (wish_.alone) lease_ = lease_maker_.make(*entry);
+      if (wish_.demand.alone) lease_ = lease_maker_.make(*entry, request_->lease(), !wish_.demand.share.empty());
       slave_ = entry->slave;
     }
   } catch (...) {
@@ -258,7 +262,9 @@ Pending<std::shared_ptr<Slave>> StartedRequests::start_get_slave(const std::shar
                                                                            .compare = std::move(options.compare),
                                                                            .deadline = options.deadline,
                                                                            .stop = std::move(options.stop),
-                                                                           .explain = options.explain}));
+                                                                           .explain = options.explain,
+                                                                           .slots = options.slots,
+                                                                           .resources = std::move(options.resources)}));
 }
 
 Pending<Lease> StartedRequests::start_reserve(const std::shared_ptr<SlavePool>& pool,

@@ -1,5 +1,6 @@
 #include "auth/handshake_grammar.hpp"
 #include "auth/key_line.hpp"
+#include "auth/resources.hpp"
 #include "base/decimal.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
@@ -220,6 +221,24 @@ Fault set_claimed_label(Settings& settings, const std::string& value) {
   return std::nullopt;
 }
 
+/// NAME=COUNT, for what a slave announces.
+Fault set_resource(Settings& settings, const std::string& value) {
+  const std::size_t split = value.find('=');
+  const auto count = split == std::string::npos ? std::nullopt : from_decimal(value.substr(split + 1));
+  if (!count || split == 0) return takes("NAME=COUNT, as gpu=2", value);
+  auto& resources = settings.program.slave.resources;
+  resources[value.substr(0, split)] = *count;
+  if (auto checked = auth::check_resources(1, resources); !checked) return ": " + checked.failure().message;
+  return std::nullopt;
+}
+
+Fault set_slots(Settings& settings, const std::string& value) {
+  const auto slots = from_decimal(value);
+  if (!slots || !auth::check_resources(*slots, {})) return takes("1 to 1000000000", value);
+  settings.program.slave.slots = *slots;
+  return std::nullopt;
+}
+
 Fault set_label(Settings& settings, const std::string& value) {
   const std::size_t split = value.find('=');
   if (split == std::string::npos || split == 0) return takes("KEY=VALUE", value);
@@ -289,6 +308,11 @@ constexpr std::
             Option{for_slave, Section::work, "label", "REMSH_LABEL", "KEY=VALUE",
                    "say this of the slave to its masters; may be repeated", set_claimed_label,
                    [](Settings& s) { s.program.slave.labels.clear(); }},
+            Option{for_slave, Section::work, "slots", "REMSH_SLOTS", "COUNT",
+                   "for how many jobs its masters may reserve it at once (default: 1)", set_slots},
+            Option{for_slave, Section::work, "resource", "REMSH_RESOURCE", "NAME=COUNT",
+                   "what else its masters may reserve parts of, as gpu=2; may be repeated", set_resource,
+                   [](Settings& s) { s.program.slave.resources.clear(); }},
             Option{for_slave, Section::work, "no-execute", "", "", "run no commands",
                    into([](Settings& s) -> bool& { return s.program.slave.policy.no_execute; })},
             Option{for_slave, Section::work, "allow-user", "REMSH_ALLOW_USER", "NAMES",

@@ -2,6 +2,7 @@
 
 #include "auth/derive.hpp"
 #include "auth/key_line.hpp"
+#include "auth/resources.hpp"
 #include "base/clock.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
@@ -199,6 +200,7 @@ Registration registration_of(const SlaveOptions& options, Bytes basedir) {
   registration.boot_id = boot_id();
   registration.instance_id = instance_id();
   registration.labels = auth::claimed_labels_text(options.labels);
+  registration.resources = auth::resources_text(options.slots, options.resources);
   return registration;
 }
 

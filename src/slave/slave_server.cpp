@@ -1,6 +1,7 @@
 #include <remsh/slave/slave_server.hpp>
 
 #include "auth/key_line.hpp"
+#include "auth/resources.hpp"
 #include "auth/slave_handshake.hpp"
 #include "base/clock.hpp"
 #include "base/format.hpp"
@@ -339,6 +340,9 @@ SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(st
                 formatted("the hook {} has no slash: give the path of the program", in_quotes(*hook)));
   }
   if (auto checked = auth::check_claimed_labels(impl_->options.labels); !checked) {
+    throw_failure(checked.failure(), "", "make a slave");
+  }
+  if (auto checked = auth::check_resources(impl_->options.slots, impl_->options.resources); !checked) {
     throw_failure(checked.failure(), "", "make a slave");
   }
   if (impl_->options.protocol != 1 && impl_->options.protocol != 2) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <future>
 #include <map>
@@ -75,6 +76,35 @@ class Cable {
 };
 
 }  // namespace
+
+TEST_CASE("of a slave that announces slots and resources several jobs have shares, over each transport") {
+  for (const Over over : {Over::tcp, Over::tls, Over::unix_socket, Over::pipes, Over::memory}) {
+    CAPTURE(to_string(over));
+    Farm farm(over, {.slots = 2, .resources = {{"gpu", 1}}});
+    const auto slave = farm.start();
+    REQUIRE(slave);
+    CHECK(slave->info().slots == 2);
+    CHECK(slave->info().resources == std::map<std::string, std::uint64_t>{{"gpu", 1}});
+    Lease first = farm.slaves.reserve({.deadline = no_wait, .slots = 1, .resources = {{"gpu", 1}}});
+    Lease second = farm.slaves.reserve({.deadline = no_wait, .slots = 1});
+    REQUIRE(first);
+    REQUIRE(second);
+    CHECK_FALSE(farm.slaves.reserve({.deadline = no_wait}));
+    const Lifeline lifeline;
+    auto runs = second->start_execute(lifeline.endless_command(), {.kill_after = 1ms});
+    REQUIRE(lifeline.wait_for_begin());
+    CHECK_THROWS_AS(first->execute({"sleep", "100000"}, {.kill_after = 1ms, .deadline = 1ms}), Timeout);
+    first.release();  // what was left is being ended, and the other one goes on
+    first = farm.slaves.reserve({.deadline = ample, .slots = 1, .resources = {{"gpu", 1}}});
+    REQUIRE(first);
+    CHECK_FALSE(lifeline.has_ended());
+    runs.cancel();
+    second.release();
+    CHECK(lifeline.wait_for_end());
+    second = farm.slaves.reserve({.deadline = ample, .slots = 1});
+    CHECK(second);
+  }
+}
 
 TEST_CASE("whoever reserves a slave next finds no command of the last holder, however that one left it") {
   using Leave = std::function<void(Slave&, const Stubborn&)>;

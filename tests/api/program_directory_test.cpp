@@ -153,6 +153,34 @@ TEST_CASE("a slave claims labels, which its master has apart from those of its k
   CHECK(has(wrong.err(), "--label: the value of a label is 1 to 256 bytes of UTF-8 without spaces"));
 }
 
+TEST_CASE("a slave announces slots and resources, of which several jobs of its master have shares") {
+  MasterWithKey master;
+  Program create({"create", master.dir / "w1", "--master", master.listener->address(), "--key", master.dir / "w1.key",
+                  "--slots=2", "--resource=gpu=1", "--resource=memory=64"});
+  REQUIRE(create.wait() == 0);
+  CHECK(has(master.dir.read("w1/slave.conf"), "\nslots = 2\nresource = gpu=1\nresource = memory=64\n"));
+  Program run({"run", master.dir / "w1"});
+  Lease first = master.slaves.reserve({.deadline = ample, .slots = 1, .resources = {{"gpu", 1}, {"memory", 40}}});
+  REQUIRE(first);
+  CHECK(first->info().slots == 2);
+  CHECK(first->info().resources == std::map<std::string, std::uint64_t>{{"gpu", 1}, {"memory", 64}});
+  CHECK_FALSE(master.slaves.reserve({.deadline = no_wait, .slots = 1, .resources = {{"memory", 40}}}));
+  const Lease second = master.slaves.reserve({.deadline = no_wait, .slots = 1});
+  REQUIRE(second);
+  CHECK(first->execute({"echo", "hello"}).out == "hello\n");
+  CHECK(second->execute({"echo", "hello"}).out == "hello\n");
+  first.release();
+  CHECK(master.slaves.reserve({.deadline = ample, .resources = {{"gpu", 1}}}));
+  const auto nobody = thrown_by<Timeout>([&] {
+    static_cast<void>(master.slaves.reserve({.deadline = no_wait, .explain = true, .resources = {{"tape", 1}}}));
+  });
+  REQUIRE(nobody);
+  CHECK(has(nobody->message(), "which does not announce the resource 'tape'"));
+  Program wrong({"--master=unix:/m", "--resource=gpu=all"});
+  CHECK(wrong.wait() == 64);
+  CHECK(has(wrong.err(), "--resource takes NAME=COUNT, as gpu=2"));
+}
+
 TEST_CASE("create changes nothing that is there, and says which key is missing") {
   const TempDir dir;
   Program create({"create", dir / "w1", "--master", "tls:localhost:1"});

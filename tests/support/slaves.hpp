@@ -26,6 +26,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <fstream>
 #include <functional>
 #include <future>
@@ -289,6 +290,8 @@ struct FarmOptions {
   std::chrono::milliseconds kill_after{10000};
   std::shared_ptr<Runtime> runtime = {};
   AuditHook audit = {};
+  std::uint64_t slots = 1;  // that slaves in this process announce, and the resources
+  std::map<std::string, std::uint64_t> resources = {};
 };
 
 /// A master and its slaves over one kind of transport. One thread at a time.
@@ -408,6 +411,8 @@ class Farm {
       options.keyless = true;
     }
     options.protocol = over_ == Over::remsh1 ? 1 : 2;
+    options.slots = options_.slots;
+    options.resources = options_.resources;
     options.log = log.hook();
     return options;
   }

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <chrono>
 #include <concepts>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -31,7 +32,7 @@ class Backend;
 class BuilderList;
 
 /// What a slave reported when it registered. Only `name` is proven, by a handshake with keys. The members up to
-/// `claimed_labels` are claims of the slave; the master itself sets the others.
+/// `resources` are claims of the slave; the master itself sets the others.
 struct SlaveInfo {
   std::string name = {};
   std::string hostname = {};
@@ -42,9 +43,11 @@ struct SlaveInfo {
   std::string instance_id = {};  ///< other for each process of the slave
   std::vector<std::string> features = {};
   std::map<std::string, std::string> claimed_labels =
-      {};                     ///< what the slave's operator says of it: SlaveOptions::labels
-  std::string address = {};   ///< where it connected from: "tcp 127.0.0.1:40112"
-  std::string protocol = {};  ///< "remsh 2"
+      {};                                               ///< what the slave's operator says of it: SlaveOptions::labels
+  std::uint64_t slots = 1;                              ///< how many jobs it has room for: see ReserveOptions::slots
+  std::map<std::string, std::uint64_t> resources = {};  ///< what can be counted in it: see ReserveOptions::resources
+  std::string address = {};                             ///< where it connected from: "tcp 127.0.0.1:40112"
+  std::string protocol = {};                            ///< "remsh 2"
 
   std::string key_id = {};                         ///< the id of the key that it has proven; empty if there is none
   std::map<std::string, std::string> labels = {};  ///< the labels of this key

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -39,6 +40,10 @@ struct GetSlaveOptions {
   CallDeadline deadline = {};  ///< how long to wait for one: `5s`, remsh::no_wait; as long as it takes by default
   std::stop_token stop = {};   ///< ends the wait with Cancelled
   bool explain = false;        ///< if no slave comes in time, throw a Timeout that says why none fits
+  /// If one of these is set, the slave may be in use by reservations of shares, and has to have this much free: see
+  /// ReserveOptions. Nothing of it is reserved.
+  std::uint64_t slots = 0;
+  std::map<std::string, std::uint64_t> resources = {};
 };
 
 /// Options of reserve().
@@ -49,6 +54,20 @@ struct ReserveOptions {
   CallDeadline deadline = {};  ///< how long to wait for one: `5s`, remsh::no_wait; as long as it takes by default
   std::stop_token stop = {};   ///< ends the wait with Cancelled
   bool explain = false;        ///< if no slave comes in time, throw a Timeout that says why none fits
+
+  /// How many of the slots that a slave has announced (SlaveInfo::slots), and of each of its resources, as {"gpu", 1}.
+  /// If neither is set, the whole slave is reserved. Otherwise this share of it: others may have other shares at the
+  /// same time, as long as there are enough for all. The slave does not see to it that its commands use no more.
+  std::uint64_t slots = 0;
+  std::map<std::string, std::uint64_t> resources = {};
+};
+
+/// A part of a slave that is reserved: see ReserveOptions::slots.
+struct SlaveShare {
+  std::string owner = {};  ///< the `owner` that reserve() was given
+  std::uint64_t slots = 0;
+  std::map<std::string, std::uint64_t> resources = {};
+  bool releasing = false;  ///< still reserved, because operations of the released lease have not ended yet
 };
 
 /// The state of one slave of a collection, for a status page.
@@ -56,10 +75,12 @@ struct SlaveStatus {
   SlaveInfo info;
   std::chrono::system_clock::time_point since;   ///< when it entered the collection
   Incarnation incarnation = Incarnation::first;  ///< what it is to the last slave of this name
-  bool reserved = false;
-  bool releasing = false;   ///< still reserved, because operations of the released lease have not ended yet
-  std::string reserved_by;  ///< the `owner` that reserve() was given
-  bool paused = false;      ///< by SlaveCollection::pause(); it may be reserved meanwhile
+  bool reserved = false;                         ///< as a whole
+  bool releasing = false;               ///< still reserved, because operations of the released lease have not ended yet
+  std::string reserved_by;              ///< the `owner` that reserve() was given
+  std::vector<SlaveShare> shares = {};  ///< what is reserved of it, if it is not reserved as a whole
+  bool kept = false;    ///< a caller waits for more of it than is free, and those behind it get nothing of it
+  bool paused = false;  ///< by SlaveCollection::pause(); it may be reserved meanwhile
   std::string pause_reason;
   bool draining = false;  ///< it has announced that it ends: see SlaveNotice::draining
 };
@@ -105,16 +126,17 @@ class REMSH_API SlaveCollection {
   /// Puts the slave of this name back into service. Returns false if the name was not paused.
   bool resume(const std::string& name);
 
-  /// Returns a slave that is neither reserved, paused nor draining and qualifies. Waits for one until the deadline.
-  /// Returns null if none came in time; with `explain`, throws Timeout instead. A stop throws Cancelled. Other callers
-  /// may get the same slave; reserve() gives it to one caller only.
+  /// Returns a slave that is neither reserved (nor a share of it), paused nor draining and qualifies. Waits for one
+  /// until the deadline. Returns null if none came in time; with `explain`, throws Timeout instead. A stop throws
+  /// Cancelled. Other callers may get the same slave; reserve() gives it to one caller only.
   [[nodiscard]] std::shared_ptr<Slave> get_slave(const GetSlaveOptions& options);
 
   /// Short form for the most common options.
   [[nodiscard]] std::shared_ptr<Slave> get_slave(Deadline deadline, const SlaveFilter& filter = {});
 
-  /// Like get_slave(), but no other caller gets the slave until the lease is released. Waiting callers are served in
-  /// the order in which they came. Returns an empty lease if no slave came in time.
+  /// Like get_slave(), but no other caller gets the slave, or the share of it, until the lease is released. Waiting
+  /// callers are served in the order in which they came: if too little of a slave is free for one of them, those behind
+  /// it get nothing more of this slave. Returns an empty lease if no slave came in time.
   [[nodiscard]] Lease reserve(const ReserveOptions& options);
 
   /// Like get_slave(), without a thread that waits. Checks all slaves at once, in this thread. If none fits, the

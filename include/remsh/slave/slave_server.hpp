@@ -13,6 +13,7 @@
 #include <remsh/transport/transport.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -51,6 +52,13 @@ struct SlaveOptions {
   /// What the operator of this machine says of it: SlaveInfo::claimed_labels. In the form of KeyTerms::labels, and
   /// together at most 1,024 bytes with a byte more for each. The key vouches for none of them.
   std::map<std::string, std::string> labels = {};
+
+  /// How many jobs this machine has room for, and what else of it can be counted, as {"gpu", 2}: what a master can
+  /// reserve shares of (ReserveOptions). Names are those of labels, counts 1 to 1,000,000,000, and all together have at
+  /// most 256 bytes as NAME=COUNT, with a byte more for each. The key vouches for none of them, and the slave does not
+  /// check what its master uses.
+  std::uint64_t slots = 1;
+  std::map<std::string, std::uint64_t> resources = {};
 
   /// The key that proves the name to the master. The master must prove that it has the same key; the slave serves no
   /// other master, on any kind of connection. Without a key, a slave serves the other end of a transport that was given

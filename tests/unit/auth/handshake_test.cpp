@@ -342,21 +342,26 @@ TEST_CASE("the master closes on anything but prove once it has sent its challeng
                                  {"software", 64},
                                  {"system", 64},
                                  {"labels", 1024},
+                                 {"resources", 256},
                                  {"check", 1}}) {
     too_long.push_back({key, with(prove_bytes, key, Bytes(static_cast<std::size_t>(max) + 1, 'x')), "over"});
   }
-  check_cases([] { return master_in_m1(); }, MasterAction::close, Errc::protocol_error, "",
-              all_of(bad_boxes(prove_bytes), bad_calls(prove_bytes), too_long,
-                     std::vector<Case>{
-                         {"hello again", hello_bytes, "called 'hello' (while prove"},
-                         {"keys not ascending", as_given({{"_command", "prove"}, {"_ask", "2"}}), "not in ascending"},
-                         {"the same key twice", as_given({{"_ask", "2"}, {"_command", "prove"}, {"_command", "prove"}}),
-                          "twice"},
-                         {"HTTP", "GET / HTTP/1.1\r\n", "key length over 255"},
-                         {"labels without values", with(prove_bytes, "labels", "gpu"), "sent malformed labels"},
-                         {"labels out of order", with(prove_bytes, "labels", "os=a gpu=b"), "sent malformed labels"},
-                         {"labels with controls", with(prove_bytes, "labels", "os=a\x1b[1m"), "sent malformed labels"},
-                         {"3073 bytes", padded(prove_bytes, 3073), "too large"}}));
+  check_cases(
+      [] { return master_in_m1(); }, MasterAction::close, Errc::protocol_error, "",
+      all_of(
+          bad_boxes(prove_bytes), bad_calls(prove_bytes), too_long,
+          std::vector<Case>{
+              {"hello again", hello_bytes, "called 'hello' (while prove"},
+              {"keys not ascending", as_given({{"_command", "prove"}, {"_ask", "2"}}), "not in ascending"},
+              {"the same key twice", as_given({{"_ask", "2"}, {"_command", "prove"}, {"_command", "prove"}}), "twice"},
+              {"HTTP", "GET / HTTP/1.1\r\n", "key length over 255"},
+              {"labels without values", with(prove_bytes, "labels", "gpu"), "sent malformed labels"},
+              {"labels out of order", with(prove_bytes, "labels", "os=a gpu=b"), "sent malformed labels"},
+              {"a resource without a count", with(prove_bytes, "resources", "gpu"), "sent malformed resources"},
+              {"resources out of order", with(prove_bytes, "resources", "tape=1 gpu=1"), "sent malformed resources"},
+              {"nothing of a resource", with(prove_bytes, "resources", "gpu=0"), "sent malformed resources"},
+              {"labels with controls", with(prove_bytes, "labels", "os=a\x1b[1m"), "sent malformed labels"},
+              {"3073 bytes", padded(prove_bytes, 3073), "too large"}}));
 }
 
 TEST_CASE("a proof of a key that was not named closes") {
@@ -457,16 +462,19 @@ TEST_CASE("a registration may tell nothing, and may hold any bytes") {
   CHECK(odd.registration().basedir == "\0\xff\n"s);
 }
 
-TEST_CASE("labels and the wish for a check are a part of the registration") {
+TEST_CASE("labels, resources and the wish for a check are a part of the registration") {
   auto handshake = master_in_m1();
-  const Bytes prove = with(with(prove_bytes, "labels", "gpu=a100 os=linux"), "check", "1");
+  const Bytes prove =
+      with(with(with(prove_bytes, "labels", "gpu=a100 os=linux"), "resources", "gpu=2 slots=4"), "check", "1");
   REQUIRE(handshake.feed(prove).action == MasterAction::registered);
   CHECK(handshake.registration().labels == "gpu=a100 os=linux");
+  CHECK(handshake.registration().resources == "gpu=2 slots=4");
   CHECK(handshake.registration().check == "1");
   const Bytes welcome = handshake.refuse(Refusal::checked, "the check was passed");
   CHECK(box_of(welcome).get("refused") == "checked");
   Registration checking = worker;
   checking.labels = "gpu=a100 os=linux";
+  checking.resources = "gpu=2 slots=4";
   checking.check = "1";
   auto slave = slave_in_s1(checking);
   CHECK(slave.feed(challenge_bytes).bytes == prove);

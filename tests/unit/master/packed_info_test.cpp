@@ -62,6 +62,26 @@ TEST_CASE("a claimed label is found in the block, and is none of the key's") {
   CHECK(unpacked.features == std::vector<std::string>{"gpu"});
 }
 
+TEST_CASE("slots and resources are found in the block, and one slot is there without being announced") {
+  const PackedInfo packed({.features = {"gpu"},
+                           .claimed_labels = {{"gpu", "a100"}},
+                           .slots = 4,
+                           .resources = {{"gpu", 2}, {"memory", 1'000'000'000}},
+                           .labels = {{"os", "debian"}}});
+  CHECK(packed.resource("slots") == 4);
+  CHECK(packed.resource("gpu") == 2);
+  CHECK(packed.resource("memory") == 1'000'000'000);
+  CHECK(packed.resource("os") == 0);
+  const SlaveInfo unpacked = packed.unpack();
+  CHECK(unpacked.slots == 4);
+  CHECK(unpacked.resources == std::map<std::string, std::uint64_t>{{"gpu", 2}, {"memory", 1'000'000'000}});
+  CHECK(unpacked.claimed_labels == std::map<std::string, std::string>{{"gpu", "a100"}});
+  CHECK(unpacked.features == std::vector<std::string>{"gpu"});
+  CHECK(PackedInfo(SlaveInfo{.name = "w1"}).resource("slots") == 1);
+  CHECK(PackedInfo(SlaveInfo{.name = "w1"}).unpack().slots == 1);
+  CHECK(PackedInfo().resource("slots") == 0);
+}
+
 TEST_CASE("a label is found in the block without the rest") {
   CHECK_FALSE(PackedInfo().label("os"));
   const PackedInfo packed(

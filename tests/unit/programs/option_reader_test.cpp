@@ -76,6 +76,18 @@ TEST_CASE("an option that is given twice has its last value, and those that may 
   CHECK(keygen.settings.terms.labels == std::map<std::string, std::string>{{"a", "b=c"}, {"d", ""}});
 }
 
+TEST_CASE("slots and resources are counted, and a command line replaces those of a file") {
+  Reading reading;
+  CHECK(reading.settings.program.slave.slots == 1);
+  CHECK(reading.arguments({"--slots=4", "--resource=gpu=2", "--resource", "tape=1"}).empty());
+  CHECK(reading.settings.program.slave.slots == 4);
+  CHECK(reading.settings.program.slave.resources == std::map<std::string, std::uint64_t>{{"gpu", 2}, {"tape", 1}});
+  Reading both;
+  CHECK(both.file("resource", "gpu=2").empty());
+  CHECK(both.arguments({"--resource=tape=1"}).empty());
+  CHECK(both.settings.program.slave.resources == std::map<std::string, std::uint64_t>{{"tape", 1}});
+}
+
 TEST_CASE("the time after SIGTERM is in seconds, and may be none") {
   Reading reading;
   CHECK(reading.settings.program.drain_time == std::chrono::seconds(5));
@@ -93,6 +105,12 @@ TEST_CASE("a wrong value is refused with the option, the value, and what is allo
            {{"--drain=-1"}, "--drain takes 0 to 86400 seconds, not '-1'"},
            {{"--drain=86401"}, "--drain takes 0 to 86400 seconds, not '86401'"},
            {{"--protocol=3"}, "--protocol takes 1 or 2, not '3'"},
+           {{"--slots=0"}, "--slots takes 1 to 1000000000, not '0'"},
+           {{"--slots=two"}, "--slots takes 1 to 1000000000, not 'two'"},
+           {{"--resource=gpu"}, "--resource takes NAME=COUNT, as gpu=2, not 'gpu'"},
+           {{"--resource=gpu=a100"}, "--resource takes NAME=COUNT, as gpu=2, not 'gpu=a100'"},
+           {{"--resource=gpu=0"}, "--resource: there are 1 to 1,000,000,000 of the resource 'gpu', or it is left out"},
+           {{"--resource=slots=2"}, "--resource: slots are not one of the resources: they have an option of their own"},
            {{"--name=w 1"},
             "--name takes 1 to 64 of A-Z a-z 0-9 . _ -, of which the first is a letter or a digit, not 'w 1'"},
            {{"--allow=stat,,fetch"},
