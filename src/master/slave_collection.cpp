@@ -3,6 +3,8 @@
 
 #include "base/misuse.hpp"
 #include "master/backend.hpp"
+#include "master/health.hpp"
+#include "master/health_watch.hpp"
 #include "master/lease_maker.hpp"
 #include "master/missing_watch.hpp"
 #include "master/slave_pool.hpp"
@@ -75,21 +77,29 @@ struct SlaveCollection::Impl {
     if (options.missing_timeout < std::chrono::milliseconds::zero()) {
       throw Error(Errc::invalid_argument, {}, "SlaveCollection", "missing_timeout is negative");
     }
-    if (options.missing_timeout == std::chrono::milliseconds::zero()) return;
-    loop = Loop::start();
-    missing = std::make_shared<MissingWatch>(pool, loop, options.missing_timeout);
-    missing->start();
+    check_limits(options.health);
+    if (options.missing_timeout > std::chrono::milliseconds::zero()) {
+      loop = Loop::start();
+      missing = std::make_shared<MissingWatch>(pool, loop, options.missing_timeout);
+      missing->start();
+    }
+    if (are_set(options.health)) {
+      health = std::make_unique<HealthWatch>(pool, options.health);
+      health->start();
+    }
   }
 
   void stop_watching() {
+    if (health) health->stop();
     if (missing) missing->stop();
     if (loop) loop->stop();
   }
 
   const std::shared_ptr<SlavePool> pool = std::make_shared<SlavePool>();
   const std::shared_ptr<StartedRequests> requests = std::make_shared<StartedRequests>();
-  std::shared_ptr<Loop> loop;  // of what follows; null if nothing is to be watched
+  std::shared_ptr<Loop> loop;  // of `missing`
   std::shared_ptr<MissingWatch> missing;
+  std::unique_ptr<HealthWatch> health;
 };
 
 SlaveCollection::SlaveCollection() : impl_(std::make_unique<Impl>()) {}
@@ -105,7 +115,8 @@ SlaveCollection::~SlaveCollection() {
     misuse(
         "a SlaveCollection is destroyed before a listener or a launcher that fills it: declare the collection first");
   }
-  if (impl_->pool->notices->is_this_thread() || impl_->requests->is_this_thread()) {
+  if (impl_->pool->notices->is_this_thread() || impl_->requests->is_this_thread() ||
+      (impl_->health && impl_->health->is_this_thread())) {
     misuse("a SlaveCollection is destroyed by a callback of its own: destroy it in another thread");
   }
   impl_->stop_watching();

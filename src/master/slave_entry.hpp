@@ -52,6 +52,7 @@ struct SlaveEntry : std::enable_shared_from_this<SlaveEntry> {
   bool reserved : 1 = false;   // as a whole
   bool kept : 1 = false;       // for a request: SlavePool
   bool paused : 1 = false;     // its name is paused; it may be reserved meanwhile
+  bool unwell : 1 = false;     // it is beyond a limit of health; it may be reserved meanwhile
   bool draining : 1 = false;   // it will end when its lease has; it may be reserved meanwhile
   bool releasing : 1 = false;  // the lease was released, but operations started under it are still running
 };

@@ -66,6 +66,7 @@ bool SlavePool::remove(const std::shared_ptr<SlaveEntry>& entry, std::shared_ptr
   shut(*entry);
   entry->reserved = entry->releasing = false;
   owners_.erase(entry.get());
+  unwell_.erase(entry.get());
   if (entry->shared) {
     for (const Tick lease : entry->shared->leases) shares_.erase(lease);
     entry->shared.reset();
@@ -169,11 +170,47 @@ bool SlavePool::resume(const std::string& name) {
   const auto at = slaves_.find(name);
   if (at == slaves_.end()) return true;
   entry = *at;
-  notices->publish([&] { return SlaveNotice{.kind = SlaveNotice::resumed, .slave = entry->slave}; });
   entry->paused = false;
+  report_resumed(*entry);
   if (!entry->reserved) become_free(*entry, out_);
   changed();
   return true;
+}
+
+void SlavePool::set_unwell(const std::shared_ptr<SlaveEntry>& entry, std::string why) {
+  std::map<const SlaveEntry*, std::string> made{{entry.get(), std::move(why)}};  // allocated here, as in pause()
+  const std::string& words = made.begin()->second;
+  const Lock lock(mutex_);
+  const bool was_unwell = entry->unwell;
+  if (entry->gone || (!was_unwell && words.empty())) return;
+  if (words.empty()) {
+    unwell_.erase(entry.get());
+    entry->unwell = false;
+    report_resumed(*entry);
+    if (!entry->reserved) become_free(*entry, out_);
+  } else if (was_unwell) {  // the figures are new
+    unwell_[entry.get()].swap(made.begin()->second);
+    return;
+  } else {
+    if (&set_of(*entry) == &free_) {
+      shut(*entry);
+      out_.insert(free_.extract(entry.get()));
+    }
+    entry->unwell = true;
+    notices->publish([&] { return SlaveNotice{.kind = SlaveNotice::paused, .slave = entry->slave, .words = words}; });
+    unwell_.merge(made);
+  }
+  changed();
+}
+
+/// Reports that one of two reasons to be out of service is over, and the other one if it remains.
+void SlavePool::report_resumed(const SlaveEntry& entry) noexcept {
+  notices->publish([&] {
+    if (!entry.paused && !entry.unwell) return SlaveNotice{.kind = SlaveNotice::resumed, .slave = entry.slave};
+    return SlaveNotice{.kind = SlaveNotice::paused,
+                       .slave = entry.slave,
+                       .words = entry.paused ? pause_of(entry) : unwell_.at(&entry)};
+  });
 }
 
 std::vector<MissingSlave> SlavePool::missing() const {
@@ -256,6 +293,7 @@ std::vector<SlaveStatus> SlavePool::states(std::shared_ptr<const SlaveEntries>& 
     states[i].draining = entry.draining;
     states[i].paused = entry.paused;
     states[i].pause_reason = pause_of(entry);
+    if (entry.unwell) states[i].unwell = unwell_.at(&entry);
     states[i].kept = entry.kept;
     if (!entry.shared) continue;
     for (const Tick lease : entry.shared->leases) states[i].shares.push_back(status_of(shares_.at(lease)));
@@ -341,7 +379,7 @@ void SlavePool::wake_next(Queue::iterator place, const Lock& /*held*/) { wake(st
 void SlavePool::become_free(SlaveEntry& entry, EntriesByTick& from) {
   auto node = from.extract(&entry);
   entry.tick.store(++last_tick_, std::memory_order_relaxed);
-  if (entry.paused || entry.draining) {
+  if (entry.paused || entry.unwell || entry.draining) {
     out_.insert(out_.end(), std::move(node));
     return;
   }

@@ -99,6 +99,9 @@ class SlavePool {
   /// False if the name is not paused.
   bool resume(const std::string& name);
 
+  /// Lets no request have the slave until this is called with no words. A lease of it goes on.
+  void set_unwell(const std::shared_ptr<SlaveEntry>& entry, std::string why);
+
   /// The slave will end: no request gets it any more. True if it is reserved: then the pool lets it go at the end of
   /// the last lease; otherwise the caller has to.
   bool drain(Backend& backend) noexcept;
@@ -246,9 +249,10 @@ class SlavePool {
   [[nodiscard]] static bool is_free(const SlaveEntry& entry, const Share& share);
   [[nodiscard]] static SlaveShare status_of(const SharedLease& lease);
   [[nodiscard]] EntriesByTick& set_of(const SlaveEntry& entry) noexcept {
-    return entry.reserved ? reserved_ : entry.paused || entry.draining ? out_ : free_;
+    return entry.reserved ? reserved_ : entry.paused || entry.unwell || entry.draining ? out_ : free_;
   }
   [[nodiscard]] std::string pause_of(const SlaveEntry& entry) const;
+  void report_resumed(const SlaveEntry& entry) noexcept;
   void remember(const SlaveEntry& entry, const std::optional<Failure>& lost) noexcept;
   void changed();
   void wake(Queue::iterator place);
@@ -260,7 +264,8 @@ class SlavePool {
   SlaveEntry* last_ = nullptr;
   EntriesByTick free_;      // open; others may have shares of them
   EntriesByTick reserved_;  // as a whole; takes the nodes of free_, so that becoming free cannot fail
-  EntriesByTick out_;       // paused or draining, and not reserved; takes their nodes, too
+  EntriesByTick out_;       // paused, unwell or draining, and not reserved; takes their nodes, too
+  std::map<const SlaveEntry*, std::string> unwell_;         // why they are
   std::map<std::string, std::string, std::less<>> pauses_;  // the reasons, by name; the slave may be absent
   std::map<const SlaveEntry*, std::string> owners_;         // of the reserved slaves whose lease has an owner
   std::map<Tick, SharedLease> shares_;                      // by lease

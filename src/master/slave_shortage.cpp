@@ -113,7 +113,8 @@ bool is_in_use(const SlaveEntry& entry, const SlaveStatus& state, const Share& s
 }
 
 std::string paused_in_words(const Slave& slave, const SlaveStatus& state) {
-  return formatted("'{}' ({})", without_controls(slave.name()), without_controls(state.pause_reason));
+  const std::string& why = state.paused ? state.pause_reason : state.unwell;
+  return formatted("'{}' ({})", without_controls(slave.name()), without_controls(why));
 }
 
 std::string reserved_in_words(const Slave& slave, const SlaveStatus& state) {
@@ -170,7 +171,7 @@ std::string why_none_fits(SlavePool& pool, const SlaveWish& wish) {
       ++tally.lost;
     } else if (states[i].draining) {
       ++tally.draining;
-    } else if (states[i].paused) {
+    } else if (states[i].paused || !states[i].unwell.empty()) {
       tally.paused.push_back(paused_in_words(slave, states[i]));
     } else if (states[i].reserved) {
       tally.reserved.push_back(reserved_in_words(slave, states[i]));

@@ -72,6 +72,7 @@ REAL_TIME = {
     'src/connection/connection.cpp',
     'src/master/blocking_backend.cpp',
     'src/master/command.cpp',
+    'src/master/health_watch.cpp',
     'src/master/operation_record.cpp',
     'src/master/operation_record.hpp',
     'src/master/runtime.hpp',

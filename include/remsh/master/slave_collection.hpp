@@ -3,6 +3,7 @@
 
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/export.hpp>
+#include <remsh/master/health_limits.hpp>
 #include <remsh/master/lease.hpp>
 #include <remsh/master/pending.hpp>
 #include <remsh/master/slave.hpp>
@@ -31,6 +32,10 @@ struct SlaveCollectionOptions {
   /// A name that has a key at a listener of the collection, and no slave in the collection for this long, is reported
   /// once by a notice `missing`. 0: not reported. If it is set, the collection has a thread of its own.
   std::chrono::milliseconds missing_timeout{0};
+
+  /// When a slave is not well, and so out of service. By default never. If a limit is set, the collection has a thread
+  /// of its own for this, and asks each slave again and again.
+  HealthLimits health = {};
 };
 
 /// Options of get_slave().
@@ -82,7 +87,8 @@ struct SlaveStatus {
   bool kept = false;    ///< a caller waits for more of it than is free, and those behind it get nothing of it
   bool paused = false;  ///< by SlaveCollection::pause(); it may be reserved meanwhile
   std::string pause_reason;
-  bool draining = false;  ///< it has announced that it ends: see SlaveNotice::draining
+  std::string unwell = {};  ///< which limit of health it is beyond, and so out of service; empty if it is well
+  bool draining = false;    ///< it has announced that it ends: see SlaveNotice::draining
 };
 
 /// A name that has a key at a listener of the collection, and no slave in the collection. Keys that have expired or
@@ -104,7 +110,7 @@ struct MissingSlave {
 class REMSH_API SlaveCollection {
  public:
   SlaveCollection();
-  /// Throws Error (invalid_argument) if a time is negative.
+  /// Throws Error (invalid_argument) if a time or a limit makes no sense.
   explicit SlaveCollection(const SlaveCollectionOptions& options);
   SlaveCollection(const SlaveCollection&) = delete;
   SlaveCollection& operator=(const SlaveCollection&) = delete;

@@ -35,7 +35,8 @@ struct SlaveNotice {
     left,      ///< its connection has ended, or remove_slave() took it out; its lease, if any, has ended
     reserved,  ///< it was reserved
     released,  ///< its lease has ended; it is free again, unless it is paused
-    paused,    ///< SlaveCollection::pause() has taken it out of service, or has given another reason
+    paused,    ///< SlaveCollection::pause(), or its health (HealthLimits), has taken it out of service; or it is still
+               ///< out of service, for another reason
     resumed,   ///< it is back in service
     draining,  ///< it has announced that it ends: nobody gets it any more, and when its lease has ended and nothing
                ///< runs on it, it is let go; then follows `left`
