@@ -24,6 +24,9 @@ namespace remsh {
 /// Called with the length of what will be fetched.
 using SizeCallback = std::function<void(std::uint64_t)>;
 
+/// Called with each piece of a log file, and the number that its worker gives the file.
+using LogCallback = std::function<void(std::optional<std::uint64_t>, BytesView)>;
+
 /// When a worker got a piece of output, by its clock.
 using PieceTime = std::chrono::sys_time<std::chrono::microseconds>;
 
@@ -33,6 +36,7 @@ struct StreamEnds {
   InputCallback in = {};
   OutputCallback out = {};
   OutputCallback err = {};
+  LogCallback log = {};
   SizeCallback size = {};  ///< for `out`: called before its first bytes, if the length is known
 };
 

@@ -40,7 +40,8 @@ class CutCapture {
 /// thread at a time.
 class CommandOutput {
  public:
-  /// `stream` is "stdout" or "stderr"; `asked` has the time of each piece. Throws if the destination cannot be opened.
+  /// `stream` is "stdout", "stderr" or the name of a log file, which must outlive it; `asked` has the time of each
+  /// piece. Throws if the destination cannot be opened.
   CommandOutput(const Output& output, std::string_view stream, const AskedOperation& asked, const Request& request);
 
   /// The callback for the stream; empty if the stream is not wanted here.

@@ -61,9 +61,14 @@ void DrivenCall::take_chunk() {
   const StreamEnds& ends = operation_.ends;
   if (chunk.total && ends.size) ends.size(*chunk.total);
   operation_.piece_at.reset();
-  if (chunk.at) operation_.piece_at.emplace(std::chrono::microseconds(static_cast<std::int64_t>(*chunk.at)));
-  const OutputCallback& output = chunk.stream == rpc::StreamName::err ? ends.err : ends.out;
-  if (output) output(chunk.bytes());
+  const auto& at = chunk.marks.at;
+  if (at) operation_.piece_at.emplace(std::chrono::microseconds(static_cast<std::int64_t>(*at)));
+  if (chunk.stream == rpc::StreamName::log) {
+    if (ends.log) ends.log(chunk.marks.log, chunk.bytes());
+  } else {
+    const OutputCallback& output = chunk.stream == rpc::StreamName::err ? ends.err : ends.out;
+    if (output) output(chunk.bytes());
+  }
   operation_.moved.add_out(chunk.bytes().size());
 }
 

@@ -90,6 +90,7 @@ Result<void> Remsh1Backend::Operations::check(const Execute::Request& request) {
   if (request.max_bytes || request.max_lines || request.at) {
     return remsh1::unsupported("neither limits output nor says when it came");
   }
+  if (!request.logs.empty()) return remsh1::unsupported("does not read log files while a command runs");
   if (!request.pty.empty()) return remsh1::unsupported("has no terminals for commands");
   if (!request.user.empty()) return remsh1::unsupported("runs all commands as its own user");
   if (request.nice || request.umask || !request.limits.empty()) {

@@ -7,6 +7,7 @@
 #include "connection/long_value.hpp"
 #include "operations/exclude.hpp"
 
+#include <set>
 #include <system_error>
 
 namespace remsh {
@@ -93,7 +94,8 @@ void Request::check_execute(const operations::Execute::Request& request, const E
   }
   if (options.timeout.count() < 0) refuse(Errc::invalid_argument, "the timeout is negative");
   if (options.silence_timeout.count() < 0) refuse(Errc::invalid_argument, "the silence_timeout is negative");
-  const bool is_seen = request.out == operations::OutputMode::stream || request.err == operations::OutputMode::stream;
+  const bool is_seen = request.out == operations::OutputMode::stream || request.err == operations::OutputMode::stream ||
+                       !request.logs.empty();
   if (options.silence_timeout.count() > 0 && !is_seen) {
     refuse(Errc::invalid_argument,
            "a silence_timeout needs output that is not discarded: capture .out or .err, or give one a callback");
@@ -101,6 +103,7 @@ void Request::check_execute(const operations::Execute::Request& request, const E
   if (options.kill_after.count() < 0) refuse(Errc::invalid_argument, "kill_after is negative");
 
   check_settings(options);
+  check_logs(options.log_files);
 
   const std::vector<Bytes>& args = request.args;
   if (args.empty()) refuse(Errc::invalid_argument, "the command has no arguments, not even a program");
@@ -135,6 +138,27 @@ void Request::check_environment(const std::map<Bytes, std::optional<Bytes>>& env
       refuse(Errc::invalid_argument, formatted("the environment variable {} contains a zero byte", shown(name)));
     }
   }
+}
+
+void Request::check_logs(const std::vector<LogFile>& logs) {
+  if (logs.size() > operations::max_logs) {
+    refuse(Errc::too_large, formatted("more than {} log files", operations::max_logs));
+  }
+  std::set<std::string_view> names;
+  std::size_t list = 0;
+  for (const LogFile& log : logs) {
+    require(!log.name.empty(), "a log file has no name");
+    require(names.insert(log.name).second, "two log files have the name " + shown(log.name));
+    require(!std::holds_alternative<Output::Merge>(log.out.what()) &&
+                !std::holds_alternative<Output::Discard>(log.out.what()),
+            formatted("the log file {} cannot be merged or discarded: leave it out", shown(log.name)));
+    if (log.path.empty() || log.path.find('\0') != std::string::npos) {
+      refuse(Errc::invalid_argument,
+             formatted("the path of the log file {} is empty or contains a zero byte", shown(log.name)));
+    }
+    list += log.path.size() + sizeof("changed") + 1;
+  }
+  count(sizeof("logs"), list);
 }
 
 /// With what the command begins, and how it is stopped.

@@ -68,6 +68,7 @@ class Request {
   /// `request` is made from the options and the arguments.
   void check_execute(const operations::Execute::Request& request, const ExecuteOptions& options);
   void check_settings(const ExecuteOptions& options) const;
+  void check_logs(const std::vector<LogFile>& logs);
   void check_environment(const std::map<Bytes, std::optional<Bytes>>& env) const;
   void check_call(const operations::Call::Request& request);
 

@@ -1,15 +1,19 @@
 #include "master/slave_work.hpp"
 
+#include "base/decimal.hpp"
 #include "base/format.hpp"
 #include "base/secret_mask.hpp"
 #include "base/signal_name.hpp"
+#include "base/text.hpp"
 #include "operations/advice.hpp"
+#include "rpc/message.hpp"
 
 #include <fcntl.h>
 
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <system_error>
 #include <variant>
 
 namespace remsh {
@@ -132,6 +136,10 @@ operations::Execute::Request request_of(const Target& target, const std::vector<
   request.max_bytes = options.output_limit.bytes;
   request.max_lines = options.output_limit.lines;
   request.at = is<TimedOutputCallback>(options.out) || is<TimedOutputCallback>(options.err);
+  for (const LogFile& log : options.log_files) {
+    request.logs.push_back({log.path, log.begin});
+    request.at = request.at || is<TimedOutputCallback>(log.out);
+  }
   for (const ResourceLimit& limit : options.limits) request.limits.push_back(assignment_of(limit));
   request.timeout = options.timeout;
   request.silence = options.silence_timeout;
@@ -233,11 +241,22 @@ ExecuteWork::ExecuteWork(const Target& target, const std::vector<Bytes>& args, c
                 args.empty() ? BytesView() : BytesView(args.front())),
       shown_(shown_arguments(args, options.secrets)),
       out_((request_.check_execute(asked_.request, options), options.out), "stdout", asked_, request_),
-      err_(options.err, "stderr", asked_, request_) {
+      err_(options.err, "stderr", asked_, request_),
+      options_(options) {
   const bool is_written = may_write && std::holds_alternative<Source::Writes>(options.in.what());
   if (!is_written) asked_.ends.in = input_from(options.in, request_, file_);
   asked_.ends.out = out_.callback();
   asked_.ends.err = err_.callback();
+  for (const LogFile& log : options.log_files) {
+    logs_.emplace_back(log.out, log.name, asked_, request_);
+    log_callbacks_.push_back(logs_.back().callback());
+  }
+  asked_.ends.log = [this](std::optional<std::uint64_t> number, BytesView bytes) {
+    if (!number || *number >= log_callbacks_.size()) {
+      request_.fail({Errc::protocol_error, "output of a log file that was not asked for", 0}, patience_.stop);
+    }
+    log_callbacks_[*number](bytes);
+  };
   record_.set_command(shown_.empty() ? args : shown_);
   record_.set_cwd(asked_.request.cwd);
   begin();
@@ -256,6 +275,8 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
   result.ended_background = asked_.reply.ended_background;
   result.ran = asked_.reply.ran;
   result.used = asked_.reply.used;
+  result.pid = asked_.reply.pid;
+  result.dir = std::move(asked_.reply.dir);
   out_.finish();
   err_.finish();
   result.out_dropped = asked_.reply.out_dropped.value_or(0);
@@ -264,6 +285,27 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
   result.err_omitted = err_.omitted();
   result.out = out_.take();
   result.err = err_.take();
+  for (std::size_t i = 0; i < logs_.size(); ++i) result.logs.emplace(options_.log_files[i].name, result_of_log(i));
+  return result;
+}
+
+LogFileResult ExecuteWork::result_of_log(std::size_t index) {
+  const auto text_of = [key = std::to_string(index)](const std::map<Bytes, Bytes>& texts) {
+    const auto found = texts.find(key);
+    return found == texts.end() ? BytesView() : BytesView(found->second);
+  };
+  LogFileResult result;
+  logs_[index].finish();
+  result.omitted = logs_[index].omitted();
+  result.content = logs_[index].take();
+  result.dropped = from_decimal(text_of(asked_.reply.log_dropped)).value_or(0);
+  if (const BytesView error = text_of(asked_.reply.log_errors); !error.empty()) {
+    const std::size_t space = std::min(error.find(' '), error.size());
+    const Failure failure = rpc::failure_of(error.substr(0, space), error.substr(std::min(space + 1, error.size())));
+    if (failure.os != 0) result.os = std::error_code(failure.os, std::generic_category());
+    const Bytes path = SecretMask(options_.secrets).applied_to(options_.log_files[index].path);
+    result.problem = formatted("the log file {}: {}", in_quotes(path), failure.message);
+  }
   return result;
 }
 

@@ -23,6 +23,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -244,11 +245,15 @@ class ExecuteWork final : public SlaveWork<operations::Execute, ExecuteResult> {
  private:
   ExecuteResult finish(Result<void> answer) override;
   std::vector<Bytes> shown_arguments(const std::vector<Bytes>& args, const std::vector<Bytes>& secrets);
+  LogFileResult result_of_log(std::size_t index);
 
   OpenFile file_;  // of the input
   const std::vector<Bytes> shown_;
   CommandOutput out_;
   CommandOutput err_;
+  const ExecuteOptions& options_;
+  std::deque<CommandOutput> logs_;
+  std::vector<OutputCallback> log_callbacks_;
 };
 
 /// Reports the progress of a transfer to a callback, at most every 100 ms.

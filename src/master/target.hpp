@@ -92,6 +92,7 @@ class Target {
     void mode(BytesView /*key*/, const auto& /*value*/) const {}
     void names(BytesView /*key*/, const auto& /*value*/) const {}
     void patterns(BytesView /*key*/, const auto& /*value*/) const {}
+    void log_files(BytesView /*key*/, const auto& /*value*/) const {}  // they begin in the command's directory
     void off_flag(BytesView /*key*/, bool /*value*/) const {}
     void optional_integer(BytesView /*key*/, const auto& /*value*/, std::int32_t /*min*/, std::int32_t /*max*/) const {}
     void optional_list(BytesView /*key*/, const auto& /*value*/) const {}

@@ -24,6 +24,8 @@ constexpr std::array file_types{FileType::file,         FileType::directory, Fil
                                 FileType::fifo,         FileType::socket,    FileType::character_device,
                                 FileType::block_device, FileType::unknown};
 
+constexpr std::array<BytesView, 3> log_begins{"changed", "start", "end"};  // in the order of LogBegin
+
 bool has_zero(BytesView bytes) { return bytes.find('\0') != BytesView::npos; }
 
 }  // namespace
@@ -84,6 +86,15 @@ void FieldWriter::pairs(BytesView key, const std::map<Bytes, Bytes>& value) {
     elements.push_back(text);
   }
   set(key, join_list(elements));
+}
+
+void FieldWriter::log_files(BytesView key, const std::vector<LogRequest>& value) {
+  std::vector<Bytes> elements;
+  for (const LogRequest& log : value) {
+    elements.push_back(log.path);
+    elements.emplace_back(log_begins.at(static_cast<std::size_t>(log.begin)));
+  }
+  if (!elements.empty()) set(key, join_list(elements));
 }
 
 void FieldWriter::output(BytesView key, OutputMode value, bool may_merge) {
@@ -307,6 +318,19 @@ void FieldReader::pairs(BytesView key, std::map<Bytes, Bytes>& value) {
   for (std::size_t i = 0; i < list.size(); i += 2) {
     if (list[i].empty()) fail(key, "has an empty name");
     if (!value.emplace(std::move(list[i]), std::move(list[i + 1])).second) fail(key, "has a name twice");
+  }
+}
+
+void FieldReader::log_files(BytesView key, std::vector<LogRequest>& value) {
+  if (!has(key)) return;
+  auto list = elements(key);
+  if (list.empty() || list.size() % 2 != 0) return fail(key, "is not a list of alternately a path and a word");
+  if (list.size() > 2 * max_logs) return fail(key, formatted("has more than {} files", max_logs));
+  for (std::size_t i = 0; i < list.size(); i += 2) {
+    const auto begin = std::find(log_begins.begin(), log_begins.end(), list[i + 1]);
+    if (list[i].empty()) return fail(key, "has an empty path");
+    if (begin == log_begins.end()) return fail(key, "has a word that is not changed, start or end");
+    value.push_back({std::move(list[i]), static_cast<LogBegin>(begin - log_begins.begin())});
   }
 }
 

@@ -22,6 +22,7 @@
 
 #include <remsh/base/bytes.hpp>
 #include <remsh/connection/box.hpp>
+#include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
 
 #include <bitset>
@@ -47,6 +48,15 @@ inline constexpr std::size_t max_text = 1024;
 
 /// The destination of one output of a command.
 enum class OutputMode : std::uint8_t { discard, stream, merge };
+
+/// A log file of a command, as it is asked for.
+struct LogRequest {
+  Bytes path;
+  LogBegin begin = LogBegin::changed;
+};
+
+/// How many log files a command may have.
+inline constexpr std::size_t max_logs = 64;
 
 /// Writes the fields of a message into a box.
 class FieldWriter {
@@ -130,6 +140,12 @@ class FieldWriter {
   }
   void environment(BytesView key, const std::map<Bytes, Bytes>& value);
   void pairs(BytesView key, const std::map<Bytes, Bytes>& value);
+  /// Absent if there are none.
+  void optional_pairs(BytesView key, const std::map<Bytes, Bytes>& value) {
+    if (!value.empty()) pairs(key, value);
+  }
+  /// At most max_logs; absent if there are none.
+  void log_files(BytesView key, const std::vector<LogRequest>& value);
   /// `may_merge`: the output may be merged into the other one.
   void output(BytesView key, OutputMode value, bool may_merge = false);
   /// Exactly one of the two is set.
@@ -189,6 +205,10 @@ class FieldReader {
   void patterns(BytesView key, std::vector<Bytes>& value);
   void environment(BytesView key, std::map<Bytes, Bytes>& value);
   void pairs(BytesView key, std::map<Bytes, Bytes>& value);
+  void optional_pairs(BytesView key, std::map<Bytes, Bytes>& value) {
+    if (has(key)) pairs(key, value);
+  }
+  void log_files(BytesView key, std::vector<LogRequest>& value);
   void output(BytesView key, OutputMode& value, bool may_merge = false);
   void exit_status(std::optional<int>& code, std::optional<int>& signal);
   void file_info(std::optional<FileInfo>& value);

@@ -172,7 +172,7 @@ struct List {
 
 struct Execute {
   static constexpr Description what{
-      .name = "execute", .may_last = true, .streams = "in out err", .runs_commands = true};
+      .name = "execute", .may_last = true, .streams = "in out err log", .runs_commands = true};
   struct Request {
     std::vector<Bytes> args;
     Bytes cwd;                   ///< empty: the session's directory
@@ -194,6 +194,7 @@ struct Execute {
     bool at = false;  ///< each piece of output has a time
     Bytes pty;        ///< COLUMNSxROWS; empty: no terminal
     Bytes user;       ///< an account; empty: the slave's own
+    std::vector<LogRequest> logs;
     bool in = false;
     OutputMode out = OutputMode::discard;  ///< never merge
     OutputMode err = OutputMode::discard;
@@ -218,6 +219,7 @@ struct Execute {
       fields.flag("at", self.at);
       fields.optional_name("pty", self.pty);
       fields.optional_name("user", self.user);
+      fields.log_files("logs", self.logs);
       fields.flag("in", self.in);
       fields.output("out", self.out);
       fields.output("err", self.err, true);
@@ -236,6 +238,10 @@ struct Execute {
     std::optional<std::uint64_t> err_dropped = {};
     std::optional<std::chrono::microseconds> ran = {};
     ResourceUse used = {};
+    std::optional<std::uint64_t> pid = {};
+    Bytes dir = {};                           ///< the absolute path of its directory
+    std::map<Bytes, Bytes> log_errors = {};   ///< by the number of the file: a code, a space, and text
+    std::map<Bytes, Bytes> log_dropped = {};  ///< by the number of the file: bytes
     static void describe(auto& fields, auto& self) {
       fields.exit_status(self.exit_code, self.signal);
       fields.flag("core", self.core);
@@ -250,6 +256,10 @@ struct Execute {
       fields.optional_time("user_time", self.used.user_time);
       fields.optional_time("system_time", self.used.system_time);
       fields.optional_number("peak_memory", self.used.peak_memory);
+      fields.optional_number("pid", self.pid);
+      fields.optional_path("dir", self.dir);
+      fields.optional_pairs("log_errors", self.log_errors);
+      fields.optional_pairs("log_dropped", self.log_dropped);
     }
   };
 };

@@ -51,6 +51,7 @@ class TellingFields {
   void assignments(BytesView /*key*/, const std::vector<Bytes>& /*value*/) {}
   void names(BytesView /*key*/, const std::vector<Bytes>& /*value*/) {}
   void patterns(BytesView /*key*/, const std::vector<Bytes>& /*value*/) {}
+  void log_files(BytesView /*key*/, const std::vector<LogRequest>& /*value*/) {}
   void output(BytesView /*key*/, OutputMode /*value*/, bool /*may_merge*/ = false) {}
 
  private:

@@ -6,6 +6,10 @@
 
 #include <grp.h>
 #include <pwd.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -52,6 +56,23 @@ Result<std::optional<UserAccount>> find_user(const std::string& name) {
   if (account.groups.empty())
     return Failure{Errc::remote_failure, formatted("the groups of user {}", in_quotes(name)), 0};
   return std::optional(std::move(account));
+}
+
+bool take_rights_to_files(const UserAccount& account) {
+#if defined(SYS_setgroups32)
+  constexpr long set_groups = SYS_setgroups32;
+#else
+  constexpr long set_groups = SYS_setgroups;
+#endif
+  // setgroups() itself would change all threads. The user id for files is not the one by which the account could send
+  // signals to this thread.
+  if (::syscall(set_groups, account.groups.size(), account.groups.data()) != 0) return false;
+  const int dumps = ::prctl(PR_GET_DUMPABLE);  // the next calls change it, for the whole process
+  ::setfsgid(account.gid);
+  ::setfsuid(account.uid);
+  if (dumps == 1) ::prctl(PR_SET_DUMPABLE, 1);
+  constexpr auto none = static_cast<uid_t>(-1);
+  return static_cast<uid_t>(::setfsuid(none)) == account.uid && static_cast<gid_t>(::setfsgid(none)) == account.gid;
 }
 
 }  // namespace remsh

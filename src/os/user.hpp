@@ -25,4 +25,8 @@ struct UserAccount {
 /// The account with this name; nullopt if there is none. Blocks: accounts may be in a directory service.
 Result<std::optional<UserAccount>> find_user(const std::string& name);
 
+/// Gives this thread, and no other, the rights of an account to files, instead of its own. It keeps them. False if it
+/// may not: only root may.
+bool take_rights_to_files(const UserAccount& account);
+
 }  // namespace remsh

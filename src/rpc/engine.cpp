@@ -104,8 +104,8 @@ void Engine::leave(OpenCall& call) {
     Bytes& scratch = empty_scratch();
     encode_cancel(scratch, op);
     push(scratch, false);
-    grant_credit(op, StreamName::out, call.streams->out.drop_all(pool_));
-    grant_credit(op, StreamName::err, call.streams->err.drop_all(pool_));
+    call.streams->for_each_output(
+        [&](StreamName name, ReceiveStream& stream) { grant_credit(op, name, stream.drop_all(pool_)); });
     return;
   }
   assert(call.state == OpenCall::State::settled);
@@ -114,7 +114,7 @@ void Engine::leave(OpenCall& call) {
 
 void Engine::consumed(OpenCall& call, const Chunk& chunk) {
   if (call.state == OpenCall::State::settled || chunk.last) return;
-  ReceiveStream& stream = chunk.stream == StreamName::err ? call.streams->err : call.streams->out;
+  ReceiveStream& stream = call.streams->output(chunk.stream);
   grant_credit(make_tag(call.id), chunk.stream, stream.consume(chunk.bytes().size(), pool_));
 }
 
@@ -137,8 +137,7 @@ void Engine::end_input(OpenCall& call) {
 
 void Engine::settle(OpenCall& call, std::variant<Box, Failure> outcome) {
   if (call.streams) {
-    call.streams->out.settle(pool_);
-    call.streams->err.settle(pool_);
+    call.streams->for_each_output([this](StreamName, ReceiveStream& stream) { stream.settle(pool_); });
   }
   if (call.state == OpenCall::State::abandoned) {
     --abandoned_;
@@ -185,12 +184,12 @@ void Engine::fail(OpenService& service, const Failure& failure) {
 }
 
 void Engine::send_output(OpenService& service, StreamName stream, Block block, std::size_t count,
-                         std::optional<std::uint64_t> total, std::optional<std::uint64_t> at) {
+                         std::optional<std::uint64_t> total, const PieceMarks& marks) {
   if (service.answered) return;
-  SendCredit& credit = stream == StreamName::err ? service.err : service.out;
+  SendCredit& credit = service.credit(stream);
   assert(count <= credit.room());
   credit.spend(count);
-  frame_data(block, count, service.op, stream, total, at);
+  frame_data(block, count, service.op, stream, total, marks);
   session_.send_data(std::move(block));
 }
 

@@ -35,6 +35,25 @@ struct OpenCall {
     SendCredit in;
     ReceiveStream out;
     ReceiveStream err;
+    std::unique_ptr<ReceiveStream> log;  // null until something comes on it: few calls have it
+    bool log_is_next = false;            // of `out` and `log`, which take turns
+
+    /// The stream to us of this name.
+    ReceiveStream& output(StreamName name) {
+      if (name == StreamName::err) return err;
+      if (name != StreamName::log) return out;
+      if (!log) log = std::make_unique<ReceiveStream>();
+      return *log;
+    }
+
+    template <class Visit>
+    void for_each_output(Visit visit) {
+      visit(StreamName::out, out);
+      visit(StreamName::err, err);
+      if (log) visit(StreamName::log, *log);
+    }
+
+    [[nodiscard]] bool has_log() const { return log && !log->empty(); }
   };
 
   std::uint64_t id = 0;
@@ -47,9 +66,16 @@ struct OpenCall {
 
   [[nodiscard]] bool is_sent() const noexcept { return unsent.empty(); }
   [[nodiscard]] bool is_own_ping() const noexcept { return state == State::open && owner == nullptr; }
-  [[nodiscard]] bool has_chunk() const { return streams && (!streams->out.empty() || !streams->err.empty()); }
+  [[nodiscard]] bool has_chunk() const {
+    return streams && (!streams->out.empty() || !streams->err.empty() || streams->has_log());
+  }
   /// The next chunk: in order of arrival within each stream, and err first, since it is short and users wait for it.
-  Chunk take_chunk() { return streams->err.empty() ? streams->out.take() : streams->err.take(); }
+  Chunk take_chunk() {
+    if (!streams->err.empty()) return streams->err.take();
+    const bool is_log = streams->has_log() && (streams->log_is_next || streams->out.empty());
+    streams->log_is_next = !is_log;
+    return is_log ? streams->log->take() : streams->out.take();
+  }
 };
 
 class ServedCall;
@@ -63,11 +89,17 @@ struct OpenService {
   std::size_t arguments_size = 0;
   SendCredit out;
   SendCredit err;
+  SendCredit log;
   ReceiveStream in;
   void* owner = nullptr;  // for the driver, to find its own object again
   bool cancelled = false;
   bool answered = false;                              // and removed from the engine's tables
   std::vector<std::shared_ptr<ServedCall>> requests;  // later calls that were handed over to this one
+
+  /// The credit of a stream to the caller.
+  [[nodiscard]] SendCredit& credit(StreamName stream) {
+    return stream == StreamName::err ? err : stream == StreamName::log ? log : out;
+  }
 };
 
 /// The calls and streams of one session, in both directions. Pure state: no mutex, no thread, no descriptor, no clock.
@@ -155,7 +187,7 @@ class Engine {
   void answer(OpenService& service, const Box& results);
   void fail(OpenService& service, const Failure& failure);
   void send_output(OpenService& service, StreamName stream, Block block, std::size_t count,
-                   std::optional<std::uint64_t> total, std::optional<std::uint64_t> at = std::nullopt);
+                   std::optional<std::uint64_t> total, const PieceMarks& marks = {});
   void consumed(OpenService& service, const Chunk& chunk);
 
   /// The incoming call whose operation has this name; null if there is none.

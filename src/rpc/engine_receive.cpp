@@ -157,7 +157,8 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
   }
   if (chunk.last) return breach("an end of output: that is the answer");
   if (const auto total = box.get("total")) chunk.total = parse_number(*total);
-  if (const auto at = box.get("at")) chunk.at = parse_number(*at);
+  if (const auto at = box.get("at")) chunk.marks.at = parse_number(*at);
+  if (const auto log = box.get("log")) chunk.marks.log = parse_number(*log);
   return receive_output(*op, bytes, std::move(chunk), reader, lent);
 }
 
@@ -183,7 +184,7 @@ Result<void> Engine::receive_output(BytesView op, BytesView bytes, Chunk chunk, 
     return breach("output of an operation that is over or was never begun");
   }
   OpenCall& call = **found;
-  ReceiveStream& stream = chunk.stream == StreamName::err ? call.streams->err : call.streams->out;
+  ReceiveStream& stream = call.streams->output(chunk.stream);
   if (call.state == OpenCall::State::abandoned) {
     chunk.borrowed = bytes;
     std::uint64_t grant = 0;
@@ -219,7 +220,7 @@ Result<void> Engine::receive_credit(BytesView op, StreamName stream, std::uint64
   if (!options_.serves) return breach("credit for output of ours: a slave has no verbs here");
   OpenService* const service = service_of(op);
   if (service == nullptr) return {};
-  if (!(stream == StreamName::err ? service->err : service->out).add(bytes)) {
+  if (!service->credit(stream).add(bytes)) {
     return breach("more credit than a stream can have");
   }
   events_.on_service_changed(*service);

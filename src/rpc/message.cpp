@@ -94,16 +94,17 @@ void encode_error(Bytes& out, BytesView tag, const Failure& failure) {
 }
 
 void frame_data(Block& block, std::size_t count, BytesView op, StreamName stream, std::optional<std::uint64_t> total,
-                std::optional<std::uint64_t> at) {
+                const PieceMarks& marks) {
   assert(count > 0 && count <= Block::max_payload);
   Bytes header;
   BoxWriter(header).field("_command", "data");
-  if (at) BoxWriter(header).field("at", std::to_string(*at));
+  if (marks.at) BoxWriter(header).field("at", std::to_string(*marks.at));
   header.append("\0\4data", 6);
   header.push_back(static_cast<char>(count >> 8U));
   header.push_back(static_cast<char>(count & 0xffU));
   Bytes trailer;
   BoxWriter writer(trailer);
+  if (marks.log) writer.field("log", std::to_string(*marks.log));
   writer.field("op", op).field("stream", to_string(stream));
   if (total) writer.field("total", std::to_string(*total));
   writer.end();

@@ -22,7 +22,7 @@ void encode_error(Bytes& out, BytesView tag, const Failure& failure);
 
 /// Turns a block with `count` bytes of payload into a data box.
 void frame_data(Block& block, std::size_t count, BytesView op, StreamName stream, std::optional<std::uint64_t> total,
-                std::optional<std::uint64_t> at = std::nullopt);
+                const PieceMarks& marks = {});
 
 void encode_end(Bytes& out, BytesView op, StreamName stream);
 void encode_credit(Bytes& out, BytesView op, StreamName stream, std::uint64_t bytes);

@@ -62,10 +62,8 @@ class ServedCall : public ListLink<ServedCall> {
   /// How many bytes send() accepts now; 0 without credit or room.
   [[nodiscard]] virtual std::size_t room(StreamName stream) const = 0;
 
-  /// Sends the first `count` <= room() bytes of the block's payload. `at`: when they came, if the caller wants to know;
-  /// microseconds since 1970.
-  virtual void send(StreamName stream, Block block, std::size_t count,
-                    std::optional<std::uint64_t> at = std::nullopt) = 0;
+  /// Sends the first `count` <= room() bytes of the block's payload. Different threads may send on different streams.
+  virtual void send(StreamName stream, Block block, std::size_t count, const PieceMarks& marks = {}) = 0;
 
   /// Writes what send() queued. Call it once after several sends.
   virtual void flush() = 0;

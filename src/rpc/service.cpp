@@ -147,9 +147,9 @@ std::size_t PeerService::room(StreamName stream) const {
   return peer_->room(available);
 }
 
-void PeerService::send(StreamName stream, Block block, std::size_t count, std::optional<std::uint64_t> at) {
+void PeerService::send(StreamName stream, Block block, std::size_t count, const PieceMarks& marks) {
   const std::lock_guard lock(peer_->mutex_);
-  peer_->engine_.send_output(*state_, stream, std::move(block), count, std::exchange(total_, std::nullopt), at);
+  peer_->engine_.send_output(*state_, stream, std::move(block), count, std::exchange(total_, std::nullopt), marks);
   counts().add_out(count);
   if (!std::exchange(promised_, true)) ++peer_->promised_;  // flush() follows
   peer_->check();

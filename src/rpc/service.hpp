@@ -35,7 +35,7 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   std::optional<std::string_view> read() override;
 
   [[nodiscard]] std::size_t room(StreamName stream) const override;
-  void send(StreamName stream, Block block, std::size_t count, std::optional<std::uint64_t> at) override;
+  void send(StreamName stream, Block block, std::size_t count, const PieceMarks& marks) override;
   void flush() override;
   std::optional<Chunk> take() override;
   void consumed(const Chunk& chunk) override;
@@ -64,9 +64,7 @@ class PeerService final : public ServedCall, public std::enable_shared_from_this
   void finish(Peer::Locked& lock);
   void wait(Peer::Locked& lock, Waiter& me, HasWork has_work);
   [[nodiscard]] bool is_over() const { return state_->cancelled || state_->answered; }
-  [[nodiscard]] const SendCredit& credit(StreamName stream) const {
-    return stream == StreamName::err ? state_->err : state_->out;
-  }
+  [[nodiscard]] const SendCredit& credit(StreamName stream) const { return state_->credit(stream); }
 
   const std::shared_ptr<Peer> peer_;
   const std::shared_ptr<OpenService> state_;

@@ -14,14 +14,15 @@
 namespace remsh::rpc {
 
 /// The streams of a call: `in` towards the serving side, the others back.
-enum class StreamName : std::uint8_t { in, out, err };
-inline constexpr std::size_t stream_count = 3;
+enum class StreamName : std::uint8_t { in, out, err, log };
+inline constexpr std::size_t stream_count = 4;
 
 constexpr std::string_view to_string(StreamName name) noexcept {
   switch (name) {
     case StreamName::in: return "in";
     case StreamName::out: return "out";
     case StreamName::err: return "err";
+    case StreamName::log: return "log";
   }
   return "?";
 }
@@ -30,8 +31,15 @@ constexpr std::optional<StreamName> stream_name(BytesView text) noexcept {
   if (text == "in") return StreamName::in;
   if (text == "out") return StreamName::out;
   if (text == "err") return StreamName::err;
+  if (text == "log") return StreamName::log;
   return std::nullopt;
 }
+
+/// What a piece of output carries besides its bytes, if anything.
+struct PieceMarks {
+  std::optional<std::uint64_t> at = {};   ///< when the sender got it: microseconds since 1970
+  std::optional<std::uint64_t> log = {};  ///< of which log file it is
+};
 
 /// A piece of a stream as it arrived. Its bytes are its own, or lie in the buffer of the thread that read them.
 struct Chunk {
@@ -40,7 +48,7 @@ struct Chunk {
   Bytes owned = {};
   BytesView borrowed = {};
   std::optional<std::uint64_t> total = {};  ///< the length of the whole stream, if the sender announced it
-  std::optional<std::uint64_t> at = {};     ///< when the sender got it, if it says so: microseconds since 1970
+  PieceMarks marks = {};
 
   [[nodiscard]] BytesView bytes() const noexcept { return borrowed.data() != nullptr ? borrowed : BytesView(owned); }
 };

@@ -40,6 +40,7 @@ Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
       request_.pty.empty() ? open_streams(spawned, theirs) : open_command_terminal(spawned, theirs[0]);
   if (!opened) return opened;
 
+  if (auto started = start_logs(std::move(*user)); !started) return started;
   if (call_->cancelled()) return Failure{Errc::cancelled, "the command was stopped before it began", 0};
   shared_->killer->prepare();  // prepares everything for the end before the command exists
   shared_->killer->watch(name_);
@@ -187,6 +188,7 @@ void CommandSet::Command::on_ready(std::uint32_t number, Ready) {
 void CommandSet::Command::on_change() {
   change_posted_.store(false);
   if (!call_) return;
+  if (logs_) logs_->wake();
   while (const auto request = call_->take_request()) serve(*request);
   if (call_->cancelled()) {
     if (ending_ != Ending::cancelled) {
@@ -213,6 +215,7 @@ void CommandSet::Command::on_silence() {
   silence_.reset();
   const auto waits = [](const Output& output) { return output.waits_for_room; };
   if (std::any_of(outputs_.begin(), outputs_.end(), waits)) wrote_at_ = now();
+  if (logs_) wrote_at_ = std::max(wrote_at_, logs_->heard_at());
   const Duration left = wrote_at_ + request_.silence - now();
   if (left <= Duration::zero()) return end_for(Ending::silent);
   silence_ = after(left, &Command::on_silence);

@@ -9,6 +9,7 @@
 #include "os/terminal.hpp"
 #include "os/unique_fd.hpp"
 #include "rpc/served_call.hpp"
+#include "slave/command_logs.hpp"
 #include "slave/command_set_shared.hpp"
 #include "slave/output_cap.hpp"
 #include "transport/loop.hpp"
@@ -27,6 +28,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace remsh {
 
@@ -36,8 +38,14 @@ namespace remsh {
 /// waits for what it leaves behind, and answers the call.
 class CommandSet::Command final : public Watched, public std::enable_shared_from_this<Command> {
  public:
-  Command(std::shared_ptr<Shared> shared, std::shared_ptr<rpc::ServedCall> call, operations::Execute::Request request)
-      : shared_(std::move(shared)), call_(std::move(call)), request_(std::move(request)), name_(new_command_name()) {}
+  Command(std::shared_ptr<Shared> shared, std::shared_ptr<rpc::ServedCall> call, operations::Execute::Request request,
+          Bytes directory, std::vector<CommandLogs::Log> logs)
+      : shared_(std::move(shared)),
+        call_(std::move(call)),
+        request_(std::move(request)),
+        name_(new_command_name()),
+        directory_(std::move(directory)),
+        asked_logs_(std::move(logs)) {}
 
   /// Runs the hook before the command, and makes the pipes and the process. Called on the server thread.
   Result<void> spawn_with_hooks(const Directory& directory);
@@ -85,6 +93,11 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
 
   Result<void> open_streams(SpawnRequest& request, std::array<UniqueFd, 3>& theirs);
   Result<void> open_command_terminal(SpawnRequest& request, UniqueFd& theirs);
+  Result<void> start_logs(std::optional<UserAccount> user);
+  [[nodiscard]] bool are_logs_over();
+  void on_logs_over(bool);
+  void give_up_logs();
+
   void arm(Source source, int descriptor, Ready directions);
   void close(Source source, UniqueFd& descriptor);
   [[nodiscard]] TimePoint now() const { return shared_->loop->now(); }
@@ -131,12 +144,15 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   std::shared_ptr<rpc::ServedCall> call_;
   const operations::Execute::Request request_;
   const Bytes name_;  // of the process tree
+  const Bytes directory_;
+  std::vector<CommandLogs::Log> asked_logs_;
   int stop_signal_ = SIGTERM;
   UniqueFd terminal_;  // if it has one
   std::optional<Process> process_;
   std::array<Output, 2> outputs_{Output{rpc::StreamName::out, {request_.max_bytes, request_.max_lines}},
                                  Output{rpc::StreamName::err, {request_.max_bytes, request_.max_lines}}};
   InputState input_;
+  std::optional<CommandLogs> logs_;  // if there are log files
 
   std::uint32_t slot_ = 0;
   std::uint32_t armings_ = 0;
@@ -144,6 +160,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   std::optional<Loop::TimerId> timeout_;
   std::optional<Loop::TimerId> silence_;
   std::optional<Loop::TimerId> grace_;
+  std::optional<Loop::TimerId> logs_patience_;
   std::atomic<bool> change_posted_{false};
 
   TimePoint begun_at_{};
@@ -162,6 +179,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   bool exited_ = false;      // the first process has ended; it is reaped at the very end, so that its group stays ours
   bool grace_over_ = false;
   bool unflushed_ = false;
+  bool are_logs_given_up_ = false;
 
   HookedCommand hooked_;  // for the hook after the command
   UniqueFd hook_directory_;

@@ -1,6 +1,9 @@
 // How a command ends: signals, the end of its first process, what it leaves behind, and the answer.
 #include "slave/command.hpp"
 
+#include "base/format.hpp"
+#include "base/text.hpp"
+
 #include <sys/ioctl.h>
 
 #include <algorithm>
@@ -65,6 +68,7 @@ void CommandSet::Command::end(Ending ending) {
   if (ending == Ending::cancelled) {
     close(in, input_.pipe);
     for (Output& output : outputs_) read(output);  // output is dropped from now on, so that it can end
+    if (logs_) logs_->stop();
   }
   if (killing_) return hurry();
   kill_all();
@@ -130,9 +134,37 @@ bool CommandSet::Command::is_done() const {
   });
 }
 
+/// Whether everything was sent of the log files, which are read to their ends when the command has ended.
+bool CommandSet::Command::are_logs_over() {
+  if (!logs_ || are_logs_given_up_ || logs_->is_over()) return true;
+  if (!stuck_ && ending_ != Ending::cancelled) {
+    logs_->finish();
+    return false;
+  }
+  logs_->stop();
+  if (!logs_patience_) logs_patience_ = after(farewell, &Command::give_up_logs);
+  return false;
+}
+
+void CommandSet::Command::on_logs_over(bool /*unused*/) { settle(); }
+
+/// Nobody wants the log files any more, and their thread does not return.
+void CommandSet::Command::give_up_logs() {
+  logs_patience_.reset();
+  if (!call_ || !logs_ || logs_->is_over()) return;
+  shared_->log.write(LogLevel::warning, "",
+                     formatted("the log files of command {} cannot be read: going on without them. Does a disk or a "
+                               "network file system hang?",
+                               in_quotes(request_.args.front())));
+  logs_->abandon();
+  are_logs_given_up_ = true;
+  settle();
+}
+
 void CommandSet::Command::settle() {
   if (!call_) return;
-  const bool is_over = is_done() && (stuck_ || looked_ || ending_ == Ending::cancelled || look_for_background());
+  const bool has_ended = is_done() && (stuck_ || looked_ || ending_ == Ending::cancelled || look_for_background());
+  const bool is_over = has_ended && are_logs_over();
   if (is_over && begin_hook_after()) return;
   if (is_over) {
     if (!stuck_) answer();
@@ -168,6 +200,9 @@ void CommandSet::Command::answer() {
     reply.err_dropped = dropped(outputs_[1]);
     reply.ran = std::chrono::duration_cast<std::chrono::microseconds>(ended_at_ - begun_at_);
     if ((*status)->used) reply.used = resources(*(*status)->used);
+    reply.pid = static_cast<std::uint64_t>(process_->pid());
+    reply.dir = directory_;
+    if (logs_) logs_->report(reply);
     if (shared_->killer->knows(name_)) shared_->keep_background({name_, request_.kill_after, stop_signal_});
     call_->answer(operations::to_box(reply));
   }
@@ -175,7 +210,7 @@ void CommandSet::Command::answer() {
 
 void CommandSet::Command::release() {
   call_.reset();
-  for (const auto& timer : {timeout_, silence_, grace_}) {
+  for (const auto& timer : {timeout_, silence_, grace_, logs_patience_}) {
     if (timer) shared_->loop->cancel(*timer);
   }
   for (Output& output : outputs_) close(source_of(output), output.pipe);

@@ -1,12 +1,15 @@
 // A command's streams: output from its pipes to the caller, input from the caller to its pipe.
 #include "slave/command.hpp"
 
+#include "os/file.hpp"
+
 #include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 namespace remsh {
@@ -29,6 +32,18 @@ struct PipeState {
 };
 
 }  // namespace
+
+/// Starts to follow the log files. What they are now is what they are before the command.
+Result<void> CommandSet::Command::start_logs(std::optional<UserAccount> user) {
+  if (asked_logs_.empty()) return {};
+  logs_.emplace(shared_->loop, call_, std::move(asked_logs_), request_, std::move(user));
+  try {
+    logs_->start(posted(&Command::on_logs_over));
+  } catch (const std::system_error& error) {
+    return os_failure(error.code().value(), "the thread for the log files");
+  }
+  return {};
+}
 
 bool CommandSet::Command::has_open_output() const {
   return std::any_of(outputs_.begin(), outputs_.end(),
@@ -86,7 +101,7 @@ void CommandSet::Command::wait_for_room(Output& output) {
 void CommandSet::Command::send(Output& output, std::size_t count) {
   count = output.cap.admit({shared_->spare->payload().data(), count});
   if (count > 0) {
-    call_->send(output.name, std::move(*shared_->spare), count, time_for_caller());
+    call_->send(output.name, std::move(*shared_->spare), count, {.at = time_for_caller()});
     shared_->spare.reset();
     unflushed_ = true;
   }
@@ -101,7 +116,7 @@ bool CommandSet::Command::send_mark(Output& output) {
     if (count == 0) return false;
     Block line;
     std::copy_n(mark.begin(), count, line.payload().begin());
-    call_->send(output.name, std::move(line), count, time_for_caller());
+    call_->send(output.name, std::move(line), count, {.at = time_for_caller()});
     output.cap.mark_sent(count);
     unflushed_ = true;
   }

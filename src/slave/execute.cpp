@@ -9,10 +9,10 @@
 #include "slave/command.hpp"
 #include "slave/command_set_shared.hpp"
 
+#include <cerrno>
 #include <chrono>
 #include <exception>
 #include <mutex>
-#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -34,8 +34,7 @@ void CommandSet::execute(Execute::Request request, const std::shared_ptr<rpc::Se
     failure.message = mask.applied_to(failure.message);
     call->fail(std::move(failure));
   };
-  const std::shared_ptr<const Directory> current = workplace.current();
-  std::optional<Directory> chosen;
+  std::shared_ptr<const Directory> where = workplace.current();
   if (!request.cwd.empty()) {
     Result<Directory> directory = workplace.open_directory(request.cwd);
     if (!directory) {
@@ -43,13 +42,15 @@ void CommandSet::execute(Execute::Request request, const std::shared_ptr<rpc::Se
       failure.message = formatted("cwd {}: {}", in_quotes(request.cwd), failure.message);
       return fail(std::move(failure));
     }
-    chosen.emplace(std::move(*directory));
+    where = std::make_shared<const Directory>(std::move(*directory));
   }
+  auto logs = CommandLogs::of(request, workplace, where);
+  if (!logs) return fail(std::move(logs).failure());
 
-  const auto command = std::make_shared<Command>(shared_, call, std::move(request));
+  const auto command = std::make_shared<Command>(shared_, call, std::move(request), where->path(), std::move(*logs));
   if (!shared_->add(command)) return fail({Errc::cancelled, "the slave is being stopped", 0});
   try {
-    Result<void> spawned = command->spawn_with_hooks(chosen ? *chosen : *current);
+    Result<void> spawned = command->spawn_with_hooks(*where);
     if (spawned) {
       const std::lock_guard lock(shared_->mutex);
       if (!shared_->is_given_up) {
@@ -98,12 +99,17 @@ std::size_t CommandSet::size() const {
   return shared_->commands.size();
 }
 
-void add_execute(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, std::shared_ptr<CommandSet> commands) {
-  add_lasting_operation<Execute>(dispatcher,
-                                 [workplace = std::move(workplace), commands = std::move(commands)](
-                                     Execute::Request request, const std::shared_ptr<rpc::ServedCall>& call) {
-                                   commands->execute(std::move(request), call, *workplace);
-                                 });
+void add_execute(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, std::shared_ptr<CommandSet> commands,
+                 bool may_read_files) {
+  add_lasting_operation<Execute>(
+      dispatcher, [workplace = std::move(workplace), commands = std::move(commands), may_read_files](
+                      Execute::Request request, const std::shared_ptr<rpc::ServedCall>& call) {
+        if (!may_read_files && !request.logs.empty()) {
+          return call->fail(
+              {Errc::os_error, "The policy of this slave does not allow 'fetch', and so no log files", EPERM});
+        }
+        commands->execute(std::move(request), call, *workplace);
+      });
   add_requests_to_commands(dispatcher);
 }
 

@@ -71,7 +71,8 @@ class CommandSet {
 void add_requests_to_commands(Dispatcher& dispatcher);
 
 /// Registers `execute` for one session, with what may be asked of its commands: relative directories begin in its
-/// workplace.
-void add_execute(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, std::shared_ptr<CommandSet> commands);
+/// workplace. `may_read_files`: commands may have log files.
+void add_execute(Dispatcher& dispatcher, std::shared_ptr<Workplace> workplace, std::shared_ptr<CommandSet> commands,
+                 bool may_read_files = true);
 
 }  // namespace remsh

@@ -75,7 +75,7 @@ class Remsh1Server::Turn final : public rpc::ServedCall, public std::enable_shar
     server_->thirsty_ = true;
     return 0;
   }
-  void send(rpc::StreamName stream, Block piece, std::size_t count, std::optional<std::uint64_t> /*at*/) override {
+  void send(rpc::StreamName stream, Block piece, std::size_t count, const rpc::PieceMarks& /*marks*/) override {
     const BytesView bytes(piece.payload().data(), count);
     counts().add_out(count);
     if (step_) {

@@ -72,7 +72,7 @@ Dispatcher Resident::make_dispatcher(const std::shared_ptr<Workplace>& workplace
   add_list(dispatcher, workplace);
   add_transfer(dispatcher, workplace, mode_mask);
   add_tree_transfer(dispatcher, workplace);
-  add_execute(dispatcher, workplace, commands);
+  add_execute(dispatcher, workplace, commands, is_allowed(std::string(operations::Fetch::what.name)));
   const auto about = std::make_shared<About>(About{
       .software = registration_of(options_, {}).software,
       .print = [log = log_, master](const std::string& message) { log.write(LogLevel::info, master, message); },

@@ -42,6 +42,11 @@ class Workplace {
   /// opened. Whether the rest leads out is checked when the path is used.
   [[nodiscard]] Result<Place> place(const Bytes& path) const { return place_from(current(), path); }
 
+  /// A path, relative to a directory that open_directory() or current() has returned.
+  [[nodiscard]] Result<Place> place_in(const std::shared_ptr<const Directory>& directory, const Bytes& path) const {
+    return place_from(directory, path);
+  }
+
   /// A path, relative to the base directory.
   [[nodiscard]] Result<Place> place_in_base(const Bytes& path) const { return place_from(base_, path); }
 

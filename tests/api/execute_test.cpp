@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <set>
@@ -55,6 +56,22 @@ TEST_CASE("a command ends with an exit code or a signal") {
     const auto killed = slave.execute(shell("kill -KILL $$"));
     CHECK_FALSE(killed.exit_code);
     CHECK(killed.signal == SIGKILL);
+  });
+}
+
+TEST_CASE("the result says which process a command was, and in which directory, and its header shows it") {
+  on_every_transport(BeyondRemsh1::environment, [](Farm& farm, Slave& slave) {
+    slave.mkdir("sub");
+    const ExecuteOptions options{.cwd = "sub", .env = {{"TOKEN", "hunter2"}}, .err = discard, .secrets = {}};
+    const std::vector<Bytes> args = shell("echo $$; exit 3");
+    const auto result = slave.execute(args, options);
+    REQUIRE(result.pid);
+    CHECK(result.out == std::to_string(*result.pid) + "\n");
+    CHECK(std::filesystem::equivalent(result.dir, farm.basedir() + "/sub"));
+    const std::string text = header(args, options, result);
+    CHECK(text.starts_with("command: 'sh' '-c' 'echo $$; exit 3'\ndirectory: " + result.dir +
+                           "\nenvironment: of the slave; TOKEN set\nprocess: " + std::to_string(*result.pid) +
+                           "\nended: exit code 3"));
   });
 }
 

@@ -56,6 +56,7 @@ TEST_CASE("who may run commands may interrupt them, and who may not may not") {
   Command other = strict.slave->start({"sleep", "100000"});
   CHECK(other.signal(SIGKILL));
   CHECK(other.wait().signal == SIGKILL);
+  CHECK(is_forbidden([&] { strict.slave->execute({"true"}, {.log_files = {{"log", "log"}}}); }));
 
   const Strict stricter({.no_execute = true});
   CHECK(is_forbidden([&] { stricter.slave->interrupt(1); }));

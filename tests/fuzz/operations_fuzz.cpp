@@ -9,12 +9,14 @@ using namespace remsh::operations;
 
 namespace {
 
-constexpr std::array<std::string_view, 31> keys{
+constexpr std::array<std::string_view, 35> keys{
     "path",      "mode",    "from",       "to",   "overwrite", "nofollow",   "type",   "size",
     "mtime",     "args",    "cwd",        "env",  "unset",     "in",         "out",    "err",
     "clear_env", "timeout", "signal",     "exit", "timed_out", "background", "bytes",  "files",
-    "name",      "entries", "kill_after", "op",   "x",         "env~0001",   "exclude"};
-constexpr std::array<std::string_view, 34> values{"",
+    "name",      "entries", "kill_after", "op",   "x",         "env~0001",   "exclude", "logs",
+    "log_errors", "log_dropped", "lines"};
+constexpr std::array<std::string_view, 35> values{"",
+                                                  std::string_view("a\0end\0", 6),
                                                   "1",
                                                   "0",
                                                   "644",
@@ -67,13 +69,13 @@ void expect_read(const Box& box) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::Input input(data, size);
-  const std::size_t which = input.below(26);
+  const std::size_t which = input.below(28);
   const Bytes bytes = input.box(keys, values);
   BoxDecoder decoder;
   decoder.feed(bytes);
   if (!decoder.next()) return 0;
   const Box box = decoder.box().copy();
-  constexpr std::array<void (*)(const Box&), 26> all{expect_read<SetCwd::Request>,
+  constexpr std::array<void (*)(const Box&), 28> all{expect_read<SetCwd::Request>,
                                                      expect_read<SetCwd::Reply>,
                                                      expect_read<Getenv::Reply>,
                                                      expect_read<ReadInfo::Reply>,

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -79,6 +80,19 @@ class FakeServedCall final : public rpc::ServedCall {
   [[nodiscard]] Bytes sent(rpc::StreamName stream) const {
     const std::lock_guard lock(mutex_);
     return sent_[index(stream)];
+  }
+
+  /// What was sent of a log file so far.
+  [[nodiscard]] Bytes log(std::uint64_t number) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = logs_.find(number);
+    return found == logs_.end() ? Bytes() : found->second;
+  }
+
+  /// Waits until what was sent of a log file is this.
+  bool wait_log(std::uint64_t number, const Bytes& content) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::minutes(1), [&] { return logs_[number] == content; });
   }
 
   /// Waits until at least `bytes` bytes were sent on a stream.
@@ -181,9 +195,10 @@ class FakeServedCall final : public rpc::ServedCall {
     return room_[index(stream)];
   }
 
-  void send(rpc::StreamName stream, Block block, std::size_t count, std::optional<std::uint64_t> at) override {
+  void send(rpc::StreamName stream, Block block, std::size_t count, const rpc::PieceMarks& marks) override {
     std::unique_lock lock(mutex_);
-    times_.push_back(at);
+    times_.push_back(marks.at);
+    if (marks.log) logs_[*marks.log].append(block.payload().data(), count);
     if (count > room_[index(stream)]) throw std::logic_error("FakeServedCall: more was sent than there was room for");
     take_output(lock, stream, block.payload().data(), count);
   }
@@ -291,8 +306,9 @@ class FakeServedCall final : public rpc::ServedCall {
   std::deque<rpc::Chunk> input_;
   Bytes current_;
   std::uint64_t used_ = 0;
-  std::array<std::size_t, rpc::stream_count> room_{any_amount, any_amount, any_amount};
+  std::array<std::size_t, rpc::stream_count> room_{any_amount, any_amount, any_amount, any_amount};
   std::array<Bytes, rpc::stream_count> sent_;
+  std::map<std::uint64_t, Bytes> logs_;
   std::size_t pieces_ = 0;
   std::size_t flushes_ = 0;
   std::vector<std::optional<std::uint64_t>> times_;

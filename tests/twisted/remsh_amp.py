@@ -237,6 +237,7 @@ class Data(Command):
         (b"stream", Value()),
         (b"total", Number(optional=True)),
         (b"at", Number(optional=True)),
+        (b"log", Number(optional=True)),
     ]
     requiresAnswer = False
 
@@ -358,6 +359,7 @@ class Execute(Command):
         (b"out", Value(optional=True)),
         (b"err", Value(optional=True)),
         (b"at", Flag()),
+        (b"logs", LongList(optional=True)),
     ]
     response = [
         (b"exit", Number(optional=True)),
@@ -368,6 +370,10 @@ class Execute(Command):
         (b"interrupted", Flag()),
         (b"background", Flag()),
         (b"ended_background", Flag()),
+        (b"pid", Number(optional=True)),
+        (b"dir", Value(optional=True)),
+        (b"log_errors", LongList(optional=True)),
+        (b"log_dropped", LongList(optional=True)),
     ]
 
 
@@ -453,10 +459,10 @@ class Sender:
         """How many bytes may be sent now in one box."""
         return min(self.credit, LONGEST) if self.credit >= LEAST_COST else 0
 
-    def send(self, data, total=None, at=None):
+    def send(self, data, total=None, at=None, log=None):
         """At least one byte, and no more than there is room for."""
         self.credit -= max(len(data), LEAST_COST)
-        self.operation.box(Data, data=data, stream=self.stream, total=total, at=at)
+        self.operation.box(Data, data=data, stream=self.stream, total=total, at=at, log=log)
 
     def end(self):
         self.operation.box(End, stream=self.stream)
@@ -476,17 +482,17 @@ class Receiver:
         self.take, self.end = take, end
         self.credit = FIRST_WINDOW
         self.unreported = 0
-        self.total = self.at = None
+        self.total = self.at = self.log = None
         operation.receivers[stream] = self
 
-    def received(self, data, total, at):
+    def received(self, data, total, at, log):
         cost = max(len(data), LEAST_COST)
         if not data or cost > self.credit:
             raise ProtocolError("more data than was granted, or none")
         self.credit -= cost
         if total is not None:
             self.total = total
-        self.at = at
+        self.at, self.log = at, log
         self.take(data)
 
     def used(self, data):
@@ -633,9 +639,9 @@ class Peer(amp.AMP):
     # Stream boxes. Those of an operation that is over may have crossed its answer.
 
     @Data.responder
-    def on_data(self, op, stream, data, total, at):
+    def on_data(self, op, stream, data, total, at, log):
         if op in self.operations and stream in self.operations[op].receivers:
-            self.operations[op].receivers[stream].received(data, total, at)
+            self.operations[op].receivers[stream].received(data, total, at, log)
         return {}
 
     @End.responder

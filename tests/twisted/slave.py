@@ -241,7 +241,7 @@ class Slave(Peer):
     def print(self, message):
         text = message[:4096].decode(errors="backslashreplace")
         text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-        print(f"slave: the master says: {text}", file=sys.stderr)
+        log(f"the master says: {text}")
         return {}
 
     @Operations.responder
@@ -427,7 +427,9 @@ class Slave(Peer):
         return done
 
     @Execute.responder
-    def execute(self, args, op, cwd, env, unset, prepend, clear_env, In, out, err, at, leave_background, **options):
+    def execute(
+        self, args, op, cwd, env, unset, prepend, clear_env, In, out, err, at, leave_background, logs, **options
+    ):
         if not args or out not in (None, b"stream") or err not in (None, b"stream", b"merge"):
             raise failed("BAD_ARGUMENT", "'args', 'out' or 'err' is malformed")
         environment = {} if clear_env else dict(os.environb)
@@ -439,8 +441,8 @@ class Slave(Peer):
         command = RunningCommand(self.operations[op], at, **options)
         command.leaves = leave_background
         self.operations[op].command = command
+        command.follow(self.path(cwd or b"."), logs or [])
         return command.start(args, self.path(cwd or b"."), environment, In, out, err)
-
 
     @Interrupt.responder
     def interrupt(self, target, why):
@@ -677,6 +679,82 @@ class Exit(Pipe):
         self.then()
 
 
+class LogFile:
+    """A file into which a command writes. It is found by its path again and again: it may be replaced."""
+
+    def __init__(self, path, begin):
+        self.path = path
+        self.file = self.problem = self.untouched = None
+        self.position = 0
+        self.limit = None  # once it is read to its end
+        self.next = None
+        self.file = self.other()
+        if self.file is not None and begin == b"end":
+            self.position = os.fstat(self.file).st_size
+        if self.file is not None and begin == b"changed":
+            self.untouched = self.stamp()
+
+    def stamp(self):
+        found = os.fstat(self.file)
+        return found.st_size, found.st_mtime_ns
+
+    def other(self):
+        """Another file that is at the path now, opened; None if there is none."""
+        try:
+            if self.file is not None and os.path.samestat(os.stat(self.path), os.fstat(self.file)):
+                return None
+            file, _ = open_regular(self.path)
+            self.problem = None
+            return file
+        except OSError as problem:
+            if self.file is None or problem.errno != errno.ENOENT:
+                self.problem = problem
+            return None
+
+    def end_here(self):
+        if self.limit is None:
+            self.limit = os.fstat(self.file).st_size if self.file is not None else 0
+            self.looks = 1
+
+    def read(self, count):
+        """What can be read now; nothing if that is all."""
+        while True:
+            if self.untouched is not None and self.stamp() != self.untouched:
+                self.untouched = None
+            if self.file is not None and self.untouched is None:
+                data = self.read_on(count)
+                if data:
+                    return data
+            if self.next is not None:
+                self.close()
+                self.file, self.next, self.position, self.untouched = self.next, None, 0, None
+                if self.limit is not None:
+                    self.limit = os.fstat(self.file).st_size
+                continue
+            if self.limit is not None:
+                if not self.looks:
+                    return b""
+                self.looks -= 1
+            self.next = self.other()
+            if self.next is None:
+                return b""
+
+    def read_on(self, count):
+        if self.limit is not None:
+            count = min(count, max(self.limit - self.position, 0))
+        data = os.pread(self.file, count, self.position)
+        if not data and os.fstat(self.file).st_size < self.position:  # it was truncated
+            self.position = 0
+            data = os.pread(self.file, count, 0)
+        self.position += len(data)
+        return data
+
+    def close(self):
+        if self.file is not None:
+            os.close(self.file)
+            self.file = None
+
+
 class Settings:
     """What a command begins with. They are made in the child, which reports what it cannot make."""
 
@@ -736,6 +814,7 @@ class RunningCommand:
         self.kill_after = 2.0 if kill_after is None else kill_after / 1000
         self.settings = Settings(nice, umask, limits)
         self.outputs, self.input = [], None
+        self.logs = []
         self.exit = None
         self.timed_out = self.silent = self.interrupted = self.ended_background = self.is_killed = self.core = False
         self.looks = 0  # at what it left behind
@@ -746,6 +825,7 @@ class RunningCommand:
     def start(self, args, cwd, environment, has_input, out, err):
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
         settings = self.settings
+        self.directory = os.path.realpath(cwd)
         settings.open()
         try:
             self.process = subprocess.Popen(
@@ -783,6 +863,42 @@ class RunningCommand:
             self.alarms.append(self.quiet)
         self.operation.on_cancel = self.kill
         return self.done
+
+    def follow(self, directory, logs):
+        """Begins to look at log files: at regular intervals, since nothing tells when they change."""
+        if len(logs) % 2 or len(logs) > 128 or not all(logs) or {*logs[1::2]} - {b"changed", b"start", b"end"}:
+            raise failed("BAD_ARGUMENT", "'logs' is malformed")
+        self.logs = [LogFile(os.path.join(directory, path), begin) for path, begin in zip(logs[::2], logs[1::2])]
+        if self.logs:
+            self.log_sender = Sender(self.operation, b"log")
+            self.log_sender.ready = self.look
+            self.look_at_logs()
+
+    def look_at_logs(self):
+        if not self.done.called:
+            self.read_logs()
+            reactor.callLater(0.05, self.look_at_logs)
+            self.look()
+
+    def read_logs(self):
+        """Sends what is in the log files, as far as there is room. True if that is all."""
+        for number, log in enumerate(self.logs):
+            while True:
+                room = self.log_sender.room()
+                if not room:
+                    self.wrote()  # it is not silent
+                    return False
+                data = log.read(room)
+                if not data:
+                    break
+                self.wrote()
+                self.log_sender.send(data, at=time.time_ns() // 1000 if self.wants_times else None, log=number)
+        return True
+
+    def are_logs_read(self):
+        for log in self.logs:
+            log.end_here()
+        return self.read_logs()
 
     def has_ended(self):
         ended = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
@@ -869,18 +985,25 @@ class RunningCommand:
                 return
             self.ended_background = True
             self.kill()
-        else:
+        elif self.are_logs_read():
             code = {"exit": self.exit} if self.exit >= 0 else {"signal": -self.exit, "core": self.core}
             left_open = any(output.left_open for output in self.outputs)
             ended = {"timed_out": self.timed_out, "silent": self.silent, "interrupted": self.interrupted}
             ended["ended_background"] = self.ended_background
+            errors = []
+            for number, log in enumerate(self.logs):
+                if log.problem:
+                    name = errno.errorcode.get(log.problem.errno, "FAILED")
+                    errors += [b"%d" % number, f"{name} {os.strerror(log.problem.errno)}".encode()]
+            ended["log_errors"] = errors or None
+            ended.update(pid=self.process.pid, dir=self.directory)
             self.finish({**code, **ended, "background": left_open and self.leaves})
 
     def finish(self, result):
         for alarm in self.alarms:
             if alarm.active():
                 alarm.cancel()
-        for stream in [*self.outputs, self.input]:
+        for stream in [*self.outputs, self.input, *self.logs]:
             if stream:
                 stream.close()
         if not self.done.called:

@@ -3,6 +3,7 @@
 
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/deadline.hpp>
+#include <remsh/base/export.hpp>
 #include <remsh/operations/streams.hpp>
 
 #include <chrono>
@@ -12,6 +13,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace remsh {
@@ -49,6 +51,28 @@ struct OutputLimit {
   std::optional<std::uint64_t> lines = {};
 };
 
+/// What is sent of the content that a log file has when its command begins.
+enum class LogBegin : std::uint8_t {
+  changed,  ///< all of it, as soon as anything is written to the file: what an earlier command has left is not sent
+  start,    ///< all of it, in any case
+  end,      ///< nothing: only what is added; for files to which many append
+};
+
+/// A file into which a command writes, and that is sent while it does.
+///
+///     slave->execute({"make", "test"}, {.log_files = {{"test", "build/test.log", remsh::lines(print)}}});
+///
+/// A file that appears later is sent from its beginning, and so is one that was truncated, as soon as the slave has
+/// seen that it is shorter than what was read. If another file gets the path, as when logs are rotated, the rest of the
+/// old one is sent first. What was written when the command ends comes before its result.
+struct LogFile {
+  std::string name;  ///< what it is called in the result; not empty, and different from the names of the others
+  /// On the slave, relative to the directory of the command. A path that a policy forbids to fetch() is not sent.
+  std::string path;
+  Output out = {};  ///< captured by default; `merge` and `discard` are not possible
+  LogBegin begin = LogBegin::changed;
+};
+
 struct ExecuteOptions {
   std::string cwd = {};  ///< the working directory, relative to the session's directory; empty: that directory
   std::map<Bytes, std::optional<Bytes>> env = {};  ///< changes to the slave's environment; nullopt unsets a variable
@@ -64,12 +88,14 @@ struct ExecuteOptions {
   /// with an echo; its end types Ctrl-D, as does an `in` that is not given, once. Set the variable TERM in `env` if the
   /// program needs it.
   std::optional<Terminal> terminal = {};
-  OutputLimit output_limit = {};  ///< for each of the two, enforced by the slave; by default there is none
+  /// Files that are sent while the command runs, at most 64. Their callbacks are called as those of `out` and `err`.
+  std::vector<LogFile> log_files = {};
+  OutputLimit output_limit = {};  ///< for each output and log file, enforced by the slave; by default there is none
 
   std::chrono::milliseconds timeout{0};  ///< how long the command may run, enforced by the slave; 0: no limit
-  /// How long the command may write nothing to its output or error, enforced by the slave; 0: no limit. Output that is
-  /// discarded is not seen, nor what a program still holds in a buffer of its own, as many do if they write to a pipe.
-  /// While output waits for a callback of the caller, the command is not silent.
+  /// How long the command may write nothing to its output, error or log files, enforced by the slave; 0: no limit.
+  /// Output that is discarded is not seen, nor what a program still holds in a buffer of its own, as many do if they
+  /// write to a pipe. While output waits for a callback of the caller, the command is not silent.
   std::chrono::milliseconds silence_timeout{0};
   /// What the command gets first when it is interrupted: SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM,
   /// SIGABRT or SIGKILL.
@@ -107,7 +133,16 @@ struct ResourceUse {
   friend bool operator==(const ResourceUse&, const ResourceUse&) = default;
 };
 
-/// How a command ended, and its captured output.
+/// What became of a log file.
+struct LogFileResult {
+  Bytes content = {};         ///< if it was captured, as ExecuteResult::out
+  std::uint64_t omitted = 0;  ///< bytes beyond the limit of capture()
+  std::uint64_t dropped = 0;  ///< bytes beyond ExecuteOptions::output_limit
+  std::error_code os = {};    ///< why it, or its rest, could not be read: std::errc::no_such_file_or_directory
+  std::string problem = {};   ///< the same as a sentence; empty: it was read to its end
+};
+
+/// How a command ended, its captured output, and what the slave says about it.
 struct ExecuteResult {
   std::optional<int> exit_code = {};  ///< set if the command exited
   std::optional<int> signal = {};     ///< set if a signal ended the command
@@ -124,6 +159,8 @@ struct ExecuteResult {
   /// How long the command ran on the slave, until its first process ended; nullopt if the slave does not report it.
   std::optional<std::chrono::microseconds> ran = {};
   ResourceUse used = {};
+  std::optional<std::uint64_t> pid = {};  ///< of its first process, on the slave; nullopt if the slave does not say
+  Bytes dir = {};                         ///< the absolute path of its directory there; empty if it does not say
 
   Bytes out = {};  ///< captured output; missing bytes are replaced by a mark: "[remsh: 42 bytes omitted]"
   Bytes err = {};
@@ -131,10 +168,23 @@ struct ExecuteResult {
   std::uint64_t err_omitted = 0;
   std::uint64_t out_dropped = 0;  ///< bytes beyond ExecuteOptions::output_limit
   std::uint64_t err_dropped = 0;
+  std::map<std::string, LogFileResult> logs = {};  ///< of each of ExecuteOptions::log_files, by its name
 
   /// True if the command exited with 0.
   [[nodiscard]] bool ok() const noexcept { return exit_code == 0; }
 };
+
+/// What a build master shows above the output of a command, in lines: its arguments, its directory, the variables that
+/// were changed, the process, and how it ended. No value of a variable is shown, and no secret.
+///
+///     command: 'make' '-j8'
+///     directory: /srv/w1/build
+///     environment: of the slave; CC, CFLAGS set; LANG unset; PATH prepended
+///     limits: 600 s, 60 s of silence
+///     process: 4711, as user build
+///     ended: exit code 0, after 12.5 s
+REMSH_API std::string header(const std::vector<Bytes>& args, const ExecuteOptions& options,
+                             const ExecuteResult& result);
 
 /// How a command ended, in words: "exit code 3", "signal 9, timed out".
 inline std::string to_string(const ExecuteResult& result) {

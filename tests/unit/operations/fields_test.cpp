@@ -164,6 +164,7 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
                                           {"in", "1"},
                                           {"kill_after", "0"},
                                           {"limits", "nofile=64\0core=0:unlimited\0"s},
+                                          {"logs", "a\0start\0b/c\0changed\0/d\0end\0"s},
                                           {"max_bytes", "0"},
                                           {"max_lines", "18446744073709551615"},
                                           {"nice", "-20"},
@@ -181,6 +182,9 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
   for (const BytesView exit : {"0", "1", "255"}) CHECK(there_and_back<Execute::Reply>({{"exit", exit}}) == "same");
   CHECK(there_and_back<Execute::Reply>({{"background", "1"}, {"signal", "9"}, {"timed_out", "1"}}) == "same");
   CHECK(there_and_back<Execute::Reply>({{"signal", "15"}, {"silent", "1"}}) == "same");
+  CHECK(there_and_back<Execute::Reply>(
+            {{"dir", "/srv"}, {"exit", "0"}, {"pid", "4711"}, {"log_dropped", join_list({"0", "1"})}, {"log_errors", "2\0ENOENT no such file\0"s}}) ==
+        "same");
   CHECK(there_and_back<Execute::Reply>(
             {{"core", "1"}, {"err_dropped", "1"}, {"out_dropped", "18446744073709551615"}, {"signal", "6"}}) == "same");
 
@@ -334,7 +338,18 @@ TEST_CASE("malformed settings of a command are refused") {
                                      {with(good, "secrets", "a\0\0"s), "secrets"},
                                      {with(good, "stop_signal", ""), "stop_signal"},
                                      {with(good, "max_lines", "-1"), "max_lines"},
+                                     {with(good, "logs", ""), "logs"},
+                                     {with(good, "logs", "a\0"s), "logs"},
+                                     {with(good, "logs", "a\0start"s), "logs"},
+                                     {with(good, "logs", "\0start\0"s), "logs"},
+                                     {with(good, "logs", "a\0Start\0"s), "logs"},
                                      {with(good, "at", "0"), "at"}});
+  Bytes many;
+  for (int i = 0; i < 64; ++i) many += "a\0end\0"s;
+  CHECK(there_and_back<Execute::Request>(with(good, "logs", many)) == "same");
+  check_malformed<Execute::Request>({{with(good, "logs", many + "a\0end\0"s), "logs"}});
+  check_malformed<Execute::Reply>({{{{"exit", "0"}, {"log_errors", "1\0"s}}, "log_errors"},
+                                   {{{"exit", "0"}, {"log_dropped", join_list({"1", "x", "1", "y"})}}, "log_dropped"}});
 }
 
 TEST_CASE("malformed paths and flags are refused") {

@@ -51,6 +51,8 @@ struct MessageKeys {
   void patterns(BytesView key, const auto&) { add(key); }
   void environment(BytesView key, const auto&) { add(key); }
   void pairs(BytesView key, const auto&) { add(key); }
+  void optional_pairs(BytesView key, const auto&) { add(key); }
+  void log_files(BytesView key, const auto&) { add(key); }
   void output(BytesView key, const auto&, bool = false) { add(key); }
   void exit_status(const auto&, const auto&) { words.insert({"exit", "signal"}); }
   void file_info(const auto&) { words.insert({"type", "size", "mode", "mtime"}); }

@@ -217,6 +217,48 @@ TEST_CASE("output comes before the answer, and both find their call") {
   CHECK(call.state == OpenCall::State::settled);
 }
 
+TEST_CASE("what comes of log files takes turns with the output, and has credit of its own") {
+  EngineSide side(EngineSide::master());
+  OpenCall& call = side.call("execute");
+  for (const BytesView data : {"a", "b"}) {
+    const Bytes bytes(data);
+    CHECK(side.feed({{"_command", "data"}, {"data", bytes}, {"op", "1"}, {"stream", "out"}}) == "");
+    CHECK(side.feed({{"_command", "data"}, {"data", bytes}, {"log", "7"}, {"op", "1"}, {"stream", "log"}}) == "");
+  }
+  Bytes seen;
+  while (call.has_chunk()) {
+    const Chunk chunk = call.take_chunk();
+    seen += std::string(to_string(chunk.stream)) + " " + Bytes(chunk.bytes()) + ", ";
+    CHECK(chunk.marks.log.value_or(0) == (chunk.stream == StreamName::log ? 7U : 0U));
+  }
+  CHECK(seen == "out a, log a, out b, log b, ");
+
+  side.out();
+  const Bytes half(32768, 'x');
+  CHECK(side.feed({{"_command", "data"}, {"data", half}, {"log", "0"}, {"op", "1"}, {"stream", "log"}}) == "");
+  side.engine.consumed(call, call.take_chunk());
+  CHECK(side.out().starts_with("_command=credit bytes="));
+
+  OpenCall& left = side.call("execute");
+  side.out();
+  CHECK(side.feed({{"_command", "data"}, {"data", half}, {"log", "0"}, {"op", "2"}, {"stream", "log"}}) == "");
+  side.engine.leave(left);
+  CHECK(side.out().find("op=2 stream=log") != std::string::npos);
+  CHECK(side.feed({{"_command", "data"}, {"data", "late"}, {"log", "0"}, {"op", "2"}, {"stream", "log"}}) == "");
+  CHECK(side.feed({{"_error", "2"}, {"_error_code", "CANCELLED"}, {"_error_description", ""}}) == "");
+  CHECK(side.engine.open_calls() == 1);
+}
+
+TEST_CASE("a slave sends of a log file what its own credit allows") {
+  EngineSide side(EngineSide::slave());
+  const auto service = side.service({{"_ask", "1"}, {"_command", "execute"}, {"op", "o"}});
+  side.engine.send_output(*service, StreamName::log, filled(3), 3, std::nullopt, {.log = 2});
+  CHECK(side.out() == "_command=data data=xxx log=2 op=o stream=log\n");
+  CHECK(service->log.room() < service->out.room());
+  CHECK(side.feed({{"_command", "credit"}, {"bytes", "64"}, {"op", "o"}, {"stream", "log"}}) == "");
+  CHECK(service->log.room() == service->out.room());
+}
+
 TEST_CASE("only the reader's own chunks are lent, and only where they lie whole in what it read") {
   EngineSide side(EngineSide::master());
   OpenCall& mine = side.call("fetch");
@@ -926,9 +968,10 @@ TEST_CASE("pings of ours that are never answered do not fill the memory, and kee
 // --- anything
 
 TEST_CASE("boxes at random, well-formed and not, end the connection or are taken, and never more") {
-  const std::array<BytesView, 12> keys{"_answer", "_ask", "_command", "_error", "_error_code", "_error_description",
-                                       "bytes",   "data", "op",       "stream", "total",       "v~0001"};
-  const std::array<BytesView, 18> values{"1",       "2",       "3",    "99", "data", "end",
+  const std::array<BytesView, 13> keys{"_answer", "_ask", "_command", "_error", "_error_code", "_error_description",
+                                       "bytes",   "data", "log",      "op",     "stream",      "total",
+                                       "v~0001"};
+  const std::array<BytesView, 19> values{"log","1",       "2",       "3",    "99", "data", "end",
                                          "credit",  "cancel",  "ping", "in", "out",  "err",
                                          "execute", "goodbye", "",     "0",  "01",   "18446744073709551616"};
   std::size_t taken = 0;

@@ -122,19 +122,30 @@ TEST_CASE("a data box is framed around its payload") {
 TEST_CASE("a data box can say when its bytes came") {
   Block made;
   std::memcpy(made.payload().data(), "hello", 5);
-  frame_data(made, 5, "1f", StreamName::err, std::nullopt, 1795968000000001);
+  frame_data(made, 5, "1f", StreamName::err, std::nullopt, {.at = 1795968000000001});
   CHECK(made.box() ==
         encode(
             Box{{"_command", "data"}, {"at", "1795968000000001"}, {"data", "hello"}, {"op", "1f"}, {"stream", "err"}}));
 }
 
+TEST_CASE("a data box of a log file has its number") {
+  Block made;
+  std::memcpy(made.payload().data(), "hello", 5);
+  frame_data(made, 5, "1f", StreamName::log, std::nullopt, {.log = 2});
+  CHECK(to_hex(Bytes(made.box())) ==
+        to_hex(from_hex("0008 5f636f6d6d616e64 0004 64617461  0004 64617461 0005 68656c6c6f  0003 6c6f67 0001 32"
+                        "0002 6f70 0002 3166  0006 73747265616d 0003 6c6f67  0000")));
+}
+
 TEST_CASE("the longest data box fits into its block") {
   Block made;
   std::memset(made.payload().data(), 'x', Block::max_payload);
-  frame_data(made, Block::max_payload, "0123456789abcdef", StreamName::out, UINT64_MAX, UINT64_MAX);
+  frame_data(made, Block::max_payload, "0123456789abcdef", StreamName::out, UINT64_MAX,
+             {.at = UINT64_MAX, .log = 63});
   CHECK(made.box() == encode(Box{{"_command", "data"},
                                  {"at", "18446744073709551615"},
                                  {"data", Bytes(Block::max_payload, 'x')},
+                                 {"log", "63"},
                                  {"op", "0123456789abcdef"},
                                  {"stream", "out"},
                                  {"total", "18446744073709551615"}}));

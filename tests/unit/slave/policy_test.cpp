@@ -78,6 +78,19 @@ struct Jail {
            result.failure().message.find("policy") != std::string::npos;
   }
 
+  /// The same for a log file of a command; what is found out of the root only when it is opened is told in the result.
+  bool forbids_log(const Bytes& path) {
+    Execute::Request command;
+    command.args = {"true"};
+    command.logs = {{path, LogBegin::start}};
+    const auto call = start("execute", to_box(command));
+    const auto result = call->outcome();
+    if (!call->log(0).empty()) return false;
+    if (!result) return result.failure().os == EPERM && result.failure().message.find("policy") != std::string::npos;
+    const auto reply = from_box<Execute::Reply>(*result);
+    return reply && reply->log_errors.contains("0") && reply->log_errors.at("0").starts_with("EPERM open: The policy");
+  }
+
   /// Nothing has come to what is outside, nor gone from it.
   [[nodiscard]] bool is_untouched() const {
     std::set<std::string> names;
@@ -133,7 +146,10 @@ TEST_CASE("no operation of a master gets out of the root") {
       CHECK(jail.forbids("copy", to_box(TwoPaths{"file", secret, true})));
       CHECK(jail.forbids("set_cwd", to_box(SetCwd::Request{way})));
       CHECK(jail.forbids("execute", command_in(way)));
+      CHECK(jail.forbids_log(secret));
     }
+    CHECK(jail.forbids_log("secret"));
+    CHECK_FALSE(jail.forbids_log("file"));
     CHECK(jail.forbids("fetch", to_box(Fetch::Request{"secret"})));
     CHECK(jail.forbids("copy", to_box(TwoPaths{"secret", "stolen", true})));
     CHECK(jail.forbids("stat", to_box(Stat::Request{"secret"})));
