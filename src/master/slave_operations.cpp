@@ -60,6 +60,9 @@ Box SlaveOperations::call(const std::string& operation, const Box& arguments, co
   return run_work<CallWork>(*this, operation, arguments, options);
 }
 void SlaveOperations::print(const Bytes& message, const CallOptions& options) { run<Print>(*this, {message}, options); }
+std::vector<std::string> SlaveOperations::log_tail(std::uint64_t lines, const CallOptions& options) {
+  return run<LogTail>(*this, {lines}, options);
+}
 std::vector<std::string> SlaveOperations::operations(const CallOptions& options) {
   return run<ListOperations>(*this, {}, options);
 }
@@ -118,6 +121,9 @@ Pending<Box> SlaveOperations::start_call(std::string operation, Box arguments, O
 }
 Pending<void> SlaveOperations::start_print(Bytes message, CallOptions options) {
   return start_plain<Print>(*this, {std::move(message)}, std::move(options));
+}
+Pending<std::vector<std::string>> SlaveOperations::start_log_tail(std::uint64_t lines, CallOptions options) {
+  return start_plain<LogTail>(*this, {lines}, std::move(options));
 }
 Pending<std::vector<std::string>> SlaveOperations::start_operations(CallOptions options) {
   return start_plain<ListOperations>(*this, {}, std::move(options));

@@ -148,6 +148,7 @@ inline std::vector<Bytes> outcome_of(operations::SetBuilders::Reply&& reply) { r
 inline bool outcome_of(operations::RunningReply&& reply) { return reply.running; }
 inline std::optional<FileInfo> outcome_of(operations::Stat::Reply&& reply) { return reply.info; }
 inline std::vector<std::string> outcome_of(operations::ListOperations::Reply&& reply) { return std::move(reply.names); }
+inline std::vector<std::string> outcome_of(operations::LogTail::Reply&& reply) { return std::move(reply.lines); }
 
 template <class Operation>
 using OutcomeOf = decltype(outcome_of(std::declval<typename Operation::Reply>()));

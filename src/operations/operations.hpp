@@ -395,6 +395,19 @@ struct Print {
   using Reply = Nothing;
 };
 
+/// The last lines of the slave's log.
+struct LogTail {
+  static constexpr Description what{.name = "log_tail"};
+  struct Request {
+    std::uint64_t lines = 0;
+    static void describe(auto& fields, auto& self) { fields.number("lines", self.lines, 1, 1000); }
+  };
+  struct Reply {
+    std::vector<Bytes> lines;  ///< the oldest first
+    static void describe(auto& fields, auto& self) { fields.optional_list("lines", self.lines); }
+  };
+};
+
 struct ListOperations {
   static constexpr Description what{.name = "operations"};
   using Request = Nothing;
@@ -474,9 +487,9 @@ struct Call {
 };
 
 /// All operations that a slave serves. A policy may name those that are not part of another one.
-using All =
-    std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, SetBuilders, Remove, Rename, Copy, Stat, List, Execute, Interrupt,
-               Signal, Resize, Send, Fetch, SendTree, FetchTree, Print, ListOperations, ReadHostFacts, Shutdown>;
+using All = std::tuple<SetCwd, Getenv, ReadInfo, Mkdir, SetBuilders, Remove, Rename, Copy, Stat, List, Execute,
+                       Interrupt, Signal, Resize, Send, Fetch, SendTree, FetchTree, Print, LogTail, ListOperations,
+                       ReadHostFacts, Shutdown>;
 
 /// Calls `visit` with a std::type_identity of each operation of a tuple.
 template <class Operations = All, class Visit>

@@ -38,6 +38,9 @@ void add_about(Dispatcher& dispatcher, std::shared_ptr<const Workplace> workplac
     about->print(print_line(request.message));
     return Nothing();
   });
+  add_operation<LogTail>(dispatcher, [about](const LogTail::Request& request, rpc::ServedCall&) {
+    return Result<LogTail::Reply>(LogTail::Reply{about->log_tail(static_cast<std::size_t>(request.lines))});
+  });
   add_operation<ListOperations>(dispatcher, [about](const Nothing&, rpc::ServedCall&) -> Result<ListOperations::Reply> {
     return names_of(*about);
   });

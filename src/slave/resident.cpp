@@ -76,6 +76,8 @@ Dispatcher Resident::make_dispatcher(const std::shared_ptr<Workplace>& workplace
   const auto about = std::make_shared<About>(About{
       .software = registration_of(options_, {}).software,
       .print = [log = log_, master](const std::string& message) { log.write(LogLevel::info, master, message); },
+      .log_tail = [ring =
+                       log_ring_](std::size_t lines) { return ring ? ring->last(lines) : std::vector<std::string>(); },
       .shut_down =
           [this](std::chrono::milliseconds within, const std::string& reason) {
             const InUse in_use(mutex_, changed_, user_operations_);

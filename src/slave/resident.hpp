@@ -6,6 +6,7 @@
 #include "rpc/stuck_thread.hpp"
 #include "slave/dispatcher.hpp"
 #include "slave/execute.hpp"
+#include "slave/log_ring.hpp"
 #include "slave/slave_log.hpp"
 #include "slave/stuck_threads.hpp"
 #include "slave/workplace.hpp"
@@ -53,6 +54,9 @@ class Resident {
   using ShutDown = std::function<void(std::chrono::milliseconds within, const std::string& reason)>;
   void on_shutdown(ShutDown shut_down) { shut_down_ = std::move(shut_down); }
 
+  /// The lines that a master's `log_tail` gets. Set it before the first session.
+  void set_log_ring(std::shared_ptr<const LogRing> ring) { log_ring_ = std::move(ring); }
+
   /// Adds an operation of the owner. False if there is one of this name.
   bool add_operation(std::string name, Operation operation);
 
@@ -96,6 +100,7 @@ class Resident {
   const std::shared_ptr<rpc::ServedCalls> served_;
   std::map<std::string, Operation, std::less<>> operations_;  // of the owner
   ShutDown shut_down_;
+  std::shared_ptr<const LogRing> log_ring_;  // null: there is none
 
   std::mutex mutex_;  // guards the following members
   std::condition_variable changed_;

@@ -14,6 +14,7 @@
 #include "slave/execute.hpp"
 #include "slave/in_use.hpp"
 #include "slave/leave_watch.hpp"
+#include "slave/log_ring.hpp"
 #include "slave/master_contact.hpp"
 #include "slave/master_turns.hpp"
 #include "slave/own_key.hpp"
@@ -73,14 +74,21 @@ struct Masters {
   std::vector<RetryLog> logs;  // of each master
 };
 
+/// The options with a log hook that keeps the last lines, too.
+SlaveOptions with_log_ring(SlaveOptions options, const std::shared_ptr<LogRing>& ring) {
+  options.log = LogRing::hook(ring, std::move(options.log));
+  return options;
+}
+
 }  // namespace
 
 struct SlaveServer::Impl {
   explicit Impl(SlaveOptions given)
-      : options(std::move(given)),
+      : options(with_log_ring(std::move(given), log_ring)),
         log(options.log),
         own_key(options),
         leave_watch({options.idle_exit, options.lifetime, options.give_up_after}, clock) {
+    resident.set_log_ring(log_ring);
     resident.on_shutdown(
         [this](std::chrono::milliseconds within, const std::string& reason) { drain(within, reason); });
   }
@@ -112,6 +120,7 @@ struct SlaveServer::Impl {
   void wait_until_over(const std::shared_ptr<rpc::Peer>& peer, CommandSet& commands);
 
   const Clock& clock = real_clock();
+  const std::shared_ptr<LogRing> log_ring = std::make_shared<LogRing>();
   const SlaveOptions options;
   const SlaveLog log;
   std::stop_source stop;

@@ -17,7 +17,7 @@ TEST_CASE("operations lists what a slave can be asked for, built in and of its o
     const std::set<std::string> all(names.begin(), names.end());
     for (const char* name :
          {"set_cwd", "getenv", "info", "mkdir", "remove", "rename", "copy", "stat", "list", "execute", "send", "fetch",
-          "print", "operations", "host_facts", "ping", "echo", "where"}) {
+          "print", "log_tail", "operations", "host_facts", "ping", "echo", "where"}) {
       CAPTURE(name);
       CHECK(all.contains(name));
     }
@@ -57,6 +57,62 @@ TEST_CASE("print returns when the line is in the slave's log") {
   CHECK(farm.log.text().find("the master says: build 17 begins\\x0A\\x1B[2J\n") != std::string::npos);
   slave->start_print("build 17 ends").wait();
   CHECK(farm.log.text().find("the master says: build 17 ends\n") != std::string::npos);
+}
+
+TEST_CASE("log_tail returns the last lines of a slave's log") {
+  on_every_transport(BeyondRemsh1::own_operations, [](Farm&, Slave& slave) {
+    for (const char* message : {"one", "two\n\x1b", "three"}) slave.print(message);
+    const auto lines = slave.log_tail(2);
+    REQUIRE(lines.size() == 2);
+    CHECK(lines[0].find(": two\\") != std::string::npos);
+    CHECK(lines[1].ends_with("the master says: three"));
+    CHECK(slave.log_tail().size() >= 3);
+    CHECK(slave.start_log_tail(1).wait().at(0) == lines[1]);
+    CHECK(slave.workspace("job")->log_tail(1).at(0) == lines[1]);
+    for (const std::uint64_t count : {std::uint64_t{0}, std::uint64_t{1001}}) {
+      const auto error = thrown_by<Error>([&] { slave.log_tail(count); });
+      REQUIRE(error);
+      CHECK(error->code() == Errc::invalid_argument);
+    }
+    slave.print(Bytes(2'000'000, 'x'));
+    CHECK(slave.log_tail(1000).size() >= 4);
+  });
+}
+
+TEST_CASE("no secret of a command is in the tail of the log") {
+  Farm farm(Over::memory);
+  const auto slave = farm.start();
+  Command command = slave->start({"sleep", "100000"}, {.secrets = {"hunter2"}});
+  CHECK(command.interrupt("hunter2 is too slow"));
+  CHECK(command.wait().interrupted);
+  Bytes all;
+  for (const std::string& line : slave->log_tail()) all += line + "\n";
+  CHECK(all.find(": *** is too slow\n") != Bytes::npos);
+  CHECK(all.find("hunter2") == Bytes::npos);
+}
+
+TEST_CASE("report says all in one call, of the moment of the call") {
+  on_every_transport(BeyondRemsh1::own_operations, [](Farm& farm, Slave& slave) {
+    slave.mkdir("info");
+    slave.send(Source::bytes("joe\n"), "info/admin");
+    const SlaveReport report = slave.report();
+    CHECK(report.host.software == slave.info().software);
+    REQUIRE(report.host.disk_free);
+    CHECK(report.operations == slave.operations());
+    CHECK(report.info == std::map<Bytes, Bytes>{{"admin", "joe\n"}});
+    std::ofstream(farm.basedir() + "/info/admin") << "eve\n";
+    const SlaveReport later = slave.workspace("job")->report();
+    CHECK(later.info.at("admin") == "eve\n");
+    CHECK(later.host.clock > report.host.clock);
+  });
+}
+
+TEST_CASE("a ping leaves a line in the slave's log") {
+  Farm farm(Over::memory);
+  const auto slave = farm.start();
+  CHECK(farm.log.text().find("answered a ping") == std::string::npos);
+  CHECK(slave->ping() > 0ns);
+  CHECK(farm.log.wait_for("answered a ping"));
 }
 
 TEST_CASE("every slave takes a message for its log, also a long one") {

@@ -62,6 +62,7 @@ std::map<std::string, CallWithOptions> all_operations(const TempDir& here) {
       {"read_info", [](Slave& slave, const CallOptions& options) { slave.read_info(options); }},
       {"print", [](Slave& slave, const CallOptions& options) { slave.print("hello", options); }},
       {"operations", [](Slave& slave, const CallOptions& options) { slave.operations(options); }},
+      {"log_tail", [](Slave& slave, const CallOptions& options) { slave.log_tail(1, options); }},
       {"host_facts", [](Slave& slave, const CallOptions& options) { slave.host_facts(options); }},
   };
 }

@@ -87,6 +87,8 @@ TEST_CASE("a slave does the operations that its policy allows, and says of other
   CHECK(is_forbidden([&] { slave.call("where"); }));
   CHECK(is_forbidden([&] { slave.print("hello"); }));
   CHECK(is_forbidden([&] { slave.host_facts(); }));
+  CHECK(is_forbidden([&] { slave.log_tail(); }));
+  CHECK(is_forbidden([&] { slave.report(); }));
   CHECK(is_forbidden([&] { slave.operations(); }));
   CHECK(is_forbidden([&] { slave.shutdown(); }));
   CHECK_FALSE(slave.is_draining());

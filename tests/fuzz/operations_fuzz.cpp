@@ -100,7 +100,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                                      expect_read<Print::Request>,
                                                      expect_read<ListOperations::Reply>,
                                                      expect_read<ReadHostFacts::Reply>,
-                                                     expect_read<Shutdown::Request>};
+                                                     expect_read<Shutdown::Request>,
+                                                     expect_read<LogTail::Request>,
+                                                     expect_read<LogTail::Reply>};
   all[which](box);
   return 0;
 }

@@ -397,6 +397,33 @@ async def settings(slave):
     equal(before - 60_000_000 < operation.receivers[b"out"].at <= time.time_ns() // 1000, True)
 
 
+async def log_files(slave, base):
+    seen = {}
+
+    def take(operation, data):
+        stream = operation.receivers[b"log"]
+        seen[stream.log] = seen.get(stream.log, b"") + data
+        stream.used(data)
+
+    script = b"echo one >x; read go; echo two >>x; mv x x.1; echo three >x; echo four >>y"
+    logs = [b"x", b"changed", b"y", b"end", b"none", b"start"]
+    operation = slave.begin(Execute, [(b"log", take)], args=[b"sh", b"-c", script], logs=logs, In=True)
+    give(operation, b"go\n")
+    result = await operation.answer
+    equal(seen, {0: seen[0], 1: b"four\n"})
+    equal(seen[0] in (b"one\ntwo\nthree\n", b"three\n"), True)  # what was replaced before it was seen is not found
+    number, error = result["log_errors"]
+    equal((number, error.split(b" ")[0]), (b"2", b"ENOENT"))
+    await fails("BAD_ARGUMENT", execute(slave, "true", logs=[b"x", b"sometimes"]))
+
+
+async def the_tail_of_the_log(slave, base):
+    await slave.call(Print, message=b"hello\n")
+    lines = (await slave.call(LogTail, lines=1))["lines"]
+    equal([b"the master says: hello\\" in line for line in lines], [True])
+    await fails("BAD_ARGUMENT", slave.call(LogTail, lines=0))
+
+
 async def both_streams_full(slave, base):
     got = await execute(slave, "tee", "/dev/stderr", data=MUCH)
     equal((got["exit"], got["out"], got["err"]), (0, MUCH, MUCH))
@@ -568,6 +595,8 @@ CHECKS = [
     the_environment_and_info,
     files_go_there_and_back,
     commands,
+    log_files,
+    the_tail_of_the_log,
     both_streams_full,
     long_values,
     the_end_of_commands,

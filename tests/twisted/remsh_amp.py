@@ -418,6 +418,12 @@ class Print(Command):
     arguments = [(b"message", Value())]
 
 
+class LogTail(Command):
+    commandName = b"log_tail"
+    arguments = [(b"lines", Number())]
+    response = [(b"lines", LongList(optional=True))]
+
+
 class Operations(Command):
     commandName = b"operations"
     response = [(b"names", LongList())]

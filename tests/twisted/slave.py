@@ -44,6 +44,15 @@ from trees import TreeReader, TreeWriter
 SOFTWARE = b"remsh-twisted"
 
 
+logged = collections.deque(maxlen=200)  # the last lines of the log
+
+
+def log(text):
+    line = f"slave: {text[:1000]}"
+    logged.append(line)
+    print(line, file=sys.stderr)
+
+
 class Slave(Peer):
     """One session on a master. `extra`: the owner's own operations, by name: function(slave, arguments, operation)."""
 
@@ -243,6 +252,12 @@ class Slave(Peer):
         text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
         log(f"the master says: {text}")
         return {}
+
+    @LogTail.responder
+    def log_tail(self, lines):
+        if not 1 <= lines <= 1000:
+            raise failed("BAD_ARGUMENT", "'lines' is not from 1 to 1000")
+        return {"lines": [line.encode() for line in logged][-lines:] or None}
 
     @Operations.responder
     def operations_served(self):
@@ -1036,10 +1051,10 @@ async def serve(where, make_slave):
     try:
         slave = await where.connect(protocol.Factory.forProtocol(make_slave))
     except error.ConnectError as problem:
-        print(f"slave: {problem}", file=sys.stderr)
+        log(str(problem))
         return None
     at_end = reactor.addSystemEventTrigger("before", "shutdown", slave.stop)
-    print(f"slave: {await slave.ended}", file=sys.stderr)
+    log(await slave.ended)
     if reactor.running:
         reactor.removeSystemEventTrigger(at_end)
     return slave

@@ -113,6 +113,10 @@ class REMSH_API SlaveOperations {
   /// message of more than 4,096 bytes the slave leaves out the rest.
   void print(const Bytes& message, const CallOptions& options = {});
 
+  /// The last lines of the slave's log, of level info and above, the oldest first; `lines` is from 1 to 1000. The slave
+  /// keeps at most 1000 lines and 256 KiB of them, since it was started.
+  std::vector<std::string> log_tail(std::uint64_t lines = 100, const CallOptions& options = {});
+
   /// The names of the operations that the slave serves and its policy allows, in ascending order: those of the library,
   /// as in docs/protocol.md section 7, and its owner's own.
   std::vector<std::string> operations(const CallOptions& options = {});
@@ -143,6 +147,7 @@ class REMSH_API SlaveOperations {
   Pending<TreeResult> start_fetch_tree(Bytes from, std::string to, TreeOptions options = {});
   Pending<Box> start_call(std::string operation, Box arguments = {}, OwnOperationOptions options = {});
   Pending<void> start_print(Bytes message, CallOptions options = {});
+  Pending<std::vector<std::string>> start_log_tail(std::uint64_t lines = 100, CallOptions options = {});
   Pending<std::vector<std::string>> start_operations(CallOptions options = {});
   Pending<HostFacts> start_host_facts(CallOptions options = {});
   Pending<std::chrono::nanoseconds> start_ping(CallOptions options = {});

@@ -86,6 +86,7 @@ TEST_CASE("every operation tells its arguments and the tag of its caller") {
   slave->fetch("a", Sink::bytes(fetched), {.tag = "t"}), is("fetch", {"a"});
   slave->call("own", {{"key", "secret"}}, {.tag = "t"}), is("call", {"own"});
   slave->print("message", {.tag = "t"}), is("print", {});
+  slave->log_tail(9, {.tag = "t"}), is("log_tail", {});
   slave->operations({.tag = "t"}), is("operations", {});
   slave->host_facts({.tag = "t"}), is("host_facts", {});
   slave->shutdown({.tag = "t"}), is("shutdown", {});

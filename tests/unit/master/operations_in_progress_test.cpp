@@ -112,6 +112,7 @@ TEST_CASE("every operation is listed with its arguments and the tag of its calle
   fake->fetch("a", Sink::file(path), {.tag = "t"}), is("fetch", {"a", path});
   fake->call("own", {{"key", "secret"}}, {.tag = "t"}), is("call", {"own"});
   fake->print("message", {.tag = "t"}), is("print", {});
+  fake->log_tail(9, {.tag = "t"}), is("log_tail", {});
   fake->operations({.tag = "t"}), is("operations", {});
   fake->host_facts({.tag = "t"}), is("host_facts", {});
   fake->shutdown({.tag = "t"}), is("shutdown", {});

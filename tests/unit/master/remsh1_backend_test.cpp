@@ -722,6 +722,11 @@ TEST_CASE("what remsh 1 cannot do is refused, and nothing sent") {
   const auto refused = [&](const auto& result) { failures.push_back(result.failure()); };
   refused(ask<ReadInfo>(backend, {}));
   refused(ask<Print>(backend, {"hello"}));
+  refused(ask<LogTail>(backend, {1}));
+  Execute::Request logging;
+  logging.args = {"true"};
+  logging.logs = {{"log", LogBegin::start}};
+  refused(ask<Execute>(backend, logging));
   refused(ask<ListOperations>(backend, {}));
   refused(ask<ReadHostFacts>(backend, {}));
   refused(ask<Shutdown>(backend, {}));

@@ -111,6 +111,10 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
   CHECK(there_and_back<Shutdown::Request>({{"reason", "r"}, {"within", "1000000000000"}}) == "same");
   CHECK(there_and_back<Print::Request>({{"message", ""}}) == "same");
   CHECK(there_and_back<Print::Request>({{"message", "a\0\xff\n"s}}) == "same");
+  CHECK(there_and_back<LogTail::Request>({{"lines", "1000"}}) == "same");
+  CHECK(there_and_back<LogTail::Reply>({{"lines", "a b\0c\0"s}}) == "same");
+  CHECK(there_and_back<LogTail::Reply>({}) == "same");
+  check_malformed<LogTail::Request>({{{}, "lines"}, {{{"lines", "0"}}, "lines"}, {{{"lines", "1001"}}, "lines"}});
   CHECK(there_and_back<ListOperations::Reply>({{"names", "ping\0stat\0"s}}) == "same");
   CHECK(there_and_back<ReadHostFacts::Reply>({{"clock", "-1"}, {"cpus", "0"}}) == "same");
   CHECK(there_and_back<ReadHostFacts::Reply>({{"clock", "1700000000123456789"},
@@ -562,6 +566,18 @@ TEST_CASE("operations have these bytes on the wire") {
               "0005 756e736574 0002 4200"                      // unset B
               "0000");
 
+  Execute::Request logging;
+  logging.args = {"a"};
+  logging.logs = {{"t", LogBegin::changed}, {"u", LogBegin::end}};
+  check_bytes(to_box(logging),
+              "0004 61726773 0002 6100  000a 6b696c6c5f6166746572 0004 32303030"
+              "0004 6c6f6773 0010 7400 6368616e67656400 7500 656e6400  0000");
+  Execute::Reply logged{.exit_code = 0, .signal = {}};
+  logged.log_errors = {{"1", "ENOENT no"}};
+  logged.log_dropped = {{"0", "7"}};
+  check_bytes(to_box(logged),
+              "0004 65786974 0001 30  000b 6c6f675f64726f70706564 0004 3000 3700"
+              "000a 6c6f675f6572726f7273 000c 3100 454e4f454e54206e6f00  0000");
   check_bytes(to_box(Execute::Reply{.exit_code = 0, .signal = {}, .timed_out = false, .background = true}),
               "000a 6261636b67726f756e64 0001 31"  // background 1
               "0004 65786974 0001 30"              // exit 0
@@ -598,6 +614,8 @@ TEST_CASE("operations have these bytes on the wire") {
   check_bytes(to_box(Print::Request{.message = "hi\n"}),
               "0007 6d657373616765 0003 68690a"  // message hi\n
               "0000");
+  check_bytes(to_box(LogTail::Request{.lines = 100}), "0005 6c696e6573 0003 313030 0000");
+  check_bytes(to_box(LogTail::Reply{.lines = {"a", "b"}}), "0005 6c696e6573 0004 6100 6200 0000");
   check_bytes(to_box(ListOperations::Reply{.names = {"ping", "stat"}}),
               "0005 6e616d6573 000a 70696e6700 7374617400"  // names ping, stat
               "0000");

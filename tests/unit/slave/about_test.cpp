@@ -52,6 +52,13 @@ class ServedAbout {
     return from_box<typename Operation::Reply>(*outcome);
   }
 
+  /// Begins another session, of a slave whose log has this ring.
+  void begin_with(std::shared_ptr<const LogRing> ring) {
+    Resident::end_session(std::move(session_));
+    resident_.set_log_ring(std::move(ring));
+    session_ = resident_.begin_session(resident_.open_workplace(), "tls:master:1");
+  }
+
   std::string printed(const Bytes& message) {
     const std::string before = log_.text();
     CHECK(ask<Print>({message}));
@@ -85,11 +92,29 @@ TEST_CASE("print leaves out what is beyond 4096 bytes, and says how much that is
         "slave tls:master:1: the master says: " + Bytes(4096, 'x') + "... and 3 bytes more\n");
 }
 
+TEST_CASE("log_tail has the last lines of the slave's ring, and a slave without one has none") {
+  ServedAbout slave;
+  CHECK(slave.ask<LogTail>({5})->lines.empty());
+  const auto ring = std::make_shared<LogRing>();
+  for (const char* message : {"one", "two", "three"}) ring->add({LogLevel::info, "slave", "", message});
+  slave.begin_with(ring);
+  const auto reply = slave.ask<LogTail>({2});
+  REQUIRE(reply);
+  REQUIRE(reply->lines.size() == 2);
+  CHECK(reply->lines[0].ends_with("two"));
+  CHECK(reply->lines[1].ends_with("three"));
+  for (const std::uint64_t lines : {std::uint64_t{0}, std::uint64_t{1001}}) {
+    const auto refused = slave.ask<LogTail>({lines});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.failure().code == Errc::invalid_argument);
+  }
+}
+
 TEST_CASE("operations are those of the library and of the owner that the policy allows, and ping") {
-  const std::vector<Bytes> all{"copy",      "execute",      "fetch",   "fetch_tree", "getenv",     "host_facts",
-                               "info",      "interrupt",    "list",    "mkdir",      "operations", "own",
-                               "ping",      "print",        "remove",  "rename",     "resize",     "send",
-                               "send_tree", "set_builders", "set_cwd", "shutdown",   "signal",     "stat"};
+  const std::vector<Bytes> all{
+      "copy",     "execute",   "fetch",        "fetch_tree", "getenv",   "host_facts", "info",   "interrupt", "list",
+      "log_tail", "mkdir",     "operations",   "own",        "ping",     "print",      "remove", "rename",    "resize",
+      "send",     "send_tree", "set_builders", "set_cwd",    "shutdown", "signal",     "stat"};
   CHECK(ServedAbout().ask<ListOperations>()->names == all);
   const std::vector<Bytes> some{"operations", "own", "ping", "stat"};
   CHECK(ServedAbout({.allow = std::vector<std::string>{"stat", "own", "operations"}}).ask<ListOperations>()->names ==
