@@ -67,6 +67,12 @@ std::vector<std::string> SlaveOperations::operations(const CallOptions& options)
   return run<ListOperations>(*this, {}, options);
 }
 HostFacts SlaveOperations::host_facts(const CallOptions& options) { return run_work<HostFactsWork>(*this, options); }
+SlaveReport SlaveOperations::report(const CallOptions& options) {
+  auto host = start_host_facts(options);
+  auto names = start_operations(options);
+  auto info = start_read_info(options);
+  return {host.wait(), names.wait(), info.wait()};
+}
 std::chrono::nanoseconds SlaveOperations::ping(const CallOptions& options) {
   return run_work<PingWork>(*this, options);
 }

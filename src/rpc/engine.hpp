@@ -117,6 +117,8 @@ class Engine {
     virtual void on_service(std::shared_ptr<OpenService> service) = 0;
     /// Input, credit or a cancel came for an incoming call.
     virtual void on_service_changed(OpenService& service) = 0;
+    /// A ping was answered.
+    virtual void on_ping() {}
 
    protected:
     ~Events() = default;

@@ -77,6 +77,7 @@ Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesVi
     const auto written = static_cast<std::uint32_t>(session_.sent().bytes);
     if (std::exchange(ponged_at_, written) != written) pongs_ = 0;
     if (!options_.serves && ++pongs_ > max_pongs) return breach("a flood of pings");
+    events_.on_ping();
     return pong(tag);
   }
   if (!options_.serves) {

@@ -399,6 +399,10 @@ void Peer::on_call_changed(OpenCall& call) {
   wake_feeders(call);
 }
 
+void Peer::on_ping() {
+  if (group_->options().on_ping) wakes_.push_front(group_->options().on_ping);
+}
+
 void Peer::on_service(std::shared_ptr<OpenService> service) { server_->add(std::move(service)); }
 
 void Peer::on_service_changed(OpenService& service) {

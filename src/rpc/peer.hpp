@@ -145,6 +145,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   void on_call_changed(OpenCall& call) override;
   void on_service(std::shared_ptr<OpenService> service) override;
   void on_service_changed(OpenService& service) override;
+  void on_ping() override;
 
   // All of these under the mutex.
   void settle();
@@ -188,7 +189,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   Waiter* heir_ = nullptr;
   Waiter* parked_ = nullptr;                        // waiters with a thread, which may become the heir
   Waiter* suspended_ = nullptr;                     // waiters without a thread
-  std::forward_list<std::function<void()>> wakes_;  // wakers to be called after the unlock; newest first
+  std::forward_list<std::function<void()>> wakes_;  // wakers and on_ping, to be called after the unlock; newest first
   std::uint32_t promised_ = 0;                      // callers between append and write
   std::uint32_t room_waiters_ = 0;
   std::uint32_t inside_ = 0;  // callers inside their calls

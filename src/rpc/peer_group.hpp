@@ -42,6 +42,9 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
     /// Called on the loop, at most once per peer, when the other side has announced that it will end.
     std::function<void(Peer&)> on_draining = {};
 
+    /// Called by any thread, with no lock held, when a ping of the other side was answered.
+    std::function<void()> on_ping = {};
+
     /// Called on the loop, once per peer, when its session is over.
     std::function<void(Peer&)> on_end = {};
   };

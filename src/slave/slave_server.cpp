@@ -200,6 +200,7 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
     *has_served = true;
     dispatcher->dispatch(call);
   };
+  peer_options.on_ping = [this, master] { log.write(LogLevel::debug, master, "answered a ping"); };
   peer_options.on_cut = peer_options.on_end = [this](rpc::Peer&) {
     const std::lock_guard lock(mutex);
     changed.notify_all();

@@ -124,6 +124,9 @@ class REMSH_API SlaveOperations {
   /// What the slave's machine is, and how it is at this moment: CPUs, memory, disk, load, clock.
   HostFacts host_facts(const CallOptions& options = {});
 
+  /// What host_facts(), operations() and read_info() say, all three of this moment.
+  SlaveReport report(const CallOptions& options = {});
+
   /// Makes one round trip and returns how long it took.
   std::chrono::nanoseconds ping(const CallOptions& options = {});
 

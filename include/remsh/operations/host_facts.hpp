@@ -1,10 +1,14 @@
-// HostFacts: what a slave says about its machine.
+// HostFacts, SlaveReport: what a slave says about its machine and itself.
 #pragma once
+
+#include <remsh/base/bytes.hpp>
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace remsh {
 
@@ -38,6 +42,13 @@ struct HostFacts {
   std::chrono::nanoseconds round_trip{0};  ///< how long the call took
   /// How far the slave's clock is ahead of the master's; negative if it is behind. Exact to half of `round_trip`.
   std::chrono::nanoseconds clock_ahead{0};
+};
+
+/// All that a slave says of itself at one moment: see SlaveOperations::report().
+struct SlaveReport {
+  HostFacts host = {};                       ///< with the version of its software; host_facts()
+  std::vector<std::string> operations = {};  ///< what it can be asked for; SlaveOperations::operations()
+  std::map<Bytes, Bytes> info = {};          ///< what its operator says of it; SlaveOperations::read_info()
 };
 
 }  // namespace remsh
