@@ -59,6 +59,7 @@ struct Lease::Holder {
   std::unique_ptr<LeaseEnd> end;
   Backend* backend = nullptr;
   bool is_share = false;
+  bool expects = false;  // the slave's end
 };
 
 /// Others use the slave, too, so only those operations count that were started during the lease and whose callers have
@@ -125,25 +126,60 @@ void Lease::throw_empty() {
               "from. Test it before you use it: if (lease) ...");
 }
 
-void Lease::release() noexcept {
+void Lease::expect_disconnect(const std::string& why) {
+  if (!holder_) throw_empty();
+  const auto pool = holder_->pool.lock();
+  if (!pool || !pool->expect(holder_->end->lease, why)) {
+    throw Error(
+        Errc::invalid_argument, slave_->name(), "expect_disconnect",
+        holder_->is_share ? "the lease is of a share of the slave: others use it, too" : "the slave has left already");
+  }
+  holder_->expects = true;
+  if (holder_->backend->is_draining()) holder_->backend->let_go_when_idle();  // it had waited for the end of the lease
+}
+
+bool Lease::wait_for_successor(Deadline deadline, const std::stop_token& stop) {
+  if (!holder_) throw_empty();
+  if (!holder_->expects) {
+    throw Error(Errc::invalid_argument, slave_->name(), "wait_for_successor", "call expect_disconnect() before");
+  }
+  const auto pool = holder_->pool.lock();
+  if (!pool) return false;
+  LeaseMaker maker(pool);
+  for (;;) {
+    const std::uint64_t seen = pool->version();
+    if (const auto successor = pool->take_successor(holder_->backend->name())) {
+      holder_.reset();  // that lease ended with its slave
+      *this = maker.make(*successor, successor->tick, false);
+      return true;
+    }
+    const SlavePool::Change change{.version = seen, .count = 0};
+    if (!pool->wait_for(change, "wait_for_successor", deadline, stop)) return false;
+  }
+}
+
+void Lease::release() noexcept { give_back(false); }
+
+void Lease::release_now() noexcept { give_back(true); }
+
+void Lease::give_back(bool now) noexcept {
   const auto holder = std::move(holder_);
   const auto slave = std::move(slave_);
   if (!holder) return;
+  const auto pool = holder->pool.lock();
+  if (pool && holder->expects) pool->stop_expecting(holder->backend->name());
   const Tick lease = holder->end->lease;
+  if (now) {
+    if (pool) pool->end_lease(lease);
+    return;
+  }
   holder->end->range.end = holder->backend->next_operation();
   if (holder->is_share) {
     holder->release_share();
   } else {
     holder->backend->notify_when_over(std::move(holder->end));
   }
-  if (const auto pool = holder->pool.lock()) pool->note_release(lease);
-}
-
-void Lease::release_now() noexcept {
-  const auto holder = std::move(holder_);
-  const auto slave = std::move(slave_);
-  if (!holder) return;
-  if (const auto pool = holder->pool.lock()) pool->end_lease(holder->end->lease);
+  if (pool) pool->note_release(lease);
 }
 
 }  // namespace remsh

@@ -22,8 +22,11 @@ std::string_view SlavePool::SameName::of(const std::shared_ptr<SlaveEntry>& entr
 
 bool SlavePool::add(const std::shared_ptr<SlaveEntry>& entry) {
   EntriesByTick made{entry.get()};  // allocated here, so that nothing can fail later
+  std::map<const SlaveEntry*, std::string> owner;
   std::shared_ptr<const SlaveEntries> dropped;
   const Lock lock(mutex_);
+  const auto expected = expected_.find(entry->backend.name());
+  if (expected != expected_.end()) owner.emplace(entry.get(), expected->second.owner);
   const auto [at, is_new] = slaves_.insert(entry);
   if (!is_new) {
     if ((*at)->slave == entry->slave) return false;
@@ -44,22 +47,38 @@ bool SlavePool::add(const std::shared_ptr<SlaveEntry>& entry) {
     notices->publish(
         [&] { return SlaveNotice{.kind = SlaveNotice::paused, .slave = entry->slave, .words = pause_of(*entry)}; });
   }
-  become_free(*entry, made);
+  if (expected == expected_.end()) {
+    become_free(*entry, made);
+  } else {
+    expected->second.successor = entry;
+    entry->reserved = true;
+    entry->tick.store(++last_tick_, std::memory_order_relaxed);
+    reserved_.insert(made.extract(made.begin()));
+    owners_.merge(owner);
+    notices->publish(
+        [&] { return SlaveNotice{.kind = SlaveNotice::reserved, .slave = entry->slave, .owner = owner_of(*entry)}; });
+  }
   changed();
   return true;
 }
 
 bool SlavePool::remove(const std::shared_ptr<SlaveEntry>& entry, std::shared_ptr<const SlaveEntries>& dropped) {
   const auto lost = entry->backend.lost();
+  std::shared_ptr<SlaveEntry> successor;
   const Lock lock(mutex_);
   if (entry->gone) return false;
   entry->gone = true;
+  const auto expected = expected_.find(entry->backend.name());
+  const bool is_expected = expected != expected_.end();
+  if (is_expected) successor = std::move(expected->second.successor);  // if it leaves before it is taken
   notices->publish([&] {
     return SlaveNotice{.kind = SlaveNotice::left,
                        .slave = entry->slave,
                        .owner = owner_of(*entry),
                        .reason = lost ? std::optional(lost->reason) : std::nullopt,
-                       .words = lost ? lost->message : taken_out};
+                       .words = (is_expected ? "expected (" + expected->second.why + "): " : std::string()) +
+                                (lost ? lost->message : taken_out),
+                       .expected = is_expected};
   });
   remember(*entry, lost);
   set_of(*entry).erase(entry.get());
@@ -96,7 +115,7 @@ bool SlavePool::drain(Backend& backend) noexcept {
   const auto at = slaves_.find(backend.name());
   if (at == slaves_.end() || &(*at)->backend != &backend) return false;
   SlaveEntry& entry = **at;
-  if (entry.draining) return entry.reserved || entry.shared;
+  if (entry.draining) return must_wait(entry);
   if (&set_of(entry) == &free_) {
     shut(entry);
     out_.insert(free_.extract(&entry));
@@ -106,7 +125,12 @@ bool SlavePool::drain(Backend& backend) noexcept {
     return SlaveNotice{.kind = SlaveNotice::draining, .slave = entry.slave, .words = backend.draining().value_or("")};
   });
   changed();
-  return entry.reserved || entry.shared;
+  return must_wait(entry);
+}
+
+/// Whether a slave that drains has jobs whose end must come first. A lease that expects the slave's end is none.
+bool SlavePool::must_wait(const SlaveEntry& entry) const {
+  return entry.shared || (entry.reserved && expected_.find(entry.backend.name()) == expected_.end());
 }
 
 void SlavePool::note_release(Tick lease) noexcept {
@@ -139,6 +163,37 @@ void SlavePool::end_lease(Tick lease) noexcept {
     }
   }
   if (to_let_go != nullptr) to_let_go->let_go_when_idle();
+}
+
+bool SlavePool::expect(Tick lease, const std::string& why) {
+  const Lock lock(mutex_);
+  const auto at = reserved_.find(lease);
+  if (at == reserved_.end()) return false;
+  expected_.insert_or_assign(std::string((*at)->backend.name()), Expected{owner_of(**at), why});
+  return true;
+}
+
+std::shared_ptr<SlaveEntry> SlavePool::take_successor(std::string_view name) {
+  const Lock lock(mutex_);
+  const auto at = expected_.find(name);
+  if (at == expected_.end() || !at->second.successor) return nullptr;
+  auto successor = std::move(at->second.successor);
+  expected_.erase(at);
+  return successor;
+}
+
+void SlavePool::stop_expecting(std::string_view name) noexcept {
+  std::shared_ptr<SlaveEntry> successor;  // before the lock
+  Tick lease = 0;
+  {
+    const Lock lock(mutex_);
+    const auto at = expected_.find(name);
+    if (at == expected_.end()) return;
+    successor = std::move(at->second.successor);
+    if (successor) lease = successor->tick;
+    expected_.erase(at);
+  }
+  if (successor) end_lease(lease);
 }
 
 void SlavePool::pause(const std::string& name, const std::string& reason) {

@@ -116,6 +116,18 @@ class SlavePool {
   /// caller must keep its back end alive until this returns.
   void end_lease(Tick lease) noexcept;
 
+  // Slaves that leave and come again under one lease.
+
+  /// If the slave of this lease leaves, the next one of its name is reserved for the same owner. False if no slave is
+  /// reserved as a whole by this lease.
+  bool expect(Tick lease, const std::string& why);
+
+  /// The slave that was reserved in this way, once; null if none has come. Its tick is the lease.
+  std::shared_ptr<SlaveEntry> take_successor(std::string_view name);
+
+  /// Takes expect() back. If a successor has come that nobody has taken, its lease ends.
+  void stop_expecting(std::string_view name) noexcept;
+
   // Missing slaves.
 
   /// The names that have a key in a listener, and no slave here.
@@ -239,6 +251,13 @@ class SlavePool {
     bool releasing = false;
   };
 
+  /// What a lease expects of a name.
+  struct Expected {
+    std::string owner;
+    std::string why;
+    std::shared_ptr<SlaveEntry> successor = {};  // that has come, reserved
+  };
+
   // With the mutex held.
   void become_free(SlaveEntry& entry, EntriesByTick& from);
   void shut(SlaveEntry& entry) noexcept;
@@ -252,6 +271,7 @@ class SlavePool {
     return entry.reserved ? reserved_ : entry.paused || entry.unwell || entry.draining ? out_ : free_;
   }
   [[nodiscard]] std::string pause_of(const SlaveEntry& entry) const;
+  [[nodiscard]] bool must_wait(const SlaveEntry& entry) const;
   void report_resumed(const SlaveEntry& entry) noexcept;
   void remember(const SlaveEntry& entry, const std::optional<Failure>& lost) noexcept;
   void changed();
@@ -268,6 +288,7 @@ class SlavePool {
   std::map<const SlaveEntry*, std::string> unwell_;         // why they are
   std::map<std::string, std::string, std::less<>> pauses_;  // the reasons, by name; the slave may be absent
   std::map<const SlaveEntry*, std::string> owners_;         // of the reserved slaves whose lease has an owner
+  std::map<std::string, Expected, std::less<>> expected_;   // by name
   std::map<Tick, SharedLease> shares_;                      // by lease
   std::map<const SlaveEntry*, QueuedRequest*> kept_for_;    // no request behind this one gets anything of the slave
   Departures departures_;

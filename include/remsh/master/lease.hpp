@@ -1,10 +1,13 @@
 // Lease: a slave that is reserved for one user.
 #pragma once
 
+#include <remsh/base/deadline.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/master/slave.hpp>
 
 #include <memory>
+#include <stop_token>
+#include <string>
 
 namespace remsh {
 
@@ -41,6 +44,21 @@ class REMSH_API Lease {
     return *slave_;
   }
 
+  /// For a job that reboots its slave as a step: says that the slave will leave, and why, for people. If it does, the
+  /// next slave of its name is reserved for this lease, and nobody else gets it, until wait_for_successor() returns it
+  /// or the lease is released. SlaveNotice::expected says that the end is no accident. Throws Error (invalid_argument)
+  /// if the lease is empty or of a share of a slave, or if the slave has left already.
+  ///
+  ///     lease.expect_disconnect("a new kernel");
+  ///     lease->start_execute({"reboot"});
+  ///     if (!lease.wait_for_successor(10min)) ...   // it did not come back
+  void expect_disconnect(const std::string& why);
+
+  /// Waits until the slave that expect_disconnect() has spoken of has left, and one of its name has come. From then on,
+  /// this is a lease of the new slave. False if the deadline passes first, or the collection is gone: the lease stays
+  /// as it is, and goes on to expect. A stop throws Cancelled.
+  bool wait_for_successor(Deadline deadline, const std::stop_token& stop = {});
+
   /// Gives the slave back, returns at once, and leaves the lease empty. The slave becomes free when everything that was
   /// started under the lease has ended; until then snapshot() shows it as `releasing`. Does nothing if the lease is
   /// empty.
@@ -55,6 +73,7 @@ class REMSH_API Lease {
   struct Holder;
   Lease(std::shared_ptr<Slave> slave, std::unique_ptr<Holder> holder);
   [[noreturn]] static void throw_empty();
+  void give_back(bool now) noexcept;
   std::shared_ptr<Slave> slave_;
   std::unique_ptr<Holder> holder_;
 };

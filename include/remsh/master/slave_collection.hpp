@@ -183,9 +183,9 @@ class REMSH_API SlaveCollection {
   /// Waits until version() is greater than `seen`. Returns false if the deadline passes first. A stop throws Cancelled.
   bool wait_for_change(std::uint64_t seen, Deadline deadline, const std::stop_token& stop = {}) const;
 
-  /// Waits until a slave of this name is in the collection that is not `slave`, and returns it: for a job that reboots
-  /// its machine as a step. Returns null if the deadline passes first. A stop throws Cancelled. Other callers may get
-  /// the new slave as well; pause() keeps it away from them.
+  /// Waits until a slave of this name is in the collection that is not `slave`, and returns it. Returns null if the
+  /// deadline passes first. A stop throws Cancelled. Other callers may get the new slave as well; a job that reboots its
+  /// machine as a step keeps it by Lease::expect_disconnect().
   [[nodiscard]] std::shared_ptr<Slave> wait_for_successor(const Slave& slave, Deadline deadline,
                                                           const std::stop_token& stop = {}) const;
 

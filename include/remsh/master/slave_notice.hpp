@@ -50,6 +50,7 @@ struct SlaveNotice {
   std::string owner = {};                        ///< who reserves or reserved it: ReserveOptions::owner
   std::optional<DisconnectReason> reason = {};   ///< `left`: why; nullopt if the slave is still connected
   std::string words = {};                        ///< `left`, `paused`, `draining`, `missing`: why, for people
+  bool expected = false;                         ///< `left`: see Lease::expect_disconnect()
   Incarnation incarnation = Incarnation::first;  ///< `arrived`: what it is to the last slave of this name
   std::optional<std::chrono::system_clock::time_point> last_seen = {};  ///< `missing`: see MissingSlave::last_seen
   std::uint64_t missed = 0;  ///< notices before this one that were dropped: see on_change()
