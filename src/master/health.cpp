@@ -87,9 +87,14 @@ std::string why_unwell(const HostFacts& facts, const HealthLimits& limits) {
   return faults;
 }
 
+milliseconds patience_of(const HealthLimits& limits) noexcept {
+  constexpr milliseconds least = std::chrono::seconds(10);
+  return std::max({limits.interval, limits.max_round_trip, least});
+}
+
 std::string why_unwell_without_answer(const HealthLimits& limits) {
   if (limits.max_round_trip == milliseconds::zero()) return {};
-  return formatted("no answer within {}, more than a round trip of {}", time_in_words(limits.interval),
+  return formatted("no answer within {}, more than a round trip of {}", time_in_words(patience_of(limits)),
                    time_in_words(limits.max_round_trip));
 }
 

@@ -33,25 +33,26 @@ void HealthWatch::run() {
   queue.on_ready([this] { parking_.unpark(); });
   while (!stopping_) {
     try {
-      const TimePoint now = real_clock().now();
-      if (to_ask_.empty() && asked_ == 0 && now >= next_round_) begin_round(now);
+      if (to_ask_.empty() && real_clock().now() >= next_round_) begin_round(real_clock().now());
       ask_next();
       queue.poll();
     } catch (const std::exception&) {  // no memory: the next round tries again
       to_ask_.clear();
     }
-    if (!to_ask_.empty() && asked_ < most_asked) continue;
-    parking_.park_until(asked_ == 0 ? next_round_ : TimePoint::max());  // a question that is over wakes it
+    if (!to_ask_.empty() && asked_.size() < most_asked) continue;
+    parking_.park_until(to_ask_.empty() ? next_round_ : TimePoint::max());  // a question that is over wakes it
   }
 }
 
 void HealthWatch::begin_round(TimePoint now) {
   next_round_ = now + limits_.interval;
-  for (const auto& entry : *pool_->entries()) to_ask_.push_back(entry);
+  for (const auto& entry : *pool_->entries()) {
+    if (!asked_.contains(entry.get())) to_ask_.push_back(entry);
+  }
 }
 
 void HealthWatch::ask_next() {
-  while (asked_ < most_asked && !to_ask_.empty()) {
+  while (asked_.size() < most_asked && !to_ask_.empty()) {
     const std::shared_ptr<SlaveEntry> entry = to_ask_.back().lock();
     to_ask_.pop_back();
     if (entry && entry->slave->is_connected() && !entry->backend.is_draining()) ask(entry);
@@ -59,14 +60,15 @@ void HealthWatch::ask_next() {
 }
 
 void HealthWatch::ask(const std::shared_ptr<SlaveEntry>& entry) {
+  asked_.insert(entry.get());
   try {
-    auto question = entry->slave->start_host_facts({.deadline = limits_.interval, .tag = "health"});
+    auto question = entry->slave->start_host_facts({.deadline = patience_of(limits_), .tag = "health"});
     std::move(question).then(*queue_, [this, entry](Pending<HostFacts> answer) {
-      --asked_;
+      asked_.erase(entry.get());
       answered(entry, std::move(answer));
     });
-    ++asked_;
-  } catch (const Error&) {  // its connection has ended just now
+  } catch (const std::exception&) {  // its connection has ended just now, for example
+    asked_.erase(entry.get());
   }
 }
 

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -21,8 +22,8 @@ class SlavePool;
 struct SlaveEntry;
 
 /// Asks all slaves of a pool for their facts, again and again, and tells the pool which are not well. It has one thread
-/// for all of them. Each round begins with the slaves that are in the pool then, and has at most `most_asked` questions
-/// open. start() and stop() by one thread.
+/// for all of them. Each round asks the slaves that are in the pool then, except those that have not answered the last
+/// question. At most `most_asked` questions are open. start() and stop() by one thread.
 class HealthWatch {
  public:
   static constexpr std::size_t most_asked = 256;
@@ -56,7 +57,7 @@ class HealthWatch {
   // For the thread.
   CompletionQueue* queue_ = nullptr;
   std::vector<std::weak_ptr<SlaveEntry>> to_ask_;  // the next one is the last
-  std::size_t asked_ = 0;                          // questions that are open
+  std::set<const SlaveEntry*> asked_;              // whose questions are open, which keep them alive
   TimePoint next_round_ = {};
 };
 

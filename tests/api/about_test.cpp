@@ -2,9 +2,11 @@
 #include "support/slaves.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
@@ -124,6 +126,51 @@ TEST_CASE("every slave takes a message for its log, also a long one") {
     CHECK_NOTHROW(slave.print(""));
     CHECK_NOTHROW(slave.workspace("job")->print(Bytes(100'000, 'x')));
   });
+}
+
+TEST_CASE("a slave that is beyond a limit of health is out of service, and what it is asked to do goes on") {
+  const TempDir dir;
+  const Event paused;
+  SlaveCollection slaves({.health = {.min_disk_free = std::numeric_limits<std::uint64_t>::max(), .interval = 1ms}});
+  const auto subscription = slaves.on_change([&](const SlaveNotice& notice) {
+    if (notice.kind != SlaveNotice::paused) return;
+    CHECK(notice.words.starts_with("free disk "));
+    CHECK(notice.words.ends_with(", less than 17592186044415.9 MiB"));
+    paused.happened();
+  });
+  TcpSlaveListener listener({.slave_collection = slaves, .keyless = true});
+  listener.start();
+  SlaveThread thread({.name = "w1", .basedir = dir / "w1", .keyless = true},
+                     [&](SlaveServer& server) { return server.run_once(listener.address()); });
+  REQUIRE(paused.wait());
+  CHECK(slaves.get_slave(no_wait) == nullptr);
+  CHECK(slaves.snapshot().at(0).unwell.starts_with("free disk "));
+  const auto slave = slaves.find("w1");
+  REQUIRE(slave);
+  CHECK(slave->execute({"echo", "hello"}).out == "hello\n");
+}
+
+TEST_CASE("a slave that is within all limits of health stays in service, however often it is asked") {
+  const TempDir dir;
+  std::atomic<int> questions = 0;
+  const Event asked_often;
+  SlaveCollection slaves({.health = {.min_disk_free = 1,
+                                     .min_memory_available = 1,
+                                     .max_load_per_cpu = 100'000,
+                                     .max_round_trip = 1h,
+                                     .max_clock_skew = 1h,
+                                     .interval = 1ms}});
+  TcpSlaveListener listener({.slave_collection = slaves, .keyless = true, .audit = [&](const AuditRecord& record) {
+                               if (record.tag == "health" && ++questions == 20) asked_often.happened();
+                             }});
+  listener.start();
+  SlaveThread thread({.name = "w1", .basedir = dir / "w1", .keyless = true},
+                     [&](SlaveServer& server) { return server.run_once(listener.address()); });
+  CHECK(asked_often.wait());
+  CHECK(slaves.snapshot().at(0).unwell.empty());
+  const auto slave = slaves.get_slave(no_wait);
+  REQUIRE(slave);
+  CHECK(slave->execute({"echo", "hello"}).out == "hello\n");
 }
 
 }  // namespace remsh::test

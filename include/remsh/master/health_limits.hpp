@@ -16,8 +16,8 @@ struct HealthLimits {
   std::chrono::milliseconds max_round_trip{0};  ///< of the question and its answer
   std::chrono::milliseconds max_clock_skew{0};  ///< how far its clock may be ahead or behind
 
-  /// How often each slave is asked: SlaveOperations::host_facts(). An answer that takes longer than this counts as one
-  /// that never came: only `max_round_trip` judges it.
+  /// How often each slave is asked: SlaveOperations::host_facts(). It has this time, `max_round_trip` or 10 s to
+  /// answer, whichever is longest. Only `max_round_trip` judges a slave that has not answered by then.
   std::chrono::milliseconds interval{60'000};
 };
 

@@ -91,6 +91,8 @@ TEST_CASE("what a slave does not say is not judged, and a missing answer only by
   CHECK(why_unwell_without_answer(all).empty());
   CHECK(why_unwell_without_answer({.max_round_trip = 1s, .interval = 60s}) ==
         "no answer within 60 s, more than a round trip of 1 s");
+  CHECK(patience_of({.interval = 1ms}) == 10s);
+  CHECK(patience_of({.max_round_trip = 90s, .interval = 60s}) == 90s);
   CHECK_FALSE(are_set({}));
   CHECK(are_set(all));
   CHECK(are_set({.max_round_trip = 1ms}));
