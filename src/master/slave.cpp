@@ -81,11 +81,24 @@ Pending<Bytes> Slave::start_set_cwd(Bytes path, CallOptions options) {
   return start_plain<operations::SetCwd>(*this, {std::move(path)}, std::move(options));
 }
 
+namespace {
+operations::Shutdown::Request shutdown_request(const ShutdownOptions& options, bool restart) {
+  const char* const usual = restart ? "restarted by the master" : "shut down by the master";
+  return {options.within, options.reason.empty() ? usual : options.reason, restart};
+}
+}  // namespace
+
 void Slave::shutdown(const ShutdownOptions& options) {
-  run<operations::Shutdown>(*this, {options.within, options.reason}, options);
+  run<operations::Shutdown>(*this, shutdown_request(options, false), options);
 }
 Pending<void> Slave::start_shutdown(ShutdownOptions options) {
-  return start_plain<operations::Shutdown>(*this, {options.within, options.reason}, options);
+  return start_plain<operations::Shutdown>(*this, shutdown_request(options, false), options);
+}
+void Slave::restart(const ShutdownOptions& options) {
+  run<operations::Shutdown>(*this, shutdown_request(options, true), options);
+}
+Pending<void> Slave::start_restart(ShutdownOptions options) {
+  return start_plain<operations::Shutdown>(*this, shutdown_request(options, true), options);
 }
 
 void Slave::set_keepalive(std::chrono::milliseconds interval, std::chrono::milliseconds patience) {

@@ -445,15 +445,18 @@ struct ReadHostFacts {
   };
 };
 
-/// The slave announces that it will end, and ends when it is let go, or when the time is over.
+/// The slave announces that it will end, and ends when it is let go, or when the time is over. With `restart`, it then
+/// starts again.
 struct Shutdown {
   static constexpr Description what{.name = "shutdown"};
   struct Request {
     std::chrono::milliseconds within{0};
     std::string reason = {};
+    bool restart = false;
     static void describe(auto& fields, auto& self) {
       fields.duration("within", self.within);
       fields.optional_text("reason", self.reason);
+      fields.flag("restart", self.restart);
     }
   };
   using Reply = Nothing;

@@ -1,7 +1,6 @@
 #include "slave/about.hpp"
 
 #include "base/format.hpp"
-#include "operations/operations.hpp"
 #include "slave/add_operation.hpp"
 #include "slave/host_facts.hpp"
 
@@ -45,7 +44,7 @@ void add_about(Dispatcher& dispatcher, std::shared_ptr<const Workplace> workplac
     return names_of(*about);
   });
   add_operation<Shutdown>(dispatcher, [about](const Shutdown::Request& request, rpc::ServedCall&) -> Result<Nothing> {
-    about->shut_down(request.within, request.reason);
+    if (auto agreed = about->shut_down(request); !agreed) return std::move(agreed).failure();
     return Nothing();
   });
   add_operation<ReadHostFacts>(dispatcher, [about, workplace = std::move(workplace)](const Nothing&, rpc::ServedCall&) {

@@ -1,10 +1,11 @@
 // The operations on the slave as a whole: print, log_tail, operations, host_facts, shutdown.
 #pragma once
 
+#include "base/result.hpp"
+#include "operations/operations.hpp"
 #include "slave/dispatcher.hpp"
 #include "slave/workplace.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -18,7 +19,7 @@ struct About {
   std::string software = {};
   std::function<void(const std::string& line)> print = {};  ///< writes a line into the log; called by any thread
   std::function<std::vector<std::string>(std::size_t lines)> log_tail = {};  ///< the last lines of the log
-  std::function<void(std::chrono::milliseconds within, const std::string& reason)> shut_down = {};
+  std::function<Result<void>(const operations::Shutdown::Request&)> shut_down = {};
   std::vector<std::string> operations = {};  ///< set before the first call; `ping` is added
 };
 

@@ -78,11 +78,11 @@ Dispatcher Resident::make_dispatcher(const std::shared_ptr<Workplace>& workplace
       .print = [log = log_, master](const std::string& message) { log.write(LogLevel::info, master, message); },
       .log_tail = [ring =
                        log_ring_](std::size_t lines) { return ring ? ring->last(lines) : std::vector<std::string>(); },
-      .shut_down =
-          [this](std::chrono::milliseconds within, const std::string& reason) {
-            const InUse in_use(mutex_, changed_, user_operations_);
-            if (shut_down_) shut_down_(within, reason);
-          },
+      .shut_down = [this](const operations::Shutdown::Request& request) -> Result<void> {
+        const InUse in_use(mutex_, changed_, user_operations_);
+        if (shut_down_) return shut_down_(request);
+        return {};
+      },
   });
   add_about(dispatcher, workplace, about);
   for (const auto& [name, operation] : operations_) {

@@ -51,7 +51,7 @@ class Resident {
   ~Resident();
 
   /// What a master's `shutdown` calls. Set it before the first session.
-  using ShutDown = std::function<void(std::chrono::milliseconds within, const std::string& reason)>;
+  using ShutDown = std::function<Result<void>(const operations::Shutdown::Request&)>;
   void on_shutdown(ShutDown shut_down) { shut_down_ = std::move(shut_down); }
 
   /// The lines that a master's `log_tail` gets. Set it before the first session.

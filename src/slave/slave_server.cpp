@@ -89,8 +89,7 @@ struct SlaveServer::Impl {
         own_key(options),
         leave_watch({options.idle_exit, options.lifetime, options.give_up_after}, clock) {
     resident.set_log_ring(log_ring);
-    resident.on_shutdown(
-        [this](std::chrono::milliseconds within, const std::string& reason) { drain(within, reason); });
+    resident.on_shutdown([this](const operations::Shutdown::Request& request) { return shut_down(request); });
   }
 
   [[nodiscard]] SlaveOptions options_of_now();
@@ -107,14 +106,15 @@ struct SlaveServer::Impl {
   ServeResult visit(Masters& masters, std::size_t index, bool is_first_round);
   void note_failure(Masters& masters, std::size_t index, const ServeResult& result, const std::string& then);
   bool wait_to_connect(std::chrono::milliseconds pause, bool was_registered);
-  [[nodiscard]] ServeResult with_reason(ServeResult result, const ServeResult& last) const;
+  [[nodiscard]] ServeResult at_end(ServeResult result, const ServeResult& last);
   static ServeResult over(Reason reason, std::string message, bool registered = false) {
     return {reason, std::move(message), registered, {}};
   }
   static ServeResult over_by(const Failure& failure, Reason otherwise);
   /// Whether no further connection is wanted.
   [[nodiscard]] bool is_stopped() const { return stop.stop_requested() || drains; }
-  void drain(std::chrono::milliseconds within, const std::string& reason);
+  void drain(std::chrono::milliseconds within, const std::string& reason, bool restart = false);
+  Result<void> shut_down(const operations::Shutdown::Request& request);
   void add_peer(const std::shared_ptr<rpc::Peer>& peer);
   void remove_peer(const std::shared_ptr<rpc::Peer>& peer);
   void wait_until_over(const std::shared_ptr<rpc::Peer>& peer, CommandSet& commands);
@@ -136,6 +136,7 @@ struct SlaveServer::Impl {
   unsigned registering = 0;                       // connections on their way there
   std::string drain_reason;                       // once `drains`
   TimePoint drain_until{};                        // once `drains`
+  bool restarts = false;                          // once `drains`: the program is to start again
   std::atomic<bool> drains = false;               // changed under the mutex
 
   LeaveWatch leave_watch;             // stopped before the resident, whose state it reads, is destroyed
@@ -269,7 +270,7 @@ void SlaveServer::Impl::remove_peer(const std::shared_ptr<rpc::Peer>& peer) {
   std::erase(peers, peer);
 }
 
-void SlaveServer::Impl::drain(std::chrono::milliseconds within, const std::string& reason) {
+void SlaveServer::Impl::drain(std::chrono::milliseconds within, const std::string& reason, bool restart) {
   within = std::clamp(within, std::chrono::milliseconds(0), longest_drain);
   std::vector<std::shared_ptr<rpc::Peer>> served;
   bool has_master = false;
@@ -281,6 +282,7 @@ void SlaveServer::Impl::drain(std::chrono::milliseconds within, const std::strin
       drain_reason = reason;
     }
     drain_until = drains ? std::min(drain_until, until) : until;
+    restarts = restart && (restarts || !drains);  // who wants it to end counts more
     has_master = !peers.empty() || registering > 0;
     drains = true;
   }
@@ -293,6 +295,15 @@ void SlaveServer::Impl::drain(std::chrono::milliseconds within, const std::strin
   for (const auto& peer : served) peer->drain(reason, within);
   const std::lock_guard lock(mutex);
   changed.notify_all();  // now: the announcement comes before the end
+}
+
+/// What a master's `shutdown` does.
+Result<void> SlaveServer::Impl::shut_down(const operations::Shutdown::Request& request) {
+  if (request.restart && !options.restarts) {
+    return Failure{Errc::unsupported, "The program of this slave cannot start itself again", 0};
+  }
+  drain(request.within, request.reason, request.restart);
+  return {};
 }
 
 ServeResult SlaveServer::Impl::serve_remsh1(Attempt& attempt, std::unique_ptr<Transport> transport,
@@ -382,9 +393,9 @@ ServeResult SlaveServer::serve(std::unique_ptr<Transport> transport) {
   const InUse serving(impl_->mutex, impl_->changed, impl_->serving);
   impl_->start_leave_watch();
   Attempt attempt{impl_->options_of_now()};
-  return impl_->with_reason(impl_->serve(attempt, std::move(transport), impl_->resident.open_workplace(),
-                                         Deadline(impl_->options.handshake_timeout)),
-                            {});
+  return impl_->at_end(impl_->serve(attempt, std::move(transport), impl_->resident.open_workplace(),
+                                    Deadline(impl_->options.handshake_timeout)),
+                       {});
 }
 
 // --- one master after the other
@@ -413,9 +424,13 @@ void SlaveServer::Impl::start_leave_watch() {
       [this] { stop.request_stop(); });
 }
 
-/// The result of a slave that has ended: if it was stopped because it ends by itself, says why. `last`: how the last
-/// connection before has ended.
-ServeResult SlaveServer::Impl::with_reason(ServeResult result, const ServeResult& last) const {
+/// The result of a slave that has ended: if it was stopped because it ends by itself, says why; and whether it is to
+/// start again. `last`: how the last connection before has ended.
+ServeResult SlaveServer::Impl::at_end(ServeResult result, const ServeResult& last) {
+  {
+    const std::lock_guard lock(mutex);
+    result.restart = restarts && !stop.stop_requested();
+  }
   const auto leaves = leave_watch.reason();
   if (!leaves || result.reason != Reason::stopped) return result;
   result.reason = Reason::left;
@@ -435,7 +450,7 @@ ServeResult SlaveServer::run_once(const std::string& address, const std::vector<
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     const ServeResult last = result;
     Attempt attempt{impl_->options_of_now()};
-    result = impl_->with_reason(impl_->connect_and_serve(attempt, addresses[i]), last);
+    result = impl_->at_end(impl_->connect_and_serve(attempt, addresses[i]), last);
     if (result.registered || impl_->is_stopped() || i + 1 == addresses.size()) break;
     const std::string master = to_string(addresses[i]);
     impl_->log.write(LogLevel::warning, master,
@@ -476,7 +491,7 @@ ServeResult SlaveServer::Impl::run(Masters masters) {
       // After a stop the outcome of the visit does not matter.
       if (is_stopped()) {
         const bool says_why = result.reason == Reason::stopped;
-        return with_reason(says_why ? result : over(Reason::stopped, "stopped", result.registered), last);
+        return at_end(says_why ? result : over(Reason::stopped, "stopped", result.registered), last);
       }
       if (masters.turns.next(clock.now())) {
         note_failure(masters, *index, result, "trying the next master");
@@ -488,7 +503,7 @@ ServeResult SlaveServer::Impl::run(Masters masters) {
     const auto pause = back_off.next(round.visit, round.asked, clock.now(), random());
     if (index) note_failure(masters, *index, result, "connecting again in " + in_rounded_seconds(pause));
     if (wait_to_connect(pause, result.registered)) masters.turns.forget_waits();
-    if (is_stopped()) return with_reason(over(Reason::stopped, "stopped"), result);
+    if (is_stopped()) return at_end(over(Reason::stopped, "stopped"), result);
   }
 }
 

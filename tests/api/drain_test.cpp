@@ -81,6 +81,42 @@ TEST_CASE("a lease that is never given back holds a slave for no longer than its
   });
 }
 
+TEST_CASE("a slave whose program cannot start itself again refuses a restart and stays") {
+  on_every_transport(BeyondRemsh1::own_operations, [](Farm&, Slave& slave) {
+    const auto error = thrown_by<RemoteError>([&] { slave.restart({.within = 24h}); });
+    REQUIRE(error);
+    CHECK(error->code() == Errc::unsupported);
+    CHECK(has(error->message(), "cannot start itself again"));
+    CHECK_FALSE(slave.is_draining());
+    CHECK(slave.is_connected());
+  });
+}
+
+TEST_CASE("a program that starts its slave itself learns that it is to do so again") {
+  Farm farm(Over::tcp);
+  SlaveThread slave({.name = "w1", .basedir = farm.basedir("w1"), .keyless = true, .restarts = true},
+                    [&](SlaveServer& server) { return server.run(farm.listener->address()); });
+  const auto handle = farm.slaves.get_slave(ample);
+  REQUIRE(handle);
+  handle->start_restart().wait();
+  const ServeResult result = slave.result();
+  CHECK(result.reason == ServeResult::Reason::stopped);
+  CHECK(result.restart);
+  CHECK(how_it_left(*handle) == "released");
+}
+
+TEST_CASE("a slave that is to start again, and is then asked to end, ends") {
+  Farm farm(Over::tcp);
+  SlaveThread slave({.name = "w1", .basedir = farm.basedir("w1"), .keyless = true, .restarts = true},
+                    [&](SlaveServer& server) { return server.run(farm.listener->address()); });
+  Lease lease = farm.slaves.reserve({.deadline = ample});
+  REQUIRE(lease);
+  lease->restart({.within = 24h});
+  slave.server().drain(24h, "it is to end");
+  lease.release();
+  CHECK_FALSE(slave.result().restart);
+}
+
 TEST_CASE("what cannot be asked is refused before anything is sent") {
   Farm farm(Over::memory);
   const auto slave = farm.start();

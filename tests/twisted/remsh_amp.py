@@ -431,7 +431,7 @@ class Operations(Command):
 
 class Shutdown(Command):
     commandName = b"shutdown"
-    arguments = [(b"within", Number(optional=True)), (b"reason", Value(optional=True))]
+    arguments = [(b"within", Number(optional=True)), (b"reason", Value(optional=True)), (b"restart", Flag())]
 
 
 class HostFacts(Command):

@@ -231,8 +231,10 @@ class Slave(Peer):
         return {"files": files}
 
     @Shutdown.responder
-    def shutdown(self, within, reason):
+    def shutdown(self, within, reason, restart):
         """Leaves when the master says goodbye, or when the time is over."""
+        if restart:
+            raise failed("UNSUPPORTED", "this slave cannot start itself again")
         if not self.leaves:
             self.callRemote(Draining, reason=(reason or b"")[:256], within=within or 0)
             self.leaves = reactor.callLater((within or 0) / 1000, self.leave)

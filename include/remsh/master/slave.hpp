@@ -53,11 +53,11 @@ struct SlaveInfo {
   std::map<std::string, std::string> labels = {};  ///< the labels of this key
 };
 
-/// Options of Slave::shutdown().
+/// Options of Slave::shutdown() and restart().
 struct ShutdownOptions {
-  std::chrono::milliseconds within{0};             ///< how long what runs may go on
-  std::string reason = "shut down by the master";  ///< for people: at most 1,024 bytes
-  CallDeadline deadline = {};                      ///< for the slave's answer
+  std::chrono::milliseconds within{0};  ///< how long what runs may go on
+  std::string reason = {};              ///< for people: at most 1,024 bytes
+  CallDeadline deadline = {};           ///< for the slave's answer
   std::stop_token stop = {};
   std::string tag = {};
 };
@@ -141,6 +141,13 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
   /// and leaves. Its program ends and does not reconnect; on_disconnect() callbacks get DisconnectReason::released.
   void shutdown(const ShutdownOptions& options = {});
   Pending<void> start_shutdown(ShutdownOptions options = {});
+
+  /// Like shutdown(), but then the slave's program starts again, with its options as they are then, and connects:
+  /// SlaveCollection::wait_for_successor() returns the new slave, whose incarnation is `restarted`. Throws RemoteError
+  /// with unsupported if the slave cannot do that: remsh-slave with --once, --stdio or a key from standard input, or a
+  /// program of your own without SlaveOptions::restarts.
+  void restart(const ShutdownOptions& options = {});
+  Pending<void> start_restart(ShutdownOptions options = {});
 
   /// Changes for this slave, while it is connected, what ListenerOptions::keepalive and keepalive_patience have set:
   /// after how much silence the master pings, and how long it then waits before it gives the slave up, to about half a

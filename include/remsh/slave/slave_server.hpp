@@ -95,6 +95,10 @@ struct SlaveOptions {
   std::chrono::milliseconds lifetime{0};
   std::chrono::milliseconds give_up_after{0};
 
+  /// Slave::restart() of the master ends run() with ServeResult::restart, and the program that has set this then starts
+  /// itself again. Otherwise the slave refuses it. run_slave_program() sets this if it can do that.
+  bool restarts = false;
+
   std::chrono::milliseconds handshake_timeout{20000};   ///< from the connect to the master's welcome, including TLS
   std::chrono::milliseconds keepalive_patience{10000};  ///< how long a master may be silent when it should be heard
   /// How many operations run at the same time, not counting commands and transfers; further ones wait. An operation
@@ -129,6 +133,7 @@ struct ServeResult {
   std::string message;
   bool registered = false;             ///< true if the master had admitted the slave
   std::chrono::milliseconds retry{0};  ///< when the master wants it to reconnect; 0: it did not say
+  bool restart = false;                ///< the master wants the program to start again: SlaveOptions::restarts
 };
 
 /// Serves a master's operations on this machine. Thread-safe; call add_operation() before it serves.

@@ -108,7 +108,7 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
   CHECK(there_and_back<ReadInfo::Reply>({{"files", "admin\0joe\n\0host\0\0"s}}) == "same");
 
   CHECK(there_and_back<Shutdown::Request>({{"within", "0"}}) == "same");
-  CHECK(there_and_back<Shutdown::Request>({{"reason", "r"}, {"within", "1000000000000"}}) == "same");
+  CHECK(there_and_back<Shutdown::Request>({{"reason", "r"}, {"restart", "1"}, {"within", "1000000000000"}}) == "same");
   CHECK(there_and_back<Print::Request>({{"message", ""}}) == "same");
   CHECK(there_and_back<Print::Request>({{"message", "a\0\xff\n"s}}) == "same");
   CHECK(there_and_back<LogTail::Request>({{"lines", "1000"}}) == "same");
@@ -416,6 +416,7 @@ TEST_CASE("malformed lists are refused") {
   check_malformed<ReadInfo::Reply>({{{}, "files"}});
   check_malformed<Shutdown::Request>({{{{"within", "1s"}}, "within"},
                                       {{{"within", "1000000000001"}}, "within"},
+                                      {{{"within", "1"}, {"restart", "0"}}, "restart"},
                                       {{{"reason", Bytes(1025, 'r')}}, "reason"}});
   check_malformed<Print::Request>({{{}, "message"}});
   check_malformed<ListOperations::Reply>({{{}, "names"}, {{{"names", ""}}, "names"}, {{{"names", "ping"}}, "names"}});
@@ -619,8 +620,9 @@ TEST_CASE("operations have these bytes on the wire") {
   check_bytes(to_box(ListOperations::Reply{.names = {"ping", "stat"}}),
               "0005 6e616d6573 000a 70696e6700 7374617400"  // names ping, stat
               "0000");
-  check_bytes(to_box(Shutdown::Request{.within = 5s, .reason = "old"}),
+  check_bytes(to_box(Shutdown::Request{.within = 5s, .reason = "old", .restart = true}),
               "0006 726561736f6e 0003 6f6c64"    // reason old
+              "0007 72657374617274 0001 31"      // restart 1
               "0006 77697468696e 0004 35303030"  // within 5000
               "0000");
   ReadHostFacts::Reply host;
