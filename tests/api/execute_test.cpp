@@ -1,8 +1,10 @@
 // Commands on a slave.
+#include "support/has.hpp"
 #include "support/many_bytes.hpp"
 #include "support/slaves.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -171,6 +173,28 @@ TEST_CASE("a command reads nothing, bytes, or what a callback gives") {
     // A command that does not read its input does not hang, nor fail.
     CHECK(slave.execute({"true"}, {.in = Source::bytes(many_bytes(ten_mebibytes))}).ok());
   });
+}
+
+TEST_CASE("a thousand small writes arrive in order, and those that are there together arrive in few boxes") {
+  const TempDir dir;
+  SlaveCollection slaves;
+  std::atomic<int> boxes = 0;
+  LocalListenerOptions options{.slave_collection = slaves, .embedded = true};
+  options.trace = [&boxes](const TraceRecord& record) {
+    if (!record.sent && has(record.text, "_command=data")) ++boxes;
+  };
+  LocalSlaveListener listener(std::move(options));
+  const auto slave = listener.start_slave(dir / "base", "worker");
+  // The slave stands still while its command writes, so that it finds all of it at once.
+  const auto result = slave->execute({"sh", "-c",
+                                      "kill -STOP $PPID; i=0; while [ $i -lt 1000 ]; do echo $i; i=$((i + 1)); done; "
+                                      "kill -CONT $PPID"});
+  Bytes expected;
+  for (int i = 0; i < 1000; ++i) expected += std::to_string(i) + "\n";
+  CHECK(result.ok());
+  CHECK(result.out == expected);
+  CHECK(boxes >= 1);
+  CHECK(boxes <= 10);
 }
 
 TEST_CASE("ten MiB go through a command in each direction, both streams full") {

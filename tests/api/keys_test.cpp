@@ -327,4 +327,14 @@ TEST_CASE("an invitation is changed for a key once, by which the slave then come
   CHECK(slave->execute({"true"}).ok());
 }
 
+TEST_CASE("no name has a meaning of its own, not even those that had one in Buildbot") {
+  Farm farm(Over::tcp);
+  for (const char* name : {"change", "debug", "statusClient"}) {
+    const auto slave = farm.start(name);
+    REQUIRE(slave);
+    CHECK(slave->name() == name);
+    CHECK(slave->execute({"true"}).ok());
+  }
+}
+
 }  // namespace remsh::test
