@@ -1,5 +1,6 @@
 #include "os/supervisor.hpp"
 
+#include "base/format.hpp"
 #include "os/file.hpp"
 #include "os/own_children.hpp"
 #include "os/spawned_children.hpp"
@@ -23,6 +24,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <new>
 #include <optional>
@@ -51,11 +54,43 @@ static_assert(std::atomic<bool>::is_always_lock_free);
 struct OwnSupervisor {
   SharedBit* shared = nullptr;  // null: there is no supervisor
   UniqueFd line;                // at its end when the supervisor has ended
+  UniqueFd memory;              // that of `shared`, for the next program of this process
 };
 
 OwnSupervisor& own_supervisor() {
   static OwnSupervisor instance;
   return instance;
+}
+
+/// Of a worker that starts again: the descriptors of OwnSupervisor and the number of the supervisor, with commas
+/// between them.
+constexpr const char* passed_on_variable = "REMSH_SUPERVISOR";
+
+SharedBit* map_shared(int memory) noexcept {
+  void* const mapped = ::mmap(nullptr, sizeof(SharedBit), PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+  return mapped == MAP_FAILED ? nullptr : static_cast<SharedBit*>(mapped);
+}
+
+/// Takes over the supervisor of the program that this process had before. False if there was none.
+bool take_over_supervisor() {
+  const char* const given = std::getenv(passed_on_variable);
+  if (given == nullptr) return false;
+  int line = -1;
+  int memory = -1;
+  pid_t supervisor = -1;
+  const bool is_read = std::sscanf(given, "%d,%d,%d", &line, &memory, &supervisor) == 3;
+  ::unsetenv(passed_on_variable);  // it is for this process alone
+  struct stat what {};
+  if (!is_read || supervisor != ::getppid() || line < 0 || ::fstat(memory, &what) != 0) return false;
+  if (what.st_size != sizeof(SharedBit)) return false;
+  SharedBit* const shared = map_shared(memory);
+  if (shared == nullptr) return false;
+  OwnSupervisor& own = own_supervisor();
+  own.shared = shared;
+  own.line.reset(line);
+  own.memory.reset(memory);
+  for (const int descriptor : {line, memory}) ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+  return true;
 }
 
 /// A fork() would leave the other threads behind in the supervisor.
@@ -193,7 +228,7 @@ void kill_what_is_left(const SparedChildren& spared) noexcept {
 
 Result<void> begin_supervision(bool has_terminal) {
   OwnSupervisor& own = own_supervisor();
-  if (own.shared != nullptr) return {};
+  if (own.shared != nullptr || take_over_supervisor()) return {};
   if (has_other_threads()) {
     return Failure{Errc::invalid_argument, "the program has started threads before it became a slave", 0};
   }
@@ -202,9 +237,11 @@ Result<void> begin_supervision(bool has_terminal) {
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return os_failure(errno, "pipe");
   UniqueFd theirs(ends[0]);
   UniqueFd ours(ends[1]);
-  void* const memory = ::mmap(nullptr, sizeof(SharedBit), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return os_failure(errno, "memory");
-  auto* const shared = new (memory) SharedBit;
+  UniqueFd memory(::memfd_create("remsh-supervisor", MFD_CLOEXEC));
+  if (!memory || ::ftruncate(memory.get(), sizeof(SharedBit)) != 0) return os_failure(errno, "memory");
+  SharedBit* shared = map_shared(memory.get());
+  if (shared == nullptr) return os_failure(errno, "memory");
+  shared = new (shared) SharedBit;
   SparedChildren spared;
   spared.add_all();
 
@@ -221,12 +258,20 @@ Result<void> begin_supervision(bool has_terminal) {
   if (worker == 0 && !has_terminal) ::setpgid(0, 0);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (worker < 0) {
-    ::munmap(memory, sizeof(SharedBit));
+    ::munmap(shared, sizeof(SharedBit));
     return os_failure(error, "fork");
   }
   own.shared = shared;
   own.line = std::move(theirs);
+  own.memory = std::move(memory);
   return {};
+}
+
+std::optional<std::string> pass_supervisor_on() {
+  const OwnSupervisor& own = own_supervisor();
+  if (own.shared == nullptr) return std::nullopt;
+  for (const int descriptor : {own.line.get(), own.memory.get()}) ::fcntl(descriptor, F_SETFD, 0);
+  return formatted("{}={},{},{}", passed_on_variable, own.line.get(), own.memory.get(), ::getppid());
 }
 
 bool is_passed_on(const siginfo_t& signal) noexcept {

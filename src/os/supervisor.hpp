@@ -14,6 +14,8 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -31,6 +33,10 @@ namespace remsh {
 /// SIGKILL, for 10 s at most. Children that the process had before are spared. The supervisor holds no descriptors and
 /// no directory of the program.
 Result<void> begin_supervision(bool has_terminal);
+
+/// For a worker that is about to replace its program by an exec: keeps the supervisor for the new program, and returns
+/// the variable that its environment must have. begin_supervision() removes the variable. nullopt: no supervisor.
+std::optional<std::string> pass_supervisor_on();
 
 /// Whether the supervisor of this process has passed on this signal, which may have come to this process by itself,
 /// too.

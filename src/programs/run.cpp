@@ -7,8 +7,10 @@
 #include "programs/slave_directory.hpp"
 
 #include <array>
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 namespace remsh::program {
 
@@ -31,6 +33,8 @@ constexpr std::array codes{exit_ok,   exit_usage,    exit_unreachable, exit_soft
 int run(Settings& settings, OptionReader& given) {
   if (settings.words.size() != 1) return complain(run_command(), "give the directory of one slave");
   const std::string name = settings.words.front();
+  std::error_code unknown;
+  settings.program.restart_in = std::filesystem::current_path(unknown).string();
   const auto directory = enter_slave_directory(name, given);
   if (!directory) {
     const Failure& failure = directory.failure();

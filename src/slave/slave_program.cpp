@@ -6,6 +6,7 @@
 #include "base/text.hpp"
 #include "os/descriptor_limit.hpp"
 #include "os/orphans.hpp"
+#include "os/program_start.hpp"
 #include "os/service_manager.hpp"
 #include "os/signal_thread.hpp"
 #include "os/supervisor.hpp"
@@ -157,12 +158,18 @@ ServeResult serve(SlaveServer& server, const SlaveProgramOptions& options, const
                       : server.run(options.master, options.other_masters);
 }
 
-int run(SlaveProgramOptions options, const PrepareSlave& prepare, const Reports& reports) {
+/// How the slave has ended.
+struct End {
+  int code = exit_software;
+  bool restart = false;
+};
+
+End run(SlaveProgramOptions options, const PrepareSlave& prepare, const Reports& reports) {
   UniqueFd input;
   if (options.key_from_input || options.until_eof) input = take_standard_input();
   if (auto taken = take_key(options, input.get()); !taken) {
     reports.write(LogLevel::error, taken.failure().message);
-    return exit_software;
+    return {};
   }
   if (!options.until_eof) input.reset();
   SlaveOptions slave = std::move(options.slave);
@@ -181,10 +188,11 @@ int run(SlaveProgramOptions options, const PrepareSlave& prepare, const Reports&
     reports.write(LogLevel::error, "the supervisor of this process was killed: everything ends");
   });
   const ServeResult result = serve(server, options, reports, std::move(input));
-  reports.manager.notify("STOPPING=1");
+  if (!result.restart) reports.manager.notify("STOPPING=1");
   const int code = exit_code(result);
-  reports.write(code == exit_ok ? LogLevel::info : LogLevel::error, "ends: " + result.message);
-  return code;
+  reports.write(code == exit_ok ? LogLevel::info : LogLevel::error,
+                (result.restart ? "starts again: " : "ends: ") + result.message);
+  return {code, result.restart};
 }
 
 }  // namespace
@@ -197,6 +205,7 @@ int run_slave_program(SlaveProgramOptions options, const PrepareSlave& prepare) 
   if (options.master.empty() && !options.other_masters.empty()) {
     throw Error(Errc::invalid_argument, "", "make a slave", "there are other masters, but no first one: set master");
   }
+  const auto start = ProgramStart::of_this_process();                 // before the environment is changed
   const ServiceManager manager = ServiceManager::from_environment();  // it names this process, not the worker
   const auto supervision =
       prepare_process(options.key_from_input || options.slave.key || !options.slave.key_file.empty());
@@ -214,8 +223,14 @@ int run_slave_program(SlaveProgramOptions options, const PrepareSlave& prepare) 
     reports.write(LogLevel::warning, formatted("without a supervisor commands may outlive a kill -9 of this slave: {}",
                                                supervision.failure().message));
   }
+  const bool reads_input = options.master.empty() || options.key_from_input || options.until_eof;
+  options.slave.restarts = start && !reads_input && !options.once;
+  const std::string directory = options.restart_in;
   try {
-    return run(std::move(options), prepare, reports);
+    const End end = run(std::move(options), prepare, reports);
+    if (!end.restart) return end.code;
+    manager.notify(reloading_text());
+    reports.write(LogLevel::error, "cannot start again: " + start->again(directory).message);
   } catch (const Error& error) {
     if (error.code() == Errc::invalid_argument) throw;
     reports.write(LogLevel::error, error.what());

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <csignal>
+#include <filesystem>
 
 namespace remsh::test {
 
@@ -94,6 +95,55 @@ TEST_CASE("stop ends the slave of a directory as SIGTERM does, and waits for its
   CHECK(stop.wait() == 0);
   CHECK(run.wait() == 0);
   CHECK(slave->disconnect_reason() == DisconnectReason::released);
+}
+
+TEST_CASE("a slave that its master restarts comes again with its options as they are then, under the same supervisor") {
+  MasterWithKey master;
+  const std::string where = master.dir / "w1";
+  REQUIRE(Program({"create", where, "--master", master.listener->address(), "--key", master.dir / "w1.key"}).wait() ==
+          0);
+  Program run({"run", std::filesystem::relative(where).string()});
+  auto slave = master.slaves.get_slave(ample);
+  REQUIRE(slave);
+  const auto output_of = [&](const std::string& script) { return slave->execute({"sh", "-c", script}).out; };
+  const Bytes descriptors = output_of("ulimit -n");
+  const Bytes worker = output_of("echo $PPID");
+  const Bytes supervisor = std::to_string(run.pid()) + "\n";
+  const std::string parent_of_worker = "awk '/^PPid:/ {print $2}' /proc/$PPID/status";
+  CHECK(output_of(parent_of_worker) == supervisor);
+  for (const std::string os : {"old", "new"}) {
+    CAPTURE(os);
+    master.dir.write("w1/slave.conf", master.dir.read("w1/slave.conf") + "label = " + os + "=1\n");
+    slave->restart({.reason = "its options have changed"});
+    slave = master.slaves.wait_for_successor(*slave, ample);
+    REQUIRE(slave);
+    CHECK(master.slaves.snapshot().at(0).incarnation == Incarnation::restarted);
+    CHECK(slave->claimed_label(os) == "1");
+    CHECK(output_of("echo $PPID") == worker);
+    CHECK(output_of(parent_of_worker) == supervisor);
+    CHECK(output_of("ulimit -n") == descriptors);
+    CHECK(output_of("env | grep REMSH_SUPERVISOR").empty());
+  }
+  CHECK(has(run.err(), "its options have changed"));
+  const Lifeline lifeline;
+  auto command = slave->start(lifeline.endless_command());
+  REQUIRE(lifeline.wait_for_begin());
+  REQUIRE(::kill(static_cast<pid_t>(std::stol(worker)), SIGKILL) == 0);
+  CHECK(run.wait() == -SIGKILL);
+  CHECK(lifeline.wait_for_end());
+  CHECK_THROWS_AS(command.wait(), ConnectionLost);
+}
+
+TEST_CASE("a slave that was asked to connect once does not start again") {
+  Farm farm(Over::unix_socket);
+  Program program({"--once", "--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  const auto refused = thrown_by<RemoteError>([&] { slave->restart(); });
+  REQUIRE(refused);
+  CHECK(refused->code() == Errc::unsupported);
+  slave->shutdown();
+  CHECK(program.wait() == 0);
 }
 
 TEST_CASE("stop --now ends what runs on the slave") {

@@ -35,6 +35,10 @@ struct SlaveProgramOptions {
       false;  ///< read the line `NAME KEY` from standard input instead of slave.key and slave.key_file
   std::chrono::milliseconds drain_time{5000};  ///< after SIGTERM, how long what runs may go on
 
+  /// Where the program starts again, if its master wants that (Slave::restart()): the directory in which it was
+  /// started, if it has changed to another one since. Empty: the current one.
+  std::string restart_in = {};
+
   // The log, unless slave.log is set. Standard error, in lines as journald wants them if it leads there.
   LogLevel log_level = LogLevel::info;        ///< write records of this level and above
   bool trace = false;                         ///< write every box, unless slave.trace is set
