@@ -220,9 +220,11 @@ void Admissions::open(const std::shared_ptr<AdmittedBackend>& backend, std::uniq
 }
 
 void Admissions::set_keepalive(const Keepalive& keepalive) {
+  std::vector<std::shared_ptr<AdmittedBackend>> all;  // before the lock, as it may have the last references
   const std::lock_guard lock(keepalive_mutex_);
   keepalive_ = keepalive;
-  for (const auto& backend : backends()) backend->set_keepalive(keepalive);
+  all = backends();
+  for (const auto& backend : all) backend->set_keepalive(keepalive);
 }
 
 void Admissions::start() {

@@ -15,14 +15,17 @@ struct Keepalive {
   Duration patience;  ///< how long it then waits
 };
 
-/// Limits the times to what the clock can add. Throws Error with invalid_argument if one is negative.
+/// Limits the times to what the clock can add, and to what can be kept: connections are looked at twice in a second, so
+/// there must be time for a look that pings, and for the answer before another look. Throws Error with invalid_argument
+/// if one is negative.
 inline Keepalive checked_keepalive(std::chrono::milliseconds interval, std::chrono::milliseconds patience,
                                    const std::string& slave) {
   constexpr std::chrono::milliseconds longest{1'000'000'000'000};
   if (interval.count() < 0 || patience.count() < 0) {
     throw Error(Errc::invalid_argument, slave, "set_keepalive", "a time is negative");
   }
-  return {std::min(interval, longest), std::min(patience, longest)};
+  constexpr std::chrono::milliseconds shortest_patience{1500};
+  return {std::min(interval, longest), std::clamp(patience, shortest_patience, longest)};
 }
 
 }  // namespace remsh

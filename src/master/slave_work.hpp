@@ -194,7 +194,9 @@ class HostFactsWork final : public SlaveWork<operations::ReadHostFacts, HostFact
     require(std::move(answer));
     HostFacts facts = std::move(asked_.reply.facts);
     facts.round_trip = asked_.answered_at - begin_;
-    facts.clock_ahead = facts.clock - (begun_at_ + facts.round_trip / 2);
+    constexpr std::chrono::nanoseconds most{std::int64_t{1} << 62U};  // a slave may claim any time
+    const auto clock = std::clamp(facts.clock.time_since_epoch(), -most, most);
+    facts.clock_ahead = clock - (begun_at_.time_since_epoch() + facts.round_trip / 2);
     return facts;
   }
 

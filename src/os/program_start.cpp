@@ -63,8 +63,11 @@ Result<ProgramStart> ProgramStart::of_this_process() {
   if (!arguments) return std::move(arguments).failure();
   start.arguments_ = *std::move(arguments);
   for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
-    // With it, the watchdog of the service manager would be for one process number alone.
-    if (!std::string_view(*variable).starts_with("WATCHDOG_PID=")) start.environment_.emplace_back(*variable);
+    const std::string_view entry = *variable;
+    // With the first, the watchdog of the service manager would be for one process number alone. The other one is made
+    // for each start.
+    if (entry.starts_with("WATCHDOG_PID=") || entry.starts_with("REMSH_SUPERVISOR=")) continue;
+    start.environment_.emplace_back(entry);
   }
   return start;
 }

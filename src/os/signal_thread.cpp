@@ -4,6 +4,7 @@
 #include "os/threads.hpp"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <utility>
@@ -44,7 +45,11 @@ void SignalThread::run() {
   for (;;) {
     siginfo_t info{};
     const int signal = ::sigwaitinfo(&signals_, &info);
-    if (is_over_) return;
+    if (is_over_) {
+      // One that was not sent by the destructor stays pending, for the next program of this process.
+      if (signal > 0 && info.si_code != SI_TKILL) ::kill(::getpid(), signal);
+      return;
+    }
     if (signal > 0 && doubled.is_new(signal, is_passed_on(info), std::chrono::steady_clock::now())) on_signal_(signal);
   }
 }

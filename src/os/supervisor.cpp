@@ -71,25 +71,34 @@ SharedBit* map_shared(int memory) noexcept {
   return mapped == MAP_FAILED ? nullptr : static_cast<SharedBit*>(mapped);
 }
 
+/// The same file with a number that no standard stream has: if one of these is closed, a new descriptor gets its
+/// number, and what is written to the stream would go there.
+UniqueFd above_standard(UniqueFd descriptor) noexcept {
+  if (!descriptor || descriptor.get() > STDERR_FILENO) return descriptor;
+  return UniqueFd(::fcntl(descriptor.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+}
+
 /// Takes over the supervisor of the program that this process had before. False if there was none.
 bool take_over_supervisor() {
   const char* const given = std::getenv(passed_on_variable);
   if (given == nullptr) return false;
-  int line = -1;
-  int memory = -1;
+  std::array<int, 2> descriptors{-1, -1};
   pid_t supervisor = -1;
-  const bool is_read = std::sscanf(given, "%d,%d,%d", &line, &memory, &supervisor) == 3;
+  const bool is_read = std::sscanf(given, "%d,%d,%d", &descriptors[0], &descriptors[1], &supervisor) == 3;
   ::unsetenv(passed_on_variable);  // it is for this process alone
+  if (!is_read || std::min(descriptors[0], descriptors[1]) <= STDERR_FILENO) return false;
+  UniqueFd line(descriptors[0]);
+  UniqueFd memory(descriptors[1]);
   struct stat what {};
-  if (!is_read || supervisor != ::getppid() || line < 0 || ::fstat(memory, &what) != 0) return false;
+  if (supervisor != ::getppid() || ::fstat(memory.get(), &what) != 0) return false;  // else it was killed meanwhile
   if (what.st_size != sizeof(SharedBit)) return false;
-  SharedBit* const shared = map_shared(memory);
+  SharedBit* const shared = map_shared(memory.get());
   if (shared == nullptr) return false;
+  for (const UniqueFd* const one : {&line, &memory}) ::fcntl(one->get(), F_SETFD, FD_CLOEXEC);
   OwnSupervisor& own = own_supervisor();
   own.shared = shared;
-  own.line.reset(line);
-  own.memory.reset(memory);
-  for (const int descriptor : {line, memory}) ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+  own.line = std::move(line);
+  own.memory = std::move(memory);
   return true;
 }
 
@@ -131,8 +140,8 @@ void release_all_but(int line) noexcept {
   for (int descriptor = own + 1; descriptor < most; ++descriptor) ::close(descriptor);
 }
 
-/// The signals stay blocked, and are waited for. The handlers, which never run, show that they are not in vain: a
-/// program that ends process trees (TreeKiller) sends a signal again that would have ended the process.
+/// The signals stay blocked, and are waited for. The handlers never run. They show in /proc that these signals are
+/// handled: TreeKiller sends a signal a second time to a process that it would have ended.
 void appear_to_handle_signals() noexcept {
   struct sigaction action {};
   action.sa_handler = [](int) {};
@@ -235,9 +244,10 @@ Result<void> begin_supervision(bool has_terminal) {
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return os_failure(errno, "child subreaper");
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return os_failure(errno, "pipe");
-  UniqueFd theirs(ends[0]);
-  UniqueFd ours(ends[1]);
-  UniqueFd memory(::memfd_create("remsh-supervisor", MFD_CLOEXEC));
+  UniqueFd theirs = above_standard(UniqueFd(ends[0]));
+  UniqueFd ours = above_standard(UniqueFd(ends[1]));
+  UniqueFd memory = above_standard(UniqueFd(::memfd_create("remsh-supervisor", MFD_CLOEXEC)));
+  if (!theirs || !ours) return os_failure(errno, "pipe");
   if (!memory || ::ftruncate(memory.get(), sizeof(SharedBit)) != 0) return os_failure(errno, "memory");
   SharedBit* shared = map_shared(memory.get());
   if (shared == nullptr) return os_failure(errno, "memory");
@@ -314,7 +324,8 @@ void Supervised::run() {
   while (::poll(ready.data(), ready.size(), -1) < 0) {  // interrupted
   }
   if (ready[0].revents == 0) return;
-  on_lost_();
+  is_lost_ = true;
+  on_lost_();  // first, so that the ends of commands are reported to nobody
   SpawnedChildren::instance().end_births();
 #if defined(SYS_close_range)
   // With a table of descriptors of its own, this thread can read /proc even if the process has none left.

@@ -1,7 +1,7 @@
 // Supervisor: the parent process of a slave program, which ends what the program has started if the program is killed.
 //
 // A slave program is two processes. The supervisor is the one that was started; the worker is its child, and does the
-// work. Both are child subreapers, so what commands leave behind becomes the worker's, and the supervisor's when the
+// work. Both are child subreapers, so orphans of commands become children of the worker, and of the supervisor when the
 // worker has ended. If one of the two is killed, the other one kills everything. Decision 0041.
 #pragma once
 
@@ -22,8 +22,8 @@
 namespace remsh {
 
 /// Divides this process: it becomes the supervisor, and the caller goes on in a child, the worker, where this function
-/// returns. Call it on the main thread, before there is another one, and before descriptors are open that must be
-/// closed when the worker closes them. In a process that is a worker already, it does nothing. If it fails, the caller
+/// returns. Call it on the main thread, before there is another one, and before you open descriptors whose closing by
+/// the worker must take effect at once. In a process that is a worker already, it does nothing. If it fails, the caller
 /// goes on in the same process, without a supervisor. `has_terminal`: the process has a terminal. Then the worker stays
 /// in its process group, as it may use the terminal; otherwise it gets a group of its own.
 ///
@@ -66,12 +66,15 @@ class DoubledSignals {
 /// in a process without a supervisor.
 class Supervised {
  public:
-  /// `on_lost` is called on a thread of this object. Throws std::system_error if there is no thread or descriptor for
-  /// it.
+  /// `on_lost` is called on a thread of this object, and must neither block nor throw. Throws std::system_error if
+  /// there is no thread or descriptor for it.
   explicit Supervised(std::function<void()> on_lost);
   Supervised(const Supervised&) = delete;
   Supervised& operator=(const Supervised&) = delete;
   ~Supervised();
+
+  /// Whether the supervisor has ended.
+  [[nodiscard]] bool is_lost() const noexcept { return is_lost_; }
 
  private:
   void run();
@@ -79,6 +82,7 @@ class Supervised {
   const std::function<void()> on_lost_;
   UniqueFd wake_;
   std::atomic<bool> is_over_ = false;
+  std::atomic<bool> is_lost_ = false;
   std::thread thread_;
 };
 

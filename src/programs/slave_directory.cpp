@@ -8,6 +8,7 @@
 #include "programs/config_file.hpp"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,10 +38,13 @@ Result<UniqueFd> enter_slave_directory(const std::string& path, OptionReader& re
 }
 
 Result<bool> take_slave_directory(int directory) {
-  // The lock is on the directory, since editors replace files.
-  if (::flock(directory, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return false;
-    return os_failure(errno, "lock");
+  // The lock is on the directory, since editors replace files. A process that only looks (find_slave_process) has it
+  // for a moment, and shares it.
+  while (::flock(directory, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return os_failure(errno, "lock");
+    if (::flock(directory, LOCK_SH | LOCK_NB) != 0) return false;
+    ::flock(directory, LOCK_UN);
+    ::sched_yield();
   }
   const auto self = ProcessReader().find(::getpid());
   if (!self || !*self) return true;  // no /proc: 'remsh-slave stop' cannot find this process
@@ -55,14 +59,19 @@ Result<bool> take_slave_directory(int directory) {
 }
 
 Result<std::optional<SlaveProcess>> find_slave_process(int directory) {
-  if (::flock(directory, LOCK_SH | LOCK_NB) == 0) return std::optional<SlaveProcess>();
+  if (::flock(directory, LOCK_SH | LOCK_NB) == 0) {
+    ::flock(directory, LOCK_UN);
+    return std::optional<SlaveProcess>();
+  }
   if (errno != EWOULDBLOCK) return os_failure(errno, "lock");
-  auto file = open_file(directory, std::string(process_name));
-  if (!file) return std::move(file).failure();
+  const std::string name(process_name);
+  const UniqueFd file(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat what {};
-  if (::fstat(file->fd.get(), &what) != 0) return os_failure(errno, process_name);
+  struct stat where {};
+  if (!file || ::fstat(file.get(), &what) != 0 || ::fstat(directory, &where) != 0) return os_failure(errno, name);
+  if (!S_ISREG(what.st_mode)) return Failure{Errc::invalid_argument, formatted("{} is no file", name), 0};
   std::array<char, 64> buffer{};
-  const auto read = read_file(file->fd.get(), buffer);
+  const auto read = read_file(file.get(), buffer);
   if (!read) return read.failure();
   BytesView line(buffer.data(), *read);
   if (!line.empty() && line.back() == '\n') line.remove_suffix(1);
@@ -73,7 +82,8 @@ Result<std::optional<SlaveProcess>> find_slave_process(int directory) {
   if (!pid || *pid == 0 || *pid > most || !started) {
     return Failure{Errc::invalid_argument, formatted("{} does not name a process", process_name), 0};
   }
-  return std::optional(SlaveProcess{{static_cast<pid_t>(*pid), *started}, what.st_uid});
+  return std::optional(
+      SlaveProcess{{static_cast<pid_t>(*pid), *started}, where.st_uid != 0 ? where.st_uid : what.st_uid});
 }
 
 }  // namespace remsh::program

@@ -28,7 +28,7 @@ Result<bool> take_slave_directory(int directory);
 /// The process that runs the slave of a directory.
 struct SlaveProcess {
   ProcessId id;
-  uid_t owner = 0;  ///< of the file that says so
+  uid_t owner = 0;  ///< of the directory, or if that is root, of the file that says so
 };
 
 /// What `slave.pid` says of a directory that take_slave_directory() has locked; nullopt if no process has.

@@ -34,8 +34,8 @@ int fail(const std::string& directory, const std::string& why) {
   return program::fail(stop_command(), exit_software, formatted("{}: {}", in_quotes(directory), why));
 }
 
-/// Makes this process one of the user whose file names the process to signal: a file of somebody else must not make
-/// root end a process of a third user. Returns an errno value, or 0.
+/// Makes this process one of the user whose file names the process to signal: a user must not make root end a process
+/// of somebody else. Returns an errno value, or 0.
 int become(uid_t user) {
   if (::geteuid() != 0 || user == 0) return 0;
   return ::setresuid(user, user, user) == 0 ? 0 : errno;

@@ -27,6 +27,7 @@
 #include <sys/prctl.h>
 #endif
 
+#include <atomic>
 #include <cstdio>
 #include <ctime>
 #include <exception>
@@ -139,23 +140,30 @@ ServeResult serve(SlaveServer& server, const SlaveProgramOptions& options, const
   // To a service, an operator has sent it; otherwise the terminal is gone, or the program that started us.
   const bool reloads_on_hangup = !is_stdio && !options.once && !has_terminal();
   bool is_draining = false;  // of the thread of the signals alone
-  const SignalThread signals({SIGINT, SIGTERM, SIGHUP}, [&](int signal) {
-    if (signal == SIGHUP && reloads_on_hangup) return reload(server, options, reports);
-    reports.manager.notify("STOPPING=1");
-    if (signal == SIGTERM && !std::exchange(is_draining, true)) return server.drain(options.drain_time, "SIGTERM");
-    server.stop();
-  });
-  std::optional<StopAtEof> stop_at_eof;
-  if (options.until_eof) stop_at_eof.emplace(server, std::move(input));
-  std::optional<Watchdog> watchdog;
-  if (reports.manager.watchdog()) {
-    // Takes the locks of the slave: if a thread keeps one of them, nothing is sent.
-    watchdog.emplace(reports.manager, [&server] { static_cast<void>(server.operations_in_progress()); });
-  }
-  reports.manager.notify("READY=1");
-  if (is_stdio) return server.serve(take_standard_streams());
-  return options.once ? server.run_once(options.master, options.other_masters)
-                      : server.run(options.master, options.other_masters);
+  std::atomic<bool> is_to_end = false;
+  const auto serve_until_end = [&]() -> ServeResult {
+    const SignalThread signals({SIGINT, SIGTERM, SIGHUP}, [&](int signal) {
+      if (signal == SIGHUP && reloads_on_hangup) return reload(server, options, reports);
+      is_to_end = true;
+      reports.manager.notify("STOPPING=1");
+      if (signal == SIGTERM && !std::exchange(is_draining, true)) return server.drain(options.drain_time, "SIGTERM");
+      server.stop();
+    });
+    std::optional<StopAtEof> stop_at_eof;
+    if (options.until_eof) stop_at_eof.emplace(server, std::move(input));
+    std::optional<Watchdog> watchdog;
+    if (reports.manager.watchdog()) {
+      // Takes the locks of the slave: if a thread keeps one of them, nothing is sent.
+      watchdog.emplace(reports.manager, [&server] { static_cast<void>(server.operations_in_progress()); });
+    }
+    reports.manager.notify("READY=1");
+    if (is_stdio) return server.serve(take_standard_streams());
+    return options.once ? server.run_once(options.master, options.other_masters)
+                        : server.run(options.master, options.other_masters);
+  };
+  ServeResult result = serve_until_end();
+  if (is_to_end) result.restart = false;  // a signal that came when run() had its result
+  return result;
 }
 
 /// How the slave has ended.
@@ -183,11 +191,10 @@ End run(SlaveProgramOptions options, const PrepareSlave& prepare, const Reports&
   }
   SlaveServer server(std::move(slave));
   if (prepare) prepare(server);
-  const Supervised supervised([&] {
-    server.stop();
-    reports.write(LogLevel::error, "the supervisor of this process was killed: everything ends");
-  });
+  const Supervised supervised([&server] { server.stop(); });
   const ServeResult result = serve(server, options, reports, std::move(input));
+  if (supervised.is_lost())
+    reports.write(LogLevel::error, "the supervisor of this process was killed: everything ends");
   if (!result.restart) reports.manager.notify("STOPPING=1");
   const int code = exit_code(result);
   reports.write(code == exit_ok ? LogLevel::info : LogLevel::error,

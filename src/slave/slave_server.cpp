@@ -101,6 +101,7 @@ struct SlaveServer::Impl {
   [[nodiscard]] std::vector<Address> parse_masters(const std::string& first,
                                                    const std::vector<std::string>& others) const;
   void start_leave_watch();
+  void end();
   ServeResult run(Masters masters);
   void take_new_masters(Masters& masters, unsigned& taken);
   ServeResult visit(Masters& masters, std::size_t index, bool is_first_round);
@@ -133,10 +134,11 @@ struct SlaveServer::Impl {
   std::vector<Address> new_masters;
   unsigned new_masters_count = 0;                 // how often they were replaced
   std::vector<std::shared_ptr<rpc::Peer>> peers;  // the connections that are served
-  unsigned registering = 0;                       // connections on their way there
+  unsigned registering = 0;                       // connections on their way there: their masters may have them already
   std::string drain_reason;                       // once `drains`
   TimePoint drain_until{};                        // once `drains`
   bool restarts = false;                          // once `drains`: the program is to start again
+  bool is_ended = false;                          // end() was called
   std::atomic<bool> drains = false;               // changed under the mutex
 
   LeaveWatch leave_watch;             // stopped before the resident, whose state it reads, is destroyed
@@ -282,7 +284,7 @@ void SlaveServer::Impl::drain(std::chrono::milliseconds within, const std::strin
       drain_reason = reason;
     }
     drain_until = drains ? std::min(drain_until, until) : until;
-    restarts = restart && (restarts || !drains);  // who wants it to end counts more
+    restarts = restart && !is_ended && (restarts || !drains);  // who wants it to end counts more
     has_master = !peers.empty() || registering > 0;
     drains = true;
   }
@@ -421,7 +423,17 @@ void SlaveServer::Impl::start_leave_watch() {
         const auto activity = resident.activity();
         return LeaveRules::Work{activity.is_busy, activity.last_end};
       },
-      [this] { stop.request_stop(); });
+      [this] { end(); });
+}
+
+/// Ends everything, and for good.
+void SlaveServer::Impl::end() {
+  {
+    const std::lock_guard lock(mutex);
+    restarts = false;
+    is_ended = true;
+  }
+  stop.request_stop();
 }
 
 /// The result of a slave that has ended: if it was stopped because it ends by itself, says why; and whether it is to
@@ -429,7 +441,7 @@ void SlaveServer::Impl::start_leave_watch() {
 ServeResult SlaveServer::Impl::at_end(ServeResult result, const ServeResult& last) {
   {
     const std::lock_guard lock(mutex);
-    result.restart = restarts && !stop.stop_requested();
+    result.restart = restarts;
   }
   const auto leaves = leave_watch.reason();
   if (!leaves || result.reason != Reason::stopped) return result;
@@ -565,6 +577,6 @@ std::vector<ServedOperation> SlaveServer::operations_in_progress() const {
 
 void SlaveServer::drain(std::chrono::milliseconds within, const std::string& reason) { impl_->drain(within, reason); }
 
-void SlaveServer::stop() { impl_->stop.request_stop(); }
+void SlaveServer::stop() { impl_->end(); }
 
 }  // namespace remsh

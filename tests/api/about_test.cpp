@@ -1,4 +1,5 @@
 // What a master can learn of a slave, and say into its log: operations, host_facts, print.
+#include "support/played_slave.hpp"
 #include "support/slaves.hpp"
 
 #include <algorithm>
@@ -34,6 +35,20 @@ TEST_CASE("operations lists what a slave can be asked for, built in and of its o
     CHECK(slave.start_operations().wait() == names);
     CHECK(slave.workspace("job")->operations() == names);
   });
+}
+
+TEST_CASE("a slave may claim any time") {
+  Farm farm(Over::tcp);
+  const auto connection = register_by_hand(socket_transport(connect_to_port(farm.port()), "a test"), "worker");
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  for (const char* clock : {"-9223372036854775808", "9223372036854775807"}) {
+    auto facts = slave->start_host_facts();
+    const auto call = connection->read_box(ample);
+    REQUIRE(call);
+    connection->send_box({{"_answer", *call->get("_ask")}, {"clock", clock}, {"cpus", "1"}});
+    CHECK(std::chrono::abs(facts.wait().clock_ahead) > std::chrono::hours(24 * 365));
+  }
 }
 
 TEST_CASE("host_facts tells what the machine is, how it is now, and how far its clock is ahead") {

@@ -176,6 +176,11 @@ TEST_CASE("stop signals no process but that of the slave, and says what is wrong
   Program unreadable({"stop", dir / "w1"});
   CHECK(unreadable.wait() == 70);
   CHECK(has(unreadable.err(), "slave.pid does not name a process"));
+  dir.write("elsewhere", right);
+  std::filesystem::remove(dir / pid_file);
+  std::filesystem::create_symlink(dir / "elsewhere", dir / pid_file);
+  CHECK(Program({"stop", dir / "w1"}).wait() == 70);
+  std::filesystem::remove(dir / pid_file);
   dir.write(pid_file, right);
   CHECK(Program({"stop", dir / "w1"}).wait() == 0);
   CHECK(bystander.wait() == 0);

@@ -142,6 +142,40 @@ TEST_CASE("SIGTERM ends a slave that has no master now") {
   CHECK(program.wait() == 0);
 }
 
+TEST_CASE("a second SIGTERM ends a slave whose master does not answer it") {
+  const TempDir dir;
+  const std::string path = dir / "socket";
+  const int listening = listen_at(path);
+  Program program({"--drain=86400", "--master", "unix:" + path, "--basedir", dir / "base", "--name", "worker"});
+  Connection connection(socket_transport(::accept4(listening, nullptr, nullptr, SOCK_CLOEXEC), "a slave"));
+  REQUIRE(connection.read_box(ample));
+  const auto begin = std::chrono::steady_clock::now();
+  REQUIRE(::kill(program.pid(), SIGTERM) == 0);
+  REQUIRE(eventually([&] { return has(program.err(), "ends within 86400 s"); }));
+  REQUIRE(::kill(program.pid(), SIGTERM) == 0);
+  CHECK(program.wait() == 0);
+  CHECK(std::chrono::steady_clock::now() - begin < 10s);  // the handshake may take 20 s
+  ::close(listening);
+}
+
+TEST_CASE("a slave without standard streams is ended with its commands, too") {
+  Farm farm(Over::unix_socket);
+  const pid_t process = start_prepared(
+      {"--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"}, [] {
+        for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::close(standard);
+      });
+  const auto slave = farm.slaves.get_slave(ample);
+  REQUIRE(slave);
+  const auto worker = static_cast<pid_t>(std::stol(slave->execute({"sh", "-c", "echo $PPID"}).out));
+  const Lifeline lifeline;
+  auto command = slave->start(lifeline.endless_command());
+  REQUIRE(lifeline.wait_for_begin());
+  REQUIRE(::kill(worker, SIGKILL) == 0);
+  CHECK(end_of(process) == -SIGKILL);
+  CHECK(lifeline.wait_for_end());
+  CHECK_THROWS_AS(command.wait(), ConnectionLost);
+}
+
 TEST_CASE("a slave that is shut down by its master ends with 0 and stays away") {
   Farm farm(Over::unix_socket);
   Program program({"--master", farm.listener->address(), "--basedir", farm.basedir(), "--name", "worker"});

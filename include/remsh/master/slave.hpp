@@ -39,8 +39,8 @@ struct SlaveInfo {
   std::string system = {};    ///< "linux"
   std::string software = {};  ///< "remsh-slave 0.1.0"
   Bytes basedir = {};
-  std::string boot_id = {};      ///< other after each boot of its machine: see Incarnation
-  std::string instance_id = {};  ///< other for each process of the slave
+  std::string boot_id = {};      ///< changes with each boot of its machine: see Incarnation
+  std::string instance_id = {};  ///< differs for each process of the slave
   std::vector<std::string> features = {};
   std::map<std::string, std::string> claimed_labels =
       {};                                               ///< what the slave's operator says of it: SlaveOptions::labels
@@ -145,14 +145,15 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
   /// Like shutdown(), but then the slave's program starts again, with its options as they are then, and connects:
   /// SlaveCollection::wait_for_successor() returns the new slave, whose incarnation is `restarted`. Throws RemoteError
   /// with unsupported if the slave cannot do that: remsh-slave with --once, --stdio or a key from standard input, or a
-  /// program of your own without SlaveOptions::restarts.
+  /// program of your own without SlaveOptions::restarts. A thread of the slave that hangs in the operating system, on a
+  /// dead disk for example, holds the new start up.
   void restart(const ShutdownOptions& options = {});
   Pending<void> start_restart(ShutdownOptions options = {});
 
   /// Changes for this slave, while it is connected, what ListenerOptions::keepalive and keepalive_patience have set:
   /// after how much silence the master pings, and how long it then waits before it gives the slave up, to about half a
-  /// second. 0 turns both off. When the slave itself pings does not change. Throws Error with invalid_argument if a
-  /// time is negative, and with unsupported if the slave's protocol has no keepalive.
+  /// second, and at least 1.5 s. An interval of 0 turns both off. When the slave itself pings does not change. Throws
+  /// Error with invalid_argument if a time is negative, and with unsupported if the slave's protocol has no keepalive.
   void set_keepalive(std::chrono::milliseconds interval,
                      std::chrono::milliseconds patience = std::chrono::milliseconds(10000));
 

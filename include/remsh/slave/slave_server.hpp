@@ -184,10 +184,11 @@ class REMSH_API SlaveServer {
   /// connections that have not returned yet. For status pages.
   [[nodiscard]] std::vector<ServedOperation> operations_in_progress() const;
 
-  /// Ends when the master lets it go, and returns at once: announces to the master that this slave ends. The master
-  /// gives it no new work, and lets it go as soon as nothing is under way on it. After `within`, the slave ends its
-  /// commands, and leaves; that takes as long as the end of a connection, and a second. Without a connection it stops
-  /// at once. Like stop(), it ends run(), and may be called from any thread. A second call can only shorten the time.
+  /// Announces to the master that this slave will end, and returns at once. The slave ends when the master lets it go:
+  /// the master gives it no new work, and lets it go as soon as nothing is under way on it. After `within`, the slave
+  /// ends its commands, and leaves; that takes as long as the end of a connection, and a second. Without a connection
+  /// it stops at once. Like stop(), it ends run(), and may be called from any thread. A second call can only shorten
+  /// the time.
   void drain(std::chrono::milliseconds within, const std::string& reason = "the slave stops");
 
   /// Ends everything and returns at once; commands are killed. May be called from any thread, including one that
