@@ -71,13 +71,6 @@ SharedBit* map_shared(int memory) noexcept {
   return mapped == MAP_FAILED ? nullptr : static_cast<SharedBit*>(mapped);
 }
 
-/// The same file with a number that no standard stream has: if one of these is closed, a new descriptor gets its
-/// number, and what is written to the stream would go there.
-UniqueFd above_standard(UniqueFd descriptor) noexcept {
-  if (!descriptor || descriptor.get() > STDERR_FILENO) return descriptor;
-  return UniqueFd(::fcntl(descriptor.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-}
-
 /// Takes over the supervisor of the program that this process had before. False if there was none.
 bool take_over_supervisor() {
   const char* const given = std::getenv(passed_on_variable);
@@ -244,10 +237,9 @@ Result<void> begin_supervision(bool has_terminal) {
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return os_failure(errno, "child subreaper");
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return os_failure(errno, "pipe");
-  UniqueFd theirs = above_standard(UniqueFd(ends[0]));
-  UniqueFd ours = above_standard(UniqueFd(ends[1]));
-  UniqueFd memory = above_standard(UniqueFd(::memfd_create("remsh-supervisor", MFD_CLOEXEC)));
-  if (!theirs || !ours) return os_failure(errno, "pipe");
+  UniqueFd theirs(ends[0]);
+  UniqueFd ours(ends[1]);
+  UniqueFd memory(::memfd_create("remsh-supervisor", MFD_CLOEXEC));
   if (!memory || ::ftruncate(memory.get(), sizeof(SharedBit)) != 0) return os_failure(errno, "memory");
   SharedBit* shared = map_shared(memory.get());
   if (shared == nullptr) return os_failure(errno, "memory");

@@ -1,6 +1,7 @@
 #include "programs/program.hpp"
 
 #include "base/format.hpp"
+#include "os/standard_descriptors.hpp"
 #include "programs/command.hpp"
 #include "programs/help.hpp"
 #include "programs/option_reader.hpp"
@@ -39,6 +40,7 @@ int run(const Command& command, std::span<const std::string_view> arguments) {
 }  // namespace
 
 int run_program(int argc, char** argv) {
+  open_missing_standard_streams();
   const std::vector<std::string_view> words(argv, argv + argc);
   std::span<const std::string_view> arguments(words);
   if (!arguments.empty()) arguments = arguments.subspan(1);

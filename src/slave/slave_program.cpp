@@ -9,6 +9,7 @@
 #include "os/program_start.hpp"
 #include "os/service_manager.hpp"
 #include "os/signal_thread.hpp"
+#include "os/standard_descriptors.hpp"
 #include "os/supervisor.hpp"
 #include "os/unique_fd.hpp"
 #include "slave/key_input.hpp"
@@ -212,6 +213,7 @@ int run_slave_program(SlaveProgramOptions options, const PrepareSlave& prepare) 
   if (options.master.empty() && !options.other_masters.empty()) {
     throw Error(Errc::invalid_argument, "", "make a slave", "there are other masters, but no first one: set master");
   }
+  open_missing_standard_streams();
   const auto start = ProgramStart::of_this_process();                 // before the environment is changed
   const ServiceManager manager = ServiceManager::from_environment();  // it names this process, not the worker
   const auto supervision =
