@@ -50,6 +50,10 @@ void check_limits(const HealthLimits& limits) {
   if (limits.max_round_trip < milliseconds::zero()) what = "max_round_trip is negative";
   if (limits.max_clock_skew < milliseconds::zero()) what = "max_clock_skew is negative";
   if (limits.interval <= milliseconds::zero()) what = "interval must be more than 0";
+  constexpr milliseconds longest{1'000'000'000'000};  // that the clock can add
+  if (std::max({limits.max_round_trip, limits.max_clock_skew, limits.interval}) > longest) {
+    what = "a time is longer than 10^12 ms";
+  }
   if (what != nullptr) {
     throw Error(Errc::invalid_argument, {}, "SlaveCollection", formatted("in the limits of health, {}", what));
   }

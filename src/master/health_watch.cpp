@@ -4,14 +4,31 @@
 #include "master/backend.hpp"
 #include "master/health.hpp"
 #include "master/slave_pool.hpp"
+#include "operations/operations.hpp"
 #include "os/threads.hpp"
 
 #include <remsh/base/error.hpp>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
 namespace remsh {
+
+namespace {
+
+constexpr const char* question_tag = "health";
+
+/// Whether a question whose time is over is still open. Another one would be open beside it: in the end a slave whose
+/// disk hangs would have as many open calls as a connection can have.
+bool owes_an_answer(Backend& backend) {
+  const auto all = backend.operations().list();
+  return std::any_of(all.begin(), all.end(), [](const OperationInProgress& one) {
+    return one.caller_left && one.tag == question_tag && one.operation == operations::ReadHostFacts::what.name;
+  });
+}
+
+}  // namespace
 
 HealthWatch::HealthWatch(std::shared_ptr<SlavePool> pool, const HealthLimits& limits)
     : pool_(std::move(pool)), limits_(limits) {}
@@ -60,9 +77,10 @@ void HealthWatch::ask_next() {
 }
 
 void HealthWatch::ask(const std::shared_ptr<SlaveEntry>& entry) {
+  if (owes_an_answer(entry->backend)) return unanswered(entry);
   asked_.insert(entry.get());
   try {
-    auto question = entry->slave->start_host_facts({.deadline = patience_of(limits_), .tag = "health"});
+    auto question = entry->slave->start_host_facts({.deadline = patience_of(limits_), .tag = question_tag});
     std::move(question).then(*queue_, [this, entry](Pending<HostFacts> answer) {
       asked_.erase(entry.get());
       answered(entry, std::move(answer));
@@ -76,11 +94,15 @@ void HealthWatch::answered(const std::shared_ptr<SlaveEntry>& entry, Pending<Hos
   try {
     pool_->set_unwell(entry, why_unwell(answer.wait(), limits_));
   } catch (const Timeout&) {
-    if (std::string why = why_unwell_without_answer(limits_); !why.empty()) pool_->set_unwell(entry, std::move(why));
+    unanswered(entry);
   } catch (const RemoteError&) {  // it does not serve this operation, or may not: nothing is known of it
     pool_->set_unwell(entry, {});
   } catch (const Error&) {  // its connection has ended, for example
   }
+}
+
+void HealthWatch::unanswered(const std::shared_ptr<SlaveEntry>& entry) {
+  if (std::string why = why_unwell_without_answer(limits_); !why.empty()) pool_->set_unwell(entry, std::move(why));
 }
 
 }  // namespace remsh

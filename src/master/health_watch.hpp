@@ -47,6 +47,7 @@ class HealthWatch {
   void ask_next();
   void ask(const std::shared_ptr<SlaveEntry>& entry);
   void answered(const std::shared_ptr<SlaveEntry>& entry, Pending<HostFacts> answer);
+  void unanswered(const std::shared_ptr<SlaveEntry>& entry);
 
   const std::shared_ptr<SlavePool> pool_;
   const HealthLimits limits_;

@@ -74,8 +74,9 @@ class Departure final : public LostCallback {
 
 struct SlaveCollection::Impl {
   void watch(const SlaveCollectionOptions& options) {
-    if (options.missing_timeout < std::chrono::milliseconds::zero()) {
-      throw Error(Errc::invalid_argument, {}, "SlaveCollection", "missing_timeout is negative");
+    constexpr std::chrono::milliseconds longest{1'000'000'000'000};  // that the clock can add
+    if (options.missing_timeout < std::chrono::milliseconds::zero() || options.missing_timeout > longest) {
+      throw Error(Errc::invalid_argument, {}, "SlaveCollection", "missing_timeout is negative, or over 10^12 ms");
     }
     check_limits(options.health);
     if (options.missing_timeout > std::chrono::milliseconds::zero()) {

@@ -104,9 +104,11 @@ TEST_CASE("limits that make no sense are refused") {
        {HealthLimits{.max_load_per_cpu = -1},
         HealthLimits{.max_load_per_cpu = std::numeric_limits<double>::quiet_NaN()},
         HealthLimits{.max_load_per_cpu = std::numeric_limits<double>::infinity()}, HealthLimits{.max_round_trip = -1ms},
-        HealthLimits{.max_clock_skew = -1ms}, HealthLimits{.interval = 0ms}}) {
+        HealthLimits{.max_clock_skew = -1ms}, HealthLimits{.interval = 0ms},
+        HealthLimits{.max_round_trip = 1ms, .interval = std::chrono::milliseconds::max()}}) {
     CHECK_THROWS_AS(SlaveCollection({.health = limits}), Error);
   }
+  CHECK_THROWS_AS(SlaveCollection({.missing_timeout = std::chrono::milliseconds::max()}), Error);
 }
 
 TEST_CASE("a slave that is not well is passed by, with the reason, and is back in service when it is well") {
@@ -193,6 +195,25 @@ TEST_CASE("a slave that cannot say how it is stays in service, and others are as
   a.disk_free = 0;
   while (slaves.snapshot().at(1).unwell.empty() || refused < 2) std::this_thread::yield();
   CHECK(slaves.get_slave(no_wait) == silent.slave);
+}
+
+TEST_CASE("a slave that owes an answer is asked nothing more, and is not well if a limit is set for that") {
+  SlaveCollection slaves({.health = {.max_round_trip = 1h, .interval = 1ms}});
+  const DiskSlave other("b");
+  const FakeSlave silent("a");
+  std::atomic<int> asked = 0;
+  silent.backend->on<operations::ReadHostFacts>([&asked](const auto&, const auto&, const auto&) {
+    ++asked;
+    return Failure{Errc::timeout, "the deadline passed", 0};
+  });
+  silent.backend->go_on();
+  slaves.add_slave(silent.slave);
+  slaves.add_slave(other.fake.slave);
+  for (int round = 0; round < 20; ++round) wait_for_answer(other);
+  CHECK(asked == 1);
+  CHECK(has(slaves.snapshot().at(0).unwell, "no answer within"));
+  silent.backend->answer();
+  while (asked < 2) std::this_thread::yield();
 }
 
 TEST_CASE("without a limit nobody is asked") {
