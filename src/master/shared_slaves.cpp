@@ -21,7 +21,8 @@ bool SlavePool::announces(const SlaveEntry& entry, const Share& share) {
                      [&](const auto& one) { return one.second <= entry.backend.resource(one.first); });
 }
 
-/// Whether nobody has a share, or the whole if it is empty. The slave is not reserved as a whole.
+/// Whether this share of the slave is free; for an empty share, whether nobody has any share. The caller has checked
+/// that the slave is not reserved as a whole.
 bool SlavePool::is_free(const SlaveEntry& entry, const Share& share) {
   if (share.empty()) return !entry.shared;
   return std::all_of(share.begin(), share.end(), [&](const auto& one) {

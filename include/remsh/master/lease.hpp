@@ -54,7 +54,7 @@ class REMSH_API Lease {
   ///     if (!lease.wait_for_successor(10min)) ...   // it did not come back
   void expect_disconnect(const std::string& why);
 
-  /// Waits until the slave that expect_disconnect() has spoken of has left, and one of its name has come. From then on,
+  /// After expect_disconnect(): waits until the slave has left and the next slave of its name has come. From then on,
   /// this is a lease of the new slave. False if the deadline passes first, or the collection is gone: the lease stays
   /// as it is, and goes on to expect. A stop throws Cancelled.
   bool wait_for_successor(Deadline deadline, const std::stop_token& stop = {});

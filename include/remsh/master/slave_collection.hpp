@@ -132,7 +132,7 @@ class REMSH_API SlaveCollection {
   /// Puts the slave of this name back into service. Returns false if the name was not paused.
   bool resume(const std::string& name);
 
-  /// Returns a slave that is neither reserved (nor a share of it), paused nor draining and qualifies. Waits for one
+  /// Returns a slave that qualifies, is neither paused nor draining, and of which nothing is reserved. Waits for one
   /// until the deadline. Returns null if none came in time; with `explain`, throws Timeout instead. A stop throws
   /// Cancelled. Other callers may get the same slave; reserve() gives it to one caller only.
   [[nodiscard]] std::shared_ptr<Slave> get_slave(const GetSlaveOptions& options);
@@ -184,8 +184,8 @@ class REMSH_API SlaveCollection {
   bool wait_for_change(std::uint64_t seen, Deadline deadline, const std::stop_token& stop = {}) const;
 
   /// Waits until a slave of this name is in the collection that is not `slave`, and returns it. Returns null if the
-  /// deadline passes first. A stop throws Cancelled. Other callers may get the new slave as well; a job that reboots its
-  /// machine as a step keeps it by Lease::expect_disconnect().
+  /// deadline passes first. A stop throws Cancelled. Other callers may get the new slave as well; a job that reboots
+  /// its machine as a step keeps it by Lease::expect_disconnect().
   [[nodiscard]] std::shared_ptr<Slave> wait_for_successor(const Slave& slave, Deadline deadline,
                                                           const std::stop_token& stop = {}) const;
 
