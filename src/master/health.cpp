@@ -15,9 +15,6 @@ namespace remsh {
 
 namespace {
 
-using std::chrono::milliseconds;
-using std::chrono::nanoseconds;
-
 /// "900 bytes", "1.5 MiB".
 std::string amount_in_words(std::uint64_t bytes) {
   constexpr std::uint64_t mebi = 1024 * 1024;
@@ -31,7 +28,9 @@ std::string load_in_words(double load) {
   return formatted("{}.{:02}", hundredths / 100, hundredths % 100);
 }
 
-std::string time_in_words(nanoseconds time) { return in_seconds(std::chrono::ceil<milliseconds>(time)); }
+std::string time_in_words(std::chrono::nanoseconds time) {
+  return in_seconds(std::chrono::ceil<std::chrono::milliseconds>(time));
+}
 
 /// Adds one thing that is wrong.
 void add_fault(std::string& faults, const std::string& fault) { faults += (faults.empty() ? "" : ", ") + fault; }
@@ -40,17 +39,18 @@ void add_fault(std::string& faults, const std::string& fault) { faults += (fault
 
 bool are_set(const HealthLimits& limits) noexcept {
   return limits.min_disk_free > 0 || limits.min_memory_available > 0 || limits.max_load_per_cpu > 0 ||
-         limits.max_round_trip > milliseconds::zero() || limits.max_clock_skew > milliseconds::zero();
+         limits.max_round_trip > std::chrono::milliseconds::zero() ||
+         limits.max_clock_skew > std::chrono::milliseconds::zero();
 }
 
 void check_limits(const HealthLimits& limits) {
   constexpr double most_load = 1e6;
   const char* what = nullptr;
   if (!(limits.max_load_per_cpu >= 0 && limits.max_load_per_cpu <= most_load)) what = "max_load_per_cpu is no load";
-  if (limits.max_round_trip < milliseconds::zero()) what = "max_round_trip is negative";
-  if (limits.max_clock_skew < milliseconds::zero()) what = "max_clock_skew is negative";
-  if (limits.interval <= milliseconds::zero()) what = "interval must be more than 0";
-  constexpr milliseconds longest{1'000'000'000'000};  // that the clock can add
+  if (limits.max_round_trip < std::chrono::milliseconds::zero()) what = "max_round_trip is negative";
+  if (limits.max_clock_skew < std::chrono::milliseconds::zero()) what = "max_clock_skew is negative";
+  if (limits.interval <= std::chrono::milliseconds::zero()) what = "interval must be more than 0";
+  constexpr std::chrono::milliseconds longest{1'000'000'000'000};  // that the clock can add
   if (std::max({limits.max_round_trip, limits.max_clock_skew, limits.interval}) > longest) {
     what = "a time is longer than 10^12 ms";
   }
@@ -77,27 +77,28 @@ std::string why_unwell(const HostFacts& facts, const HealthLimits& limits) {
                                   load_in_words(limits.max_load_per_cpu)));
     }
   }
-  if (limits.max_round_trip > milliseconds::zero() && facts.round_trip > limits.max_round_trip) {
+  if (limits.max_round_trip > std::chrono::milliseconds::zero() && facts.round_trip > limits.max_round_trip) {
     add_fault(faults, formatted("round trip {}, more than {}", time_in_words(facts.round_trip),
                                 time_in_words(limits.max_round_trip)));
   }
-  const nanoseconds skew = std::chrono::abs(facts.clock_ahead);
+  const std::chrono::nanoseconds skew = std::chrono::abs(facts.clock_ahead);
   // No more of it than is certain.
-  if (limits.max_clock_skew > milliseconds::zero() && skew - facts.round_trip / 2 > limits.max_clock_skew) {
+  if (limits.max_clock_skew > std::chrono::milliseconds::zero() &&
+      skew - facts.round_trip / 2 > limits.max_clock_skew) {
     add_fault(faults, formatted("clock {} {}, more than {}", time_in_words(skew),
-                                facts.clock_ahead > nanoseconds::zero() ? "ahead" : "behind",
+                                facts.clock_ahead > std::chrono::nanoseconds::zero() ? "ahead" : "behind",
                                 time_in_words(limits.max_clock_skew)));
   }
   return faults;
 }
 
-milliseconds patience_of(const HealthLimits& limits) noexcept {
-  constexpr milliseconds least = std::chrono::seconds(10);
+std::chrono::milliseconds patience_of(const HealthLimits& limits) noexcept {
+  constexpr std::chrono::milliseconds least = std::chrono::seconds(10);
   return std::max({limits.interval, limits.max_round_trip, least});
 }
 
 std::string why_unwell_without_answer(const HealthLimits& limits) {
-  if (limits.max_round_trip == milliseconds::zero()) return {};
+  if (limits.max_round_trip == std::chrono::milliseconds::zero()) return {};
   return formatted("no answer within {}, more than a round trip of {}", time_in_words(patience_of(limits)),
                    time_in_words(limits.max_round_trip));
 }
