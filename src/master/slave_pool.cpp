@@ -128,7 +128,8 @@ bool SlavePool::drain(Backend& backend) noexcept {
   return must_wait(entry);
 }
 
-/// Whether a draining slave must stay until a job on it has ended. A lease that expects the slave's end does not hold it.
+/// Whether a draining slave must stay until a job on it has ended. A lease that expects the slave's end does not hold
+/// it.
 bool SlavePool::must_wait(const SlaveEntry& entry) const {
   return entry.shared || (entry.reserved && expected_.find(entry.backend.name()) == expected_.end());
 }
