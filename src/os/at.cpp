@@ -107,9 +107,10 @@ class Walk {
   int errno_ = 0;
 };
 
-/// Lets the kernel resolve the path; nullopt if it cannot.
-std::optional<UniqueFd> open_beneath([[maybe_unused]] int at, [[maybe_unused]] const Bytes& path,
-                                     [[maybe_unused]] int flags) {
+/// Lets the kernel resolve the path, never by a magic link, and if `is_beneath`, never out of the directory. nullopt if
+/// it cannot.
+std::optional<UniqueFd> open_resolved([[maybe_unused]] int at, [[maybe_unused]] const Bytes& path,
+                                      [[maybe_unused]] int flags, [[maybe_unused]] bool is_beneath) {
 #if defined(SYS_openat2) && defined(RESOLVE_BENEATH)
   constexpr int patience = 100;  // EAGAIN: another process renames directories on the path, by chance or as an attack
   open_how how{};
@@ -117,7 +118,7 @@ std::optional<UniqueFd> open_beneath([[maybe_unused]] int at, [[maybe_unused]] c
   if ((flags & O_PATH) == 0) flags |= O_LARGEFILE;
 #endif
   how.flags = static_cast<unsigned>(flags);
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_NO_MAGICLINKS | (is_beneath ? RESOLVE_BENEATH : 0U);
   for (int attempt = 0; attempt < patience; ++attempt) {
     UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, at, path.c_str(), &how, sizeof how)));
     if (fd || (errno != EAGAIN && errno != EINTR)) {
@@ -135,16 +136,19 @@ std::optional<UniqueFd> open_beneath([[maybe_unused]] int at, [[maybe_unused]] c
 }  // namespace
 
 UniqueFd open_at(At at, const Bytes& path, int flags) {
-  if (!at.is_confined()) return UniqueFd(::openat(at.descriptor, path.c_str(), flags));
-  if (at.reach == At::Reach::beneath) {
-    if (auto opened = open_beneath(at.descriptor, path, flags)) return std::move(*opened);
+  if (at.reach == At::Reach::anywhere) return UniqueFd(::openat(at.descriptor, path.c_str(), flags));
+  if (at.reach != At::Reach::beneath_by_walking) {
+    if (auto opened = open_resolved(at.descriptor, path, flags, at.is_confined())) return std::move(*opened);
   }
+  if (!at.is_confined()) return UniqueFd();  // with the errno of the kernel
   return Walk(at.descriptor, path).open(flags);
 }
 
 int stat_at(At at, const Bytes& path, struct stat& status, bool follow) {
   const int nofollow = follow ? 0 : AT_SYMLINK_NOFOLLOW;
-  if (!at.is_confined()) return ::fstatat(at.descriptor, path.c_str(), &status, nofollow) == 0 ? 0 : errno;
+  if (at.reach == At::Reach::anywhere) {
+    return ::fstatat(at.descriptor, path.c_str(), &status, nofollow) == 0 ? 0 : errno;
+  }
   const UniqueFd fd = open_at(at, path, open_to_look | (follow ? 0 : O_NOFOLLOW));
   return fd && ::fstat(fd.get(), &status) == 0 ? 0 : errno;
 }

@@ -15,12 +15,15 @@ namespace remsh {
 struct At {
   enum class Reach : std::uint8_t {
     anywhere,
-    beneath,             ///< by the kernel (openat2), or by walking if it cannot
+    without_magic,  ///< anywhere, but not by the links of /proc that lead past permissions, as /proc/self/fd/3 does
+    beneath,        ///< by the kernel (openat2), or by walking if it cannot
     beneath_by_walking,  ///< component by component; the system follows no link by itself
   };
 
   At(int directory, Reach allowed = Reach::anywhere) : descriptor(directory), reach(allowed) {}
-  [[nodiscard]] bool is_confined() const noexcept { return reach != Reach::anywhere; }
+  [[nodiscard]] bool is_confined() const noexcept {
+    return reach == Reach::beneath || reach == Reach::beneath_by_walking;
+  }
 
   int descriptor;  ///< or AT_FDCWD, if paths are not confined
   Reach reach;

@@ -2,12 +2,30 @@
 
 #include <sys/stat.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#endif
 
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
 namespace remsh {
+
+namespace {
+
+/// Whether a file is one of /proc: it says what a process is, and its content may depend on who reads it.
+bool is_of_the_system([[maybe_unused]] int file) {
+#if defined(__linux__)
+  struct statfs system {};
+  return ::fstatfs(file, &system) == 0 && system.f_type == PROC_SUPER_MAGIC;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
 
 FollowedFile::FollowedFile(At at, Bytes path, From from) : at_(at), path_(std::move(path)) {
   if (!open_next()) return;
@@ -62,6 +80,7 @@ std::size_t FollowedFile::read_current(std::span<char> buffer) {
     if (!is_shorter) return 0;
     position_ = 0;
     if (is_ending_) limit_ = static_cast<std::uint64_t>(status.st_size);
+    if (status.st_size == 0) return 0;  // also if the system gives no size, though there is content
   }
 }
 
@@ -91,6 +110,10 @@ bool FollowedFile::open_next() {
     return false;
   }
   if (::fstat(file->fd.get(), &status) != 0 || is_current(status)) return false;
+  if (is_of_the_system(file->fd.get())) {
+    problem_ = os_failure(EPERM, "a file of /proc");
+    return false;
+  }
   next_ = Open{std::move(file->fd), status.st_dev, status.st_ino};
   ++openings_;
   problem_.reset();

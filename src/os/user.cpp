@@ -13,6 +13,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <mutex>
 
 namespace remsh {
 
@@ -67,6 +68,8 @@ bool take_rights_to_files(const UserAccount& account) {
   // setgroups() itself would change all threads. The user id for files is not the one by which the account could send
   // signals to this thread.
   if (::syscall(set_groups, account.groups.size(), account.groups.data()) != 0) return false;
+  static std::mutex only_one;  // the state of the process that the next calls change, and that is set back
+  const std::lock_guard lock(only_one);
   const int dumps = ::prctl(PR_GET_DUMPABLE);  // the next calls change it, for the whole process
   ::setfsgid(account.gid);
   ::setfsuid(account.uid);

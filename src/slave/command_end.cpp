@@ -2,6 +2,7 @@
 #include "slave/command.hpp"
 
 #include "base/format.hpp"
+#include "base/secret_mask.hpp"
 #include "base/text.hpp"
 
 #include <sys/ioctl.h>
@@ -68,7 +69,10 @@ void CommandSet::Command::end(Ending ending) {
   if (ending == Ending::cancelled) {
     close(in, input_.pipe);
     for (Output& output : outputs_) read(output);  // output is dropped from now on, so that it can end
-    if (logs_) logs_->stop();
+    if (logs_) {
+      logs_->stop();
+      if (!logs_patience_) logs_patience_ = after(farewell, &Command::give_up_logs);
+    }
   }
   if (killing_) return hurry();
   kill_all();
@@ -152,10 +156,10 @@ void CommandSet::Command::on_logs_over(bool /*unused*/) { settle(); }
 void CommandSet::Command::give_up_logs() {
   logs_patience_.reset();
   if (!call_ || !logs_ || logs_->is_over()) return;
-  shared_->log.write(LogLevel::warning, "",
-                     formatted("the log files of command {} cannot be read: going on without them. Does a disk or a "
-                               "network file system hang?",
-                               in_quotes(request_.args.front())));
+  const std::string text = formatted(
+      "the log files of command {} cannot be read: going on without them. Does a disk or a network file system hang?",
+      in_quotes(request_.args.front()));
+  shared_->log.write(LogLevel::warning, "", SecretMask(request_.secrets).applied_to(text));
   logs_->abandon();
   are_logs_given_up_ = true;
   settle();

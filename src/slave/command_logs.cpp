@@ -33,9 +33,9 @@ namespace {
 /// How much of one file is read before the others get their turn.
 constexpr std::size_t log_bytes_per_turn = std::size_t{1024} * 1024;
 
-/// How often all files are looked at, in milliseconds, whether there were events or not: the system may have no events
-/// for us, or not tell of what another host has written, and a directory may appear later.
-constexpr int look_at_logs_every = 1000;
+/// How often all files are looked at, whether there were events or not: the system may have no events for us, or not
+/// tell of what another host has written, and a directory may appear later.
+constexpr std::chrono::milliseconds look_at_logs_every{1000};
 
 /// How long the destructor waits for the thread.
 constexpr Duration patience_with_disk = std::chrono::seconds(1);
@@ -68,6 +68,7 @@ class CommandLogs::Reader {
 
   // For any thread.
 
+  [[nodiscard]] Loop& loop() const { return *loop_; }
   void wake() const {
     const std::uint64_t one = 1;
     static_cast<void>(::write(wake_.get(), &one, sizeof one) == 0);  // if it is full, it is awake
@@ -180,21 +181,19 @@ class CommandLogs::Reader {
 
   Turn move_all() {
     Turn all = Turn::nothing;
-    bool has_sent = false;
     for (std::size_t i = 0; i < files_.size(); ++i) {
-      Turn turn = move(i, has_sent);
+      Turn turn = move(i);
       if (turn == Turn::nothing && watch_file(files_[i])) turn = Turn::more;
       all = std::max(all, turn);
     }
-    if (has_sent) call_->flush();
     return all;
   }
 
   /// Sends what is in a file, as far as there is room, and for one turn.
-  Turn move(std::size_t number, bool& has_sent) {
+  Turn move(std::size_t number) {
     File& file = files_[number];
     for (std::size_t left = log_bytes_per_turn; left > 0;) {
-      if (!send_mark(number, has_sent)) return Turn::no_room;
+      if (!send_mark(number)) return Turn::no_room;
       std::size_t wanted = Block::max_payload;
       if (!file.cap.is_closed()) wanted = std::min(wanted, call_->room(rpc::StreamName::log));
       if (wanted == 0) return Turn::no_room;
@@ -205,15 +204,14 @@ class CommandLogs::Reader {
       left -= std::min(left, count);
       const std::size_t passes = file.cap.admit({spare_->payload().data(), count});
       if (passes == 0) continue;
-      call_->send(rpc::StreamName::log, std::move(*spare_), passes, marks(number));
+      send(std::move(*spare_), passes, number);
       spare_.reset();
-      has_sent = true;
     }
     return Turn::more;
   }
 
   /// Sends the line about what is dropped of a file, if there is one. False if there is no room for all of it.
-  bool send_mark(std::size_t number, bool& has_sent) {
+  bool send_mark(std::size_t number) {
     OutputCap& cap = files_[number].cap;
     while (!cap.mark().empty()) {
       const BytesView mark = cap.mark();
@@ -221,11 +219,17 @@ class CommandLogs::Reader {
       if (count == 0) return false;
       Block line;
       std::copy_n(mark.begin(), count, line.payload().begin());
-      call_->send(rpc::StreamName::log, std::move(line), count, marks(number));
+      send(std::move(line), count, number);
       cap.mark_sent(count);
-      has_sent = true;
     }
     return true;
+  }
+
+  /// The loop flushes: a flush may start a thread, which would inherit the rights that this one has taken. It does so
+  /// after each piece, since the connection counts on it, and the next read may hang.
+  void send(Block block, std::size_t count, std::size_t number) {
+    call_->send(rpc::StreamName::log, std::move(block), count, marks(number));
+    loop_->post([call = call_] { call->flush(); });
   }
 
   [[nodiscard]] rpc::PieceMarks marks(std::size_t number) const {
@@ -240,13 +244,15 @@ class CommandLogs::Reader {
 
   /// Waits until there may be something to do. Without room, only to be woken.
   void wait(bool without_room) {
+    const auto until = std::chrono::steady_clock::now() + look_at_logs_every;
     for (bool is_over = false; !is_over;) {
       std::array<pollfd, 2> ready{{{wake_.get(), POLLIN, 0}, {events_.descriptor(), POLLIN, 0}}};
-      const int count = ::poll(ready.data(), without_room ? 1 : 2, look_at_logs_every);
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+      ::poll(ready.data(), without_room ? 1 : 2, without_room ? -1 : std::max(static_cast<int>(left.count()), 0));
       std::uint64_t ignored = 0;
       is_over = ::read(wake_.get(), &ignored, sizeof ignored) > 0;
       if (without_room) continue;
-      if (count == 0) {
+      if (left.count() <= 0) {  // also beside events that are not of these files
         for (File& file : files_) watch_directory(file);
         return;
       }
@@ -304,6 +310,8 @@ Result<std::vector<CommandLogs::Log>> CommandLogs::of(const operations::Execute:
                      formatted("the log file {}: {}", start_in_quotes(asked.path), place.failure().message),
                      place.failure().os};
     }
+    // The command could make its log a link to what the slave itself may open.
+    if (!request.user.empty() && !place->at.is_confined()) place->at.reach = At::Reach::without_magic;
     logs.push_back({std::move(*place), from_of(asked.begin)});
   }
   return logs;
@@ -325,7 +333,7 @@ CommandLogs::~CommandLogs() {
 
 void CommandLogs::start(std::function<void(bool)> over) {
   reader_->open_wake();
-  thread_ = start_thread("remsh-logs", [reader = reader_, over = std::move(over)] {
+  thread_ = start_thread("remsh-logs", [reader = reader_, over = std::move(over)]() mutable {
     std::optional<Failure> failure;
     try {
       failure = reader->run();
@@ -334,6 +342,9 @@ void CommandLogs::start(std::function<void(bool)> over) {
     }
     reader->end(std::move(failure));
     over(true);
+    // The last user of the call may flush it: see send().
+    Loop& loop = reader->loop();
+    loop.post([reader = std::move(reader)] {});
   });
   reader_->wait_until_begun();
 }

@@ -256,6 +256,29 @@ TEST_CASE("log files are read with the rights of the user as whom the command ru
   CHECK(own->log(0) == "of root\n");
 }
 
+TEST_CASE("no link of /proc lends the log files of another user's command what this process has open") {
+  if (::geteuid() != 0) return skip("only root can run commands as another user");
+  const auto account = find_user("nobody");
+  if (!account.ok() || !*account) return skip("there is no user nobody");
+  LogSlave slave({"nobody"});
+  REQUIRE(::chmod(slave.dir.path().c_str(), 0777) == 0);
+  REQUIRE(::mkdir((slave.dir / "closed").c_str(), 0700) == 0);
+  slave.dir.write("closed/file", "of root\n");  // anybody could read it, but for its directory
+  REQUIRE(::chmod((slave.dir / "closed/file").c_str(), 0644) == 0);
+  const UniqueFd held(::open((slave.dir / "closed").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  REQUIRE(held);
+  const std::string link = "/proc/self/fd/" + std::to_string(held.get()) + "/file";
+  auto request = logging("ln -s " + link + " link; ln -s /proc/self/maps maps", {{"link", {}}, {"maps", {}}});
+  request.user = "nobody";
+  const auto call = slave.start(request);
+  const auto reply = LogSlave::reply_of(*call);
+  CHECK(reply.exit_code == 0);
+  CHECK(log_code(reply, "0") == "ELOOP");
+  CHECK(log_code(reply, "1") == "EPERM");
+  CHECK(call->log(0).empty());
+  CHECK(call->log(1).empty());
+}
+
 TEST_CASE("a command that cannot be started has no log files") {
   LogSlave slave;
   slave.dir.write("log", "old\n");
