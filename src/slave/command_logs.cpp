@@ -244,10 +244,10 @@ class CommandLogs::Reader {
 
   /// Waits until there may be something to do. Without room, only to be woken.
   void wait(bool without_room) {
-    const auto until = std::chrono::steady_clock::now() + look_at_logs_every;
+    const TimePoint until = loop_->now() + look_at_logs_every;
     for (bool is_over = false; !is_over;) {
       std::array<pollfd, 2> ready{{{wake_.get(), POLLIN, 0}, {events_.descriptor(), POLLIN, 0}}};
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - loop_->now());
       ::poll(ready.data(), without_room ? 1 : 2, without_room ? -1 : std::max(static_cast<int>(left.count()), 0));
       std::uint64_t ignored = 0;
       is_over = ::read(wake_.get(), &ignored, sizeof ignored) > 0;
