@@ -63,7 +63,8 @@ void HealthWatch::run() {
 
 void HealthWatch::begin_round(TimePoint now) {
   next_round_ = now + limits_.interval;
-  for (const auto& entry : *pool_->entries()) {
+  const auto entries = pool_->entries();  // outlives the loop
+  for (const auto& entry : *entries) {
     if (!asked_.contains(entry.get())) to_ask_.push_back(entry);
   }
 }
