@@ -68,7 +68,7 @@ class Deliver final : public SteppedOperation {
   void step() override {
     send_all(
         [this](std::span<char> buffer) {
-          const Result<std::size_t> count = read_file(file_.fd.get(), buffer);
+          Result<std::size_t> count = read_file(file_.fd.get(), buffer);
           if (count.ok()) reply_.bytes += *count;
           return count;
         },
