@@ -227,8 +227,8 @@ class CommandLogs::Reader {
 
   /// The loop flushes: a flush may start a thread, which would inherit the rights that this one has taken. It does so
   /// after each piece, since the connection counts on it, and the next read may hang.
-  void send(Block block, std::size_t count, std::size_t number) {
-    call_->send(rpc::StreamName::log, std::move(block), count, marks(number));
+  void send(Block piece, std::size_t count, std::size_t number) {
+    call_->send(rpc::StreamName::log, std::move(piece), count, marks(number));
     loop_->post([call = call_] { call->flush(); });
   }
 
