@@ -409,7 +409,7 @@ TEST_CASE("a slave says who it is") {
     CHECK(info.protocol == "remsh 2");
     CHECK(&slave.info() == &info);
     CHECK(farm.slaves.find("worker").get() == &slave);
-    CHECK(farm.listener->last_accepted().get() == &slave);
+    CHECK(eventually([&] { return farm.listener->last_accepted().get() == &slave; }));
   });
 }
 
