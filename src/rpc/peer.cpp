@@ -66,14 +66,14 @@ void Peer::open(std::unique_ptr<Transport> transport, BytesView already_read) {
   Locked lock(*this);
   link_.open(std::move(transport), loop(), weak_from_this());
   session_.attach();
-  if (session_.is_closing()) flush(lock);  // close() does not wait for the write
+  const Waiter me;  // stands for this thread: whenever flush() unlocks, there must be a reader
+  reader_ = &me;
+  flush(lock);  // if close() was called before, it did not wait for the write
   if (!already_read.empty()) {
-    const Waiter me;
-    reader_ = &me;
     take_in(IoResult::moved(already_read.size()), already_read, nullptr);
     flush(lock);
-    reader_ = nullptr;
   }
+  reader_ = nullptr;
   settle();
 }
 

@@ -591,6 +591,21 @@ TEST_CASE("goodbye goes out behind a write that is under way, and cuts nothing")
   });
 }
 
+TEST_CASE("a peer that was closed before it had its connection says goodbye on it, and reads what was read already") {
+  for (const std::string& already_read : {std::string(), encode({{"_command", "goodbye"}, {"reason", "me too"}})}) {
+    const OwnedLoop loop;
+    auto [ours, theirs] = socket_pair();
+    const auto peer = std::make_shared<Peer>(std::make_shared<rpc::PeerGroup>(loop, Peer::Options()));
+    peer->close("no longer wanted");
+    peer->open(std::move(ours), already_read);
+    RawEnd raw(std::move(theirs));
+    CHECK(raw.read() == Box{{"_command", "goodbye"}, {"reason", "no longer wanted"}});
+    CHECK(raw.read() == Box{});
+    peer->wait_until_left();
+    CHECK(peer->ended()->message == "no longer wanted");
+  }
+}
+
 TEST_CASE("a goodbye is told even where a write has failed before it was read") {
   const OwnedLoop loop;
   auto [ours, theirs] = socket_pair();
