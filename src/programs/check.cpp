@@ -27,7 +27,7 @@ namespace remsh::program {
 
 namespace {
 
-constexpr std::string_view usage =
+constexpr std::string_view usage_of_check =
     "usage: remsh-slave check DIR [options]\n"
     "       remsh-slave check --master ADDRESS [options]\n"
     "\n"
@@ -35,10 +35,10 @@ constexpr std::string_view usage =
     "master whether it resolves, can be connected to, and accepts the key. The slave does not appear at\n"
     "the master, and one of the same name may run. Says what to do about what is wrong.\n";
 
-constexpr std::string_view notes = "\n";
+constexpr std::string_view notes_of_check = "\n";
 
-constexpr std::array codes{exit_ok,   exit_usage,    exit_unreachable, exit_software,
-                           exit_lost, exit_protocol, exit_refused};
+constexpr std::array codes_of_check{exit_ok,   exit_usage,    exit_unreachable, exit_software,
+                                    exit_lost, exit_protocol, exit_refused};
 
 /// Prints what was found, and keeps the exit code of the first failure.
 class Findings {
@@ -128,7 +128,7 @@ void check_masters(const SlaveProgramOptions& program, Findings& findings) {
   }
 }
 
-int run(Settings& settings, OptionReader& given) {
+int run_check(Settings& settings, OptionReader& given) {
   if (settings.words.size() > 1) return complain(check_command(), "give the directory of one slave");
   if (!settings.words.empty()) {
     if (const auto entered = enter_slave_directory(settings.words.front(), given); !entered) {
@@ -152,7 +152,7 @@ int run(Settings& settings, OptionReader& given) {
 }  // namespace
 
 const Command& check_command() {
-  static constexpr Command command{for_check, "check", usage, notes, codes, run};
+  static constexpr Command command{for_check, "check", usage_of_check, notes_of_check, codes_of_check, run_check};
   return command;
 }
 

@@ -28,7 +28,7 @@ namespace remsh::program {
 
 namespace {
 
-constexpr std::string_view usage =
+constexpr std::string_view usage_of_create =
     "usage: remsh-slave create DIR --master ADDRESS [--key FILE] [options]\n"
     "\n"
     "Makes the directory DIR for a slave: slave.conf with these options, mode 0600; slave.key with a copy\n"
@@ -36,16 +36,14 @@ constexpr std::string_view usage =
     "say what masters should know of this machine. 'remsh-slave run DIR' runs the slave. Relative paths\n"
     "in slave.conf begin in DIR.\n";
 
-constexpr std::string_view notes = "\nIt changes nothing that is there: to change a slave, edit its slave.conf.\n\n";
+constexpr std::string_view notes_of_create =
+    "\nIt changes nothing that is there: to change a slave, edit its slave.conf.\n\n";
 
-constexpr std::array codes{exit_ok, exit_usage, exit_software};
+constexpr std::array codes_of_create{exit_ok, exit_usage, exit_software};
 
 constexpr std::string_view first_lines =
     "# A slave of remsh: options of remsh-slave, one on each line, NAME = VALUE. 'remsh-slave run --help' lists them.\n"
     "# A switch is set by NAME = yes. Relative paths begin in the directory of this file.\n";
-
-int complain(const std::string& what) { return program::complain(create_command(), what); }
-int fail(const std::string& what) { return program::fail(create_command(), exit_software, what); }
 
 std::string message_of(const std::string& path, int error) {
   return formatted("{}: {}", in_quotes(path), std::generic_category().message(error));
@@ -117,36 +115,40 @@ Result<void> write_config(const std::string& path, const std::string& text) {
   return file->commit(0600, true);
 }
 
-int run(Settings& settings, OptionReader& given) {
-  if (settings.words.size() != 1) return complain("give one directory");
-  if (settings.program.master.empty()) return complain("give --master ADDRESS");
+int run_create(Settings& settings, OptionReader& given) {
+  if (settings.words.size() != 1) return complain(create_command(), "give one directory");
+  if (settings.program.master.empty()) return complain(create_command(), "give --master ADDRESS");
   const std::string& directory = settings.words.front();
   const std::string config = directory + "/" + std::string(config_name);
   const std::string key_file = directory + "/" + std::string(key_name);
   const bool has_key = !settings.key.empty() || needs_key(settings);
   const auto text = config_text(settings, given, has_key);
-  if (!text) return complain(text.failure().message);
+  if (!text) return complain(create_command(), text.failure().message);
   const auto key = read_given_key(settings);
-  if (!key) return fail(key.failure().message);
+  if (!key) return fail(create_command(), exit_software, key.failure().message);
 
-  if (const int error = make_directory(directory, 0700)) return fail(message_of(directory, error));
+  if (const int error = make_directory(directory, 0700))
+    return fail(create_command(), exit_software, message_of(directory, error));
   struct stat what {};
   if (::lstat(config.c_str(), &what) == 0) {
-    return fail(in_quotes(config) + " is there already: edit it, or give another directory");
+    return fail(create_command(), exit_software,
+                in_quotes(config) + " is there already: edit it, or give another directory");
   }
   const std::string base = base_of(directory, settings.program.slave);
   std::error_code error;
   std::filesystem::create_directories(base + "/info", error);
-  if (error) return fail(formatted("{}: {}", in_quotes(base + "/info"), error.message()));
+  if (error)
+    return fail(create_command(), exit_software, formatted("{}: {}", in_quotes(base + "/info"), error.message()));
   if (*key) {
     if (auto written = auth::write_own_key(key_file, (*key)->name, (*key)->key, false); !written) {
-      return fail(written.failure().code == Errc::in_use ? in_quotes(key_file) + " is there already: remove it first"
+      return fail(create_command(), exit_software,
+                  written.failure().code == Errc::in_use ? in_quotes(key_file) + " is there already: remove it first"
                                                          : written.failure().message);
     }
   }
   if (auto written = write_config(config, *text); !written) {
     if (*key) auth::remove_own_key(key_file);
-    return fail(formatted("{}: {}", in_quotes(config), written.failure().message));
+    return fail(create_command(), exit_software, formatted("{}: {}", in_quotes(config), written.failure().message));
   }
   std::string said = formatted("made {}", in_quotes(config));
   if (*key) {
@@ -168,7 +170,7 @@ int run(Settings& settings, OptionReader& given) {
 }  // namespace
 
 const Command& create_command() {
-  static constexpr Command command{for_create, "create", usage, notes, codes, run};
+  static constexpr Command command{for_create, "create", usage_of_create, notes_of_create, codes_of_create, run_create};
   return command;
 }
 

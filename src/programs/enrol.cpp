@@ -25,17 +25,17 @@ namespace remsh::program {
 
 namespace {
 
-constexpr std::string_view usage =
+constexpr std::string_view usage_of_enrol =
     "usage: remsh-slave enrol --master tls:HOST:PORT --key FILE [options]\n"
     "\n"
     "Gets this slave a key of its own for an invitation: its token, the line NAME TOKEN that\n"
     "'remsh-slave keygen invite' printed, is read from standard input, and is used up by it.\n"
     "\n";
 
-constexpr std::string_view notes = "\nIf it is refused, the master's log says why.\n";
+constexpr std::string_view notes_of_enrol = "\nIf it is refused, the master's log says why.\n";
 
-constexpr std::array codes{exit_ok,   exit_usage,    exit_unreachable, exit_software,
-                           exit_lost, exit_protocol, exit_refused};
+constexpr std::array codes_of_enrol{exit_ok,   exit_usage,    exit_unreachable, exit_software,
+                                    exit_lost, exit_protocol, exit_refused};
 
 int fail(ExitCode code, const std::string& what) { return program::fail(enrol_command(), code, what); }
 
@@ -56,7 +56,7 @@ int enrol_with(const auth::KeyLine& token, const Settings& settings) {
   }
 }
 
-int run(Settings& settings, OptionReader&) {
+int run_enrol(Settings& settings, OptionReader&) {
 #ifdef __linux__
   // No core file contains the token or the key, and no other process of this user can read them here.
   ::prctl(PR_SET_DUMPABLE, 0);
@@ -80,7 +80,7 @@ int run(Settings& settings, OptionReader&) {
 }  // namespace
 
 const Command& enrol_command() {
-  static constexpr Command command{for_enrol, "enrol", usage, notes, codes, run};
+  static constexpr Command command{for_enrol, "enrol", usage_of_enrol, notes_of_enrol, codes_of_enrol, run_enrol};
   return command;
 }
 

@@ -32,7 +32,7 @@ namespace {
 using auth::KeyFileChange;
 using auth::KeyLine;
 
-constexpr std::string_view usage =
+constexpr std::string_view usage_of_keygen =
     "usage: remsh-slave keygen add NAME [options]\n"
     "       remsh-slave keygen invite NAME --expires WHEN [options]\n"
     "       remsh-slave keygen list [--keys FILE]\n"
@@ -46,9 +46,10 @@ constexpr std::string_view usage =
     "  remove  removes the keys of NAME, or the one that has the key id KID\n"
     "\n";
 
-constexpr std::string_view notes = "\nWhoever reads either file can be that slave; docs/security.md says more.\n";
+constexpr std::string_view notes_of_keygen =
+    "\nWhoever reads either file can be that slave; docs/security.md says more.\n";
 
-constexpr std::array codes{exit_ok, exit_usage, exit_software};
+constexpr std::array codes_of_keygen{exit_ok, exit_usage, exit_software};
 
 int complain(const std::string& what) { return program::complain(keygen_command(), what); }
 int fail(const std::string& what) { return program::fail(keygen_command(), exit_software, what); }
@@ -175,7 +176,7 @@ constexpr std::array verbs{
     Verb{"remove", for_remove, 2, 3, remove},
 };
 
-int run(Settings& settings, OptionReader& given) {
+int run_keygen(Settings& settings, OptionReader& given) {
   const auto* const verb = std::find_if(verbs.begin(), verbs.end(), [&settings](const Verb& one) {
     return !settings.words.empty() && one.word == settings.words.front();
   });
@@ -193,7 +194,7 @@ int run(Settings& settings, OptionReader& given) {
 }  // namespace
 
 const Command& keygen_command() {
-  static constexpr Command command{for_keygen, "keygen", usage, notes, codes, run};
+  static constexpr Command command{for_keygen, "keygen", usage_of_keygen, notes_of_keygen, codes_of_keygen, run_keygen};
   return command;
 }
 

@@ -16,21 +16,21 @@ namespace remsh::program {
 
 namespace {
 
-constexpr std::string_view usage =
+constexpr std::string_view usage_of_run =
     "usage: remsh-slave run DIR [options]\n"
     "\n"
     "Runs the slave of a directory that 'remsh-slave create DIR' has made, with the options in its file\n"
     "slave.conf. Relative paths begin in DIR, those of the command line too. One slave at a time runs\n"
     "there.\n";
 
-constexpr std::string_view notes =
+constexpr std::string_view notes_of_run =
     "\nA value on the command line counts before one in the environment, and that before one in slave.conf.\n"
     "Signals do what they do to 'remsh-slave'.\n\n";
 
-constexpr std::array codes{exit_ok,   exit_usage,    exit_unreachable, exit_software,
-                           exit_lost, exit_protocol, exit_refused};
+constexpr std::array codes_of_run{exit_ok,   exit_usage,    exit_unreachable, exit_software,
+                                  exit_lost, exit_protocol, exit_refused};
 
-int run(Settings& settings, OptionReader& given) {
+int run_slave_directory(Settings& settings, OptionReader& given) {
   if (settings.words.size() != 1) return complain(run_command(), "give the directory of one slave");
   const std::string name = settings.words.front();
   std::error_code unknown;
@@ -56,7 +56,7 @@ int run(Settings& settings, OptionReader& given) {
 }  // namespace
 
 const Command& run_command() {
-  static constexpr Command command{for_run, "run", usage, notes, codes, run};
+  static constexpr Command command{for_run, "run", usage_of_run, notes_of_run, codes_of_run, run_slave_directory};
   return command;
 }
 

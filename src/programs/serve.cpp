@@ -23,7 +23,7 @@ namespace remsh::program {
 
 namespace {
 
-constexpr std::string_view usage =
+constexpr std::string_view usage_of_serve =
     "usage: remsh-slave --master ADDRESS [options]\n"
     "       remsh-slave --stdio [options]\n"
     "       remsh-slave create DIR ...  makes a directory for a slave: 'remsh-slave create --help'\n"
@@ -35,7 +35,7 @@ constexpr std::string_view usage =
     "\n"
     "Connects to a master, registers, and does what the master asks until it is stopped.\n";
 
-constexpr std::string_view notes =
+constexpr std::string_view notes_of_serve =
     "\n"
     "SIGTERM and SIGINT end it. SIGHUP makes it read its key file again and connect now, if it waits to\n"
     "connect; a connection that is there stays, and the next one reads the file anyway. It also opens the\n"
@@ -43,8 +43,8 @@ constexpr std::string_view notes =
     "terminal, --once or --stdio, SIGHUP ends it.\n"
     "\n";
 
-constexpr std::array codes{exit_ok,   exit_usage,    exit_unreachable, exit_software,
-                           exit_lost, exit_protocol, exit_refused};
+constexpr std::array codes_of_serve{exit_ok,   exit_usage,    exit_unreachable, exit_software,
+                                    exit_lost, exit_protocol, exit_refused};
 
 /// The message about a word that is not an option: most likely a mistyped command.
 std::string about_stray(const std::string& word) {
@@ -72,7 +72,7 @@ std::optional<std::string> check_together(const Settings& settings, const Option
   return std::nullopt;
 }
 
-int run(Settings& settings, OptionReader& given) {
+int run_serve(Settings& settings, OptionReader& given) {
   if (!settings.config.empty()) {
     if (auto read = given.read_config(settings.config); !read) return complain(serve_command(), read.failure().message);
   }
@@ -144,7 +144,7 @@ int serve(const Command& command, Settings& settings, const OptionReader& given,
 }
 
 const Command& serve_command() {
-  static constexpr Command command{for_serve, "", usage, notes, codes, run};
+  static constexpr Command command{for_serve, "", usage_of_serve, notes_of_serve, codes_of_serve, run_serve};
   return command;
 }
 

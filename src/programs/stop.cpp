@@ -21,14 +21,14 @@ namespace remsh::program {
 
 namespace {
 
-constexpr std::string_view usage =
+constexpr std::string_view usage_of_stop =
     "usage: remsh-slave stop DIR [--now]\n"
     "\n"
     "Ends the slave that 'remsh-slave run DIR' runs, and waits until it has ended: its master gives it no\n"
     "new work, and lets it go when its job is done, within the time of its option --drain. If a service\n"
     "manager runs the slave, stop it there.\n";
 
-constexpr std::array codes{exit_ok, exit_usage, exit_software};
+constexpr std::array codes_of_stop{exit_ok, exit_usage, exit_software};
 
 int fail(const std::string& directory, const std::string& why) {
   return program::fail(stop_command(), exit_software, formatted("{}: {}", in_quotes(directory), why));
@@ -41,7 +41,7 @@ int become(uid_t user) {
   return ::setresuid(user, user, user) == 0 ? 0 : errno;
 }
 
-int run(Settings& settings, OptionReader&) {
+int run_stop(Settings& settings, OptionReader&) {
   if (settings.words.size() != 1) return complain(stop_command(), "give the directory of one slave");
   const std::string& name = settings.words.front();
   const UniqueFd directory(::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -67,7 +67,7 @@ int run(Settings& settings, OptionReader&) {
 }  // namespace
 
 const Command& stop_command() {
-  static constexpr Command command{for_stop, "stop", usage, "\n", codes, run};
+  static constexpr Command command{for_stop, "stop", usage_of_stop, "\n", codes_of_stop, run_stop};
   return command;
 }
 
