@@ -37,6 +37,7 @@ struct StreamEnds {
   OutputCallback out = {};
   OutputCallback err = {};
   LogCallback log = {};
+  OutputCallback header = {};
   SizeCallback size = {};  ///< for `out`: called before its first bytes, if the length is known
 };
 

@@ -63,11 +63,17 @@ void DrivenCall::take_chunk() {
   operation_.piece_at.reset();
   const auto& at = chunk.marks.at;
   if (at) operation_.piece_at.emplace(std::chrono::microseconds(static_cast<std::int64_t>(*at)));
-  if (chunk.stream == rpc::StreamName::log) {
-    if (ends.log) ends.log(chunk.marks.log, chunk.bytes());
-  } else {
-    const OutputCallback& output = chunk.stream == rpc::StreamName::err ? ends.err : ends.out;
+  const auto give = [&chunk](const OutputCallback& output) {
     if (output) output(chunk.bytes());
+  };
+  switch (chunk.stream) {
+    case rpc::StreamName::in: break;
+    case rpc::StreamName::out: give(ends.out); break;
+    case rpc::StreamName::err: give(ends.err); break;
+    case rpc::StreamName::header: give(ends.header); break;
+    case rpc::StreamName::log:
+      if (ends.log) ends.log(chunk.marks.log, chunk.bytes());
+      break;
   }
   operation_.moved.add_out(chunk.bytes().size());
 }

@@ -92,6 +92,13 @@ void Request::check_execute(const operations::Execute::Request& request, const E
   if (std::holds_alternative<Output::Merge>(options.out.what())) {
     refuse(Errc::invalid_argument, "stdout cannot be merged: .err = remsh::merge puts stderr where stdout goes");
   }
+  const auto& header = options.header.what();
+  if (std::holds_alternative<Output::Merge>(header) || std::holds_alternative<Output::Capture>(header) ||
+      std::holds_alternative<TimedOutputCallback>(header)) {
+    refuse(Errc::invalid_argument,
+           "the header can be neither captured nor merged, and has no times: give it to a callback that takes only "
+           "bytes, or to a file; remsh::header() makes it from the result");
+  }
   if (options.timeout.count() < 0) refuse(Errc::invalid_argument, "the timeout is negative");
   if (options.silence_timeout.count() < 0) refuse(Errc::invalid_argument, "the silence_timeout is negative");
   const bool is_seen = request.out == operations::OutputMode::stream || request.err == operations::OutputMode::stream ||

@@ -2,6 +2,7 @@
 
 #include "auth/handshake_grammar.hpp"
 #include "auth/key_line.hpp"
+#include "auth/resources.hpp"
 #include "base/embedded_mark.hpp"
 #include "base/exit_code.hpp"
 #include "base/format.hpp"
@@ -96,7 +97,14 @@ SlaveCommand command_for(const SlaveCommand& command, const StartOptions& option
   }
   if (basedir.find('\0') != std::string::npos) refuse("a path has no zero byte in it");
   if (const auto checked = auth::check_labels(options.labels); !checked) refuse(checked.failure().message);
+  if (const auto checked = auth::check_resources(options.slots, options.resources); !checked) {
+    refuse(checked.failure().message);
+  }
   SlaveCommand result = command;
+  if (options.slots != auth::default_slots) result.options.push_back(formatted("--slots={}", options.slots));
+  for (const auto& [name, count] : options.resources) {
+    result.options.push_back(formatted("--resource={}={}", name, count));
+  }
   for (const auto& [name, value] : options.env) result.env.insert_or_assign(name, value);
   check_slave_command(result, operation, options.name);
   return result;
@@ -149,7 +157,9 @@ Result<SlaveProcess> SlaveProcess::start(const SlaveCommand& command, const std:
   } else {
     request.args = command.args.empty() ? std::vector<Bytes>{"remsh-slave"} : command.args;
   }
-  const std::vector<Bytes> more = shell_proof(options);
+  std::vector<Bytes> all = command.options;
+  all.insert(all.end(), options.begin(), options.end());
+  const std::vector<Bytes> more = shell_proof(all);
   request.args.insert(request.args.end(), more.begin(), more.end());
   Bytes marker = new_command_name();
   request.env.push_back(command_entry(ours, marker));

@@ -26,6 +26,7 @@ struct SlaveCommand {
   std::map<Bytes, std::optional<Bytes>> env = {};
   bool clear_env = false;
   bool inherit_env = false;
+  std::vector<Bytes> options = {};  ///< of remsh-slave, of the one slave: set by command_for()
 };
 
 /// Throws Error, about `slave` if it has a name, for options that exclude each other and bad names of variables.

@@ -6,6 +6,7 @@
 #include "base/signal_name.hpp"
 #include "base/text.hpp"
 #include "operations/advice.hpp"
+#include "operations/execute_header.hpp"
 #include "rpc/message.hpp"
 
 #include <fcntl.h>
@@ -101,6 +102,18 @@ bool is(const Output& output) {
 
 bool is_given(const Source& source) { return !std::holds_alternative<std::monostate>(source.what()); }
 
+/// The lines, without characters that have an effect on terminals.
+Bytes harmless_lines(BytesView lines) {
+  Bytes text;
+  while (!lines.empty()) {
+    const std::size_t end = std::min(lines.find('\n'), lines.size());
+    text += without_controls(lines.substr(0, end));
+    if (end < lines.size()) text += '\n';
+    lines.remove_prefix(std::min(end + 1, lines.size()));
+  }
+  return text;
+}
+
 /// A limit as it is sent.
 Bytes assignment_of(const ResourceLimit& limit) {
   const auto text = [](std::uint64_t value) { return value == unlimited ? "unlimited" : std::to_string(value); };
@@ -135,6 +148,7 @@ operations::Execute::Request request_of(const Target& target, const std::vector<
   request.secrets = options.secrets;
   request.max_bytes = options.output_limit.bytes;
   request.max_lines = options.output_limit.lines;
+  request.header = !is<Output::Discard>(options.header);
   request.at = is<TimedOutputCallback>(options.out) || is<TimedOutputCallback>(options.err);
   for (const LogFile& log : options.log_files) {
     request.logs.push_back({log.path, log.begin});
@@ -242,6 +256,8 @@ ExecuteWork::ExecuteWork(const Target& target, const std::vector<Bytes>& args, c
       shown_(shown_arguments(args, options.secrets)),
       out_((request_.check_execute(asked_.request, options), options.out), "stdout", asked_, request_),
       err_(options.err, "stderr", asked_, request_),
+      header_(options.header, "the header", asked_, request_),
+      header_callback_(header_.callback()),
       options_(options) {
   const bool is_written = may_write && std::holds_alternative<Source::Writes>(options.in.what());
   if (!is_written) asked_.ends.in = input_from(options.in, request_, file_);
@@ -257,9 +273,22 @@ ExecuteWork::ExecuteWork(const Target& target, const std::vector<Bytes>& args, c
     }
     log_callbacks_[*number](bytes);
   };
+  if (header_callback_) {
+    asked_.ends.header = [this](BytesView lines) {
+      begin_header();
+      header_callback_(harmless_lines(lines));
+    };
+  }
   record_.set_command(shown_.empty() ? args : shown_);
   record_.set_cwd(asked_.request.cwd);
   begin();
+}
+
+/// Gives the caller the lines of the header that need no slave, once, in the thread that drives.
+void ExecuteWork::begin_header() {
+  if (std::exchange(header_begun_, true)) return;
+  const Bytes lines = first_lines_of_header(asked_.request.args, options_);
+  header_callback_(lines);
 }
 
 ExecuteResult ExecuteWork::finish(Result<void> answer) {
@@ -279,6 +308,12 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
   result.dir = std::move(asked_.reply.dir);
   out_.finish();
   err_.finish();
+  if (header_callback_) {
+    begin_header();
+    const Bytes line = last_line_of_header(result);
+    header_callback_(line);
+    header_.finish();
+  }
   result.out_dropped = asked_.reply.out_dropped.value_or(0);
   result.err_dropped = asked_.reply.err_dropped.value_or(0);
   result.out_omitted = out_.omitted();

@@ -247,6 +247,7 @@ class ExecuteWork final : public SlaveWork<operations::Execute, ExecuteResult> {
 
  private:
   ExecuteResult finish(Result<void> answer) override;
+  void begin_header();
   std::vector<Bytes> shown_arguments(const std::vector<Bytes>& args, const std::vector<Bytes>& secrets);
   LogFileResult result_of_log(std::size_t index);
 
@@ -254,6 +255,9 @@ class ExecuteWork final : public SlaveWork<operations::Execute, ExecuteResult> {
   const std::vector<Bytes> shown_;
   CommandOutput out_;
   CommandOutput err_;
+  CommandOutput header_;
+  const OutputCallback header_callback_;  // empty if the header is not wanted
+  bool header_begun_ = false;
   const ExecuteOptions& options_;
   std::deque<CommandOutput> logs_;
   std::vector<OutputCallback> log_callbacks_;

@@ -1,4 +1,5 @@
-// header(): what a build master shows above the output of a command.
+#include "operations/execute_header.hpp"
+
 #include "base/format.hpp"
 #include "base/seconds.hpp"
 #include "base/secret_mask.hpp"
@@ -40,29 +41,52 @@ std::string limits_line(const ExecuteOptions& options) {
   return text;
 }
 
+void add_line(std::string& text, std::string_view name, const std::string& value) {
+  if (!value.empty()) text += formatted("{}: {}\n", name, value);
+}
+
 }  // namespace
 
-std::string header(const std::vector<Bytes>& args, const ExecuteOptions& options, const ExecuteResult& result) {
+std::string first_lines_of_header(const std::vector<Bytes>& args, const ExecuteOptions& options) {
   const SecretMask mask(options.secrets);
   std::string command;
   for (const Bytes& arg : args) command += (command.empty() ? "" : " ") + in_quotes(mask.applied_to(arg));
-  const Bytes& directory = result.dir.empty() ? options.cwd : result.dir;
-  std::string process = result.pid ? std::to_string(*result.pid) : "";
-  if (!options.user.empty()) process += (process.empty() ? "as user " : ", as user ") + without_controls(options.user);
+  std::string text;
+  add_line(text, "command", command);
+  add_line(text, "environment", environment_line(options));
+  add_line(text, "limits", limits_line(options));
+  return text;
+}
+
+std::string process_lines_of_header(BytesView directory, std::optional<std::uint64_t> pid, BytesView user,
+                                    const SecretMask& mask) {
+  std::string process = pid ? std::to_string(*pid) : "";
+  if (!user.empty()) process += (process.empty() ? "as user " : ", as user ") + without_controls(user);
+  std::string text;
+  add_line(text, "directory", without_controls(mask.applied_to(Bytes(directory))));
+  add_line(text, "process", process);
+  return text;
+}
+
+std::string ending_line_of_header(std::string_view why, std::string_view signal, const SecretMask& mask) {
+  std::string text;
+  add_line(text, "ending", without_controls(mask.applied_to(formatted("{}, {}", why, signal))));
+  return text;
+}
+
+std::string last_line_of_header(const ExecuteResult& result) {
   std::string ended = to_string(result);
   if (result.ran) ended += ", after " + in_seconds(*result.ran);
-
   std::string text;
-  const auto line = [&text](std::string_view what, const std::string& value) {
-    if (!value.empty()) text += formatted("{}: {}\n", what, value);
-  };
-  line("command", command);
-  line("directory", without_controls(mask.applied_to(directory)));
-  line("environment", environment_line(options));
-  line("limits", limits_line(options));
-  line("process", process);
-  line("ended", ended);
+  add_line(text, "ended", ended);
   return text;
+}
+
+std::string header(const std::vector<Bytes>& args, const ExecuteOptions& options, const ExecuteResult& result) {
+  const Bytes& directory = result.dir.empty() ? options.cwd : result.dir;
+  return first_lines_of_header(args, options) +
+         process_lines_of_header(directory, result.pid, options.user, SecretMask(options.secrets)) +
+         last_line_of_header(result);
 }
 
 }  // namespace remsh

@@ -172,7 +172,7 @@ struct List {
 
 struct Execute {
   static constexpr Description what{
-      .name = "execute", .may_last = true, .streams = "in out err log", .runs_commands = true};
+      .name = "execute", .may_last = true, .streams = "in out err log header", .runs_commands = true};
   struct Request {
     std::vector<Bytes> args;
     Bytes cwd;                   ///< empty: the session's directory
@@ -195,6 +195,7 @@ struct Execute {
     Bytes pty;        ///< COLUMNSxROWS; empty: no terminal
     Bytes user;       ///< an account; empty: the slave's own
     std::vector<LogRequest> logs;
+    bool header = false;  ///< the slave says what becomes of the command
     bool in = false;
     OutputMode out = OutputMode::discard;  ///< never merge
     OutputMode err = OutputMode::discard;
@@ -220,6 +221,7 @@ struct Execute {
       fields.optional_name("pty", self.pty);
       fields.optional_name("user", self.user);
       fields.log_files("logs", self.logs);
+      fields.flag("header", self.header);
       fields.flag("in", self.in);
       fields.output("out", self.out);
       fields.output("err", self.err, true);

@@ -35,15 +35,17 @@ struct OpenCall {
     SendCredit in;
     ReceiveStream out;
     ReceiveStream err;
-    std::unique_ptr<ReceiveStream> log;  // null until something comes on it: few calls have it
-    bool log_is_next = false;            // of `out` and `log`, which take turns
+    std::unique_ptr<ReceiveStream> log;  // these two are null until something comes on them: few calls have them
+    std::unique_ptr<ReceiveStream> header;
+    bool log_is_next = false;  // of `out` and `log`, which take turns
 
     /// The stream to us of this name.
     ReceiveStream& output(StreamName name) {
       if (name == StreamName::err) return err;
-      if (name != StreamName::log) return out;
-      if (!log) log = std::make_unique<ReceiveStream>();
-      return *log;
+      if (name != StreamName::log && name != StreamName::header) return out;
+      auto& rare = name == StreamName::log ? log : header;
+      if (!rare) rare = std::make_unique<ReceiveStream>();
+      return *rare;
     }
 
     template <class Visit>
@@ -51,9 +53,11 @@ struct OpenCall {
       visit(StreamName::out, out);
       visit(StreamName::err, err);
       if (log) visit(StreamName::log, *log);
+      if (header) visit(StreamName::header, *header);
     }
 
     [[nodiscard]] bool has_log() const { return log && !log->empty(); }
+    [[nodiscard]] bool has_header() const { return header && !header->empty(); }
   };
 
   std::uint64_t id = 0;
@@ -67,10 +71,12 @@ struct OpenCall {
   [[nodiscard]] bool is_sent() const noexcept { return unsent.empty(); }
   [[nodiscard]] bool is_own_ping() const noexcept { return state == State::open && owner == nullptr; }
   [[nodiscard]] bool has_chunk() const {
-    return streams && (!streams->out.empty() || !streams->err.empty() || streams->has_log());
+    return streams && (!streams->out.empty() || !streams->err.empty() || streams->has_log() || streams->has_header());
   }
-  /// The next chunk: in order of arrival within each stream, and err first, since it is short and users wait for it.
+  /// The next chunk: in order of arrival within each stream; the header first, as it came before the output; and err
+  /// before out, since it is short and users wait for it.
   Chunk take_chunk() {
+    if (streams->has_header()) return streams->header->take();
     if (!streams->err.empty()) return streams->err.take();
     const bool is_log = streams->has_log() && (streams->log_is_next || streams->out.empty());
     streams->log_is_next = !is_log;
@@ -90,6 +96,7 @@ struct OpenService {
   SendCredit out;
   SendCredit err;
   SendCredit log;
+  SendCredit header;
   ReceiveStream in;
   void* owner = nullptr;  // for the driver, to find its own object again
   bool cancelled = false;
@@ -98,7 +105,14 @@ struct OpenService {
 
   /// The credit of a stream to the caller.
   [[nodiscard]] SendCredit& credit(StreamName stream) {
-    return stream == StreamName::err ? err : stream == StreamName::log ? log : out;
+    switch (stream) {
+      case StreamName::err: return err;
+      case StreamName::log: return log;
+      case StreamName::header: return header;
+      case StreamName::in:
+      case StreamName::out: break;
+    }
+    return out;
   }
 };
 

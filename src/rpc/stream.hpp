@@ -14,8 +14,8 @@
 namespace remsh::rpc {
 
 /// The streams of a call: `in` towards the serving side, the others back.
-enum class StreamName : std::uint8_t { in, out, err, log };
-inline constexpr std::size_t stream_count = 4;
+enum class StreamName : std::uint8_t { in, out, err, log, header };
+inline constexpr std::size_t stream_count = 5;
 
 constexpr std::string_view to_string(StreamName name) noexcept {
   switch (name) {
@@ -23,6 +23,7 @@ constexpr std::string_view to_string(StreamName name) noexcept {
     case StreamName::out: return "out";
     case StreamName::err: return "err";
     case StreamName::log: return "log";
+    case StreamName::header: return "header";
   }
   return "?";
 }
@@ -32,6 +33,7 @@ constexpr std::optional<StreamName> stream_name(BytesView text) noexcept {
   if (text == "out") return StreamName::out;
   if (text == "err") return StreamName::err;
   if (text == "log") return StreamName::log;
+  if (text == "header") return StreamName::header;
   return std::nullopt;
 }
 

@@ -1,6 +1,9 @@
 // A command's start, and the events of its life.
 #include "slave/command.hpp"
 
+#include "base/format.hpp"
+#include "base/seconds.hpp"
+#include "operations/execute_header.hpp"
 #include "os/file.hpp"
 #include "slave/command_environment.hpp"
 #include "slave/command_settings.hpp"
@@ -111,6 +114,10 @@ void CommandSet::Command::start() {
       if (const auto command = weak.lock()) command->on_change();
     });
   });
+  if (request_.header) {
+    send_header(process_lines_of_header(directory_, static_cast<std::uint64_t>(process_->pid()), request_.user,
+                                        SecretMask(request_.secrets)));
+  }
   arm(exit, process_->exit_descriptor(), Ready::read);
   for (Output& output : outputs_) {
     if (output.pipe) arm(source_of(output), output.pipe.get(), Ready::read);
@@ -119,6 +126,7 @@ void CommandSet::Command::start() {
     end(Ending::cancelled);
   } else {
     write_input();
+    if (std::exchange(unflushed_, false)) call_->flush();
   }
 }
 
@@ -207,7 +215,7 @@ void CommandSet::Command::on_change() {
 
 void CommandSet::Command::on_timeout() {
   timeout_.reset();
-  end_for(Ending::timed_out);
+  end_for(Ending::timed_out, formatted("timed out after {}", in_seconds(request_.timeout)));
 }
 
 /// The timer is not moved at each piece of output: when it is due, the time since the last piece decides.
@@ -217,13 +225,15 @@ void CommandSet::Command::on_silence() {
   if (std::any_of(outputs_.begin(), outputs_.end(), waits)) wrote_at_ = now();
   if (logs_) wrote_at_ = std::max(wrote_at_, logs_->heard_at());
   const Duration left = wrote_at_ + request_.silence - now();
-  if (left <= Duration::zero()) return end_for(Ending::silent);
+  if (left <= Duration::zero()) {
+    return end_for(Ending::silent, formatted("silent for {}", in_seconds(request_.silence)));
+  }
   silence_ = after(left, &Command::on_silence);
 }
 
-void CommandSet::Command::end_for(Ending limit) {
+void CommandSet::Command::end_for(Ending limit, const std::string& why) {
   if (exited_ || ending_ != Ending::by_itself) return;
-  end(limit);
+  end(limit, why);
   settle();
 }
 

@@ -111,7 +111,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   Result<bool> resize(const operations::Resize::Request& request);
   void on_timeout();
   void on_silence();
-  void end_for(Ending limit);
+  void end_for(Ending limit, const std::string& why);
   void on_grace_over();
   std::function<void(bool)> posted(void (Command::*what)(bool));
   void on_killed(bool gone);
@@ -123,13 +123,14 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   void read(Output& output);
   void send(Output& output, std::size_t count);
   bool send_mark(Output& output);
+  void send_header(BytesView lines);
   void wait_for_room(Output& output);
   [[nodiscard]] std::optional<std::uint64_t> time_for_caller() const;
   void write_input();
   bool write_to_command(BytesView bytes, std::size_t& left);
   void leader_ended();
-  void end(Ending ending);
-  void kill_all();
+  void end(Ending ending, const std::string& why = {});
+  void kill_all(const std::string& why);
   [[nodiscard]] bool is_to_hurry() const { return call_->lost() || shared_->is_stopping(); }
   void hurry();
   bool look_for_background();

@@ -3,7 +3,9 @@
 
 #include "base/format.hpp"
 #include "base/secret_mask.hpp"
+#include "base/signal_name.hpp"
 #include "base/text.hpp"
+#include "operations/execute_header.hpp"
 
 #include <sys/ioctl.h>
 
@@ -64,7 +66,8 @@ void CommandSet::Command::on_grace_over() {
 }
 
 /// Sends the stop signal, and later SIGKILL, to all processes of the command, including those that it left behind.
-void CommandSet::Command::end(Ending ending) {
+/// `why`: for the header; empty for a caller who does not listen any more.
+void CommandSet::Command::end(Ending ending, const std::string& why) {
   ending_ = ending;
   if (ending == Ending::cancelled) {
     close(in, input_.pipe);
@@ -75,11 +78,14 @@ void CommandSet::Command::end(Ending ending) {
     }
   }
   if (killing_) return hurry();
-  kill_all();
+  kill_all(why);
 }
 
-void CommandSet::Command::kill_all() {
+void CommandSet::Command::kill_all(const std::string& why) {
   killing_ = true;
+  if (request_.header && !why.empty()) {
+    send_header(ending_line_of_header(why, signal_name(stop_signal_), SecretMask(request_.secrets)));
+  }
   const bool hurries = is_to_hurry();
   const TimePoint kill_at = now() + (hurries ? std::min<Duration>(request_.kill_after, farewell) : request_.kill_after);
   shared_->killer->end({process_->pid(), name_, stop_signal_}, kill_at, kill_at + (hurries ? farewell : kill_patience),
@@ -122,7 +128,7 @@ void CommandSet::Command::on_looked(bool left) {
   left_ = left;
   if (left && !request_.leaves && !killing_) {
     ended_left_ = true;
-    kill_all();
+    kill_all("it has left processes behind");
   }
   settle();
 }

@@ -42,7 +42,7 @@ bool CommandSet::Command::interrupt(const Interrupt::Request& request) {
   const std::string text = formatted("interrupting command {} ({}){}{}", in_quotes(request.target),
                                      in_quotes(request_.args.front()), request.why.empty() ? "" : ": ", request.why);
   shared_->log.write(LogLevel::info, "", SecretMask(request_.secrets).applied_to(text));
-  end(Ending::interrupted);
+  end(Ending::interrupted, request.why.empty() ? "interrupted" : formatted("interrupted ({})", request.why));
   return true;
 }
 

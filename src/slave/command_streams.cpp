@@ -123,6 +123,16 @@ bool CommandSet::Command::send_mark(Output& output) {
   return true;
 }
 
+/// Sends lines of the header. All of a command together are shorter than the credit that a stream has from the start,
+/// so there is always room.
+void CommandSet::Command::send_header(BytesView lines) {
+  Block piece;
+  const std::size_t count = std::min(lines.size(), piece.payload().size());
+  std::copy_n(lines.begin(), count, piece.payload().begin());
+  call_->send(rpc::StreamName::header, std::move(piece), count);
+  unflushed_ = true;
+}
+
 /// The time of a piece of output that is sent now, if the caller wants to know.
 std::optional<std::uint64_t> CommandSet::Command::time_for_caller() const {
   using namespace std::chrono;

@@ -1,5 +1,6 @@
 #include <remsh/slave/embedded.hpp>
 
+#include "base/decimal.hpp"
 #include "base/embedded_mark.hpp"
 #include "base/exit_code.hpp"
 #include "base/format.hpp"
@@ -9,6 +10,8 @@
 
 #include <remsh/base/error.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
@@ -23,6 +26,13 @@ namespace {
 
 static_assert(std::string_view(embedded_slave_argument) == embedded_mark);
 
+/// NAME=COUNT. A count that is none is refused where the slave is made.
+void add_resource(SlaveProgramOptions& options, const std::string& word) {
+  const std::size_t equals = std::min(word.find('='), word.size());
+  options.slave.resources[word.substr(0, equals)] =
+      parse_number(word.substr(std::min(equals + 1, word.size()))).value_or(0);
+}
+
 constexpr StartWord words[] = {
     {"--master=", [](SlaveProgramOptions& o, const std::string& v) { o.master = v; }},
     {"--stdio", [](SlaveProgramOptions& o, const std::string&) { o.master.clear(); }},
@@ -30,6 +40,8 @@ constexpr StartWord words[] = {
     {"--basedir=", [](SlaveProgramOptions& o, const std::string& v) { o.slave.basedir = v; }},
     {"--key=-", [](SlaveProgramOptions& o, const std::string&) { o.key_from_input = true; }},
     {"--until-eof", [](SlaveProgramOptions& o, const std::string&) { o.until_eof = true; }},
+    {"--slots=", [](SlaveProgramOptions& o, const std::string& v) { o.slave.slots = parse_number(v).value_or(0); }},
+    {"--resource=", [](SlaveProgramOptions& o, const std::string& v) { add_resource(o, v); }},
     {"--quiet", [](SlaveProgramOptions& o, const std::string&) { o.log_level = LogLevel::error; }},
 };
 

@@ -77,6 +77,25 @@ TEST_CASE("the output that a command writes while it is interrupted arrives") {
   });
 }
 
+TEST_CASE("the header of a command says where it runs before it ends, and why it is ended") {
+  on_every_transport(BeyondRemsh1::several_calls, [](Farm&, Slave& slave) {
+    std::vector<Bytes> seen;
+    Command command = slave.start({"sleep", "100000"}, {.header = lines([&](BytesView line) {
+                                                          seen.emplace_back(line);
+                                                          if (line.starts_with("process: ")) {
+                                                            CHECK(command.interrupt("the\ntest wants it"));
+                                                          }
+                                                        })});
+    const ExecuteResult result = command.wait();
+    CHECK(result.interrupted);
+    REQUIRE(seen.size() == 6);
+    CHECK(seen[3] == "process: " + std::to_string(result.pid.value_or(0)));
+    CHECK(seen[4].starts_with("ending: interrupted (the"));
+    CHECK(seen[4].ends_with("test wants it), SIGTERM"));
+    CHECK(seen[5].starts_with("ended: signal 15, interrupted"));
+  });
+}
+
 TEST_CASE("an interrupt or a signal for a command that is over, or never was, does nothing and says so") {
   on_every_transport(BeyondRemsh1::several_calls, [](Farm&, Slave& slave) {
     Command command = slave.start({"true"});

@@ -71,9 +71,38 @@ TEST_CASE("the result says which process a command was, and in which directory, 
     CHECK(result.out == std::to_string(*result.pid) + "\n");
     CHECK(std::filesystem::equivalent(result.dir, farm.basedir() + "/sub"));
     const std::string text = header(args, options, result);
-    CHECK(text.starts_with("command: 'sh' '-c' 'echo $$; exit 3'\ndirectory: " + result.dir +
-                           "\nenvironment: of the slave; TOKEN set\nprocess: " + std::to_string(*result.pid) +
-                           "\nended: exit code 3"));
+    CHECK(text.starts_with("command: 'sh' '-c' 'echo $$; exit 3'\nenvironment: of the slave; TOKEN set\ndirectory: " +
+                           result.dir + "\nprocess: " + std::to_string(*result.pid) + "\nended: exit code 3"));
+  });
+}
+
+TEST_CASE("the header of a command comes while it runs, in lines") {
+  on_every_transport([](Farm&, Slave& slave) {
+    std::vector<Bytes> header;
+    const auto result = slave.execute({"true"}, {.header = lines([&](BytesView line) { header.emplace_back(line); })});
+    REQUIRE(header.size() >= 3);
+    CHECK(header.front() == "command: 'true'");
+    CHECK(header[1] == "environment: of the slave");
+    CHECK(header.back().starts_with("ended: exit code 0"));
+    CHECK(header.size() == (result.pid ? 5 : 3));
+  });
+  on_every_transport(BeyondRemsh1::time_limits, [](Farm& farm, Slave& slave) {
+    slave.mkdir("sub");
+    std::vector<Bytes> header;
+    const auto take = [&](BytesView line) { header.emplace_back(line); };
+    const auto result = slave.execute(
+        {"sleep", "100000"},
+        {.cwd = "sub", .env = {{"TOKEN", "secret"}}, .header = lines(take), .timeout = 100ms, .stop_signal = SIGINT});
+    CHECK(result.timed_out);
+    REQUIRE(header.size() == 7);
+    CHECK(header[0] == "command: 'sleep' '100000'");
+    CHECK(header[1] == "environment: of the slave; TOKEN set");
+    CHECK(header[2] == "limits: 0.1 s");
+    REQUIRE(header[3].starts_with("directory: "));
+    CHECK(std::filesystem::equivalent(header[3].substr(11), farm.basedir() + "/sub"));
+    CHECK(header[4] == "process: " + std::to_string(result.pid.value_or(0)));
+    CHECK(header[5] == "ending: timed out after 0.1 s, SIGINT");
+    CHECK(header[6].starts_with("ended: signal 2, timed out"));
   });
 }
 

@@ -102,6 +102,23 @@ TEST_CASE("a started slave has the labels and the environment that it was starte
   }
 }
 
+TEST_CASE("a started slave announces the slots and the resources that it was started with") {
+  for (const bool launches : {false, true}) {
+    CAPTURE(launches);
+    Starter starter(launches);
+    const auto plain = starter.start({.name = "plain"});
+    CHECK(plain->info().slots == 1);
+    CHECK(plain->info().resources.empty());
+    const auto special = starter.start({.name = "special", .slots = 3, .resources = {{"gpu", 2}, {"port", 1}}});
+    CHECK(special->info().slots == 3);
+    CHECK(special->info().resources == std::map<std::string, std::uint64_t>{{"gpu", 2}, {"port", 1}});
+    const Lease first = starter.slaves.reserve({.deadline = no_wait, .slots = 1, .resources = {{"gpu", 1}}});
+    const Lease second = starter.slaves.reserve({.deadline = no_wait, .slots = 2, .resources = {{"gpu", 1}}});
+    CHECK(first.slave() == special);
+    CHECK(second.slave() == special);
+  }
+}
+
 TEST_CASE("the name of a slave is given as an option, by itself, or not at all") {
   const TempDir dir;
   SlaveCollection slaves;
@@ -123,6 +140,8 @@ TEST_CASE("options that no slave can be started with are refused at once, and sa
              {{.name = "a b"}, "a name is 1 to 64 of"},
              {{.name = "w1", .labels = {{"a b", "c"}}}, "the name of a label is"},
              {{.name = "w1", .labels = {{"a", "b c"}}}, "the value of a label is"},
+             {{.name = "w1", .slots = 0}, "a slave has 1 to 1,000,000,000 slots"},
+             {{.name = "w1", .resources = {{"a b", 1}}}, "the name of the resource 'a b' is"},
              {{.name = "w1", .env = {{"A=B", "c"}}}, "'A=B' cannot be the name of a variable"},
          }) {
       const StartOptions& options = example.first;

@@ -306,7 +306,7 @@ class FakeServedCall final : public rpc::ServedCall {
   std::deque<rpc::Chunk> input_;
   Bytes current_;
   std::uint64_t used_ = 0;
-  std::array<std::size_t, rpc::stream_count> room_{any_amount, any_amount, any_amount, any_amount};
+  std::array<std::size_t, rpc::stream_count> room_{any_amount, any_amount, any_amount, any_amount, any_amount};
   std::array<Bytes, rpc::stream_count> sent_;
   std::map<std::uint64_t, Bytes> logs_;
   std::size_t pieces_ = 0;

@@ -360,6 +360,7 @@ class Execute(Command):
         (b"err", Value(optional=True)),
         (b"at", Flag()),
         (b"logs", LongList(optional=True)),
+        (b"header", Flag()),
     ]
     response = [
         (b"exit", Number(optional=True)),

@@ -445,7 +445,7 @@ class Slave(Peer):
 
     @Execute.responder
     def execute(
-        self, args, op, cwd, env, unset, prepend, clear_env, In, out, err, at, leave_background, logs, **options
+        self, args, op, cwd, env, unset, prepend, clear_env, In, out, err, at, leave_background, logs, header, **options
     ):
         if not args or out not in (None, b"stream") or err not in (None, b"stream", b"merge"):
             raise failed("BAD_ARGUMENT", "'args', 'out' or 'err' is malformed")
@@ -457,6 +457,7 @@ class Slave(Peer):
             environment[name] = value + b":" + environment[name] if environment.get(name) else value
         command = RunningCommand(self.operations[op], at, **options)
         command.leaves = leave_background
+        command.header_sender = Sender(self.operations[op], b"header") if header else None
         self.operations[op].command = command
         command.follow(self.path(cwd or b"."), logs or [])
         return command.start(args, self.path(cwd or b"."), environment, In, out, err)
@@ -464,7 +465,7 @@ class Slave(Peer):
     @Interrupt.responder
     def interrupt(self, target, why):
         operation = self.operations.get(target)
-        return {"running": operation is not None and operation.command is not None and operation.command.interrupt()}
+        return {"running": operation is not None and operation.command is not None and operation.command.interrupt(why)}
 
     @Signal.responder
     def signal(self, target, number):
@@ -879,7 +880,13 @@ class RunningCommand:
             self.quiet = reactor.callLater(self.silence, self.is_silent)
             self.alarms.append(self.quiet)
         self.operation.on_cancel = self.kill
+        self.say(f"directory: {self.directory}\nprocess: {self.process.pid}")
         return self.done
+
+    def say(self, lines):
+        """Of the header, if the master wants it."""
+        if self.header_sender and not self.operation.cancelled:
+            self.header_sender.send(lines.encode(errors="surrogateescape") + b"\n")
 
     def follow(self, directory, logs):
         """Begins to look at log files: at regular intervals, since nothing tells when they change."""
@@ -935,19 +942,19 @@ class RunningCommand:
             self.alarms.append(self.quiet)
         elif self.exit is None and not self.is_killed:
             self.silent = True
-            self.kill()
+            self.kill(f"silent for {self.silence:g} s")
 
     def time_is_over(self):
         if self.exit is None and not self.is_killed:
             self.timed_out = True
-            self.kill()
+            self.kill(f"timed out after {self.timeout / 1000:g} s")
 
-    def interrupt(self):
+    def interrupt(self, why):
         if self.done.called:
             return False
         if not self.is_killed:
             self.interrupted = True
-            self.kill()
+            self.kill(f"interrupted ({why.decode(errors='replace')})" if why else "interrupted")
         return True
 
     def send(self, number):
@@ -957,10 +964,12 @@ class RunningCommand:
         os.killpg(self.process.pid, number)
         return True
 
-    def kill(self):
+    def kill(self, why=""):
         """The stop signal, after a while SIGKILL, and when that does not help either it is given up."""
         if not self.is_killed:
             self.is_killed = True
+            if why:
+                self.say(f"ending: {why}, {signal.Signals(self.stop_signal).name}")
             self.alarms.append(reactor.callLater(self.kill_after, self.signal, signal.SIGKILL))
             give_up = failed("FAILED", "it does not end")
             self.alarms.append(reactor.callLater(self.kill_after + 10, self.finish, give_up))
@@ -1001,7 +1010,7 @@ class RunningCommand:
                 reactor.callLater(0.01, self.look)
                 return
             self.ended_background = True
-            self.kill()
+            self.kill("it has left processes behind")
         elif self.are_logs_read():
             code = {"exit": self.exit} if self.exit >= 0 else {"signal": -self.exit, "core": self.core}
             left_open = any(output.left_open for output in self.outputs)

@@ -5,6 +5,7 @@
 #include <remsh/base/deadline.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <stop_token>
@@ -21,6 +22,11 @@ struct StartOptions {
 
   /// The slave's labels: SlaveInfo::labels, in the form of KeyTerms::labels.
   std::map<std::string, std::string> labels = {};
+
+  /// What the slave announces, SlaveInfo::slots and SlaveInfo::resources, in the form of SlaveOptions: reserve() can
+  /// take shares of it.
+  std::uint64_t slots = 1;
+  std::map<std::string, std::uint64_t> resources = {};
 
   /// Changes to the environment that the listener or the launcher gives to its slaves; nullopt unsets a variable.
   std::map<Bytes, std::optional<Bytes>> env = {};

@@ -83,6 +83,12 @@ struct ExecuteOptions {
   Source in = {};   ///< standard input; by default /dev/null
   Output out = {};  ///< standard output; captured by default
   Output err = {};
+  /// Where the lines of header() go while the command runs, and a line when the slave begins to end it by a signal:
+  ///
+  ///     ending: silent for 60 s, SIGTERM
+  ///
+  /// By default nowhere. It can be neither captured nor merged, and has no times.
+  Output header = discard;
   /// Gives the command a terminal of its own (a pty) in place of pipes, as the controlling terminal of its session.
   /// What the program writes comes as `out`, and `err` must be left alone: a terminal has one output. `in` is typed,
   /// with an echo; its end types Ctrl-D, as does an `in` that is not given, once. Set the variable TERM in `env` if the
@@ -175,12 +181,13 @@ struct ExecuteResult {
 };
 
 /// What a build master shows above the output of a command, in lines: its arguments, its directory, the variables that
-/// were changed, the process, and how it ended. No value of a variable is shown, and no secret.
+/// were changed, the process, and how it ended. No value of a variable is shown, and no secret. ExecuteOptions::header
+/// has the same while the command runs.
 ///
 ///     command: 'make' '-j8'
-///     directory: /srv/w1/build
 ///     environment: of the slave; CC, CFLAGS set; LANG unset; PATH prepended
 ///     limits: 600 s, 60 s of silence
+///     directory: /srv/w1/build
 ///     process: 4711, as user build
 ///     ended: exit code 0, after 12.5 s
 REMSH_API std::string header(const std::vector<Bytes>& args, const ExecuteOptions& options,

@@ -22,9 +22,9 @@ TEST_CASE("the header of a command says what it was, where, with what, and how i
   result.dir = "/srv/w1/build";
   CHECK(header({"make", "-j8"}, options, result) ==
         "command: 'make' '-j8'\n"
-        "directory: /srv/w1/build\n"
         "environment: of the slave; CC, CFLAGS set; LANG unset; PATH prepended\n"
         "limits: 600 s, 1.5 s of silence\n"
+        "directory: /srv/w1/build\n"
         "process: 4711, as user build\n"
         "ended: signal 15, timed out, after 600.5 s\n");
 }
@@ -39,7 +39,7 @@ TEST_CASE("the header of a command has no secrets, no values of variables, and n
   result.exit_code = 0;
   CHECK(header({"login", "--password=hunter2", "a\nended: b"}, options, result) ==
         "command: 'login' '--password=***' 'a\\x0Aended: b'\n"
-        "directory: of/***\n"
         "environment: empty; A\\x0Aended, TOKEN set\n"
+        "directory: of/***\n"
         "ended: exit code 0\n");
 }

@@ -259,6 +259,33 @@ TEST_CASE("a slave sends of a log file what its own credit allows") {
   CHECK(service->log.room() == service->out.room());
 }
 
+TEST_CASE("the header of a command comes before its output, and has credit of its own") {
+  EngineSide side(EngineSide::master());
+  OpenCall& call = side.call("execute");
+  CHECK_FALSE(call.has_chunk());
+  CHECK(side.feed({{"_command", "data"}, {"data", "o"}, {"op", "1"}, {"stream", "out"}}) == "");
+  const Bytes half(32768, 'x');
+  CHECK(side.feed({{"_command", "data"}, {"data", half}, {"op", "1"}, {"stream", "header"}}) == "");
+  CHECK(side.feed({{"_command", "data"}, {"data", half}, {"op", "1"}, {"stream", "header"}}) == "");
+  CHECK(side.feed({{"_command", "data"}, {"data", "y"}, {"op", "1"}, {"stream", "header"}}).find("more output than") !=
+        std::string::npos);
+  const Chunk first = call.take_chunk();
+  CHECK(first.stream == StreamName::header);
+  CHECK(first.bytes() == half);
+  side.out();
+  side.engine.consumed(call, first);
+  CHECK(side.out().find("stream=header") != std::string::npos);
+  CHECK(call.take_chunk().stream == StreamName::header);
+  CHECK(call.take_chunk().stream == StreamName::out);
+  CHECK_FALSE(call.has_chunk());
+
+  EngineSide slave(EngineSide::slave());
+  const auto service = slave.service({{"_ask", "1"}, {"_command", "execute"}, {"op", "o"}});
+  slave.engine.send_output(*service, StreamName::header, filled(3), 3, std::nullopt);
+  CHECK(slave.out() == "_command=data data=xxx op=o stream=header\n");
+  CHECK(service->header.room() < service->out.room());
+}
+
 TEST_CASE("only the reader's own chunks are lent, and only where they lie whole in what it read") {
   EngineSide side(EngineSide::master());
   OpenCall& mine = side.call("fetch");
@@ -971,9 +998,25 @@ TEST_CASE("boxes at random, well-formed and not, end the connection or are taken
   const std::array<BytesView, 13> keys{"_answer", "_ask", "_command", "_error", "_error_code", "_error_description",
                                        "bytes",   "data", "log",      "op",     "stream",      "total",
                                        "v~0001"};
-  const std::array<BytesView, 19> values{"log","1",       "2",       "3",    "99", "data", "end",
-                                         "credit",  "cancel",  "ping", "in", "out",  "err",
-                                         "execute", "goodbye", "",     "0",  "01",   "18446744073709551616"};
+  const std::array<BytesView, 19> values{"log",
+                                         "1",
+                                         "2",
+                                         "3",
+                                         "99",
+                                         "data",
+                                         "end",
+                                         "credit",
+                                         "cancel",
+                                         "ping",
+                                         "in",
+                                         "out",
+                                         "err",
+                                         "execute",
+                                         "goodbye",
+                                         "",
+                                         "0",
+                                         "01",
+                                         "18446744073709551616"};
   std::size_t taken = 0;
   for (unsigned seed = 1; seed <= 3000; ++seed) {
     CAPTURE(seed);

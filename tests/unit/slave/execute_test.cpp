@@ -957,6 +957,41 @@ TEST_CASE("an error about a command shows none of its secrets") {
   CHECK(failure.message.find("hunter2") == std::string::npos);
 }
 
+TEST_CASE("the header of a command says without secrets where it runs and why it is ended, if the caller wants it") {
+  CommandSlave slave;
+  std::filesystem::create_directory(slave.dir.path() + "/of hunter2");
+  Execute::Request command = quiet({"/bin/sleep", "100000"}, "of hunter2");
+  command.secrets = {"hunter2"};
+  command.timeout = 20ms;
+  const auto header_of = [&slave](const Execute::Request& request) {
+    const auto call = slave.start(request);
+    const Execute::Reply reply = CommandSlave::reply_of(*call);
+    return std::pair(call->sent(StreamName::header), std::to_string(reply.pid.value_or(0)));
+  };
+  CHECK(header_of(command).first.empty());
+  command.header = true;
+  const auto [header, pid] = header_of(command);
+  CHECK(header == "directory: " + Bytes(slave.dir.path()) + "/of ***\nprocess: " + pid +
+                      "\nending: timed out after 0.02 s, SIGTERM\n");
+}
+
+TEST_CASE("the header of a command tells of an end by its silence, and of one of what it leaves behind") {
+  CommandSlave slave;
+  const auto header_of = [&slave](Execute::Request request) {
+    request.header = true;
+    const auto call = slave.start(request);
+    static_cast<void>(CommandSlave::reply_of(*call));
+    return call->sent(StreamName::header);
+  };
+  Execute::Request command = shell("sleep 100000");
+  command.silence = 20ms;
+  CHECK(header_of(command).ends_with("\nending: silent for 0.02 s, SIGTERM\n"));
+  command = shell("trap '' TERM; sleep 100000 & exit 0");
+  command.kill_after = 10ms;
+  CHECK(header_of(command).ends_with("\nending: it has left processes behind, SIGTERM\n"));
+  CHECK(header_of(shell("exit 3")).find("ending") == Bytes::npos);
+}
+
 TEST_CASE("a command has a terminal of its own as its session's, with its size") {
   CommandSlave slave;
   Execute::Request command =
