@@ -880,13 +880,15 @@ class RunningCommand:
             self.quiet = reactor.callLater(self.silence, self.is_silent)
             self.alarms.append(self.quiet)
         self.operation.on_cancel = self.kill
-        self.say(f"directory: {self.directory}\nprocess: {self.process.pid}")
+        self.say("directory", os.fsdecode(self.directory))
+        self.say("process", str(self.process.pid))
         return self.done
 
-    def say(self, lines):
-        """Of the header, if the master wants it."""
+    def say(self, name, value):
+        """A line of the header, if the master wants it."""
         if self.header_sender and not self.operation.cancelled:
-            self.header_sender.send(lines.encode(errors="surrogateescape") + b"\n")
+            line = "".join(c if c.isprintable() else "?" for c in f"{name}: {value}")
+            self.header_sender.send(line.encode() + b"\n")
 
     def follow(self, directory, logs):
         """Begins to look at log files: at regular intervals, since nothing tells when they change."""
@@ -969,7 +971,7 @@ class RunningCommand:
         if not self.is_killed:
             self.is_killed = True
             if why:
-                self.say(f"ending: {why}, {signal.Signals(self.stop_signal).name}")
+                self.say("ending", f"{why}, {signal.Signals(self.stop_signal).name}")
             self.alarms.append(reactor.callLater(self.kill_after, self.signal, signal.SIGKILL))
             give_up = failed("FAILED", "it does not end")
             self.alarms.append(reactor.callLater(self.kill_after + 10, self.finish, give_up))
