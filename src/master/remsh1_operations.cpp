@@ -93,6 +93,7 @@ Result<void> Remsh1Backend::Operations::check(const Execute::Request& request) {
   if (!request.logs.empty()) return remsh1::unsupported("does not read log files while a command runs");
   if (!request.pty.empty()) return remsh1::unsupported("has no terminals for commands");
   if (!request.user.empty()) return remsh1::unsupported("runs all commands as its own user");
+  if (!request.group.empty()) return remsh1::unsupported("has no control groups for commands");
   if (request.nice || request.umask || !request.limits.empty()) {
     return remsh1::unsupported("cannot set nice, umask or limits of a command: let a shell do it");
   }

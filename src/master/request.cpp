@@ -124,6 +124,7 @@ void Request::check_execute(const operations::Execute::Request& request, const E
   list = 0;
   for (const Bytes& secret : request.secrets) list += secret.size() + 1;
   for (const Bytes& limit : request.limits) list += limit.size() + 1;
+  for (const Bytes& limit : request.group) list += limit.size() + 1;
   count(sizeof("secrets"), list);
 
   check_environment(options.env);
@@ -190,6 +191,12 @@ void Request::check_settings(const ExecuteOptions& options) const {
     }
   }
   if (options.umask && *options.umask > 0777) refuse(Errc::invalid_argument, "the umask is more than 0777");
+  constexpr double most_cpus = 1e6;
+  const GroupLimits& group = options.group_limits;
+  require(!group.memory || *group.memory > 0, "the memory of group_limits is 0");
+  require(!group.processes || *group.processes > 0, "the processes of group_limits are 0");
+  require(!group.cpus || (*group.cpus >= 0.01 && *group.cpus <= most_cpus),
+          "the cpus of group_limits are not from 0.01 to 1,000,000");
   for (const ResourceLimit& limit : options.limits) {
     const bool is_name =
         !limit.name.empty() && limit.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz") == Bytes::npos;

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <span>
 #include <system_error>
@@ -154,6 +155,10 @@ operations::Execute::Request request_of(const Target& target, const std::vector<
     request.logs.push_back({log.path, log.begin});
     request.at = request.at || is<TimedOutputCallback>(log.out);
   }
+  const GroupLimits& group = options.group_limits;
+  if (group.memory) request.group.push_back(formatted("memory={}", *group.memory));
+  if (group.processes) request.group.push_back(formatted("pids={}", *group.processes));
+  if (group.cpus) request.group.push_back(formatted("cpu={}", std::llround(*group.cpus * 1000)));
   for (const ResourceLimit& limit : options.limits) request.limits.push_back(assignment_of(limit));
   request.timeout = options.timeout;
   request.silence = options.silence_timeout;
@@ -302,6 +307,8 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
   result.interrupted = asked_.reply.interrupted;
   result.left_background = asked_.reply.background;
   result.ended_background = asked_.reply.ended_background;
+  result.out_of_memory = asked_.reply.out_of_memory;
+  result.out_of_processes = asked_.reply.out_of_processes;
   result.ran = asked_.reply.ran;
   result.used = asked_.reply.used;
   result.pid = asked_.reply.pid;

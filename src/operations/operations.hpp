@@ -188,6 +188,7 @@ struct Execute {
     std::optional<std::int32_t> nice;  ///< added to the slave's own
     std::optional<std::uint32_t> umask;
     std::vector<Bytes> limits;               ///< NAME=value, as resource_limit_setting() reads it
+    std::vector<Bytes> group;                ///< NAME=value: limits for all of its processes together
     std::vector<Bytes> secrets;              ///< texts that are shown to nobody
     std::optional<std::uint64_t> max_bytes;  ///< of each output
     std::optional<std::uint64_t> max_lines;
@@ -214,6 +215,7 @@ struct Execute {
       fields.optional_integer("nice", self.nice, -20, 19);
       fields.optional_mode("umask", self.umask);
       fields.assignments("limits", self.limits);
+      fields.assignments("group", self.group);
       fields.optional_list("secrets", self.secrets);
       fields.optional_number("max_bytes", self.max_bytes);
       fields.optional_number("max_lines", self.max_lines);
@@ -236,6 +238,8 @@ struct Execute {
     bool interrupted = false;
     bool background = false;                        ///< processes live on
     bool ended_background = false;                  ///< processes were left behind, and have been ended
+    bool out_of_memory = false;                     ///< its group was, and the system has ended processes of it
+    bool out_of_processes = false;                  ///< its group was
     std::optional<std::uint64_t> out_dropped = {};  ///< bytes; nullopt: none
     std::optional<std::uint64_t> err_dropped = {};
     std::optional<std::chrono::microseconds> ran = {};
@@ -252,6 +256,8 @@ struct Execute {
       fields.flag("interrupted", self.interrupted);
       fields.flag("background", self.background);
       fields.flag("ended_background", self.ended_background);
+      fields.flag("out_of_memory", self.out_of_memory);
+      fields.flag("out_of_processes", self.out_of_processes);
       fields.optional_number("out_dropped", self.out_dropped);
       fields.optional_number("err_dropped", self.err_dropped);
       fields.optional_time("ran", self.ran);

@@ -98,6 +98,8 @@ int copy_apart(int descriptor) { return ::fcntl(descriptor, F_DUPFD_CLOEXEC, cwd
   if (line < 0) report_step(pipe, ChildStep::descriptors);
   const int cwd = has_cwd ? copy_apart(plan.cwd) : -1;
   if (has_cwd && cwd < 0) report_step(line, ChildStep::descriptors);
+  const int group = plan.settings->group;
+  if (group >= 0 && ::write(group, "0", 1) != 1) report_step(line, ChildStep::group);
   if ((plan.session ? ::setsid() : ::setpgid(0, 0)) < 0) report_step(line, ChildStep::session);
   int target = STDIN_FILENO;
   for (const int descriptor : plan.standard) {

@@ -23,7 +23,7 @@ struct ChildPlan {
 };
 
 /// The steps of a child on its way to its program.
-enum class ChildStep : std::uint8_t { descriptors, session, terminal, nice, limit, user, directory, program };
+enum class ChildStep : std::uint8_t { descriptors, group, session, terminal, nice, limit, user, directory, program };
 
 /// Where the start of a child failed.
 struct ChildFailure {

@@ -103,6 +103,7 @@ Failure preparation_failure(int error, const ChildFailure& failure, const SpawnR
   const SpawnSettings& settings = request.settings;
   switch (failure.step) {
     case ChildStep::descriptors: return os_failure(error, "the descriptors for the program");
+    case ChildStep::group: return os_failure(error, "the control group of the program");
     case ChildStep::session: return os_failure(error, "a session for the program");
     case ChildStep::terminal: return os_failure(error, "a controlling terminal for the program");
     case ChildStep::nice: return os_failure(error, formatted("a niceness changed by {}", settings.nice.value_or(0)));

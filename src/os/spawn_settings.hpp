@@ -33,8 +33,9 @@ struct SpawnSettings {
   std::vector<LimitSetting> limits = {};
   std::optional<UserRights> user = {};  ///< the program also owns its standard descriptors, so that it can open them
   bool terminal = false;                ///< its standard input becomes the controlling terminal of its session
+  int group = -1;                       ///< ControlGroup::entrance() of its control group; -1: it stays in ours
 
-  [[nodiscard]] bool empty() const noexcept { return !nice && !umask && limits.empty() && !user && !terminal; }
+  [[nodiscard]] bool empty() const noexcept { return !nice && !umask && limits.empty() && !user && !terminal && group < 0; }
 };
 
 }  // namespace remsh

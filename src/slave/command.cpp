@@ -26,6 +26,7 @@ Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
   stop_signal_ = *stop_signal;
   Result<SpawnSettings> settings = settings_of(request_);
   if (!settings) return std::move(settings).failure();
+  if (auto grouped = make_group(*settings); !grouped) return grouped;
 
   SpawnRequest spawned;
   spawned.settings = std::move(*settings);
@@ -56,6 +57,18 @@ Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
   begun_at_ = wrote_at_ = now();
   shared_->killer->set_leader(name_, process_->pid());
   call_->set_process(process_->pid());
+  return {};
+}
+
+/// Makes the control group, if the command is to have one.
+Result<void> CommandSet::Command::make_group(SpawnSettings& settings) {
+  const Result<ControlGroupLimits> limits = group_limits_of(request_);
+  if (!limits) return limits.failure();
+  if (limits->empty()) return {};
+  Result<ControlGroup> group = shared_->make_group(*limits);
+  if (!group) return std::move(group).failure();
+  group_.emplace(std::move(*group));
+  settings.group = group_->entrance();
   return {};
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/result.hpp"
 #include "operations/operations.hpp"
+#include "os/control_group.hpp"
 #include "os/directory.hpp"
 #include "os/process.hpp"
 #include "os/process_tree.hpp"
@@ -91,6 +92,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   void on_hook_over(bool);
   [[nodiscard]] std::string result_for_hook() const;
 
+  Result<void> make_group(SpawnSettings& settings);
   Result<void> open_streams(SpawnRequest& request, std::array<UniqueFd, 3>& theirs);
   Result<void> open_command_terminal(SpawnRequest& request, UniqueFd& theirs);
   Result<void> start_logs(std::optional<UserAccount> user);
@@ -150,6 +152,7 @@ class CommandSet::Command final : public Watched, public std::enable_shared_from
   int stop_signal_ = SIGTERM;
   UniqueFd terminal_;  // if it has one
   std::optional<Process> process_;
+  std::optional<ControlGroup> group_;  // if it has limits for all of its processes together
   std::array<Output, 2> outputs_{Output{rpc::StreamName::out, {request_.max_bytes, request_.max_lines}},
                                  Output{rpc::StreamName::err, {request_.max_bytes, request_.max_lines}}};
   InputState input_;

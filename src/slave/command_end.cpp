@@ -203,6 +203,8 @@ void CommandSet::Command::answer() {
     reply.interrupted = ending_ == Ending::interrupted;
     reply.background = left_ || is_output_held();
     reply.ended_background = ended_left_;
+    reply.out_of_memory = group_ && group_->ran_out_of_memory();
+    reply.out_of_processes = group_ && group_->ran_out_of_processes();
     const auto dropped = [](const Output& output) {
       return output.cap.dropped() > 0 ? std::optional(output.cap.dropped()) : std::nullopt;
     };

@@ -1,5 +1,6 @@
 #include "slave/command_settings.hpp"
 
+#include "base/decimal.hpp"
 #include "base/format.hpp"
 #include "base/signal_name.hpp"
 #include "base/text.hpp"
@@ -28,6 +29,27 @@ Result<SpawnSettings> settings_of(const operations::Execute::Request& request) {
     settings.limits.push_back(std::move(*limit));
   }
   return settings;
+}
+
+Result<ControlGroupLimits> group_limits_of(const operations::Execute::Request& request) {
+  constexpr std::uint64_t most_cpu = 1'000'000'000;
+  ControlGroupLimits limits;
+  for (const Bytes& text : request.group) {
+    const std::size_t equals = text.find('=');  // there is one
+    const BytesView name = BytesView(text).substr(0, equals);
+    const auto value = parse_number(BytesView(text).substr(equals + 1));
+    auto* const limit = name == "memory" ? &limits.memory
+                        : name == "pids" ? &limits.processes
+                        : name == "cpu"  ? &limits.cpu
+                                         : nullptr;
+    if (limit == nullptr || *limit || !value || *value == 0 || (name == "cpu" && *value > most_cpu)) {
+      return Failure{
+          Errc::invalid_argument,
+          formatted("'group': {} is none of memory=, pids= and cpu= with a number, each once", start_in_quotes(text))};
+    }
+    *limit = *value;
+  }
+  return limits;
 }
 
 Result<int> stop_signal_of(const operations::Execute::Request& request) {

@@ -3,6 +3,7 @@
 
 #include "base/result.hpp"
 #include "operations/operations.hpp"
+#include "os/control_group.hpp"
 #include "os/spawn_settings.hpp"
 #include "os/user.hpp"
 
@@ -17,6 +18,9 @@ Result<SpawnSettings> settings_of(const operations::Execute::Request& request);
 
 /// The signal that asks the command to end. The failure is invalid_argument.
 Result<int> stop_signal_of(const operations::Execute::Request& request);
+
+/// The limits of its control group. Fails with invalid_argument.
+Result<ControlGroupLimits> group_limits_of(const operations::Execute::Request& request);
 
 /// The account of the command; nullopt: our own. Fails with EPERM if it is not among `allowed` or if we are not root,
 /// and with ENOENT if there is no such account. Blocks.

@@ -38,6 +38,21 @@ struct ResourceLimit {
 /// A limit that is none.
 inline constexpr std::uint64_t unlimited = UINT64_MAX;
 
+/// Limits for all processes of a command together, by a control group of the slave's system (cgroup v2).
+///
+///     slave->execute({"make", "-j8"}, {.group_limits = {.memory = 2'000'000'000, .processes = 200, .cpus = 1.5}});
+///
+/// The slave must have the right to make control groups: as a service of systemd with Delegate=yes, or as root in a
+/// container. If it cannot make this one, nothing is run, and the error says why.
+struct GroupLimits {
+  /// Bytes of memory, without swap. If the command needs more, the system ends all of its processes
+  /// (ExecuteResult::out_of_memory).
+  std::optional<std::uint64_t> memory = {};
+  /// Processes and threads at a time. Beyond that the command cannot start one (ExecuteResult::out_of_processes).
+  std::optional<std::uint64_t> processes = {};
+  std::optional<double> cpus = {};  ///< time of CPUs: 1.5 is as much as one and a half of them have
+};
+
 /// A terminal for a command, with its size in characters.
 struct Terminal {
   std::uint16_t columns = 80;
@@ -114,6 +129,8 @@ struct ExecuteOptions {
   std::optional<std::uint32_t> umask = {};  ///< the file mode creation mask, at most 0777; by default the slave's
   std::vector<ResourceLimit> limits = {};   ///< limits for each process of the command; by default the slave's
 
+  GroupLimits group_limits = {};  ///< limits for all processes of the command together
+
   /// The account as which the command runs, with all of its groups and its HOME, USER, LOGNAME and PATH; empty: the
   /// slave's own. Only if the slave runs as root and its SlavePolicy::users has the account.
   std::string user = {};
@@ -161,6 +178,8 @@ struct ExecuteResult {
   /// output open.
   bool left_background = false;
   bool ended_background = false;  ///< it had left processes behind, and they were ended
+  bool out_of_memory = false;     ///< it reached GroupLimits::memory, and the system ended its processes
+  bool out_of_processes = false;  ///< it reached GroupLimits::processes, and could not start a process
 
   /// How long the command ran on the slave, until its first process ended; nullopt if the slave does not report it.
   std::optional<std::chrono::microseconds> ran = {};
@@ -202,6 +221,8 @@ inline std::string to_string(const ExecuteResult& result) {
   if (result.timed_out) text += ", timed out";
   if (result.went_silent) text += ", silent for too long";
   if (result.interrupted) text += ", interrupted";
+  if (result.out_of_memory) text += ", out of memory";
+  if (result.out_of_processes) text += ", out of processes";
   if (result.out_dropped + result.err_dropped > 0) text += ", output cut";
   if (result.left_background) text += ", left processes in the background";
   if (result.ended_background) text += ", left processes that were ended";

@@ -18,6 +18,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cmath>
 #include <functional>
 #include <future>
 #include <optional>
@@ -205,6 +206,12 @@ TEST_CASE("what cannot be meant is refused before anything is sent") {
        [&] {
          fake->execute({"a"}, {.limits = {{"nofile=1", 1}}});
        }},
+      {"a group without memory", [&] { fake->execute({"a"}, {.group_limits = {.memory = 0}}); }},
+      {"a group without processes", [&] { fake->execute({"a"}, {.group_limits = {.processes = 0}}); }},
+      {"a group with almost no CPU", [&] { fake->execute({"a"}, {.group_limits = {.cpus = 0.001}}); }},
+      {"a group with CPUs that are no number", [&] { fake->execute({"a"}, {.group_limits = {.cpus = std::nan("")}}); }},
+      {"a captured header", [&] { fake->execute({"a"}, {.header = remsh::capture(10)}); }},
+      {"a merged header", [&] { fake->execute({"a"}, {.header = remsh::merge}); }},
       {"a prepended variable with =",
        [&] {
          fake->execute({"a"}, {.prepend_env = {{"A=B", "x"}}});

@@ -165,6 +165,8 @@ TEST_CASE("what a peer may send comes out of the box as it went in") {
                                           {"cwd", "/tmp"},
                                           {"env", "A=1\0B=\0"s},
                                           {"err", "merge"},
+                                          {"group", "memory=1\0pids=2\0cpu=3\0"s},
+                                          {"header", "1"},
                                           {"in", "1"},
                                           {"kill_after", "0"},
                                           {"limits", "nofile=64\0core=0:unlimited\0"s},
