@@ -93,7 +93,9 @@ Slaves::Started Slaves::start(const std::string& address, const std::string& nam
   pids_.push_back(pid);
   auto slave = collection_.get_slave(patience, [&](const Slave& candidate) { return candidate.name() == name; });
   if (!slave) throw std::runtime_error("the slave '" + name + "' did not register in time; it may have said why above");
-  return {std::move(slave), pid};
+  // The program has divided itself: the child of its first process does the work.
+  const pid_t worker = std::stoi(slave->execute({"sh", "-c", "echo $PPID"}).out);
+  return {std::move(slave), worker};
 }
 
 }  // namespace remsh::bench

@@ -27,7 +27,7 @@ class Slaves {
 
   struct Started {
     std::shared_ptr<Slave> slave;
-    pid_t pid = -1;
+    pid_t pid = -1;  ///< of the process that does the work
   };
   Started start_tcp(const std::string& name, std::size_t ballast = 0);  ///< with so many bytes resident
   Started start_unix(const std::string& name);

@@ -63,8 +63,10 @@ void DrivenCall::take_chunk() {
   operation_.piece_at.reset();
   const auto& at = chunk.marks.at;
   if (at) operation_.piece_at.emplace(std::chrono::microseconds(static_cast<std::int64_t>(*at)));
-  const auto give = [&chunk](const OutputCallback& output) {
-    if (output) output(chunk.bytes());
+  const auto give = [&](const OutputCallback& output) {
+    if (!output) return;
+    output(chunk.bytes());
+    operation_.moved.add_out(chunk.bytes().size());
   };
   switch (chunk.stream) {
     case rpc::StreamName::in: break;
@@ -72,10 +74,9 @@ void DrivenCall::take_chunk() {
     case rpc::StreamName::err: give(ends.err); break;
     case rpc::StreamName::header: give(ends.header); break;
     case rpc::StreamName::log:
-      if (ends.log) ends.log(chunk.marks.log, chunk.bytes());
+      if (ends.log) give([&](BytesView bytes) { ends.log(chunk.marks.log, bytes); });
       break;
   }
-  operation_.moved.add_out(chunk.bytes().size());
 }
 
 void DrivenCall::feed() {

@@ -297,6 +297,10 @@ void ExecuteWork::begin_header() {
 }
 
 ExecuteResult ExecuteWork::finish(Result<void> answer) {
+  if (header_callback_) {
+    begin_header();
+    if (!answer) header_callback_(harmless_lines(formatted("ended: {}\n", answer.failure().message)));
+  }
   require(std::move(answer));
   ExecuteResult result;
   result.exit_code = asked_.reply.exit_code;
@@ -316,7 +320,6 @@ ExecuteResult ExecuteWork::finish(Result<void> answer) {
   out_.finish();
   err_.finish();
   if (header_callback_) {
-    begin_header();
     const Bytes line = last_line_of_header(result);
     header_callback_(line);
     header_.finish();

@@ -18,12 +18,12 @@ std::string with_verb(const std::vector<Bytes>& words, std::string_view verb) {
   return text.empty() ? text : text + " " + std::string(verb);
 }
 
-std::string environment_line(const ExecuteOptions& options) {
+std::string environment_line(const ExecuteOptions& options, const SecretMask& mask) {
   std::vector<Bytes> set;
   std::vector<Bytes> unset;
   std::vector<Bytes> prepended;
-  for (const auto& [name, value] : options.env) (value ? set : unset).push_back(name);
-  for (const auto& [name, value] : options.prepend_env) prepended.push_back(name);
+  for (const auto& [name, value] : options.env) (value ? set : unset).push_back(mask.applied_to(name));
+  for (const auto& [name, value] : options.prepend_env) prepended.push_back(mask.applied_to(name));
   std::string text = options.clear_env ? "empty" : "of the slave";
   for (const std::string& change :
        {with_verb(set, "set"), with_verb(unset, "unset"), with_verb(prepended, "prepended")}) {
@@ -53,7 +53,7 @@ std::string first_lines_of_header(const std::vector<Bytes>& args, const ExecuteO
   for (const Bytes& arg : args) command += (command.empty() ? "" : " ") + in_quotes(mask.applied_to(arg));
   std::string text;
   add_line(text, "command", command);
-  add_line(text, "environment", environment_line(options));
+  add_line(text, "environment", environment_line(options, mask));
   add_line(text, "limits", limits_line(options));
   return text;
 }
@@ -61,7 +61,7 @@ std::string first_lines_of_header(const std::vector<Bytes>& args, const ExecuteO
 std::string process_lines_of_header(BytesView directory, std::optional<std::uint64_t> pid, BytesView user,
                                     const SecretMask& mask) {
   std::string process = pid ? std::to_string(*pid) : "";
-  if (!user.empty()) process += (process.empty() ? "as user " : ", as user ") + without_controls(user);
+  if (!user.empty()) process += (process.empty() ? "as user " : ", as user ") + without_controls(mask.applied_to(user));
   std::string text;
   add_line(text, "directory", without_controls(mask.applied_to(Bytes(directory))));
   add_line(text, "process", process);

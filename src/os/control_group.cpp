@@ -6,9 +6,11 @@
 #include "os/directory_reader.hpp"
 #include "os/file.hpp"
 #include "os/process_table.hpp"
+#include "os/supervisor.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,23 +27,38 @@ namespace remsh {
 namespace {
 
 /// The group of the slave's own processes, if they must leave theirs.
-constexpr const char* own_group = "remsh-slave";
+constexpr const char* own_group = "remsh-slave-processes";
 
 constexpr std::string_view group_prefix = "remsh-command-";
 
 /// The period for which the time of CPUs is shared out, in microseconds.
 constexpr std::uint64_t cpu_period = 100'000;
 
-/// The content of a file of the system, which has no size; empty if it cannot be read.
-Bytes content_of(int directory, const char* name) {
-  const UniqueFd file(::openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+/// How often processes are moved to another group: more may be born while they are.
+constexpr int most_moves = 100;
+
+/// Opens a file of a group. In its directory O_CREAT makes none; in a test it does.
+UniqueFd open_in(int directory, const std::string& name, int how) {
+  return UniqueFd(::openat(directory, name.c_str(), how | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+}
+
+/// The content of an open file of the system, which has no size.
+Result<Bytes> content_of(const UniqueFd& file) {
+  if (!file) return os_failure(errno);
   Bytes content;
   std::array<char, 4096> buffer{};
-  while (file) {
-    const auto count = read_file(file.get(), buffer);
-    if (!count || *count == 0) break;
-    content.append(buffer.data(), *count);
+  for (;;) {
+    const ssize_t count = ::pread(file.get(), buffer.data(), buffer.size(), static_cast<off_t>(content.size()));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return os_failure(errno);
+    if (count == 0) return content;
+    content.append(buffer.data(), static_cast<std::size_t>(count));
   }
+}
+
+Result<Bytes> content_of(int directory, const char* name) {
+  auto content = content_of(UniqueFd(::openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)));
+  if (!content) return os_failure(content.failure().os, formatted("reading {}", name));
   return content;
 }
 
@@ -72,9 +89,8 @@ std::uint64_t count_of(BytesView text, BytesView key) {
   return count;
 }
 
-/// Writes to a file of the system. In a directory of a control group none can be made; a test makes them.
-Result<void> write_to(int directory, const char* name, BytesView text) {
-  const UniqueFd file(::openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+Result<void> write_to(int directory, const std::string& name, BytesView text) {
+  const UniqueFd file = open_in(directory, name, O_WRONLY | O_TRUNC);
   if (!file || ::write(file.get(), text.data(), text.size()) < 0) return os_failure(errno, name);
   return {};
 }
@@ -93,7 +109,8 @@ std::optional<Mount> mount_of(BytesView line) {
 }
 
 /// Whether a process is this one, its supervisor, or one that they have started.
-bool is_of_this_slave(const ProcessTable& table, pid_t pid, pid_t top) {
+bool is_of_this_slave(const ProcessTable& table, pid_t pid) {
+  const pid_t top = supervisor_of_this_process().value_or(::getpid());
   for (int depth = 0; depth < 10'000 && pid > 0; ++depth) {
     if (pid == top) return true;
     const auto* const entry = table.find(pid);
@@ -101,18 +118,6 @@ bool is_of_this_slave(const ProcessTable& table, pid_t pid, pid_t top) {
     pid = entry->parent;
   }
   return false;
-}
-
-/// The process above all of this slave: our parent if it is the same program, which is our supervisor.
-pid_t top_of_this_slave() {
-  const auto program = [](const std::string& process) {
-    struct stat status {};
-    const bool is_there = ::stat(formatted("/proc/{}/exe", process).c_str(), &status) == 0;
-    return is_there ? std::pair(status.st_dev, status.st_ino) : std::pair<dev_t, ino_t>(0, 0);
-  };
-  const pid_t parent = ::getppid();
-  const auto ours = program("self");
-  return ours.second != 0 && program(std::to_string(parent)) == ours ? parent : ::getpid();
 }
 
 }  // namespace
@@ -128,6 +133,9 @@ struct ControlGroup::Base {
   /// are refused, and the others would make it a group of threads, into which no process can be put.
   Result<void> move_processes();
 
+  /// Moves those that are in it now. Returns whether there were any.
+  Result<bool> move_once();
+
   /// Makes the directory of a new group, and returns its name.
   Result<Bytes> make_directory();
 
@@ -135,25 +143,31 @@ struct ControlGroup::Base {
   void remove(const Bytes& name);
   void remove_left();
 
-  /// Removes the groups of slaves that have been killed.
+  /// Removes the groups of slaves that have been killed, and those that another program of this process has left.
   void remove_stale();
 
   const std::string path;  // for messages
   const UniqueFd directory;
+  std::mutex enabling;
   std::mutex mutex;  // guards the following members
   std::uint64_t last = 0;
   std::vector<Bytes> left;  // groups that still have processes
 };
 
 Result<void> ControlGroup::Base::enable(BytesView controller) {
-  if (!has_word(content_of(directory.get(), "cgroup.controllers"), controller)) {
+  const std::lock_guard lock(enabling);
+  const auto available = content_of(directory.get(), "cgroup.controllers");
+  if (!available) return available.failure();
+  if (!has_word(*available, controller)) {
     return os_failure(
         EOPNOTSUPP,
         formatted("the control group {} has no controller '{}' (is it delegated to this slave, as by Delegate=yes in a "
                   "unit of systemd? Or is it in use by cgroup v1?)",
                   in_quotes(path), controller));
   }
-  if (has_word(content_of(directory.get(), "cgroup.subtree_control"), controller)) return {};
+  const auto enabled_before = content_of(directory.get(), "cgroup.subtree_control");
+  if (!enabled_before) return enabled_before.failure();
+  if (has_word(*enabled_before, controller)) return {};
   if (auto moved = move_processes(); !moved) return moved;
   const auto enabled = write_to(directory.get(), "cgroup.subtree_control", formatted("+{}", controller));
   if (enabled) return {};
@@ -163,17 +177,31 @@ Result<void> ControlGroup::Base::enable(BytesView controller) {
 
 Result<void> ControlGroup::Base::move_processes() {
   if (::faccessat(directory.get(), "cgroup.type", F_OK, 0) != 0) return {};  // the root of all groups may have both
-  const Bytes all = content_of(directory.get(), "cgroup.procs");
-  if (all.empty()) return {};
+  for (int i = 0; i < most_moves; ++i) {
+    const auto moved = move_once();
+    if (!moved) return moved.failure();
+    if (!*moved) return {};
+  }
+  return os_failure(EBUSY, formatted("processes are started in the control group {} all the time", in_quotes(path)));
+}
+
+Result<bool> ControlGroup::Base::move_once() {
+  const auto all = content_of(directory.get(), "cgroup.procs");
+  if (!all) return all.failure();
+  if (all->empty()) return false;
   const ProcessTable table = ProcessTable::read();
-  const pid_t top = top_of_this_slave();
-  bool are_ours = true;
-  std::vector<Bytes> pids;
-  for_each_piece(all, '\n', [&](BytesView pid) {
-    are_ours = are_ours && is_of_this_slave(table, static_cast<pid_t>(parse_number(pid).value_or(0)), top);
-    pids.emplace_back(pid);
+  if (!table.is_complete()) return os_failure(EAGAIN, "the processes of this system cannot be read");
+  std::vector<Bytes> ours;
+  bool has_others = false;
+  for_each_piece(*all, '\n', [&](BytesView word) {
+    const auto pid = static_cast<pid_t>(parse_number(word).value_or(0));  // 0 stands for one that we cannot see
+    if (is_of_this_slave(table, pid)) {
+      ours.emplace_back(word);
+    } else {
+      has_others = has_others || pid <= 0 || ::kill(pid, 0) == 0 || errno != ESRCH;  // or it has just ended
+    }
   });
-  if (!are_ours) {
+  if (has_others) {
     return os_failure(EBUSY, formatted("the control group {} has processes that are not of this slave: start it in a "
                                        "group of its own, as a service of systemd is",
                                        in_quotes(path)));
@@ -181,12 +209,11 @@ Result<void> ControlGroup::Base::move_processes() {
   if (::mkdirat(directory.get(), own_group, 0755) != 0 && errno != EEXIST) {
     return os_failure(errno, formatted("cannot make a control group in {}", in_quotes(path)));
   }
-  const std::string entrance = formatted("{}/cgroup.procs", own_group);
-  for (const Bytes& pid : pids) {
-    auto moved = write_to(directory.get(), entrance.c_str(), pid);
-    if (!moved && moved.failure().os != ESRCH) return moved;  // ESRCH: it has ended
+  for (const Bytes& pid : ours) {
+    auto moved = write_to(directory.get(), formatted("{}/cgroup.procs", own_group), pid);
+    if (!moved && moved.failure().os != ESRCH) return moved.failure();  // ESRCH: it has ended
   }
-  return {};
+  return true;
 }
 
 Result<Bytes> ControlGroup::Base::make_directory() {
@@ -195,7 +222,7 @@ Result<Bytes> ControlGroup::Base::make_directory() {
     const Bytes name = formatted("{}{}-{}", group_prefix, ::getpid(), ++last);
     lock.unlock();
     if (::mkdirat(directory.get(), name.c_str(), 0755) == 0) return name;
-    // EEXIST: this process was another program before, which has left it.
+    // EEXIST: another program of this process has left it.
     if (errno != EEXIST) return os_failure(errno, formatted("cannot make a control group in {}", in_quotes(path)));
   }
 }
@@ -218,11 +245,9 @@ void ControlGroup::Base::remove_stale() {
   if (!entries) return;
   for (auto name = entries->next(); name && *name; name = entries->next()) {
     if (!(*name)->starts_with(group_prefix)) continue;
-    const BytesView pid = BytesView(**name).substr(group_prefix.size());
-    const auto number = parse_number(pid.substr(0, pid.find('-')));
-    if (number && *number > 0 && ::kill(static_cast<pid_t>(*number), 0) != 0 && errno == ESRCH) {
-      ::unlinkat(directory.get(), (*name)->c_str(), AT_REMOVEDIR);
-    }
+    const BytesView word = BytesView(**name).substr(group_prefix.size());
+    const auto pid = static_cast<pid_t>(parse_number(word.substr(0, word.find('-'))).value_or(0));
+    if (pid > 0 && (pid == ::getpid() || (::kill(pid, 0) != 0 && errno == ESRCH))) remove(**name);
   }
 }
 
@@ -231,28 +256,46 @@ ControlGroup::~ControlGroup() {
 }
 
 bool ControlGroup::ran_out_of_memory() const {
-  return count_of(content_of(directory_.get(), "memory.events"), "oom_kill") > 0;
+  if (!memory_events_) return false;
+  const auto events = content_of(memory_events_);
+  // Its processes may also be ended because the system, or a group above, is out of memory.
+  return events && count_of(*events, "oom") > 0 && count_of(*events, "oom_kill") > 0;
 }
 
 bool ControlGroup::ran_out_of_processes() const {
-  return count_of(content_of(directory_.get(), "pids.events"), "max") > 0;
+  if (!process_events_) return false;
+  const auto events = content_of(process_events_);
+  return events && count_of(*events, "max") > 0;
 }
 
 Result<ControlGroups> ControlGroups::of_this_process() {
+  static std::mutex mutex;
+  static std::shared_ptr<ControlGroup::Base> ours;  // guarded by the mutex
+  const std::lock_guard lock(mutex);
+  if (ours) return ControlGroups(ours);
+
+  const auto groups = content_of(AT_FDCWD, "/proc/self/cgroup");
+  const auto mounts = content_of(AT_FDCWD, "/proc/self/mountinfo");
+  if (!groups) return groups.failure();
+  if (!mounts) return mounts.failure();
   Bytes group;
-  for_each_piece(content_of(AT_FDCWD, "/proc/self/cgroup"), '\n', [&](BytesView line) {
+  for_each_piece(*groups, '\n', [&](BytesView line) {
     if (line.starts_with("0::")) group = line.substr(3);
   });
   std::optional<Mount> mount;
-  for_each_piece(content_of(AT_FDCWD, "/proc/self/mountinfo"), '\n', [&](BytesView line) {
-    const auto each = mount_of(line);
-    if (each && !mount && (each->group == "/" || group.starts_with(each->group))) mount = each;
+  for_each_piece(*mounts, '\n', [&](BytesView line) {
+    auto each = mount_of(line);
+    if (!each || mount) return;
+    if (each->group == "/") each->group.clear();
+    if (group == each->group || group.starts_with(each->group + "/")) mount = std::move(each);
   });
   if (!mount || group.empty()) return os_failure(EOPNOTSUPP, "this system has no control groups (cgroup v2)");
-  if (mount->group != "/") group.erase(0, mount->group.size());
+  group.erase(0, mount->group.size());
   const Bytes own = formatted("/{}", own_group);
-  if (group.ends_with(own)) group.erase(group.size() - own.size());  // moved there, by a run of this program before
-  return in(mount->directory + group);
+  if (group.ends_with(own)) group.erase(group.size() - own.size());  // moved there by the program before this one
+  auto found = in(mount->directory + group);
+  if (found) ours = found->base_;
+  return found;
 }
 
 Result<ControlGroups> ControlGroups::in(const std::string& directory) {
@@ -266,7 +309,7 @@ Result<ControlGroups> ControlGroups::in(const std::string& directory) {
 Result<ControlGroup> ControlGroups::make(const ControlGroupLimits& limits) const {
   struct Setting {
     BytesView controller;
-    const char* file;
+    std::string file;
     Bytes value;
     bool is_optional = false;  // some systems lack it
   };
@@ -287,18 +330,21 @@ Result<ControlGroup> ControlGroups::make(const ControlGroupLimits& limits) const
 
   Result<Bytes> name = base_->make_directory();
   if (!name) return std::move(name).failure();
-  ControlGroup group(base_, *name,
-                     UniqueFd(::openat(base_->directory.get(), name->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
-  if (!group.directory_) return os_failure(errno, "the control group of the command");
+  ControlGroup group(base_, *name);
+  const UniqueFd directory(::openat(base_->directory.get(), name->c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return os_failure(errno, "the control group of the command");
   for (const Setting& setting : settings) {
-    auto made = write_to(group.directory_.get(), setting.file, setting.value);
+    auto made = write_to(directory.get(), setting.file, setting.value);
     if (made || setting.is_optional) continue;
     return os_failure(made.failure().os,
                       formatted("the limit {} of the control group cannot be {}", setting.file, setting.value));
   }
-  const int how = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
-  group.entrance_.reset(::openat(group.directory_.get(), "cgroup.procs", how, 0600));
-  if (!group.entrance_) return os_failure(errno, "the entrance of the control group");
+  group.entrance_ = open_in(directory.get(), "cgroup.procs", O_WRONLY);
+  if (limits.memory) group.memory_events_ = open_in(directory.get(), "memory.events", O_RDONLY);
+  if (limits.processes) group.process_events_ = open_in(directory.get(), "pids.events", O_RDONLY);
+  if (!group.entrance_ || (limits.memory && !group.memory_events_) || (limits.processes && !group.process_events_)) {
+    return os_failure(errno, "the files of the control group");
+  }
   return group;
 }
 

@@ -22,8 +22,8 @@ struct ControlGroupLimits {
   [[nodiscard]] bool empty() const noexcept { return !memory && !processes && !cpu; }
 };
 
-/// A group of processes with limits. It is removed with this object, or as soon as its last process has ended and
-/// another group is made.
+/// A group of processes with limits. It is removed with this object, or, if there are still processes in it, when
+/// another group is made after they have ended.
 class ControlGroup {
  public:
   ControlGroup(ControlGroup&&) noexcept = default;
@@ -32,29 +32,31 @@ class ControlGroup {
 
   /// A process that writes "0" to this descriptor enters the group; its children will be in it, too.
   [[nodiscard]] int entrance() const noexcept { return entrance_.get(); }
+  void close_entrance() noexcept { entrance_.reset(); }
 
-  /// Whether the system has ended processes of the group because of its limit of memory.
+  /// Whether the group has a limit of memory, and the system has ended processes because they reached it.
   [[nodiscard]] bool ran_out_of_memory() const;
 
-  /// Whether a process of the group could not start another because of its limit.
+  /// Whether the group has a limit of processes, and one of its processes could not start another. A limit of a group
+  /// above has the same effect.
   [[nodiscard]] bool ran_out_of_processes() const;
 
  private:
   friend class ControlGroups;
   struct Base;
-  ControlGroup(std::shared_ptr<Base> base, Bytes name, UniqueFd directory)
-      : base_(std::move(base)), name_(std::move(name)), directory_(std::move(directory)) {}
+  ControlGroup(std::shared_ptr<Base> base, Bytes name) : base_(std::move(base)), name_(std::move(name)) {}
 
   std::shared_ptr<Base> base_;  // null in an object that was moved from
   Bytes name_;
-  UniqueFd directory_;
   UniqueFd entrance_;
+  UniqueFd memory_events_;  // if there is such a limit; open, as there may be no free descriptor in the end
+  UniqueFd process_events_;
 };
 
 /// Makes groups below one group. Thread-safe.
 class ControlGroups {
  public:
-  /// Below the group of this process. Fails if the system has no cgroup v2.
+  /// Below the group of this process: the same for all callers. Fails if the system has no cgroup v2.
   static Result<ControlGroups> of_this_process();
 
   /// Below the group whose directory this is.
@@ -64,7 +66,7 @@ class ControlGroups {
   /// one of them here.
   ///
   /// The system lets a group have either processes or limits for groups below it. So if there are processes in ours,
-  /// and all of them belong to this slave, they move to a group below it, "remsh-slave".
+  /// and all of them belong to this slave, they move to a group below it, "remsh-slave-processes".
   [[nodiscard]] Result<ControlGroup> make(const ControlGroupLimits& limits) const;
 
  private:

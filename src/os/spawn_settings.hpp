@@ -35,7 +35,9 @@ struct SpawnSettings {
   bool terminal = false;                ///< its standard input becomes the controlling terminal of its session
   int group = -1;                       ///< ControlGroup::entrance() of its control group; -1: it stays in ours
 
-  [[nodiscard]] bool empty() const noexcept { return !nice && !umask && limits.empty() && !user && !terminal && group < 0; }
+  [[nodiscard]] bool empty() const noexcept {
+    return !nice && !umask && limits.empty() && !user && !terminal && group < 0;
+  }
 };
 
 }  // namespace remsh

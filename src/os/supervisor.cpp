@@ -276,8 +276,13 @@ std::optional<std::string> pass_supervisor_on() {
   return formatted("{}={},{},{}", passed_on_variable, own.line.get(), own.memory.get(), ::getppid());
 }
 
+std::optional<pid_t> supervisor_of_this_process() noexcept {
+  if (own_supervisor().shared == nullptr) return std::nullopt;
+  return ::getppid();
+}
+
 bool is_passed_on(const siginfo_t& signal) noexcept {
-  return own_supervisor().shared != nullptr && signal.si_code == SI_QUEUE && signal.si_pid == ::getppid();
+  return signal.si_code == SI_QUEUE && signal.si_pid == supervisor_of_this_process();
 }
 
 bool DoubledSignals::is_new(int signal, bool passed_on, TimePoint now) {

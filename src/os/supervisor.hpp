@@ -11,6 +11,7 @@
 #include <remsh/base/deadline.hpp>
 
 #include <signal.h>
+#include <sys/types.h>
 
 #include <atomic>
 #include <functional>
@@ -37,6 +38,9 @@ Result<void> begin_supervision(bool has_terminal);
 /// For a worker that is about to replace its program by an exec: keeps the supervisor for the new program, and returns
 /// the variable that its environment must have. begin_supervision() removes the variable. nullopt: no supervisor.
 std::optional<std::string> pass_supervisor_on();
+
+/// The supervisor of this process; nullopt: it has none.
+std::optional<pid_t> supervisor_of_this_process() noexcept;
 
 /// Whether the supervisor of this process has passed on this signal, which may have come to this process by itself,
 /// too.

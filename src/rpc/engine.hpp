@@ -73,8 +73,8 @@ struct OpenCall {
   [[nodiscard]] bool has_chunk() const {
     return streams && (!streams->out.empty() || !streams->err.empty() || streams->has_log() || streams->has_header());
   }
-  /// The next chunk: in order of arrival within each stream; the header first, as it came before the output; and err
-  /// before out, since it is short and users wait for it.
+  /// The next chunk: in order of arrival within each stream; the header first and then err, since they are short and
+  /// users wait for them.
   Chunk take_chunk() {
     if (streams->has_header()) return streams->header->take();
     if (!streams->err.empty()) return streams->err.take();

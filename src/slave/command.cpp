@@ -54,6 +54,7 @@ Result<void> CommandSet::Command::spawn_in(const Directory& directory) {
     return std::move(process).failure();
   }
   process_.emplace(std::move(*process));
+  if (group_) group_->close_entrance();
   begun_at_ = wrote_at_ = now();
   shared_->killer->set_leader(name_, process_->pid());
   call_->set_process(process_->pid());
@@ -65,7 +66,9 @@ Result<void> CommandSet::Command::make_group(SpawnSettings& settings) {
   const Result<ControlGroupLimits> limits = group_limits_of(request_);
   if (!limits) return limits.failure();
   if (limits->empty()) return {};
-  Result<ControlGroup> group = shared_->make_group(*limits);
+  const Result<ControlGroups> groups = ControlGroups::of_this_process();
+  if (!groups) return groups.failure();
+  Result<ControlGroup> group = groups->make(*limits);
   if (!group) return std::move(group).failure();
   group_.emplace(std::move(*group));
   settings.group = group_->entrance();

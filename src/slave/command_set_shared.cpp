@@ -57,21 +57,6 @@ void CommandSet::Shared::end_background(const Background& left) {
   });
 }
 
-Result<ControlGroup> CommandSet::Shared::make_group(const ControlGroupLimits& limits) {
-  std::unique_lock lock(mutex);
-  std::optional<ControlGroups> ours = groups;
-  lock.unlock();
-  if (!ours) {
-    Result<ControlGroups> found = ControlGroups::of_this_process();
-    if (!found) return std::move(found).failure();
-    lock.lock();
-    if (!groups) groups = std::move(*found);
-    ours = groups;
-    lock.unlock();
-  }
-  return ours->make(limits);
-}
-
 bool CommandSet::Shared::is_stopping() const {
   const std::lock_guard lock(mutex);
   return stopping;

@@ -3,7 +3,6 @@
 
 #include "base/result.hpp"
 #include "connection/block.hpp"
-#include "os/control_group.hpp"
 #include "os/process_tree.hpp"
 #include "slave/execute.hpp"
 #include "slave/slave_log.hpp"
@@ -46,9 +45,6 @@ struct CommandSet::Shared {
   void end_background(const Background& left);
   [[nodiscard]] bool is_stopping() const;
 
-  /// Makes a control group for a command. Called on server threads.
-  Result<ControlGroup> make_group(const ControlGroupLimits& limits);
-
   const std::shared_ptr<Loop> loop;
   const Duration background_grace;
   const SlaveLog log;
@@ -63,7 +59,6 @@ struct CommandSet::Shared {
   std::condition_variable changed;
   std::unordered_map<const Command*, std::shared_ptr<Command>> commands;
   std::vector<Background> background;
-  std::optional<ControlGroups> groups;  // from the first command on that needs one
   bool stopping = false;
   bool is_given_up = false;  // stop() has given up waiting
 };

@@ -32,6 +32,7 @@ Result<SpawnSettings> settings_of(const operations::Execute::Request& request) {
 }
 
 Result<ControlGroupLimits> group_limits_of(const operations::Execute::Request& request) {
+  constexpr std::uint64_t least_cpu = 10;
   constexpr std::uint64_t most_cpu = 1'000'000'000;
   ControlGroupLimits limits;
   for (const Bytes& text : request.group) {
@@ -42,7 +43,8 @@ Result<ControlGroupLimits> group_limits_of(const operations::Execute::Request& r
                         : name == "pids" ? &limits.processes
                         : name == "cpu"  ? &limits.cpu
                                          : nullptr;
-    if (limit == nullptr || *limit || !value || *value == 0 || (name == "cpu" && *value > most_cpu)) {
+    if (limit == nullptr || *limit || !value || *value == 0 ||
+        (name == "cpu" && (*value < least_cpu || *value > most_cpu))) {
       return Failure{
           Errc::invalid_argument,
           formatted("'group': {} is none of memory=, pids= and cpu= with a number, each once", start_in_quotes(text))};

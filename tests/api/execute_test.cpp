@@ -86,6 +86,15 @@ TEST_CASE("the header of a command comes while it runs, in lines") {
     CHECK(header.back().starts_with("ended: exit code 0"));
     CHECK(header.size() == (result.pid ? 5 : 3));
   });
+  on_every_transport([](Farm&, Slave& slave) {
+    std::vector<Bytes> header;
+    CHECK(thrown_by<RemoteError>([&] {
+      slave.execute({"no-such-program"}, {.header = lines([&](BytesView line) { header.emplace_back(line); })});
+    }));
+    REQUIRE(header.size() == 3);
+    CHECK(header[0] == "command: 'no-such-program'");
+    CHECK(header[2].starts_with("ended: "));
+  });
   on_every_transport(BeyondRemsh1::time_limits, [](Farm& farm, Slave& slave) {
     slave.mkdir("sub");
     std::vector<Bytes> header;

@@ -207,6 +207,24 @@ TEST_CASE("M5: what is fetched goes where the caller said and nowhere else, what
   CHECK(prey.is_unharmed());
 }
 
+TEST_CASE("M8: max_bytes bounds what is fetched, whatever else the slave sends") {
+  Prey prey;
+  EvilSlave evil(prey.port());
+  REQUIRE(evil.register_as("evil"));
+  const auto slave = prey.find("evil");
+  for (const Bytes& stream : {Bytes("err"), Bytes("log"), Bytes("header")}) {
+    CAPTURE(stream);
+    const TempDir here;
+    auto pending = slave->start_fetch("file", Sink::file(here / "fetched"), {.max_bytes = 10});
+    const Bytes op(evil.read_call("fetch").get("op").value_or(""));
+    // More than max_bytes, so that a limit of "max_bytes less all that came" would be huge.
+    evil.send(Box{{"_command", "data"}, {"data", Bytes(100, 'x')}, {"op", op}, {"stream", stream}});
+    evil.send(Box{{"_command", "data"}, {"data", Bytes(5000, 'y')}, {"op", op}, {"stream", "out"}});
+    CHECK(thrown_by<Error>([&] { pending.wait(); })->code() == Errc::too_large);
+    CHECK(here.count() == 0);
+  }
+}
+
 #ifdef REMSH_CAN_COUNT
 TEST_CASE("M8, M9, M10: a slave makes its master hold what credit allows, and gets it back with the connection") {
   constexpr std::size_t window = 65536;

@@ -42,8 +42,9 @@ inline constexpr std::uint64_t unlimited = UINT64_MAX;
 ///
 ///     slave->execute({"make", "-j8"}, {.group_limits = {.memory = 2'000'000'000, .processes = 200, .cpus = 1.5}});
 ///
-/// The slave must have the right to make control groups: as a service of systemd with Delegate=yes, or as root in a
-/// container. If it cannot make this one, nothing is run, and the error says why.
+/// The slave must have the right to make control groups, and its own must contain no processes of others: it has both
+/// as a service of systemd with Delegate=yes, as ours. If it cannot make the group, nothing is run, and the error says
+/// why.
 struct GroupLimits {
   /// Bytes of memory, without swap. If the command needs more, the system ends all of its processes
   /// (ExecuteResult::out_of_memory).
@@ -101,6 +102,9 @@ struct ExecuteOptions {
   /// Where the lines of header() go while the command runs, and a line when the slave begins to end it by a signal:
   ///
   ///     ending: silent for 60 s, SIGTERM
+  ///
+  /// If the command cannot be run, the last line has the error. A slave of remsh 1 says nothing itself: all lines come
+  /// at the end.
   ///
   /// By default nowhere. It can be neither captured nor merged, and has no times.
   Output header = discard;
@@ -179,7 +183,7 @@ struct ExecuteResult {
   bool left_background = false;
   bool ended_background = false;  ///< it had left processes behind, and they were ended
   bool out_of_memory = false;     ///< it reached GroupLimits::memory, and the system ended its processes
-  bool out_of_processes = false;  ///< it reached GroupLimits::processes, and could not start a process
+  bool out_of_processes = false;  ///< it reached GroupLimits::processes, or such a limit of the slave itself
 
   /// How long the command ran on the slave, until its first process ended; nullopt if the slave does not report it.
   std::optional<std::chrono::microseconds> ran = {};

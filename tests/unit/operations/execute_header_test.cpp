@@ -33,13 +33,15 @@ TEST_CASE("the header of a command has no secrets, no values of variables, and n
   ExecuteOptions options;
   options.secrets = {"hunter2"};
   options.cwd = "of/hunter2";
-  options.env = {{"TOKEN", "hunter2"}, {"A\nended", "x"}};
+  options.env = {{"TOKEN", "hunter2"}, {"A\nended", "x"}, {"of_hunter2", "x"}};
+  options.user = "hunter2";
   options.clear_env = true;
   ExecuteResult result;
   result.exit_code = 0;
   CHECK(header({"login", "--password=hunter2", "a\nended: b"}, options, result) ==
         "command: 'login' '--password=***' 'a\\x0Aended: b'\n"
-        "environment: empty; A\\x0Aended, TOKEN set\n"
+        "environment: empty; A\\x0Aended, TOKEN, of_*** set\n"
         "directory: of/***\n"
+        "process: as user ***\n"
         "ended: exit code 0\n");
 }

@@ -91,8 +91,13 @@ TEST_CASE("the processes of a slave leave its group for one below it, and those 
   fake.write("cgroup.procs", std::to_string(::getpid()) + "\n");
   const auto groups = ControlGroups::in(fake.path());
   REQUIRE(groups.ok());
+  const auto busy = groups->make({.processes = 1});  // from a plain file no process leaves
+  REQUIRE_FALSE(busy.ok());
+  CHECK(busy.failure().os == EBUSY);
+  CHECK(fake.read("cgroup.subtree_control").empty());
+  fake.write("cgroup.procs", "");
   REQUIRE(groups->make({.processes = 1}).ok());
-  CHECK(fake.read("remsh-slave/cgroup.procs") == std::to_string(::getpid()));
+  CHECK(fake.read("remsh-slave-processes/cgroup.procs") == std::to_string(::getpid()));
   CHECK(fake.read("cgroup.subtree_control") == "+pids");
 
   const FakeGroup shared("pids");
@@ -124,6 +129,10 @@ TEST_CASE("the events of a group say what its processes have run out of") {
   fake.write(fake.group() + "/pids.events", "max 1\n");
   CHECK(group->ran_out_of_memory());
   CHECK(group->ran_out_of_processes());
+
+  // Ended because the whole system is out of memory.
+  fake.write(fake.group() + "/memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 1\noom_group_kill 0\n");
+  CHECK_FALSE(group->ran_out_of_memory());
 }
 
 TEST_CASE("a group is removed with its object, or later if there are processes in it") {
@@ -133,21 +142,23 @@ TEST_CASE("a group is removed with its object, or later if there are processes i
   {
     const auto group = groups->make({.processes = 5});
     REQUIRE(group.ok());
-    std::filesystem::remove(fake.path() + "/" + fake.group() + "/pids.max");
-    std::filesystem::remove(fake.path() + "/" + fake.group() + "/cgroup.procs");
+    for (const auto& file : std::filesystem::directory_iterator(fake.path() + "/" + fake.group())) {
+      std::filesystem::remove(file);
+    }
   }
   CHECK(fake.group().empty());
 }
 
-TEST_CASE("the groups of a slave that was killed are removed, and nothing else") {
+TEST_CASE("the groups of slaves that were killed, and of the program before this one, are removed, and no others") {
   const FakeGroup fake("pids");
-  for (const std::string name : {"remsh-command-999999999-1", "remsh-command-x", "other"}) {
+  for (const std::string name : {"remsh-command-999999999-1", "remsh-command-1-1", "remsh-command-x", "other"}) {
     std::filesystem::create_directory(fake.path() + "/" + name);
   }
   std::filesystem::create_directory(fake.path() + "/remsh-command-" + std::to_string(::getpid()) + "-1");
   CHECK(ControlGroups::in(fake.path()).ok());
   CHECK_FALSE(std::filesystem::exists(fake.path() + "/remsh-command-999999999-1"));
   CHECK(std::filesystem::exists(fake.path() + "/remsh-command-x"));
-  CHECK(std::filesystem::exists(fake.path() + "/remsh-command-" + std::to_string(::getpid()) + "-1"));
+  CHECK_FALSE(std::filesystem::exists(fake.path() + "/remsh-command-" + std::to_string(::getpid()) + "-1"));
+  CHECK(std::filesystem::exists(fake.path() + "/remsh-command-1-1"));
   CHECK(std::filesystem::exists(fake.path() + "/other"));
 }

@@ -821,7 +821,7 @@ TEST_CASE("a command whose settings are malformed or cannot be made is not run")
   };
   fails([](auto& command) { command.stop_signal = "SIGCHLD"; }, Errc::invalid_argument, "'stop_signal'");
   fails([](auto& command) { command.umask = 01000; }, Errc::invalid_argument, "'umask'");
-  for (const Bytes bad : {"disk=1", "memory=0", "memory=1k", "cpu=1000000001", "pids="}) {
+  for (const char* const bad : {"disk=1", "memory=0", "memory=1k", "cpu=9", "cpu=1000000001", "pids="}) {
     fails([&bad](auto& command) { command.group = {bad}; }, Errc::invalid_argument, "'group'");
   }
   fails([](auto& command) { command.group = {"pids=1", "pids=2"}; }, Errc::invalid_argument, "'group'");
