@@ -10,9 +10,9 @@ import re
 import sys
 import tempfile
 
-# What a folder includes beside itself. base < os < transport < connection < session < { rpc, auth, operations, remsh1 }
-# < { master, slave } < programs, examples. Siblings never include each other: master and slave meet on the wire only,
-# so even src/master/local_slave_listener.cpp, which starts slaves, starts them as programs.
+# What a folder includes beside itself. base < os < transport < connection < session < { rpc, auth, operations, remsh1,
+# messages } < { master, slave } < programs, examples. Siblings never include each other: master and slave meet on the
+# wire only, so even src/master/local_slave_listener.cpp, which starts slaves, starts them as programs.
 BELOW_CALLS = {'base', 'os', 'transport', 'connection', 'session'}
 CALLS = {'rpc', 'auth', 'operations', 'remsh1'}
 ALLOWED = {
@@ -25,6 +25,7 @@ ALLOWED = {
     'auth': BELOW_CALLS,
     'operations': BELOW_CALLS,
     'remsh1': BELOW_CALLS,
+    'messages': BELOW_CALLS,
     'master': BELOW_CALLS | CALLS,
     'slave': BELOW_CALLS | CALLS,
     'programs': BELOW_CALLS | CALLS | {'master', 'slave'},
