@@ -12,6 +12,10 @@
 
 namespace remsh::sim {
 
+/// The streams to the caller.
+inline constexpr std::array outputs{rpc::StreamName::out, rpc::StreamName::err, rpc::StreamName::log,
+                                    rpc::StreamName::header};
+
 /// One direction of one stream of one call, as far as it was sent or has come. Every stream begins at another place of
 /// the same pattern, whose period is no multiple of anything.
 class Content {

@@ -27,7 +27,7 @@ void Pair::check() {
     if (is_served) lent_by_slave += lent(story.service->in);
     const OpenCall* const call = master_.engine.find_call(id);  // also one whose caller has left
     if (call == nullptr || call->state == OpenCall::State::settled) continue;
-    lent_by_master += lent(call->streams->out) + lent(call->streams->err);
+    call->streams->for_each_output([&](StreamName, const ReceiveStream& stream) { lent_by_master += lent(stream); });
     if (is_served) check_credit(*call, *story.service, is_now_quiet);
   }
   world_.expect(lent_by_master + master_.engine.pool().free() == credit_pool,
@@ -59,19 +59,17 @@ void Pair::check_side(const End& end, const End& other) {
 
 /// What a sender may send is never more than its receiver has granted, and the same when nothing is under way: else
 /// credit was lost, and the stream will stop.
-void Pair::check_credit(const OpenCall& call, const OpenService& service, bool is_now_quiet) {
-  const std::pair<const SendCredit&, const ReceiveStream&> streams[] = {
-      {call.streams->in, service.in},
-      {service.out, call.streams->out},
-      {service.err, call.streams->err},
-  };
-  for (const auto& [sender, receiver] : streams) {
+void Pair::check_credit(const OpenCall& call, OpenService& service, bool is_now_quiet) {
+  const auto check_stream = [&](const SendCredit& sender, const ReceiveStream& receiver) {
     const std::uint64_t granted = receiver.window().granted();
     const std::string name = "call " + std::to_string(call.id);
     world_.expect(sender.credit() <= granted, name, " has more credit than was granted");
     world_.expect(granted <= stream_window_max, name, " was granted too much");
     if (is_now_quiet) world_.expect(sender.credit() == granted, name, " has lost credit");
-  }
+  };
+  check_stream(call.streams->in, service.in);
+  call.streams->for_each_output(
+      [&](StreamName name, const ReceiveStream& stream) { check_stream(service.credit(name), stream); });
 }
 
 /// A side that has lost the other one knows it in time.
@@ -107,14 +105,15 @@ void Pair::check_over(const End& end) {
   }
 }
 
-/// What the slave has announced has reached the master before the end, and says why that came. Only a goodbye that the
-/// slave says by itself can be lost, if the master writes meanwhile.
+/// What the slave has announced has reached the master before the end, and says why that came. It can be lost only if
+/// the slave says goodbye by itself, because its time is over: if the connection is full then, or if the master writes
+/// meanwhile.
 void Pair::check_release() {
-  world_.expect((master_.session.draining() != nullptr) == has_drained_, "the master ",
-                has_drained_ ? "does not know that the slave was draining" : "takes the slave for draining");
-  if (!has_drained_) return;
+  const bool is_known = master_.session.draining() != nullptr;
+  if (!has_drained_) return world_.expect(!is_known, "the master takes the slave for draining");
   const DisconnectReason reason = master_.session.over()->reason;
   const bool may_be_lost = has_timed_out_ && reason == DisconnectReason::cut;
+  world_.expect(is_known || may_be_lost, "the master does not know that the slave was draining");
   world_.expect(reason == DisconnectReason::released || reason == DisconnectReason::closed_here || may_be_lost,
                 "the slave was draining, and the master says that it is ", std::string(to_string(reason)));
 }

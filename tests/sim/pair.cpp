@@ -56,7 +56,7 @@ std::string Pair::summary() const {
     if (story.call == nullptr && !story.service) continue;
     text += "\n  call " + std::to_string(id) + (story.call != nullptr ? ": its caller waits" : ": left") +
             (story.service ? ", served" : "") + ", input left " + std::to_string(story.input_left) + ", output left " +
-            std::to_string(story.output_left[1]) + " and " + std::to_string(story.output_left[2]);
+            std::to_string(story.all_output_left());
   }
   return text;
 }

@@ -55,7 +55,7 @@ class Pair final : private Watching {
   // Invariants.
   void check();
   void check_side(const End& end, const End& other);
-  void check_credit(const rpc::OpenCall& call, const rpc::OpenService& service, bool is_quiet);
+  void check_credit(const rpc::OpenCall& call, rpc::OpenService& service, bool is_quiet);
   void check_end_is_known(const End& end);
   [[nodiscard]] bool is_idle() const;
   [[nodiscard]] bool is_quiet() const;

@@ -21,8 +21,11 @@ void Servant::on_service(std::shared_ptr<OpenService> service) {
   world_.expect(!std::exchange(story.served, true), "call ", story.id, " is served twice");
   story.service = std::move(service);
   if (story.has_streams) {
-    for (const std::size_t stream : {1U, 2U}) {
-      story.output_left[stream] = chance.one_in(4) ? plan_.most_data : chance.size(plan_.most_data);
+    for (const StreamName stream : outputs) {
+      const bool is_rare = stream == StreamName::log || stream == StreamName::header;
+      if (is_rare && !chance.one_in(4)) continue;
+      story.output_left[static_cast<std::size_t>(stream)] =
+          chance.one_in(4) ? plan_.most_data : chance.size(plan_.most_data);
     }
     story.reads_to_end = chance.one_in(2);
     story.heeds_cancel = chance.one_in(2);
@@ -45,8 +48,8 @@ void Servant::drive(Story& story) {
   read_input(story);
   const bool stops = story.service->cancelled && story.heeds_cancel;
   if (!stops && !story.is_answering) produce(story);
-  const bool is_done = story.output_left[1] + story.output_left[2] == 0 &&
-                       (!story.reads_to_end || story.has_read_end || story.service->cancelled);
+  const bool is_done =
+      story.all_output_left() == 0 && (!story.reads_to_end || story.has_read_end || story.service->cancelled);
   if ((!is_done && !stops) || std::exchange(story.is_answering, true)) return;
   world_.after(world_.chance.up_to(plan_.most_pause), [this, &story] { answer(story); });
 }
@@ -71,9 +74,9 @@ void Servant::read_input(Story& story) {
 }
 
 void Servant::produce(Story& story) {
-  for (const StreamName stream : {StreamName::out, StreamName::err}) {
+  for (const StreamName stream : outputs) {
     const auto at = static_cast<std::size_t>(stream);
-    const SendCredit& credit = stream == StreamName::err ? story.service->err : story.service->out;
+    const SendCredit& credit = story.service->credit(stream);
     while (story.output_left[at] > 0) {
       const std::size_t room = end_.room(credit.room());
       if (room == 0) break;

@@ -36,9 +36,8 @@ Plan Plan::of(Chance& chance) {
 }
 
 Story::Story(std::uint64_t number, bool streams) : id(number), has_streams(streams) {
-  for (const StreamName stream : {StreamName::in, StreamName::out, StreamName::err}) {
-    const auto at = static_cast<std::size_t>(stream);
-    sent[at] = came[at] = Content(number, stream);
+  for (std::size_t at = 0; at < rpc::stream_count; ++at) {
+    sent[at] = came[at] = Content(number, static_cast<StreamName>(at));
   }
 }
 
@@ -54,8 +53,9 @@ void expect_outcome(const World& world, const Story& story, const Box* results, 
   world.expect(story.answered, name, " has ended without an answer");
   world.expect((failure != nullptr) == story.failed, name, " has another outcome than its server gave");
   if (results != nullptr) world.expect(*results == story.results, name, ": wrong results");
-  for (const std::size_t stream : {1U, 2U}) {
-    world.expect(story.came[stream].bytes() == story.sent[stream].bytes(), name, ": output is missing");
+  for (const StreamName stream : outputs) {
+    const auto at = static_cast<std::size_t>(stream);
+    world.expect(story.came[at].bytes() == story.sent[at].bytes(), name, ": output is missing");
   }
 }
 

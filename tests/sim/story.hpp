@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <optional>
 
 namespace remsh::sim {
@@ -78,6 +79,9 @@ struct Story {
   // The server.
   std::shared_ptr<rpc::OpenService> service;  // until it answers
   std::array<std::size_t, rpc::stream_count> output_left{};
+  [[nodiscard]] std::size_t all_output_left() const {
+    return std::accumulate(output_left.begin(), output_left.end(), std::size_t{0});
+  }
   bool reads_to_end = false;
   bool has_read_end = false;
   bool heeds_cancel = true;
