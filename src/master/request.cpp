@@ -92,9 +92,7 @@ void Request::check_execute(const operations::Execute::Request& request, const E
   if (std::holds_alternative<Output::Merge>(options.out.what())) {
     refuse(Errc::invalid_argument, "stdout cannot be merged: .err = remsh::merge puts stderr where stdout goes");
   }
-  const auto& header = options.header.what();
-  if (std::holds_alternative<Output::Merge>(header) || std::holds_alternative<Output::Capture>(header) ||
-      std::holds_alternative<TimedOutputCallback>(header)) {
+  if (!takes_only_bytes(options.header)) {
     refuse(Errc::invalid_argument,
            "the header can be neither captured nor merged, and has no times: give it to a callback that takes only "
            "bytes, or to a file; remsh::header() makes it from the result");
@@ -265,6 +263,12 @@ std::string Request::operation() const {
   if (!first_.empty()) text += " " + shown(first_);
   if (!second_.empty()) text += " to " + shown(second_);
   return text;
+}
+
+bool takes_only_bytes(const Output& output) {
+  const Output::What& what = output.what();
+  return !std::holds_alternative<Output::Capture>(what) && !std::holds_alternative<Output::Merge>(what) &&
+         !std::holds_alternative<TimedOutputCallback>(what);
 }
 
 }  // namespace remsh

@@ -138,4 +138,8 @@ class Request {
   std::size_t fields_ = 0;  // their number
 };
 
+/// Whether an output goes to a callback that takes only bytes, to a file, or nowhere: it is neither captured nor
+/// merged, and needs no times.
+bool takes_only_bytes(const Output& output);
+
 }  // namespace remsh

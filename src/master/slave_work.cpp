@@ -4,6 +4,7 @@
 #include "base/format.hpp"
 #include "base/secret_mask.hpp"
 #include "base/signal_name.hpp"
+#include "base/take_until.hpp"
 #include "base/text.hpp"
 #include "operations/advice.hpp"
 #include "operations/execute_header.hpp"
@@ -107,10 +108,9 @@ bool is_given(const Source& source) { return !std::holds_alternative<std::monost
 Bytes harmless_lines(BytesView lines) {
   Bytes text;
   while (!lines.empty()) {
-    const std::size_t end = std::min(lines.find('\n'), lines.size());
-    text += without_controls(lines.substr(0, end));
-    if (end < lines.size()) text += '\n';
-    lines.remove_prefix(std::min(end + 1, lines.size()));
+    const bool is_whole = lines.find('\n') != BytesView::npos;
+    text += without_controls(take_until('\n', lines));
+    if (is_whole) text += '\n';
   }
   return text;
 }
@@ -235,7 +235,7 @@ CallWork::CallWork(const Target& target, const std::string& operation, const Box
                  .out = !is<Output::Discard>(options.out)},
                 options, operation),
       out_((request_.check_call(asked_.request), options.out), "the output", asked_, request_) {
-  if (is<Output::Capture>(options.out) || is<Output::Merge>(options.out) || is<TimedOutputCallback>(options.out)) {
+  if (!takes_only_bytes(options.out)) {
     request_.refuse(Errc::invalid_argument,
                     "the output of an operation of yours can be neither captured nor merged, and has no times: give it "
                     "to a callback that takes only bytes");

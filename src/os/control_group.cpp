@@ -2,6 +2,7 @@
 
 #include "base/decimal.hpp"
 #include "base/format.hpp"
+#include "base/take_until.hpp"
 #include "base/text.hpp"
 #include "os/directory_reader.hpp"
 #include "os/file.hpp"
@@ -13,7 +14,6 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -62,13 +62,11 @@ Result<Bytes> content_of(int directory, const char* name) {
   return content;
 }
 
-/// Calls `visit` with each piece between two separators.
+/// Calls `visit` with each piece between two separators that is not empty.
 template <class Visit>
 void for_each_piece(BytesView text, char separator, Visit visit) {
   while (!text.empty()) {
-    const std::size_t end = std::min(text.find(separator), text.size());
-    if (end > 0) visit(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
+    if (const BytesView piece = take_until(separator, text); !piece.empty()) visit(piece);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "programs/config_file.hpp"
 
 #include "base/format.hpp"
+#include "base/take_until.hpp"
 #include "base/text.hpp"
 #include "os/file.hpp"
 #include "os/unique_fd.hpp"
@@ -9,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -52,9 +52,7 @@ Result<void> check_config_file(int file, const std::string& path) {
 Result<std::vector<ConfigLine>> parse_config(std::string_view text, const std::string& file) {
   std::vector<ConfigLine> lines;
   for (std::size_t number = 1; !text.empty(); ++number) {
-    const std::size_t end = std::min(text.size(), text.find('\n'));
-    const std::string_view line = trimmed(text.substr(0, end));
-    text.remove_prefix(std::min(text.size(), end + 1));
+    const std::string_view line = trimmed(take_until('\n', text));
     if (line.empty() || line.front() == '#') continue;
     const std::size_t equals = line.find('=');
     const std::string_view name = trimmed(line.substr(0, equals));

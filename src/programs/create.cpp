@@ -124,31 +124,28 @@ int run_create(Settings& settings, OptionReader& given) {
   const bool has_key = !settings.key.empty() || needs_key(settings);
   const auto text = config_text(settings, given, has_key);
   if (!text) return complain(create_command(), text.failure().message);
+  const auto failed = [](const std::string& what) { return fail(create_command(), exit_software, what); };
   const auto key = read_given_key(settings);
-  if (!key) return fail(create_command(), exit_software, key.failure().message);
+  if (!key) return failed(key.failure().message);
 
-  if (const int error = make_directory(directory, 0700))
-    return fail(create_command(), exit_software, message_of(directory, error));
+  if (const int error = make_directory(directory, 0700)) return failed(message_of(directory, error));
   struct stat what {};
   if (::lstat(config.c_str(), &what) == 0) {
-    return fail(create_command(), exit_software,
-                in_quotes(config) + " is there already: edit it, or give another directory");
+    return failed(in_quotes(config) + " is there already: edit it, or give another directory");
   }
   const std::string base = base_of(directory, settings.program.slave);
   std::error_code error;
   std::filesystem::create_directories(base + "/info", error);
-  if (error)
-    return fail(create_command(), exit_software, formatted("{}: {}", in_quotes(base + "/info"), error.message()));
+  if (error) return failed(formatted("{}: {}", in_quotes(base + "/info"), error.message()));
   if (*key) {
     if (auto written = auth::write_own_key(key_file, (*key)->name, (*key)->key, false); !written) {
-      return fail(create_command(), exit_software,
-                  written.failure().code == Errc::in_use ? in_quotes(key_file) + " is there already: remove it first"
-                                                         : written.failure().message);
+      return failed(written.failure().code == Errc::in_use ? in_quotes(key_file) + " is there already: remove it first"
+                                                           : written.failure().message);
     }
   }
   if (auto written = write_config(config, *text); !written) {
     if (*key) auth::remove_own_key(key_file);
-    return fail(create_command(), exit_software, formatted("{}: {}", in_quotes(config), written.failure().message));
+    return failed(formatted("{}: {}", in_quotes(config), written.failure().message));
   }
   std::string said = formatted("made {}", in_quotes(config));
   if (*key) {

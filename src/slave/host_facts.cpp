@@ -1,6 +1,7 @@
 #include "slave/host_facts.hpp"
 
 #include "base/decimal.hpp"
+#include "base/take_until.hpp"
 #include "os/unique_fd.hpp"
 
 #include <fcntl.h>
@@ -32,14 +33,6 @@ std::string start_of_file(const char* path) {
   const ssize_t size = file ? ::read(file.get(), text.data(), text.size()) : 0;
   text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
   return text;
-}
-
-/// Removes the first line of a text and returns it.
-std::string_view take_line(std::string_view& text) {
-  const std::size_t end = std::min(text.find('\n'), text.size());
-  const std::string_view line = text.substr(0, end);
-  text.remove_prefix(std::min(end + 1, text.size()));
-  return line;
 }
 
 /// "0.52" as 52; nullopt if it is not such a number.
@@ -83,7 +76,7 @@ void take_memory_from(std::string_view meminfo, HostFacts& facts) {
       {"SwapFree:", &facts.swap_free},
   }};
   while (!meminfo.empty()) {
-    std::string_view line = take_line(meminfo);  // "MemTotal:       16384256 kB"
+    std::string_view line = take_until('\n', meminfo);  // "MemTotal:       16384256 kB"
     for (const auto& [name, place] : wanted) {
       if (!line.starts_with(name) || !line.ends_with(" kB")) continue;
       std::string_view number = line.substr(name.size(), line.size() - name.size() - 3);
@@ -97,16 +90,14 @@ void take_memory_from(std::string_view meminfo, HostFacts& facts) {
 
 void take_load_from(std::string_view loadavg, HostFacts& facts) {
   for (std::optional<std::uint64_t>* const place : {&facts.load1, &facts.load5, &facts.load15}) {
-    const std::size_t end = std::min(loadavg.find(' '), loadavg.size());
-    *place = hundredths_from(loadavg.substr(0, end));
-    loadavg.remove_prefix(std::min(end + 1, loadavg.size()));
+    *place = hundredths_from(take_until(' ', loadavg));
   }
 }
 
 std::string os_name_from(std::string_view os_release) {
   constexpr std::string_view key = "PRETTY_NAME=";
   while (!os_release.empty()) {
-    std::string_view value = take_line(os_release);
+    std::string_view value = take_until('\n', os_release);
     if (!value.starts_with(key)) continue;
     value.remove_prefix(key.size());
     const bool is_quoted = value.size() >= 2 && value.front() == value.back() && (value[0] == '"' || value[0] == '\'');
