@@ -111,11 +111,13 @@ TEST_CASE("a stop begins no further slave, and what the callback throws ends all
 
   const Lifeline lifeline;
   const auto work = [&](Slave& slave) {
-    return slave.name() == "w0" ? slave.start_execute(lifeline.endless_command())
-                                : slave.start_execute({"sh", "-c", "exec 8<\"$0\"", lifeline.path()});
+    return slave.start_execute(slave.name() == "w0" ? lifeline.endless_command() : std::vector<Bytes>{"true"});
   };
-  CHECK_THROWS_WITH_AS(remsh::on_each(slaves, work, {.each = [](const auto&) { throw std::runtime_error("enough"); }}),
-                       "enough", std::runtime_error);
+  const auto once_begun = [&](const auto&) {
+    CHECK(lifeline.wait_for_begin());
+    throw std::runtime_error("enough");
+  };
+  CHECK_THROWS_WITH_AS(remsh::on_each(slaves, work, {.each = once_begun}), "enough", std::runtime_error);
   CHECK(lifeline.wait_for_end());
 }
 
