@@ -2,7 +2,7 @@
 // installed header includes Asio, and the library itself uses a separate copy of it.
 #pragma once
 
-#include <remsh/master/pending.hpp>
+#include <remsh/base/pending.hpp>
 
 #include <asio/associated_cancellation_slot.hpp>
 #include <asio/associated_executor.hpp>

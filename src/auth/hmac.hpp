@@ -1,4 +1,4 @@
-// SHA-256 and HMAC-SHA256: the only use of libcrypto.
+// SHA-256 and HMAC-SHA256, as the handshake of slaves uses them.
 //
 // Both throw std::runtime_error if libcrypto itself does not work (no memory, a broken configuration), never because of
 // the input. Computing a key id (auth/derive.hpp) before there are connections verifies that it works.

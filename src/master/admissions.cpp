@@ -34,23 +34,10 @@ ListenerOptions within_reason(ListenerOptions options) {
   return options;
 }
 
-GateOptions gate_options(const ListenerOptions& options) {
-  const StrangerLimits& limits = options.strangers;
-  GateOptions gate;
-  gate.max_handshakes = options.max_handshakes;
-  gate.max_per_address = limits.per_address;
-  gate.max_per_user = limits.per_user;
-  gate.first_penalty = limits.first_penalty;
-  gate.longest_penalty = limits.longest_penalty;
-  for (const std::string& text : limits.shared_addresses) {
-    const auto network = Network::parse(text);
-    if (!network) {
-      throw Error(Errc::invalid_argument, "", "make a listener",
-                  formatted("shared_addresses: {} is no network: write 192.0.2.7, or 10.0.0.0/8", in_quotes(text)));
-    }
-    gate.exempt.push_back(*network);
-  }
-  return gate;
+GateOptions checked_gate_options(const ListenerOptions& options) {
+  auto gate = gate_options(options.max_handshakes, options.strangers);
+  if (!gate) throw_failure(gate.failure(), "", "make a listener");
+  return *std::move(gate);
 }
 
 Origin origin_of(const std::string& address, const AdmissionTerms& terms) {
@@ -72,7 +59,7 @@ Admissions::Admissions(ListenerOptions options)
       log_(options_.log, loop_),
       rights_(options_.keys ? std::make_unique<KeyWatch>(auth::KeyStore::of(*options_.keys)) : nullptr, names_,
               host_of_rights()),
-      gate_(gate_options(options_)) {
+      gate_(checked_gate_options(options_)) {
   assert(loop_);
   if (auto good = check_protocols(options_.protocols); !good) throw_failure(good.failure(), "", "make a listener");
   options_.slave_collection.listener_comes();
@@ -126,11 +113,7 @@ void Admissions::log_stranger(const Origin& origin, const std::string& who, std:
     return gate_.tell(origin, loop_->now());
   }();
   if (!telling.aloud) return;
-  if (telling.untold > 0) message += formatted(" (and {} more from there, left out)", telling.untold);
-  if (telling.untold_of_others > 0) {
-    message += formatted(" (and {} from elsewhere, left out)", telling.untold_of_others);
-  }
-  log(LogLevel::warning, who, message);
+  log(LogLevel::warning, who, message + telling.untold_words());
 }
 
 void Admissions::proven(const Admission& admission) {

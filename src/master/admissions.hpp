@@ -4,7 +4,6 @@
 #include "base/result.hpp"
 #include "master/admission_terms.hpp"
 #include "master/admitted_backend.hpp"
-#include "master/gate.hpp"
 #include "master/keepalive.hpp"
 #include "master/key_watch.hpp"
 #include "master/listener_log.hpp"
@@ -12,6 +11,7 @@
 #include "master/opening.hpp"
 #include "master/rights_watch.hpp"
 #include "master/runtime.hpp"
+#include "transport/gate.hpp"
 
 #include <remsh/master/slave_listener.hpp>
 

@@ -11,8 +11,8 @@
 #include "master/packed_info.hpp"
 #include "master/proof.hpp"
 
+#include <remsh/base/work.hpp>
 #include <remsh/master/audit.hpp>
-#include <remsh/master/work.hpp>
 
 #include <atomic>
 #include <cstdint>

@@ -4,7 +4,7 @@
 #include "base/patience.hpp"
 
 #include <remsh/base/deadline.hpp>
-#include <remsh/master/work.hpp>
+#include <remsh/base/work.hpp>
 
 #include <condition_variable>
 #include <exception>

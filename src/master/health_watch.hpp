@@ -3,10 +3,10 @@
 
 #include "os/parking.hpp"
 
+#include <remsh/base/completion_queue.hpp>
 #include <remsh/base/deadline.hpp>
-#include <remsh/master/completion_queue.hpp>
+#include <remsh/base/pending.hpp>
 #include <remsh/master/health_limits.hpp>
-#include <remsh/master/pending.hpp>
 #include <remsh/operations/host_facts.hpp>
 
 #include <atomic>

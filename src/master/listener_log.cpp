@@ -1,7 +1,7 @@
 #include "master/listener_log.hpp"
 
+#include "base/call_log_hook.hpp"
 #include "base/format.hpp"
-#include "base/text.hpp"
 
 #include <cstddef>
 #include <vector>
@@ -9,11 +9,7 @@
 namespace remsh {
 
 void ListenerLog::log(LogLevel level, const std::string& peer, const std::string& message) const {
-  if (!hook_) return;
-  try {
-    hook_(LogRecord{level, "listener", without_controls(peer), without_controls(message)});
-  } catch (...) {  // a hook that throws must not end the io thread
-  }
+  call_log_hook(hook_, level, "listener", peer, message);
 }
 
 void ListenerLog::log_slave(LogLevel level, const std::string& name, Proof proof, std::string message, bool is_first) {

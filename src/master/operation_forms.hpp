@@ -5,7 +5,7 @@
 #include "master/target.hpp"
 #include "rpc/message.hpp"
 
-#include <remsh/master/pending.hpp>
+#include <remsh/base/pending.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_operations.hpp>
 #include <remsh/master/workspace.hpp>

@@ -6,7 +6,7 @@
 #include "transport/loop.hpp"
 
 #include <remsh/base/deadline.hpp>
-#include <remsh/master/pending.hpp>
+#include <remsh/base/pending.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/start_options.hpp>
 

@@ -16,8 +16,8 @@
 #include "os/file.hpp"
 
 #include <remsh/base/call_options.hpp>
+#include <remsh/base/work.hpp>
 #include <remsh/connection/box_codec.hpp>
-#include <remsh/master/work.hpp>
 
 #include <algorithm>
 #include <chrono>

@@ -5,8 +5,8 @@
 #include "master/slave_request.hpp"
 #include "os/parking.hpp"
 
+#include <remsh/base/pending.hpp>
 #include <remsh/master/lease.hpp>
-#include <remsh/master/pending.hpp>
 #include <remsh/master/slave_collection.hpp>
 
 #include <cstdint>

@@ -70,16 +70,16 @@ void UnixSlaveListener::start() {
   unix_->acceptor = std::make_unique<Acceptor>(
       *admissions->loop(), std::move(listening->socket),
       [this](UniqueFd connection) {
-        const auto uid = peer_of_unix(connection.get());
-        if (!uid.ok() || (*uid != ::geteuid() && *uid != 0)) {
-          const std::string who = uid.ok() ? formatted("user {}", *uid) : "an unknown user";
+        const auto peer = peer_of_unix(connection.get());
+        if (!peer.ok() || (peer->user != ::geteuid() && peer->user != 0)) {
+          const std::string who = peer.ok() ? formatted("user {}", peer->user) : "an unknown user";
           impl().admissions->log(LogLevel::warning, "unix:" + unix_->path,
                                  formatted("not let in: {} is not ours", who));
           return;
         }
         std::string description = describe_peer(connection.get());
         impl().admissions->admit(socket_transport(connection.release(), std::move(description)),
-                                 {.keyless = true, .user = *uid});
+                                 {.keyless = true, .user = peer->user});
       },
       [this](int error) { impl().admissions->cannot_accept(error); });
   lock.unlock();  // the log hook may call address()

@@ -108,12 +108,12 @@ Result<void> check_options(const Address& address, const SlaveOptions& options) 
 Result<void> check_listener(int socket, const Address& address, const SlaveOptions& options) {
   if (address.kind == Kind::unix_socket) {
     if (options.key) return {};
-    const auto user = peer_of_unix(socket);
-    if (!user) return user.failure();
-    if (*user == ::geteuid() || *user == 0) return {};
+    const auto peer = peer_of_unix(socket);
+    if (!peer) return peer.failure();
+    if (peer->user == ::geteuid() || peer->user == 0) return {};
     return Failure{Errc::auth_failed,
                    formatted("{}: user {} listens there, whom only a key proves to be our master (--key FILE)",
-                             to_string(address), *user),
+                             to_string(address), peer->user),
                    0};
   }
   if (is_to_this_host(socket) || options.insecure) return {};

@@ -42,7 +42,9 @@ Result<Address> parse_address(std::string_view text, AddressUse use) {
   std::string_view rest = text;
   if (rest.starts_with("unix:")) {
     rest.remove_prefix(5);
-    if (const std::string fault = unix_path_fault(rest); !fault.empty()) return malformed_address(text, fault);
+    std::string fault = unix_path_fault(rest);
+    if (is_abstract(rest)) fault = "has a zero byte in its path";
+    if (!fault.empty()) return malformed_address(text, fault);
     address.kind = Address::Kind::unix_socket;
     address.path = rest;
     return address;
@@ -87,7 +89,9 @@ Result<Address> parse_address(std::string_view text, AddressUse use) {
 }
 
 std::string to_string(const Address& address) {
-  if (address.kind == Address::Kind::unix_socket) return "unix:" + address.path;
+  if (address.kind == Address::Kind::unix_socket) {
+    return is_abstract(address.path) ? "unix:@" + address.path.substr(1) : "unix:" + address.path;
+  }
   const bool bare = address.host.find(':') == std::string::npos;
   const bool is_prefix = !prefix_of(address.host + ":").empty();  // a host has the name of a prefix
   const char* const prefix = address.kind == Address::Kind::tls ? "tls:" : is_prefix ? "tcp:" : "";

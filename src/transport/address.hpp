@@ -15,7 +15,7 @@ struct Address {
   Kind kind = Kind::tcp;
   std::string host = {};  ///< tcp and tls: a name or a number
   std::uint16_t port = 0;
-  std::string path = {};  ///< unix: the path of the socket
+  std::string path = {};  ///< unix: the path of the socket; with a zero byte in front, an abstract name
 
   friend bool operator==(const Address&, const Address&) = default;
 };

@@ -105,12 +105,13 @@ Result<void> clear_stale(const std::string& path) {
 
 }  // namespace
 
-Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int backlog) {
+Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int backlog, int family) {
   const Address address{Address::Kind::tcp, host, port, {}};
   auto list = ask_system(address, AI_PASSIVE);
   if (!list) return std::move(list).failure();
   int error = EADDRNOTAVAIL;
   for (const SocketAddress& entry : *list) {
+    if (family != AF_UNSPEC && entry.family() != family) continue;
     UniqueFd socket = new_socket(entry.family());
     if (socket) {
       set_socket_option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);  // so that old connections do not block the port
@@ -122,20 +123,26 @@ Result<UniqueFd> listen_tcp(const std::string& host, std::uint16_t port, int bac
   return failure(error, to_string(address));
 }
 
-Result<UnixListening> listen_unix(const std::string& path, int backlog) {
-  const std::string what = "unix:" + path;
+Result<UnixListening> listen_unix(const std::string& path, int backlog, mode_t mode) {
+  const std::string what = to_string(Address{Address::Kind::unix_socket, {}, 0, path});
   if (const std::string fault = unix_path_fault(path); !fault.empty()) return malformed_address(what, fault);
+  UniqueFd socket = new_socket(AF_UNIX);
+  if (!socket) return failure(errno, what);
+  if (is_abstract(path)) {
+    const SocketAddress address = unix_address(path);
+    if (::bind(socket.get(), address.get(), address.size) != 0 || ::listen(socket.get(), backlog) != 0) {
+      return failure(errno, what);
+    }
+    return UnixListening{std::move(socket), SocketFile{}};
+  }
   // The socket is made under a temporary name, and linked to its own name at the end: nobody can connect to it before
   // it is ready, and a link never replaces a file.
   const Temporary temporary{name_beside(path)};
   if (!unix_path_fault(temporary.path).empty()) return failure(ENAMETOOLONG, what);
-  UniqueFd socket = new_socket(AF_UNIX);
-  if (!socket) return failure(errno, what);
-  constexpr mode_t ours_alone = S_IRUSR | S_IWUSR;
-  static_cast<void>(::fchmod(socket.get(), ours_alone));  // Linux makes the file with this mode; others need the chmod
+  static_cast<void>(::fchmod(socket.get(), mode));  // Linux makes the file with this mode; others need the chmod
   const SocketAddress address = unix_address(temporary.path);
   struct stat made {};
-  if (::bind(socket.get(), address.get(), address.size) != 0 || ::chmod(temporary.path.c_str(), ours_alone) != 0 ||
+  if (::bind(socket.get(), address.get(), address.size) != 0 || ::chmod(temporary.path.c_str(), mode) != 0 ||
       ::listen(socket.get(), backlog) != 0 || ::lstat(temporary.path.c_str(), &made) != 0) {
     return failure(errno, what);
   }
@@ -203,18 +210,17 @@ void set_tcp_options(int socket, const TcpOptions& options) noexcept {
 #endif
 }
 
-Result<uid_t> peer_of_unix(int socket) {
+Result<UnixPeer> peer_of_unix(int socket) {
 #if defined(SO_PEERCRED)
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return failure(errno, "ask who connected");
   if (size != sizeof peer || peer.uid == static_cast<uid_t>(-1)) return failure(EOPNOTSUPP, "ask who connected");
-  return peer.uid;
+  return UnixPeer{peer.uid, peer.gid};
 #else
-  uid_t user = 0;
-  gid_t group = 0;
-  if (::getpeereid(socket, &user, &group) != 0) return failure(errno, "ask who connected");
-  return user;
+  UnixPeer peer;
+  if (::getpeereid(socket, &peer.user, &peer.group) != 0) return failure(errno, "ask who connected");
+  return peer;
 #endif
 }
 
@@ -235,16 +241,33 @@ std::string describe_peer(int socket) {
   return name == "unknown" ? name : "tcp " + name;
 }
 
+namespace {
+
+bool is_of_this_host(const SocketAddress& address) noexcept {
+  if (address.family() == AF_UNIX) return true;
+  if (address.family() == AF_INET) {
+    return ntohl(reinterpret_cast<const sockaddr_in*>(address.get())->sin_addr.s_addr) >> 24U == 127;
+  }
+  if (address.family() != AF_INET6) return false;
+  const in6_addr& six = reinterpret_cast<const sockaddr_in6*>(address.get())->sin6_addr;
+  return IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
+}
+
+}  // namespace
+
 bool is_to_this_host(int socket) noexcept {
   SocketAddress peer;
-  if (::getpeername(socket, peer.get(), &peer.size) != 0) return false;
-  if (peer.storage.ss_family == AF_UNIX) return true;
-  if (peer.storage.ss_family == AF_INET) {
-    return ntohl(reinterpret_cast<const sockaddr_in*>(peer.get())->sin_addr.s_addr) >> 24U == 127;
-  }
-  if (peer.storage.ss_family != AF_INET6) return false;
-  const in6_addr& address = reinterpret_cast<const sockaddr_in6*>(peer.get())->sin6_addr;
-  return IN6_IS_ADDR_LOOPBACK(&address) || (IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr[12] == 127);
+  return ::getpeername(socket, peer.get(), &peer.size) == 0 && is_of_this_host(peer);
+}
+
+bool listens_to_this_host(int socket) noexcept {
+  SocketAddress here;
+  return ::getsockname(socket, here.get(), &here.size) == 0 && is_of_this_host(here);
+}
+
+std::string local_address(int socket) {
+  SocketAddress here;
+  return ::getsockname(socket, here.get(), &here.size) == 0 ? to_string(here) : "unknown";
 }
 
 std::uint16_t local_port(int socket) noexcept {

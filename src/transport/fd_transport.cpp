@@ -162,6 +162,12 @@ void SocketTransport::arm(Watcher& watcher, Ready directions, std::uint64_t toke
 
 void SocketTransport::disarm_for_good(Watcher& watcher) noexcept { watcher.forget(socket_.get()); }
 
+UniqueFd SocketTransport::release() {
+  const timeval as_long_as_it_takes{0, 0};
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &as_long_as_it_takes, sizeof as_long_as_it_takes);
+  return std::move(socket_);
+}
+
 void SocketTransport::shutdown() noexcept { ::shutdown(socket_.get(), SHUT_RDWR); }
 
 // PipeTransport.

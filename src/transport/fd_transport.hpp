@@ -30,8 +30,14 @@ class SocketTransport final : public Transport {
   [[nodiscard]] bool is_inherited() const override { return inherited_; }
   [[nodiscard]] std::string description() const override { return description_; }
 
+  [[nodiscard]] int descriptor() const noexcept { return socket_.get(); }
+
+  /// Gives the socket away, in the state in which another owner expects it. No other function may run, or be called
+  /// later.
+  UniqueFd release();
+
  private:
-  const UniqueFd socket_;
+  UniqueFd socket_;
   const std::string description_;
   const bool inherited_;
   bool reads_in_slices_ = false;  // false: the socket is non-blocking, and a read must poll

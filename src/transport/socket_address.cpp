@@ -30,13 +30,15 @@ SocketAddress unix_address(const std::string& path) {
   auto* name = reinterpret_cast<sockaddr_un*>(&address.storage);
   name->sun_family = AF_UNIX;
   std::copy(path.begin(), path.end(), name->sun_path);  // the terminating zero is already there
-  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
+  const std::size_t terminator = is_abstract(path) ? 0 : 1;
+  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + terminator);
   return address;
 }
 
 std::string unix_path_fault(std::string_view path) {
   if (path.empty()) return "has no path behind 'unix:'";
-  if (path.find('\0') != std::string_view::npos) return "has a zero byte in its path";
+  if (path.find('\0', is_abstract(path) ? 1 : 0) != std::string_view::npos) return "has a zero byte in its path";
+  if (path.size() == 1 && is_abstract(path)) return "has no name";
   if (path.size() > max_path) {
     return formatted("has a path of {} bytes, and a unix socket takes at most {}", path.size(), max_path);
   }

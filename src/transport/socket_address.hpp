@@ -21,6 +21,9 @@ struct SocketAddress {
 
 bool operator==(const SocketAddress& a, const SocketAddress& b) noexcept;
 
+/// True for a name in the abstract namespace of Linux, which is no file: a zero byte is in front of it.
+inline bool is_abstract(std::string_view path) noexcept { return path.starts_with('\0'); }
+
 /// The address of a unix socket. The path must fit: see unix_path_fault().
 SocketAddress unix_address(const std::string& path);
 

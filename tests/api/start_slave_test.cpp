@@ -3,7 +3,7 @@
 #include "support/slaves.hpp"
 
 #include <remsh/auth/key_ring.hpp>
-#include <remsh/master/completion_queue.hpp>
+#include <remsh/base/completion_queue.hpp>
 #include <remsh/master/slave_launcher.hpp>
 
 #include <functional>

@@ -36,6 +36,7 @@ ALLOWED = {
 LAYER_OF = {
     'master.hpp': 'master',
     'slave.hpp': 'slave',
+    'messages.hpp': 'messages',
     'version.hpp': 'base',
     'asio.hpp': 'master',
     'fmt.hpp': 'master',
@@ -58,6 +59,7 @@ DOORS = {
     'fmt': {'include/remsh/fmt.hpp', 'src/base/format.hpp'},
     'openssl': {
         'src/auth/hmac.cpp',
+        'src/messages/digest.cpp',
         'src/transport/tls_callbacks.cpp',
         'src/transport/tls_certificates.cpp',
         'src/transport/tls_engine.cpp',
@@ -80,6 +82,9 @@ REAL_TIME = {
     'src/master/slave_request.cpp',
     'src/master/slave_work.hpp',
     'src/master/started_request.cpp',
+    'src/messages/auth_key.cpp',
+    'src/messages/message_connection.cpp',
+    'src/messages/started_work.hpp',
     'src/slave/command_hook.cpp',
     'src/slave/master_contact.cpp',
     'src/slave/remsh1_server.cpp',
@@ -228,7 +233,7 @@ EXPECTED = [
     'src/rpc/b.cpp:2: rpc includes remsh/transport/transport.hpp; src/session hides it',
     'src/session/b.cpp:1: session includes rpc/engine.hpp of rpc',
     'src/master/local_slave_listener.cpp:1: master includes remsh/slave/slave_server.hpp of slave',
-    'src/master/local_slave_listener.cpp:2: includes openssl/hmac.h; only src/auth/hmac.cpp, '
+    'src/master/local_slave_listener.cpp:2: includes openssl/hmac.h; only src/auth/hmac.cpp, src/messages/digest.cpp, '
     'src/transport/tls_callbacks.cpp, src/transport/tls_certificates.cpp, src/transport/tls_engine.cpp, src/transport/tls_objects.hpp may',
     'src/master/admission.cpp:1: includes master/remsh1_backend.hpp; only src/master/remsh1_* and src/master/slave_protocol',
     'src/master/admission.cpp:2: includes remsh1/message.hpp; only src/master/remsh1_*',

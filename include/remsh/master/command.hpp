@@ -3,10 +3,10 @@
 
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/call_options.hpp>
+#include <remsh/base/completion_queue.hpp>
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/export.hpp>
-#include <remsh/master/completion_queue.hpp>
-#include <remsh/master/work.hpp>
+#include <remsh/base/work.hpp>
 #include <remsh/operations/execute.hpp>
 
 #include <chrono>

@@ -1,7 +1,7 @@
 // LocalSlaveListener: slaves that this program starts on this host.
 #pragma once
 
-#include <remsh/master/pending.hpp>
+#include <remsh/base/pending.hpp>
 #include <remsh/master/slave_listener.hpp>
 #include <remsh/master/start_options.hpp>
 

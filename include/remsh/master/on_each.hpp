@@ -1,8 +1,8 @@
 // on_each: the same operation on many slaves, a few at a time.
 #pragma once
 
-#include <remsh/master/completion_queue.hpp>
-#include <remsh/master/pending.hpp>
+#include <remsh/base/completion_queue.hpp>
+#include <remsh/base/pending.hpp>
 #include <remsh/master/slave.hpp>
 
 #include <algorithm>

@@ -6,9 +6,9 @@
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/error.hpp>
 #include <remsh/base/export.hpp>
+#include <remsh/base/pending.hpp>
 #include <remsh/master/builder.hpp>
 #include <remsh/master/operation_in_progress.hpp>
-#include <remsh/master/pending.hpp>
 #include <remsh/master/slave_operations.hpp>
 #include <remsh/master/workspace.hpp>
 

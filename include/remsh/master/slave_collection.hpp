@@ -3,9 +3,9 @@
 
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/export.hpp>
+#include <remsh/base/pending.hpp>
 #include <remsh/master/health_limits.hpp>
 #include <remsh/master/lease.hpp>
-#include <remsh/master/pending.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_filter.hpp>
 #include <remsh/master/slave_notice.hpp>

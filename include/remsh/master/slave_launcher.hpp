@@ -3,7 +3,7 @@
 
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/export.hpp>
-#include <remsh/master/pending.hpp>
+#include <remsh/base/pending.hpp>
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_listener.hpp>
 #include <remsh/master/start_options.hpp>

@@ -10,7 +10,7 @@
 #include <remsh/master/slave.hpp>
 #include <remsh/master/slave_collection.hpp>
 #include <remsh/master/slave_protocol.hpp>
-#include <remsh/master/stranger_limits.hpp>
+#include <remsh/transport/stranger_limits.hpp>
 #include <remsh/transport/transport.hpp>
 
 #include <chrono>

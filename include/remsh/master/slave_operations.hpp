@@ -4,9 +4,9 @@
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/call_options.hpp>
 #include <remsh/base/export.hpp>
+#include <remsh/base/pending.hpp>
 #include <remsh/connection/box.hpp>
 #include <remsh/master/command.hpp>
-#include <remsh/master/pending.hpp>
 #include <remsh/operations/execute.hpp>
 #include <remsh/operations/filesystem.hpp>
 #include <remsh/operations/host_facts.hpp>

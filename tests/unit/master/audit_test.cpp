@@ -7,7 +7,7 @@
 
 #include <doctest/doctest.h>
 
-#include <remsh/master/completion_queue.hpp>
+#include <remsh/base/completion_queue.hpp>
 #include <remsh/master/slave.hpp>
 
 #include <cerrno>

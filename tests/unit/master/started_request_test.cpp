@@ -1,5 +1,5 @@
 // start_get_slave() and start_reserve(): requests that no thread waits in, against all that may happen meanwhile.
-#include <remsh/master/completion_queue.hpp>
+#include <remsh/base/completion_queue.hpp>
 #include <remsh/master/slave_collection.hpp>
 
 #include "support/ample.hpp"

@@ -164,7 +164,8 @@ TEST_CASE("a unix socket is for our own user, who is told") {
   CHECK(is_blocking(caller.get()));
   CHECK(is_closed_by_exec(caller.get()));
   CHECK(is_closed_by_exec(accepted.socket.get()));
-  CHECK(*peer_of_unix(accepted.socket.get()) == ::geteuid());
+  CHECK(peer_of_unix(accepted.socket.get())->user == ::geteuid());
+  CHECK(peer_of_unix(accepted.socket.get())->group == ::getegid());
   CHECK(describe_peer(accepted.socket.get()) == "unix pid " + std::to_string(::getpid()));
   CHECK_FALSE(peer_of_unix(std::move(listen_tcp("127.0.0.1", 0, 1)).value().get()).ok());
 }

@@ -1,10 +1,10 @@
 // Pending<T>: an operation that was started, and whose outcome has not been taken yet.
 #pragma once
 
+#include <remsh/base/completion_queue.hpp>
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/error.hpp>
-#include <remsh/master/completion_queue.hpp>
-#include <remsh/master/work.hpp>
+#include <remsh/base/work.hpp>
 
 #include <exception>
 #include <memory>

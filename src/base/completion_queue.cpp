@@ -1,4 +1,4 @@
-#include <remsh/master/completion_queue.hpp>
+#include <remsh/base/completion_queue.hpp>
 
 #include <condition_variable>
 #include <deque>

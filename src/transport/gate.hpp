@@ -1,9 +1,11 @@
 // Gate: limits how many unregistered connections each source may have, and blocks sources that failed to authenticate.
 #pragma once
 
+#include "base/result.hpp"
 #include "transport/network.hpp"
 
 #include <remsh/base/deadline.hpp>
+#include <remsh/transport/stranger_limits.hpp>
 
 #include <sys/types.h>
 
@@ -43,6 +45,9 @@ struct GateOptions {
   std::vector<Network> exempt = {};
 };
 
+/// The options of a gate for the limits of a listener. Fails for a shared address that is none.
+Result<GateOptions> gate_options(std::size_t max_handshakes, const StrangerLimits& limits);
+
 /// Where a connection comes from: an address, a user of this host, or (monostate) some other way, such as an inherited
 /// descriptor. There are no limits for the last.
 using Origin = std::variant<std::monostate, IpAddress, uid_t>;
@@ -68,6 +73,9 @@ class Gate {
     bool aloud = true;
     std::size_t untold = 0;            // of this source
     std::size_t untold_of_others = 0;  // of sources that exceeded max_log_sources
+
+    /// How many were not logged, for the end of the message; empty if all were.
+    [[nodiscard]] std::string untold_words() const;
   };
 
   explicit Gate(GateOptions options);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <remsh/base/bytes.hpp>
+#include <remsh/base/export.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -91,5 +92,9 @@ inline Value Value::dict(std::initializer_list<std::pair<Value, Value>> items) {
   }
   return What(std::move(dict));
 }
+
+/// The value as Python prints it, except that characters which Python escapes because they are not printable are
+/// escaped only if they are ASCII: "[2.25, None, 'junk']".
+REMSH_API std::string to_string(const Value& value);
 
 }  // namespace remsh

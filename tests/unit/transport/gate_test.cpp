@@ -1,4 +1,4 @@
-#include "master/gate.hpp"
+#include "transport/gate.hpp"
 
 #include "support/begin_time.hpp"
 #include "support/memory_in_use.hpp"

@@ -1,6 +1,7 @@
-#include "master/gate.hpp"
+#include "transport/gate.hpp"
 
 #include "base/format.hpp"
+#include "base/text.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -38,6 +39,32 @@ GateOptions within_reason(GateOptions options) {
 std::string others(std::size_t count) { return formatted("{} {}", count, count == 1 ? "other" : "others"); }
 
 }  // namespace
+
+Result<GateOptions> gate_options(std::size_t max_handshakes, const StrangerLimits& limits) {
+  GateOptions gate;
+  gate.max_handshakes = max_handshakes;
+  gate.max_per_address = limits.per_address;
+  gate.max_per_user = limits.per_user;
+  gate.first_penalty = limits.first_penalty;
+  gate.longest_penalty = limits.longest_penalty;
+  for (const std::string& text : limits.shared_addresses) {
+    const auto network = Network::parse(text);
+    if (!network) {
+      return Failure{Errc::invalid_argument,
+                     formatted("shared_addresses: {} is no network: write 192.0.2.7, or 10.0.0.0/8", in_quotes(text)),
+                     0};
+    }
+    gate.exempt.push_back(*network);
+  }
+  return gate;
+}
+
+std::string Gate::Telling::untold_words() const {
+  std::string words;
+  if (untold > 0) words += formatted(" (and {} more from there, left out)", untold);
+  if (untold_of_others > 0) words += formatted(" (and {} from elsewhere, left out)", untold_of_others);
+  return words;
+}
 
 Gate::Gate(GateOptions options) : options_(within_reason(std::move(options))) {}
 

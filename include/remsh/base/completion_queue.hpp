@@ -3,7 +3,7 @@
 
 #include <remsh/base/deadline.hpp>
 #include <remsh/base/export.hpp>
-#include <remsh/master/work.hpp>
+#include <remsh/base/work.hpp>
 
 #include <cstddef>
 #include <functional>

@@ -1,0 +1,32 @@
+// deliver_challenge() and answer_challenge() of Python's connections.
+#pragma once
+
+#include <remsh/base/deadline.hpp>
+#include <remsh/base/export.hpp>
+#include <remsh/messages/auth_key.hpp>
+#include <remsh/messages/message_connection.hpp>
+
+#include <chrono>
+#include <stop_token>
+
+namespace remsh {
+
+/// Options of one proof.
+struct ChallengeOptions {
+  bool require_sha256 = true;  ///< refuse MD5, the only hash that Python up to 3.11 knows
+  CallDeadline deadline = std::chrono::seconds(10);
+  std::stop_token stop = {};
+};
+
+/// Demands of the other side of a new connection a proof that it has the key. For connections that neither Listener nor
+/// Client made: there, a listener delivers a challenge and then answers one, and a client answers one and then delivers
+/// one. There is one try per connection: if this throws, the connection is closed. Throws AuthenticationError, Timeout,
+/// Cancelled, ConnectionLost and ProtocolError.
+REMSH_API void deliver_challenge(MessageConnection& connection, const AuthKey& key,
+                                 const ChallengeOptions& options = {});
+
+/// The other side of deliver_challenge(): proves that this program has the key. The same rules apply.
+REMSH_API void answer_challenge(MessageConnection& connection, const AuthKey& key,
+                                const ChallengeOptions& options = {});
+
+}  // namespace remsh

@@ -1,0 +1,66 @@
+#include "messages/proof_run.hpp"
+
+#include "messages/started_work.hpp"
+
+namespace remsh::messages {
+
+namespace {
+
+/// What a failure of the stream means in the middle of a proof.
+Failure in_proof(Failure failure) {
+  if (failure.code == Errc::connection_lost) {
+    failure.message = "the connection ended during the proof: has the other side an authkey, and the same one?";
+  }
+  failure.code = Errc::auth_failed;
+  return failure;
+}
+
+}  // namespace
+
+/// Returns true when all of it is sent.
+Result<bool> ProofRun::send(Bytes message) {
+  message_ = std::move(message);
+  if (message_.empty()) return true;
+  return stream_->send(message_, rest_);
+}
+
+Result<bool> ProofRun::step(Duration wait) {
+  if (!std::exchange(has_begun_, true)) {
+    if (auto sent = send(proof_->begin()); !sent) return in_proof(std::move(sent).failure());
+  }
+  for (;;) {
+    if (rest_) {
+      if (wait > Duration::zero()) stream_->wait_writable(wait);
+      auto sent = stream_->go_on(rest_);
+      if (!sent) return after_sending_ && !*after_sending_ ? *after_sending_ : in_proof(std::move(sent).failure());
+      if (!*sent) return false;
+      rest_.reset();
+    }
+    if (after_sending_) return *after_sending_;
+    auto received = stream_->receive(most_in_proof, wait);
+    if (!received) return in_proof(std::move(received).failure());
+    if (!*received) return false;
+    ProofStep step = proof_->take(stream_->reader().take());
+    if (step.then == ProofStep::Then::done) after_sending_ = true;
+    if (step.then == ProofStep::Then::close) after_sending_ = std::move(step.failure);
+    auto sent = send(std::move(step.send));
+    if (!sent && !after_sending_) return in_proof(std::move(sent).failure());
+  }
+}
+
+Result<void> prove(const std::shared_ptr<MessageStream>& stream, std::unique_ptr<ProofSide> proof,
+                   const Patience& patience) {
+  auto made = [&]() -> Result<void> {
+    ProofRun run(stream, std::move(proof));
+    for (;;) {
+      auto step = run.step(next_wait(patience.deadline.at(), patience.stop));
+      if (!step) return std::move(step).failure();
+      if (*step) return {};
+      if (auto fault = fault_of(patience, "for a proof: has the other side an authkey?")) return *std::move(fault);
+    }
+  }();
+  if (!made) stream->close();
+  return made;
+}
+
+}  // namespace remsh::messages
