@@ -1,6 +1,7 @@
 // Connection: boxes over a Transport.
 #include "base/clock.hpp"
 #include "base/format.hpp"
+#include "base/time_left.hpp"
 #include "connection/raw_connection.hpp"
 
 #include <remsh/connection/connection.hpp>
@@ -17,14 +18,6 @@
 
 namespace remsh {
 namespace {
-
-/// The time until the deadline; an hour if there is none or it is later.
-Duration time_left(Deadline deadline) {
-  constexpr Duration long_time = std::chrono::hours(1);
-  if (deadline.is_never()) return long_time;
-  const TimePoint now = real_clock().now();
-  return deadline.has_passed(now) ? Duration::zero() : std::min(long_time, deadline.at() - now);
-}
 
 std::error_code os_error(int error) { return {error, std::generic_category()}; }
 

@@ -4,6 +4,7 @@
 #include "base/format.hpp"
 #include "base/os_words.hpp"
 #include "base/throw_failure.hpp"
+#include "base/time_left.hpp"
 #include "base/wipe.hpp"
 #include "os/random.hpp"
 #include "os/unique_fd.hpp"
@@ -13,7 +14,6 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -83,13 +83,11 @@ AuthKey read_authkey(int descriptor, Deadline deadline) {
   std::size_t size = 0;
   for (;;) {
     pollfd ready{input.get(), POLLIN, 0};
-    const Duration left = deadline.is_never() ? std::chrono::hours(1) : deadline.at() - real_clock().now();
-    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(
-        std::clamp<Duration>(left, Duration::zero(), std::chrono::hours(1)));
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(time_left(deadline));
     const int polled = ::poll(&ready, 1, static_cast<int>(wait.count()));
     if (polled < 0 && errno != EINTR) fail(errno, operation);
     if (polled <= 0) {
-      if (!deadline.is_never() && deadline.has_passed(real_clock().now())) {
+      if (deadline.has_passed(real_clock().now())) {
         throw Timeout(Errc::timeout, "", operation, "the other end of the pipe was not closed in time");
       }
       continue;

@@ -44,6 +44,7 @@ std::shared_ptr<MessageStream> connect(const std::string& text, const ClientOpti
   UniqueFd socket = or_throw(connect_to(address, patience.deadline, patience.stop));
   const bool is_local = is_to_this_host(socket.get());
   or_throw(terms.check_reach(address, is_local));
+  if (address.kind == Address::Kind::tcp) set_tcp_options(socket.get(), {});
   std::string description = describe_peer(socket.get());
   auto stream = MessageStream::over_socket(std::move(socket), std::move(description));
   if (!terms.key) return stream;

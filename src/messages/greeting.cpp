@@ -1,5 +1,6 @@
 #include "messages/greeting.hpp"
 
+#include <exception>
 #include <utility>
 
 namespace remsh::messages {
@@ -8,6 +9,7 @@ Greeting::Greeting(Loop& loop, Start start, Done done)
     : loop_(loop),
       stream_(std::move(start.stream)),
       tls_(start.tls),
+      who_(std::move(start.who)),
       place_(start.place),
       origin_(start.origin),
       done_(std::move(done)) {
@@ -35,15 +37,24 @@ void Greeting::advance() {
   bell_->set([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->advance();
   });
-  auto over = tls_ != nullptr ? secure() : prove();
+  auto over = go_on();
   if (!over) return finish(std::move(over).failure());
   if (*over) finish({});
+}
+
+/// Returns true when it is over. What is thrown for want of memory must not end the io thread.
+Result<bool> Greeting::go_on() {
+  try {
+    return tls_ != nullptr ? secure() : prove();
+  } catch (const std::exception& error) {
+    return Failure{Errc::local_os_error, error.what(), 0};
+  }
 }
 
 /// Advances TLS. Returns true when it is done.
 Result<bool> Greeting::secure() {
   auto step = tls_->step();
-  if (!step) return Failure{Errc::auth_failed, std::move(step.failure().message), 0};
+  if (!step) return std::move(step).failure();
   switch (*step) {
     case TlsTransport::Step::done: tls_->set_proven(); return true;
     case TlsTransport::Step::want_read: watch(Ready::read); break;

@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
 namespace remsh::messages {
 
@@ -29,6 +30,7 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
     std::shared_ptr<MessageStream> stream;
     TlsTransport* tls = nullptr;            ///< in the stream, if there is TLS: it proves the key
     std::unique_ptr<ProofSide> proof = {};  ///< without TLS
+    std::string who = {};                   ///< the client, for the log
     Gate::Id place = 0;
     Origin origin = {};
   };
@@ -44,11 +46,13 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
   void drop() noexcept { stream_->close(); }
 
   [[nodiscard]] const std::shared_ptr<MessageStream>& stream() const noexcept { return stream_; }
+  [[nodiscard]] const std::string& who() const noexcept { return who_; }
   [[nodiscard]] Gate::Id place() const noexcept { return place_; }
   [[nodiscard]] const Origin& origin() const noexcept { return origin_; }
 
  private:
   void advance();
+  Result<bool> go_on();
   Result<bool> secure();
   Result<bool> prove();
   void watch(Ready direction);
@@ -58,6 +62,7 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
   const std::shared_ptr<MessageStream> stream_;
   TlsTransport* tls_;
   std::optional<ProofRun> proof_;
+  const std::string who_;
   const Gate::Id place_;
   const Origin origin_;
   Done done_;

@@ -24,6 +24,7 @@
 
 namespace remsh {
 
+using namespace std::chrono_literals;
 using messages::Reception;
 using messages::throw_message_failure;
 
@@ -91,7 +92,8 @@ Listener::Impl::Impl(std::string text, MessageListenerOptions options) {
   messages::ReceptionRules rules{
       .terms = {options.authkey, options.require_sha256, options.authenticate, options.insecure},
       .is_unix = wanted->kind == Address::Kind::unix_socket,
-      .handshake_timeout = std::max<Duration>(options.handshake_timeout, std::chrono::milliseconds(10)),
+      .handshake_timeout =
+          std::clamp<std::chrono::milliseconds>(options.handshake_timeout, 10ms, std::chrono::hours(24)),
       .log = std::move(options.log)};
   if (auto good = rules.terms.check(*wanted); !good) fail(good.failure(), given);
   auto gate = gate_options(options.max_handshakes, options.strangers);
@@ -121,10 +123,12 @@ Listener::Impl::Impl(std::string text, MessageListenerOptions options) {
     if (!tls) fail(tls.failure(), given);
     rules.tls = *std::move(tls);
   }
+  if (rules.terms.key) static_cast<void>(messages::new_nonce());  // throws here if the system has no random bytes
   reception = std::make_shared<Reception>(*loop, std::move(rules));
   acceptor = std::make_unique<Acceptor>(
       *loop, std::move(socket), [this](UniqueFd connection) { reception->arrive(std::move(connection)); },
       [this](int error) { reception->cannot_accept(error); });
+  reception->set_valve([its_acceptor = acceptor.get()](bool lets_in) { its_acceptor->hold(!lets_in); });
 }
 
 void Listener::Impl::close() {
@@ -136,6 +140,7 @@ void Listener::Impl::close() {
     if (!file.path.empty()) remove_socket_file(file);
     directory.remove();
   }
+  reception->set_valve(nullptr);
   ended->stop();
   reception->close();
 }
@@ -160,7 +165,7 @@ class Listener::AcceptWork final : public messages::StartedWork<MessageConnectio
   }
   std::shared_ptr<Loop> io_loop() override { return impl_->loop; }
   void watch(Loop&, const std::shared_ptr<messages::Bell>& bell) override { impl_->reception->watch(bell); }
-  void leave() noexcept override {}
+  bool leave() noexcept override { return false; }
   MessageConnection outcome() override { return impl_->connection_of(std::move(arrival_)); }
   [[nodiscard]] const char* operation() const noexcept override { return accepting; }
   [[nodiscard]] const char* waits_for() const noexcept override { return for_client; }

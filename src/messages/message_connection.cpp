@@ -4,8 +4,11 @@
 #include "base/throw_failure.hpp"
 #include "messages/connection_impl.hpp"
 #include "messages/pickle.hpp"
+#include "messages/proof_run.hpp"
 #include "messages/started_work.hpp"
 #include "transport/endpoint.hpp"
+
+#include <remsh/messages/challenge.hpp>
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -30,6 +33,34 @@ constexpr const char* receiving = "receive a message";
 constexpr const char* until_read = "for the other side to read";
 constexpr const char* until_sent = "for a message";
 
+/// Steps until it is over; returns why it was given up before.
+template <class Step>
+std::optional<Failure> wait_for(const Patience& patience, const char* waits_for, const Step& step) {
+  for (;;) {
+    auto done = step(messages::next_wait(patience.deadline.at(), patience.stop));
+    if (!done) return std::move(done).failure();
+    if (*done) return std::nullopt;
+    if (auto fault = messages::fault_of(patience, waits_for)) return fault;
+  }
+}
+
+void receive(MessageStream& stream, std::uint64_t most, const Patience& patience) {
+  const auto failure = wait_for(patience, until_sent, [&](Duration wait) { return stream.receive(most, wait); });
+  if (failure) throw_message_failure(*failure, receiving);
+}
+
+Value value_of(BytesView pickle) {
+  auto value = messages::from_pickle(pickle);
+  if (!value) throw_message_failure(value.failure(), "receive a value");
+  return *std::move(value);
+}
+
+Bytes pickle_of(const Value& value) {
+  auto pickle = messages::to_pickle(value);
+  if (!pickle) throw_message_failure(pickle.failure(), "send a value");
+  return *std::move(pickle);
+}
+
 /// The turn to receive.
 class Turn {
  public:
@@ -46,55 +77,23 @@ class Turn {
   MessageStream& stream_;
 };
 
-/// Steps until it is over.
-template <class Step>
-void wait_for(const Patience& patience, const char* waits_for, const char* operation, const Step& step) {
-  for (;;) {
-    auto done = step(messages::next_wait(patience.deadline.at(), patience.stop));
-    if (!done) throw_message_failure(done.failure(), operation);
-    if (*done) return;
-    if (const auto fault = messages::fault_of(patience, waits_for)) throw_message_failure(*fault, operation);
-  }
-}
-
-void receive(MessageStream& stream, std::uint64_t most, const Patience& patience) {
-  wait_for(patience, until_sent, receiving, [&](Duration wait) { return stream.receive(most, wait); });
-}
-
-Value value_of(BytesView pickle) {
-  auto value = messages::from_pickle(pickle);
-  if (!value) throw_message_failure(value.failure(), "receive a value");
-  return *std::move(value);
-}
-
-Bytes pickle_of(const Value& value) {
-  auto pickle = messages::to_pickle(value);
-  if (!pickle) throw_message_failure(pickle.failure(), "send a value");
-  return *std::move(pickle);
-}
-
 /// A started send.
 class SendWork final : public messages::StartedWork<void> {
  public:
   SendWork(std::shared_ptr<ConnectionImpl> impl, Bytes message, Patience patience)
       : StartedWork(std::move(patience)), impl_(std::move(impl)), message_(std::move(message)) {}
   ~SendWork() override {
-    if (!is_over()) SendWork::leave();
+    if (!is_over()) static_cast<void>(SendWork::leave());
   }
 
  protected:
   Result<bool> step(Duration wait) override {
     if (!std::exchange(has_begun_, true)) return stream().send(message_, rest_, bell());
-    auto done = stream().go_on(rest_);
-    if (!done || *done || wait <= Duration::zero()) return done;
-    stream().wait_writable(wait);
-    return stream().go_on(rest_);
+    return stream().go_on(rest_, wait);
   }
   std::shared_ptr<Loop> io_loop() override { return impl_->loop(); }
   void watch(Loop& loop, const std::shared_ptr<messages::Bell>& bell) override { stream().watch_for_room(loop, bell); }
-  void leave() noexcept override {
-    if (rest_) stream().withdraw(rest_);
-  }
+  bool leave() noexcept override { return rest_ && stream().withdraw(rest_); }
   void outcome() override {}
   [[nodiscard]] const char* operation() const noexcept override { return sending; }
   [[nodiscard]] const char* waits_for() const noexcept override { return until_read; }
@@ -128,7 +127,10 @@ class ReceiveWork final : public messages::StartedWork<T> {
   void watch(Loop& loop, const std::shared_ptr<messages::Bell>& bell) override {
     impl_->stream()->watch_for_input(loop, bell);
   }
-  void leave() noexcept override { turn_.reset(); }
+  bool leave() noexcept override {
+    turn_.reset();
+    return false;
+  }
   T outcome() override {
     if constexpr (std::is_same_v<T, Value>) {
       return value_of(message_);
@@ -173,6 +175,8 @@ BufferTooShort::~BufferTooShort() = default;
 
 EndOfMessages::~EndOfMessages() = default;
 
+MessageConnection::MessageConnection() noexcept = default;
+
 MessageConnection::MessageConnection(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 MessageConnection::MessageConnection(std::unique_ptr<Transport> transport) {
@@ -204,29 +208,21 @@ MessageConnection& MessageConnection::operator=(MessageConnection&& other) noexc
 MessageConnection::~MessageConnection() { close(); }
 
 MessageConnection::Impl& MessageConnection::impl(const char* operation) const {
-  if (!impl_) throw Error(Errc::invalid_argument, "", operation, "this connection was moved away");
+  if (!impl_)
+    throw Error(Errc::invalid_argument, "", operation, "there is no connection: it was moved away, or never made");
   return *impl_;
 }
 
 void MessageConnection::send_bytes(BytesView message, const WaitOptions& options) {
   MessageStream& stream = *impl(sending).stream();
-  std::shared_ptr<messages::Outgoing> rest;
   const Patience patience = patience_of(options);
-  // Withdraws it if a wait is over before its time.
-  struct Leave {
-    MessageStream& stream;
-    std::shared_ptr<messages::Outgoing>& rest;
-    ~Leave() {
-      if (rest) stream.withdraw(rest);
-    }
-  } leave{stream, rest};
+  std::shared_ptr<messages::Outgoing> rest;
   auto sent = stream.send(message, rest);
   if (!sent) throw_message_failure(sent.failure(), sending);
   if (*sent) return;
-  wait_for(patience, until_read, sending, [&](Duration wait) {
-    stream.wait_writable(wait);
-    return stream.go_on(rest);
-  });
+  const auto failure = wait_for(patience, until_read, [&](Duration wait) { return stream.go_on(rest, wait); });
+  const bool is_sent = stream.withdraw(rest);
+  if (failure && !is_sent) throw_message_failure(*failure, sending);
 }
 
 void MessageConnection::send_bytes(std::span<const std::byte> message, const WaitOptions& options) {
@@ -250,12 +246,13 @@ std::size_t MessageConnection::recv_bytes_into(std::span<char> buffer, std::size
   const std::span<char> room = buffer.subspan(offset);
   const Turn turn(stream);
   messages::MessageReader& reader = stream.reader();
-  struct Loan {
-    messages::MessageReader& reader;
-    ~Loan() { reader.take_back(); }
-  } const loan{reader};
   reader.lend(room);
-  receive(stream, options.max, patience_of(options));
+  try {
+    receive(stream, options.max, patience_of(options));
+  } catch (...) {
+    reader.take_back();
+    throw;
+  }
   const auto size = static_cast<std::size_t>(reader.size());
   const bool is_there = reader.is_in_lent();
   Bytes message = reader.take();
@@ -277,8 +274,8 @@ Value MessageConnection::recv(const ReceiveOptions& options) { return value_of(r
 Pending<void> MessageConnection::start_send_bytes(Bytes message, const WaitOptions& options) {
   static_cast<void>(impl(sending));
   auto work = std::make_unique<SendWork>(impl_, std::move(message), patience_of(options));
-  Pending<void> pending(std::move(work));
-  return pending;
+  work->begin();
+  return Pending<void>(std::move(work));
 }
 
 Pending<Bytes> MessageConnection::start_recv_bytes(const ReceiveOptions& options) {
@@ -295,14 +292,17 @@ Pending<Value> MessageConnection::start_recv(const ReceiveOptions& options) {
   return Pending<Value>(std::make_unique<ReceiveWork<Value>>(impl_, options.max, patience_of(options)));
 }
 
-bool MessageConnection::poll(Deadline deadline, std::uint64_t max) {
+bool MessageConnection::poll() { return poll({.deadline = no_wait}); }
+
+bool MessageConnection::poll(const ReceiveOptions& options) {
   MessageStream& stream = *impl("poll").stream();
   const Turn turn(stream);
-  for (;;) {
-    const auto looked = stream.look(max, messages::next_wait(deadline.at(), {}));
-    if (!looked || *looked) return true;
-    if (!deadline.is_never() && deadline.has_passed(real_clock().now())) return false;
-  }
+  const auto failure = wait_for(patience_of(options), until_sent, [&](Duration wait) -> Result<bool> {
+    auto looked = stream.look(options.max, wait);
+    return looked.ok() ? looked : true;  // what has failed is for who receives
+  });
+  if (failure && failure->code == Errc::cancelled) throw_message_failure(*failure, "poll");
+  return !failure;
 }
 
 void MessageConnection::close() noexcept {
@@ -319,6 +319,14 @@ int MessageConnection::release() {
   auto socket = stream.release();
   if (!socket) throw_failure(socket.failure(), "", "release a descriptor");
   return socket->release();
+}
+
+void MessageConnection::prove(std::unique_ptr<messages::ProofSide> proof, const ChallengeOptions& options,
+                              const char* operation) {
+  const std::shared_ptr<MessageStream>& stream = impl(operation).stream();
+  const Turn turn(*stream);
+  const auto made = messages::prove(stream, std::move(proof), {options.deadline.begin(), options.stop});
+  if (!made) throw_failure(made.failure(), "", operation);
 }
 
 std::string MessageConnection::description() const { return impl("describe").stream()->transport().description(); }

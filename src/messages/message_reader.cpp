@@ -115,8 +115,10 @@ void MessageReader::lend(std::span<char> target) {
 void MessageReader::take_back() {
   offered_ = {};
   if (!is_in_lent()) return;
-  body_.assign(lent_.data(), filled_);
-  lent_ = {};
+  const std::span<char> lent = std::exchange(lent_, {});
+  broken_ = true;  // unless there is memory for the copy
+  body_.assign(lent.data(), filled_);
+  broken_ = false;
 }
 
 Bytes MessageReader::take() {

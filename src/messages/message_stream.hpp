@@ -11,6 +11,7 @@
 #include <remsh/transport/transport.hpp>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -42,8 +43,8 @@ struct Outgoing {
 };
 
 /// Messages over a transport. Any thread may send; the messages of several are sent one after the other, each of them
-/// whole. One receives at a time. Any thread may close. Nothing here waits, except receive() and wait_writable() for
-/// the time that they are given.
+/// whole. One receives at a time. Any thread may close. Nothing here waits, except look(), receive() and go_on() for
+/// the time that they are given. No call moves more than a few MiB, so that deadlines are kept while bytes flow.
 class MessageStream final : public Watched, public std::enable_shared_from_this<MessageStream> {
  public:
   static std::shared_ptr<MessageStream> over(std::unique_ptr<Transport> transport);
@@ -72,14 +73,15 @@ class MessageStream final : public Watched, public std::enable_shared_from_this<
   // Sending.
 
   /// Sends as much of the message as possible without waiting, after those that are on their way. Returns true when all
-  /// of it is written; otherwise `rest` is what go_on() continues with, until it returns true, or withdraw() ends.
+  /// of it is written; otherwise `rest` is what go_on() continues with, until withdraw().
   Result<bool> send(BytesView message, std::shared_ptr<Outgoing>& rest, const std::shared_ptr<Bell>& bell = nullptr);
-  Result<bool> go_on(const std::shared_ptr<Outgoing>& rest);
 
-  /// The message is not wanted any more. If a part of it is sent, the stream is closed.
-  void withdraw(const std::shared_ptr<Outgoing>& rest) noexcept;
+  /// Goes on, and waits for at most this long, or less. Returns true when all of it is written.
+  Result<bool> go_on(const std::shared_ptr<Outgoing>& rest, Duration wait);
 
-  void wait_writable(Duration wait) { transport_->wait(Ready::write, wait); }
+  /// The sender is done with the message. Returns true if all of it is written. If only a part is, the stream is
+  /// closed.
+  bool withdraw(const std::shared_ptr<Outgoing>& rest) noexcept;
 
   // Without a thread that waits.
 
@@ -99,18 +101,23 @@ class MessageStream final : public Watched, public std::enable_shared_from_this<
   /// -1 if there is none.
   [[nodiscard]] int descriptor() const noexcept { return socket_ != nullptr ? socket_->descriptor() : -1; }
 
-  /// Gives the socket away, for another process. Fails if there is none, or if a part of its bytes is here.
+  /// Gives the socket away, for another process, and is closed. Fails if there is none, or if a part of its bytes is
+  /// here. With the turn.
   Result<UniqueFd> release();
 
  private:
   explicit MessageStream(std::unique_ptr<Transport> transport) : transport_(std::move(transport)) {}
 
   Failure end_receiving(Failure why);
+  [[nodiscard]] Failure why_ended();
   [[nodiscard]] Failure lost(int error) const;
+  void wait_for_room(const Outgoing& message, Duration wait);
   void use(Loop& loop);
 
   // The mutex must be held:
   bool write(std::string_view header, BytesView body, std::size_t& written);
+  std::vector<std::shared_ptr<Outgoing>> write_queued();
+  void break_off(Failure why) noexcept;
   void arm_again();
 
   const std::unique_ptr<Transport> transport_;
@@ -123,8 +130,12 @@ class MessageStream final : public Watched, public std::enable_shared_from_this<
 
   std::mutex mutex_;  // guards what follows
   std::deque<std::shared_ptr<Outgoing>> out_;
-  int send_error_ = 0;    // why nothing can be sent any more
-  Loop* loop_ = nullptr;  // set with the slot when the transport is first armed
+  std::optional<Failure> broken_{};  // why nothing can be sent any more
+  std::condition_variable changed_;  // messages were written, or somebody else may wait for the transport
+  bool is_waited_for_ = false;       // a sender waits for the transport; the others wait for `changed_`
+  unsigned senders_ = 0;             // that wait
+  bool is_released_ = false;         // the socket was given away
+  Loop* loop_ = nullptr;             // set with the slot when the transport is first armed
   std::uint32_t slot_ = 0;
   std::uint32_t number_ = 0;
   std::shared_ptr<Bell> input_bell_;

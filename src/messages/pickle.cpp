@@ -248,6 +248,11 @@ class Reader {
     push({.kind = Object::Kind::large, .view = view});
   }
 
+  void put_mark() {
+    if (++marks_ > limits_.values) return refuse("it has too many values");
+    stack_.push_back(mark);
+  }
+
   /// Takes the values above the last mark off the stack, and the mark.
   std::vector<Index> take_marked() {
     const auto last = std::find(stack_.rbegin(), stack_.rend(), mark);
@@ -285,6 +290,7 @@ class Reader {
   void remember(std::uint64_t number) {
     if (stack_.empty() || stack_.back() == mark) return refuse("there is nothing to remember");
     memo_[number] = stack_.back();
+    if (memo_.size() > limits_.values) refuse("it remembers too many values");
   }
   void recall(std::uint64_t number) {
     const auto found = memo_.find(number);
@@ -306,7 +312,7 @@ class Reader {
       }
       case Opcode::frame: take_number(8); break;  // for readers that buffer; the steps are the same
       case Opcode::stop: is_over_ = true; break;
-      case Opcode::mark: stack_.push_back(mark); break;
+      case Opcode::mark: put_mark(); break;
       case Opcode::none: push({}); break;
       case Opcode::new_true: push({.kind = Kind::boolean, .integer = 1}); break;
       case Opcode::new_false: push({.kind = Kind::boolean}); break;
@@ -413,6 +419,7 @@ class Reader {
   std::vector<Index> stack_;
   std::map<std::uint64_t, Index> memo_;  // the numbers are the sender's
   std::size_t recalls_ = 0;
+  std::size_t marks_ = 0;
   std::size_t values_ = 0;
   std::uint64_t bytes_ = 0;
 };

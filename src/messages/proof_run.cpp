@@ -9,9 +9,10 @@ namespace {
 /// What a failure of the stream means in the middle of a proof.
 Failure in_proof(Failure failure) {
   if (failure.code == Errc::connection_lost) {
-    failure.message = "the connection ended during the proof: has the other side an authkey, and the same one?";
+    failure.message = "the connection ended during the proof: has the other side an authkey? " + failure.message;
+  } else {
+    failure.code = Errc::auth_failed;  // what came is no proof
   }
-  failure.code = Errc::auth_failed;
   return failure;
 }
 
@@ -30,8 +31,7 @@ Result<bool> ProofRun::step(Duration wait) {
   }
   for (;;) {
     if (rest_) {
-      if (wait > Duration::zero()) stream_->wait_writable(wait);
-      auto sent = stream_->go_on(rest_);
+      auto sent = stream_->go_on(rest_, wait);
       if (!sent) return after_sending_ && !*after_sending_ ? *after_sending_ : in_proof(std::move(sent).failure());
       if (!*sent) return false;
       rest_.reset();

@@ -10,14 +10,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace remsh::messages {
 
 namespace {
 
-/// Connections that wait to be accepted; beyond that, they are closed.
-constexpr std::size_t most_ready = 4096;
+/// Connections that wait to be accepted; beyond that, no further ones are let in.
+constexpr std::size_t most_ready = 64;
 
 /// Failures that wait to be thrown by accept(); beyond that, they are only logged.
 constexpr std::size_t most_failures = 16;
@@ -49,6 +50,14 @@ std::string Reception::why_not_let_in(int socket, Origin& origin) const {
 }
 
 void Reception::arrive(UniqueFd socket) {
+  try {
+    begin(std::move(socket));
+  } catch (const std::exception& error) {  // for want of memory, for example; it must not end the io thread
+    log(LogLevel::error, "", formatted("closed a new connection: {}", error.what()));
+  }
+}
+
+void Reception::begin(UniqueFd socket) {
   const std::string who = describe_peer(socket.get());
   Origin origin;
   if (const auto ip = ip_address_of(who)) origin = *ip;
@@ -67,6 +76,7 @@ void Reception::arrive(UniqueFd socket) {
     start.proof = std::make_unique<MutualProof>(MutualProof::End::listener, *rules_.terms.key, new_nonce(),
                                                 rules_.terms.allows_md5(rules_.is_local));
   }
+  start.who = who;
   start.origin = origin;
   std::shared_ptr<Greeting> greeting;
   std::shared_ptr<Greeting> gives_way;
@@ -90,7 +100,7 @@ void Reception::arrive(UniqueFd socket) {
     }
   }
   if (gives_way) {
-    refuse(gives_way->origin(), gives_way->stream()->transport().description(), "gave way to a newer connection");
+    refuse(gives_way->origin(), gives_way->who(), "gave way to a newer connection");
     gives_way->drop();
   }
   if (!greeting) return refuse(origin, who, verdict.refused);
@@ -103,10 +113,11 @@ void Reception::cannot_accept(int error) {
 
 void Reception::greeted(Greeting& greeting, Result<void> result) {
   const std::shared_ptr<MessageStream> stream = greeting.stream();
-  const std::string who = stream->transport().description();
+  const std::string who = greeting.who();
   const Origin origin = greeting.origin();
   {
     const std::lock_guard lock(mutex_);
+    if (result) gate_.proven(greeting.place());
     gate_.end(greeting.place());
     if (!result && result.failure().code == Errc::auth_failed) gate_.failed(origin, loop_.now());
     const auto found = std::find_if(greetings_.begin(), greetings_.end(),
@@ -117,39 +128,56 @@ void Reception::greeted(Greeting& greeting, Result<void> result) {
   if (result) return add(Arrival{stream, address_in(who)});
   stream->close();
   refuse(origin, who, result.failure().message);
+  if (result.failure().code == Errc::connection_lost) return;  // it left by itself
   add(Failure{Errc::auth_failed, formatted("{}: {}", who, result.failure().message), 0});
 }
 
 void Reception::add(Result<Arrival> arrival) {
   std::vector<std::shared_ptr<Bell>> bells;
-  bool is_full = false;
   {
     const std::lock_guard lock(mutex_);
     if (is_closed_) return;
     if (!arrival && failures_ >= most_failures) return;
-    is_full = arrival.ok() && ready_.size() >= most_ready;
-    if (!is_full) {
-      if (!arrival) ++failures_;
-      ready_.push_back(std::move(arrival));
-      bells.swap(bells_);
-    }
-  }
-  if (is_full) {
-    return log(LogLevel::warning, arrival->stream->transport().description(),
-               formatted("closed: {} connections wait to be accepted", most_ready));
+    if (!arrival) ++failures_;
+    ready_.push_back(std::move(arrival));
+    bells.swap(bells_);
   }
   changed_.notify_all();
   for (const auto& bell : bells) bell->ring();
+  regulate();
 }
 
 std::optional<Result<Reception::Arrival>> Reception::take() {
-  const std::lock_guard lock(mutex_);
-  if (is_closed_) return Failure{Errc::cancelled, "the listener is closed", 0};
-  if (ready_.empty()) return std::nullopt;
-  std::optional<Result<Arrival>> first = std::move(ready_.front());
-  ready_.pop_front();
-  if (!first->ok()) --failures_;
+  std::optional<Result<Arrival>> first;
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_closed_) return Failure{Errc::cancelled, "the listener is closed", 0};
+    if (ready_.empty()) return std::nullopt;
+    first = std::move(ready_.front());
+    ready_.pop_front();
+    if (!first->ok()) --failures_;
+  }
+  regulate();
   return first;
+}
+
+/// No further connections are let in while enough of them wait to be accepted: the system keeps them, as many as its
+/// backlog takes.
+void Reception::regulate() {
+  const std::lock_guard one_at_a_time(valve_mutex_);
+  const bool is_full = [&] {
+    const std::lock_guard lock(mutex_);
+    return ready_.size() - failures_ >= most_ready;
+  }();
+  if (valve_ && std::exchange(is_held_, is_full) != is_full) valve_(!is_full);
+}
+
+void Reception::set_valve(std::function<void(bool lets_in)> valve) {
+  {
+    const std::lock_guard one_at_a_time(valve_mutex_);
+    valve_ = std::move(valve);
+  }
+  regulate();
 }
 
 void Reception::wait(Duration wait) {

@@ -19,6 +19,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -59,6 +60,9 @@ class Reception : public std::enable_shared_from_this<Reception> {
   void arrive(UniqueFd socket);
   void cannot_accept(int error);
 
+  /// Sets what lets new connections in, or holds them back; empty: nothing. Not called any more when this has returned.
+  void set_valve(std::function<void(bool lets_in)> valve);
+
   /// The next connection, or the failure of one that could not prove itself. nullopt if there is none. Fails when it is
   /// closed.
   std::optional<Result<Arrival>> take();
@@ -74,6 +78,8 @@ class Reception : public std::enable_shared_from_this<Reception> {
   void close();
 
  private:
+  void begin(UniqueFd socket);
+  void regulate();
   [[nodiscard]] std::string why_not_let_in(int socket, Origin& origin) const;
   void greet(const std::shared_ptr<Greeting>& greeting);
   void greeted(Greeting& greeting, Result<void> result);
@@ -92,6 +98,10 @@ class Reception : public std::enable_shared_from_this<Reception> {
   std::size_t failures_ = 0;  // of the ready ones
   std::vector<std::shared_ptr<Bell>> bells_;
   bool is_closed_ = false;
+
+  std::mutex valve_mutex_;  // held while the valve is called
+  std::function<void(bool)> valve_;
+  bool is_held_ = false;
 
   std::mutex log_mutex_;  // held while the hook runs
   bool logs_ = true;

@@ -4,6 +4,7 @@
 #include "base/clock.hpp"
 #include "base/patience.hpp"
 #include "base/result.hpp"
+#include "base/time_left.hpp"
 #include "messages/bell.hpp"
 #include "transport/loop.hpp"
 
@@ -11,7 +12,6 @@
 #include <remsh/base/work.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -22,16 +22,14 @@ namespace remsh::messages {
 
 /// The time that a wait may last before the deadline and the stop token are looked at again.
 inline Duration next_wait(TimePoint until, const std::stop_token& stop) {
-  constexpr Duration long_time = std::chrono::hours(1);
-  const Duration most = stop.stop_possible() ? Transport::slice : long_time;
-  if (until == TimePoint::max()) return most;
-  return std::clamp(until - real_clock().now(), Duration::zero(), most);
+  const Duration left = time_left(Deadline(until));
+  return stop.stop_possible() ? std::min(left, Transport::slice) : left;
 }
 
 /// Why a wait is over before its time; nullopt if it is not. `what`: "for a message".
 inline std::optional<Failure> fault_of(const Patience& patience, const char* what) {
   if (patience.stop.stop_requested()) return Failure{Errc::cancelled, std::string("stopped while waiting ") + what, 0};
-  if (!patience.deadline.is_never() && patience.deadline.has_passed(real_clock().now())) {
+  if (patience.deadline.has_passed(real_clock().now())) {
     return Failure{Errc::timeout, std::string("waited in vain ") + what, 0};
   }
   return std::nullopt;
@@ -45,6 +43,9 @@ template <class T>
 class StartedWork : public detail::PendingWork<T> {
  public:
   explicit StartedWork(Patience patience) : patience_(std::move(patience)) {}
+
+  /// Does what can be done at once. Call it once, first.
+  void begin() { advance(Duration::zero()); }
 
   void suspend() override {}
 
@@ -92,8 +93,8 @@ class StartedWork : public detail::PendingWork<T> {
   /// Has the bell rung when it can go on.
   virtual void watch(Loop& loop, const std::shared_ptr<Bell>& bell) = 0;
 
-  /// It is over: gives back what it has taken.
-  virtual void leave() noexcept = 0;
+  /// It is over: gives back what it has taken. Returns true if it was done after all, by another thread.
+  virtual bool leave() noexcept = 0;
 
   virtual T outcome() = 0;
   [[nodiscard]] virtual const char* operation() const noexcept = 0;
@@ -120,7 +121,7 @@ class StartedWork : public detail::PendingWork<T> {
   bool end(std::optional<Failure> failure) {
     failure_ = std::move(failure);
     is_over_ = true;
-    leave();
+    if (leave()) failure_.reset();
     return true;
   }
 

@@ -57,15 +57,23 @@ class Acceptor::State : public std::enable_shared_from_this<State> {
     listening_.reset();
   }
 
+  void hold(bool is_held) {
+    {
+      const std::lock_guard lock(mutex_);
+      is_held_ = is_held;
+    }
+    arm();
+  }
+
  private:
   void arm() {
     const std::lock_guard lock(mutex_);
-    if (watch_) watch_->arm(Ready::read);
+    if (watch_ && !is_held_) watch_->arm(Ready::read);
   }
 
-  [[nodiscard]] bool is_stopped() {
+  [[nodiscard]] bool may_go_on() {
     const std::lock_guard lock(mutex_);
-    return stopped_;
+    return !stopped_ && !is_held_;
   }
 
   void accept() {
@@ -74,7 +82,7 @@ class Acceptor::State : public std::enable_shared_from_this<State> {
       if (accepted.error == EAGAIN || accepted.error == EWOULDBLOCK) break;
       if (accepted.error != 0) return fail(accepted.error);
       on_connection_(std::move(accepted.socket));
-      if (is_stopped()) return;  // stop() may have closed the socket
+      if (!may_go_on()) return;  // stop() may have closed the socket
     }
     arm();
   }
@@ -106,6 +114,7 @@ class Acceptor::State : public std::enable_shared_from_this<State> {
   std::unique_ptr<DescriptorWatch> watch_;
   Loop::TimerId pause_ = 0;
   bool stopped_ = false;
+  bool is_held_ = false;
 };
 
 Acceptor::Acceptor(Loop& loop, UniqueFd listening, std::function<void(UniqueFd)> on_connection,
@@ -115,6 +124,8 @@ Acceptor::Acceptor(Loop& loop, UniqueFd listening, std::function<void(UniqueFd)>
 }
 
 Acceptor::~Acceptor() { stop(); }
+
+void Acceptor::hold(bool is_held) { state_->hold(is_held); }
 
 void Acceptor::stop() { state_->stop(); }
 

@@ -23,6 +23,9 @@ class Acceptor {
   Acceptor& operator=(const Acceptor&) = delete;
   ~Acceptor();  ///< stops
 
+  /// Leaves new connections to the system, as many as its backlog takes, until it is called with false.
+  void hold(bool is_held);
+
   /// Closes the socket. Neither function runs after it returns; it waits for a running one, except on the loop thread.
   void stop();
 

@@ -15,9 +15,12 @@
 #endif
 
 #include <doctest/doctest.h>
+#include <remsh/messages.hpp>
 
+#include <chrono>
 #include <exception>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace remsh::test {
@@ -114,6 +117,30 @@ TEST_CASE("other completion tokens do") {
   const auto info = future.get();
   REQUIRE(info);
   CHECK(info->is_directory());
+}
+
+TEST_CASE("connections and messages are awaited like operations") {
+  Listener listener;
+  asio::io_context context;
+  MessageConnection server;
+  Bytes seen;
+  async_wait(listener.start_accept(),
+             asio::bind_executor(context, [&](const std::exception_ptr& error, MessageConnection connection) {
+               CHECK_FALSE(error);
+               server = std::move(connection);
+               async_wait(server.start_recv_bytes(),
+                          asio::bind_executor(
+                              context, [&](const std::exception_ptr&, const Bytes& message) { seen = message; }));
+             }));
+  async_wait(listener.start_accept({.deadline = std::chrono::milliseconds(10)}),
+             asio::bind_executor(context, [&](const std::exception_ptr& error, const MessageConnection& none) {
+               CHECK(error);
+               CHECK(none.is_closed());
+             }));
+  Client client(listener.address());
+  client.send_bytes("hello");
+  context.run();
+  CHECK(seen == "hello");
 }
 
 #if defined(ASIO_HAS_CO_AWAIT)

@@ -5,6 +5,7 @@
 #include "support/many_bytes.hpp"
 #include "support/mode_of.hpp"
 #include "support/skip.hpp"
+#include "support/slaves.hpp"
 #include "support/temp_dir.hpp"
 
 #include <doctest/doctest.h>
@@ -228,7 +229,7 @@ TEST_CASE("other users cannot connect, unless the mode lets them in") {
       try {
         auto connection = listener.accept({.stop = stop.get_token()});
         connection.send_bytes("welcome");
-        static_cast<void>(connection.poll(block));
+        static_cast<void>(connection.poll({}));
       } catch (const Error&) {  // nobody came
       }
     });
@@ -356,6 +357,9 @@ TEST_CASE("the address of the last client") {
   REQUIRE(tcp.listener.last_accepted());
   CHECK(tcp.listener.last_accepted()->starts_with("127.0.0.1:"));
   CHECK("tcp " + *tcp.listener.last_accepted() == tcp.server.description());
+  Ends tls("tls:127.0.0.1:0");
+  REQUIRE(tls.listener.last_accepted());
+  CHECK("tls over tcp " + *tls.listener.last_accepted() == tls.server.description());
   const Ends unix_ends;
   CHECK_FALSE(unix_ends.listener.last_accepted());
 }
@@ -363,17 +367,20 @@ TEST_CASE("the address of the last client") {
 TEST_CASE("deadlines and stop tokens end every wait, and no data is lost") {
   Ends ends("127.0.0.1:0");
   CHECK_THROWS_AS(ends.listener.accept({.deadline = 10ms}), Timeout);
+  CHECK_THROWS_AS(ends.listener.accept({.deadline = no_wait}), Timeout);
+  CHECK_FALSE(ends.listener.start_accept().wait_until(no_wait));
   CHECK_THROWS_AS(ends.client.recv_bytes({.deadline = 10ms}), Timeout);
   std::array<char, 1000> buffer{};
   CHECK_THROWS_AS(ends.client.recv_bytes_into(buffer, 0, {.deadline = 10ms}), Timeout);
   CHECK_FALSE(ends.client.poll());
-  CHECK_FALSE(ends.client.poll(10ms));
+  CHECK_FALSE(ends.client.poll({.deadline = 10ms}));
   std::stop_source stop;
   std::jthread stopper([&] { stop.request_stop(); });
   CHECK_THROWS_AS(ends.client.recv_bytes({.stop = stop.get_token()}), Cancelled);
   CHECK_THROWS_AS(ends.listener.accept({.stop = stop.get_token()}), Cancelled);
+  CHECK_THROWS_AS(ends.client.poll({.stop = stop.get_token()}), Cancelled);
   ends.server.send_bytes("late");
-  CHECK(ends.client.poll(ample));
+  CHECK(ends.client.poll({.deadline = ample}));
   CHECK(ends.client.poll());
   CHECK(ends.client.recv_bytes({.deadline = no_wait}) == "late");
 
@@ -460,6 +467,14 @@ TEST_CASE("the end of a connection is the end of the messages, and only between 
   CHECK(ends.server.poll());
   CHECK_THROWS_AS(ends.client.send_bytes("more"), ConnectionLost);
 
+  Ends unread;
+  unread.server.send_bytes("unread");
+  REQUIRE(unread.client.poll({.deadline = ample}));
+  unread.client.close();
+  const auto closed = error_of<ConnectionLost>([&] { unread.client.recv_bytes(); });
+  REQUIRE(closed);
+  CHECK(closed->reason() == DisconnectReason::closed_here);
+
   for (const std::string_view part : {std::string_view("\0\0", 2), std::string_view("\0\0\0\5hell", 8)}) {
     auto pair = pipe();
     MessageConnection& ours = pair.first;
@@ -513,6 +528,84 @@ TEST_CASE("the messages of several senders are whole, and those of each in order
   }
 }
 
+TEST_CASE("a connection that a send has found to be broken does not look closed") {
+  Ends ends("127.0.0.1:0");
+  ends.client.send_bytes("not read");
+  REQUIRE(ends.server.poll({.deadline = ample}));
+  ends.client.send_bytes("nor this");
+  { const MessageConnection ended = std::move(ends.server); }  // with bytes that were not read: TCP resets it
+  const auto lost = error_of<ConnectionLost>([&] {
+    for (;;) ends.client.send_bytes("more");
+  });
+  REQUIRE(lost);
+  CHECK_FALSE(error_of<EndOfMessages>([&] {
+    CHECK_THROWS_AS(ends.client.recv_bytes({.deadline = ample}), ConnectionLost);
+    try {
+      ends.client.recv_bytes({.deadline = ample});
+    } catch (const EndOfMessages&) {
+      throw;
+    } catch (const ConnectionLost&) {
+      return;
+    }
+  }));
+}
+
+TEST_CASE("a started send begins at once, and what follows comes behind it") {
+  Ends ends;
+  auto first = ends.client.start_send_bytes("first");
+  CHECK(ends.server.recv_bytes({.deadline = ample}) == "first");
+  first.wait();
+  const Bytes large = many_bytes(5'000'000);
+  auto second = ends.client.start_send_bytes(large);
+  std::jthread sender([&] { ends.client.send_bytes("third"); });  // sends what is in front of it, too
+  CHECK(ends.server.recv_bytes({.deadline = ample}) == large);
+  CHECK(ends.server.recv_bytes({.deadline = ample}) == "third");
+  sender.join();
+  second.cancel();  // too late: another has sent it
+  CHECK_NOTHROW(second.wait());
+}
+
+TEST_CASE("a sender returns when its message is sent, whoever is blocked behind it") {
+  Ends ends;
+  const Bytes large = many_bytes(3'000'000);
+  for (int i = 0; i < 5; ++i) {
+    auto first = std::async(std::launch::async, [&] { ends.client.send_bytes(large); });
+    auto second = std::async(std::launch::async, [&] { ends.client.send_bytes(large); });
+    CHECK(ends.server.recv_bytes({.deadline = ample}) == large);
+    // One of them is over now, although the other one has filled the way to the server.
+    CHECK(eventually([&] {
+      return first.wait_for(0s) == std::future_status::ready || second.wait_for(0s) == std::future_status::ready;
+    }));
+    CHECK(ends.server.recv_bytes({.deadline = ample}) == large);
+    first.get();
+    second.get();
+  }
+}
+
+TEST_CASE("clients that nobody accepts are left to the system, whether they need a key or not") {
+  for (const bool has_key : {true, false}) {
+    CAPTURE(has_key);
+    const auto key = has_key ? std::optional(good_key()) : std::nullopt;
+    Listener listener("", {.backlog = 400, .authkey = key});
+    const std::size_t before = count_descriptors();
+    std::vector<Client> clients;
+    constexpr std::size_t let_in = 64;  // before the listener holds the rest back, about
+    for (std::size_t i = 0; i < let_in; ++i) clients.emplace_back(listener.address(), ClientOptions{.authkey = key});
+    std::vector<Client> strangers;
+    for (int i = 0; i < 200; ++i) strangers.emplace_back(listener.address());
+    CHECK(count_descriptors() - before < 264 + let_in + 40);
+    for (std::size_t i = 0; i < let_in; ++i) CHECK_NOTHROW(listener.accept({.deadline = ample}));
+    if (has_key) continue;
+    for (int i = 0; i < 200; ++i) CHECK_NOTHROW(listener.accept({.deadline = ample}));
+  }
+}
+
+TEST_CASE("no limit for the handshake is a long one") {
+  Listener listener("", {.authkey = good_key(), .handshake_timeout = std::chrono::milliseconds::max()});
+  const Client client(listener.address(), {.authkey = good_key(), .deadline = ample});
+  CHECK_NOTHROW(listener.accept({.deadline = ample}));
+}
+
 TEST_CASE("a second receiver is refused") {
   Ends ends;
   auto first = ends.client.start_recv_bytes();
@@ -520,6 +613,9 @@ TEST_CASE("a second receiver is refused") {
   REQUIRE(busy);
   CHECK(busy->code() == Errc::busy);
   CHECK_THROWS_AS(static_cast<void>(ends.client.start_recv()), Error);
+  CHECK_THROWS_AS(ends.client.poll(), Error);
+  CHECK_THROWS_AS(ends.client.release(), Error);
+  CHECK_THROWS_AS(answer_challenge(ends.client, good_key()), Error);
   first.cancel();
   CHECK_THROWS_AS(first.wait(), Cancelled);
   ends.server.send_bytes("now");
@@ -601,7 +697,7 @@ TEST_CASE("a started send that is dropped half sent ends the connection, and one
   Ends ends;
   {
     auto large = ends.client.start_send_bytes(Bytes(50'000'000, 'x'));
-    CHECK_FALSE(large.wait_until(no_wait));
+    for (int i = 0; i < 3; ++i) CHECK_FALSE(large.wait_until(no_wait));
     auto behind = ends.client.start_send_bytes("behind");
     CHECK_FALSE(behind.wait_until(no_wait));
     behind.cancel();
@@ -642,8 +738,9 @@ TEST_CASE("challenges are delivered and answered over a transport of one's own")
   CHECK_THROWS_AS(deliver_challenge(ours, good_key(), {.deadline = 10ms}), Timeout);
   CHECK(ours.is_closed());
   MessageConnection theirs(std::move(other));
-  const auto ended = error_of<AuthenticationError>([&] { answer_challenge(theirs, good_key(), {.deadline = ample}); });
-  CHECK(ended);
+  const auto ended = error_of<ConnectionLost>([&] { answer_challenge(theirs, good_key(), {.deadline = ample}); });
+  REQUIRE(ended);
+  CHECK(has(ended->what(), "has the other side an authkey?"));
 }
 
 TEST_CASE("two ends that both deliver, or both answer, fail with a sentence") {
@@ -667,6 +764,7 @@ TEST_CASE("a key reaches a child by a pipe") {
   CHECK_THROWS_AS(AuthKeyPipe(AuthKey(Bytes(5000, 'k'))), Error);
   int ends[2];
   REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  CHECK_THROWS_AS(read_authkey(::dup(ends[0]), no_wait), Timeout);
   CHECK_THROWS_AS(read_authkey(ends[0], 10ms), Timeout);
   ::close(ends[1]);
 }
@@ -677,6 +775,10 @@ TEST_CASE("the end of a pipe can be given away, and used again as a descriptor")
   const int end = theirs.release();
   CHECK(theirs.is_closed());
   CHECK(theirs.descriptor() == -1);
+  CHECK_THROWS_AS(theirs.recv_bytes(), ConnectionLost);
+  CHECK_THROWS_AS(theirs.send_bytes("x"), ConnectionLost);
+  CHECK_THROWS_AS(theirs.release(), ConnectionLost);
+  theirs.close();
   timeval limit{1, 1};
   socklen_t size = sizeof limit;
   REQUIRE(::getsockopt(end, SOL_SOCKET, SO_RCVTIMEO, &limit, &size) == 0);
@@ -693,6 +795,10 @@ TEST_CASE("the end of a pipe can be given away, and used again as a descriptor")
   CHECK(::close(file) == 0);
   auto [memory, other] = memory_pair();
   CHECK_THROWS_AS(MessageConnection(std::move(memory)).release(), Error);
+  auto half_sent = ours.start_send_bytes(Bytes(50'000'000, 'x'));
+  const auto busy = error_of<Error>([&connection = ours] { connection.release(); });
+  REQUIRE(busy);
+  CHECK(busy->code() == Errc::busy);
 }
 
 TEST_CASE("a value that is no plain data is refused by name, and the connection goes on") {
@@ -718,6 +824,9 @@ TEST_CASE("a connection that was moved away says so") {
   moved = std::move(ends.server);  // closes the one that it was
   CHECK(moved.recv_bytes({.deadline = ample}) == "x");
   CHECK_THROWS_AS(moved.recv_bytes({.deadline = ample}), EndOfMessages);
+  MessageConnection none;
+  CHECK(none.is_closed());
+  CHECK_THROWS_AS(none.send_bytes("x"), Error);
 }
 
 }  // namespace remsh::test

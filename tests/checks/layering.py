@@ -72,6 +72,7 @@ DOORS = {
 # condition variable, which know no other clock, or they choose the clock of a loop that they start.
 REAL_TIME = {
     'src/base/clock.hpp',
+    'src/base/time_left.hpp',
     'src/connection/connection.cpp',
     'src/master/blocking_backend.cpp',
     'src/master/command.cpp',

@@ -21,7 +21,7 @@ struct ChallengeOptions {
 /// Demands of the other side of a new connection a proof that it has the key. For connections that neither Listener nor
 /// Client made: there, a listener delivers a challenge and then answers one, and a client answers one and then delivers
 /// one. There is one try per connection: if this throws, the connection is closed. Throws AuthenticationError, Timeout,
-/// Cancelled, ConnectionLost and ProtocolError.
+/// Cancelled and ConnectionLost; and Error with busy, if something else is receiving, which closes nothing.
 REMSH_API void deliver_challenge(MessageConnection& connection, const AuthKey& key,
                                  const ChallengeOptions& options = {});
 

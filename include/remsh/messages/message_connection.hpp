@@ -59,7 +59,7 @@ class REMSH_API EndOfMessages : public ConnectionLost {
   ~EndOfMessages() override;
 };
 
-/// Sends and receives messages: bytes of any number, or values as Python programs send them. Get one from a Client,
+/// Sends and receives messages: bytes, or values as Python programs send them. Get one from a Client,
 /// from Listener::accept() or from pipe(). Movable, not copyable.
 ///
 ///     remsh::Client connection("localhost:6000", {.authkey = key});
@@ -71,6 +71,8 @@ class REMSH_API EndOfMessages : public ConnectionLost {
 /// connection is closed or broken.
 class REMSH_API MessageConnection {
  public:
+  MessageConnection() noexcept;  ///< none: closed
+
   /// Over a transport of your own: memory_pair(), socket_transport(), pipe_transport().
   explicit MessageConnection(std::unique_ptr<Transport> transport);
 
@@ -105,19 +107,25 @@ class REMSH_API MessageConnection {
   /// comes. Throws ProtocolError for anything else; the connection goes on with the next message.
   Value recv(const ReceiveOptions& options = {});
 
-  // The same, started: see Pending. The options count from the start.
+  // The same, started: see Pending. The options count from the start. What can be sent at once is sent at once, and the
+  // rest when the Pending is waited for or polled, as a CompletionQueue does.
 
   [[nodiscard]] Pending<void> start_send_bytes(Bytes message, const WaitOptions& options = {});
   [[nodiscard]] Pending<Bytes> start_recv_bytes(const ReceiveOptions& options = {});
   [[nodiscard]] Pending<void> start_send(const Value& value, const WaitOptions& options = {});
   [[nodiscard]] Pending<Value> start_recv(const ReceiveOptions& options = {});
 
-  /// Waits until a message is there, or the end, so that receiving does not wait. Returns false if the deadline passes
-  /// first. What has come of a message of over `max` bytes stays where it is.
-  bool poll(Deadline deadline = no_wait, std::uint64_t max = ReceiveOptions().max);
+  /// Waits until receiving does not wait: a message is there, one of over `max` bytes has begun, or the end. Returns
+  /// false if the deadline passes first; without options it does not wait at all. Throws Cancelled.
+  bool poll();
+  bool poll(const ReceiveOptions& options);
 
-  /// Ends the connection. The other side gets all messages that were sent, then the end. Calls in other threads throw.
+  /// Ends the connection. The other side gets what was sent, and then the end between two messages. (But if it sends at
+  /// that moment, or if something that it has sent was not received here, TCP may drop what is on its way.) Calls in
+  /// other threads throw. What has come and was not received is lost.
   void close() noexcept;
+
+  /// True after close() and release(), and after a send that was given up when a part was sent.
   [[nodiscard]] bool is_closed() const noexcept;
 
   /// The descriptor of the socket; -1 if there is none, or TLS above it. It becomes readable when something comes; but

@@ -247,3 +247,9 @@ TEST_CASE("a value that Python could not read is refused before it is sent") {
   for (int i = 0; i < 102; ++i) deep = Value::list({std::move(deep)});
   CHECK(says(refused(deep), "too many containers"));
 }
+
+TEST_CASE("marks and what is remembered cost memory, and are bounded") {
+  const PickleLimits limits{.values = 1000};
+  CHECK(says(why_not("\x80\x04N" + Bytes(1001, '\x94') + ".", limits), "remembers too many values"));
+  CHECK(says(why_not("\x80\x04" + Bytes(1001, '(') + "N.", limits), "too many values"));
+}
