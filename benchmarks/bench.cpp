@@ -2,6 +2,7 @@
 
 #include "limits.hpp"
 #include "machine.hpp"
+#include "message_peer.hpp"
 #include "options.hpp"
 #include "report.hpp"
 #include "slaves.hpp"
@@ -38,14 +39,17 @@ int run(const Options& options) {
   LimitPeer tcp_limit(LimitPeer::Kind::tcp);  // before the library starts a thread
   LimitPeer unix_limit(LimitPeer::Kind::unix_socket);
   LimitPeer tls_limit(LimitPeer::Kind::tls);
+  MessagePeer tcp_messages;
+  MessagePeer unix_messages;
   Slaves slaves(scratch.path());
-  const Bench bench{options, scratch.path(), tcp_limit, unix_limit, tls_limit, slaves};
+  const Bench bench{options, scratch.path(), tcp_limit, unix_limit, tls_limit, tcp_messages, unix_messages, slaves};
 
   std::vector<std::unique_ptr<Work>> works;
   if (options.works.contains("W1")) works.push_back(make_round_trips(bench));
   if (options.works.contains("W3")) works.push_back(make_transfers(bench));
   if (options.works.contains("W4")) works.push_back(make_commands(bench));
   if (options.works.contains("W5")) works.push_back(make_output(bench));
+  if (options.works.contains("M1")) works.push_back(make_messages(bench));
 
   Report report;
   std::size_t lines = 0;

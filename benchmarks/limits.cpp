@@ -28,7 +28,7 @@ namespace remsh::bench {
 
 /// The first bytes of each connection.
 struct LimitPeer::Order {
-  enum class Work : std::uint8_t { ping_pong, spawn, receive, supply, relay };
+  enum class Work : std::uint8_t { ping_pong, spawn, receive, supply, relay, sink };
   Work work = Work::ping_pong;
   std::size_t request = 0;
   std::size_t answer = 0;
@@ -148,6 +148,13 @@ void LimitPeer::do_as_told(BareLine& line, const Order& order) {
       pump(file, line, file_buffer);
       return line.end();
     }
+    case Order::Work::sink: {
+      std::vector<char> piece(order.request);
+      for (std::uint64_t left = order.bytes; left > 0; left -= piece.size()) {
+        if (!line.read_all(piece.data(), piece.size())) return;
+      }
+      return line.write_all("k", 1);
+    }
     case Order::Work::relay: relay_head(line, order.bytes); return line.end();
   }
 }
@@ -263,6 +270,15 @@ void LimitPeer::Transfer::fetch(const std::string& from, const std::string& to) 
   line_.write_all(reinterpret_cast<const char*>(&order), sizeof order);
   BareLine file = open_destination(to.c_str());
   pump(line_, file, file_buffer);
+}
+
+void LimitPeer::sink(std::uint64_t bytes, std::size_t piece) {
+  bytes -= bytes % piece;
+  BareLine line = give({.work = Order::Work::sink, .request = piece, .bytes = bytes});
+  const Bytes data(piece, 'x');
+  for (std::uint64_t left = bytes; left > 0; left -= piece) line.write_all(data.data(), data.size());
+  char done = 0;
+  if (!line.read_all(&done, 1)) throw std::runtime_error("the other side of a limit is gone");
 }
 
 std::uint64_t LimitPeer::relay(std::uint64_t bytes) {

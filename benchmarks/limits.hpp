@@ -65,6 +65,9 @@ class LimitPeer {
   };
   Transfer start_transfer();
 
+  /// Bytes to the child, which reads pieces of this size, to its word that it is done.
+  void sink(std::uint64_t bytes, std::size_t piece);
+
   /// The child starts `head -c BYTES /dev/zero` and relays its output; gives how many bytes came.
   std::uint64_t relay(std::uint64_t bytes);
 

@@ -92,6 +92,14 @@ void place(pid_t process, const std::vector<std::size_t>& cpus) {
   }
 }
 
+std::vector<Placement> placements() {
+  const std::vector<std::size_t> cpus = usable_cpus();
+  std::vector<Placement> list{{"@same", {cpus[0]}, {cpus[0]}, true}};
+  if (cpus.size() > 1) list.push_back({"@split", {cpus[0]}, {cpus[1]}, true});
+  list.push_back({"@free", cpus, cpus, false});
+  return list;
+}
+
 Ballast::Ballast(std::size_t bytes)
     : memory_(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)), bytes_(bytes) {
   if (memory_ == MAP_FAILED) fail("mmap");

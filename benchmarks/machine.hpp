@@ -27,6 +27,17 @@ std::vector<std::size_t> usable_cpus();
 /// those that start them.
 void place(pid_t process, const std::vector<std::size_t>& cpus);
 
+/// Where the two processes of a round trip run.
+struct Placement {
+  std::string name;
+  std::vector<std::size_t> caller;
+  std::vector<std::size_t> peer;
+  bool has_goal;  ///< figures of processes that wander depend too much on the machine's mood
+};
+
+/// On one CPU, on two, and (last) on all of them.
+std::vector<Placement> placements();
+
 /// Memory that is resident for as long as this lives. One thread at a time.
 class Ballast {
  public:

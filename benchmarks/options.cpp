@@ -10,7 +10,7 @@ namespace remsh::bench {
 namespace {
 
 constexpr const char* usage =
-    "usage: bench [W1] [W3] [W4] [W5] [options]\n"
+    "usage: bench [W1] [W3] [W4] [W5] [M1] [options]\n"
     "\n"
     "Measures works of the library next to their bare limits, in turns, and prints how many times worse we are.\n"
     "\n"
@@ -18,6 +18,7 @@ constexpr const char* usage =
     "  W3             send and fetch a file in memory, over TCP and TLS\n"
     "  W4             execute /bin/true with its output wanted\n"
     "  W5             execute with much output, to a callback\n"
+    "  M1             messages there and back, and large ones one way; also between two Pythons, if there is one\n"
     "\n"
     "  --rounds N     how often each is measured; medians are shown (9)\n"
     "  --seconds S    how long each round trip is measured in a round (0.4)\n"

@@ -44,21 +44,6 @@ Bytes answer_bytes() {
   return bytes;
 }
 
-struct Placement {
-  std::string name;
-  std::vector<std::size_t> caller;
-  std::vector<std::size_t> peer;
-  bool has_goal;  // figures of processes that wander depend too much on the machine's mood
-};
-
-std::vector<Placement> placements() {
-  const std::vector<std::size_t> cpus = usable_cpus();
-  std::vector<Placement> list{{"@same", {cpus[0]}, {cpus[0]}, true}};
-  if (cpus.size() > 1) list.push_back({"@split", {cpus[0]}, {cpus[1]}, true});
-  list.push_back({"@free", cpus, cpus, false});
-  return list;
-}
-
 class RoundTrips final : public Work {
  public:
   explicit RoundTrips(const Bench& bench)

@@ -23,6 +23,7 @@ class Work {
   [[nodiscard]] virtual std::size_t lines() const = 0;
 };
 
+class MessagePeer;
 class Slaves;
 
 /// What works are measured with; lives longer than they.
@@ -32,6 +33,8 @@ struct Bench {
   LimitPeer& tcp_limit;
   LimitPeer& unix_limit;
   LimitPeer& tls_limit;
+  MessagePeer& tcp_messages;
+  MessagePeer& unix_messages;
   Slaves& slaves;
 };
 
@@ -39,5 +42,6 @@ std::unique_ptr<Work> make_round_trips(const Bench& bench);  // W1
 std::unique_ptr<Work> make_transfers(const Bench& bench);    // W3
 std::unique_ptr<Work> make_commands(const Bench& bench);     // W4
 std::unique_ptr<Work> make_output(const Bench& bench);       // W5
+std::unique_ptr<Work> make_messages(const Bench& bench);     // M1
 
 }  // namespace remsh::bench
