@@ -7,12 +7,13 @@
 namespace remsh {
 
 void deliver_challenge(MessageConnection& connection, const AuthKey& key, const ChallengeOptions& options) {
-  connection.prove(std::make_unique<messages::ChallengeDeliverer>(key, messages::new_nonce(), !options.require_sha256),
-                   options, "deliver a challenge");
+  connection.prove(
+      std::make_unique<messages::ChallengeDeliverer>(key, messages::new_nonce(), connection.allows_md5(options)),
+      options, "deliver a challenge");
 }
 
 void answer_challenge(MessageConnection& connection, const AuthKey& key, const ChallengeOptions& options) {
-  connection.prove(std::make_unique<messages::ChallengeAnswerer>(key, !options.require_sha256), options,
+  connection.prove(std::make_unique<messages::ChallengeAnswerer>(key, connection.allows_md5(options)), options,
                    "answer a challenge");
 }
 

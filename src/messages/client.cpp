@@ -11,6 +11,7 @@
 #include "transport/endpoint.hpp"
 #include "transport/tls_transport.hpp"
 
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -41,7 +42,11 @@ std::shared_ptr<MessageStream> connect(const std::string& text, const ClientOpti
     auto context = or_throw(terms.tls_of_client());
     return MessageStream::over(or_throw(connect_tls(address, std::move(context), patience.deadline, patience.stop)));
   }
-  UniqueFd socket = or_throw(connect_to(address, patience.deadline, patience.stop));
+  auto connected = connect_to(address, patience.deadline, patience.stop);
+  if (!connected && (connected.failure().os == ECONNREFUSED || connected.failure().os == ENOENT)) {
+    connected.failure().message += "; is the listener running?";
+  }
+  UniqueFd socket = or_throw(std::move(connected));
   const bool is_local = is_to_this_host(socket.get());
   or_throw(terms.check_reach(address, is_local));
   if (address.kind == Address::Kind::tcp) set_tcp_options(socket.get(), {});

@@ -24,7 +24,7 @@ Greeting::~Greeting() {
 void Greeting::begin(Duration limit) {
   timer_ = loop_.at(loop_.now() + limit, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) {
-      self->finish(Failure{Errc::timeout, "the proof was not made in time: has the other side an authkey?", 0});
+      self->finish(Failure{Errc::timeout, "the proof was not made in time: does the other side have an authkey?", 0});
     }
   });
   advance();

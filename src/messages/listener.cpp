@@ -40,7 +40,7 @@ constexpr const char* for_client = "for a client";
 /// Absolute, so that the file is found again if the host program changes its directory.
 std::string absolute(const std::string& path) {
   std::error_code error;
-  auto whole = std::filesystem::absolute(path, error).string();
+  auto whole = std::filesystem::absolute(path.starts_with("./") ? path.substr(2) : path, error).string();
   return error ? path : whole;
 }
 
@@ -104,13 +104,15 @@ Listener::Impl::Impl(std::string text, MessageListenerOptions options) {
   if (rules.is_unix) {
     const bool has_file = !is_abstract(wanted->path);
     if (has_file) wanted->path = absolute(wanted->path);
-    auto listening = listen_unix(wanted->path, options.backlog, static_cast<mode_t>(options.mode));
+    const auto mode = static_cast<mode_t>(options.mode.value_or(0600));
+    auto listening = listen_unix(wanted->path, options.backlog, mode);
     if (!listening) fail(listening.failure(), given);
     socket = std::move(listening->socket);
     file = listening->file;
-    if (!has_file) rules.mode = static_cast<mode_t>(options.mode);
+    if (!has_file) rules.mode = mode;
     address = messages::text_of(*wanted);
   } else {
+    if (options.mode) fail({Errc::invalid_argument, "`mode` is for the file of a unix socket", 0}, given);
     auto listening = listen_on_host(*wanted, options.backlog);
     if (!listening) fail(listening.failure(), given);
     socket = *std::move(listening);

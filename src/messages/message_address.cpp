@@ -30,6 +30,9 @@ Result<Address> parse(std::string_view text, AddressFamily family, AddressUse us
   if (text.find(':') != std::string_view::npos || family == AddressFamily::inet) return parse_address(text, use);
   if (family == AddressFamily::unix_socket) return unix_address_of(text, std::string(text));
   if (text.empty()) return malformed_address(text, "is empty");
+  if (text.find_first_not_of("0123456789") == std::string_view::npos) {
+    return malformed_address(text, formatted("is only a port: write localhost:{}", text));
+  }
   return malformed_address(text, formatted("has neither a port nor a '/': write {0}:PORT for a host, or ./{0} for the "
                                            "path of a socket",
                                            text));

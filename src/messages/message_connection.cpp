@@ -51,8 +51,11 @@ void receive(MessageStream& stream, std::uint64_t most, const Patience& patience
 
 Value value_of(BytesView pickle) {
   auto value = messages::from_pickle(pickle);
-  if (!value) throw_message_failure(value.failure(), "receive a value");
-  return *std::move(value);
+  if (value) return *std::move(value);
+  const bool is_challenge = pickle.starts_with("#CHALLENGE#");
+  value.failure().message = is_challenge ? "the other side demands a proof: give this side an `authkey`"
+                                         : value.failure().message + " (what send_bytes() sends is for recv_bytes())";
+  throw_message_failure(value.failure(), "receive a value");
 }
 
 Bytes pickle_of(const Value& value) {
@@ -319,6 +322,10 @@ int MessageConnection::release() {
   auto socket = stream.release();
   if (!socket) throw_failure(socket.failure(), "", "release a descriptor");
   return socket->release();
+}
+
+bool MessageConnection::allows_md5(const ChallengeOptions& options) const {
+  return !options.require_sha256.value_or(!is_to_this_host(descriptor()));
 }
 
 void MessageConnection::prove(std::unique_ptr<messages::ProofSide> proof, const ChallengeOptions& options,

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t most_at_once = std::size_t{4} * 1024 * 1024;
 
 Failure closed_here() {
-  return {Errc::connection_lost, "this connection was closed here", 0, DisconnectReason::closed_here};
+  return {Errc::connection_lost, "this program has closed the connection", 0, DisconnectReason::closed_here};
 }
 
 Failure ended_at(const Transport& transport, bool between_messages) {
@@ -216,7 +216,7 @@ bool MessageStream::withdraw(const std::shared_ptr<Outgoing>& rest) noexcept {
   if (found == out_.end()) return rest->is_written;
   out_.erase(found);
   if (rest->written > 0 && !broken_) {
-    break_off({Errc::connection_lost, "this connection was closed here, as a message was sent only in part", 0,
+    break_off({Errc::connection_lost, "this program has closed the connection, as a message was sent only in part", 0,
                DisconnectReason::closed_here});
     is_closed_ = true;
   }

@@ -363,7 +363,7 @@ class Reader {
   Value value_of(Index index, std::size_t depth) {
     Object& object = objects_[index];
     if (object.is_open) refuse("a container contains itself");
-    if (depth > limits_.depth) refuse("it has too many containers in each other");
+    if (depth > limits_.depth) refuse("it is nested too deeply");
     if (++values_ > limits_.values) refuse("it has too many values");
     bytes_ += object.view.size();
     if (bytes_ > limits_.bytes) refuse("its texts are too long together");

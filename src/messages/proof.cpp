@@ -46,7 +46,7 @@ std::optional<Failure> ChallengeDeliverer::fault_of(BytesView answer) const {
     if (answer.starts_with(challenge_mark)) {
       return not_proven("a challenge came in place of an answer: the other side is a listener as well");
     }
-    return not_proven("what came is no answer to the challenge: has the other side an authkey?");
+    return not_proven("what came is no answer to the challenge: does the other side have an authkey?");
   }
   const Hash hash = named.value_or(Hash::md5);
   if (hash == Hash::md5 && !allow_md5_) return not_proven(formatted("the answer is one by MD5{}", md5_advice));
@@ -77,7 +77,7 @@ Result<Bytes> ChallengeAnswerer::answer_to(BytesView challenge) const {
 ProofStep ChallengeAnswerer::take(BytesView message) {
   if (!answered_) {
     if (!message.starts_with(challenge_mark)) {
-      return {ProofStep::Then::close, {}, not_proven("no challenge came: has the other side an authkey?")};
+      return {ProofStep::Then::close, {}, not_proven("no challenge came: does the other side have an authkey?")};
     }
     auto answer = answer_to(message.substr(challenge_mark.size()));
     if (!answer) return {ProofStep::Then::close, {}, std::move(answer).failure()};

@@ -9,7 +9,7 @@ namespace {
 /// What a failure of the stream means in the middle of a proof.
 Failure in_proof(Failure failure) {
   if (failure.code == Errc::connection_lost) {
-    failure.message = "the connection ended during the proof: has the other side an authkey? " + failure.message;
+    failure.message = "the connection ended during the proof: does the other side have an authkey? " + failure.message;
   } else {
     failure.code = Errc::auth_failed;  // what came is no proof
   }
@@ -56,7 +56,8 @@ Result<void> prove(const std::shared_ptr<MessageStream>& stream, std::unique_ptr
       auto step = run.step(next_wait(patience.deadline.at(), patience.stop));
       if (!step) return std::move(step).failure();
       if (*step) return {};
-      if (auto fault = fault_of(patience, "for a proof: has the other side an authkey?")) return *std::move(fault);
+      if (auto fault = fault_of(patience, "for a proof: does the other side have an authkey?"))
+        return *std::move(fault);
     }
   }();
   if (!made) stream->close();

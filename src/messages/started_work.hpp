@@ -30,7 +30,7 @@ inline Duration next_wait(TimePoint until, const std::stop_token& stop) {
 inline std::optional<Failure> fault_of(const Patience& patience, const char* what) {
   if (patience.stop.stop_requested()) return Failure{Errc::cancelled, std::string("stopped while waiting ") + what, 0};
   if (patience.deadline.has_passed(real_clock().now())) {
-    return Failure{Errc::timeout, std::string("waited in vain ") + what, 0};
+    return Failure{Errc::timeout, std::string("timed out while waiting ") + what, 0};
   }
   return std::nullopt;
 }

@@ -283,7 +283,7 @@ print(outcomes)
 )",
                      {is_good ? "secret" : "guess"}, end);
       ::close(end);
-      const ChallengeOptions options{.require_sha256 = false, .deadline = ample};
+      const ChallengeOptions options{.deadline = ample};
       if (is_good) {
         CHECK_NOTHROW(deliver_challenge(ends.first, key, options));
         CHECK_NOTHROW(answer_challenge(ends.first, key, options));

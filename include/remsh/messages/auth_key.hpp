@@ -14,8 +14,7 @@ namespace remsh {
 /// The secret that a Listener and its Clients share: any bytes, as Python's `authkey`. Its memory is wiped when it is
 /// destroyed or moved from. It has no stream operator and no formatter.
 ///
-/// Whoever hears a proof can try keys at leisure, so a key must not be guessable: make it with random_authkey() or
-/// remsh-keygen.
+/// Whoever hears a proof can try keys at leisure, so a key must not be guessable: make it with random_authkey().
 class REMSH_API AuthKey {
  public:
   /// Throws Error with invalid_argument if there are no bytes.
@@ -35,13 +34,15 @@ class REMSH_API AuthKey {
 /// A new key: 32 random bytes.
 REMSH_API AuthKey random_authkey();
 
-/// A pipe that holds a key for a child process, so that the key is neither in the arguments nor in the environment of
-/// the child, which other users or other processes of this user can read:
+/// A pipe that holds a key for one child process, so that the key is neither in the arguments nor in the environment of
+/// the child, which other users or other processes of this user can read. It may be destroyed when the child has
+/// started:
 ///
 ///     const remsh::AuthKeyPipe pipe(key);
 ///     posix_spawn_file_actions_adddup2(&actions, pipe.descriptor(), 3);  // the child reads its key from 3
 ///
-/// The child reads it with read_authkey(3), a child in Python with os.read(3, 1024). The descriptor is close-on-exec:
+/// The child reads it with read_authkey(3), a child in Python with os.read(3, 4096). examples/messages_child.cpp is a
+/// whole program. The descriptor is close-on-exec:
 /// only a child that is given it gets it.
 class REMSH_API AuthKeyPipe {
  public:

@@ -7,13 +7,15 @@
 #include <remsh/messages/message_connection.hpp>
 
 #include <chrono>
+#include <optional>
 #include <stop_token>
 
 namespace remsh {
 
 /// Options of one proof.
 struct ChallengeOptions {
-  bool require_sha256 = true;  ///< refuse MD5, the only hash that Python up to 3.11 knows
+  /// Refuse MD5, the only hash that Python up to 3.11 knows. Not set: accepted over a socket of this machine only.
+  std::optional<bool> require_sha256 = {};
   CallDeadline deadline = std::chrono::seconds(10);
   std::stop_token stop = {};
 };

@@ -41,8 +41,8 @@ struct MessageListenerOptions {
   bool insecure = false;
 
   /// The mode of the file of a unix socket: the right to write is the right to connect. 0660 lets the group in. For an
-  /// abstract name, which has no file, the user and the group of each client are compared instead.
-  unsigned mode = 0600;
+  /// abstract name, which has no file, the user and the group of each client are compared instead. Not set: 0600.
+  std::optional<unsigned> mode = {};
 
   std::chrono::milliseconds handshake_timeout{10000};  ///< for the proofs, and TLS
   std::size_t max_handshakes = 256;  ///< beyond that, the oldest one of the busiest address is dropped
@@ -55,8 +55,13 @@ struct MessageListenerOptions {
 ///
 ///     remsh::Listener listener("localhost:6000", {.authkey = key});
 ///     for (;;) {
-///       remsh::MessageConnection connection = listener.accept();
-///       connection.send("hello");
+///       try {
+///         remsh::MessageConnection connection = listener.accept();
+///         connection.send_bytes("hello");
+///       } catch (const remsh::AuthenticationError& error) {  // somebody without the key: the listener goes on
+///         std::cerr << error.what() << '\n';
+///       } catch (const remsh::ConnectionLost&) {  // the client has left
+///       }
 ///     }
 ///
 /// The proofs are made in the background, any number at a time and each within `handshake_timeout`: a client that is
@@ -78,8 +83,8 @@ class REMSH_API Listener {
   Listener& operator=(const Listener&) = delete;
   ~Listener();  ///< closes
 
-  /// Waits for the next client that has proven the key. If one has failed to, this throws AuthenticationError once,
-  /// which says why; the listener goes on. Throws Cancelled when the listener is closed.
+  /// Waits for the next client that has proven the key. For a client that fails the proof, this throws one
+  /// AuthenticationError that says why; the listener goes on. Throws Cancelled when the listener is closed.
   MessageConnection accept(const WaitOptions& options = {});
 
   /// The same, started: see Pending.

@@ -148,6 +148,7 @@ class REMSH_API MessageConnection {
   friend REMSH_API void answer_challenge(MessageConnection&, const AuthKey&, const ChallengeOptions&);
   struct Impl;
   explicit MessageConnection(std::shared_ptr<Impl> impl);
+  [[nodiscard]] bool allows_md5(const ChallengeOptions& options) const;
   void prove(std::unique_ptr<messages::ProofSide> proof, const ChallengeOptions& options, const char* operation);
   [[nodiscard]] Impl& impl(const char* operation) const;
   std::shared_ptr<Impl> impl_;

@@ -4,6 +4,7 @@
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/export.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -17,6 +18,8 @@ namespace remsh {
 /// None, a bool, an int, a float, a str, bytes, or a list, tuple, set or dict of these.
 ///
 ///     Value message = Value::list({2.25, Value(), Value::text("junk")});  // [2.25, None, 'junk']
+///     if (const auto* number = answer.get_if<std::int64_t>()) use(*number);
+///     if (const Value* name = answer.find(Value::text("name"))) ...  // of a dict
 class Value {
  public:
   struct None {
@@ -55,13 +58,14 @@ class Value {
 
   Value() = default;  ///< None
   Value(bool value) : what_(value) {}
-  Value(int value) : what_(std::int64_t{value}) {}
-  Value(std::int64_t value) : what_(value) {}
+  template <std::integral Int>
+  Value(Int value) : what_(of_int(value)) {}
   Value(double value) : what_(value) {}
   Value(What what) : what_(std::move(what)) {}
+  Value(char) = delete;         // text(), bytes() or a number?
   Value(const char*) = delete;  // text() or bytes()?
   Value(const std::string&) = delete;
-  Value(void*) = delete;  // would be a bool
+  Value(void*) = delete;  // would convert to bool
 
   static Value text(std::string text) { return What(Text{std::move(text)}); }
   static Value bytes(Bytes bytes) { return What(std::move(bytes)); }
@@ -78,9 +82,29 @@ class Value {
     return std::get_if<Type>(&what_);
   }
 
+  /// Of a dict: the value of a key; null if it has none, or this is no dict.
+  [[nodiscard]] const Value* find(const Value& key) const {
+    const auto* const dict = get_if<Dict>();
+    for (std::size_t i = dict != nullptr ? dict->keys.size() : 0; i-- > 0;) {
+      if (dict->keys[i] == key) return &dict->values[i];
+    }
+    return nullptr;
+  }
+
   friend bool operator==(const Value&, const Value&) = default;
 
  private:
+  template <class Int>
+  static What of_int(Int value) {
+    if (std::in_range<std::int64_t>(value)) return static_cast<std::int64_t>(value);
+    LargeInt large;  // an unsigned one, of 64 bits
+    for (auto rest = static_cast<std::uint64_t>(value); rest > 0; rest >>= 8U) {
+      large.bytes.push_back(static_cast<char>(rest & 0xffU));
+    }
+    large.bytes.push_back('\0');
+    return large;
+  }
+
   What what_;
 };
 

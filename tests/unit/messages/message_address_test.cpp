@@ -53,6 +53,7 @@ TEST_CASE("what could be two things is an error, unless the family says which") 
   CHECK(good("localhost", AddressFamily::unix_socket) == unix_at("localhost"));
   CHECK(has(why_bad("localhost", AddressFamily::inet), "port"));
   CHECK(has(why_bad(""), "is empty"));
+  CHECK(has(why_bad("6000"), "write localhost:6000"));
   CHECK(has(why_bad("::1:6000"), "[ADDRESS]"));
 }
 

@@ -176,8 +176,8 @@ TEST_CASE("an answer is judged by the hash that it names, over the whole challen
   CHECK(has(why_refused(judge("{md5}" + by_md5, false)), "require_sha256 = false"));
   CHECK(judge(digest(Hash::md5, nonce), true).then == Then::close);
 
-  CHECK(has(why_refused(judge("hello", true)), "has the other side an authkey?"));
-  CHECK(has(why_refused(judge("", true)), "has the other side an authkey?"));
+  CHECK(has(why_refused(judge("hello", true)), "does the other side have an authkey?"));
+  CHECK(has(why_refused(judge("", true)), "does the other side have an authkey?"));
   CHECK(has(why_refused(judge("{sha1}" + Bytes(20, 'x'), true)), "is no answer"));
   CHECK(has(why_refused(judge("#CHALLENGE#" + Bytes(20, 'x'), true)), "is a listener as well"));
 }

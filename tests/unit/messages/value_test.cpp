@@ -49,3 +49,18 @@ TEST_CASE("ints of any size are printed in decimal") {
   CHECK(large("000000000000000080") == "-2361183241434822606848");
   CHECK(large("") == "0");
 }
+
+TEST_CASE("a value is made of every kind of int, and a dict is asked for its keys") {
+  CHECK(Value(7U) == Value(7));
+  CHECK(Value(7LL) == Value(7));
+  CHECK(Value(std::size_t{7}) == Value(7));
+  CHECK(Value(std::int8_t{-7}) == Value(-7));
+  CHECK(to_string(Value(std::numeric_limits<std::uint64_t>::max())) == "18446744073709551615");
+  CHECK(to_string(Value(std::uint64_t{1} << 63U)) == "9223372036854775808");
+  const Value dict = Value::dict({{Value::text("a"), 1}, {2, Value::text("b")}, {2, Value::text("c")}});
+  REQUIRE(dict.find(2));
+  CHECK(*dict.find(2) == Value::text("c"));
+  CHECK(*dict.find(Value::text("a")) == Value(1));
+  CHECK(dict.find(3) == nullptr);
+  CHECK(Value(1).find(1) == nullptr);
+}
