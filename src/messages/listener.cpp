@@ -26,7 +26,6 @@ namespace remsh {
 
 using namespace std::chrono_literals;
 using messages::Reception;
-using messages::throw_message_failure;
 
 namespace {
 

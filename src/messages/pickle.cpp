@@ -84,7 +84,7 @@ class Writer {
   }
 
   void add(const Value& value, std::size_t depth) {
-    if (depth > PickleLimits().depth) return refuse("the value has too many containers in each other");
+    if (depth > PickleLimits().depth) return refuse("the value is nested too deeply");
     std::visit([&](const auto& what) { add_what(what, depth); }, value.what());
   }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -96,13 +97,15 @@ class Value {
  private:
   template <class Int>
   static What of_int(Int value) {
-    if (std::in_range<std::int64_t>(value)) return static_cast<std::int64_t>(value);
-    LargeInt large;  // an unsigned one, of 64 bits
-    for (auto rest = static_cast<std::uint64_t>(value); rest > 0; rest >>= 8U) {
-      large.bytes.push_back(static_cast<char>(rest & 0xffU));
+    if constexpr (std::is_unsigned_v<Int> && sizeof(Int) >= sizeof(std::int64_t)) {
+      if (!std::in_range<std::int64_t>(value)) {
+        LargeInt large;
+        for (std::uint64_t rest = value; rest > 0; rest >>= 8U) large.bytes.push_back(static_cast<char>(rest & 0xffU));
+        large.bytes.push_back('\0');
+        return large;
+      }
     }
-    large.bytes.push_back('\0');
-    return large;
+    return static_cast<std::int64_t>(value);
   }
 
   What what_;
