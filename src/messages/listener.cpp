@@ -152,6 +152,10 @@ class Listener::AcceptWork final : public messages::StartedWork<MessageConnectio
   AcceptWork(std::shared_ptr<Impl> impl, Patience patience)
       : StartedWork(std::move(patience)), impl_(std::move(impl)) {}
 
+  ~AcceptWork() override {
+    if (!is_over()) static_cast<void>(AcceptWork::leave());
+  }
+
  protected:
   Result<bool> step(Duration wait) override {
     auto next = impl_->reception->take();
@@ -166,7 +170,10 @@ class Listener::AcceptWork final : public messages::StartedWork<MessageConnectio
   }
   std::shared_ptr<Loop> io_loop() override { return impl_->loop; }
   void watch(Loop&, const std::shared_ptr<messages::Bell>& bell) override { impl_->reception->watch(bell); }
-  bool leave() noexcept override { return false; }
+  bool leave() noexcept override {
+    impl_->reception->unwatch(bell());
+    return false;
+  }
   MessageConnection outcome() override { return impl_->connection_of(std::move(arrival_)); }
   [[nodiscard]] const char* operation() const noexcept override { return accepting; }
   [[nodiscard]] const char* waits_for() const noexcept override { return for_client; }

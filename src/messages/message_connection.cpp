@@ -223,7 +223,13 @@ void MessageConnection::send_bytes(BytesView message, const WaitOptions& options
   auto sent = stream.send(message, rest);
   if (!sent) throw_message_failure(sent.failure(), sending);
   if (*sent) return;
-  const auto failure = wait_for(patience, until_read, [&](Duration wait) { return stream.go_on(rest, wait); });
+  std::optional<Failure> failure;
+  try {
+    failure = wait_for(patience, until_read, [&](Duration wait) { return stream.go_on(rest, wait); });
+  } catch (...) {  // no memory; the message is the caller's again
+    stream.withdraw(rest);
+    throw;
+  }
   const bool is_sent = stream.withdraw(rest);
   if (failure && !is_sent) throw_message_failure(*failure, sending);
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <new>
 #include <vector>
 
 namespace remsh::messages {
@@ -154,6 +155,7 @@ Result<bool> MessageStream::send(BytesView message, std::shared_ptr<Outgoing>& r
 /// Writes what is queued, as far as possible; returns what is over with it.
 std::vector<std::shared_ptr<Outgoing>> MessageStream::write_queued() {
   std::vector<std::shared_ptr<Outgoing>> over;
+  over.reserve(out_.size());
   std::size_t moved = 0;
   while (!out_.empty() && moved < most_at_once) {
     const std::shared_ptr<Outgoing>& first = out_.front();
@@ -212,13 +214,16 @@ Result<bool> MessageStream::go_on(const std::shared_ptr<Outgoing>& rest, Duratio
 
 bool MessageStream::withdraw(const std::shared_ptr<Outgoing>& rest) noexcept {
   const std::lock_guard lock(mutex_);
-  const auto found = std::find(out_.begin(), out_.end(), rest);
-  if (found == out_.end()) return rest->is_written;
-  out_.erase(found);
+  std::erase(room_bells_, rest->bell);
+  std::erase(out_, rest);
+  if (rest->is_written) return true;
   if (rest->written > 0 && !broken_) {
-    break_off({Errc::connection_lost, "this program has closed the connection, as a message was sent only in part", 0,
-               DisconnectReason::closed_here});
     is_closed_ = true;
+    break_off({Errc::connection_lost, {}, 0, DisconnectReason::closed_here});
+    try {
+      broken_->message = "this program has closed the connection, as a message was sent only in part";
+    } catch (const std::bad_alloc&) {  // then without words
+    }
   }
   return false;
 }
@@ -227,8 +232,8 @@ bool MessageStream::withdraw(const std::shared_ptr<Outgoing>& rest) noexcept {
 
 void MessageStream::use(Loop& loop) {
   if (loop_ != nullptr) return;
-  loop_ = &loop;
   slot_ = loop.add(weak_from_this());
+  loop_ = &loop;
 }
 
 void MessageStream::arm_again() {
@@ -256,7 +261,7 @@ void MessageStream::on_ready(std::uint32_t number, Ready directions) {
   std::vector<std::shared_ptr<Bell>> bells;
   {
     const std::lock_guard lock(mutex_);
-    if (number != number_) return;
+    if (loop_ == nullptr || number != number_) return;
     if (has(directions, Ready::write)) bells.swap(room_bells_);
     // With TLS, what must be written before more can be read is an event as well, and reading does it.
     if (input_bell_) bells.push_back(std::move(input_bell_));
@@ -266,7 +271,7 @@ void MessageStream::on_ready(std::uint32_t number, Ready directions) {
 }
 
 void MessageStream::close() noexcept {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(closing_mutex_);
   if (is_released_) return;
   is_closed_ = true;
   transport_->shutdown();
@@ -285,6 +290,8 @@ Result<UniqueFd> MessageStream::release() {
     transport_->disarm_for_good(loop_->watcher());
     std::exchange(loop_, nullptr)->remove(slot_);
   }
+  const std::lock_guard closing(closing_mutex_);
+  if (is_closed_) return closed_here();
   is_closed_ = true;
   is_released_ = true;
   return socket_->release();

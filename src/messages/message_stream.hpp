@@ -128,13 +128,15 @@ class MessageStream final : public Watched, public std::enable_shared_from_this<
   MessageReader reader_;              // this and the next: of who receives
   std::optional<Failure> no_more_{};  // why nothing can be received any more
 
+  std::mutex closing_mutex_;  // held while the socket is shut down or given away; never while bytes are moved
+  bool is_released_ = false;  // the socket was given away
+
   std::mutex mutex_;  // guards what follows
   std::deque<std::shared_ptr<Outgoing>> out_;
   std::optional<Failure> broken_{};  // why nothing can be sent any more
   std::condition_variable changed_;  // messages were written, or somebody else may wait for the transport
   bool is_waited_for_ = false;       // a sender waits for the transport; the others wait for `changed_`
   unsigned senders_ = 0;             // that wait
-  bool is_released_ = false;         // the socket was given away
   Loop* loop_ = nullptr;             // set with the slot when the transport is first armed
   std::uint32_t slot_ = 0;
   std::uint32_t number_ = 0;

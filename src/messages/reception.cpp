@@ -23,6 +23,8 @@ constexpr std::size_t most_ready = 64;
 /// Failures that wait to be thrown by accept(); beyond that, they are only logged.
 constexpr std::size_t most_failures = 16;
 
+constexpr const char* no_memory = "closed a new connection: there is no memory, or no random bytes, for it";
+
 constexpr mode_t for_others = S_IWOTH;
 constexpr mode_t for_group = S_IWGRP;
 
@@ -52,8 +54,8 @@ std::string Reception::why_not_let_in(int socket, Origin& origin) const {
 void Reception::arrive(UniqueFd socket) {
   try {
     begin(std::move(socket));
-  } catch (const std::exception& error) {  // for want of memory, for example; it must not end the io thread
-    log(LogLevel::error, "", formatted("closed a new connection: {}", error.what()));
+  } catch (const std::exception&) {  // it must not end the io thread
+    log(LogLevel::error, "", no_memory);
   }
 }
 
@@ -104,7 +106,14 @@ void Reception::begin(UniqueFd socket) {
     gives_way->drop();
   }
   if (!greeting) return refuse(origin, who, verdict.refused);
-  greeting->begin(rules_.handshake_timeout);
+  try {
+    greeting->begin(rules_.handshake_timeout);
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    gate_.end(greeting->place());
+    greetings_.erase(greeting);
+    throw;
+  }
 }
 
 void Reception::cannot_accept(int error) {
@@ -112,6 +121,15 @@ void Reception::cannot_accept(int error) {
 }
 
 void Reception::greeted(Greeting& greeting, Result<void> result) {
+  try {
+    let_in_or_refuse(greeting, std::move(result));
+  } catch (const std::exception&) {  // it must not end the io thread
+    greeting.drop();
+    log(LogLevel::error, "", no_memory);
+  }
+}
+
+void Reception::let_in_or_refuse(Greeting& greeting, Result<void> result) {
   const std::shared_ptr<MessageStream> stream = greeting.stream();
   const std::string who = greeting.who();
   const Origin origin = greeting.origin();
@@ -195,6 +213,11 @@ void Reception::watch(std::shared_ptr<Bell> bell) {
     }
   }
   bell->ring();
+}
+
+void Reception::unwatch(const std::shared_ptr<Bell>& bell) noexcept {
+  const std::lock_guard lock(mutex_);
+  std::erase(bells_, bell);
 }
 
 void Reception::close() {

@@ -71,8 +71,9 @@ class Reception : public std::enable_shared_from_this<Reception> {
   void wait(Duration wait);
   void wake() { changed_.notify_all(); }
 
-  /// Rings the bell when take() has something.
+  /// Rings the bell when take() has something, until unwatch().
   void watch(std::shared_ptr<Bell> bell);
+  void unwatch(const std::shared_ptr<Bell>& bell) noexcept;
 
   /// Drops all connections that are not accepted. The log hook is not called any more.
   void close();
@@ -83,6 +84,7 @@ class Reception : public std::enable_shared_from_this<Reception> {
   [[nodiscard]] std::string why_not_let_in(int socket, Origin& origin) const;
   void greet(const std::shared_ptr<Greeting>& greeting);
   void greeted(Greeting& greeting, Result<void> result);
+  void let_in_or_refuse(Greeting& greeting, Result<void> result);
   void add(Result<Arrival> arrival);
   void refuse(const Origin& origin, const std::string& who, const std::string& why);
   void log(LogLevel level, const std::string& who, const std::string& message);

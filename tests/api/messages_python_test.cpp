@@ -123,7 +123,7 @@ TEST_CASE("a client in Python exchanges messages with a listener of ours") {
       for (const bool is_keyed : {true, false}) {
         CAPTURE(address);
         CAPTURE(is_keyed);
-        Listener listener(address, {.authkey = key_if(is_keyed)});
+        Listener listener(address, {.authkey = key_if(is_keyed), .handshake_timeout = ample});
         Python client(python, prologue + R"(
 connection = Client(address_of(sys.argv[1]), authkey=sys.argv[2].encode() or None)
 connection.send_bytes(b'hello')
@@ -195,7 +195,7 @@ sys.exit(1)
 
 TEST_CASE("with a wrong key both sides are told, in C++ and in Python") {
   with_each_python([](const std::string& python) {
-    Listener listener("127.0.0.1:0", {.authkey = key});
+    Listener listener("127.0.0.1:0", {.authkey = key, .handshake_timeout = ample});
     Python client(python, prologue + R"(
 try:
     Client(address_of(sys.argv[1]), authkey=b'guess')
@@ -232,7 +232,7 @@ TEST_CASE("a Python that knows MD5 alone is refused where SHA-256 is required") 
   with_each_python([](const std::string& python) {
     Python version(python, "import sys; sys.exit(sys.version_info < (3, 12))", {});
     const bool is_new = version.wait() == 0;
-    Listener listener("127.0.0.1:0", {.authkey = key, .require_sha256 = true});
+    Listener listener("127.0.0.1:0", {.authkey = key, .require_sha256 = true, .handshake_timeout = ample});
     Python client(python, prologue + R"(
 try:
     Client(address_of(sys.argv[1]), authkey=b'secret')
@@ -311,7 +311,7 @@ TEST_CASE("the end of a pipe works in a child in Python, which gets its key over
     CHECK(has(child.err(), "EOFError"));
 
     const AuthKey random = random_authkey();
-    Listener listener("", {.authkey = random});
+    Listener listener("", {.authkey = random, .handshake_timeout = ample});
     std::optional<AuthKeyPipe> key_pipe(random);
     Python keyed(python, prologue + R"(
 import os

@@ -245,7 +245,7 @@ TEST_CASE("a value that Python could not read is refused before it is sent") {
   CHECK(says(refused(Value::dict({{Value::tuple({Value::dict({})}), 1}})), "cannot be hashed"));
   Value deep;
   for (int i = 0; i < 102; ++i) deep = Value::list({std::move(deep)});
-  CHECK(says(refused(deep), "too many containers"));
+  CHECK(says(refused(deep), "is nested too deeply"));
 }
 
 TEST_CASE("marks and what is remembered cost memory, and are bounded") {
