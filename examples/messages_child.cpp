@@ -26,7 +26,7 @@ int serve() {
 
 /// Starts this program as a child that has these two descriptors as 3 and 4.
 pid_t start(const char* program, int third, int fourth) {
-  // Copies above all others first, so that neither target is a descriptor that is still to be copied.
+  // First copies of both at 10 or above, so that neither dup2 overwrites the other descriptor.
   const int high_third = ::fcntl(third, F_DUPFD_CLOEXEC, 10);
   const int high_fourth = ::fcntl(fourth, F_DUPFD_CLOEXEC, 10);
   posix_spawn_file_actions_t actions;
@@ -61,7 +61,8 @@ int main(int argc, char** argv) try {
   }
   ours.close();
   ::waitpid(child, nullptr, 0);
-} catch (const remsh::EndOfMessages&) {  // in the child: the parent has closed
+} catch (const remsh::EndOfMessages&) {
+  return argc > 1 ? 0 : 1;  // a child ends when its parent has closed
 } catch (const std::exception& error) {
   std::cerr << error.what() << '\n';
   return 1;

@@ -75,6 +75,7 @@ AuthKeyPipe::~AuthKeyPipe() { UniqueFd{read_end_}; }
 AuthKey read_authkey(int descriptor, Deadline deadline) {
   constexpr const char* operation = "read an authkey";
   const UniqueFd input(descriptor);
+  if (!input) fail(EBADF, operation);  // of an open() that failed, for example: poll() would ignore it
   std::array<char, most + 1> bytes{};
   struct Wipe {
     std::array<char, most + 1>& bytes;

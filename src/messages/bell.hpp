@@ -1,4 +1,4 @@
-// Bell: wakes a work that nobody waits for.
+// Bell: wakes a started work that is polled.
 #pragma once
 
 #include <remsh/base/work.hpp>

@@ -1,4 +1,4 @@
-// Greeting: one connection of a listener, until it is known who it is.
+// Greeting: the handshake of one accepted connection.
 #pragma once
 
 #include "base/result.hpp"
@@ -19,7 +19,7 @@
 
 namespace remsh::messages {
 
-/// One connection, from its first byte to the end of the proofs: TLS, or two challenges, or nothing. Runs on the loop,
+/// One connection, from its first byte to the end of the proofs: TLS, or two challenges. Runs on the loop,
 /// and never waits there.
 class Greeting : public std::enable_shared_from_this<Greeting> {
  public:

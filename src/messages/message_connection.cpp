@@ -308,7 +308,7 @@ bool MessageConnection::poll(const ReceiveOptions& options) {
   const Turn turn(stream);
   const auto failure = wait_for(patience_of(options), until_sent, [&](Duration wait) -> Result<bool> {
     auto looked = stream.look(options.max, wait);
-    return looked.ok() ? looked : true;  // what has failed is for who receives
+    return looked.ok() ? looked : true;  // the next receive reports a failure
   });
   if (failure && failure->code == Errc::cancelled) throw_message_failure(*failure, "poll");
   return !failure;

@@ -46,7 +46,7 @@ class MessageReader {
   /// Puts the next message, or what is missing of it, directly into this memory, if all of the message fits.
   void lend(std::span<char> target);
 
-  /// The lent memory will not be valid any longer: what it has of an unfinished message is copied.
+  /// Stops using the lent memory: copies the part of a message that it has.
   void take_back();
 
   /// The size of the next message; 0 if it is not known yet.

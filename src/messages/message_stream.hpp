@@ -63,7 +63,7 @@ class MessageStream final : public Watched, public std::enable_shared_from_this<
   void end_turn() noexcept { is_receiving_ = false; }
 
   /// Reads for the next message; waits for its first bytes for at most `wait`. Returns true when the reader has it, or
-  /// knows that it exceeds `most` bytes. Fails at the end, and for what is no message.
+  /// knows that it exceeds `most` bytes. Fails at the end, and for a negative size.
   Result<bool> look(std::uint64_t most, Duration wait);
 
   /// The same, but a message over `most` bytes is a failure, after which nothing more can be received.
@@ -76,10 +76,10 @@ class MessageStream final : public Watched, public std::enable_shared_from_this<
   /// of it is written; otherwise `rest` is what go_on() continues with, until withdraw().
   Result<bool> send(BytesView message, std::shared_ptr<Outgoing>& rest, const std::shared_ptr<Bell>& bell = nullptr);
 
-  /// Goes on, and waits for at most this long, or less. Returns true when all of it is written.
+  /// Goes on, and waits for at most this long. Returns true when all of it is written.
   Result<bool> go_on(const std::shared_ptr<Outgoing>& rest, Duration wait);
 
-  /// The sender is done with the message. Returns true if all of it is written. If only a part is, the stream is
+  /// Takes the message out of the queue. Returns true if all of it is written. If only a part is, the stream is
   /// closed.
   bool withdraw(const std::shared_ptr<Outgoing>& rest) noexcept;
 
@@ -102,7 +102,7 @@ class MessageStream final : public Watched, public std::enable_shared_from_this<
   [[nodiscard]] int descriptor() const noexcept { return socket_ != nullptr ? socket_->descriptor() : -1; }
 
   /// Gives the socket away, for another process, and is closed. Fails if there is none, or if a part of its bytes is
-  /// here. With the turn.
+  /// here. The caller holds the turn.
   Result<UniqueFd> release();
 
  private:
@@ -125,7 +125,7 @@ class MessageStream final : public Watched, public std::enable_shared_from_this<
   std::atomic<bool> is_closed_ = false;
 
   std::atomic<bool> is_receiving_ = false;
-  MessageReader reader_;              // this and the next: of who receives
+  MessageReader reader_;              // this and the next belong to the holder of the turn
   std::optional<Failure> no_more_{};  // why nothing can be received any more
 
   std::mutex closing_mutex_;  // held while the socket is shut down or given away; never while bytes are moved
@@ -136,7 +136,7 @@ class MessageStream final : public Watched, public std::enable_shared_from_this<
   std::optional<Failure> broken_{};  // why nothing can be sent any more
   std::condition_variable changed_;  // messages were written, or somebody else may wait for the transport
   bool is_waited_for_ = false;       // a sender waits for the transport; the others wait for `changed_`
-  unsigned senders_ = 0;             // that wait
+  unsigned senders_ = 0;             // the number of them that wait
   Loop* loop_ = nullptr;             // set with the slot when the transport is first armed
   std::uint32_t slot_ = 0;
   std::uint32_t number_ = 0;

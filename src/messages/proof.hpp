@@ -24,7 +24,7 @@ struct ProofStep {
     close,  ///< it has failed: see `failure`
   };
   Then then = Then::read;
-  Bytes send = {};  ///< before that, if it is not empty
+  Bytes send = {};  ///< first, if it is not empty
   Failure failure = {};
 };
 
@@ -42,7 +42,7 @@ class ProofSide {
   /// The first message; empty if the other side sends first.
   [[nodiscard]] virtual Bytes begin() const = 0;
 
-  /// The next message has come.
+  /// Handles the next message.
   virtual ProofStep take(BytesView message) = 0;
 };
 
@@ -80,7 +80,7 @@ class ChallengeAnswerer final : public ProofSide {
   bool answered_ = false;
 };
 
-/// Both proofs on a connection, in the order of its end: a listener delivers first, a client answers first.
+/// Both proofs on a connection, in the order for this end: a listener delivers first, a client answers first.
 class MutualProof final : public ProofSide {
  public:
   enum class End : std::uint8_t { listener, client };

@@ -40,9 +40,9 @@ class ProofRun {
   const std::shared_ptr<MessageStream> stream_;
   const std::unique_ptr<ProofSide> proof_;
   bool has_begun_ = false;
-  Bytes message_;                              // that is being sent
-  std::shared_ptr<Outgoing> rest_;             // of it
-  std::optional<Result<bool>> after_sending_;  // the end, when it is sent
+  Bytes message_;                              // the message that is being sent
+  std::shared_ptr<Outgoing> rest_;             // what is unsent of it
+  std::optional<Result<bool>> after_sending_;  // the outcome, when it is sent
 };
 
 /// Makes a proof in the thread of the caller. If it fails, the stream is closed.

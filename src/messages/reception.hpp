@@ -60,16 +60,16 @@ class Reception : public std::enable_shared_from_this<Reception> {
   void arrive(UniqueFd socket);
   void cannot_accept(int error);
 
-  /// Sets what lets new connections in, or holds them back; empty: nothing. Not called any more when this has returned.
+  /// Sets the function that resumes and pauses accepting; empty: none. The previous one is not called after this
+  /// returns.
   void set_valve(std::function<void(bool lets_in)> valve);
 
   /// The next connection, or the failure of one that could not prove itself. nullopt if there is none. Fails when it is
   /// closed.
   std::optional<Result<Arrival>> take();
 
-  /// Waits until take() has something, the time is over, or wake() is called.
+  /// Waits until take() has something, the listener is closed, or the time is over.
   void wait(Duration wait);
-  void wake() { changed_.notify_all(); }
 
   /// Rings the bell when take() has something, until unwatch().
   void watch(std::shared_ptr<Bell> bell);

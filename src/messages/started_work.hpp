@@ -1,4 +1,4 @@
-// StartedWork: something that is waited for, by a thread that waits or by one that polls.
+// StartedWork: what all started works have in common.
 #pragma once
 
 #include "base/clock.hpp"
@@ -50,7 +50,7 @@ class StartedWork : public detail::PendingWork<T> {
   void suspend() override {}
 
   bool poll(const Waker& wake) override {
-    bell_->set(wake);  // before the step: what it misses rings
+    bell_->set(wake);  // first, so that an event during the step still rings
     if (advance(Duration::zero())) return true;
     if (!loop_) loop_ = io_loop();
     watch(*loop_, bell_);

@@ -790,6 +790,17 @@ TEST_CASE("two ends that both deliver, or both answer, fail with a sentence") {
   REQUIRE(ours);
   CHECK(theirs.get());
   CHECK(has(ours->what(), "is a listener as well"));
+
+  auto [third_end, fourth_end] = memory_pair();
+  MessageConnection third(std::move(third_end));
+  MessageConnection fourth(std::move(fourth_end));
+  auto silent = std::async(std::launch::async, [&] {
+    return error_of<Error>([&] { answer_challenge(fourth, good_key(), {.deadline = 50ms}); });
+  });
+  const auto also_silent = error_of<Error>([&] { answer_challenge(third, good_key(), {.deadline = 50ms}); });
+  REQUIRE(also_silent);
+  CHECK(has(also_silent->what(), "does the other side have an authkey?"));
+  CHECK(silent.get());
 }
 
 TEST_CASE("a key reaches a child by a pipe") {
@@ -798,6 +809,9 @@ TEST_CASE("a key reaches a child by a pipe") {
   CHECK(read_authkey(::dup(key_pipe.descriptor()), ample).bytes() == good_key().bytes());
   CHECK_THROWS_AS(read_authkey(::dup(key_pipe.descriptor()), ample), Error);  // it is empty now
   CHECK_THROWS_AS(AuthKeyPipe(AuthKey(Bytes(5000, 'k'))), Error);
+  const auto none = error_of<Error>([] { read_authkey(-1); });
+  REQUIRE(none);
+  CHECK(none->os() == std::errc::bad_file_descriptor);
   int ends[2];
   REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
   CHECK_THROWS_AS(read_authkey(::dup(ends[0]), no_wait), Timeout);

@@ -5,7 +5,7 @@
 
 namespace remsh {
 
-/// The kind of an address, if its text does not say enough, or must be of one kind.
+/// The kind of an address. Set it if the text is ambiguous, or to accept one kind only.
 enum class AddressFamily : std::uint8_t {
   any,          ///< as the text says
   inet,         ///< host:port, over IPv4 or IPv6

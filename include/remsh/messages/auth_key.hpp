@@ -3,6 +3,7 @@
 
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/deadline.hpp>
+#include <remsh/base/error.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/base/secret.hpp>
 
@@ -11,10 +12,13 @@
 
 namespace remsh {
 
+/// Thrown if one side could not prove that it has the key: Python's name for it.
+using AuthenticationError = AuthError;
+
 /// The secret that a Listener and its Clients share: any bytes, as Python's `authkey`. Its memory is wiped when it is
 /// destroyed or moved from. It has no stream operator and no formatter.
 ///
-/// Whoever hears a proof can try keys at leisure, so a key must not be guessable: make it with random_authkey().
+/// Anyone who records a proof can try keys offline, so a key must not be guessable: make it with random_authkey().
 class REMSH_API AuthKey {
  public:
   /// Throws Error with invalid_argument if there are no bytes.
@@ -58,8 +62,8 @@ class REMSH_API AuthKeyPipe {
   int read_end_ = -1;
 };
 
-/// Reads a key from a descriptor until its end, and closes the descriptor. Throws Error with invalid_argument if there
-/// is none, too_large if it has over 4096 bytes, local_os_error, and Timeout.
+/// Reads a key from a descriptor until its end, and closes the descriptor. Throws Error with invalid_argument if the
+/// input is empty, too_large if it has over 4096 bytes, local_os_error, and Timeout.
 REMSH_API AuthKey read_authkey(int descriptor, Deadline deadline = std::chrono::seconds(10));
 
 }  // namespace remsh

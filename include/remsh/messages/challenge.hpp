@@ -14,16 +14,18 @@ namespace remsh {
 
 /// Options of one proof.
 struct ChallengeOptions {
-  /// Refuse MD5, the only hash that Python up to 3.11 knows. Not set: accepted over a socket of this machine only.
+  /// Refuse MD5, the only hash that Python up to 3.11 knows. Not set: accepted only if the peer
+  /// is on this machine.
   std::optional<bool> require_sha256 = {};
   CallDeadline deadline = std::chrono::seconds(10);
   std::stop_token stop = {};
 };
 
-/// Demands of the other side of a new connection a proof that it has the key. For connections that neither Listener nor
-/// Client made: there, a listener delivers a challenge and then answers one, and a client answers one and then delivers
-/// one. There is one try per connection: if this throws, the connection is closed. Throws AuthenticationError, Timeout,
-/// Cancelled and ConnectionLost; and Error with busy, if something else is receiving, which closes nothing.
+/// Makes the other side of a new connection prove that it has the key. Listener and Client do this themselves: the
+/// listener delivers a challenge and then answers one, the client answers one and then delivers one. Call it for other
+/// connections, such as a pipe(). There is one try per connection: if this throws, the connection is closed. Throws
+/// AuthenticationError, Timeout, Cancelled and ConnectionLost; and Error with busy, if something else is receiving,
+/// which closes nothing.
 REMSH_API void deliver_challenge(MessageConnection& connection, const AuthKey& key,
                                  const ChallengeOptions& options = {});
 

@@ -18,13 +18,14 @@ namespace remsh {
 struct ClientOptions {
   AddressFamily family = AddressFamily::any;
 
-  /// The key of the listener. Not set: none is proven, nor demanded of the listener.
+  /// The key of the listener. Not set: no proof is made or demanded.
   std::optional<AuthKey> authkey = {};
 
-  /// True: without `authkey` no connection is made. For programs that get their key from elsewhere.
+  /// True: throws Error with invalid_argument if `authkey` is not set. For programs that get their key from elsewhere.
   bool authenticate = false;
 
-  /// Refuse proofs by MD5, the only ones that Python up to 3.11 knows. Not set: refused beyond this machine only.
+  /// Refuse proofs by MD5, the only ones that Python up to 3.11 knows. Not set: MD5 is accepted only if
+  /// the listener is on this machine.
   std::optional<bool> require_sha256 = {};
 
   /// Allow plain TCP to other machines: see MessageListenerOptions::insecure.

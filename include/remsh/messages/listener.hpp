@@ -18,22 +18,20 @@
 
 namespace remsh {
 
-/// Thrown if one side could not prove that it has the key: Python's name for it.
-using AuthenticationError = AuthError;
-
 /// Options of a Listener.
 struct MessageListenerOptions {
   AddressFamily family = AddressFamily::any;
-  int backlog = 128;  ///< passed to listen(2): connections that the system keeps until they are answered
+  int backlog = 128;  ///< passed to listen(2): connections that the system keeps until the listener accepts them
 
   /// The key that clients must prove to have, and that this side proves to them. Not set: everybody who can connect is
   /// accepted.
   std::optional<AuthKey> authkey = {};
 
-  /// True: without `authkey` the listener is not made. For programs that get their key from elsewhere.
+  /// True: throws Error with invalid_argument if `authkey` is not set. For programs that get their key from elsewhere.
   bool authenticate = false;
 
-  /// Refuse proofs by MD5, the only ones that Python up to 3.11 knows. Not set: refused beyond this machine only.
+  /// Refuse proofs by MD5, the only ones that Python up to 3.11 knows. Not set: MD5 is accepted only if the listener
+  /// can be reached from this machine alone.
   std::optional<bool> require_sha256 = {};
 
   /// Allow plain TCP beyond the loopback, where an attacker on the network can read and change all messages, and take
@@ -64,8 +62,8 @@ struct MessageListenerOptions {
 ///       }
 ///     }
 ///
-/// The proofs are made in the background, any number at a time and each within `handshake_timeout`: a client that is
-/// silent delays no other one. Thread-safe.
+/// The proofs are made in the background, up to `max_handshakes` at a time and each within `handshake_timeout`: a
+/// client that is silent delays no other one. Thread-safe.
 class REMSH_API Listener {
  public:
   /// The address is one of
@@ -83,8 +81,9 @@ class REMSH_API Listener {
   Listener& operator=(const Listener&) = delete;
   ~Listener();  ///< closes
 
-  /// Waits for the next client that has proven the key. For a client that fails the proof, this throws one
-  /// AuthenticationError that says why; the listener goes on. Throws Cancelled when the listener is closed.
+  /// Waits for the next client that has proven the key. Throws AuthenticationError once for each proof that failed; the
+  /// listener goes on. (Clients that only disconnect, and failures beyond 16 that wait, are only logged.) Throws
+  /// Timeout; and Cancelled after a stop, or when the listener is closed.
   MessageConnection accept(const WaitOptions& options = {});
 
   /// The same, started: see Pending.

@@ -26,7 +26,7 @@ namespace messages {
 class ProofSide;
 }
 
-/// How long a call waits. Throws Timeout after the deadline, and Cancelled after a stop.
+/// How long a call waits. The call throws Timeout after the deadline, and Cancelled after a stop.
 struct WaitOptions {
   CallDeadline deadline = {};
   std::stop_token stop = {};
@@ -67,11 +67,11 @@ class REMSH_API EndOfMessages : public ConnectionLost {
 ///     const remsh::Bytes answer = connection.recv_bytes({.deadline = 5s});
 ///
 /// Any number of threads may send: each message is sent whole. One receives at a time, by a call or a started one; a
-/// second one throws Error with busy. Any thread may close(). The other functions throw ConnectionLost if the
-/// connection is closed or broken.
+/// second one throws Error with busy. Any thread may close(). Sending and receiving throw ConnectionLost if the
+/// connection is closed or broken, and Error with invalid_argument if there is none: after a move, for example.
 class REMSH_API MessageConnection {
  public:
-  MessageConnection() noexcept;  ///< none: closed
+  MessageConnection() noexcept;  ///< no connection
 
   /// Over a transport of your own: memory_pair(), socket_transport(), pipe_transport().
   explicit MessageConnection(std::unique_ptr<Transport> transport);
@@ -84,14 +84,13 @@ class REMSH_API MessageConnection {
   MessageConnection& operator=(MessageConnection&&) noexcept;
   ~MessageConnection();  ///< closes
 
-  /// Sends a message. If it throws Timeout or Cancelled when a part of the message is sent already, the connection is
-  /// closed.
+  /// Sends a message. If it throws Timeout or Cancelled after a part of the message was sent, the connection is closed.
   void send_bytes(BytesView message, const WaitOptions& options = {});
   void send_bytes(std::span<const std::byte> message, const WaitOptions& options = {});
 
   /// Receives a message. Throws EndOfMessages at the end, and ConnectionLost if the connection ends inside a message.
-  /// Throws Error with too_large if the message has over `max` bytes: then nothing more can be received, but still
-  /// sent. After Timeout and Cancelled no data is lost.
+  /// Throws Error with too_large if the message has over `max` bytes: then nothing more can be received;
+  /// sending still works. After Timeout and Cancelled no data is lost.
   Bytes recv_bytes(const ReceiveOptions& options = {});
 
   /// Receives a message into a buffer, behind `offset`, and returns its size. Throws Error with invalid_argument if the
@@ -125,10 +124,11 @@ class REMSH_API MessageConnection {
   /// other threads throw. What has come and was not received is lost.
   void close() noexcept;
 
-  /// True after close() and release(), and after a send that was given up when a part was sent.
+  /// True if this side has closed the connection: by close() or release(), or because a send stopped half-way, a
+  /// challenge failed or the peer broke the protocol. Also true if there is no connection.
   [[nodiscard]] bool is_closed() const noexcept;
 
-  /// The descriptor of the socket; -1 if there is none, or TLS above it. It becomes readable when something comes; but
+  /// The descriptor of the socket; -1 without a socket, or with TLS. It becomes readable when something comes; but
   /// ask poll() first, as a message may have come before.
   [[nodiscard]] int descriptor() const noexcept;
 

@@ -49,7 +49,7 @@ class Value {
     std::vector<Value> items;
     friend bool operator==(const Set&, const Set&) = default;
   };
-  /// As many keys as values, in their order. If a key comes twice, its last value counts.
+  /// values[i] belongs to keys[i]. If a key comes twice, its last value counts.
   struct Dict {
     std::vector<Value> keys;
     std::vector<Value> values;
