@@ -107,7 +107,7 @@ void Admissions::admit(std::unique_ptr<Transport> connection, const AdmissionTer
   loop_->post([admission] { admission->begin(); });
 }
 
-void Admissions::log_stranger(const Origin& origin, const std::string& who, std::string message) {
+void Admissions::log_stranger(const Origin& origin, const std::string& who, const std::string& message) {
   const Gate::Telling telling = [&] {
     const std::lock_guard lock(mutex_);
     return gate_.tell(origin, loop_->now());

@@ -105,7 +105,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   [[nodiscard]] std::string begin_setup(const Admission& admission);
 
   /// Logs a message about a connection that has proven nothing. The number of lines that each origin causes is bounded.
-  void log_stranger(const Origin& origin, const std::string& who, std::string message);
+  void log_stranger(const Origin& origin, const std::string& who, const std::string& message);
 
   /// See ListenerLog.
   void log_slave(LogLevel level, const std::string& name, Proof proof, std::string message, bool is_first = false) {
