@@ -22,6 +22,7 @@ namespace remsh {
 using messages::ConnectionImpl;
 using messages::MessageStream;
 using messages::throw_message_failure;
+using messages::wait_for;
 
 namespace {
 
@@ -32,17 +33,6 @@ constexpr const char* sending = "send a message";
 constexpr const char* receiving = "receive a message";
 constexpr const char* until_read = "for the other side to read";
 constexpr const char* until_sent = "for a message";
-
-/// Steps until it is over; returns why it was given up before.
-template <class Step>
-std::optional<Failure> wait_for(const Patience& patience, const char* waits_for, const Step& step) {
-  for (;;) {
-    auto done = step(messages::next_wait(patience.deadline.at(), patience.stop));
-    if (!done) return std::move(done).failure();
-    if (*done) return std::nullopt;
-    if (auto fault = messages::fault_of(patience, waits_for)) return fault;
-  }
-}
 
 void receive(MessageStream& stream, std::uint64_t most, const Patience& patience) {
   const auto failure = wait_for(patience, until_sent, [&](Duration wait) { return stream.receive(most, wait); });

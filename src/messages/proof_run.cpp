@@ -50,18 +50,14 @@ Result<bool> ProofRun::step(Duration wait) {
 
 Result<void> prove(const std::shared_ptr<MessageStream>& stream, std::unique_ptr<ProofSide> proof,
                    const Patience& patience) {
-  auto made = [&]() -> Result<void> {
+  auto failure = [&] {
     ProofRun run(stream, std::move(proof));
-    for (;;) {
-      auto step = run.step(next_wait(patience.deadline.at(), patience.stop));
-      if (!step) return std::move(step).failure();
-      if (*step) return {};
-      if (auto fault = fault_of(patience, "for a proof: does the other side have an authkey?"))
-        return *std::move(fault);
-    }
+    return wait_for(patience, "for a proof: does the other side have an authkey?",
+                    [&run](Duration wait) { return run.step(wait); });
   }();
-  if (!made) stream->close();
-  return made;
+  if (!failure) return {};
+  stream->close();
+  return *std::move(failure);
 }
 
 }  // namespace remsh::messages

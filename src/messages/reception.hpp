@@ -24,7 +24,6 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -82,7 +81,6 @@ class Reception : public std::enable_shared_from_this<Reception> {
   void begin(UniqueFd socket);
   void regulate();
   [[nodiscard]] std::string why_not_let_in(int socket, Origin& origin) const;
-  void greet(const std::shared_ptr<Greeting>& greeting);
   void greeted(Greeting& greeting, Result<void> result);
   void let_in_or_refuse(Greeting& greeting, Result<void> result);
   void add(Result<Arrival> arrival);

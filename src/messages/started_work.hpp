@@ -35,6 +35,18 @@ inline std::optional<Failure> fault_of(const Patience& patience, const char* wha
   return std::nullopt;
 }
 
+/// Steps until it is over, in the thread of a caller that waits; returns why it was given up before. Each step gets the
+/// time that it may wait, and returns true when it is over.
+template <class Step>
+std::optional<Failure> wait_for(const Patience& patience, const char* what, const Step& step) {
+  for (;;) {
+    auto done = step(next_wait(patience.deadline.at(), patience.stop));
+    if (!done) return std::move(done).failure();
+    if (*done) return std::nullopt;
+    if (auto fault = fault_of(patience, what)) return fault;
+  }
+}
+
 /// Throws the exception for a failure of a connection.
 [[noreturn]] void throw_message_failure(const Failure& failure, const char* operation);
 

@@ -52,16 +52,6 @@ const AuthKey& good_key() {
   return key;
 }
 
-template <class Exception>
-std::optional<Exception> error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Exception& error) {
-    return error;
-  }
-  return std::nullopt;
-}
-
 /// Addresses of every kind; the unix socket is in the directory.
 std::vector<std::string> every_kind(const TempDir& dir) {
   std::vector<std::string> kinds{"127.0.0.1:0", "localhost:0", "tls:127.0.0.1:0", dir / "socket", ""};
@@ -196,7 +186,7 @@ TEST_CASE("a listener listens from its construction on, and says what is wrong w
   REQUIRE(::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) == 0);
   CHECK(info.tcpi_sacked == 77);  // of a listening socket: its backlog
 #endif
-  const auto taken = error_of<Error>([&] { Listener other(listener.address()); });
+  const auto taken = thrown_by<Error>([&] { Listener other(listener.address()); });
   REQUIRE(taken);
   CHECK(taken->code() == Errc::in_use);
   CHECK(has(taken->what(), listener.address()));
@@ -206,10 +196,10 @@ TEST_CASE("a listener listens from its construction on, and says what is wrong w
                                                                {"127.0.0.1:x", "'127.0.0.1:x'"},
                                                                {"/no/such/dir/socket", "/no/such/dir/socket"}};
   for (const auto& example : wrong) {
-    const auto error = error_of<Error>([&] { Listener other(example.first); });
+    const auto error = thrown_by<Error>([&] { Listener other(example.first); });
     REQUIRE(error);
     CHECK_MESSAGE(has(error->what(), example.second), std::string(error->what()));
-    const auto of_client = error_of<Error>([&] { Client other(example.first); });
+    const auto of_client = thrown_by<Error>([&] { Client other(example.first); });
     REQUIRE(of_client);
     CHECK_MESSAGE(has(of_client->what(), example.second), std::string(of_client->what()));
   }
@@ -256,11 +246,11 @@ TEST_CASE("a wrong key is an AuthenticationError at both ends, and the next good
     CAPTURE(address);
     const Log log;
     Listener listener(address, {.authkey = good_key(), .handshake_timeout = ample, .log = log.hook()});
-    const auto theirs = error_of<AuthenticationError>(
+    const auto theirs = thrown_by<AuthenticationError>(
         [&] { Client client(listener.address(), {.authkey = random_authkey(), .deadline = ample}); });
     REQUIRE(theirs);
     CHECK(has(theirs->what(), listener.address()));
-    const auto ours = error_of<AuthenticationError>([&] { listener.accept({.deadline = ample}); });
+    const auto ours = thrown_by<AuthenticationError>([&] { listener.accept({.deadline = ample}); });
     REQUIRE(ours);
     CHECK(log.wait_for("not let in"));
     Client client(listener.address(), {.authkey = good_key(), .deadline = ample});
@@ -272,7 +262,7 @@ TEST_CASE("if one end has no key both learn it within the time limit") {
   Listener with_key("", {.authkey = good_key(), .handshake_timeout = 300ms});
   Client mute(with_key.address());
   CHECK_THROWS_AS(with_key.accept({.deadline = ample}), AuthenticationError);
-  const auto demanded = error_of<ProtocolError>([&] { mute.recv({.deadline = ample}); });  // it takes it for a message
+  const auto demanded = thrown_by<ProtocolError>([&] { mute.recv({.deadline = ample}); });  // it takes it for a message
   REQUIRE(demanded);
   CHECK(has(demanded->what(), "give this side an `authkey`"));
   CHECK_THROWS_AS(mute.recv_bytes({.deadline = ample}), EndOfMessages);
@@ -280,13 +270,13 @@ TEST_CASE("if one end has no key both learn it within the time limit") {
   Listener patient("", {.authkey = good_key(), .handshake_timeout = ample});
   Client talks(patient.address());
   talks.send_bytes("hello");
-  const auto refused = error_of<AuthenticationError>([&] { patient.accept({.deadline = ample}); });
+  const auto refused = thrown_by<AuthenticationError>([&] { patient.accept({.deadline = ample}); });
   REQUIRE(refused);
   CHECK(has(refused->what(), "does the other side have an authkey?"));
 
   Listener without_key;
   const auto waits =
-      error_of<Timeout>([&] { Client client(without_key.address(), {.authkey = good_key(), .deadline = 200ms}); });
+      thrown_by<Timeout>([&] { Client client(without_key.address(), {.authkey = good_key(), .deadline = 200ms}); });
   REQUIRE(waits);
   CHECK(has(waits->what(), "does the other side have an authkey?"));
   CHECK_THROWS_AS(without_key.accept({.deadline = ample}).recv_bytes({.deadline = ample}), EndOfMessages);
@@ -294,7 +284,7 @@ TEST_CASE("if one end has no key both learn it within the time limit") {
 
 TEST_CASE("options that contradict each other are errors that name the option") {
   const auto why = [](const std::function<void()>& make) {
-    const auto error = error_of<Error>(make);
+    const auto error = thrown_by<Error>(make);
     REQUIRE(error);
     CHECK(error->code() == Errc::invalid_argument);
     return std::string(error->what());
@@ -408,7 +398,7 @@ TEST_CASE("a message that is not read in time closes the connection, as a part o
   const Bytes large(50'000'000, 'x');
   CHECK_THROWS_AS(ends.client.send_bytes(large, {.deadline = 50ms}), Timeout);
   CHECK_THROWS_AS(ends.client.send_bytes("more"), ConnectionLost);
-  const auto cut = error_of<ConnectionLost>([&] { ends.server.recv_bytes({.deadline = ample}); });
+  const auto cut = thrown_by<ConnectionLost>([&] { ends.server.recv_bytes({.deadline = ample}); });
   REQUIRE(cut);
   CHECK(cut->reason() == DisconnectReason::cut);
 }
@@ -418,7 +408,7 @@ TEST_CASE("a buffer that is too short leaves the message in the error, and the c
   std::array<char, 4> buffer{};
   for (const Bytes& message : {Bytes("hello"), many_bytes(100'000)}) {
     std::jthread sender([&] { ends.client.send_bytes(message); });
-    const auto error = error_of<BufferTooShort>([&] { ends.server.recv_bytes_into(buffer, 0, {.deadline = ample}); });
+    const auto error = thrown_by<BufferTooShort>([&] { ends.server.recv_bytes_into(buffer, 0, {.deadline = ample}); });
     REQUIRE(error);
     CHECK(error->bytes() == message);
     CHECK(error->code() == Errc::too_large);
@@ -447,9 +437,9 @@ TEST_CASE("a message over the limit is an error, and a negative size ends the co
     MessageConnection& ours = ends.first;
     const int raw = ends.second.release();
     REQUIRE(::write(raw, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
-    const auto error = error_of<Error>([&] { ours.recv_bytes({.max = max, .deadline = ample}); });
+    const auto error = thrown_by<Error>([&] { ours.recv_bytes({.max = max, .deadline = ample}); });
     REQUIRE(error);
-    const auto again = error_of<Error>([&] { ours.recv_bytes({.deadline = ample}); });
+    const auto again = thrown_by<Error>([&] { ours.recv_bytes({.deadline = ample}); });
     REQUIRE(again);
     CHECK(again->code() == error->code());
     if (error->code() == Errc::too_large) CHECK_NOTHROW(ours.send_bytes("still"));
@@ -478,7 +468,7 @@ TEST_CASE("the end of a connection is the end of the messages, and only between 
   unread.server.send_bytes("unread");
   REQUIRE(unread.client.poll({.deadline = ample}));
   unread.client.close();
-  const auto closed = error_of<ConnectionLost>([&] { unread.client.recv_bytes(); });
+  const auto closed = thrown_by<ConnectionLost>([&] { unread.client.recv_bytes(); });
   REQUIRE(closed);
   CHECK(closed->reason() == DisconnectReason::closed_here);
 
@@ -488,7 +478,7 @@ TEST_CASE("the end of a connection is the end of the messages, and only between 
     const int raw = pair.second.release();
     REQUIRE(::write(raw, part.data(), part.size()) == static_cast<ssize_t>(part.size()));
     ::close(raw);
-    const auto cut = error_of<ConnectionLost>([&] { ours.recv_bytes({.deadline = ample}); });
+    const auto cut = thrown_by<ConnectionLost>([&] { ours.recv_bytes({.deadline = ample}); });
     REQUIRE(cut);
     CHECK(cut->reason() == DisconnectReason::cut);
   }
@@ -501,13 +491,13 @@ TEST_CASE("close() in another thread wakes who receives and who sends") {
     CHECK(ends.server.poll({.max = 1, .deadline = ample}));  // some of it has come
     ends.client.close();
   });
-  const auto lost = error_of<ConnectionLost>([&] { ends.client.send_bytes(large, {.deadline = ample}); });
+  const auto lost = thrown_by<ConnectionLost>([&] { ends.client.send_bytes(large, {.deadline = ample}); });
   REQUIRE(lost);
   CHECK(lost->reason() == DisconnectReason::closed_here);
 
   Ends receiving;
   std::jthread other_closer([&] { receiving.client.close(); });
-  const auto closed = error_of<ConnectionLost>([&] { receiving.client.recv_bytes({.deadline = ample}); });
+  const auto closed = thrown_by<ConnectionLost>([&] { receiving.client.recv_bytes({.deadline = ample}); });
   REQUIRE(closed);
   CHECK(closed->reason() == DisconnectReason::closed_here);
 }
@@ -544,11 +534,11 @@ TEST_CASE("a connection that a send has found to be broken does not look closed"
   REQUIRE(ends.server.poll({.deadline = ample}));
   ends.client.send_bytes("nor this");
   { const MessageConnection ended = std::move(ends.server); }  // with bytes that were not read: TCP resets it
-  const auto lost = error_of<ConnectionLost>([&] {
+  const auto lost = thrown_by<ConnectionLost>([&] {
     for (;;) ends.client.send_bytes("more");
   });
   REQUIRE(lost);
-  CHECK_FALSE(error_of<EndOfMessages>([&] {
+  CHECK_FALSE(thrown_by<EndOfMessages>([&] {
     CHECK_THROWS_AS(ends.client.recv_bytes({.deadline = ample}), ConnectionLost);
     try {
       ends.client.recv_bytes({.deadline = ample});
@@ -643,7 +633,7 @@ TEST_CASE("works that are dropped leave nothing to be woken") {
 TEST_CASE("a second receiver is refused") {
   Ends ends;
   auto first = ends.client.start_recv_bytes();
-  const auto busy = error_of<Error>([&] { ends.client.recv_bytes(); });
+  const auto busy = thrown_by<Error>([&] { ends.client.recv_bytes(); });
   REQUIRE(busy);
   CHECK(busy->code() == Errc::busy);
   CHECK_THROWS_AS(static_cast<void>(ends.client.start_recv()), Error);
@@ -742,7 +732,7 @@ TEST_CASE("a started send that is dropped half sent ends the connection, and one
   CHECK(ends.server.recv_bytes({.deadline = ample}) == "next");
   { CHECK_FALSE(ends.client.start_send_bytes(Bytes(50'000'000, 'x')).wait_until(no_wait)); }
   CHECK_THROWS_AS(ends.client.send_bytes("more"), ConnectionLost);
-  const auto cut = error_of<ConnectionLost>([&] { ends.server.recv_bytes({.deadline = ample}); });
+  const auto cut = thrown_by<ConnectionLost>([&] { ends.server.recv_bytes({.deadline = ample}); });
   REQUIRE(cut);
   CHECK(cut->reason() == DisconnectReason::cut);
 }
@@ -755,8 +745,8 @@ TEST_CASE("challenges are delivered and answered over a transport of one's own")
     std::future<void> answer =
         std::async(std::launch::async, [&] { answer_challenge(their_end, theirs, {.deadline = ample}); });
     std::optional<AuthenticationError> delivered =
-        error_of<AuthenticationError>([&] { deliver_challenge(ours, good_key(), {.deadline = ample}); });
-    std::optional<AuthenticationError> answered = error_of<AuthenticationError>([&] { answer.get(); });
+        thrown_by<AuthenticationError>([&] { deliver_challenge(ours, good_key(), {.deadline = ample}); });
+    std::optional<AuthenticationError> answered = thrown_by<AuthenticationError>([&] { answer.get(); });
     CHECK(delivered.has_value() == answered.has_value());
     if (!delivered) {
       ours.send_bytes("after");
@@ -774,7 +764,7 @@ TEST_CASE("challenges are delivered and answered over a transport of one's own")
   CHECK_THROWS_AS(deliver_challenge(ours, good_key(), {.deadline = 10ms}), Timeout);
   CHECK(ours.is_closed());
   MessageConnection theirs(std::move(other));
-  const auto ended = error_of<ConnectionLost>([&] { answer_challenge(theirs, good_key(), {.deadline = ample}); });
+  const auto ended = thrown_by<ConnectionLost>([&] { answer_challenge(theirs, good_key(), {.deadline = ample}); });
   REQUIRE(ended);
   CHECK(has(ended->what(), "does the other side have an authkey?"));
 }
@@ -784,9 +774,9 @@ TEST_CASE("two ends that both deliver, or both answer, fail with a sentence") {
   MessageConnection first(std::move(one));
   MessageConnection second(std::move(other));
   auto theirs = std::async(std::launch::async, [&] {
-    return error_of<AuthenticationError>([&] { deliver_challenge(second, good_key(), {.deadline = ample}); });
+    return thrown_by<AuthenticationError>([&] { deliver_challenge(second, good_key(), {.deadline = ample}); });
   });
-  const auto ours = error_of<AuthenticationError>([&] { deliver_challenge(first, good_key(), {.deadline = ample}); });
+  const auto ours = thrown_by<AuthenticationError>([&] { deliver_challenge(first, good_key(), {.deadline = ample}); });
   REQUIRE(ours);
   CHECK(theirs.get());
   CHECK(has(ours->what(), "is a listener as well"));
@@ -795,9 +785,9 @@ TEST_CASE("two ends that both deliver, or both answer, fail with a sentence") {
   MessageConnection third(std::move(third_end));
   MessageConnection fourth(std::move(fourth_end));
   auto silent = std::async(std::launch::async, [&] {
-    return error_of<Error>([&] { answer_challenge(fourth, good_key(), {.deadline = 50ms}); });
+    return thrown_by<Error>([&] { answer_challenge(fourth, good_key(), {.deadline = 50ms}); });
   });
-  const auto also_silent = error_of<Error>([&] { answer_challenge(third, good_key(), {.deadline = 50ms}); });
+  const auto also_silent = thrown_by<Error>([&] { answer_challenge(third, good_key(), {.deadline = 50ms}); });
   REQUIRE(also_silent);
   CHECK(has(also_silent->what(), "does the other side have an authkey?"));
   CHECK(silent.get());
@@ -809,7 +799,7 @@ TEST_CASE("a key reaches a child by a pipe") {
   CHECK(read_authkey(::dup(key_pipe.descriptor()), ample).bytes() == good_key().bytes());
   CHECK_THROWS_AS(read_authkey(::dup(key_pipe.descriptor()), ample), Error);  // it is empty now
   CHECK_THROWS_AS(AuthKeyPipe(AuthKey(Bytes(5000, 'k'))), Error);
-  const auto none = error_of<Error>([] { read_authkey(-1); });
+  const auto none = thrown_by<Error>([] { read_authkey(-1); });
   REQUIRE(none);
   CHECK(none->os() == std::errc::bad_file_descriptor);
   int ends[2];
@@ -846,7 +836,7 @@ TEST_CASE("the end of a pipe can be given away, and used again as a descriptor")
   auto [memory, other] = memory_pair();
   CHECK_THROWS_AS(MessageConnection(std::move(memory)).release(), Error);
   auto half_sent = ours.start_send_bytes(Bytes(50'000'000, 'x'));
-  const auto busy = error_of<Error>([&connection = ours] { connection.release(); });
+  const auto busy = thrown_by<Error>([&connection = ours] { connection.release(); });
   REQUIRE(busy);
   CHECK(busy->code() == Errc::busy);
 }
@@ -854,7 +844,7 @@ TEST_CASE("the end of a pipe can be given away, and used again as a descriptor")
 TEST_CASE("a value that is no plain data is refused by name, and the connection goes on") {
   Ends ends;
   ends.client.send_bytes("cos\nsystem\n(S'true'\ntR.");  // runs a command where it is unpickled
-  const auto refused = error_of<ProtocolError>([&] { ends.server.recv({.deadline = ample}); });
+  const auto refused = thrown_by<ProtocolError>([&] { ends.server.recv({.deadline = ample}); });
   REQUIRE(refused);
   CHECK(has(refused->what(), "GLOBAL"));
   ends.client.send(Value::text("fine"));
