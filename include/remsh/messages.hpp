@@ -10,5 +10,5 @@
 #include <remsh/messages/client.hpp>
 #include <remsh/messages/listener.hpp>
 #include <remsh/messages/message_connection.hpp>
-#include <remsh/messages/value.hpp>
+#include <remsh/base/value.hpp>
 #include <remsh/version.hpp>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
-#include <remsh/messages/value.hpp>
+#include <remsh/base/value.hpp>
 
 #include <remsh/base/bytes.hpp>
 

@@ -1,7 +1,7 @@
 #include "messages/proof.hpp"
 
 #include "base/format.hpp"
-#include "messages/digest.hpp"
+#include "messages/hash_name.hpp"
 #include "os/random.hpp"
 
 #include <string>

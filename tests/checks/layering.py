@@ -59,7 +59,7 @@ DOORS = {
     'fmt': {'include/remsh/fmt.hpp', 'src/base/format.hpp'},
     'openssl': {
         'src/auth/hmac.cpp',
-        'src/messages/digest.cpp',
+        'src/base/digest.cpp',
         'src/transport/tls_callbacks.cpp',
         'src/transport/tls_certificates.cpp',
         'src/transport/tls_engine.cpp',
@@ -234,7 +234,7 @@ EXPECTED = [
     'src/rpc/b.cpp:2: rpc includes remsh/transport/transport.hpp; src/session hides it',
     'src/session/b.cpp:1: session includes rpc/engine.hpp of rpc',
     'src/master/local_slave_listener.cpp:1: master includes remsh/slave/slave_server.hpp of slave',
-    'src/master/local_slave_listener.cpp:2: includes openssl/hmac.h; only src/auth/hmac.cpp, src/messages/digest.cpp, '
+    'src/master/local_slave_listener.cpp:2: includes openssl/hmac.h; only src/auth/hmac.cpp, src/base/digest.cpp, '
     'src/transport/tls_callbacks.cpp, src/transport/tls_certificates.cpp, src/transport/tls_engine.cpp, src/transport/tls_objects.hpp may',
     'src/master/admission.cpp:1: includes master/remsh1_backend.hpp; only src/master/remsh1_* and src/master/slave_protocol',
     'src/master/admission.cpp:2: includes remsh1/message.hpp; only src/master/remsh1_*',

@@ -26,7 +26,7 @@ VALUES = {
     "master/audit.hpp",
     "master/operation_in_progress.hpp",
     "messages/address_family.hpp",
-    "messages/value.hpp",
+    "base/value.hpp",
     "operations/execute.hpp",
     "operations/filesystem.hpp",
     "operations/host_facts.hpp",

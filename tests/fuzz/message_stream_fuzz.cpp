@@ -1,7 +1,7 @@
 // A stream of messages that arrives in pieces of any size: the messages are those that a plain reader finds in the
 // whole of it. And proofs: nobody is proven by anything but the digest of the key.
 #include "fuzz/input.hpp"
-#include "messages/digest.hpp"
+#include "messages/hash_name.hpp"
 #include "messages/message_reader.hpp"
 #include "messages/proof.hpp"
 

@@ -6,7 +6,7 @@
 #include <remsh/base/error.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/base/pending.hpp>
-#include <remsh/messages/value.hpp>
+#include <remsh/base/value.hpp>
 #include <remsh/transport/transport.hpp>
 
 #include <cstddef>

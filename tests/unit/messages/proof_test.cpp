@@ -2,7 +2,7 @@
 #include "messages/proof.hpp"
 
 #include "golden/python_proofs.hpp"
-#include "messages/digest.hpp"
+#include "messages/hash_name.hpp"
 #include "support/has.hpp"
 #include "support/hex.hpp"
 

@@ -1,4 +1,4 @@
-#include <remsh/messages/value.hpp>
+#include <remsh/base/value.hpp>
 
 #include "base/format.hpp"
 

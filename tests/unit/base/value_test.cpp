@@ -1,5 +1,5 @@
 // Values as text: what Python's repr() gives.
-#include <remsh/messages/value.hpp>
+#include <remsh/base/value.hpp>
 
 #include "support/hex.hpp"
 
