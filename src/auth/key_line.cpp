@@ -2,13 +2,18 @@
 
 #include "auth/derive.hpp"
 #include "auth/handshake_grammar.hpp"
+#include "auth/hmac.hpp"
 #include "base/format.hpp"
+#include "base/hex.hpp"
 #include "base/text.hpp"
 #include "base/utc_time.hpp"
 #include "base/wipe.hpp"
+#include "os/random.hpp"
 #include "transport/network.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <map>
 #include <utility>
 
@@ -17,12 +22,23 @@ namespace remsh::auth {
 namespace {
 
 constexpr std::string_view label_prefix = "label.";
+constexpr std::string_view password_option = "password";
 constexpr std::size_t max_label = 256;
 
 Failure wrong(std::string what) { return {Errc::invalid_argument, std::move(what), 0}; }
 
-/// A word for a message, quoted if its characters exclude that it is a part of a key.
-std::string shown(std::string_view word, std::string_view characters) {
+/// The secret of the line in which a word is.
+enum class Beside : std::uint8_t {
+  key,
+  password,
+};
+
+/// A word for a message, quoted if its characters exclude that it is a part of a key. A password has no characters that
+/// exclude it: in `w1 password=my secret`, `secret` looks like an option.
+std::string shown(std::string_view word, std::string_view characters, Beside secret) {
+  if (secret == Beside::password) {
+    return "(not shown, as it may be a part of the password, in which a space is written %20)";
+  }
   constexpr std::size_t longest = 50;
   const bool is_harmless =
       !word.empty() && word.size() <= longest && word.find_first_not_of(characters) == std::string_view::npos;
@@ -88,13 +104,13 @@ std::optional<std::map<std::string, std::string>> parse_claimed_labels(std::stri
 
 namespace {
 
-Result<void> check_terms(const KeyTerms& terms) {
+Result<void> check_terms(const KeyTerms& terms, Beside secret) {
   if (terms.networks.size() > max_key_networks) return wrong("a key has at most 64 networks");
   for (const std::string& network : terms.networks) {
     if (!Network::parse(network)) {
       return wrong(formatted(
           "the network {} is none: give an address, or the first of a range with its prefix, as 10.0.0.0/8 or fd00::/8",
-          shown(network, of_networks)));
+          shown(network, of_networks, secret)));
     }
   }
   if (terms.expires && parse_utc_time(to_utc_text(*terms.expires)) == std::nullopt) {
@@ -105,12 +121,19 @@ Result<void> check_terms(const KeyTerms& terms) {
   return {};
 }
 
+/// Of a line with a password.
+Result<void> check_no_invitation(const KeyTerms& terms) {
+  if (terms.is_invitation) return wrong("a password cannot be an invitation, for which a slave gets a key");
+  return {};
+}
+
 Result<void> take_option(std::string_view word, KeyLine& line) {
   const std::size_t equals = word.find('=');
   const std::string_view option = word.substr(0, equals);
   const bool has_value = equals != std::string_view::npos;
   const std::string_view value = has_value ? word.substr(equals + 1) : std::string_view();
-  const auto twice = [&] { return wrong(formatted("the option {} is given twice", shown(option, of_options))); };
+  const Beside secret = line.password ? Beside::password : Beside::key;
+  const auto twice = [&] { return wrong(formatted("the option '{}' is given twice", option)); };
   const auto take_time = [&](std::optional<WallTime>& into) -> Result<void> {
     if (into) return twice();
     into = parse_utc_time(value);
@@ -134,17 +157,47 @@ Result<void> take_option(std::string_view word, KeyLine& line) {
   } else if (option.starts_with(label_prefix) && has_value) {
     const std::string_view key = option.substr(label_prefix.size());
     if (!line.terms.labels.emplace(key, value).second) return wrong("a label is given twice");
+  } else if (option == password_option) {
+    return wrong("a line has one key or one password, as its second word: give each a line of its own");
   } else {
     return wrong(formatted("unknown option {}: there are networks=, expires=, label.KEY=, invite and used=",
-                           shown(option, of_options)));
+                           shown(option, of_options, secret)));
   }
   return {};
 }
+
+constexpr const char* wrong_password_size = "a password has 1 to 256 bytes";
 
 constexpr const char* no_zero_key =
     "the key is all zeros, which anybody can guess: 'remsh-slave keygen add NAME' makes one";
 
 bool is_zero(const Secret& key) { return key == *Secret::from_bytes(std::string(Secret::size, '\0')); }
+
+constexpr const char* wrong_name =
+    "the name of a slave is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or a digit";
+
+/// What stands in the place of a key in a line with a password.
+///
+/// A password gets its own "key" so that one rule serves both: the key id tells lines apart, a line that changes has
+/// another id, and connections that were let in by the old one end. But it must be of no other use. A key that was
+/// computed from the name and the password alone could be computed by whoever knows or guesses the password, and would
+/// prove the name by remsh 2 or TLS-PSK; and its key id, which is in every log, would let a reader of the log try
+/// passwords. So it is a MAC under a key that nobody outside this process can know, because it is made here at random
+/// and never leaves: the result is the same as long as the process lives, and tells nothing. No other process, and not
+/// this one after a restart, has the same key id.
+Secret stand_in_key(std::string_view name, const Password& password) {
+  // An array is never destroyed: a listener may still read its file while the program exits.
+  static const auto key_of_process = [] {
+    std::array<char, Secret::size> key{};
+    random_bytes(key);
+    return key;
+  }();
+  SecretText text;
+  text += name;
+  text += " ";  // is in no name, so different pairs make different texts
+  text += password.bytes();
+  return hmac({key_of_process.data(), key_of_process.size()}, text.view());
+}
 
 /// Each key with the number of its line, sorted so that equal keys are neighbours.
 using KeyOrder = std::vector<std::pair<BytesView, std::size_t>>;
@@ -159,7 +212,8 @@ Result<void> check_together(const std::vector<KeyRow>& rows, const std::string& 
     order.emplace_back(line.key.bytes(), row);
     std::vector<std::size_t>& others = of_name[line.name];
     if (others.size() == max_keys_of_name) {
-      return wrong(formatted("{}'{}' has more than four keys: remove one", at(row), line.name));
+      return wrong(formatted("{}'{}' has more than four keys{}: remove one", at(row), line.name,
+                             line.password ? " and passwords" : ""));
     }
     for (const std::size_t other : others) {
       if (rows[other].key->kid == line.kid && rows[other].key->key != line.key) {
@@ -175,6 +229,10 @@ Result<void> check_together(const std::vector<KeyRow>& rows, const std::string& 
   if (same == order.end()) return {};
   const std::size_t first = same->second;
   const std::size_t second = std::next(same)->second;
+  if (rows[second].key->password) {
+    return wrong(formatted("{}'{}' has this password in line {} already: remove one of the lines", at(second),
+                           rows[second].key->name, first + 1));
+  }
   return wrong(formatted(
       "{}the key {} is in line {} already: each slave has a key of its own, so remove the line or make another key",
       at(second), rows[second].key->kid, first + 1));
@@ -184,11 +242,93 @@ Result<void> check_together(const std::vector<KeyRow>& rows, const std::string& 
 
 Result<KeyLine> make_key_line(std::string name, const Secret& key, KeyTerms terms) {
   if (is_zero(key)) return wrong(no_zero_key);
-  if (!is_slave_name(name))
-    return wrong("the name of a slave is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or a digit");
-  if (auto checked = check_terms(terms); !checked) return std::move(checked).failure();
+  if (!is_slave_name(name)) return wrong(wrong_name);
+  if (auto checked = check_terms(terms, Beside::key); !checked) return std::move(checked).failure();
   return KeyLine{std::move(name), key, std::move(terms), std::nullopt, kid(key)};
 }
+
+Result<KeyLine> make_password_line(std::string name, BytesView password, KeyTerms terms) {
+  if (!is_slave_name(name)) return wrong(wrong_name);
+  auto checked_password = Password::from_bytes(password);
+  if (!checked_password) return wrong(wrong_password_size);
+  if (auto checked = check_no_invitation(terms); !checked) return std::move(checked).failure();
+  // The networks of a call are no words of a line in which a password may have been torn apart.
+  if (auto checked = check_terms(terms, Beside::key); !checked) return std::move(checked).failure();
+  const Secret key = stand_in_key(name, *checked_password);
+  return KeyLine{std::move(name), key, std::move(terms), std::nullopt, kid(key), std::move(checked_password)};
+}
+
+namespace {
+
+constexpr bool is_plain(char byte) noexcept { return byte > ' ' && byte <= '~' && byte != '%'; }
+
+/// The value of a hexadecimal digit; nullopt if it is none.
+constexpr std::optional<unsigned> digit_value(char digit) noexcept {
+  if (digit >= '0' && digit <= '9') return static_cast<unsigned>(digit - '0');
+  if (digit >= 'a' && digit <= 'f') return static_cast<unsigned>(digit - 'a') + 10U;
+  if (digit >= 'A' && digit <= 'F') return static_cast<unsigned>(digit - 'A') + 10U;
+  return std::nullopt;
+}
+
+/// The password of a word of a file. base/percent_encoding.hpp does not serve here: it leaves what is malformed as it
+/// is, so that a slip would become another password, and its result is not wiped.
+Result<Password> decoded_password(std::string_view word) {
+  SecretText text;
+  while (!word.empty()) {
+    if (is_plain(word[0])) {
+      text += word.substr(0, 1);
+      word.remove_prefix(1);
+      continue;
+    }
+    const auto high = word[0] == '%' && word.size() >= 3 ? digit_value(word[1]) : std::nullopt;
+    const auto low = high ? digit_value(word[2]) : std::nullopt;
+    if (!low) {
+      return wrong(
+          "the password is not as it is written here: % and two hexadecimal digits for each byte that is a space, a "
+          "control, % or not ASCII, such as %20 for a space");
+    }
+    const char byte = static_cast<char>(*high * 16 + *low);
+    text += std::string_view(&byte, 1);
+    word.remove_prefix(3);
+  }
+  auto password = Password::from_bytes(text.view());
+  if (!password) return wrong(wrong_password_size);
+  return *std::move(password);
+}
+
+/// The other direction of decoded_password().
+void write_password(SecretText& to, const Password& password) {
+  for (const char byte : password.bytes()) {
+    if (is_plain(byte)) {
+      to += std::string_view(&byte, 1);
+      continue;
+    }
+    const auto value = static_cast<unsigned char>(byte);
+    const std::array<char, 3> encoded{'%', upper_hex[value >> 4U], upper_hex[value & 0xFU]};
+    to += std::string_view(encoded.data(), encoded.size());
+  }
+}
+
+/// The line of the first two words, of which the second is a key or a password.
+Result<KeyLine> line_of(std::string_view name, std::string_view word) {
+  if (word.substr(0, word.find('=')) == password_option && word != password_option) {
+    auto password = decoded_password(word.substr(password_option.size() + 1));
+    if (!password) return std::move(password).failure();
+    KeyLine line{std::string(name), stand_in_key(name, *password)};
+    line.password = *std::move(password);
+    return line;
+  }
+  const std::optional<Secret> key = Secret::from_base64(word);
+  if (!key) {
+    return wrong(
+        "the second word is no key, which is 32 random bytes in base64, 44 characters: "
+        "'remsh-slave keygen add NAME' makes one; nor is it password=PASSWORD, for a worker of Buildbot");
+  }
+  if (is_zero(*key)) return wrong(no_zero_key);
+  return KeyLine{std::string(name), *key};
+}
+
+}  // namespace
 
 Result<std::optional<KeyLine>> parse_key_line(std::string_view text) {
   if (text.ends_with('\r')) text.remove_suffix(1);
@@ -200,30 +340,33 @@ Result<std::optional<KeyLine>> parse_key_line(std::string_view text) {
         "the first word is no name of a slave, which is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or a "
         "digit");
   }
-  const std::string_view word = take_word(text);
-  const std::optional<Secret> key = Secret::from_base64(word);
-  if (!key) {
-    return wrong(
-        "the second word is no key, which is 32 random bytes in base64, 44 characters: "
-        "'remsh-slave keygen add NAME' makes one");
-  }
-  if (is_zero(*key)) return wrong(no_zero_key);
-  KeyLine line{std::string(name), *key, {}, {}, {}};
+  auto line = line_of(name, take_word(text));
+  if (!line) return std::move(line).failure();
   while (!text.empty()) {
-    if (auto taken = take_option(take_word(text), line); !taken) return std::move(taken).failure();
+    if (auto taken = take_option(take_word(text), *line); !taken) return std::move(taken).failure();
   }
-  if (line.used && !line.terms.is_invitation) return wrong("the option 'used' is for invitations");
-  if (auto checked = check_terms(line.terms); !checked) return std::move(checked).failure();
-  line.kid = kid(line.key);
-  return std::optional<KeyLine>(std::move(line));
+  if (line->password) {
+    if (auto checked = check_no_invitation(line->terms); !checked) return std::move(checked).failure();
+  }
+  if (line->used && !line->terms.is_invitation) return wrong("the option 'used' is for invitations");
+  const Beside secret = line->password ? Beside::password : Beside::key;
+  if (auto checked = check_terms(line->terms, secret); !checked) return std::move(checked).failure();
+  line->kid = kid(line->key);
+  return std::optional<KeyLine>(*std::move(line));
 }
 
 void write_key_line(SecretText& to, const KeyLine& line) {
   to += line.name;
   to += " ";
-  std::string key = line.key.to_base64();
-  to += key;
-  wipe(key);
+  if (line.password) {
+    to += password_option;
+    to += "=";
+    write_password(to, *line.password);
+  } else {
+    std::string key = line.key.to_base64();
+    to += key;
+    wipe(key);
+  }
   to += key_options(line);
   to += "\n";
 }
@@ -273,6 +416,11 @@ Result<KeyLine> parse_own_key(std::string_view text, std::string_view path) {
     if (!*line) continue;
     if (own) return wrong(where + "a slave has one key: leave one line `NAME KEY`");
     own = *std::move(line);
+    if (own->password) {
+      return wrong(where +
+                   "a password is for the master's key file and a worker of Buildbot, and proves no slave: leave "
+                   "`NAME KEY` here, which 'remsh-slave keygen add NAME' prints");
+    }
     if (own->terms != KeyTerms()) {
       return wrong(where + "options are for the master's key file: leave `NAME KEY` here");
     }

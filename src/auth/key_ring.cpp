@@ -1,6 +1,6 @@
 #include <remsh/auth/key_ring.hpp>
 
-#include "auth/derive.hpp"
+#include "auth/key_line.hpp"
 #include "auth/key_store.hpp"
 #include "base/throw_failure.hpp"
 #include "base/wipe.hpp"
@@ -51,25 +51,32 @@ void KeyRegistration::drop() noexcept {
   key_id_.clear();
 }
 
-void KeyRegistration::change(const Secret* key, const KeyTerms* terms) {
-  Result<void> changed = Failure{Errc::invalid_argument, "the registration has ended, or its key ring has", 0};
-  if (const auto store = store_.lock()) changed = store->change(number_, key, terms);
-  if (!changed) throw_failure(changed.failure(), {}, "update a key");
-  if (key != nullptr) key_id_ = auth::kid(*key);
+void KeyRegistration::change(const Secret* key, const std::string_view* password, const KeyTerms* terms) {
+  Result<std::string> changed = Failure{Errc::invalid_argument, "the registration has ended, or its key ring has", 0};
+  if (const auto store = store_.lock()) changed = store->change(number_, {key, password, terms});
+  if (!changed) throw_failure(changed.failure(), {}, password != nullptr ? "update a password" : "update a key");
+  key_id_ = *std::move(changed);
 }
 
-void KeyRegistration::update(const Secret& key) { change(&key, nullptr); }
-void KeyRegistration::update(const KeyTerms& terms) { change(nullptr, &terms); }
-void KeyRegistration::update(const Secret& key, const KeyTerms& terms) { change(&key, &terms); }
+void KeyRegistration::update(const Secret& key) { change(&key, nullptr, nullptr); }
+void KeyRegistration::update(const KeyTerms& terms) { change(nullptr, nullptr, &terms); }
+void KeyRegistration::update(const Secret& key, const KeyTerms& terms) { change(&key, nullptr, &terms); }
+void KeyRegistration::update_password(std::string_view password) { change(nullptr, &password, nullptr); }
 
 KeyRing::KeyRing() : store_(std::make_shared<auth::KeyStore>()) {}
 
 KeyRing::KeyRing(std::shared_ptr<auth::KeyStore> store) noexcept : store_(std::move(store)) {}
 
 KeyRegistration KeyRing::register_slave(std::string name, const Secret& key, KeyTerms terms) {
-  auto number = store_->add(name, key, std::move(terms));
-  if (!number) throw_failure(number.failure(), {}, "register a key");
-  return {store_, *number, std::move(name), auth::kid(key)};
+  auto added = store_->add(auth::make_key_line(name, key, std::move(terms)));
+  if (!added) throw_failure(added.failure(), {}, "register a key");
+  return {store_, added->number, std::move(name), std::move(added->kid)};
+}
+
+KeyRegistration KeyRing::register_password(std::string name, std::string_view password, KeyTerms terms) {
+  auto added = store_->add(auth::make_password_line(name, password, std::move(terms)));
+  if (!added) throw_failure(added.failure(), {}, "register a password");
+  return {store_, added->number, std::move(name), std::move(added->kid)};
 }
 
 namespace {

@@ -72,12 +72,19 @@ std::string KeyStore::unknown(std::string_view name, std::string_view kid) const
   return formatted("unknown kid {} (the name has: {})", escaped(kid.substr(0, shown)), kids);
 }
 
+std::string KeyStore::why_no_key(const KeyEntry* entry, std::string_view name, std::string_view kid) const {
+  if (entry == nullptr) return unknown(name, kid);
+  // Its line has a key that nobody can know, but that must not be the only reason why a password proves no slave.
+  return entry->line.password ? not_a_key : "";
+}
+
 KeyAnswer KeyStore::find(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
                          WallTime now) const {
   const std::scoped_lock lock(mutex_);
   KeyAnswer found;
   const KeyEntry* const entry = find_anywhere(name, kid);
-  found.reason = entry == nullptr ? unknown(name, kid) : why_not(*entry, from, now);
+  found.reason = why_no_key(entry, name, kid);
+  if (found.reason.empty()) found.reason = why_not(*entry, from, now);
   if (!found.reason.empty()) return found;
   found.key = entry->line.key;
   found.is_invitation = entry->line.terms.is_invitation;
@@ -89,8 +96,26 @@ KeyAnswer KeyStore::claimed(std::string_view name, std::string_view kid, WallTim
   const std::scoped_lock lock(mutex_);
   KeyAnswer found;
   const KeyEntry* const entry = find_anywhere(name, kid);
-  found.reason = entry == nullptr ? unknown(name, kid) : why_over(entry->line, now);
+  found.reason = why_no_key(entry, name, kid);
+  if (found.reason.empty()) found.reason = why_over(entry->line, now);
   if (found.reason.empty()) found.key = entry->line.key;
+  return found;
+}
+
+std::vector<PasswordAnswer> KeyStore::passwords_of(std::string_view name, const std::optional<IpAddress>& from,
+                                                   WallTime now) const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<PasswordAnswer> found;
+  for (const KeyTable* table : {&of_file_, &of_calls_}) {
+    const auto entries = table->find(name);
+    if (entries == table->end()) continue;
+    for (const KeyEntry& entry : entries->second) {
+      const KeyLine& line = entry.line;
+      if (line.password && why_not(entry, from, now).empty()) {
+        found.push_back({*line.password, line.kid, line.terms.labels});
+      }
+    }
+  }
   return found;
 }
 
@@ -162,8 +187,7 @@ Result<void> KeyStore::check_new(const KeyEntry& entry) const {
   return check_beside(entry, of_calls_, "registered already,");
 }
 
-Result<std::uint64_t> KeyStore::add(std::string name, const Secret& key, KeyTerms terms) {
-  auto line = make_key_line(std::move(name), key, std::move(terms));
+Result<KeyStore::Registered> KeyStore::add(Result<KeyLine> line) {
   if (!line) return std::move(line).failure();
   const ChangeNotice notice(*this);
   const std::scoped_lock lock(mutex_);
@@ -174,9 +198,11 @@ Result<std::uint64_t> KeyStore::add(std::string name, const Secret& key, KeyTerm
     return invalid(formatted("'{}' has four keys already: drop one", entry.line.name));
   }
   std::vector<KeyEntry>& entries = of_calls_[entry.line.name];
+  Registered registered{entry.number, entry.line.kid};
   entries.push_back(std::move(entry));
   ++generation_;
-  return ++last_number_;
+  ++last_number_;
+  return registered;
 }
 
 KeyEntry* KeyStore::registered(std::uint64_t number) {
@@ -188,22 +214,34 @@ KeyEntry* KeyStore::registered(std::uint64_t number) {
   return nullptr;
 }
 
-Result<void> KeyStore::change(std::uint64_t number, const Secret* key, const KeyTerms* terms) {
+namespace {
+
+/// The line that a change makes of another one.
+Result<KeyLine> changed_line(const KeyLine& old, const KeyStore::Change& change) {
+  const KeyTerms& terms = change.terms != nullptr ? *change.terms : old.terms;
+  if (change.key != nullptr) return make_key_line(old.name, *change.key, terms);
+  if (change.password != nullptr) return make_password_line(old.name, *change.password, terms);
+  if (old.password) return make_password_line(old.name, old.password->bytes(), terms);
+  return make_key_line(old.name, old.key, terms);
+}
+
+}  // namespace
+
+Result<std::string> KeyStore::change(std::uint64_t number, const Change& change) {
   const ChangeNotice notice(*this);
   const std::scoped_lock lock(mutex_);
   KeyEntry* const old = number != 0 ? registered(number) : nullptr;
   if (old == nullptr) return invalid("the registration of the key has ended: register it again");
-  auto line =
-      make_key_line(old->line.name, key != nullptr ? *key : old->line.key, terms != nullptr ? *terms : old->line.terms);
+  auto line = changed_line(old->line, change);
   if (!line) return std::move(line).failure();
   if (line->key == old->line.key) line->used = old->line.used;
   if (!line->terms.is_invitation) line->used.reset();
   KeyEntry entry = key_entry_of(*std::move(line), number);
-  if (auto checked = check_new(entry); !checked) return checked;
-  if (entry == *old) return {};
+  if (auto checked = check_new(entry); !checked) return std::move(checked).failure();
+  if (entry == *old) return old->line.kid;
   *old = std::move(entry);
   ++generation_;
-  return {};
+  return old->line.kid;
 }
 
 void KeyStore::drop(std::uint64_t number) noexcept {

@@ -3,6 +3,7 @@
 
 #include "auth/key_file.hpp"
 #include "auth/key_line.hpp"
+#include "auth/key_password.hpp"
 #include "auth/key_table.hpp"
 #include "auth/master_handshake.hpp"
 #include "base/result.hpp"
@@ -25,7 +26,8 @@
 
 namespace remsh::auth {
 
-/// The keys of a ring, from its file and from calls.
+/// The keys of a ring, from its file and from calls; and the passwords, each of which counts as a key in everything but
+/// find() and claimed(), as no slave can prove it as it proves a key.
 ///
 /// Thread-safe. Queries never block; refresh() and enrol() read and write the file. A listener calls refresh() twice a
 /// second. After each change, and when next_expiry() has passed, it calls counts() for each live connection, and closes
@@ -50,7 +52,11 @@ class KeyStore {
   /// Like find(), but for any address: TLS uses it before find() is called.
   [[nodiscard]] KeyAnswer claimed(std::string_view name, std::string_view kid, WallTime now) const;
 
-  /// True if a slave that has proven this key may stay connected.
+  /// The passwords by which a worker at that address can prove that name; none of them is expired.
+  [[nodiscard]] std::vector<PasswordAnswer> passwords_of(std::string_view name, const std::optional<IpAddress>& from,
+                                                         WallTime now) const;
+
+  /// True if a slave that has proven this key, or a worker this password, may stay connected.
   [[nodiscard]] bool counts(std::string_view name, std::string_view kid, const std::optional<IpAddress>& from,
                             WallTime now) const;
 
@@ -92,8 +98,20 @@ class KeyStore {
 
   // For KeyRegistration.
 
-  Result<std::uint64_t> add(std::string name, const Secret& key, KeyTerms terms);
-  Result<void> change(std::uint64_t number, const Secret* key, const KeyTerms* terms);
+  /// A key or a password that is registered by a call.
+  struct Registered {
+    std::uint64_t number;
+    std::string kid;
+  };
+  Result<Registered> add(Result<KeyLine> line);
+
+  /// Null: that part stays. At most one of `key` and `password`. Returns the kid from then on.
+  struct Change {
+    const Secret* key = nullptr;
+    const std::string_view* password = nullptr;
+    const KeyTerms* terms = nullptr;
+  };
+  Result<std::string> change(std::uint64_t number, const Change& change);
   void drop(std::uint64_t number) noexcept;
 
  private:
@@ -101,6 +119,7 @@ class KeyStore {
 
   [[nodiscard]] Result<void> check_new(const KeyEntry& entry) const;
   [[nodiscard]] const KeyEntry* find_anywhere(std::string_view name, std::string_view kid) const;
+  [[nodiscard]] std::string why_no_key(const KeyEntry* entry, std::string_view name, std::string_view kid) const;
   [[nodiscard]] std::string unknown(std::string_view name, std::string_view kid) const;
   [[nodiscard]] std::string conflict_with_calls(const KeyTable& table) const;
   KeyEntry* registered(std::uint64_t number);

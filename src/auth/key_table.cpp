@@ -51,7 +51,7 @@ std::string why_not(const KeyEntry& entry, const std::optional<IpAddress>& from,
 
 Result<void> check_token(const KeyLine& token, WallTime now) {
   std::string why = why_over(token, now);
-  if (why.empty() && !token.terms.is_invitation) why = "a key used as a token";
+  if (why.empty() && !token.terms.is_invitation) why = token.password ? not_a_key : "a key used as a token";
   if (!why.empty()) return Failure{Errc::auth_failed, std::move(why), 0};
   return {};
 }
@@ -62,6 +62,9 @@ Result<void> check_beside(const KeyEntry& entry, const KeyTable& table, std::str
       const bool is_itself = entry.number != 0 && other.number == entry.number;
       if (is_itself || other.line.kid != entry.line.kid) continue;
       if (other.line.key != entry.line.key && name != entry.line.name) continue;
+      if (entry.line.password && other.line.password) {
+        return Failure{Errc::in_use, formatted("this password is {} for '{}'", where, name), 0};
+      }
       return Failure{Errc::in_use,
                      formatted("the key {} is {} for '{}': each slave has a key of its own, so make another",
                                entry.line.kid, where, name),

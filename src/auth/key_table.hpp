@@ -1,4 +1,4 @@
-// KeyTable: keys by the names of their slaves, and the rules for their validity. Pure.
+// KeyTable: keys and passwords by the names of their slaves, and the rules for their validity. Pure.
 #pragma once
 
 #include "auth/key_line.hpp"
@@ -37,6 +37,9 @@ std::string why_over(const KeyLine& line, WallTime now);
 
 /// Like why_over(), but also why a peer of that address may not use the key.
 std::string why_not(const KeyEntry& entry, const std::optional<IpAddress>& from, WallTime now);
+
+/// For the log: a slave named a key by the id of a password.
+inline constexpr const char* not_a_key = "a password, not a key";
 
 /// auth_failed unless a slave may enrol with this key.
 Result<void> check_token(const KeyLine& token, WallTime now);

@@ -3,8 +3,10 @@
 #include "master/backend.hpp"
 
 #include <chrono>
+#include <functional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace remsh {
 
@@ -20,6 +22,11 @@ std::shared_ptr<const auth::MasterKeys> KeyWatch::as_seen_from(const std::option
       .find = [store = store_, address](BytesView name,
                                         BytesView kid) { return store->find(name, kid, address, wall_time()); },
   });
+}
+
+std::function<std::vector<auth::PasswordAnswer>(std::string_view name)> KeyWatch::passwords_as_seen_from(
+    const std::optional<IpAddress>& address) const {
+  return [store = store_, address](std::string_view name) { return store->passwords_of(name, address, wall_time()); };
 }
 
 FindTlsKey KeyWatch::for_tls(std::shared_ptr<auth::KeyStore> store) {

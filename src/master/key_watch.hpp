@@ -2,6 +2,7 @@
 #pragma once
 
 #include "auth/derive.hpp"
+#include "auth/key_password.hpp"
 #include "auth/key_store.hpp"
 #include "auth/master_handshake.hpp"
 #include "transport/network.hpp"
@@ -11,8 +12,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,6 +34,11 @@ class KeyWatch {
 
   /// The keys that a peer at this address may use.
   [[nodiscard]] std::shared_ptr<const auth::MasterKeys> as_seen_from(const std::optional<IpAddress>& address) const;
+
+  /// The passwords that a worker at this address may use for a name, as they are when the function is called; empty:
+  /// the name has none. The function does not block, may be called from any thread, and may outlive this object.
+  [[nodiscard]] std::function<std::vector<auth::PasswordAnswer>(std::string_view name)> passwords_as_seen_from(
+      const std::optional<IpAddress>& address) const;
 
   /// The keys for TLS, whose peers send NAME:KID. Keys are found for any address, as the address is checked after TLS.
   [[nodiscard]] static FindTlsKey for_tls(std::shared_ptr<auth::KeyStore> store);

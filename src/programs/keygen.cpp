@@ -42,7 +42,7 @@ constexpr std::string_view usage_of_keygen =
     "  add     makes a key for NAME: one line goes to the file, which is made if missing, and the slave's\n"
     "          own, NAME KEY, to standard output; up to four overlap, to be rotated\n"
     "  invite  makes a token for NAME instead, for which the slave gets a key from the master, once\n"
-    "  list    shows names, key ids and options, and no keys\n"
+    "  list    shows names, key ids and options, and neither keys nor passwords\n"
     "  remove  removes the keys of NAME, or the one that has the key id KID\n"
     "\n";
 
@@ -126,8 +126,8 @@ int list(Settings& settings) {
   if (!content) return fail(content.failure().message);
   for (const KeyLine& line : content->lines) {
     const bool is_expired = line.terms.expires && *line.terms.expires <= settings.now;
-    const std::string shown =
-        formatted("{} {}{}{}\n", line.name, line.kid, auth::key_options(line), is_expired ? " (expired)" : "");
+    const std::string shown = formatted("{} {}{}{}{}\n", line.name, line.kid, line.password ? " password" : "",
+                                        auth::key_options(line), is_expired ? " (expired)" : "");
     std::fputs(shown.c_str(), stdout);
   }
   return std::fflush(stdout) == 0 ? exit_ok : fail("standard output cannot be written");
@@ -141,22 +141,31 @@ int remove(Settings& settings) {
     return complain("KID is the 8 hex digits that 'remsh-slave keygen list' shows");
   }
   std::string kids;
+  bool has_password = false;
   const auto choose = [&](const std::vector<KeyLine>& lines) -> Result<KeyFileChange> {
     KeyFileChange change;
     for (std::size_t i = 0; i < lines.size(); ++i) {
-      if (lines[i].name != name || (!kid.empty() && lines[i].kid != kid)) continue;
-      change.removed.insert(i);
-      kids += " " + lines[i].kid;
+      if (lines[i].name != name) continue;
+      if (lines[i].password) {
+        has_password = true;
+      } else if (kid.empty() || lines[i].kid == kid) {
+        change.removed.insert(i);
+        kids += " " + lines[i].kid;
+      }
     }
     if (!change.removed.empty()) return change;
-    return Failure{Errc::invalid_argument,
-                   formatted("{} has no key {}of '{}': 'remsh-slave keygen list' shows which there are",
-                             in_quotes(settings.keys), kid.empty() ? "" : kid + " ", name),
-                   0};
+    std::string what =
+        formatted("{} has no key {}of '{}'", in_quotes(settings.keys), kid.empty() ? "" : kid + " ", name);
+    what += has_password ? ", but a password, whose id is another one each time: remove its line with an editor"
+                         : ": 'remsh-slave keygen list' shows which there are";
+    return Failure{Errc::invalid_argument, std::move(what), 0};
   };
   const auto removed = auth::change_key_file(settings.keys, false, settings.now, choose);
   if (!removed) return fail(removed.failure().message);
   say(formatted("removed of '{}':{}", name, kids));
+  if (has_password && kid.empty()) {
+    say(formatted("'{}' still has a password in {}, which is removed with an editor", name, in_quotes(settings.keys)));
+  }
   return exit_ok;
 }
 

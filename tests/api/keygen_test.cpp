@@ -148,6 +148,47 @@ TEST_CASE("keygen invite makes a token that expires") {
   CHECK_FALSE(has(master.text(), "w2"));
 }
 
+TEST_CASE("keygen keeps the lines of passwords as they are, and shows no password") {
+  const KeygenDirectory master;
+  const std::string passwords = "# workers\nw1   password=%73ecret%20horse label.a=b\nw2 password=secret\n";
+  master.write("slaves.keys", passwords);
+  ::chmod(master.file().c_str(), 0600);
+  const Run list = master.keygen({"list"});
+  CHECK(list.code == 0);
+  const std::string w1 = kid_behind(list.out, "w1 ");
+  CHECK(list.out == "w1 " + w1 + " password label.a=b\nw2 " + kid_behind(list.out, "w2 ") + " password\n");
+  CHECK_FALSE(has(master.keygen({"list"}).out, w1));  // of each process its own, so that it tells nothing
+
+  const std::string key = master.added({"add", "w1"});
+  const std::string token = master.added({"invite", "w1", "--expires", "1h"});
+  CHECK(master.text().starts_with(passwords + key + "w1 " + key_in(token) + " expires="));
+  Run run = master.keygen({"remove", "w1"});
+  CHECK(run.code == 0);
+  CHECK(has(run.err, "'w1' still has a password"));
+  CHECK(master.text() == passwords);
+  for (const std::vector<std::string>& args :
+       std::vector<std::vector<std::string>>{{"remove", "w1"}, {"remove", "w1", w1}}) {
+    run = master.keygen(args);
+    CHECK(run.code == 70);
+    CHECK(has(run.err, "remove its line with an editor"));
+    CHECK(master.text() == passwords);
+  }
+  master.added({"add", "w1"});
+  master.added({"add", "w1"});
+  master.added({"add", "w1"});
+  CHECK(has(master.keygen({"add", "w1"}).err, "'w1' has more than four keys"));
+  CHECK(master.text().starts_with(passwords));
+
+  master.write("slaves.keys", "w1 password=secret horse\n");
+  for (const std::vector<std::string>& args :
+       std::vector<std::vector<std::string>>{{"add", "w2"}, {"list"}, {"remove", "w1"}}) {
+    run = master.keygen(args);
+    CHECK(run.code == 70);
+    CHECK(has(run.err, "slaves.keys:1: "));
+    for (const char* word : {"secret", "horse"}) CHECK_FALSE(has(run.err + run.out, word));
+  }
+}
+
 TEST_CASE("keygen list says what has expired") {
   const KeygenDirectory master;
   master.write("slaves.keys", "w1 " + make_key().to_base64() + " expires=2020-01-01T00:00:00Z label.a=b\n");

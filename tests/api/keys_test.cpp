@@ -327,6 +327,109 @@ TEST_CASE("an invitation is changed for a key once, by which the slave then come
   CHECK(slave->execute({"true"}).ok());
 }
 
+TEST_CASE("a password is registered as a key is, and counts for no slave of remsh") {
+  for (const char* address : {"tcp:127.0.0.1:0", "tls:127.0.0.1:0"}) {
+    CAPTURE(address);
+    KeyedMaster master(address);
+    const KeyRegistration b1 = master.keys.register_password("b1", "correct horse", {.labels = {{"rack", "b7"}}});
+    CHECK(b1);
+    CHECK(b1.name() == "b1");
+    CHECK(b1.key_id().size() == 8);
+    const ServeResult result = master.come(make_key(), "b1");
+    CHECK(result.reason == Reason::refused);
+    CHECK_FALSE(result.registered);
+    CHECK(master.log.wait_for(b1.key_id()));  // the name has that one
+    CHECK_FALSE(has(master.log.text(), "horse"));
+    CHECK(master.slaves.size() == 0);
+  }
+}
+
+TEST_CASE("a name that has a password is not for slaves without a key, until the password ends") {
+  KeyedMaster master("tcp:127.0.0.1:0", true);
+  KeyRegistration b1 = master.keys.register_password("b1", "correct horse");
+  SlaveOptions options = master.options(std::nullopt, "b1");
+  options.keyless = true;
+  SlaveServer refused(options);
+  CHECK(refused.run_once(master.listener->address()).reason == Reason::refused);
+  b1.drop();
+  SlaveThread admitted(options, [&](SlaveServer& server) { return server.run_once(master.listener->address()); });
+  const auto slave = master.slaves.get_slave(ample);
+  REQUIRE(slave);
+
+  const auto again = master.keys.register_password("b1", "correct horse");  // whoever proves nothing has to go
+  CHECK(admitted.result().reason != Reason::refused);
+  CHECK(eventually([&] { return !slave->is_connected(); }));
+}
+
+TEST_CASE("a worker with a password that is not there is missing") {
+  KeyRing keys;
+  const auto b1 = keys.register_password("b1", "correct horse");
+  SlaveCollection slaves({.missing_timeout = 1ms});
+  TcpSlaveListener listener({.slave_collection = slaves, .keys = keys});
+  listener.start();
+  CHECK(eventually([&] {
+    const auto missing = slaves.missing();
+    return missing.size() == 1 && missing[0].name == "b1";
+  }));
+}
+
+TEST_CASE("a registration changes its password, and becomes one of a key and back") {
+  KeyedMaster master;
+  KeyRegistration w1 = master.keys.register_password("w1", "correct horse");
+  const std::string id = w1.key_id();
+  w1.update_password("battery staple");
+  CHECK(w1.key_id() != id);
+  w1.update(KeyTerms{.labels = {{"rack", "b7"}}});
+  w1.update_password("correct horse");
+  CHECK(w1.key_id() == id);
+
+  const Secret key = make_key();
+  w1.update(key);
+  SlaveThread thread(master.options(key),
+                     [&](SlaveServer& server) { return server.run_once(master.listener->address()); });
+  const auto slave = master.slaves.get_slave(ample);
+  REQUIRE(slave);
+  CHECK(slave->info().key_id == w1.key_id());
+  CHECK(slave->label("rack") == "b7");
+  w1.update_password("correct horse");  // ends the key, and so the connection
+  CHECK(eventually([&] { return !slave->is_connected(); }));
+  CHECK(thread.result().registered);
+}
+
+TEST_CASE("a call for a password that breaks a rule throws, and shows no password") {
+  KeyRing keys;
+  auto b1 = keys.register_password("b1", "correct horse");
+  const auto refused = [](auto&& call) {
+    const auto error = thrown_by<Error>(call);
+    REQUIRE(error);
+    CHECK_FALSE(has(error->what(), "horse"));
+    return error->code();
+  };
+  CHECK(refused([&] { static_cast<void>(keys.register_password("b1", "correct horse")); }) == Errc::in_use);
+  CHECK(refused([&] { static_cast<void>(keys.register_password("b2", "")); }) == Errc::invalid_argument);
+  CHECK(refused([&] { static_cast<void>(keys.register_password("b 2", "horse")); }) == Errc::invalid_argument);
+  KeyTerms invitation{.expires = std::chrono::system_clock::now() + 1h, .is_invitation = true};
+  CHECK(refused([&] { static_cast<void>(keys.register_password("b2", "horse", invitation)); }) ==
+        Errc::invalid_argument);
+  CHECK(refused([&] { b1.update(invitation); }) == Errc::invalid_argument);
+  CHECK(refused([&] { b1.update_password(std::string(257, 'x')); }) == Errc::invalid_argument);
+  const auto other = keys.register_password("b2", "correct horse");
+  CHECK(other.key_id() != b1.key_id());
+  b1.drop();
+  CHECK(refused([&] { b1.update_password("horse"); }) == Errc::invalid_argument);
+}
+
+TEST_CASE("a slave cannot come with the file of a password, which says what to do instead") {
+  KeyedMaster master;
+  SlaveOptions options = master.options(std::nullopt, "w1");
+  options.key_file = master.dir / "w1.key";
+  write_key_file(options.key_file, "w1 password=horse\n");
+  const auto error = thrown_by<Error>([&] { SlaveServer(options).run(master.listener->address()); });
+  REQUIRE(error);
+  CHECK(has(error->message(), "'remsh-slave keygen add NAME' prints"));
+  CHECK_FALSE(has(error->message(), "horse"));
+}
+
 TEST_CASE("no name has a meaning of its own, not even those that had one in Buildbot") {
   Farm farm(Over::tcp);
   for (const char* name : {"change", "debug", "statusClient"}) {

@@ -1,6 +1,7 @@
 // Slaves of the original remsh, which speak remsh 1: what a user can do with them, and what not. The slave is
 // tests/remsh1/original_slave.py, with the weak points of the original.
 #include "support/slaves.hpp"
+#include "support/thrown.hpp"
 
 #include <doctest/doctest.h>
 
@@ -93,26 +94,6 @@ struct One : Originals {
   [[nodiscard]] const TempDir& dir() const { return process.dir(); }
 };
 
-template <class Function>
-Errc code_of(Function function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  throw std::logic_error("nothing was thrown");
-}
-
-template <class Function>
-std::error_code os_of(Function function) {
-  try {
-    function();
-  } catch (const RemoteError& error) {
-    return error.os();
-  }
-  throw std::logic_error("nothing was thrown");
-}
-
 }  // namespace
 
 TEST_CASE("an original slave registers under the name of its host") {
@@ -139,12 +120,12 @@ TEST_CASE("an original slave makes, finds, renames, copies and removes") {
   slave.copy("f", "a/g");
   slave.rename("a/g", "h");
   CHECK(one.dir().read("h") == "hello");
-  CHECK(os_of([&] { slave.rename("f", "h"); }) == std::errc::file_exists);
-  CHECK(os_of([&] { slave.copy("f", "h"); }) == std::errc::file_exists);
-  CHECK(code_of([&] { slave.rename("f", "h", {.overwrite = true}); }) == Errc::unsupported);
-  CHECK(os_of([&] { slave.rename("nothing", "x"); }) == std::errc::no_such_file_or_directory);
-  CHECK(os_of([&] { slave.copy("a", "x"); }) == std::errc::is_a_directory);
-  CHECK(os_of([&] { slave.set_cwd("nothing"); }) == std::errc::no_such_file_or_directory);
+  CHECK(os_error_thrown_by([&] { slave.rename("f", "h"); }) == std::errc::file_exists);
+  CHECK(os_error_thrown_by([&] { slave.copy("f", "h"); }) == std::errc::file_exists);
+  CHECK(code_thrown_by([&] { slave.rename("f", "h", {.overwrite = true}); }) == Errc::unsupported);
+  CHECK(os_error_thrown_by([&] { slave.rename("nothing", "x"); }) == std::errc::no_such_file_or_directory);
+  CHECK(os_error_thrown_by([&] { slave.copy("a", "x"); }) == std::errc::is_a_directory);
+  CHECK(os_error_thrown_by([&] { slave.set_cwd("nothing"); }) == std::errc::no_such_file_or_directory);
   slave.remove("a");
   slave.remove("nothing");
   CHECK_FALSE(one.dir().has("a"));
@@ -161,7 +142,7 @@ TEST_CASE("an original slave runs commands") {
   CHECK(result.out == "out\n");
   CHECK(result.err == "err\n");
   CHECK(slave.execute({"sh", "-c", "kill -9 $$"}).signal == 9);
-  CHECK(os_of([&] { slave.execute({"no-such-program"}); }) == std::errc::no_such_file_or_directory);
+  CHECK(os_error_thrown_by([&] { slave.execute({"no-such-program"}); }) == std::errc::no_such_file_or_directory);
   Bytes big;
   const auto counted = slave.execute({"head", "-c", "3000000", "/dev/zero"},
                                      {.out = [&](BytesView bytes) { big += bytes; }, .err = remsh::discard});
@@ -177,7 +158,7 @@ TEST_CASE("an original slave runs a command in a directory and comes back") {
   slave.mkdir("sub");
   CHECK(slave.execute({"pwd", "-P"}, {.cwd = "sub"}).out == home + "/sub\n");
   CHECK(slave.set_cwd("") == home);
-  CHECK(os_of([&] { slave.execute({"pwd"}, {.cwd = "nothing"}); }) == std::errc::no_such_file_or_directory);
+  CHECK(os_error_thrown_by([&] { slave.execute({"pwd"}, {.cwd = "nothing"}); }) == std::errc::no_such_file_or_directory);
   CHECK(slave.set_cwd("") == home);
 }
 
@@ -192,10 +173,10 @@ TEST_CASE("files go to an original slave and come back, one after the other") {
     slave.fetch(name, Sink::bytes(back));
     CHECK(back == bytes);
   }
-  CHECK(os_of([&] { slave.send(Source::bytes("y"), "small"); }) == std::errc::file_exists);
-  CHECK(os_of([&] { slave.send(Source::bytes("y"), "no/where"); }) == std::errc::no_such_file_or_directory);
+  CHECK(os_error_thrown_by([&] { slave.send(Source::bytes("y"), "small"); }) == std::errc::file_exists);
+  CHECK(os_error_thrown_by([&] { slave.send(Source::bytes("y"), "no/where"); }) == std::errc::no_such_file_or_directory);
   Bytes nothing;
-  CHECK(os_of([&] { slave.fetch("nothing", Sink::bytes(nothing)); }) == std::errc::no_such_file_or_directory);
+  CHECK(os_error_thrown_by([&] { slave.fetch("nothing", Sink::bytes(nothing)); }) == std::errc::no_such_file_or_directory);
   slave.ping();
   CHECK(one.dir().count() == 3);
 }
@@ -218,7 +199,7 @@ TEST_CASE("a transfer that its caller gives up leaves an original slave usable, 
                   std::out_of_range);
   slave.send(Source::bytes(Bytes(1'000'000, 'x')), "g");
   CHECK_THROWS_AS(slave.fetch("g", Sink([](BytesView) { throw std::out_of_range("enough"); })), std::out_of_range);
-  CHECK(code_of([&] {
+  CHECK(code_thrown_by([&] {
           Bytes few;
           slave.fetch("g", Sink::bytes(few), {.max_bytes = 10});
         }) == Errc::too_large);
@@ -320,7 +301,7 @@ TEST_CASE("a listener that goes takes its original slaves along, and their calle
   const auto slave = master->wait_for("w1");
   auto command =
       std::async(std::launch::async, [&] { CHECK_THROWS_AS(slave->execute(process.command()), ConnectionLost); });
-  CHECK(eventually([&] { return code_of([&] { slave->ping({.deadline = no_wait}); }) == Errc::busy; }));
+  CHECK(eventually([&] { return code_thrown_by([&] { slave->ping({.deadline = no_wait}); }) == Errc::busy; }));
   master.reset();
   command.get();
   CHECK_FALSE(slave->is_connected());

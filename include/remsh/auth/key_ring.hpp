@@ -1,4 +1,4 @@
-// KeyRing and KeyFile: the keys that slaves may prove.
+// KeyRing and KeyFile: the keys that slaves may prove, and the passwords of Buildbot's workers.
 #pragma once
 
 #include <remsh/base/export.hpp>
@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace remsh {
@@ -21,7 +22,7 @@ class KeyStore;
 /// Returns a new key: 32 random bytes. Throws std::system_error if the system provides none.
 REMSH_API Secret make_key();
 
-/// The terms of a key: from where and until when it is valid, and its labels.
+/// The terms of a key or a password: from where and until when it is valid, and its labels.
 struct KeyTerms {
   /// Addresses from which the key may be proven: "10.0.0.0/8", "fd00::/8", "192.0.2.7". Empty: from anywhere. A peer
   /// without an address, as on a unix socket, is in no network.
@@ -34,13 +35,14 @@ struct KeyTerms {
   /// 0-9 . _ -, values 1 to 256 bytes of UTF-8 without spaces.
   std::map<std::string, std::string> labels = {};
 
-  /// True if this is not a key but the token of an invitation: valid for one enrolment, and it must expire.
+  /// True if this is not a key but the token of an invitation: valid for one enrolment, and it must expire. Refused for
+  /// a password.
   bool is_invitation = false;
 
   friend bool operator==(const KeyTerms&, const KeyTerms&) = default;
 };
 
-/// A key that was registered by a call. Destroying this object ends the key: slaves that have proven it are
+/// A key or a password that was registered by a call. Destroying this object ends it: slaves that have proven it are
 /// disconnected at once. May outlive the ring. One thread at a time.
 class REMSH_API KeyRegistration {
  public:
@@ -55,15 +57,22 @@ class REMSH_API KeyRegistration {
   void update(const KeyTerms& terms);
   void update(const Secret& key, const KeyTerms& terms);
 
-  /// Ends the key now. Does nothing the second time.
+  /// Replaces the password, and keeps the terms; the old password ends. Throws as KeyRing::register_password() does,
+  /// and if this object is empty; then nothing changes.
+  ///
+  /// A registration has either a key or a password: update_password() makes a password of a key, and update() with a
+  /// key makes a key of a password. update() with terms alone keeps whichever there is.
+  void update_password(std::string_view password);
+
+  /// Ends the key or the password now. Does nothing the second time.
   void drop() noexcept;
 
   /// The name of the slave; empty if this object is empty.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
   /// The id of the key, as logs, SlaveInfo::key_id and `remsh-slave keygen list` show it: 8 hex digits, which are not
-  /// secret. It changes when update() replaces the key, and is empty if this object is empty. The key itself cannot be
-  /// read back.
+  /// secret. It changes when the key is replaced, and is empty if this object is empty. The key itself cannot be read
+  /// back. A password has such an id too, and in each process another one, so that the id tells nothing about it.
   [[nodiscard]] const std::string& key_id() const noexcept { return key_id_; }
 
   /// False if empty: dropped, or moved from.
@@ -73,7 +82,7 @@ class REMSH_API KeyRegistration {
   friend class KeyRing;
   KeyRegistration(std::weak_ptr<auth::KeyStore> store, std::uint64_t number, std::string name,
                   std::string key_id) noexcept;
-  void change(const Secret* key, const KeyTerms* terms);
+  void change(const Secret* key, const std::string_view* password, const KeyTerms* terms);
 
   std::weak_ptr<auth::KeyStore> store_;
   std::uint64_t number_ = 0;
@@ -81,11 +90,13 @@ class REMSH_API KeyRegistration {
   std::string key_id_;
 };
 
-/// The keys that slaves may prove, up to four for each name, so that an old and a new one can overlap. A handle: copies
-/// share the keys. Changes take effect at once, even in running listeners. Thread-safe.
+/// The keys that slaves may prove, and the passwords of Buildbot's workers: up to four for each name, so that an old
+/// and a new one can overlap. A handle: copies share the keys. Changes take effect at once, even in running listeners.
+/// Thread-safe.
 ///
 ///     remsh::KeyRing keys;
-///     auto w1 = keys.register_slave("w1", key);   // for as long as w1 lives
+///     auto w1 = keys.register_slave("w1", key);             // for as long as w1 lives
+///     auto b1 = keys.register_password("b1", "correct horse battery staple");
 class REMSH_API KeyRing {
  public:
   /// A ring without keys.
@@ -94,6 +105,12 @@ class REMSH_API KeyRing {
   /// Accepts slaves of this name with this key. Throws Error with invalid_argument if the name, the terms or the number
   /// of keys is not allowed, and with in_use if the key is registered already, under any name.
   [[nodiscard]] KeyRegistration register_slave(std::string name, const Secret& key, KeyTerms terms = {});
+
+  /// Accepts Buildbot's workers of this name with this password: 1 to 256 bytes, of which a copy is kept and wiped at
+  /// the end. Slaves of remsh cannot use it; they have keys. A password is only as good as its text: docs/security.md,
+  /// "Key files". Throws Error with invalid_argument if the name, the password, the terms or the number of keys and
+  /// passwords is not allowed, and with in_use if this name has this password already; other names may have the same.
+  [[nodiscard]] KeyRegistration register_password(std::string name, std::string_view password, KeyTerms terms = {});
 
  protected:
   explicit KeyRing(std::shared_ptr<auth::KeyStore> store) noexcept;
@@ -105,7 +122,8 @@ class REMSH_API KeyRing {
 };
 
 /// A ring that follows a file of lines `NAME KEY [option...]`; docs/security.md describes them, and `remsh-slave
-/// keygen` writes them. More keys may be registered by calls.
+/// keygen` writes them. Lines `NAME password=PASSWORD [option...]` are written by hand. More keys and passwords may be
+/// registered by calls.
 ///
 /// A running listener checks the file twice a second. The keys of removed lines end. If the file is invalid or cannot
 /// be read, nothing changes, and the listener's log says why.

@@ -255,6 +255,62 @@ TEST_CASE("a change keeps comments, order, spelling and the mode, and leaves not
   CHECK(keys.count() == 1);
 }
 
+TEST_CASE("a change keeps the lines of passwords, spelled as they are") {
+  const std::string passwords =
+      "  w1   password=%73ecret \tlabel.a=b\r\nw2 password=secret expires=2027-01-31T00:00:00Z\n";
+  const std::string invitation = line_of("w1", '1', " expires=2026-11-21T09:00:00Z invite");
+  const KeyDirectory keys(passwords + invitation);
+  REQUIRE(change_key_file(keys.file(), false, test_day, adding(key_line("w1", '2'))).ok());
+  CHECK(keys.text() == passwords + invitation + line_of("w1", '2'));
+
+  // An invitation is used, which has its line written again.
+  REQUIRE(change_key_file(keys.file(), false, test_day, [](const std::vector<KeyLine>& lines) -> Result<KeyFileChange> {
+            REQUIRE(lines.size() == 4);
+            return KeyFileChange{{}, {2}, {key_line("w1", '3')}};
+          }).ok());
+  const std::string used = line_of("w1", '1', " expires=2026-11-21T09:00:00Z invite used=2026-11-21T08:00:00Z");
+  CHECK(keys.text() == passwords + used + line_of("w1", '2') + line_of("w1", '3'));
+
+  // There is no room: the used invitation goes, and then nothing more, as no password makes room.
+  REQUIRE(change_key_file(keys.file(), false, test_day, adding(key_line("w1", '4'))).ok());
+  CHECK(keys.text() == passwords + line_of("w1", '2') + line_of("w1", '3') + line_of("w1", '4'));
+  const auto fifth = change_key_file(keys.file(), false, test_day, adding(key_line("w1", '5')));
+  REQUIRE_FALSE(fifth.ok());
+  CHECK(has(fifth.failure().message, "'w1' has more than four keys"));
+
+  REQUIRE(change_key_file(keys.file(), false, test_day, [](const std::vector<KeyLine>& lines) -> Result<KeyFileChange> {
+            KeyFileChange change;
+            for (std::size_t i = 0; i < lines.size(); ++i) {
+              if (!lines[i].password) change.removed.insert(i);
+            }
+            return change;
+          }).ok());
+  CHECK(keys.text() == passwords);
+  REQUIRE(change_key_file(keys.file(), false, test_day, [](const std::vector<KeyLine>&) -> Result<KeyFileChange> {
+            return KeyFileChange{{1}, {}, {*make_password_line("w3", "a b")}};
+          }).ok());
+  CHECK(keys.text() == "  w1   password=%73ecret \tlabel.a=b\r\nw3 password=a%20b\n");
+}
+
+TEST_CASE("a key file with a password that is wrong elsewhere shows no part of the password") {
+  const KeyDirectory keys("w1 password=correct horse\n");
+  CHECK(has(keys.refusal(), "slaves.keys:1: unknown option (not shown"));
+  CHECK_FALSE(has(keys.refusal(), "horse"));
+  const auto changed = change_key_file(keys.file(), false, test_day, adding(key_line("w2", '2')));
+  REQUIRE_FALSE(changed.ok());
+  CHECK_FALSE(has(changed.failure().message, "horse"));
+  CHECK(keys.text() == "w1 password=correct horse\n");
+  ::chmod(keys.file().c_str(), 0640);
+  CHECK(has(keys.refusal(), "chmod 600"));
+  ::chmod(keys.file().c_str(), 0600);
+  CHECK(has(read_own_key(keys.file()).failure().message, "slaves.keys:1: "));
+  keys.put("w1 password=correct%20horse\n");
+  CHECK(keys.refusal().empty());
+  const auto own = read_own_key(keys.file());
+  REQUIRE_FALSE(own.ok());
+  CHECK(has(own.failure().message, "'remsh-slave keygen add NAME' prints"));
+}
+
 TEST_CASE("a change that does not go leaves the file as it was") {
   const KeyDirectory keys;
   const std::string before = keys.text();

@@ -15,6 +15,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -62,6 +64,19 @@ std::string reason(const KeyRing& ring, const std::string& name, const std::stri
 bool counts(const KeyRing& ring, const std::string& name, char fill, WallTime at = test_day) {
   return auth::KeyStore::of(ring)->counts(name, kid_of(fill), peer_address, at);
 }
+
+/// The passwords that count for a name, in their order.
+std::vector<std::string> passwords(const KeyRing& ring, const std::string& name, WallTime at = test_day,
+                                   const std::optional<IpAddress>& from = peer_address) {
+  std::vector<std::string> found;
+  for (const PasswordAnswer& answer : auth::KeyStore::of(ring)->passwords_of(name, from, at)) {
+    found.emplace_back(answer.password.bytes());
+    CHECK(auth::KeyStore::of(ring)->counts(name, answer.kid, from, at));
+  }
+  return found;
+}
+
+using Passwords = std::vector<std::string>;
 
 /// What an Error says; empty where none is thrown.
 template <class Function>
@@ -548,6 +563,224 @@ TEST_CASE("threads ask, look, register and enrol at once") {
   done = true;
   for (std::thread& thread : threads) thread.join();
   CHECK(wrong == 0);
+}
+
+TEST_CASE("a registered password counts until its registration goes, and is no key") {
+  KeyRing ring;
+  const auto store = auth::KeyStore::of(ring);
+  const auto before = store->generation();
+  std::string id;
+  {
+    const KeyRegistration b1 = ring.register_password("b1", "secret", {{}, {}, {{"rack", "b7"}}, false});
+    id = b1.key_id();
+    CHECK(b1.name() == "b1");
+    CHECK(is_kid(id));
+    CHECK(store->generation() != before);
+    CHECK(store->has("b1"));
+    CHECK(store->expects("b1", test_day));
+    CHECK(store->expected(test_day) == std::vector<std::string>{"b1"});
+    CHECK(store->counts("b1", id, peer_address, test_day));
+    const auto found = store->passwords_of("b1", peer_address, test_day);
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].password.matches("secret"));
+    CHECK(found[0].kid == id);
+    CHECK(found[0].labels == std::map<std::string, std::string>{{"rack", "b7"}});
+    CHECK(passwords(ring, "b2").empty());
+
+    CHECK(reason(ring, "b1", id) == "a password, not a key");
+    const KeyAnswer claimed = store->claimed("b1", id, test_day);
+    CHECK_FALSE(claimed.key);
+    CHECK(claimed.reason == "a password, not a key");
+    CHECK(reason(ring, "b1", kid_of('1')) == "unknown kid " + kid_of('1') + " (the name has: " + id + ")");
+    const auto enrolled = store->enrol("b1", id, key_of('9'), test_day);
+    REQUIRE_FALSE(enrolled.ok());
+    CHECK(enrolled.failure().code == Errc::auth_failed);
+    CHECK(enrolled.failure().message == "a password, not a key");
+  }
+  CHECK_FALSE(store->has("b1"));
+  CHECK_FALSE(store->counts("b1", id, peer_address, test_day));
+  CHECK(passwords(ring, "b1").empty());
+}
+
+TEST_CASE("keys have no passwords, and a name may have both, four together") {
+  KeyRing ring;
+  const auto store = auth::KeyStore::of(ring);
+  const auto key = ring.register_slave("w1", key_of('1'));
+  CHECK(passwords(ring, "w1").empty());
+  std::vector<KeyRegistration> more;
+  for (const char* password : {"a", "b", "c"}) more.push_back(ring.register_password("w1", password));
+  CHECK(passwords(ring, "w1") == Passwords{"a", "b", "c"});
+  CHECK(store->find("w1", kid_of('1'), peer_address, test_day).key == key_of('1'));
+  CHECK(store->claimed("w1", kid_of('1'), test_day).key == key_of('1'));
+  CHECK(has(words_of_error([&] { static_cast<void>(ring.register_password("w1", "d")); }), "four keys already"));
+  CHECK(has(words_of_error([&] { static_cast<void>(ring.register_slave("w1", key_of('2'))); }), "four keys already"));
+  more.erase(more.begin());
+  CHECK(passwords(ring, "w1") == Passwords{"b", "c"});
+}
+
+TEST_CASE("a password counts from its networks and until it expires") {
+  KeyRing ring;
+  const auto store = auth::KeyStore::of(ring);
+  const auto registration = ring.register_password("b1", "secret", {{"10.0.0.0/8", "::1"}, test_day + 1h, {}, false});
+  const auto from = [&](const char* peer, WallTime at = test_day) {
+    return passwords(ring, "b1", at, ip_address_of(peer));
+  };
+  CHECK(from("tcp 10.1.2.3:4711") == Passwords{"secret"});
+  CHECK(from("tcp [::1]:4711") == Passwords{"secret"});
+  CHECK(from("tcp 127.0.0.1:4711").empty());
+  CHECK(from("unix pid 1").empty());
+  CHECK(from("tcp 10.1.2.3:4711", test_day + 1h - 1ns) == Passwords{"secret"});
+  CHECK(from("tcp 10.1.2.3:4711", test_day + 1h).empty());
+  CHECK_FALSE(store->counts("b1", registration.key_id(), peer_address, test_day));
+  CHECK_FALSE(store->counts("b1", registration.key_id(), ip_address_of("tcp 10.1.2.3:1"), test_day + 1h));
+  CHECK(store->next_expiry(test_day) == test_day + 1h);
+  CHECK(store->has("b1"));  // no slave without a key takes its name
+  CHECK_FALSE(store->expects("b1", test_day + 1h));
+  CHECK(store->expected(test_day + 1h).empty());
+  // It is no key, whatever else is wrong with it.
+  CHECK(reason(ring, "b1", registration.key_id(), test_day + 1h) == "a password, not a key");
+  CHECK(store->claimed("b1", registration.key_id(), test_day + 1h).reason == "a password, not a key");
+}
+
+TEST_CASE("a registration changes its password, its terms, and between a password and a key") {
+  KeyRing ring;
+  const auto store = auth::KeyStore::of(ring);
+  KeyRegistration one = ring.register_password("b1", "old", {{}, {}, {{"a", "b"}}, false});
+  const std::string old_id = one.key_id();
+  auto generation = store->generation();
+  const auto changed = [&] { return std::exchange(generation, store->generation()) != generation; };
+  one.update_password("old");
+  CHECK(one.key_id() == old_id);
+  CHECK_FALSE(changed());
+  one.update_password("new");
+  CHECK(changed());
+  CHECK(passwords(ring, "b1") == Passwords{"new"});
+  CHECK(one.key_id() != old_id);
+  CHECK_FALSE(store->counts("b1", old_id, peer_address, test_day));
+  CHECK(store->passwords_of("b1", peer_address, test_day).at(0).labels.at("a") == "b");
+  const std::string new_id = one.key_id();
+  one.update(KeyTerms{{}, test_day + 1h, {}, false});
+  CHECK(changed());
+  CHECK(passwords(ring, "b1") == Passwords{"new"});
+  CHECK(passwords(ring, "b1", test_day + 1h).empty());
+  CHECK(one.key_id() == new_id);
+  one.update_password("old");
+  CHECK(one.key_id() == old_id);
+  CHECK(passwords(ring, "b1", test_day + 1h).empty());
+
+  one.update(key_of('1'));
+  CHECK(one.key_id() == kid_of('1'));
+  CHECK(passwords(ring, "b1").empty());
+  CHECK(counts(ring, "b1", '1'));
+  CHECK(reason(ring, "b1", kid_of('1')).empty());
+  CHECK(has(reason(ring, "b1", kid_of('1'), test_day + 1h), "line expired"));
+  one.update_password("new");
+  CHECK(one.key_id() == new_id);
+  CHECK(passwords(ring, "b1") == Passwords{"new"});
+  CHECK_FALSE(counts(ring, "b1", '1'));
+  one.update(key_of('2'), {{}, {}, {}, false});
+  CHECK(passwords(ring, "b1").empty());
+  CHECK(counts(ring, "b1", '2', test_day + 1h));
+
+  one.drop();
+  CHECK_THROWS_AS(one.update_password("x"), Error);
+  KeyRegistration empty;
+  CHECK_THROWS_AS(empty.update_password("x"), Error);
+}
+
+TEST_CASE("a call for a password that would break a rule throws, shows no password and changes nothing") {
+  const Followed file("f1 password=of-the-file\n");
+  KeyRing ring = file.ring();
+  const auto store = auth::KeyStore::of(ring);
+  auto one = ring.register_password("b1", "secret-one");
+  auto two = ring.register_password("b1", "secret-two");
+  auto invitation = ring.register_slave("b2", key_of('2'), {{}, test_day + 1h, {}, true});
+  const auto generation = store->generation();
+  const KeyTerms invited{{}, test_day + 1h, {}, true};
+  const auto refused = [&](const std::string& name, const std::string& password, const KeyTerms& terms = {}) {
+    return words_of_error([&] { static_cast<void>(ring.register_password(name, password, terms)); });
+  };
+  const std::vector<std::pair<std::string, const char*>> refusals{
+      {refused("b 3", "secret"), "the name of a slave"},
+      {refused("b3", ""), "a password has 1 to 256 bytes"},
+      {refused("b3", std::string(257, 's')), "a password has 1 to 256 bytes"},
+      {refused("b1", "secret-one"), "this password is registered already, for 'b1'"},
+      {refused("f1", "of-the-file"), "this password is in the key file already, for 'f1'"},
+      {refused("b3", "secret", invited), "a password cannot be an invitation"},
+      {refused("b3", "secret", {{"10.0.0.1/8"}, {}, {}, false}), "the network '10.0.0.1/8' is none"},
+      {refused("b3", "secret", {{}, {}, {{"a b", "c"}}, false}), "the name of a label"},
+      {words_of_error([&] { two.update_password("secret-one"); }), "update a password: this password is registered"},
+      {words_of_error([&] { two.update_password(""); }), "1 to 256 bytes"},
+      {words_of_error([&] { two.update(invited); }), "a password cannot be an invitation"},
+      {words_of_error([&] { invitation.update_password("secret"); }), "a password cannot be an invitation"},
+  };
+  for (const auto& refusal : refusals) {
+    CAPTURE(refusal.first);
+    CHECK(has(refusal.first, refusal.second));
+    for (const char* part : {"secret", "of-the-file", "sss"}) CHECK_FALSE(has(refusal.first, part));
+  }
+  CHECK(store->generation() == generation);
+  CHECK(passwords(ring, "b1") == Passwords{"secret-one", "secret-two"});
+  CHECK(counts(ring, "b2", '2') == false);  // an invitation still
+  CHECK(store->find("b2", kid_of('2'), peer_address, test_day).is_invitation);
+  const auto same = ring.register_password("b3", "secret-one");  // another name may have the same
+  CHECK(passwords(ring, "b3") == Passwords{"secret-one"});
+  CHECK(same.key_id() != one.key_id());
+}
+
+TEST_CASE("passwords of a file are followed like its keys, and keep their ids while their lines stay") {
+  const Followed file("b1 password=old label.a=b\n" + line_of("w1", '1'));
+  KeyRing ring = file.ring();
+  const auto store = auth::KeyStore::of(ring);
+  const auto id = [&](std::size_t at) { return store->passwords_of("b1", peer_address, test_day).at(at).kid; };
+  const std::string old_id = id(0);
+  CHECK(passwords(ring, "b1") == Passwords{"old"});
+  CHECK(store->expected(test_day) == std::vector<std::string>{"b1", "w1"});
+  const auto call = ring.register_password("b1", "of-a-call");
+  CHECK(passwords(ring, "b1") == Passwords{"old", "of-a-call"});
+
+  file.put("b1 password=old label.a=b\nb1 password=new\n" + line_of("w1", '1'));
+  auto news = store->refresh(later());
+  REQUIRE(news.size() == 1);
+  CHECK(has(news[0].message, "was read again: 3 keys, of these new: 1; gone: 0"));
+  CHECK(passwords(ring, "b1") == Passwords{"old", "new", "of-a-call"});
+  CHECK(id(0) == old_id);
+  CHECK(store->counts("b1", old_id, peer_address, test_day));
+  const auto generation = store->generation();
+  file.put("# touched\nb1 password=old label.a=b\nb1 password=%6Eew\n" + line_of("w1", '1'));
+  CHECK(store->refresh(later()).empty());
+  CHECK(store->generation() == generation);
+
+  file.put("b1 password=new\n" + line_of("w1", '1'));
+  CHECK(has(store->refresh(later()).at(0).message, "new: 0; gone: 1"));
+  CHECK_FALSE(store->counts("b1", old_id, peer_address, test_day));
+  CHECK(passwords(ring, "b1") == Passwords{"new", "of-a-call"});
+
+  for (const char* bad : {"b1 password=new horse\n", "b1 password=of-a-call\n", "b1 password=new%\n"}) {
+    CAPTURE(bad);
+    file.put(bad);
+    news = store->refresh(later());
+    REQUIRE(news.size() == 1);
+    CHECK(news[0].level == LogLevel::warning);
+    for (const char* part : {"new", "horse", "of-a-call"}) CHECK_FALSE(has(news[0].message, part));
+    CHECK(passwords(ring, "b1") == Passwords{"new", "of-a-call"});
+  }
+}
+
+TEST_CASE("an enrolment into a file with passwords keeps them, and takes none for a token") {
+  const std::string passwords_of_file = "w1 password=secret%21\n";
+  const Followed file(passwords_of_file + line_of("w1", '1', " expires=2026-11-21T09:00:00Z invite"));
+  const KeyRing ring = file.ring();
+  const auto store = auth::KeyStore::of(ring);
+  const std::string id = store->passwords_of("w1", peer_address, test_day).at(0).kid;
+  const auto refused = store->enrol("w1", id, key_of('9'), test_day);
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.failure().message == "a password, not a key");
+  REQUIRE(store->enrol("w1", kid_of('1'), key_of('2'), test_day).ok());
+  CHECK(file.dir.read("slaves.keys") ==
+        passwords_of_file + line_of("w1", '1', " expires=2026-11-21T09:00:00Z invite used=2026-11-21T08:00:00Z") +
+            line_of("w1", '2'));
+  CHECK(passwords(ring, "w1") == Passwords{"secret!"});
 }
 
 TEST_CASE("a made key is another one each time") { CHECK(make_key() != make_key()); }

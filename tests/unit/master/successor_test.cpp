@@ -3,6 +3,7 @@
 
 #include "support/ample.hpp"
 #include "support/fake_backend.hpp"
+#include "support/thrown.hpp"
 #include "support/told_notices.hpp"
 
 #include <doctest/doctest.h>
@@ -40,15 +41,6 @@ struct Rebooting {
   FakeSlave third{"a"};
   Lease lease;
 };
-
-Errc code_of(const std::function<void()>& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return Errc::os_error;
-}
 
 }  // namespace
 
@@ -92,7 +84,7 @@ TEST_CASE("a thread that waits for the successor has it when it comes, or ends w
   Rebooting job;
   std::stop_source stop;
   auto stopped = std::async(std::launch::async, [&] {
-    return code_of([&] { static_cast<void>(job.lease.wait_for_successor(ample, stop.get_token())); });
+    return test::code_thrown_by([&] { static_cast<void>(job.lease.wait_for_successor(ample, stop.get_token())); });
   });
   stop.request_stop();
   CHECK(stopped.get() == Errc::cancelled);
@@ -144,7 +136,7 @@ TEST_CASE("a job may reboot its slave again") {
   job.reboot();
   job.slaves.add_slave(job.second.slave);
   REQUIRE(job.lease.wait_for_successor(no_wait));
-  CHECK(code_of([&] { static_cast<void>(job.lease.wait_for_successor(no_wait)); }) == Errc::invalid_argument);
+  CHECK(test::code_thrown_by([&] { static_cast<void>(job.lease.wait_for_successor(no_wait)); }) == Errc::invalid_argument);
   job.lease.expect_disconnect("another kernel");
   job.second.backend->lose({Errc::connection_lost, "it broke", 0, DisconnectReason::cut});
   job.slaves.add_slave(job.third.slave);
@@ -171,17 +163,17 @@ TEST_CASE("only the lease of a whole slave that is there can expect its end") {
   SlaveCollection slaves;
   const FakeSlave fake(SlaveInfo{.name = "a", .slots = 2});
   slaves.add_slave(fake.slave);
-  const auto expect = [](Lease& lease) { return code_of([&] { lease.expect_disconnect("why"); }); };
+  const auto expect = [](Lease& lease) { return test::code_thrown_by([&] { lease.expect_disconnect("why"); }); };
   Lease empty;
   CHECK(expect(empty) == Errc::invalid_argument);
-  CHECK(code_of([&] { static_cast<void>(empty.wait_for_successor(no_wait)); }) == Errc::invalid_argument);
+  CHECK(test::code_thrown_by([&] { static_cast<void>(empty.wait_for_successor(no_wait)); }) == Errc::invalid_argument);
   Lease share = slaves.reserve({.deadline = no_wait, .slots = 1});
   REQUIRE(share);
   CHECK(expect(share) == Errc::invalid_argument);
   share.release();
   Lease whole = slaves.reserve({.deadline = no_wait});
   REQUIRE(whole);
-  CHECK(code_of([&] { static_cast<void>(whole.wait_for_successor(no_wait)); }) == Errc::invalid_argument);
+  CHECK(test::code_thrown_by([&] { static_cast<void>(whole.wait_for_successor(no_wait)); }) == Errc::invalid_argument);
   fake.backend->lose({Errc::connection_lost, "it broke", 0, DisconnectReason::cut});
   CHECK(expect(whole) == Errc::invalid_argument);
 }
