@@ -9,6 +9,13 @@
 
 namespace remsh {
 
+namespace {
+
+/// How much may wait for a worker that is not admitted yet.
+constexpr std::size_t max_unwritten = std::size_t{64} * 1024;
+
+}  // namespace
+
 Admission::Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transport> connection,
                      const AdmissionTerms& terms, Origin origin, Gate::Id place, Admissions::Done done)
     : owner_(std::move(owner)),
@@ -95,7 +102,10 @@ void Admission::begin_handshake(const ServedProtocol& protocol) {
                            .is_tls = tls_ != nullptr,
                            .binding = transport_->channel_binding(),
                            .tls_identity = tls_identity()};
-  if (owner_->keys() != nullptr) connection.keys = owner_->keys()->as_seen_from(ip_address_of(address_));
+  if (owner_->keys() != nullptr) {
+    connection.keys = owner_->keys()->as_seen_from(ip_address_of(address_));
+    connection.passwords = owner_->keys()->passwords_as_seen_from(ip_address_of(address_));
+  }
   handshake_ = protocol.begin(std::move(connection));
 }
 
@@ -127,7 +137,9 @@ void Admission::act(WorkerHandshake::Step step) {
     case Action::read: return;
     case Action::send: return write(step.bytes);
     case Action::registered: return registered();
-    case Action::fail: return fail(std::move(step.bytes), std::move(step.failure));
+    case Action::fail:
+      if (state_ == State::considering) return abort(std::move(step.failure));  // a service thread works on it
+      return fail(std::move(step.bytes), std::move(step.failure));
     case Action::close: return abort(std::move(step.failure));
   }
 }
@@ -203,6 +215,7 @@ void Admission::write(const Bytes& bytes) {
   const std::string_view view = unwritten_;
   const IoResult result = transport_->write_some({&view, 1});
   if (result.status == IoResult::Status::ok) unwritten_.erase(0, result.bytes);
+  if (unwritten_.size() > max_unwritten) return abort({Errc::connection_lost, "it does not read what it asks for", 0});
   if (result.status == IoResult::Status::failed) {
     abort({Errc::connection_lost, std::generic_category().message(result.error), result.error});
   }

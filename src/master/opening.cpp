@@ -27,6 +27,7 @@ Failure not_accepted(const ServedProtocol& protocol) {
   const std::string name = protocol.protocol.name();
   std::string function = name;  // SlaveProtocol names its functions after the protocols
   std::erase(function, ' ');
+  std::replace(function.begin(), function.end(), '-', '_');
   return {Errc::refused,
           formatted("it speaks {}, which this listener does not accept: add SlaveProtocol::{}() to `protocols` to "
                     "accept such slaves",

@@ -165,6 +165,7 @@ operations::Execute::Request request_of(const Target& target, const std::vector<
   request.kill_after = options.kill_after;
   request.leaves = options.background == Background::leave;
   request.in = is_given(options.in);
+  request.exact = options.exact_output;
   request.out = is<Output::Discard>(options.out) ? OutputMode::discard : OutputMode::stream;
   request.err = is<Output::Merge>(options.err)     ? OutputMode::merge
                 : is<Output::Discard>(options.err) ? OutputMode::discard

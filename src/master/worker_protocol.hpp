@@ -12,6 +12,7 @@
 #pragma once
 
 #include "auth/handshake_step.hpp"
+#include "auth/key_password.hpp"
 #include "auth/master_handshake.hpp"
 #include "auth/registration.hpp"
 #include "base/result.hpp"
@@ -30,6 +31,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace remsh {
 
@@ -40,10 +42,14 @@ enum class Recognition : std::uint8_t {
   yes,        ///< they are
 };
 
+/// The passwords by which a name can be proven.
+using FindPasswords = std::function<std::vector<auth::PasswordAnswer>(std::string_view name)>;
+
 /// What admission knows of a connection before its handshake.
 struct NewConnection {
   bool keyless = false;                               ///< workers without a key are accepted
   std::shared_ptr<const auth::MasterKeys> keys = {};  ///< that may be proven from its address; null: none
+  FindPasswords passwords = {};                       ///< the same for passwords; empty: none
   bool is_tls = false;
   Bytes binding = {};       ///< what TLS exports for this connection; empty without TLS
   Bytes tls_identity = {};  ///< the "NAME:KEY_ID" that TLS has proven; empty: none

@@ -200,6 +200,7 @@ struct Execute {
     bool in = false;
     OutputMode out = OutputMode::discard;  ///< never merge
     OutputMode err = OutputMode::discard;
+    bool exact = false;  ///< not sent: for protocols that change output
     static void describe(auto& fields, auto& self) {
       fields.list("args", self.args);
       fields.optional_path("cwd", self.cwd);

@@ -11,10 +11,10 @@ import sys
 import tempfile
 
 # What a folder includes beside itself. base < os < transport < connection < session < { rpc, auth, operations, remsh1,
-# messages } < { master, slave } < programs, examples. Siblings never include each other: master and slave meet on the
+# buildbot, messages } < { master, slave } < programs, examples. Siblings never include each other: master and slave meet on the
 # wire only, so even src/master/local_slave_listener.cpp, which starts slaves, starts them as programs.
 BELOW_CALLS = {'base', 'os', 'transport', 'connection', 'session'}
-CALLS = {'rpc', 'auth', 'operations', 'remsh1'}
+CALLS = {'rpc', 'auth', 'operations', 'remsh1'}  # of both sides
 ALLOWED = {
     'base': set(),
     'os': {'base'},
@@ -25,8 +25,9 @@ ALLOWED = {
     'auth': BELOW_CALLS,
     'operations': BELOW_CALLS,
     'remsh1': BELOW_CALLS,
+    'buildbot': BELOW_CALLS,
     'messages': BELOW_CALLS,
-    'master': BELOW_CALLS | CALLS,
+    'master': BELOW_CALLS | CALLS | {'buildbot'},
     'slave': BELOW_CALLS | CALLS,
     'programs': BELOW_CALLS | CALLS | {'master', 'slave'},
 }
@@ -48,6 +49,7 @@ HIDDEN = {'rpc': {'remsh/transport/transport.hpp', 'remsh/transport/memory.hpp',
 # On the master, only the files of a protocol include its parts, and the one file that lists all protocols (decision 0026).
 PROTOCOLS = {
     'src/master/remsh1_': ('master/remsh1_', 'remsh1/'),
+    'src/master/buildbot_': ('master/buildbot_', 'buildbot/'),
     'src/master/remsh2_': ('master/remsh2_', 'master/driven_call'),
 }
 LISTS_PROTOCOLS = 'src/master/slave_protocol.cpp'

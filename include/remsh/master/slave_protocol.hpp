@@ -27,6 +27,15 @@ class REMSH_API SlaveProtocol {
   /// the listener must have `keyless` set.
   [[nodiscard]] static SlaveProtocol remsh1();
 
+  /// Workers of Buildbot as `buildbot-worker create-worker` makes them, with the protocol pb: docs/buildbot.md. They
+  /// have passwords, from the same KeyRing or KeyFile as keys: KeyRing::register_password(). The master speaks first, a
+  /// second after a worker has connected.
+  [[nodiscard]] static SlaveProtocol buildbot_pb();
+
+  /// Workers of Buildbot with the protocol msgpack_experimental_v7, whose output comes sooner and is changed less:
+  /// docs/buildbot.md. Their passwords are sent as they are: use it on the loopback or with TLS.
+  [[nodiscard]] static SlaveProtocol buildbot_msgpack();
+
   /// The name in SlaveInfo::protocol: "remsh 2".
   [[nodiscard]] std::string name() const;
 

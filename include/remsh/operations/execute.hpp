@@ -108,6 +108,9 @@ struct ExecuteOptions {
   ///
   /// By default nowhere. It can be neither captured nor merged, and has no times.
   Output header = discard;
+  /// Workers of Buildbot change what a command writes: docs/buildbot.md says how. With this option they send its exact
+  /// bytes, after it has ended. Slaves of this library always do, at once.
+  bool exact_output = false;
   /// Gives the command a terminal of its own (a pty) in place of pipes, as the controlling terminal of its session.
   /// What the program writes comes as `out`, and `err` must be left alone: a terminal has one output. `in` is typed,
   /// with an echo; its end types Ctrl-D, as does an `in` that is not given, once. Set the variable TERM in `env` if the

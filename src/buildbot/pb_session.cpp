@@ -1,0 +1,503 @@
+// What a worker may say: the login; then answers to open requests, and calls of the objects that it was given: the
+// avatar (its account at the master), and for each command one that gets its updates and one for the bytes of a file.
+//
+// A worker runs one command for each of its builders: a second one ends the first. So each command has a builder to
+// itself while it runs, and the session makes more of them when they are needed. All have the worker's own directory.
+#include "buildbot/pb_session.hpp"
+
+#include "base/digest.hpp"
+#include "base/format.hpp"
+#include "base/text.hpp"
+#include "buildbot/banana.hpp"
+#include "buildbot/jelly.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <span>
+#include <vector>
+
+namespace remsh::buildbot {
+
+namespace {
+
+using Said = WorkerEvent::Kind;
+using List = Expression::List;
+
+/// Before its login a worker needs no more than this.
+constexpr BananaLimits stranger{.string = 1024, .elements = 64, .bytes = 4096, .depth = 8};
+constexpr BananaLimits known{.bytes = WorkerSession::max_message};
+
+constexpr std::size_t max_builders = 64;
+constexpr std::int64_t challenger = 1;  // our object that takes the answer to the challenge
+constexpr std::int64_t avatar = 2;
+
+/// The number at this place; -1 if there is none.
+std::int64_t number_in(const List& list, std::size_t at) {
+  const auto* const number = at < list.size() ? list[at].get_if<std::int64_t>() : nullptr;
+  return number != nullptr ? *number : -1;
+}
+
+BytesView word_in(const List& list, std::size_t at) {
+  const auto* const word = at < list.size() ? list[at].get_if<Bytes>() : nullptr;
+  return word != nullptr ? BytesView(*word) : BytesView();
+}
+
+Expression jelly_of(const Value& value) { return to_jelly(value).value(); }  // all that is sent here has one
+Expression jelly_text(std::string_view words) { return jelly_of(Value::text(std::string(words))); }
+
+Expression jelly_tuple(List items) {
+  items.insert(items.begin(), "tuple");
+  return items;
+}
+
+struct Size {
+  std::size_t elements = 0;
+  std::size_t bytes = 0;
+};
+
+void measure(const Expression& expression, Size& size) {  // as deep as its reader has allowed
+  ++size.elements;
+  if (const auto* const text = expression.get_if<Bytes>()) size.bytes += text->size();
+  if (const auto* const list = expression.get_if<List>()) {
+    for (const Expression& item : *list) measure(item, size);
+  }
+}
+
+/// The expression without references. They may not make much more of a message than it is.
+Result<Expression> as_written(const Expression& expression) {
+  Size size;
+  measure(expression, size);
+  return without_references(expression, 2 * size.elements + 64, 2 * size.bytes + 4096);
+}
+
+class PbSession final : public WorkerSession {
+ public:
+  PbSession(Judge judge, Bytes challenge) : judge_(std::move(judge)), challenge_(std::move(challenge)) {
+    append_banana(output(), List{"pb", "none"}, Vocabulary::none);
+  }
+
+  Result<void> feed(BytesView bytes) override;
+  void reject() override;
+  void admit() override { send(List{"answer", respond_, remote(avatar)}); }
+
+  std::uint64_t read_info() override { return ask(mind_, "getWorkerInfo", {}); }
+  std::uint64_t prepare() override { return ask_for_builder(); }
+  std::uint64_t print(std::string_view message) override {
+    return ask(mind_, "print", {}, List{"dictionary", List{jelly_text("message"), jelly_text(message)}});
+  }
+  std::uint64_t ping() override { return ask(builders_.front().reference, "startBuild", {}); }  // it does nothing
+  std::uint64_t shut_down() override { return ask(mind_, "shutdown", {}); }
+  std::uint64_t start(const std::string& id, const WorkerCommand& command) override;
+  void interrupt(const std::string& id, std::string_view why) override;
+  [[nodiscard]] bool leaves_commands() const noexcept override { return false; }
+
+  void give(const std::string& id, BytesView bytes) override { answer_file(id, Bytes(bytes)); }
+  void took(const std::string& id) override { answer_file(id, jelly_of({})); }
+
+ private:
+  enum class State : std::uint8_t { dialect, version, login, respond, judged, in_use };
+  enum class Role : std::uint8_t { updates, file };
+
+  struct Object {
+    Role role;
+    std::string command;
+  };
+  struct Builder {
+    std::int64_t reference = 0;  // 0: the worker has not made it yet
+    std::string command = {};    // that runs; empty: none
+  };
+  /// A command that is not complete.
+  struct Command {
+    std::int64_t object = 0;                     // of ours that gets its updates; 0: it has not begun
+    std::int64_t file = 0;                       // of ours for the bytes of its file; 0: none
+    std::optional<std::int64_t> file_call = {};  // reads or writes, not answered yet
+  };
+  struct Waiting {
+    std::uint64_t request;
+    std::string id;
+    WorkerCommand command;
+  };
+  /// A call as it has come.
+  struct Call {
+    std::int64_t request;
+    std::int64_t object;
+    BytesView method;
+    bool wants_answer;
+    std::span<const Expression> arguments;
+  };
+
+  Result<void> take(const Expression& expression);
+  Result<void> take_message(const List& list);
+  Result<void> take_answer(const List& list, bool is_failure);
+  Result<void> take_builders(const Expression& dictionary);
+  Result<void> take_login(const List& list, std::span<const Expression> arguments);
+  Result<void> take_response(const Call& call);
+  Result<void> take_call(const Call& call);
+  Result<void> take_update(const Call& call, const std::string& id);
+  Result<void> take_complete(const Call& call, const std::string& id);
+  Result<void> take_file_call(const Call& call, const std::string& id);
+  Result<void> tell_update(const std::string& id, const Expression& key, const Expression& value);
+
+  std::uint64_t ask(std::int64_t object, const char* method, List arguments, Expression keywords = List{"dictionary"});
+  std::uint64_t ask_for_builder();
+  void begin_waiting();
+  void begin(Builder& builder, const Waiting& waiting);
+  void end(const std::string& id);
+  void send(const Expression& expression) { append_banana(output(), expression); }
+  void answer(const Call& call, const Expression& value) {
+    if (call.wants_answer) send(List{"answer", call.request, value});
+  }
+  void answer_file(const std::string& id, const Expression& value);
+
+  const Judge judge_;
+  const Bytes challenge_;
+  State state_ = State::dialect;
+  BananaReader reader_{stranger};
+  std::int64_t respond_ = -1;  // the call with the answer to the challenge
+  std::int64_t mind_ = 0;      // the worker's object for its master
+  std::uint64_t last_request_ = 0;
+  std::map<std::uint64_t, std::string> requests_;  // open ones; of a start, the id of its command
+  std::optional<std::uint64_t> builders_request_;  // open
+  std::int64_t last_object_ = avatar;
+  std::map<std::int64_t, Object> objects_;  // of commands
+  std::map<std::string, Command> commands_;
+  std::deque<Waiting> waiting_;
+  std::vector<Builder> builders_;
+};
+
+// --- what the worker says
+
+Result<void> PbSession::feed(BytesView bytes) {
+  reader_.feed(bytes);
+  for (;;) {
+    auto expression = reader_.next();
+    if (!expression) return std::move(expression).failure();
+    if (!*expression) return {};
+    if (auto taken = take(**expression); !taken) return taken;
+  }
+}
+
+Result<void> PbSession::take(const Expression& expression) {
+  if (state_ == State::dialect) {
+    const auto* const dialect = expression.get_if<Bytes>();
+    if (dialect == nullptr || *dialect != "pb") return breach("it does not choose the dialect pb");
+    send(List{"version", 6});
+    state_ = State::version;
+    return {};
+  }
+  const auto* const list = expression.get_if<List>();
+  if (list == nullptr) return breach("it has sent no list");
+  const BytesView word = word_in(*list, 0);
+  if (word == "version") {
+    if (state_ != State::version || number_in(*list, 1) != 6)
+      return breach("it does not speak version 6 of the protocol");
+    state_ = State::login;
+    return {};
+  }
+  if (word == "message") return take_message(*list);
+  if (word == "decref") return {};  // our objects live as long as their commands
+  const bool is_failure = word == "error";
+  if ((word == "answer" || is_failure) && state_ == State::in_use) return take_answer(*list, is_failure);
+  return breach(formatted("it has sent {}, which a worker cannot", start_in_quotes(word)));
+}
+
+Result<void> PbSession::take_message(const List& list) {
+  if (list.size() != 7) return breach("it has sent a call of another form");
+  auto plain = as_written(list[5]);
+  if (!plain) return std::move(plain).failure();
+  const auto arguments = items_of_tuple(*plain);
+  const Call call{.request = number_in(list, 1),
+                  .object = number_in(list, 2),
+                  .method = word_in(list, 3),
+                  .wants_answer = number_in(list, 4) == 1,
+                  .arguments = arguments.value_or(std::span<const Expression>())};
+  if (!arguments || call.request < 0) return breach("it has sent a call of another form");
+  if (state_ == State::login) return take_login(list, call.arguments);
+  if (state_ == State::respond) return take_response(call);
+  if (state_ != State::in_use) return breach("it calls before its time");
+  return take_call(call);
+}
+
+Result<void> PbSession::take_login(const List& list, std::span<const Expression> arguments) {
+  const auto* const name = arguments.size() == 1 ? arguments[0].get_if<Bytes>() : nullptr;
+  const bool is_login = word_in(list, 2) == "root" && word_in(list, 3) == "login" && number_in(list, 4) == 1;
+  if (!is_login || name == nullptr) return breach("it calls before it has logged in");
+  set_name(*name);
+  send(List{"answer", number_in(list, 1), jelly_tuple({challenge_, remote(challenger)})});
+  state_ = State::respond;
+  return {};
+}
+
+Result<void> PbSession::take_response(const Call& call) {
+  const auto* const response = call.arguments.size() == 2 ? call.arguments[0].get_if<Bytes>() : nullptr;
+  const auto mind = response != nullptr ? remote_of(call.arguments[1]) : std::nullopt;
+  if (call.object != challenger || call.method != "respond" || !call.wants_answer || !mind) {
+    return breach("it does not answer the challenge");
+  }
+  respond_ = call.request;
+  mind_ = *mind;
+  const bool is_right = judge_(name(), [&](std::string_view password) {
+    const auto inner = digest(Hash::md5, password);
+    const auto wanted = inner ? digest(Hash::md5, *inner + challenge_) : std::nullopt;
+    return wanted && !password.empty() && are_equal(*wanted, *response);
+  });
+  state_ = is_right ? State::in_use : State::judged;
+  if (is_right) reader_.set_limits(known);
+  tell({.kind = is_right ? Said::logged_in : Said::rejected});
+  return {};
+}
+
+void PbSession::reject() {
+  // Any other class of failure, or type of exception, makes a worker give up for good.
+  if (respond_ >= 0) send(List{"error", respond_, failure("twisted.cred.error.UnauthorizedLogin", "")});
+}
+
+Result<void> PbSession::take_answer(const List& list, bool is_failure) {
+  const std::int64_t number = number_in(list, 1);
+  const auto open = list.size() == 3 && number > 0 ? requests_.extract(static_cast<std::uint64_t>(number))
+                                                   : decltype(requests_)::node_type();
+  if (!open) return breach("it has answered a request that is not open");
+  WorkerEvent event{.kind = Said::answered, .request = open.key()};
+  const bool is_of_builders = builders_request_ == open.key();
+  if (is_of_builders) builders_request_.reset();
+  auto plain = as_written(list[2]);
+  if (!plain) return std::move(plain).failure();
+  if (is_failure) {
+    event.kind = Said::failed;
+    event.text = failure_text(*plain).value_or("the worker gives no reason");
+    if (is_of_builders) return breach("it does not make builders: " + start_in_quotes(event.text));
+    if (!open.mapped().empty()) {
+      end(open.mapped());
+      begin_waiting();
+    }
+  } else if (is_of_builders) {
+    if (auto taken = take_builders(*plain); !taken) return taken;
+  } else if (open.mapped().empty()) {
+    auto value = from_jelly(*plain);
+    if (!value) return std::move(value).failure();
+    event.value = std::move(*value);
+  }
+  tell(std::move(event));
+  return {};
+}
+
+Result<void> PbSession::take_builders(const Expression& dictionary) {
+  const auto pairs = pairs_of_dictionary(dictionary);
+  if (!pairs) return breach("it does not name its builders");
+  for (const Expression& pair : *pairs) {
+    const auto* const both = pair.get_if<List>();
+    const auto key = both != nullptr && both->size() == 2 ? from_jelly((*both)[0]) : Result<Value>(breach(""));
+    const auto* const name = key ? key->get_if<Value::Text>() : nullptr;
+    const auto reference = name != nullptr ? remote_of((*both)[1]) : std::nullopt;
+    if (!reference) return breach("it names a builder without its object");
+    for (std::size_t i = 0; i < builders_.size(); ++i) {
+      if (name->text == formatted("remsh-{}", i + 1)) builders_[i].reference = *reference;
+    }
+  }
+  const bool has_all =
+      std::all_of(builders_.begin(), builders_.end(), [](const auto& one) { return one.reference > 0; });
+  if (!has_all) return breach("it does not name all of its builders");
+  begin_waiting();
+  return {};
+}
+
+Result<void> PbSession::take_call(const Call& call) {
+  if (call.object == avatar) {
+    answer(call, jelly_of({}));
+    if (call.method == "keepalive") return {};
+    if (call.method != "shutdown") return breach("it calls its avatar by another name");
+    tell({.kind = Said::asks_release});
+    return {};
+  }
+  const auto found = objects_.find(call.object);
+  if (found == objects_.end()) return breach("it calls an object that is none of its commands");
+  const Object object = found->second;  // the end of a command removes it
+  if (object.role == Role::file) return take_file_call(call, object.command);
+  if (call.method == "update") return take_update(call, object.command);
+  if (call.method == "complete") return take_complete(call, object.command);
+  return breach("it calls a command by another name");
+}
+
+/// The argument is a list of [{key: value}, 0].
+Result<void> PbSession::take_update(const Call& call, const std::string& id) {
+  answer(call, 0);
+  const auto* const updates = call.arguments.size() == 1 ? call.arguments[0].get_if<List>() : nullptr;
+  if (updates == nullptr || word_in(*updates, 0) != "list") return breach("it has sent an update without a list");
+  for (const Expression& update : std::span(*updates).subspan(1)) {
+    const auto* const both = update.get_if<List>();
+    if (both == nullptr || both->size() < 2 || word_in(*both, 0) != "list")
+      return breach("it has sent a strange update");
+    const auto pairs = pairs_of_dictionary((*both)[1]);
+    if (!pairs) return breach("it has sent a strange update");
+    for (const Expression& pair : *pairs) {
+      const auto* const items = pair.get_if<List>();
+      if (items == nullptr || items->size() != 2) return breach("it has sent a strange update");
+      if (auto told = tell_update(id, (*items)[0], (*items)[1]); !told) return told;
+    }
+  }
+  return {};
+}
+
+Result<void> PbSession::tell_update(const std::string& id, const Expression& key, const Expression& value) {
+  auto name = from_jelly(key);
+  auto content = from_jelly(value);
+  if (!name) return std::move(name).failure();
+  if (!content) return std::move(content).failure();
+  const auto* const word = name->get_if<Value::Text>();
+  if (word == nullptr) return breach("it has sent an update without its name");
+  WorkerEvent event{.kind = Said::update, .command = id, .key = word->text, .value = std::move(*content)};
+  const bool is_output = event.key == "stdout" || event.key == "stderr" || event.key == "header";
+  if (is_output && event.value.get_if<Value::Text>() == nullptr) return breach("it has sent output without its text");
+  if (event.key == "log") {  // (name, text)
+    const auto* const both = event.value.get_if<Value::Tuple>();
+    const auto* const log = both != nullptr && both->items.size() == 2 ? both->items[0].get_if<Value::Text>() : nullptr;
+    if (log == nullptr || both->items[1].get_if<Value::Text>() == nullptr) {
+      return breach("it has sent an update of a log file without its text");
+    }
+    event.log = log->text;
+    event.value = Value(both->items[1]);
+  }
+  tell(std::move(event));
+  return {};
+}
+
+Result<void> PbSession::take_complete(const Call& call, const std::string& id) {
+  answer(call, jelly_of({}));
+  WorkerEvent event{.kind = Said::complete, .command = id};
+  if (call.arguments.size() != 1) return breach("it does not say how a command ended");
+  const auto ended_well = from_jelly(call.arguments[0]);
+  if (!ended_well || ended_well->get_if<Value::None>() == nullptr) {
+    event.text = failure_text(call.arguments[0]).value_or("the worker gives no reason");
+  }
+  end(id);
+  tell(std::move(event));
+  begin_waiting();
+  return {};
+}
+
+Result<void> PbSession::take_file_call(const Call& call, const std::string& id) {
+  if (call.method == "close" || call.method == "utime" || call.method == "unpack") {
+    answer(call, jelly_of({}));
+    return {};
+  }
+  Command& command = commands_.at(id);
+  WorkerEvent event{.command = id};
+  if (call.arguments.size() != 1 || !call.wants_answer) return breach("it does not ask for a part of a file");
+  if (call.method == "read") {
+    const auto* const size = call.arguments[0].get_if<std::int64_t>();
+    if (size == nullptr || *size <= 0) return breach("it wants a part of a file without a length");
+    event.kind = Said::reads;
+    event.size = static_cast<std::size_t>(std::min(*size, block_size));
+  } else if (call.method == "write") {
+    const auto* const data = call.arguments[0].get_if<Bytes>();
+    if (data == nullptr) return breach("it has sent a part of a file that is no bytes");
+    event.kind = Said::writes;
+    event.data = *data;
+  } else {
+    return breach("it calls a file by another name");
+  }
+  if (command.file_call) return breach("it does not wait for the answer about a part of a file");
+  command.file_call = call.request;
+  tell(std::move(event));
+  return {};
+}
+
+// --- what we say
+
+std::uint64_t PbSession::ask(std::int64_t object, const char* method, List arguments, Expression keywords) {
+  const std::uint64_t number = ++last_request_;
+  requests_.emplace(number, std::string());
+  send(List{"message", static_cast<std::int64_t>(number), object, method, 1, jelly_tuple(std::move(arguments)),
+            std::move(keywords)});
+  return number;
+}
+
+/// The list names those that exist as well: the worker drops all others.
+std::uint64_t PbSession::ask_for_builder() {
+  builders_.emplace_back();
+  List builders{"list"};
+  for (std::size_t i = 1; i <= builders_.size(); ++i) {
+    builders.emplace_back(jelly_tuple({jelly_text(formatted("remsh-{}", i)), jelly_text(".")}));
+  }
+  builders_request_ = ask(mind_, "setBuilderList", List{Expression(std::move(builders))});
+  return *builders_request_;
+}
+
+std::uint64_t PbSession::start(const std::string& id, const WorkerCommand& command) {
+  const std::uint64_t number = ++last_request_;
+  commands_.emplace(id, Command());
+  waiting_.push_back({number, id, command});
+  begin_waiting();
+  return number;
+}
+
+/// Gives free builders to the commands that wait. If there are not enough, asks for one more.
+void PbSession::begin_waiting() {
+  for (Builder& builder : builders_) {
+    if (waiting_.empty()) return;
+    if (builder.reference == 0 || !builder.command.empty()) continue;
+    const Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
+    begin(builder, next);
+  }
+  if (!waiting_.empty() && !builders_request_ && builders_.size() < max_builders) ask_for_builder();
+}
+
+void PbSession::begin(Builder& builder, const Waiting& waiting) {
+  builder.command = waiting.id;
+  Command& command = commands_.at(waiting.id);
+  command.object = ++last_object_;
+  objects_.emplace(command.object, Object{Role::updates, waiting.id});
+  NamedArguments named = pb_arguments(waiting.command);
+  List arguments{"dictionary"};
+  for (const auto& [name, value] : named.arguments) arguments.emplace_back(List{jelly_text(name), jelly_of(value)});
+  if (!named.file_argument.empty()) {
+    command.file = ++last_object_;
+    objects_.emplace(command.file, Object{Role::file, waiting.id});
+    arguments.emplace_back(List{jelly_text(named.file_argument), remote(command.file)});
+  }
+  requests_.emplace(waiting.request, waiting.id);
+  send(List{"message", static_cast<std::int64_t>(waiting.request), builder.reference, "startCommand", 1,
+            jelly_tuple({remote(command.object), jelly_text(waiting.id), jelly_text(named.name), std::move(arguments)}),
+            List{"dictionary"}});
+}
+
+void PbSession::end(const std::string& id) {
+  const auto found = commands_.find(id);
+  if (found == commands_.end()) return;
+  objects_.erase(found->second.object);
+  objects_.erase(found->second.file);
+  commands_.erase(found);
+  for (Builder& builder : builders_) {
+    if (builder.command == id) builder.command.clear();
+  }
+}
+
+void PbSession::interrupt(const std::string& id, std::string_view why) {
+  const auto waits = std::find_if(waiting_.begin(), waiting_.end(), [&id](const auto& one) { return one.id == id; });
+  if (waits != waiting_.end()) {  // it never begins
+    const std::uint64_t request = waits->request;
+    waiting_.erase(waits);
+    commands_.erase(id);
+    tell({.kind = Said::complete, .command = id, .text = "interrupted before it began"});
+    return tell({.kind = Said::failed, .request = request, .text = "interrupted before it began"});
+  }
+  const auto runs =
+      std::find_if(builders_.begin(), builders_.end(), [&id](const auto& one) { return one.command == id; });
+  if (runs != builders_.end()) ask(runs->reference, "interruptCommand", {jelly_text(id), jelly_text(why)});
+}
+
+void PbSession::answer_file(const std::string& id, const Expression& value) {
+  const auto command = commands_.find(id);
+  if (command == commands_.end() || !command->second.file_call) return;  // it is over
+  send(List{"answer", *std::exchange(command->second.file_call, {}), value});
+}
+
+}  // namespace
+
+std::unique_ptr<WorkerSession> make_pb_session(Judge judge, Bytes challenge) {
+  return std::make_unique<PbSession>(std::move(judge), std::move(challenge));
+}
+
+}  // namespace remsh::buildbot

@@ -1,0 +1,168 @@
+// BuildbotBackend: drives a worker of Buildbot, by whichever of its protocols the worker speaks.
+#pragma once
+
+#include "buildbot/worker_session.hpp"
+#include "master/admitted_backend.hpp"
+#include "master/byte_link.hpp"
+#include "master/keepalive.hpp"
+#include "master/running_operations.hpp"
+#include "transport/loop.hpp"
+
+#include <remsh/base/bytes.hpp>
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace remsh {
+
+/// What a worker has told about itself when it came.
+struct BuildbotInfo {
+  std::string basedir;  ///< absolute
+  std::string system;   ///< "posix"
+  std::string version;
+  std::map<Bytes, Bytes> environ = {};
+  std::map<Bytes, Bytes> files = {};  ///< of its directory `info`, and what its /etc/os-release says
+  bool deletes_directories = false;   ///< its option delete_leftover_dirs
+};
+
+/// What the back ends of one listener share. Thread-safe.
+class BuildbotGroup {
+ public:
+  BuildbotGroup(std::shared_ptr<Loop> loop, Keepalive keepalive, AdmittedBackend::Owner owner);
+
+  [[nodiscard]] const std::shared_ptr<Loop>& loop() const noexcept { return loop_; }
+  [[nodiscard]] const AdmittedBackend::Owner& owner() const noexcept { return owner_; }
+  [[nodiscard]] const Keepalive& keepalive() const noexcept { return keepalive_; }
+
+  /// An id for a command that no worker has seen.
+  [[nodiscard]] std::string new_command_id();
+
+  // The commands that were running when the connection of a worker ended. They go on in a worker that speaks msgpack.
+
+  void remember_orphans(const std::string& worker, std::vector<std::string> commands);
+  [[nodiscard]] std::vector<std::string> take_orphans(const std::string& worker);
+
+ private:
+  const std::shared_ptr<Loop> loop_;
+  const Keepalive keepalive_;
+  const AdmittedBackend::Owner owner_;
+  const std::string prefix_;  // of command ids: random
+
+  std::mutex mutex_;
+  std::uint64_t last_command_ = 0;
+  std::map<std::string, std::vector<std::string>> orphans_;
+};
+
+class BuildbotScript;
+
+/// An AdmittedBackend for a worker of Buildbot. Each operation is a BuildbotScript: a chain of the worker's own
+/// commands, which the io thread drives, as it reads all that the worker says. The caller's thread runs the callbacks:
+/// it is given pieces of output, and asked for pieces of input (BuildbotWork). Thread-safe.
+class BuildbotBackend final : public AdmittedBackend,
+                              public Watched,
+                              public std::enable_shared_from_this<BuildbotBackend>,
+                              private RunningOperations {
+ public:
+  BuildbotBackend(std::shared_ptr<BuildbotGroup> group, BuildbotInfo info);
+  BuildbotBackend(const BuildbotBackend&) = delete;
+  BuildbotBackend& operator=(const BuildbotBackend&) = delete;
+  ~BuildbotBackend() override;
+
+  /// The session in which the worker has logged in. On the loop, before open().
+  void take_session(std::unique_ptr<buildbot::WorkerSession> session) { session_ = std::move(session); }
+
+  [[nodiscard]] const BuildbotInfo& worker() const noexcept { return worker_; }
+
+  void open(std::unique_ptr<Transport> transport) override;
+  void fail(Failure failure) override;
+  void wait_until_left() override;
+
+  Started start(AskedOperation& operation, const Patience& options) override;
+  [[nodiscard]] std::uint64_t next_operation() const override { return RunningOperations::next(); }
+  void notify_when_over(std::unique_ptr<OperationsEnd> end) noexcept override { wait_for(std::move(end)); }
+  void end_connection(Failure why) override;
+  [[nodiscard]] std::optional<Failure> lost() const override;
+  [[nodiscard]] std::optional<std::string> draining() const override;
+  [[nodiscard]] bool is_draining() const override { return draining().has_value(); }
+  bool set_keepalive(const Keepalive& keepalive) override;
+  void on_lost(std::unique_ptr<LostCallback> callback) override;
+
+  // Watched
+  void on_ready(std::uint32_t number, Ready directions) override;
+
+ private:
+  friend class BuildbotScript;
+  friend class BuildbotWork;
+  class Locked;
+
+  using Answer = std::function<void(Result<Value>)>;
+
+  // All of these under the mutex.
+  void take_in(const IoResult& result, BytesView bytes);
+  void take_events();
+  void take(buildbot::WorkerEvent event);
+  void begin_draining(std::string why, std::optional<Duration> within);
+  void declare_end(Failure failure);
+  void limit_farewell();
+  void go_on_with_farewell();
+  void shut_worker_down();
+  void close_soon();
+  void begin_keepalive();
+  void look_at_keepalive();
+  void limit_backlog();
+  [[nodiscard]] bool wants_bytes() const;
+  [[nodiscard]] bool has_room() const;
+
+  /// The last step of a connection, on the loop.
+  void close_link();
+
+  [[nodiscard]] const Owner& owner() const noexcept override { return group_->owner(); }
+
+  const std::shared_ptr<BuildbotGroup> group_;
+  const BuildbotInfo worker_;
+
+  mutable std::mutex mutex_;
+  std::unique_ptr<buildbot::WorkerSession> session_;
+  ByteLink link_;
+  std::string cwd_;  // of the session
+
+  std::map<std::uint64_t, std::shared_ptr<BuildbotScript>> scripts_;  // by the number of the operation
+  std::map<std::string, BuildbotScript*> commands_;                   // that run in the worker, by their ids
+  std::map<std::uint64_t, Answer> requests_;                          // open ones
+  std::condition_variable changed_;                                   // for the threads that drive
+
+  std::vector<std::string> orphans_;  // of an earlier connection, that the worker may not know to be interrupted
+
+  // To be done when the mutex is unlocked.
+  std::vector<std::shared_ptr<BuildbotScript>> finished_;
+  std::vector<Waker> wakers_;
+
+  // Liveness.
+  Keepalive keepalive_;
+  TimePoint heard_;                  // when the worker last said something
+  std::optional<TimePoint> pinged_;  // since then
+  std::optional<Loop::TimerId> keepalive_timer_;
+
+  // The end.
+  std::optional<std::string> draining_;
+  std::optional<Failure> end_;
+  bool is_shut_down_ = false;  // the process of the worker is to end
+  bool link_closes_ = false;   // close_link() will run, or has
+  bool is_closed_ = false;
+  std::vector<std::thread::id> drivers_;  // threads that are inside an operation
+  std::condition_variable left_;
+  LostCallbacks on_lost_;
+};
+
+}  // namespace remsh

@@ -1,0 +1,275 @@
+#include "master/buildbot_script.hpp"
+
+#include "base/decimal.hpp"
+#include "base/format.hpp"
+#include "base/take_until.hpp"
+#include "base/text.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <chrono>
+#include <system_error>
+
+namespace remsh {
+
+using buildbot::WorkerEvent;
+
+namespace {
+
+/// How much of what a command says about an error is kept.
+constexpr std::size_t max_err = 8192;
+
+const std::string& text_in(const WorkerEvent& event) {
+  static const std::string none;
+  const auto* const text = event.value.get_if<Value::Text>();
+  return text != nullptr ? text->text : none;
+}
+
+/// What the lines of a header say about the end of a program. The lines before its start have its arguments, which may
+/// look like anything.
+void read_header(BytesView header, BuildbotCommandEnd& end) {
+  constexpr BytesView killed = "process killed by signal ";
+  constexpr BytesView timed_out = "command timed out: ";
+  constexpr BytesView last_before_start = " using PTY: ";
+  while (!header.empty()) {
+    BytesView line = take_until('\n', header);
+    if (line.starts_with(last_before_start)) {
+      end.signal.reset();
+      end.interrupted = end.timed_out = end.went_silent = false;
+    }
+    if (line.starts_with("command interrupted")) end.interrupted = true;
+    if (line.starts_with(killed)) {
+      const auto number = from_decimal(line.substr(killed.size()));
+      if (number && *number <= 64) end.signal = static_cast<int>(*number);
+    }
+    if (line.starts_with(timed_out)) {
+      line.remove_prefix(timed_out.size());
+      line.remove_prefix(std::min(line.find_first_not_of("0123456789.e-"), line.size()));
+      const bool was_silent = line.starts_with(" seconds without output");
+      (was_silent ? end.went_silent : end.timed_out) = true;
+    }
+  }
+}
+
+FileType type_of(std::uint64_t mode) {
+  switch (mode & 0170000U) {
+    case 0100000U: return FileType::file;
+    case 0040000U: return FileType::directory;
+    case 0120000U: return FileType::symlink;
+    case 0010000U: return FileType::fifo;
+    case 0140000U: return FileType::socket;
+    case 0020000U: return FileType::character_device;
+    case 0060000U: return FileType::block_device;
+    default: return FileType::unknown;
+  }
+}
+
+/// From (mode, inode, device, links, user, group, size, atime, mtime, ctime).
+std::optional<FileInfo> file_info_from(const Value& stat) {
+  const auto* const tuple = stat.get_if<Value::Tuple>();
+  const auto* const list = stat.get_if<Value::List>();
+  if (tuple == nullptr && list == nullptr) return std::nullopt;
+  const std::vector<Value>& items = tuple != nullptr ? tuple->items : list->items;
+  const auto number = [&items](std::size_t at) -> std::int64_t {
+    const auto* const value = at < items.size() ? items[at].get_if<std::int64_t>() : nullptr;
+    return value != nullptr ? *value : -1;
+  };
+  constexpr std::int64_t last_time = 9'000'000'000;  // beyond it a time in nanoseconds has more than 64 bits
+  if (number(0) < 0 || number(6) < 0) return std::nullopt;
+  const auto mode = static_cast<std::uint64_t>(number(0));
+  FileInfo info;
+  info.type = type_of(mode);
+  info.mode = static_cast<std::uint32_t>(mode & 07777U);
+  info.size = static_cast<std::uint64_t>(number(6));
+  info.mtime += std::chrono::seconds(std::clamp<std::int64_t>(number(8), 0, last_time));
+  return info;
+}
+
+}  // namespace
+
+// --- for the thread that drives
+
+BuildbotPiece BuildbotScript::take_piece() {
+  BuildbotPiece piece = std::move(pieces_.front());
+  pieces_.pop_front();
+  backlog_ -= piece.weight();
+  return piece;
+}
+
+void BuildbotScript::took_file(std::uint64_t size) {
+  count_output(size);
+  if (std::exchange(awaits_piece_, false)) session().took(command_);
+}
+
+void BuildbotScript::give_input(BytesView bytes) {
+  count_input(bytes.size());
+  if (std::exchange(awaits_piece_, false)) session().give(command_, bytes);
+}
+
+void BuildbotScript::leave() {
+  if (has_left_ || is_finished()) return;
+  has_left_ = true;
+  pieces_.clear();
+  backlog_ = 0;
+  wake_ = nullptr;
+  interrupt_transfer("its caller has left");
+}
+
+void BuildbotScript::wake() {
+  if (Waker wake = std::exchange(wake_, nullptr)) backend_.wakers_.push_back(std::move(wake));
+}
+
+void BuildbotScript::push(BuildbotPiece piece) {
+  if (has_left_) return;
+  backlog_ += piece.weight();
+  pieces_.push_back(std::move(piece));
+  wake();
+}
+
+// --- for the back end
+
+void BuildbotScript::update(WorkerEvent event) {
+  switch (event.kind) {
+    case WorkerEvent::Kind::reads:
+      if (has_left_) return session().give(command_, {});
+      awaits_piece_ = true;
+      return push({.kind = BuildbotPiece::Kind::room, .number = event.size});
+    case WorkerEvent::Kind::writes:
+      if (has_left_) return session().took(command_);
+      awaits_piece_ = true;
+      return push({.kind = BuildbotPiece::Kind::file, .data = std::move(event.data), .is_err = streams_.is_err});
+    default: break;
+  }
+  if (event.key == "rc") {
+    if (const auto* const rc = event.value.get_if<std::int64_t>()) so_far_.rc = *rc;
+  } else if (event.key == "stdout") {
+    if (streams_.text) return streams_.text(text_in(event));
+    if (streams_.is_piped) push({.kind = BuildbotPiece::Kind::out, .data = text_in(event)});
+  } else if (event.key == "stderr") {
+    if (streams_.is_piped) return push({.kind = BuildbotPiece::Kind::err, .data = text_in(event)});
+    so_far_.err += text_in(event).substr(0, max_err - std::min(max_err, so_far_.err.size()));
+  } else if (event.key == "log") {
+    const auto number = from_decimal(event.log);
+    if (number) push({.kind = BuildbotPiece::Kind::log, .data = text_in(event), .number = *number});
+  } else if (event.key == "header") {
+    read_header(text_in(event), so_far_);
+  } else if (event.key == "elapsed") {
+    if (const auto* const elapsed = event.value.get_if<double>()) so_far_.elapsed = *elapsed;
+  } else if (event.key == "stat" || event.key == "files") {
+    so_far_.value = std::move(event.value);
+  }
+}
+
+void BuildbotScript::command_ended(std::string failure) {
+  CommandEnd end = std::exchange(so_far_, {});
+  end.failure = std::move(failure);
+  command_.clear();
+  awaits_piece_ = false;
+  const Next next = std::exchange(next_, nullptr);
+  if ((!has_left_ && !forced_) || is_cleaning_) return next(std::move(end));
+  is_cleaning_ = true;
+  clean_up();
+}
+
+void BuildbotScript::end(const Failure& failure) {
+  command_.clear();
+  awaits_piece_ = false;
+  if (!is_finished()) finish(failure);
+}
+
+void BuildbotScript::overflow() {
+  pieces_.clear();
+  backlog_ = 0;
+  forced_ = Failure{Errc::too_large, "its callback did not return while other operations of the slave waited", 0};
+  interrupt_transfer("its output is not taken");
+}
+
+// --- for scripts
+
+void BuildbotScript::run(const buildbot::WorkerCommand& command, Next next, Streams streams) {
+  assert(!is_running());
+  command_ = backend_.group_->new_command_id();
+  next_ = std::move(next);
+  streams_ = std::move(streams);
+  backend_.commands_[command_] = this;
+  const std::uint64_t request = session().start(command_, command);
+  // The script may be over before the answer comes, but not before a failure, which takes the place of the end.
+  backend_.requests_[request] = [&backend = backend_, id = command_](const Result<Value>& answer) {
+    if (answer) return;
+    const auto failed = backend.commands_.extract(id);
+    if (failed && failed.mapped() != nullptr) failed.mapped()->command_ended(answer.failure().message);
+  };
+}
+
+void BuildbotScript::look(const std::string& path, std::function<void(Result<std::optional<FileInfo>>)> next) {
+  run({.kind = Kind::stat, .path = path}, [path, next = std::move(next)](const CommandEnd& end) {
+    if (end.rc == ENOENT || end.rc == ENOTDIR) return next(std::optional<FileInfo>());
+    if (!end.is_good()) return next(failure_of(path, end));
+    const auto info = file_info_from(end.value);
+    if (!info) return next(breach("its answer to stat makes no sense"));
+    next(info);
+  });
+}
+
+Failure BuildbotScript::failure_of(const std::string& path, const CommandEnd& end) {
+  const std::string where = start_in_quotes(path) + ": ";
+  if (!end.failure.empty()) return {Errc::remote_failure, where + without_controls(end.failure.substr(0, max_err)), 0};
+  if (!end.err.empty() || end.rc.value_or(0) <= 0 || *end.rc > 255) {
+    return {Errc::remote_failure, where + (end.err.empty() ? "the worker gives no reason" : without_controls(end.err)),
+            0};
+  }
+  const int error = static_cast<int>(*end.rc);
+  return {Errc::os_error, where + std::generic_category().message(error), error};
+}
+
+void BuildbotScript::ask(std::uint64_t request, std::function<void(Result<Value>)> next) {
+  backend_.requests_[request] = [self = shared_from_this(), next = std::move(next)](Result<Value> answer) {
+    if (!self->is_finished()) next(std::move(answer));
+  };
+}
+
+void BuildbotScript::finish(Result<void> result) {
+  assert(!is_running() && !is_finished());
+  result_ = forced_ ? Result<void>(*forced_) : std::move(result);
+  backend_.finished_.push_back(shared_from_this());
+  backend_.scripts_.erase(number());
+  wake();
+}
+
+Result<std::string> BuildbotScript::absolute(const Bytes& path) const {
+  constexpr std::size_t longest = 4096;
+  if (path.size() > longest) {
+    return Failure{Errc::os_error, start_in_quotes(path) + ": " + std::generic_category().message(ENAMETOOLONG),
+                   ENAMETOOLONG};
+  }
+  for (BytesView rest = path; !rest.empty();) {
+    const std::size_t size = utf8_size(rest);
+    if (size == 0) return unsupported_by_buildbot("has only names in UTF-8: " + in_quotes(path) + " is none");
+    rest.remove_prefix(size);
+  }
+  return path.starts_with('/') ? path : backend_.cwd_ + (backend_.cwd_.ends_with('/') ? "" : "/") + path;
+}
+
+void BuildbotScript::interrupt_command(std::string_view why) {
+  if (is_running()) session().interrupt(command_, why);
+}
+
+void BuildbotScript::interrupt_transfer(std::string_view why) {
+  interrupt_command(why);
+  if (!std::exchange(awaits_piece_, false)) return;
+  std::erase_if(pieces_, [this](const BuildbotPiece& piece) {
+    const bool is_awaited = piece.kind == BuildbotPiece::Kind::room || piece.kind == BuildbotPiece::Kind::file;
+    if (is_awaited) backlog_ -= piece.weight();
+    return is_awaited;
+  });
+  session().give(command_, {});  // the worker waits for one of these two
+  session().took(command_);
+}
+
+BuildbotScript* BuildbotScript::script_of(std::uint64_t operation) noexcept {
+  const auto found = backend_.scripts_.find(operation);
+  return found == backend_.scripts_.end() ? nullptr : found->second.get();
+}
+
+}  // namespace remsh
