@@ -138,7 +138,9 @@ void BuildbotBackend::take_in(const IoResult& result, BytesView bytes) {
   auto fed = session_->feed(bytes);
   take_events();
   if (fed) return;
-  declare_end(std::move(fed).failure());
+  Failure why = std::move(fed).failure();
+  if (why.code == Errc::protocol_error) why.reason = DisconnectReason::misbehaved;
+  declare_end(std::move(why));
   close_soon();
 }
 

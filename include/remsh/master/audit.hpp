@@ -22,7 +22,7 @@ struct AuditRecord {
   std::chrono::nanoseconds duration{0};
 
   std::string slave = {};             ///< the name of the slave
-  std::string key_id = {};            ///< the id of the key that the slave has proven; empty if there is none
+  std::string key_id = {};            ///< of the key or password that the slave has proven; empty: none
   std::string operation = {};         ///< the name of the function: "execute"
   std::vector<Bytes> arguments = {};  ///< the command, the paths (local ones too), or the name of an own operation
   Bytes cwd = {};            ///< the directory of a command or an own operation, as requested; absolute in a workspace

@@ -49,7 +49,7 @@ struct SlaveInfo {
   std::string address = {};                             ///< where it connected from: "tcp 127.0.0.1:40112"
   std::string protocol = {};                            ///< "remsh 2"
 
-  std::string key_id = {};                         ///< the id of the key that it has proven; empty if there is none
+  std::string key_id = {};                         ///< of the key or password that it has proven; empty: none
   std::map<std::string, std::string> labels = {};  ///< the labels of this key
 };
 
