@@ -55,8 +55,8 @@ class MsgpackSession final : public WorkerSession {
   std::uint64_t ping() override { return ask("keepalive", {}); }
   std::uint64_t shut_down() override { return ask("shutdown", {}); }
   std::uint64_t start(const std::string& id, const WorkerCommand& command) override;
-  void interrupt(const std::string& id, std::string_view why) override {
-    ask("interrupt_command", {{"command_id", Value::text(id)}, {"why", Value::text(std::string(why))}});
+  std::uint64_t interrupt(const std::string& id, std::string_view why) override {
+    return ask("interrupt_command", {{"command_id", Value::text(id)}, {"why", Value::text(std::string(why))}});
   }
   [[nodiscard]] bool leaves_commands() const noexcept override { return true; }
 

@@ -89,7 +89,7 @@ class PbSession final : public WorkerSession {
   std::uint64_t ping() override { return ask(builders_.front().reference, "startBuild", {}); }  // it does nothing
   std::uint64_t shut_down() override { return ask(mind_, "shutdown", {}); }
   std::uint64_t start(const std::string& id, const WorkerCommand& command) override;
-  void interrupt(const std::string& id, std::string_view why) override;
+  std::uint64_t interrupt(const std::string& id, std::string_view why) override;
   [[nodiscard]] bool leaves_commands() const noexcept override { return false; }
 
   void give(const std::string& id, BytesView bytes) override { answer_file(id, Bytes(bytes)); }
@@ -474,18 +474,19 @@ void PbSession::end(const std::string& id) {
   }
 }
 
-void PbSession::interrupt(const std::string& id, std::string_view why) {
+std::uint64_t PbSession::interrupt(const std::string& id, std::string_view why) {
   const auto waits = std::find_if(waiting_.begin(), waiting_.end(), [&id](const auto& one) { return one.id == id; });
   if (waits != waiting_.end()) {  // it never begins
     const std::uint64_t request = waits->request;
     waiting_.erase(waits);
     commands_.erase(id);
-    tell({.kind = Said::complete, .command = id, .text = "interrupted before it began"});
-    return tell({.kind = Said::failed, .request = request, .text = "interrupted before it began"});
+    tell({.kind = Said::dropped, .command = id});
+    tell({.kind = Said::failed, .request = request, .text = "it was interrupted before it began"});
+    return 0;
   }
   const auto runs =
       std::find_if(builders_.begin(), builders_.end(), [&id](const auto& one) { return one.command == id; });
-  if (runs != builders_.end()) ask(runs->reference, "interruptCommand", {jelly_text(id), jelly_text(why)});
+  return runs != builders_.end() ? ask(runs->reference, "interruptCommand", {jelly_text(id), jelly_text(why)}) : 0;
 }
 
 void PbSession::answer_file(const std::string& id, const Expression& value) {

@@ -18,8 +18,8 @@
 
 namespace remsh::buildbot {
 
-/// Whether the worker that says it has this name knows the password of the name. `proves` says whether a password is
-/// the one that the worker knows; it is to be called as often for a name that does not exist.
+/// Decides whether a worker may use a name. `proves` returns whether the worker knows that password. Call it at least
+/// once also for a name without a password, so that the time does not show which names exist.
 using Judge = std::function<bool(std::string_view name, const std::function<bool(std::string_view password)>& proves)>;
 
 /// What a worker has said.
@@ -31,6 +31,7 @@ struct WorkerEvent {
     failed,        ///< `request` has failed: `text`
     update,        ///< of `command`: `key` and `value`, or for a log file `key`, `log` and `value`
     complete,      ///< `command` is over, the last event of it; `text` says why it failed, empty if it did not
+    dropped,       ///< `command` was interrupted before the worker got it; the last event of it
     reads,         ///< `command` waits for at most `size` bytes of a file: give()
     writes,        ///< `command` sends `data`, bytes of a file, and waits for took()
     asks_release,  ///< its operator has asked for it to be released
@@ -108,8 +109,9 @@ class WorkerSession {
   /// seen, also in other sessions. A failure of the request means that there will be no more events of the command.
   virtual std::uint64_t start(const std::string& id, const WorkerCommand& command) = 0;
 
-  /// Asks the worker to end a command. Its `complete` is still to come.
-  virtual void interrupt(const std::string& id, std::string_view why) = 0;
+  /// Asks the worker to end a command, whose `complete` or `dropped` is still to come. The number is 0 if the worker
+  /// need not be asked.
+  virtual std::uint64_t interrupt(const std::string& id, std::string_view why) = 0;
 
   /// Whether a command goes on in the worker when its connection ends, so that interrupt() is due when it returns.
   [[nodiscard]] virtual bool leaves_commands() const noexcept = 0;

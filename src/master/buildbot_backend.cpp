@@ -22,8 +22,8 @@ namespace remsh {
 
 namespace {
 
-/// How much output may wait for slow callers before we stop reading, and before we stop reading even though others wait
-/// for answers.
+/// Output that waits for callbacks. Above usual_backlog we read only if another operation waits for the worker. At
+/// max_backlog the operation with the most of it is ended.
 constexpr std::size_t usual_backlog = std::size_t{1} * 1024 * 1024;
 constexpr std::size_t max_backlog = std::size_t{64} * 1024 * 1024;
 
@@ -33,9 +33,12 @@ constexpr std::chrono::seconds longest_farewell{3};
 /// How much may wait for a worker that does not read before we stop reading what it asks for.
 constexpr std::size_t max_unwritten = std::size_t{1} * 1024 * 1024;
 
-/// Of how many commands and workers the ids are remembered.
+/// The ids of at most so many commands of one worker, and of at most so many workers, are remembered.
 constexpr std::size_t max_orphans = 256;
 constexpr std::size_t max_workers = 4096;
+
+/// How many operations may go on whose callers have left. More begin when the worker has ended some.
+constexpr std::ptrdiff_t max_left = 256;
 
 std::string random_hex() {
   std::array<char, 8> bytes{};
@@ -89,7 +92,10 @@ void BuildbotBackend::open(std::unique_ptr<Transport> transport) {
     return declare_end(std::move(why));
   }
   orphans_ = group_->take_orphans(std::string(name()));
-  for (const std::string& id : orphans_) session_->interrupt(id, "its connection was lost");
+  for (const std::string& id : orphans_) {
+    const std::uint64_t request = session_->interrupt(id, "its connection was lost");
+    requests_[request] = [this, id](const Result<Value>&) { std::erase(orphans_, id); };
+  }
   begin_keepalive();
   take_events();  // of what came while the worker was admitted
 }
@@ -134,7 +140,6 @@ void BuildbotBackend::take_in(const IoResult& result, BytesView bytes) {
   }
   heard_ = group_->loop()->now();
   pinged_.reset();
-  orphans_.clear();  // the worker has got what was sent before its answer
   auto fed = session_->feed(bytes);
   take_events();
   if (fed) return;
@@ -162,10 +167,11 @@ void BuildbotBackend::take(buildbot::WorkerEvent event) {
       if (event.kind == Kind::answered) return open.mapped()(std::move(event.value));
       return open.mapped()(Failure{Errc::remote_failure, without_controls(event.text.substr(0, 2048)), 0});
     }
+    case Kind::dropped:
     case Kind::complete: {
       const auto command = commands_.extract(event.command);
-      if (command && command.mapped() != nullptr) command.mapped()->command_ended(std::move(event.text));
-      return;
+      if (!command || command.mapped() == nullptr) return;
+      return command.mapped()->command_ended(std::move(event.text), event.kind == Kind::dropped);
     }
     case Kind::update:
     case Kind::reads:
@@ -184,12 +190,12 @@ bool BuildbotBackend::wants_bytes() const { return link_.unwritten() < max_unwri
 /// Whether more output may wait for its callers.
 bool BuildbotBackend::has_room() const {
   std::size_t backlog = 0;
-  bool is_missed = false;  // an operation waits for the worker
+  bool is_awaited = false;  // an operation waits for the worker
   for (const auto& [number, script] : scripts_) {
     backlog += script->backlog();
-    is_missed = is_missed || (!script->has_piece() && !script->has_left());
+    is_awaited = is_awaited || (!script->has_piece() && !script->has_left());
   }
-  return backlog < usual_backlog || (is_missed && backlog < max_backlog);
+  return backlog < usual_backlog || (is_awaited && backlog < max_backlog);
 }
 
 /// Ends the operation with most of the backlog, if there is too much of it.
@@ -201,6 +207,13 @@ void BuildbotBackend::limit_backlog() {
     if (largest == nullptr || script->backlog() > largest->backlog()) largest = script.get();
   }
   if (backlog >= max_backlog) largest->overflow();
+}
+
+std::optional<Failure> BuildbotBackend::why_busy() const {
+  const auto left =
+      std::count_if(scripts_.begin(), scripts_.end(), [](const auto& one) { return one.second->has_left(); });
+  if (left < max_left) return std::nullopt;
+  return Failure{Errc::busy, formatted("the worker has not ended {} operations that their callers have left", left), 0};
 }
 
 // --- liveness
@@ -227,7 +240,7 @@ void BuildbotBackend::look_at_keepalive() {
   }
   if (pinged_ && now >= *pinged_ + keepalive_.patience) {
     return declare_end({Errc::connection_lost,
-                        formatted("the worker has not answered for {} s", in_seconds(keepalive_.patience)), 0,
+                        formatted("the worker has not answered for {}", in_seconds(keepalive_.patience)), 0,
                         DisconnectReason::silent});
   }
   if (!pinged_ && now >= heard_ + keepalive_.interval) {
@@ -279,7 +292,8 @@ void BuildbotBackend::end_connection(Failure why) {
   declare_end(std::move(why));
 }
 
-/// From here on every operation fails. If the worker has to do something yet, it gets a moment for it.
+/// From here on every operation fails. Commands that would outlive the connection are interrupted first, for at most
+/// longest_farewell.
 void BuildbotBackend::declare_end(Failure failure) {
   if (end_) return;
   end_ = std::move(failure);
@@ -287,14 +301,15 @@ void BuildbotBackend::declare_end(Failure failure) {
   for (auto& [id, script] : commands_) script = nullptr;
   while (!scripts_.empty()) scripts_.begin()->second->end(*end_);
   if (!link_.is_open()) return;
-  const bool is_owed = draining_ || (session_->leaves_commands() && !commands_.empty());
-  if (!is_owed) return close_soon();
+  const bool must_end_commands = draining_ || (session_->leaves_commands() && !commands_.empty());
+  if (!must_end_commands) return close_soon();
   for (const auto& [id, script] : commands_) session_->interrupt(id, "its connection ends");
   limit_farewell();
   go_on_with_farewell();
 }
 
-/// A command that does not end is left; then the process of the worker is told to end, if it has to, and gets as long.
+/// Stops to wait for commands after longest_farewell. A draining worker is then asked to end its process, and gets the
+/// same time again; otherwise the link is closed.
 void BuildbotBackend::limit_farewell() {
   group_->loop()->at(group_->loop()->now() + longest_farewell, [weak = weak_from_this()] {
     const auto self = weak.lock();
@@ -307,7 +322,7 @@ void BuildbotBackend::limit_farewell() {
   });
 }
 
-/// A worker of which an end was asked for first ends its commands: they would outlive it. Then its process ends.
+/// Once no command runs: asks a draining worker to end its process, or closes the link.
 void BuildbotBackend::go_on_with_farewell() {
   if (!commands_.empty() || is_shut_down_) return;
   if (!draining_) return close_soon();

@@ -66,9 +66,9 @@ class BuildbotGroup {
 
 class BuildbotScript;
 
-/// An AdmittedBackend for a worker of Buildbot. Each operation is a BuildbotScript: a chain of the worker's own
-/// commands, which the io thread drives, as it reads all that the worker says. The caller's thread runs the callbacks:
-/// it is given pieces of output, and asked for pieces of input (BuildbotWork). Thread-safe.
+/// An AdmittedBackend for a worker of Buildbot. Each operation is a BuildbotScript, a chain of the worker's commands.
+/// The io thread reads the worker's messages and advances the scripts. The thread that waits for an operation runs its
+/// callbacks (BuildbotWork). Thread-safe.
 class BuildbotBackend final : public AdmittedBackend,
                               public Watched,
                               public std::enable_shared_from_this<BuildbotBackend>,
@@ -121,6 +121,8 @@ class BuildbotBackend final : public AdmittedBackend,
   void begin_keepalive();
   void look_at_keepalive();
   void limit_backlog();
+  /// Why no operation may begin now; nullopt if one may.
+  [[nodiscard]] std::optional<Failure> why_busy() const;
   [[nodiscard]] bool wants_bytes() const;
   [[nodiscard]] bool has_room() const;
 
@@ -138,11 +140,11 @@ class BuildbotBackend final : public AdmittedBackend,
   std::string cwd_;  // of the session
 
   std::map<std::uint64_t, std::shared_ptr<BuildbotScript>> scripts_;  // by the number of the operation
-  std::map<std::string, BuildbotScript*> commands_;                   // that run in the worker, by their ids
-  std::map<std::uint64_t, Answer> requests_;                          // open ones
-  std::condition_variable changed_;                                   // for the threads that drive
+  std::map<std::string, BuildbotScript*> commands_;  // that run in the worker, by id; null: its operation is over
+  std::map<std::uint64_t, Answer> requests_;         // open ones
+  std::condition_variable changed_;                  // for the threads that drive
 
-  std::vector<std::string> orphans_;  // of an earlier connection, that the worker may not know to be interrupted
+  std::vector<std::string> orphans_;  // commands of an earlier connection whose interruption is not confirmed
 
   // To be done when the mutex is unlocked.
   std::vector<std::shared_ptr<BuildbotScript>> finished_;

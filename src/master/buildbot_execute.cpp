@@ -34,7 +34,7 @@ Result<void> check_text(const std::vector<Bytes>& texts, const char* what) {
   for (const Bytes& text : texts) {
     total += text.size() + 1;
     if (text.size() > max_text || total > max_arguments) {
-      return unsupported_by_buildbot(formatted("has no {} of over 128 KiB, nor of 512 KiB together", what));
+      return unsupported_by_buildbot(formatted("accepts {} of at most 128 KiB each and 512 KiB together", what));
     }
     for (BytesView rest = text; !rest.empty();) {
       const std::size_t size = utf8_size(rest);
@@ -54,7 +54,7 @@ Result<void> check(const Execute::Request& request, bool has_input) {
   }
   if (!request.secrets.empty()) return refuse("writes all arguments into its log, also secret ones");
   if (request.max_bytes || request.max_lines || request.at)
-    return refuse("neither limits output nor says when it came");
+    return refuse("can neither limit output nor report when it came");
   if (!request.pty.empty()) return refuse("has no terminals of a size");
   if (!request.user.empty()) return refuse("runs all commands as its own user");
   if (!request.group.empty()) return refuse("has no control groups for commands");
@@ -66,8 +66,9 @@ Result<void> check(const Execute::Request& request, bool has_input) {
   }
   for (const auto& log : request.logs) {
     if (auto checked = check_text({log.path}, "paths"); !checked) return checked;
-    if (log.begin == LogBegin::start)
-      return refuse("sends a log file only when it is written to: use LogBegin::changed");
+    if (log.begin != LogBegin::changed) {
+      return refuse("sends a log file when it is written to, and then all of it: use LogBegin::changed");
+    }
   }
   for (const auto& [texts, what] :
        {std::pair(&request.args, "arguments"), std::pair(&request.set_env, "variables"),
@@ -96,6 +97,13 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
   void begin() override {
     auto directory = absolute(request.cwd);
     if (!directory) return finish(std::move(directory).failure());
+    environment_ = environment();
+    const bool is_too_long = std::any_of(environment_.begin(), environment_.end(), [](const auto& one) {
+      return one.second && one.first.size() + one.second->size() >= max_text;
+    });
+    if (is_too_long || python_path_.size() > max_text / 2) {
+      return finish(unsupported_by_buildbot("has no variables of over 128 KiB, and no PYTHONPATH of over 64 KiB"));
+    }
     directory_ = request.cwd.empty() ? cwd() : *directory;
     // The worker would make it.
     look(directory_, [this](Result<std::optional<FileInfo>> there) {
@@ -144,14 +152,8 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
     }
     buildbot::WorkerCommand command{.kind = Kind::shell, .path = directory_};
     buildbot::ShellOptions& shell = command.shell;
-    shell.env = environment();
+    shell.env = environment_;
     shell.args = {"/bin/sh", "-c", program()};
-    const bool is_too_long = std::any_of(shell.env.begin(), shell.env.end(), [](const auto& one) {
-      return one.second && one.first.size() + one.second->size() >= max_text;
-    });
-    if (is_too_long || shell.args.back().size() > max_text) {
-      return remove_files(unsupported_by_buildbot("has no variables of over 128 KiB"));
-    }
     shell.args.insert(shell.args.end(), request.args.begin(), request.args.end());
     shell.timeout = request.timeout;
     shell.silence = request.silence;
@@ -211,6 +213,7 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
 
   void program_ended(const CommandEnd& end) {
     runs_program_ = false;
+    if (end.is_dropped) return run_program();  // which says that it was interrupted before it began
     has_run_ = true;
     if (!end.failure.empty() || !end.rc) return remove_files(failure_of(request.args.front(), end));
     const bool was_ended = end.interrupted || end.timed_out || end.went_silent;
@@ -254,7 +257,8 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
   void clean_up() override { remove_files({}); }
 
   std::string directory_;
-  std::string files_;        // a directory for the input and the output; empty: none
+  std::string files_;  // a directory for the input and the output; empty: none
+  std::map<std::string, std::optional<std::string>> environment_;
   std::string python_path_;  // a command for the shell; empty: the variable stays
   bool takes_input_ = false;
   bool runs_program_ = false;

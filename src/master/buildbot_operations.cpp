@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "master/buildbot_script.hpp"
 #include "master/worker_protocol.hpp"
+#include "operations/file_info.hpp"
 #include "os/part_files.hpp"
 #include "rpc/message.hpp"
 
@@ -85,6 +86,12 @@ buildbot::WorkerCommand shell(const std::string& directory, const char* program,
   return command;
 }
 
+/// Why list_program has failed.
+Failure listing_failure(const std::string& path, const BuildbotCommandEnd& end) {
+  if (!end.is_good() || !end.err.empty()) return BuildbotScript::failure_of(path, end);
+  return breach("its listing of " + start_in_quotes(path) + " makes no sense");
+}
+
 /// Reads what list_program writes.
 class EntryReader {
  public:
@@ -127,35 +134,34 @@ class EntryReader {
     return error == std::errc() && at == end ? std::optional(value) : std::nullopt;
   }
 
-  static FileType type_of(BytesView letter) {
-    if (letter == "f") return FileType::file;
-    if (letter == "d") return FileType::directory;
-    if (letter == "l") return FileType::symlink;
-    if (letter == "p") return FileType::fifo;
-    if (letter == "s") return FileType::socket;
-    if (letter == "c") return FileType::character_device;
-    if (letter == "b") return FileType::block_device;
-    return FileType::unknown;
+  static mode_t type_of(BytesView letter) {
+    if (letter == "f") return S_IFREG;
+    if (letter == "d") return S_IFDIR;
+    if (letter == "l") return S_IFLNK;
+    if (letter == "p") return S_IFIFO;
+    if (letter == "s") return S_IFSOCK;
+    if (letter == "c") return S_IFCHR;
+    if (letter == "b") return S_IFBLK;
+    return 0;
   }
 
   /// TYPE SIZE MODE SECONDS.FRACTION NAME
   static std::optional<List::Entry> parse(BytesView line) {
-    FileInfo info;
-    info.type = type_of(take_until(' ', line));
-    const auto size = number<std::uint64_t>(take_until(' ', line));
-    const auto mode = number<std::uint32_t>(take_until(' ', line), 8);
+    struct stat status {};
+    status.st_mode = type_of(take_until(' ', line));
+    const auto size = number<std::int64_t>(take_until(' ', line));
+    const auto mode = number<mode_t>(take_until(' ', line), 8);
     BytesView time = take_until(' ', line);
     const auto seconds = number<std::int64_t>(take_until('.', time));
-    if (!size || !mode || !seconds) return std::nullopt;
-    info.size = *size;
-    info.mode = *mode & 07777U;
-    constexpr std::int64_t last_time = 9'000'000'000;
-    info.mtime += std::chrono::seconds(std::clamp<std::int64_t>(*seconds, -last_time, last_time));
+    if (!size || *size < 0 || !mode || !seconds) return std::nullopt;
+    status.st_size = *size;
+    status.st_mode |= *mode & 07777U;
+    status.st_mtim.tv_sec = *seconds;
     std::string nanoseconds(time.substr(0, 9));
     nanoseconds.resize(9, '0');
-    info.mtime += std::chrono::nanoseconds(number<std::uint32_t>(nanoseconds).value_or(0));
+    status.st_mtim.tv_nsec = number<std::uint32_t>(nanoseconds).value_or(0);
     if (line.find('/') != BytesView::npos) return std::nullopt;  // names are never paths
-    return List::Entry{Bytes(line), info};
+    return List::Entry{Bytes(line), file_info_of(status)};
   }
 
   static constexpr std::size_t longest_entry = 8192;
@@ -214,13 +220,16 @@ class RemoveScript final : public BuildbotScriptOf<Remove> {
 class SetBuildersScript final : public BuildbotScriptOf<SetBuilders> {
  public:
   using BuildbotScriptOf::BuildbotScriptOf;
-  void begin() override { make_next(0); }
+  void begin() override {
+    for (const Bytes& directory : request.directories) {
+      if (auto path = absolute(directory); !path) return finish(std::move(path).failure());
+    }
+    make_next(0);
+  }
 
  private:
   void make_next(std::size_t at) {
     if (at == request.directories.size()) return list_others();
-    const auto checked = absolute(request.directories[at]);
-    if (!checked) return finish(checked.failure());
     const std::string path = worker().basedir + "/" + request.directories[at];
     run({.kind = Kind::mkdir, .path = path}, [this, path, at](const CommandEnd& end) {
       if (!end.is_good()) return finish(failure_of(path, end));
@@ -232,7 +241,11 @@ class SetBuildersScript final : public BuildbotScriptOf<SetBuilders> {
     run(shell(worker().basedir, list_program, {worker().basedir}),
         [this](const CommandEnd& end) {
           const bool is_good = end.is_good() && end.err.empty() && reader_.is_complete();
-          if (!is_good || reply.others.size() > max_directories) return finish(failure_of(worker().basedir, end));
+          if (!is_good) return finish(listing_failure(worker().basedir, end));
+          if (reply.others.size() > max_directories) {
+            return finish(Failure{Errc::too_large,
+                                  formatted("its base directory has more than {} directories", max_directories), 0});
+          }
           std::sort(reply.others.begin(), reply.others.end());
           finish();
         },
@@ -417,7 +430,7 @@ class ListScript final : public BuildbotScriptOf<List> {
     run(shell(worker().basedir, list_program, {directory}),
         [this, path](const CommandEnd& end) {
           const bool is_good = end.is_good() && end.err.empty() && reader_.is_complete();
-          finish(is_good ? Result<void>() : failure_of(path, end));
+          finish(is_good ? Result<void>() : listing_failure(path, end));
         },
         {.text = [this](std::string_view text) {
           reader_.feed(text);

@@ -63,7 +63,7 @@ std::string why_unfit(const BuildbotInfo& info, bool is_pb) {
     return formatted("it runs on {}, and only workers on POSIX systems can be used", start_in_quotes(info.system));
   }
   if (!info.basedir.starts_with('/') || info.basedir.size() > 4096 || without_controls(info.basedir) != info.basedir) {
-    return "its base directory is no absolute path";
+    return "its base directory is not an absolute path of at most 4096 bytes without control characters";
   }
   if (info.environ.size() > max_variables) return formatted("it has more than {} variables", max_variables);
   if (is_pb && info.deletes_directories) {
@@ -231,6 +231,9 @@ class BuildbotProtocol final : public WorkerProtocol {
   explicit BuildbotProtocol(bool is_pb) : is_pb_(is_pb) {}
 
   [[nodiscard]] std::string_view name() const noexcept override { return is_pb_ ? "buildbot-pb" : "buildbot-msgpack"; }
+  [[nodiscard]] std::string_view seen_as() const noexcept override {
+    return is_pb_ ? name() : "HTTP, as buildbot-msgpack does";
+  }
   [[nodiscard]] bool has_keys() const noexcept override { return true; }
   [[nodiscard]] bool does_one_operation_at_a_time() const noexcept override { return false; }
   [[nodiscard]] std::optional<Duration> silence_before_sending() const noexcept override {

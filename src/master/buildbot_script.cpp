@@ -4,6 +4,7 @@
 #include "base/format.hpp"
 #include "base/take_until.hpp"
 #include "base/text.hpp"
+#include "operations/file_info.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -52,38 +53,34 @@ void read_header(BytesView header, BuildbotCommandEnd& end) {
   }
 }
 
-FileType type_of(std::uint64_t mode) {
-  switch (mode & 0170000U) {
-    case 0100000U: return FileType::file;
-    case 0040000U: return FileType::directory;
-    case 0120000U: return FileType::symlink;
-    case 0010000U: return FileType::fifo;
-    case 0140000U: return FileType::socket;
-    case 0020000U: return FileType::character_device;
-    case 0060000U: return FileType::block_device;
-    default: return FileType::unknown;
-  }
-}
-
 /// From (mode, inode, device, links, user, group, size, atime, mtime, ctime).
 std::optional<FileInfo> file_info_from(const Value& stat) {
   const auto* const tuple = stat.get_if<Value::Tuple>();
   const auto* const list = stat.get_if<Value::List>();
   if (tuple == nullptr && list == nullptr) return std::nullopt;
   const std::vector<Value>& items = tuple != nullptr ? tuple->items : list->items;
-  const auto number = [&items](std::size_t at) -> std::int64_t {
+  const auto number = [&items](std::size_t at) -> std::optional<std::int64_t> {
     const auto* const value = at < items.size() ? items[at].get_if<std::int64_t>() : nullptr;
-    return value != nullptr ? *value : -1;
+    return value != nullptr ? std::optional(*value) : std::nullopt;
   };
-  constexpr std::int64_t last_time = 9'000'000'000;  // beyond it a time in nanoseconds has more than 64 bits
-  if (number(0) < 0 || number(6) < 0) return std::nullopt;
-  const auto mode = static_cast<std::uint64_t>(number(0));
-  FileInfo info;
-  info.type = type_of(mode);
-  info.mode = static_cast<std::uint32_t>(mode & 07777U);
-  info.size = static_cast<std::uint64_t>(number(6));
-  info.mtime += std::chrono::seconds(std::clamp<std::int64_t>(number(8), 0, last_time));
-  return info;
+  const auto mode = number(0);
+  const auto size = number(6);
+  if (!mode || !size || *mode < 0 || *size < 0) return std::nullopt;
+  struct stat status {};
+  status.st_mode = static_cast<mode_t>(*mode & 0177777);
+  status.st_size = *size;
+  status.st_mtim.tv_sec = number(8).value_or(0);
+  return file_info_of(status);
+}
+
+/// The error of the system with which a message of a program ends, in English; 0 if it ends otherwise.
+int error_named_in(BytesView message) {
+  message = message.substr(0, message.find_last_not_of('\n') + 1);
+  for (const int error : {EACCES, EPERM, ENOENT, ENOTDIR, EISDIR, EEXIST, ENOTEMPTY, ENOSPC, EDQUOT, EROFS, ELOOP,
+                          ENAMETOOLONG, EXDEV, EBUSY, EIO, EFBIG, EMLINK}) {
+    if (message.ends_with(": " + std::generic_category().message(error))) return error;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -161,8 +158,9 @@ void BuildbotScript::update(WorkerEvent event) {
   }
 }
 
-void BuildbotScript::command_ended(std::string failure) {
+void BuildbotScript::command_ended(std::string failure, bool is_dropped) {
   CommandEnd end = std::exchange(so_far_, {});
+  end.is_dropped = is_dropped;
   end.failure = std::move(failure);
   command_.clear();
   awaits_piece_ = false;
@@ -194,7 +192,7 @@ void BuildbotScript::run(const buildbot::WorkerCommand& command, Next next, Stre
   streams_ = std::move(streams);
   backend_.commands_[command_] = this;
   const std::uint64_t request = session().start(command_, command);
-  // The script may be over before the answer comes, but not before a failure, which takes the place of the end.
+  // A failed start ends the command: no `complete` follows. The script may already be over when the start is answered.
   backend_.requests_[request] = [&backend = backend_, id = command_](const Result<Value>& answer) {
     if (answer) return;
     const auto failed = backend.commands_.extract(id);
@@ -215,6 +213,9 @@ void BuildbotScript::look(const std::string& path, std::function<void(Result<std
 Failure BuildbotScript::failure_of(const std::string& path, const CommandEnd& end) {
   const std::string where = start_in_quotes(path) + ": ";
   if (!end.failure.empty()) return {Errc::remote_failure, where + without_controls(end.failure.substr(0, max_err)), 0};
+  if (const int error = error_named_in(end.err)) {
+    return {Errc::os_error, where + std::generic_category().message(error), error};
+  }
   if (!end.err.empty() || end.rc.value_or(0) <= 0 || *end.rc > 255) {
     return {Errc::remote_failure, where + (end.err.empty() ? "the worker gives no reason" : without_controls(end.err)),
             0};

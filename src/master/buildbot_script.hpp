@@ -40,6 +40,7 @@ struct BuildbotCommandEnd {
   std::optional<std::int64_t> rc = {};  ///< 0, an errno value, an exit code or -1: as the command has it
   std::string failure = {};             ///< it has failed inside the worker; empty: it has not
   std::string err = {};                 ///< the beginning of what it says about an error
+  bool is_dropped = false;              ///< it was interrupted before the worker got it
   std::optional<int> signal = {};       ///< (shell) that has ended the program
   bool interrupted = false;             ///< (shell)
   bool timed_out = false;               ///< (shell)
@@ -57,13 +58,16 @@ struct BuildbotStreams {
   bool is_err = false;                              ///< the file that it sends is the caller's standard error
 };
 
-/// One operation in progress. Everything here is called under the mutex of the back end, by the thread that begins the
-/// operation or by the io thread. What the caller gave is copied: the caller may leave before the worker is done.
+/// One operation in progress. Called under the mutex of the back end, by any thread, except
+/// finish_running(). It has a copy of the request, because the caller may leave before the worker is done.
 class BuildbotScript : public std::enable_shared_from_this<BuildbotScript> {
  public:
   using CommandEnd = BuildbotCommandEnd;
   using Next = std::function<void(CommandEnd)>;
   using Streams = BuildbotStreams;
+
+  /// Why a command that concerns a path has failed.
+  [[nodiscard]] static Failure failure_of(const std::string& path, const CommandEnd& end);
 
   explicit BuildbotScript(BuildbotBackend& backend) : backend_(backend), running_(backend) {}
   BuildbotScript(const BuildbotScript&) = delete;
@@ -97,7 +101,7 @@ class BuildbotScript : public std::enable_shared_from_this<BuildbotScript> {
   // For the back end.
 
   void update(buildbot::WorkerEvent event);
-  void command_ended(std::string failure);
+  void command_ended(std::string failure, bool is_dropped = false);
   void push(BuildbotPiece piece);
   void end(const Failure& failure);  ///< of the connection
   [[nodiscard]] std::size_t backlog() const noexcept { return backlog_; }
@@ -117,9 +121,6 @@ class BuildbotScript : public std::enable_shared_from_this<BuildbotScript> {
   /// Looks at a path, following links. nullopt: it is missing.
   void look(const std::string& path, std::function<void(Result<std::optional<FileInfo>>)> next);
 
-  /// Why a command that concerns a path has failed.
-  [[nodiscard]] static Failure failure_of(const std::string& path, const CommandEnd& end);
-
   /// Waits for the answer to a request of the session.
   void ask(std::uint64_t request, std::function<void(Result<Value>)> next);
 
@@ -136,19 +137,17 @@ class BuildbotScript : public std::enable_shared_from_this<BuildbotScript> {
   /// A path of a request as an absolute path of the worker. Fails if it is no UTF-8.
   [[nodiscard]] Result<std::string> absolute(const Bytes& path) const;
 
-  [[nodiscard]] BuildbotBackend& backend() noexcept { return backend_; }
   [[nodiscard]] buildbot::WorkerSession& session() noexcept { return *backend_.session_; }
   [[nodiscard]] bool is_running() const noexcept { return !command_.empty(); }
   void interrupt_command(std::string_view why);
   /// The same for a command that may wait for a piece of a file, which it does not get any more.
   void interrupt_transfer(std::string_view why);
 
-  // What scripts see of the back end, which is not theirs to name.
+  // What scripts need of the back end.
   [[nodiscard]] const BuildbotInfo& worker() const noexcept { return backend_.worker_; }
   [[nodiscard]] std::string& cwd() noexcept { return backend_.cwd_; }
   [[nodiscard]] BuildbotScript* script_of(std::uint64_t operation) noexcept;
   void begin_draining(std::string why, Duration within) { backend_.begin_draining(std::move(why), within); }
-  [[nodiscard]] std::string new_command_id() { return backend_.group_->new_command_id(); }
 
  private:
   friend class BuildbotWork;

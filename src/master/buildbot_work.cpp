@@ -47,6 +47,7 @@ BuildbotWork::BuildbotWork(std::shared_ptr<BuildbotBackend> backend, AskedOperat
   if (!why && !script) why = script.failure();
   if (!why && !backend_->link_.is_open()) why = Failure{Errc::connection_lost, "the slave is not registered yet", 0};
   if (!why) why = impatience();
+  if (!why) why = backend_->why_busy();
   if (why) {
     is_over_ = true;
     outcome_ = std::move(*why);

@@ -31,7 +31,7 @@ Failure not_accepted(const ServedProtocol& protocol) {
   return {Errc::refused,
           formatted("it speaks {}, which this listener does not accept: add SlaveProtocol::{}() to `protocols` to "
                     "accept such slaves",
-                    name, function),
+                    protocol.worker().seen_as(), function),
           0};
 }
 

@@ -73,7 +73,8 @@ class RunningOperations {
     OperationsEnds ends;
     {
       const std::lock_guard lock(mutex_);
-      std::erase(running_, number);
+      const auto at = std::lower_bound(running_.begin(), running_.end(), number);
+    if (at != running_.end() && *at == number) running_.erase(at);
       if (ends_.empty()) return;
       ends = ends_.take_over([this](const OperationRange& range) { return is_running(range); });
     }
@@ -81,13 +82,13 @@ class RunningOperations {
   }
 
   [[nodiscard]] bool is_running(const OperationRange& range) const noexcept {
-    return std::any_of(running_.begin(), running_.end(),
-                       [&range](std::uint64_t number) { return range.contains(number); });
+    const auto first = std::lower_bound(running_.begin(), running_.end(), range.first);
+    return first != running_.end() && range.contains(*first);
   }
 
   mutable std::mutex mutex_;
   std::uint64_t next_ = 1;
-  std::vector<std::uint64_t> running_;
+  std::vector<std::uint64_t> running_;  // ascending
   OperationsEnds ends_;
 };
 

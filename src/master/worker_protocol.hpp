@@ -138,6 +138,9 @@ class WorkerProtocol {
   /// "remsh 2": for SlaveInfo::protocol and for errors.
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
 
+  /// What a connection that recognise() takes for this protocol speaks, in a sentence: name(), if that is certain.
+  [[nodiscard]] virtual std::string_view seen_as() const noexcept { return name(); }
+
   /// Whether its workers can prove keys. If not, it is of use only at listeners that accept workers without keys.
   [[nodiscard]] virtual bool has_keys() const noexcept = 0;
 

@@ -133,7 +133,7 @@ class Script {
     switch (input_.below(14)) {
       case 0:
       case 1: return start();
-      case 2: return session_->interrupt(some_id(), "why");
+      case 2: return static_cast<void>(session_->interrupt(some_id(), "why"));
       case 3: return answer_file(true);
       case 4: return answer_file(false);
       case 5: return ask();
@@ -256,6 +256,7 @@ class Script {
   void take(const WorkerEvent& event) {
     switch (event.kind) {
       case Said::rejected:
+      case Said::dropped:
       case Said::logged_in:
       case Said::asks_release: return REMSH_EXPECT(false);
       case Said::answered:

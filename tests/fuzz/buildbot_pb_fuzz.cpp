@@ -127,7 +127,7 @@ class Script {
     switch (input_.below(14)) {
       case 0:
       case 1: return start();
-      case 2: return session_->interrupt(some_id(), "why");
+      case 2: return static_cast<void>(session_->interrupt(some_id(), "why"));
       case 3: return answer_file(true);
       case 4: return answer_file(false);
       case 5: return ask();
@@ -273,6 +273,7 @@ class Script {
       case Said::answered:
       case Said::failed: return take_answer(event);
       case Said::update: return REMSH_EXPECT(commands_.contains(event.command));
+      case Said::dropped:
       case Said::complete: return REMSH_EXPECT(commands_.erase(event.command) + never_begun_.erase(event.command) == 1);
       case Said::reads:
       case Said::writes: {

@@ -11,8 +11,8 @@ namespace remsh {
 
 class WorkerProtocol;
 
-/// A protocol that slaves may speak. A listener recognises it by the first bytes of a connection, and accepts those
-/// that are in the `protocols` of its options:
+/// A protocol that slaves may speak. A listener recognises it by the first bytes of a connection, or by a second
+/// without any, and accepts those that are in the `protocols` of its options:
 ///
 ///     TcpSlaveListener listener({.slave_collection = slaves, .keyless = true,
 ///                                .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}});

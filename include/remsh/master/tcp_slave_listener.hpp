@@ -25,11 +25,13 @@ struct TcpListenerOptions {
   std::optional<std::uint16_t> port = {};  ///< 0 or not set: the system picks a free port, see address()
   int backlog = 4096;
 
-  /// The keys that slaves may prove: a KeyFile, or a KeyRing that is filled by calls. With TLS the key of a slave also
+  /// The keys that slaves may prove, and the passwords of Buildbot's workers: a KeyFile, or a KeyRing that is filled by
+  /// calls. With TLS the key of a slave also
   /// encrypts its connection; no certificate is needed.
   std::optional<KeyRing> keys = {};
 
-  /// A TLS certificate, for slaves that require one. They need their keys as well. Files that it names are checked
+  /// A TLS certificate, for slaves that require one, and for Buildbot's workers. They need their keys or passwords as
+  /// well. Files that it names are checked
   /// twice a second; a renewed certificate is used for new connections only. If the files do not match or cannot be
   /// read, nothing changes, and the log says so.
   std::optional<TlsIdentity> certificate = {};
@@ -38,7 +40,7 @@ struct TcpListenerOptions {
   bool keyless = false;
 
   /// Allow plain TCP beyond the loopback, where an attacker on the network can take over a connection after the proof.
-  /// Slaves need the same option.
+  /// Slaves of remsh need the same option.
   bool insecure = false;
 
   /// The protocols that slaves may speak. Protocols without keys, such as SlaveProtocol::remsh1(), need `keyless`.

@@ -103,8 +103,8 @@ struct ExecuteOptions {
   ///
   ///     ending: silent for 60 s, SIGTERM
   ///
-  /// If the command cannot be run, the last line has the error. A slave of remsh 1 says nothing itself: all lines come
-  /// at the end.
+  /// If the command cannot be run, the last line has the error. A slave of remsh 1 and a worker of Buildbot say nothing
+  /// themselves: all lines come at the end.
   ///
   /// By default nowhere. It can be neither captured nor merged, and has no times.
   Output header = discard;

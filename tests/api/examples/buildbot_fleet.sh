@@ -25,7 +25,8 @@ mv slaves.keys keys
   echo 'msgpack-worker  password=two'
 } >>keys
 
-"$fleet" keys 0 3 echo hello >output 2>log &
+: >output
+"$fleet" keys tcp:127.0.0.1:0 3 echo hello >output 2>log &
 fleet_pid=$!
 pids=$fleet_pid
 port=

@@ -111,6 +111,7 @@ std::string shown(const WorkerEvent& event) {
       return event.command + " " + event.key + (event.log.empty() ? "" : " of " + event.log) + " " +
              to_string(event.value);
     case Said::complete: return event.command + " complete" + (event.text.empty() ? "" : ": " + event.text);
+    case Said::dropped: return event.command + " dropped";
     case Said::reads: return event.command + " reads " + std::to_string(event.size);
     case Said::writes: return event.command + " writes " + escaped(event.data);
     case Said::asks_release: return "asks_release";

@@ -137,6 +137,7 @@ std::string shown(const WorkerEvent& event) {
       return event.command + " " + event.key + (event.log.empty() ? "" : " of " + event.log) + " " +
              to_string(event.value);
     case Said::complete: return event.command + " complete" + (event.text.empty() ? "" : ": " + event.text);
+    case Said::dropped: return event.command + " dropped";
     case Said::reads: return event.command + " reads " + std::to_string(event.size);
     case Said::writes: return event.command + " writes " + escaped(event.data);
     case Said::asks_release: return "asks_release";
@@ -684,7 +685,7 @@ TEST_CASE("over PB, a command that never begins has its end before the failure o
   talk->start("a", look);
   talk->start("b", look);
   talk->interrupt("b", "enough");
-  CHECK(talk.told() == "b complete: interrupted before it began; failed 3 interrupted before it began");
+  CHECK(talk.told() == "b dropped; failed 3 it was interrupted before it began");
 }
 
 // --- builders
