@@ -46,9 +46,9 @@ std::optional<Bytes> hmac(Hash hash, BytesView key, BytesView data) {
   if (key.size() > std::numeric_limits<int>::max()) return std::nullopt;
   Sum sum{};
   unsigned size = 0;
-  const bool is_done = HMAC(algorithm(hash), key.data(), static_cast<int>(key.size()),
-                            reinterpret_cast<const unsigned char*>(data.data()), data.size(), sum.data(),
-                            &size) != nullptr;
+  const bool is_done =
+      HMAC(algorithm(hash), key.data(), static_cast<int>(key.size()),
+           reinterpret_cast<const unsigned char*>(data.data()), data.size(), sum.data(), &size) != nullptr;
   return result(is_done, sum, size);
 }
 

@@ -74,7 +74,7 @@ class RunningOperations {
     {
       const std::lock_guard lock(mutex_);
       const auto at = std::lower_bound(running_.begin(), running_.end(), number);
-    if (at != running_.end() && *at == number) running_.erase(at);
+      if (at != running_.end() && *at == number) running_.erase(at);
       if (ends_.empty()) return;
       ends = ends_.take_over([this](const OperationRange& range) { return is_running(range); });
     }

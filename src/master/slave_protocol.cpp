@@ -32,7 +32,7 @@ SlaveProtocol SlaveProtocol::buildbot_msgpack() {
 
 std::string SlaveProtocol::name() const { return std::string(worker_->name()); }
 
-std::vector<SlaveProtocol> known_protocols() { 
+std::vector<SlaveProtocol> known_protocols() {
   return {SlaveProtocol::remsh2(), SlaveProtocol::remsh1(), SlaveProtocol::buildbot_pb(),
           SlaveProtocol::buildbot_msgpack()};
 }

@@ -335,8 +335,8 @@ std::vector<Saying> calls_of_pb(EvilWorker& evil, const Asked& start) {
                                ""}) {
       const std::string word = method;
       List arguments;
-      if (word == "update") arguments = {List{"list"}};
-      if (word == "complete") arguments = {List{"None"}};
+      if (word == "update") arguments.emplace_back(List{"list"});
+      if (word == "complete") arguments.emplace_back(List{"None"});
       if (word == "read") arguments = {10};
       if (word == "write") arguments = {"x"};
       if (word == "login") arguments = {"honest"};
