@@ -481,7 +481,7 @@ std::uint64_t PbSession::interrupt(const std::string& id, std::string_view why) 
     waiting_.erase(waits);
     commands_.erase(id);
     tell({.kind = Said::dropped, .command = id});
-    tell({.kind = Said::failed, .request = request, .text = "it was interrupted before it began"});
+    tell({.kind = Said::failed, .request = request, .text = "interrupted before it began"});
     return 0;
   }
   const auto runs =

@@ -685,7 +685,7 @@ TEST_CASE("over PB, a command that never begins has its end before the failure o
   talk->start("a", look);
   talk->start("b", look);
   talk->interrupt("b", "enough");
-  CHECK(talk.told() == "b dropped; failed 3 it was interrupted before it began");
+  CHECK(talk.told() == "b dropped; failed 3 interrupted before it began");
 }
 
 // --- builders
