@@ -258,7 +258,7 @@ class Script {
 
   void take_events() {
     while (auto event = session_->next()) {
-      const bool is_ours = event->text == "interrupted before it began";
+      const bool is_ours = event->kind == Said::dropped || event->text == "interrupted before it began";
       told_ += is_ours ? 0 : 1 + weight(event->value);
       take(*event);
     }
