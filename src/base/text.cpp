@@ -97,4 +97,13 @@ std::size_t utf8_size(BytesView text) noexcept {
   return character.is_utf8 ? character.size : 0;
 }
 
+bool is_utf8(BytesView text) noexcept {
+  while (!text.empty()) {
+    const std::size_t size = utf8_size(text);
+    if (size == 0) return false;
+    text.remove_prefix(size);
+  }
+  return true;
+}
+
 }  // namespace remsh

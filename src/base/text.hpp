@@ -27,4 +27,7 @@ std::string without_prefix(std::string text, BytesView prefix);
 /// The size in bytes of the UTF-8 character at the beginning of the text; 0 if there is none.
 std::size_t utf8_size(BytesView text) noexcept;
 
+/// Whether all of it is UTF-8.
+bool is_utf8(BytesView text) noexcept;
+
 }  // namespace remsh

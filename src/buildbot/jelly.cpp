@@ -1,6 +1,7 @@
 #include "buildbot/jelly.hpp"
 
 #include "base/format.hpp"
+#include "base/hashable.hpp"
 #include "base/text.hpp"
 
 #include <algorithm>
@@ -17,24 +18,6 @@ using List = Expression::List;
 
 constexpr std::size_t most_depth = BananaLimits().depth;
 constexpr std::string_view failure_class = "twisted.spread.pb.CopyableFailure";
-
-bool is_utf8(BytesView text) {
-  while (!text.empty()) {
-    const std::size_t size = utf8_size(text);
-    if (size == 0) return false;
-    text.remove_prefix(size);
-  }
-  return true;
-}
-
-/// Whether Python takes it as the key of a dict. Only for values whose depth is known to be limited.
-bool is_hashable(const Value& value) {
-  if (const auto* const tuple = value.get_if<Value::Tuple>()) {
-    return std::all_of(tuple->items.begin(), tuple->items.end(), is_hashable);
-  }
-  return value.get_if<Value::List>() == nullptr && value.get_if<Value::Set>() == nullptr &&
-         value.get_if<Value::Dict>() == nullptr;
-}
 
 /// The string with which a list begins, which is the type of what follows; null if it does not begin with one.
 const Bytes* type_of(const List& list) { return list.empty() ? nullptr : list.front().get_if<Bytes>(); }

@@ -56,15 +56,6 @@ constexpr std::uint8_t few_mask = 0x0f;  // of the length in fix_map and fix_arr
 constexpr std::uint8_t text_mask = 0x1f;
 constexpr std::int64_t lowest_fix = -32;
 
-bool is_all_utf8(BytesView text) {
-  while (!text.empty()) {
-    const std::size_t size = utf8_size(text);
-    if (size == 0) return false;
-    text.remove_prefix(size);
-  }
-  return true;
-}
-
 bool is_key(const Value& value) { return value.get_if<Value::Text>() != nullptr || value.get_if<Bytes>() != nullptr; }
 
 // --- writing
@@ -171,7 +162,7 @@ class MsgpackWriter {
   }
   void add_what(double value, std::size_t) { put(code::float_64, std::bit_cast<std::uint64_t>(value), 8); }
   void add_what(const Value::Text& value, std::size_t) {
-    if (!is_all_utf8(value.text)) return refuse("a text is not UTF-8: if it is bytes, pass Value::bytes()");
+    if (!is_utf8(value.text)) return refuse("a text is not UTF-8: if it is bytes, pass Value::bytes()");
     put_length(value.text.size(), {code::fix_text, text_mask, code::text_8, code::text_16, code::text_32});
     out_ += value.text;
   }
@@ -283,7 +274,7 @@ class MsgpackReader {
 
   Value text(std::uint64_t length) {
     const BytesView taken = take(length);
-    if (!is_all_utf8(taken)) refuse("a text is not UTF-8");
+    if (!is_utf8(taken)) refuse("a text is not UTF-8");
     if (!problem_.empty()) return {};
     return Value::text(std::string(taken));
   }

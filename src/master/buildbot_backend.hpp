@@ -149,6 +149,7 @@ class BuildbotBackend final : public AdmittedBackend,
   // To be done when the mutex is unlocked.
   std::vector<std::shared_ptr<BuildbotScript>> finished_;
   std::vector<Waker> wakers_;
+  bool has_news_ = false;  // for the threads that drive
 
   // Liveness.
   Keepalive keepalive_;

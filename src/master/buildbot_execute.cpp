@@ -36,11 +36,8 @@ Result<void> check_text(const std::vector<Bytes>& texts, const char* what) {
     if (text.size() > max_text || total > max_arguments) {
       return unsupported_by_buildbot(formatted("accepts {} of at most 128 KiB each and 512 KiB together", what));
     }
-    for (BytesView rest = text; !rest.empty();) {
-      const std::size_t size = utf8_size(rest);
-      if (size == 0)
-        return unsupported_by_buildbot(formatted("has only {} in UTF-8: {} is none", what, in_quotes(text)));
-      rest.remove_prefix(size);
+    if (!is_utf8(text)) {
+      return unsupported_by_buildbot(formatted("has only {} in UTF-8: {} is none", what, start_in_quotes(text)));
     }
   }
   return {};
@@ -106,13 +103,7 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
     }
     directory_ = request.cwd.empty() ? cwd() : *directory;
     // The worker would make it.
-    look(directory_, [this](Result<std::optional<FileInfo>> there) {
-      if (!there) return finish(std::move(there).failure());
-      const int error = !*there ? ENOENT : (*there)->is_directory() ? 0 : ENOTDIR;
-      if (error != 0) {
-        return finish(
-            Failure{Errc::os_error, in_quotes(directory_) + ": " + std::generic_category().message(error), error});
-      }
+    need_directory(directory_, [this] {
       reply.dir = directory_;
       const bool needs_files = request.in || request.exact;
       needs_files ? make_files() : run_program();

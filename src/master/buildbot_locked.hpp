@@ -9,8 +9,10 @@
 
 namespace remsh {
 
-/// Holds the mutex. Before it is unlocked, what the session has to say is written; after it, waiting threads are woken
-/// and operations that are over are reported, which may call anything of the back end.
+/// Holds the mutex of a back end. unlock(), also called by the destructor, handles the session's events, ends an
+/// operation whose output exceeds the limit, writes the session's output, and sets whether the link reads. Then,
+/// without the mutex, it wakes waiting threads and reports operations that are over; these calls may enter the back end
+/// again.
 class BuildbotBackend::Locked {
  public:
   explicit Locked(BuildbotBackend& backend) : backend_(backend), lock_(backend.mutex_) {}
@@ -29,7 +31,7 @@ class BuildbotBackend::Locked {
     backend_.link_.want_bytes(backend_.wants_bytes());
     const auto finished = std::exchange(backend_.finished_, {});
     const auto wakers = std::exchange(backend_.wakers_, {});
-    backend_.changed_.notify_all();
+    if (std::exchange(backend_.has_news_, false)) backend_.changed_.notify_all();
     lock_.unlock();
     for (const Waker& wake : wakers) wake();
     for (const auto& script : finished) script->finish_running();

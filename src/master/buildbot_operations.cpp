@@ -8,6 +8,7 @@
 #include "master/buildbot_script.hpp"
 #include "master/worker_protocol.hpp"
 #include "operations/file_info.hpp"
+#include "os/file.hpp"
 #include "os/part_files.hpp"
 #include "rpc/message.hpp"
 
@@ -43,10 +44,6 @@ std::string normalised(BytesView path) {
 std::string directory_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-Failure os_failure(const std::string& path, int error) {
-  return {Errc::os_error, in_quotes(path) + ": " + std::generic_category().message(error), error};
 }
 
 Failure exists(const std::string& path) { return {Errc::os_error, in_quotes(path) + " already exists", EEXIST}; }
@@ -181,10 +178,7 @@ class SetCwdScript final : public BuildbotScriptOf<SetCwd> {
     auto path = request.path ? absolute(*request.path) : Result<std::string>(worker().basedir);
     if (!path) return finish(std::move(path).failure());
     const std::string target = normalised(*path);
-    look(target, [this, target](Result<std::optional<FileInfo>> there) {
-      if (!there) return finish(std::move(there).failure());
-      if (!*there) return finish(os_failure(target, ENOENT));
-      if (!(*there)->is_directory()) return finish(os_failure(target, ENOTDIR));
+    need_directory(target, [this, target] {
       reply.path = cwd() = target;
       finish();
     });
@@ -199,9 +193,7 @@ class MkdirScript final : public BuildbotScriptOf<Mkdir> {
       return finish(unsupported_by_buildbot("makes directories with the mode that its umask gives them"));
     auto path = absolute(request.path);
     if (!path) return finish(std::move(path).failure());
-    run({.kind = Kind::mkdir, .path = *path}, [this, path = *path](const CommandEnd& end) {
-      finish(end.is_good() ? Result<void>() : failure_of(path, end));
-    });
+    run({.kind = Kind::mkdir, .path = *path}, finish_with(*path));
   }
 };
 
@@ -211,9 +203,7 @@ class RemoveScript final : public BuildbotScriptOf<Remove> {
   void begin() override {
     auto path = absolute(request.path);
     if (!path) return finish(std::move(path).failure());
-    run({.kind = Kind::rmdir, .path = *path}, [this, path = *path](const CommandEnd& end) {
-      finish(end.is_good() ? Result<void>() : failure_of(path, end));
-    });
+    run({.kind = Kind::rmdir, .path = *path}, finish_with(*path));
   }
 };
 
@@ -279,14 +269,11 @@ class FileScript : public BuildbotScriptOf<Operation> {
     path_ = path;
     overwrite_ = overwrite;
     const std::string directory = directory_of(path);
-    this->look(directory, [this, directory, next = std::move(next)](Result<std::optional<FileInfo>> there) {
-      if (!there) return this->finish(std::move(there).failure());
-      if (!*there) return this->finish(os_failure(directory, ENOENT));
-      if (!(*there)->is_directory()) return this->finish(os_failure(directory, ENOTDIR));
+    this->need_directory(directory, [this, directory, next = std::move(next)] {
       this->look(path_, [this, directory, next](Result<std::optional<FileInfo>> old) {
         if (!old) return this->finish(std::move(old).failure());
         if (*old && !overwrite_) return this->finish(exists(path_));
-        if (*old && (*old)->is_directory()) return this->finish(os_failure(path_, EISDIR));
+        if (*old && (*old)->is_directory()) return this->finish(os_failure(EISDIR, in_quotes(path_)));
         part_ = (directory == "/" ? "" : directory) + "/" + new_part_name();
         next();
       });
@@ -344,10 +331,7 @@ class CopyScript final : public FileScript<Copy> {
     auto to = absolute(request.to);
     if (!from) return finish(std::move(from).failure());
     if (!to) return finish(std::move(to).failure());
-    look(*from, [this, from = *from, to = *to](Result<std::optional<FileInfo>> there) {
-      if (!there) return finish(std::move(there).failure());
-      if (!*there) return finish(os_failure(from, ENOENT));
-      if ((*there)->is_directory()) return finish(os_failure(from, EISDIR));
+    need_file(*from, [this, from = *from, to = *to](const FileInfo&) {
       prepare(to, request.overwrite, [this, from] {
         // Not the worker's own command for copies: it would copy a symbolic link, not the file.
         run(shell(worker().basedir, "cp -- \"$1\" \"$2\"", {from, part()}), [this](const CommandEnd& end) {
@@ -371,7 +355,7 @@ class RenameScript final : public BuildbotScriptOf<Rename> {
     run(shell(worker().basedir, give_name_program, std::move(args)),
         [this, from = *from, to = *to](const CommandEnd& end) {
           if (end.is_good()) return finish();
-          if (end.rc == 4) return finish(os_failure(from, ENOENT));
+          if (end.rc == 4) return finish(os_failure(ENOENT, in_quotes(from)));
           finish(end.rc == 3 && !request.overwrite ? exists(to) : failure_of(from, end));
         });
   }
@@ -416,12 +400,7 @@ class ListScript final : public BuildbotScriptOf<List> {
   void begin() override {
     auto path = absolute(request.path);
     if (!path) return finish(std::move(path).failure());
-    look(*path, [this, path = *path](Result<std::optional<FileInfo>> there) {
-      if (!there) return finish(std::move(there).failure());
-      if (!*there) return finish(os_failure(path, ENOENT));
-      if (!(*there)->is_directory()) return finish(os_failure(path, ENOTDIR));
-      list(path);
-    });
+    need_directory(*path, [this, path = *path] { list(path); });
   }
 
  private:
@@ -452,14 +431,10 @@ class FetchScript final : public BuildbotScriptOf<Fetch> {
   void begin() override {
     auto path = absolute(request.path);
     if (!path) return finish(std::move(path).failure());
-    look(*path, [this, path = *path](Result<std::optional<FileInfo>> there) {
-      if (!there) return finish(std::move(there).failure());
-      if (!*there) return finish(os_failure(path, ENOENT));
-      if ((*there)->is_directory()) return finish(os_failure(path, EISDIR));
-      reply.mode = (*there)->mode & 0777U;
-      if ((*there)->is_file()) push({.kind = BuildbotPiece::Kind::size, .number = (*there)->size});
-      run({.kind = Kind::upload_file, .path = path},
-          [this, path](const CommandEnd& end) { finish(end.is_good() ? Result<void>() : failure_of(path, end)); });
+    need_file(*path, [this, path = *path](const FileInfo& info) {
+      reply.mode = info.mode & 0777U;
+      if (info.is_file()) push({.kind = BuildbotPiece::Kind::size, .number = info.size});
+      run({.kind = Kind::upload_file, .path = path}, finish_with(path));
     });
   }
   void count_output(std::uint64_t bytes) override { reply.bytes += bytes; }

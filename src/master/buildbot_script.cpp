@@ -5,6 +5,7 @@
 #include "base/take_until.hpp"
 #include "base/text.hpp"
 #include "operations/file_info.hpp"
+#include "os/file.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -114,6 +115,7 @@ void BuildbotScript::leave() {
 }
 
 void BuildbotScript::wake() {
+  backend_.has_news_ = true;
   if (Waker wake = std::exchange(wake_, nullptr)) backend_.wakers_.push_back(std::move(wake));
 }
 
@@ -213,15 +215,30 @@ void BuildbotScript::look(const std::string& path, std::function<void(Result<std
 Failure BuildbotScript::failure_of(const std::string& path, const CommandEnd& end) {
   const std::string where = start_in_quotes(path) + ": ";
   if (!end.failure.empty()) return {Errc::remote_failure, where + without_controls(end.failure.substr(0, max_err)), 0};
-  if (const int error = error_named_in(end.err)) {
-    return {Errc::os_error, where + std::generic_category().message(error), error};
-  }
+  if (const int error = error_named_in(end.err)) return os_failure(error, start_in_quotes(path));
   if (!end.err.empty() || end.rc.value_or(0) <= 0 || *end.rc > 255) {
     return {Errc::remote_failure, where + (end.err.empty() ? "the worker gives no reason" : without_controls(end.err)),
             0};
   }
-  const int error = static_cast<int>(*end.rc);
-  return {Errc::os_error, where + std::generic_category().message(error), error};
+  return os_failure(static_cast<int>(*end.rc), start_in_quotes(path));
+}
+
+void BuildbotScript::need_directory(const std::string& path, std::function<void()> next) {
+  look(path, [this, path, next = std::move(next)](Result<std::optional<FileInfo>> there) {
+    if (!there) return finish(std::move(there).failure());
+    if (!*there) return finish(os_failure(ENOENT, in_quotes(path)));
+    if (!(*there)->is_directory()) return finish(os_failure(ENOTDIR, in_quotes(path)));
+    next();
+  });
+}
+
+void BuildbotScript::need_file(const std::string& path, std::function<void(const FileInfo&)> next) {
+  look(path, [this, path, next = std::move(next)](Result<std::optional<FileInfo>> there) {
+    if (!there) return finish(std::move(there).failure());
+    if (!*there) return finish(os_failure(ENOENT, in_quotes(path)));
+    if ((*there)->is_directory()) return finish(os_failure(EISDIR, in_quotes(path)));
+    next(**there);
+  });
 }
 
 void BuildbotScript::ask(std::uint64_t request, std::function<void(Result<Value>)> next) {
@@ -238,17 +255,16 @@ void BuildbotScript::finish(Result<void> result) {
   wake();
 }
 
+BuildbotScript::Next BuildbotScript::finish_with(std::string path) {
+  return [this, path = std::move(path)](const CommandEnd& end) {
+    finish(end.is_good() ? Result<void>() : failure_of(path, end));
+  };
+}
+
 Result<std::string> BuildbotScript::absolute(const Bytes& path) const {
   constexpr std::size_t longest = 4096;
-  if (path.size() > longest) {
-    return Failure{Errc::os_error, start_in_quotes(path) + ": " + std::generic_category().message(ENAMETOOLONG),
-                   ENAMETOOLONG};
-  }
-  for (BytesView rest = path; !rest.empty();) {
-    const std::size_t size = utf8_size(rest);
-    if (size == 0) return unsupported_by_buildbot("has only names in UTF-8: " + in_quotes(path) + " is none");
-    rest.remove_prefix(size);
-  }
+  if (path.size() > longest) return os_failure(ENAMETOOLONG, start_in_quotes(path));
+  if (!is_utf8(path)) return unsupported_by_buildbot("has only names in UTF-8: " + in_quotes(path) + " is none");
   return path.starts_with('/') ? path : backend_.cwd_ + (backend_.cwd_.ends_with('/') ? "" : "/") + path;
 }
 

@@ -121,11 +121,20 @@ class BuildbotScript : public std::enable_shared_from_this<BuildbotScript> {
   /// Looks at a path, following links. nullopt: it is missing.
   void look(const std::string& path, std::function<void(Result<std::optional<FileInfo>>)> next);
 
+  /// Calls `next` if the path is a directory. Otherwise the operation fails.
+  void need_directory(const std::string& path, std::function<void()> next);
+
+  /// Calls `next` with what the path is, if it is there and no directory. Otherwise the operation fails.
+  void need_file(const std::string& path, std::function<void(const FileInfo&)> next);
+
   /// Waits for the answer to a request of the session.
   void ask(std::uint64_t request, std::function<void(Result<Value>)> next);
 
   /// The operation is over. Nothing may run.
   void finish(Result<void> result = {});
+
+  /// Finishes as a command that concerns a path has ended.
+  [[nodiscard]] Next finish_with(std::string path);
 
   // Called as the pieces of a file move.
   virtual void count_input(std::uint64_t /*bytes*/) {}

@@ -58,7 +58,7 @@ BuildbotWork::BuildbotWork(std::shared_ptr<BuildbotBackend> backend, AskedOperat
   backend_->scripts_.emplace(script_->number(), script_);
   script_->begin();
   lock.unlock();
-  if (options_.stop.stop_possible()) on_stop_.emplace(options_.stop, [this] { wake(); });
+  if (options_.stop.stop_possible()) on_stop_.emplace(options_.stop, [this] { wake_driver(); });
 }
 
 BuildbotWork::~BuildbotWork() {
@@ -69,7 +69,7 @@ BuildbotWork::~BuildbotWork() {
   script_->leave();
 }
 
-void BuildbotWork::wake() {
+void BuildbotWork::wake_driver() {
   const BuildbotBackend::Locked lock(*backend_);
   script_->wake();
 }

@@ -32,7 +32,7 @@ class BuildbotWork final : public detail::WorkOf<Result<void>> {
   void handle(BuildbotPiece piece);
   [[nodiscard]] std::optional<Failure> impatience() const;
   void watch_deadline();
-  void wake();
+  void wake_driver();
 
   const std::shared_ptr<BuildbotBackend> backend_;
   AskedOperation& operation_;

@@ -1,6 +1,7 @@
 #include "messages/pickle.hpp"
 
 #include "base/format.hpp"
+#include "base/hashable.hpp"
 #include "base/text.hpp"
 #include "messages/pickle_opcode.hpp"
 
@@ -22,15 +23,6 @@ constexpr std::uint8_t protocol_written = 4;
 constexpr std::uint8_t first_protocol_read = 2;
 constexpr std::uint8_t last_protocol_read = 5;
 
-bool is_utf8(BytesView text) {
-  while (!text.empty()) {
-    const std::size_t size = utf8_size(text);
-    if (size == 0) return false;
-    text.remove_prefix(size);
-  }
-  return true;
-}
-
 /// The two's complement without bytes that only repeat the sign; empty for 0, as Python writes it.
 BytesView shortened(BytesView bytes) {
   const auto sign = [](char byte) { return (static_cast<unsigned char>(byte) & 0x80U) != 0; };
@@ -50,14 +42,6 @@ std::int64_t small_int(BytesView bytes) {
   std::uint64_t bits = is_negative ? ~std::uint64_t{0} : 0;
   for (std::size_t i = bytes.size(); i-- > 0;) bits = bits << 8U | static_cast<unsigned char>(bytes[i]);
   return static_cast<std::int64_t>(bits);
-}
-
-bool is_hashable(const Value& value) {
-  if (const auto* const tuple = value.get_if<Value::Tuple>()) {
-    return std::all_of(tuple->items.begin(), tuple->items.end(), is_hashable);
-  }
-  return value.get_if<Value::List>() == nullptr && value.get_if<Value::Set>() == nullptr &&
-         value.get_if<Value::Dict>() == nullptr;
 }
 
 // --- writing
