@@ -31,6 +31,9 @@ class BareLine {
   /// False where the stream ends first.
   bool read_all(char* data, std::size_t size);
 
+  /// For epoll; valid as long as the line.
+  [[nodiscard]] int descriptor() const noexcept { return fd_.get(); }
+
   /// Nothing more is sent.
   void end();
 

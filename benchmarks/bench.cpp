@@ -1,16 +1,20 @@
 // bench: the library's works next to their bare limits, in one run.
 
+#include "fleet_orders.hpp"
 #include "limits.hpp"
 #include "machine.hpp"
 #include "message_peer.hpp"
 #include "options.hpp"
 #include "report.hpp"
+#include "report_json.hpp"
 #include "slaves.hpp"
 #include "works.hpp"
 
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <vector>
@@ -27,6 +31,10 @@ void print_state(const Options& options, const Scratch& scratch, const Bystander
               options.rounds, options.seconds, static_cast<unsigned long long>(options.bytes >> 20U),
               scratch.path().c_str(), usable_cpus().size(), load[0]);
   if (const auto share = bystanders.share()) std::printf(", others used %.0f %% of the CPUs", *share * 100);
+  const std::size_t largest = largest_fleet();
+  if (options.works.contains("W6") && largest < *std::max_element(options.fleets.begin(), options.fleets.end())) {
+    std::printf("\nFleets have at most %zu slaves: the hard limit of descriptors (ulimit -Hn) allows no more.", largest);
+  }
   std::printf(
       "\nxL: how many times worse than the limit of the same round, median of all rounds. The machine's state is "
       "shared:\n"
@@ -39,16 +47,24 @@ int run(const Options& options) {
   LimitPeer tcp_limit(LimitPeer::Kind::tcp);  // before the library starts a thread
   LimitPeer unix_limit(LimitPeer::Kind::unix_socket);
   LimitPeer tls_limit(LimitPeer::Kind::tls);
+  std::deque<LimitPeer> many_limits;
+  while (options.works.contains("W2") && many_limits.size() < options.many_slaves) {
+    many_limits.emplace_back(LimitPeer::Kind::tcp);
+  }
   MessagePeer tcp_messages;
   MessagePeer unix_messages;
   Slaves slaves(scratch.path());
-  const Bench bench{options, scratch.path(), tcp_limit, unix_limit, tls_limit, tcp_messages, unix_messages, slaves};
+  const Bench bench{options,     scratch.path(), tcp_limit,     unix_limit, tls_limit,
+                    many_limits, tcp_messages,   unix_messages, slaves};
 
   std::vector<std::unique_ptr<Work>> works;
   if (options.works.contains("W1")) works.push_back(make_round_trips(bench));
+  if (options.works.contains("W2")) works.push_back(make_concurrent_calls(bench));
+  if (options.works.contains("W2")) works.push_back(make_many_slaves(bench));
   if (options.works.contains("W3")) works.push_back(make_transfers(bench));
   if (options.works.contains("W4")) works.push_back(make_commands(bench));
   if (options.works.contains("W5")) works.push_back(make_output(bench));
+  if (options.works.contains("W6")) works.push_back(make_fleets(bench));
   if (options.works.contains("M1")) works.push_back(make_messages(bench));
 
   Report report;
@@ -59,6 +75,9 @@ int run(const Options& options) {
   for (const auto& work : works) lines += work->lines();
   report.print();
   print_state(options, scratch, bystanders);
+  if (!options.json.empty()) {
+    write_json(report, {options.rounds, usable_cpus().size(), bystanders.share()}, options.json);
+  }
   if (options.check && !report.is_complete(lines, options.rounds)) {
     std::fprintf(stderr, "bench: there is not a figure for everything\n");
     return 1;
@@ -73,6 +92,7 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   try {
     if (const auto code = remsh::bench::run_as_slave(argc, argv)) return *code;
+    if (const auto code = remsh::bench::run_as_part_of_fleet(argc, argv)) return *code;
     remsh::bench::Options options;
     if (const auto code = remsh::bench::parse(argc, argv, options)) return *code;
     return remsh::bench::run(options);

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t gib = std::size_t{1} << 30U;
 
-Bytes request_bytes() {
+Bytes execute_request() {
   Bytes bytes;
   BoxWriter(bytes)
       .field("_ask", "1a2b")
@@ -28,7 +28,7 @@ Bytes request_bytes() {
       .end();
   return bytes;
 }
-Bytes answer_bytes() {
+Bytes execute_answer() {
   Bytes bytes;
   BoxWriter(bytes).field("_answer", "1a2b").field("exit", "0").end();
   return bytes;
@@ -69,8 +69,8 @@ class Commands final : public Work {
   }
 
   const Bench& bench_;
-  const Bytes request_ = request_bytes();
-  const std::size_t answer_ = answer_bytes().size();
+  const Bytes request_ = execute_request();
+  const std::size_t answer_ = execute_answer().size();
   Slaves::Started ours_;
   std::optional<Slaves::Started> resident_;
 };

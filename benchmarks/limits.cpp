@@ -1,14 +1,16 @@
 #include "limits.hpp"
 
+#include "bare_socket.hpp"
 #include "machine.hpp"
+#include "stat_bytes.hpp"
 
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,7 +30,7 @@ namespace remsh::bench {
 
 /// The first bytes of each connection.
 struct LimitPeer::Order {
-  enum class Work : std::uint8_t { ping_pong, spawn, receive, supply, relay, sink };
+  enum class Work : std::uint8_t { ping_pong, stat, stats, spawn, receive, supply, relay, sink };
   Work work = Work::ping_pong;
   std::size_t request = 0;
   std::size_t answer = 0;
@@ -51,11 +53,6 @@ BareLine open_destination(const char* path) {
   UniqueFd file(::open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!file) fail(path);
   return BareLine(std::move(file));
-}
-
-void set_no_delay(int socket) {
-  const int one = 1;
-  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
 struct Pipe {
@@ -104,6 +101,26 @@ void answer_requests(BareLine& line, std::size_t request_size, std::size_t answe
   }
 }
 
+void look() {
+  struct stat info {};
+  if (::stat(stat_path, &info) != 0) fail(stat_path);
+}
+
+void answer_stats(BareLine& line, std::size_t request_size, std::size_t answer_size) {
+  std::vector<char> requests(std::size_t{1} << 16U);
+  std::string answers;
+  std::size_t have = 0;
+  while (const std::size_t got = line.read_some(requests.data() + have, requests.size() - have)) {
+    have += got;
+    const std::size_t whole = have / request_size;
+    for (std::size_t i = 0; i < whole; ++i) look();
+    have -= whole * request_size;
+    std::memmove(requests.data(), requests.data() + whole * request_size, have);
+    answers.resize(whole * answer_size, 'a');
+    line.write_all(answers.data(), answers.size());
+  }
+}
+
 void run_true() {
   Pipe out = make_pipe();
   Pipe err = make_pipe();
@@ -137,6 +154,8 @@ void relay_head(BareLine& line, std::uint64_t bytes) {
 void LimitPeer::do_as_told(BareLine& line, const Order& order) {
   switch (order.work) {
     case Order::Work::ping_pong: return answer_requests(line, order.request, order.answer, nullptr);
+    case Order::Work::stat: return answer_requests(line, order.request, order.answer, look);
+    case Order::Work::stats: return answer_stats(line, order.request, order.answer);
     case Order::Work::spawn: return answer_requests(line, order.request, order.answer, run_true);
     case Order::Work::receive: {
       BareLine file = open_destination(order.path);
@@ -233,6 +252,14 @@ void LimitPeer::PingPong::once() {
 
 LimitPeer::PingPong LimitPeer::start_ping_pong(const Bytes& request, std::size_t answer) {
   return {give({.work = Order::Work::ping_pong, .request = request.size(), .answer = answer}), request, answer};
+}
+
+LimitPeer::PingPong LimitPeer::start_stat(const Bytes& request, std::size_t answer) {
+  return {give({.work = Order::Work::stat, .request = request.size(), .answer = answer}), request, answer};
+}
+
+BareLine LimitPeer::start_stats(std::size_t request, std::size_t answer) {
+  return give({.work = Order::Work::stats, .request = request, .answer = answer});
 }
 
 LimitPeer::PingPong LimitPeer::start_spawner(const Bytes& request, std::size_t answer) {

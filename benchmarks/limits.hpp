@@ -45,6 +45,13 @@ class LimitPeer {
   };
   PingPong start_ping_pong(const Bytes& request, std::size_t answer);
 
+  /// The same, but for each request the child makes the system call stat().
+  PingPong start_stat(const Bytes& request, std::size_t answer);
+
+  /// A connection on which the child answers all whole requests of each of its reads by one write, with one stat() for
+  /// each request. For callers that have several requests under way; TCP and unix sockets only.
+  BareLine start_stats(std::size_t request, std::size_t answer);
+
   /// The same, but for each request the child starts /bin/true by posix_spawn(), with a pipe each for both outputs,
   /// reads them to their ends and waits.
   PingPong start_spawner(const Bytes& request, std::size_t answer);

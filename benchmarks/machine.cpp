@@ -13,6 +13,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <system_error>
 
@@ -70,6 +71,35 @@ double cpu_seconds(pid_t process) {
     throw std::runtime_error("the CPU time of process " + std::to_string(process) + " cannot be read: is it gone?");
   }
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+double private_kib(pid_t process) {
+  const std::string path = "/proc/" + std::to_string(process) + "/smaps_rollup";
+  std::ifstream file(path);
+  for (std::string word; file >> word;) {
+    double kib = 0;
+    if (word == "Anonymous:" && file >> kib) return kib;
+  }
+  throw std::runtime_error("no word of memory in " + path);
+}
+
+std::size_t thread_count(pid_t process) {
+  const std::filesystem::directory_iterator threads("/proc/" + std::to_string(process) + "/task");
+  return static_cast<std::size_t>(std::distance(begin(threads), end(threads)));
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) fail("getrlimit");
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) fail("setrlimit");
+}
+
+std::size_t largest_fleet() {
+  constexpr std::size_t other_uses = 64;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) fail("getrlimit");
+  return std::max<std::size_t>(limit.rlim_max, other_uses + 2) - other_uses;
 }
 
 std::vector<std::size_t> usable_cpus() {

@@ -20,6 +20,17 @@ double now();
 /// User and system time of a live process, in seconds.
 double cpu_seconds(pid_t process);
 
+/// Memory that a live process has for itself: touched pages that no file backs. In KiB.
+double private_kib(pid_t process);
+
+std::size_t thread_count(pid_t process);
+
+/// Raises the soft limit of descriptors to the hard one.
+void raise_descriptor_limit();
+
+/// How many connections a process can have by the hard limit of descriptors, with some left for other uses.
+std::size_t largest_fleet();
+
 /// The CPUs that this process may use, before place() changed that.
 std::vector<std::size_t> usable_cpus();
 

@@ -10,14 +10,16 @@ namespace remsh::bench {
 namespace {
 
 constexpr const char* usage =
-    "usage: bench [W1] [W3] [W4] [W5] [M1] [options]\n"
+    "usage: bench [W1] [W2] [W3] [W4] [W5] [W6] [M1] [options]\n"
     "\n"
     "Measures works of the library next to their bare limits, in turns, and prints how many times worse we are.\n"
     "\n"
     "  W1             one caller, one slave, stat(), over TCP, a unix socket and TLS\n"
+    "  W2             many calls at once: 16 callers of one slave, a batch of one thread, 64 slaves\n"
     "  W3             send and fetch a file in memory, over TCP and TLS\n"
     "  W4             execute /bin/true with its output wanted\n"
     "  W5             execute with much output, to a callback\n"
+    "  W6             fleets of 1,000 and 10,000 slaves: registration, a call to all, one call among them, memory\n"
     "  M1             messages there and back, and large ones one way; also between two Pythons, if there is one\n"
     "\n"
     "  --rounds N     how often each is measured; medians are shown (9)\n"
@@ -25,7 +27,8 @@ constexpr const char* usage =
     "  --size MIB     how large transfers are (256)\n"
     "  --rss          W4 also with 1 GiB resident in master and slave\n"
     "  --quick        few and short rounds: to see that it works, not how well\n"
-    "  --check        fail where a line of the table is missing\n";
+    "  --json FILE    write the figures to a file, too\n"
+    "  --check        fail if a line of the table is missing\n";
 
 int complain(const std::string& what) {
   std::fprintf(stderr, "bench: %s\nTry 'bench --help'.\n", what.c_str());
@@ -69,6 +72,11 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
       options.rounds = 2;
       options.seconds = 0.05;
       options.bytes = std::uint64_t{16} << 20U;
+      options.many_slaves = 8;
+      options.fleets = {50, 200};
+    } else if (arg == "--json") {
+      if (i + 1 >= argc) return complain("the option --json needs a file");
+      options.json = argv[++i];
     } else if (arg == "--check") {
       options.check = true;
     } else {

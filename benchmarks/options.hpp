@@ -6,16 +6,20 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace remsh::bench {
 
 struct Options {
-  std::set<std::string> works = {"W1", "W3", "W4", "W5", "M1"};
+  std::set<std::string> works = {"W1", "W2", "W3", "W4", "W5", "W6", "M1"};
   std::size_t rounds = 9;
   double seconds = 0.4;                             ///< for each measurement of a round trip
   std::uint64_t bytes = std::uint64_t{256} << 20U;  ///< of each transfer
+  std::size_t many_slaves = 64;                     ///< of W2
+  std::vector<std::size_t> fleets = {1000, 10000};  ///< of W6: how many slaves
   bool resident = false;                            ///< W4 also with 1 GiB resident in master and slave
-  bool check = false;                               ///< fail where a line is missing
+  bool check = false;                               ///< fail if a line is missing
+  std::string json = {};                            ///< the file for the figures; empty: none
 };
 
 /// What the command line says; or the exit code, where the program ends here.

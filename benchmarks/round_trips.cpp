@@ -1,15 +1,12 @@
 // W1: one caller, one slave, stat().
 
 #include "slaves.hpp"
+#include "stat_bytes.hpp"
 #include "timing.hpp"
 #include "works.hpp"
 
-#include <remsh/connection/box_codec.hpp>
-
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,30 +16,6 @@
 namespace remsh::bench {
 
 namespace {
-
-constexpr const char* path = "/tmp";
-
-/// The very bytes of one such call, with a tag as it is after some thousand of them.
-Bytes request_bytes() {
-  Bytes bytes;
-  BoxWriter(bytes).field("_ask", "1a2b").field("_command", "stat").field("path", path).end();
-  return bytes;
-}
-Bytes answer_bytes() {
-  struct stat info {};
-  if (::stat(path, &info) != 0) fail(path);
-  char mode[16];
-  std::snprintf(mode, sizeof mode, "%o", static_cast<unsigned>(info.st_mode & 07777U));
-  Bytes bytes;
-  BoxWriter(bytes)
-      .field("_answer", "1a2b")
-      .field("mode", mode)
-      .field("mtime", std::to_string(info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec))
-      .field("size", std::to_string(info.st_size))
-      .field("type", "directory")
-      .end();
-  return bytes;
-}
 
 class RoundTrips final : public Work {
  public:
@@ -75,12 +48,12 @@ class RoundTrips final : public Work {
     place(socket.limit.pid(), placement.peer);
     place(socket.ours.pid, placement.peer);
     const auto limit = [&] {
-      auto ping_pong = socket.limit.start_ping_pong(request_, answer_);
+      auto ping_pong = socket.limit.start_stat(request_, answer_);
       return time_each(bench_.options.seconds, socket.limit.pid(), [&] { ping_pong.once(); });
     };
     const auto ours = [&] {
       return time_each(bench_.options.seconds, socket.ours.pid,
-                       [&] { static_cast<void>(socket.ours.slave->stat(path)); });
+                       [&] { static_cast<void>(socket.ours.slave->stat(stat_path)); });
     };
     const auto [bare, full] = in_turns(round, limit, ours);
     Measure measure{"W1 stat, " + std::string(socket.name) + " " + placement.name, "p50 us"};
@@ -96,8 +69,8 @@ class RoundTrips final : public Work {
 
   const Bench& bench_;
   const std::vector<Placement> placements_ = placements();
-  const Bytes request_ = request_bytes();
-  const std::size_t answer_ = answer_bytes().size();
+  const Bytes request_ = stat_request();
+  const std::size_t answer_ = stat_answer().size();
   Socket tcp_;
   Socket unix_;
   Socket tls_;

@@ -63,6 +63,14 @@ Slaves::Started Slaves::start_tcp(const std::string& name, std::size_t ballast) 
   return start(tcp_.address(), name, "", ballast);
 }
 
+std::vector<Slaves::Started> Slaves::start_many_tcp(const std::string& prefix, std::size_t count) {
+  const auto name = [&](std::size_t i) { return prefix + "-" + std::to_string(i); };
+  for (std::size_t i = 0; i < count; ++i) spawn(tcp_.address(), name(i), "", 0);
+  std::vector<Started> started;
+  for (std::size_t i = 0; i < count; ++i) started.push_back(await(name(i)));
+  return started;
+}
+
 Slaves::Started Slaves::start_unix(const std::string& name) { return start(unix_.address(), name, "", 0); }
 
 Slaves::Started Slaves::start_tls(const std::string& name) {
@@ -77,6 +85,12 @@ Slaves::Started Slaves::start_tls(const std::string& name) {
 
 Slaves::Started Slaves::start(const std::string& address, const std::string& name, const std::string& key_file,
                               std::size_t ballast) {
+  spawn(address, name, key_file, ballast);
+  return await(name);
+}
+
+void Slaves::spawn(const std::string& address, const std::string& name, const std::string& key_file,
+                   std::size_t ballast) {
   const std::string bytes = std::to_string(ballast);
   const std::string basedir = directory_ + "/" + name;
   std::vector<char*> argv;
@@ -91,6 +105,9 @@ Slaves::Started Slaves::start(const std::string& address, const std::string& nam
     fail("posix_spawn");
   }
   pids_.push_back(pid);
+}
+
+Slaves::Started Slaves::await(const std::string& name) {
   auto slave = collection_.get_slave(patience, [&](const Slave& candidate) { return candidate.name() == name; });
   if (!slave) throw std::runtime_error("the slave '" + name + "' did not register in time; it may have said why above");
   // The program has divided itself: the child of its first process does the work.

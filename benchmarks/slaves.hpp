@@ -30,11 +30,14 @@ class Slaves {
     pid_t pid = -1;  ///< of the process that does the work
   };
   Started start_tcp(const std::string& name, std::size_t ballast = 0);  ///< with so many bytes resident
+  std::vector<Started> start_many_tcp(const std::string& prefix, std::size_t count);  ///< all at the same time
   Started start_unix(const std::string& name);
   Started start_tls(const std::string& name);
 
  private:
   Started start(const std::string& address, const std::string& name, const std::string& key_file, std::size_t ballast);
+  void spawn(const std::string& address, const std::string& name, const std::string& key_file, std::size_t ballast);
+  Started await(const std::string& name);
 
   std::string directory_;
   std::vector<pid_t> pids_;

@@ -6,6 +6,7 @@
 #include "report.hpp"
 
 #include <cstddef>
+#include <deque>
 #include <memory>
 #include <string>
 
@@ -33,15 +34,19 @@ struct Bench {
   LimitPeer& tcp_limit;
   LimitPeer& unix_limit;
   LimitPeer& tls_limit;
+  std::deque<LimitPeer>& many_limits;
   MessagePeer& tcp_messages;
   MessagePeer& unix_messages;
   Slaves& slaves;
 };
 
-std::unique_ptr<Work> make_round_trips(const Bench& bench);  // W1
-std::unique_ptr<Work> make_transfers(const Bench& bench);    // W3
-std::unique_ptr<Work> make_commands(const Bench& bench);     // W4
-std::unique_ptr<Work> make_output(const Bench& bench);       // W5
-std::unique_ptr<Work> make_messages(const Bench& bench);     // M1
+std::unique_ptr<Work> make_round_trips(const Bench& bench);       // W1
+std::unique_ptr<Work> make_concurrent_calls(const Bench& bench);  // W2, one slave
+std::unique_ptr<Work> make_many_slaves(const Bench& bench);       // W2, many slaves
+std::unique_ptr<Work> make_transfers(const Bench& bench);         // W3
+std::unique_ptr<Work> make_commands(const Bench& bench);          // W4
+std::unique_ptr<Work> make_output(const Bench& bench);            // W5
+std::unique_ptr<Work> make_fleets(const Bench& bench);            // W6
+std::unique_ptr<Work> make_messages(const Bench& bench);          // M1
 
 }  // namespace remsh::bench

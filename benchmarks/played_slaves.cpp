@@ -1,0 +1,170 @@
+// The slaves of a fleet, played by one thread that waits in one epoll: what they cost does not depend on the library.
+
+#include "bare_line.hpp"
+#include "bare_socket.hpp"
+#include "box_scan.hpp"
+#include "fleet_parts.hpp"
+#include "machine.hpp"
+#include "played_handshake.hpp"
+#include "stat_bytes.hpp"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+
+namespace remsh::bench {
+
+namespace {
+
+/// How many slaves register at the same time: well below what a listener allows.
+constexpr std::size_t registering_at_once = 64;
+
+/// Boxes with which a slave answers.
+class Answers {
+ public:
+  /// Appends what answers the call in this box, whose size is known; nothing if it is not a call.
+  void append_to(Bytes& out, BytesView box) const {
+    BoxScan scan(box);
+    if (!scan.next() || scan.key() != "_ask") return;
+    const BytesView tag = scan.value();
+    if (!scan.next() || scan.key() != "_command") throw std::runtime_error("a call without a command");
+    const bool is_ping = scan.value() == "ping";
+    if (!is_ping && scan.value() != "stat") throw std::runtime_error("a played slave cannot do: " + Bytes(scan.value()));
+    out.append("\0\7_answer\0", 10).push_back(static_cast<char>(tag.size()));
+    out.append(tag).append(is_ping ? end_of_box_ : rest_of_stat_);
+  }
+
+ private:
+  static Bytes make_rest_of_stat() {
+    constexpr std::string_view tag = "1";
+    return stat_answer(tag).substr(11 + tag.size());
+  }
+
+  const Bytes rest_of_stat_ = make_rest_of_stat();
+  const Bytes end_of_box_ = Bytes(2, '\0');
+};
+
+class PlayedSlaves {
+ public:
+  PlayedSlaves(FleetKind kind, std::size_t slaves, std::uint16_t port, const FleetOrders& orders)
+      : port_(port),
+        orders_(orders),
+        handshake_(kind == FleetKind::remsh ? make_remsh_handshake(slaves) : make_bare_handshake()),
+        watch_(::epoll_create1(EPOLL_CLOEXEC)) {
+    if (!watch_) fail("epoll_create1");
+    slaves_.reserve(slaves);
+    watch(orders.descriptor(), orders_mark);
+    orders.send("ready");
+  }
+  PlayedSlaves(const PlayedSlaves&) = delete;
+  PlayedSlaves& operator=(const PlayedSlaves&) = delete;
+  ~PlayedSlaves() {
+    for (const Slave& slave : slaves_) reset_when_closed(slave.line.descriptor());
+  }
+
+  void run() {
+    std::array<epoll_event, 512> events;
+    for (;;) {
+      while (slaves_.size() < wanted_ && slaves_.size() - registered_ < registering_at_once) connect_one();
+      const int ready = ::epoll_wait(watch_.get(), events.data(), static_cast<int>(events.size()), -1);
+      if (ready < 0 && errno != EINTR) fail("epoll_wait");
+      for (int i = 0; i < ready; ++i) {
+        const std::uint64_t mark = events[static_cast<std::size_t>(i)].data.u64;
+        if (mark == orders_mark) {
+          const auto order = orders_.receive();
+          if (!order) return;
+          wanted_ = slaves_.size() + static_cast<std::size_t>(parse_order(*order).number);
+        } else if (!serve(mark)) {
+          return;
+        }
+      }
+    }
+  }
+
+ private:
+  static constexpr std::uint64_t orders_mark = ~std::uint64_t{0};
+
+  enum class Stage : std::uint8_t { challenge, welcome, serving };
+
+  struct Slave {
+    BareLine line;
+    Stage stage = Stage::challenge;
+    Bytes partial = {};  // the beginning of a message
+  };
+
+  void watch(int descriptor, std::uint64_t mark) {
+    epoll_event event{.events = EPOLLIN, .data = {.u64 = mark}};
+    if (::epoll_ctl(watch_.get(), EPOLL_CTL_ADD, descriptor, &event) != 0) fail("epoll_ctl");
+  }
+
+  void connect_one() {
+    const std::size_t number = slaves_.size();
+    slaves_.push_back({BareLine(connect_to_loopback(port_))});
+    BareLine& line = slaves_.back().line;
+    watch(line.descriptor(), number);
+    const Bytes first = handshake_->begin(number);
+    line.write_all(first.data(), first.size());
+  }
+
+  /// False if the master is gone.
+  bool serve(std::size_t number) {
+    Slave& slave = slaves_[number];
+    const std::size_t got = slave.line.read_some(buffer_.data(), buffer_.size());
+    if (got == 0) return false;
+    BytesView bytes(buffer_.data(), got);
+    if (!slave.partial.empty()) bytes = slave.partial.append(bytes);
+    out_.clear();
+    while (const std::size_t used = take(number, bytes)) bytes.remove_prefix(used);
+    slave.partial = Bytes(bytes);
+    slave.line.write_all(out_.data(), out_.size());
+    return true;
+  }
+
+  /// Takes one message, and returns its size; 0 if it is not all there.
+  std::size_t take(std::size_t number, BytesView bytes) {
+    Slave& slave = slaves_[number];
+    std::size_t size = 0;
+    switch (slave.stage) {
+      case Stage::challenge:
+        size = handshake_->take_challenge(number, bytes, out_);
+        if (size > 0) slave.stage = Stage::welcome;
+        break;
+      case Stage::welcome:
+        size = handshake_->take_welcome(number, bytes);
+        if (size > 0) slave.stage = Stage::serving;
+        if (size > 0 && ++registered_ == wanted_) orders_.send("registered");
+        break;
+      case Stage::serving:
+        size = box_size(bytes);
+        if (size > 0) answers_.append_to(out_, bytes.substr(0, size));
+        break;
+    }
+    return size;
+  }
+
+  const std::uint16_t port_;
+  const FleetOrders& orders_;
+  const std::unique_ptr<PlayedHandshake> handshake_;
+  const Answers answers_;
+  const UniqueFd watch_;
+  std::vector<Slave> slaves_;
+  std::size_t wanted_ = 0;
+  std::size_t registered_ = 0;
+  std::array<char, std::size_t{1} << 16U> buffer_{};
+  Bytes out_;
+};
+
+}  // namespace
+
+void run_played_slaves(FleetKind kind, std::size_t slaves, std::uint16_t port, const FleetOrders& orders) {
+  const auto played = std::make_unique<PlayedSlaves>(kind, slaves, port, orders);
+  played->run();
+}
+
+}  // namespace remsh::bench

@@ -1,0 +1,78 @@
+// Our master of a fleet, in a process of its own, so that its CPU time and memory are those of the library.
+
+#include "fleet_identity.hpp"
+#include "fleet_parts.hpp"
+#include "machine.hpp"
+#include "report.hpp"
+#include "stat_bytes.hpp"
+
+#include <remsh/master.hpp>
+
+#include <chrono>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace remsh::bench {
+
+namespace {
+
+constexpr std::chrono::seconds registration_patience{50};
+
+/// Calls all slaves once from one thread, and returns how many microseconds that took.
+double call_all(const std::vector<std::shared_ptr<Slave>>& slaves) {
+  const double begin = now();
+  CompletionQueue queue;
+  for (const auto& slave : slaves) {
+    slave->start_stat(stat_path).then(queue, [](auto call) {
+      if (!call.wait()) throw std::runtime_error("stat() found nothing");
+    });
+  }
+  queue.run();
+  return (now() - begin) * 1e6;
+}
+
+double call_one(Slave& slave, double seconds) {
+  std::vector<double> taken;
+  taken.reserve(static_cast<std::size_t>(seconds * 3e5) + 1);
+  double before = now();
+  for (const double end = before + seconds; before < end;) {
+    static_cast<void>(slave.stat(stat_path));
+    const double after = now();
+    taken.push_back((after - before) * 1e6);
+    before = after;
+  }
+  return quantile(taken, 0.5);
+}
+
+}  // namespace
+
+void run_remsh_master(std::size_t count, const FleetOrders& orders) {
+  KeyRing keys;
+  std::vector<KeyRegistration> registered;
+  for (std::size_t i = 0; i < count; ++i) registered.push_back(keys.register_slave(fleet_name(i), fleet_key(i)));
+  SlaveCollection slaves;
+  TcpSlaveListener listener({.slave_collection = slaves, .address = "tcp:127.0.0.1:0", .keys = keys});
+  listener.start();
+  orders.send(std::to_string(listener.port()));
+  while (const auto text = orders.receive()) {
+    const FleetOrder order = parse_order(*text);
+    if (order.word == "await") {
+      if (!slaves.wait_for_slaves(static_cast<std::size_t>(order.number), registration_patience)) {
+        throw std::runtime_error("only " + std::to_string(slaves.size()) + " slaves have registered");
+      }
+      orders.send("registered");
+    } else if (order.word == "call_all") {
+      const auto all = slaves.get_all_slaves();
+      std::vector<double> taken;
+      while (taken.size() < static_cast<std::size_t>(order.number)) taken.push_back(call_all(all));
+      orders.send(std::to_string(quantile(taken, 0.5)));
+    } else if (order.word == "call_one") {
+      orders.send(std::to_string(call_one(*slaves.find(fleet_name(0)), order.number)));
+    } else {
+      throw std::runtime_error("our master does not know the order " + order.word);
+    }
+  }
+}
+
+}  // namespace remsh::bench
