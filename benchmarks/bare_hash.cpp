@@ -45,8 +45,7 @@ BareHmac::BareHmac(BytesView key) {
   EVP_MAC_free(algorithm);  // the context keeps it
   char hash[] = "SHA256";
   const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string("digest", hash, 0), OSSL_PARAM_construct_end()};
-  expect_libcrypto(context_ != nullptr &&
-                   EVP_MAC_init(context_.get(), raw(key.data()), key.size(), parameters) == 1);
+  expect_libcrypto(context_ != nullptr && EVP_MAC_init(context_.get(), raw(key.data()), key.size(), parameters) == 1);
 }
 
 Digest BareHmac::operator()(BytesView bytes) {

@@ -33,7 +33,8 @@ void print_state(const Options& options, const Scratch& scratch, const Bystander
   if (const auto share = bystanders.share()) std::printf(", others used %.0f %% of the CPUs", *share * 100);
   const std::size_t largest = largest_fleet();
   if (options.works.contains("W6") && largest < *std::max_element(options.fleets.begin(), options.fleets.end())) {
-    std::printf("\nFleets have at most %zu slaves: the hard limit of descriptors (ulimit -Hn) allows no more.", largest);
+    std::printf("\nFleets have at most %zu slaves: the hard limit of descriptors (ulimit -Hn) allows no more.",
+                largest);
   }
   std::printf(
       "\nxL: how many times worse than the limit of the same round, median of all rounds. The machine's state is "

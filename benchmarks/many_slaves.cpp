@@ -66,9 +66,8 @@ class ManySlaves final : public Work {
   }
 
   CallRate our_threads() {
-    return measure_threads(bench_.options.seconds, ours_.size(), our_pids_, [&](std::size_t caller) {
-      static_cast<void>(ours_[caller].slave->stat(stat_path));
-    });
+    return measure_threads(bench_.options.seconds, ours_.size(), our_pids_,
+                           [&](std::size_t caller) { static_cast<void>(ours_[caller].slave->stat(stat_path)); });
   }
 
   /// One thread keeps one request under way on each socket.

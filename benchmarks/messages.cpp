@@ -86,8 +86,7 @@ class Messages final : public Work {
     const std::string work = "M1 messages of 1 MiB, " + socket.name;
     add(report, {work, "MiB/s", Measure::Better::more, 1.05}, bare.mib_per_second, full.mib_per_second);
     add(report, {work, "CPU s/GiB", Measure::Better::less, {}}, bare.cpu_per_gib, full.cpu_per_gib);
-    const auto pythons =
-        measure_pythons(socket.python_family, everywhere_, everywhere_, 0.01, bench_.options.bytes);
+    const auto pythons = measure_pythons(socket.python_family, everywhere_, everywhere_, 0.01, bench_.options.bytes);
     if (pythons) {
       add(report, {work + ", Pythons", "MiB/s", Measure::Better::more, {}}, bare.mib_per_second,
           pythons->mib_per_second);

@@ -35,7 +35,8 @@ class Answers {
     const BytesView tag = scan.value();
     if (!scan.next() || scan.key() != "_command") throw std::runtime_error("a call without a command");
     const bool is_ping = scan.value() == "ping";
-    if (!is_ping && scan.value() != "stat") throw std::runtime_error("a played slave cannot do: " + Bytes(scan.value()));
+    if (!is_ping && scan.value() != "stat")
+      throw std::runtime_error("a played slave cannot do: " + Bytes(scan.value()));
     out.append("\0\7_answer\0", 10).push_back(static_cast<char>(tag.size()));
     out.append(tag).append(is_ping ? end_of_box_ : rest_of_stat_);
   }

@@ -94,8 +94,8 @@ void Slaves::spawn(const std::string& address, const std::string& name, const st
   const std::string bytes = std::to_string(ballast);
   const std::string basedir = directory_ + "/" + name;
   std::vector<char*> argv;
-  for (const char* arg : {"bench", slave_mark, bytes.c_str(), address.c_str(), key_file.c_str(), name.c_str(),
-                          basedir.c_str()}) {
+  for (const char* arg :
+       {"bench", slave_mark, bytes.c_str(), address.c_str(), key_file.c_str(), name.c_str(), basedir.c_str()}) {
     argv.push_back(const_cast<char*>(arg));
   }
   argv.push_back(nullptr);

@@ -29,7 +29,7 @@ class Slaves {
     std::shared_ptr<Slave> slave;
     pid_t pid = -1;  ///< of the process that does the work
   };
-  Started start_tcp(const std::string& name, std::size_t ballast = 0);  ///< with so many bytes resident
+  Started start_tcp(const std::string& name, std::size_t ballast = 0);                ///< with so many bytes resident
   std::vector<Started> start_many_tcp(const std::string& prefix, std::size_t count);  ///< all at the same time
   Started start_unix(const std::string& name);
   Started start_tls(const std::string& name);
