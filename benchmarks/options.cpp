@@ -22,7 +22,7 @@ constexpr const char* usage =
     "  W6             fleets of 1,000 and 10,000 slaves: registration, a call to all, one call among them, memory\n"
     "  M1             messages there and back, and large ones one way; also between two Pythons, if there is one\n"
     "\n"
-    "  --rounds N     how often each is measured; medians are shown (9)\n"
+    "  --rounds N     how often each is measured; medians are shown (7)\n"
     "  --seconds S    how long each round trip is measured in a round (0.4)\n"
     "  --size MIB     how large transfers are (256)\n"
     "  --rss          W4 also with 1 GiB resident in master and slave\n"

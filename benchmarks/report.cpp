@@ -63,12 +63,12 @@ void Report::add(const Measure& measure, double limit, double ours) {
 void Report::add_alone(const Measure& measure, double ours) { line_of(measure).ours.push_back(ours); }
 
 void Report::print() const {
-  std::printf("%-34s %-14s %9s %9s %6s %15s %6s\n", "work", "figure", "limit", "ours", "xL", "(best..worst)", "goal");
+  std::printf("%-44s %-13s %9s %9s %6s %15s %6s\n", "work", "figure", "limit", "ours", "xL", "(best..worst)", "goal");
   for (const Line& line : lines_) {
     const Spread ours = spread_of(line.ours);
     const auto ratio = line.ratio();
     const auto& goal = line.measure.goal;
-    std::printf("%-34s %-14s %9s %9s %6s %15s %6s%s\n", line.measure.work.c_str(), line.measure.figure.c_str(),
+    std::printf("%-44s %-13s %9s %9s %6s %15s %6s%s\n", line.measure.work.c_str(), line.measure.figure.c_str(),
                 ratio ? figure(spread_of(line.limit).median).c_str() : "-", figure(ours.median).c_str(),
                 ratio ? figure(ratio->median).c_str() : "-", range(ratio ? *ratio : ours).c_str(),
                 goal ? figure(*goal).c_str() : "-", line.is_over_goal() ? "  over" : "");

@@ -52,7 +52,7 @@ Slaves::Slaves(const std::string& directory)
 }
 
 Slaves::~Slaves() {
-  for (const pid_t pid : pids_) ::kill(pid, SIGINT);  // to the supervisor, which passes it on
+  for (const pid_t pid : pids_) ::kill(pid, SIGTERM);  // to the supervisor, which passes it on
   for (const pid_t pid : pids_) {
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
