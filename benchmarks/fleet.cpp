@@ -36,7 +36,7 @@ struct Fleet {
 Fleet measure_fleet(FleetKind kind, std::size_t count, double seconds) {
   Fleet figures;
   const FleetPart master(master_args(kind, count));
-  const FleetPart slaves(slaves_args(kind, count, master.hear()));
+  FleetPart slaves(slaves_args(kind, count, master.hear()));
   static_cast<void>(slaves.hear());
 
   const auto register_more = [&](std::size_t more, std::size_t then) {
@@ -70,6 +70,7 @@ Fleet measure_fleet(FleetKind kind, std::size_t count, double seconds) {
   figures.all_cpu_us = (cpu_seconds(master.pid()) - cpu_before) * 1e6 / (all * calls_to_all);
   figures.idle_after_calls_kib = (private_kib(master.pid()) - before_kib) / more;
   if (kind == FleetKind::remsh) figures.one_among_us = call_one();
+  slaves.end();  // so that they reset their connections: closed ones would fill the system for a minute
   return figures;
 }
 

@@ -13,8 +13,10 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <stdexcept>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 extern char** environ;
@@ -25,6 +27,7 @@ namespace {
 
 constexpr const char* part_mark = "--as-part-of-fleet";
 constexpr int longest_silence_ms = 60'000;
+constexpr double longest_end_seconds = 10;
 
 struct OrderSockets {
   UniqueFd ours;
@@ -76,8 +79,20 @@ FleetPart::FleetPart(const std::vector<std::string>& args) : orders_(UniqueFd())
 }
 
 FleetPart::~FleetPart() {
+  if (pid_ < 0) return;
   ::kill(pid_, SIGKILL);
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+void FleetPart::end() {
+  orders_ = FleetOrders(UniqueFd());
+  for (const double deadline = now() + longest_end_seconds; pid_ >= 0 && now() < deadline;) {
+    if (::waitpid(pid_, nullptr, WNOHANG) == pid_) {
+      pid_ = -1;
+    } else {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
 }
 

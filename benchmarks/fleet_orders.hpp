@@ -34,7 +34,10 @@ class FleetPart {
   explicit FleetPart(const std::vector<std::string>& args);
   FleetPart(const FleetPart&) = delete;
   FleetPart& operator=(const FleetPart&) = delete;
-  ~FleetPart();  ///< ends the process
+  ~FleetPart();  ///< kills the process
+
+  /// Tells the process to end by itself, and waits for that, but not for ever.
+  void end();
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 

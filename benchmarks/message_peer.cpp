@@ -21,7 +21,7 @@ namespace remsh::bench {
 
 namespace {
 
-constexpr std::chrono::seconds patience{60};
+constexpr std::chrono::seconds message_patience{60};
 
 /// A message of this size says how many large ones follow.
 using Count = std::uint64_t;
@@ -126,7 +126,7 @@ MessageConnection MessagePeer::connect(const std::string& address) {
   Listener listener(address);
   const std::string actual = listener.address();
   if (::write(addresses_, actual.data(), actual.size()) != static_cast<ssize_t>(actual.size())) fail("write");
-  return listener.accept({.deadline = patience});
+  return listener.accept({.deadline = message_patience});
 }
 
 void MessagePeer::once(MessageConnection& connection) {

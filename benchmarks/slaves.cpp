@@ -25,7 +25,7 @@ constexpr const char* slave_mark = "--as-slave";
 /// The arguments of this program as a slave, behind the mark.
 enum SlaveArgument { bytes_argument = 2, master_argument, key_argument, name_argument, basedir_argument, arguments };
 
-constexpr std::chrono::seconds patience{30};
+constexpr std::chrono::seconds slave_patience{30};
 
 }  // namespace
 
@@ -108,7 +108,7 @@ void Slaves::spawn(const std::string& address, const std::string& name, const st
 }
 
 Slaves::Started Slaves::await(const std::string& name) {
-  auto slave = collection_.get_slave(patience, [&](const Slave& candidate) { return candidate.name() == name; });
+  auto slave = collection_.get_slave(slave_patience, [&](const Slave& candidate) { return candidate.name() == name; });
   if (!slave) throw std::runtime_error("the slave '" + name + "' did not register in time; it may have said why above");
   // The program has divided itself: the child of its first process does the work.
   const pid_t worker = std::stoi(slave->execute({"sh", "-c", "echo $PPID"}).out);
