@@ -12,9 +12,27 @@ constexpr std::size_t text_segment = 16 * 1024;  // small boxes share a segment
 constexpr std::size_t small_box = 8 * 1024;
 }  // namespace
 
-void OutQueue::append(Lane& lane, BytesView box, bool is_data) {
+/// Lanes for the next queue that this thread fills: thousands of queues are empty most of the time.
+std::unique_ptr<OutQueue::Lanes>& OutQueue::spare_lanes() {
+  thread_local std::unique_ptr<Lanes> spare;
+  return spare;
+}
+
+OutQueue::Lanes& OutQueue::lanes() {
+  if (!lanes_) lanes_ = spare_lanes() ? std::move(spare_lanes()) : std::make_unique<Lanes>();
+  return *lanes_;
+}
+
+/// Gives the memory of an empty queue to the thread.
+void OutQueue::give_back() noexcept {
+  if (lanes_ && lanes_->empty() && !lanes_->writing && !lanes_->finished) spare_lanes() = std::move(lanes_);
+}
+
+void OutQueue::append(Lanes& lanes, Lane& lane, BytesView box, bool is_data) {
   if (lane.empty() || lane.back().is_whole || lane.back().text.size() + box.size() > text_segment) {
-    lane.emplace_back().is_data = is_data;
+    if (lanes.spare.empty()) lanes.spare.emplace_back();
+    lane.splice(lane.end(), lanes.spare, lanes.spare.begin());
+    lane.back().is_data = is_data;
   }
   lane.back().text.append(box);
 }
@@ -23,14 +41,14 @@ void OutQueue::push_control(BytesView box) {
   Lanes& lanes = this->lanes();
   if (lanes.finished) return;
   lanes.control_bytes += box.size();
-  append(lanes.control, box, false);
+  append(lanes, lanes.control, box, false);
 }
 
 void OutQueue::push_ordered(BytesView box) {
   Lanes& lanes = this->lanes();
   if (lanes.finished) return;
   lanes.data_bytes += box.size();
-  append(lanes.data, box, true);
+  append(lanes, lanes.data, box, true);
 }
 
 void OutQueue::push_data(Block framed) {
@@ -90,7 +108,7 @@ void OutQueue::written(std::size_t bytes) {
   lanes.writing = false;
   if (std::exchange(lanes.dropped, false)) {
     lanes.flight.clear();
-    return;
+    return give_back();
   }
   while (!lanes.flight.empty()) {
     Segment& segment = lanes.flight.front();
@@ -99,7 +117,13 @@ void OutQueue::written(std::size_t bytes) {
     bytes -= taken;
     segment.done += taken;
     if (!segment.rest().empty()) break;
-    lanes.flight.pop_front();
+    if (lanes.spare.empty() && !segment.is_whole && segment.text.capacity() <= text_segment) {
+      segment.text.clear();
+      segment.done = 0;
+      lanes.spare.splice(lanes.spare.end(), lanes.flight, lanes.flight.begin());
+    } else {
+      lanes.flight.pop_front();
+    }
   }
   // Segments of which nothing was written go back to their lane, so that later control boxes still overtake them.
   const auto keep =
@@ -113,6 +137,7 @@ void OutQueue::written(std::size_t bytes) {
   } else {
     lanes.data.splice(lanes.data.begin(), lanes.flight, data, lanes.flight.end());
   }
+  give_back();
 }
 
 void OutQueue::clear() {
@@ -126,6 +151,7 @@ void OutQueue::clear() {
     lanes.dropped = true;
   } else {
     lanes.flight.clear();
+    give_back();
   }
 }
 

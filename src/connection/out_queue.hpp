@@ -15,8 +15,8 @@
 namespace remsh {
 
 /// The boxes that wait to be written, in two lanes. Control boxes overtake data, but are never inserted into a box or a
-/// run of control boxes that is partly written. Each lane keeps its order. Takes one pointer of memory while unused and
-/// after give_back().
+/// run of control boxes that is partly written. Each lane keeps its order. Takes one pointer of memory while it is
+/// empty.
 ///
 /// One write at a time: call gather(), write the views without a lock, call written(). Boxes may be pushed during the
 /// write. Otherwise one thread at a time.
@@ -55,11 +55,6 @@ class OutQueue {
   /// Drops everything; segments that are being written are dropped in written().
   void clear();
 
-  /// Frees its memory if it is empty and nothing is being written.
-  void give_back() noexcept {
-    if (lanes_ && lanes_->empty() && !lanes_->writing && !lanes_->finished) lanes_.reset();
-  }
-
  private:
   struct Segment {
     Bytes text;                  // one or more whole boxes, or
@@ -80,6 +75,7 @@ class OutQueue {
     Lane data;
     std::size_t data_bytes = 0;
     std::size_t control_bytes = 0;
+    Lane spare;  // one empty segment at most, whose memory the next small boxes use
     bool writing = false;
     bool dropped = false;   // clear() was called during a write
     bool finished = false;  // finish() was called
@@ -87,13 +83,12 @@ class OutQueue {
     [[nodiscard]] bool empty() const noexcept { return flight.empty() && control.empty() && data.empty(); }
   };
 
-  static void append(Lane& lane, BytesView box, bool is_data);
+  static void append(Lanes& lanes, Lane& lane, BytesView box, bool is_data);
   static void drop(Lanes& lanes, Lane& lane, Lane::iterator from);
 
-  Lanes& lanes() {
-    if (!lanes_) lanes_ = std::make_unique<Lanes>();
-    return *lanes_;
-  }
+  static std::unique_ptr<Lanes>& spare_lanes();
+  Lanes& lanes();
+  void give_back() noexcept;
 
   std::unique_ptr<Lanes> lanes_;
 };

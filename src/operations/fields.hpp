@@ -156,7 +156,10 @@ class FieldWriter {
   [[nodiscard]] Box&& box() && noexcept { return std::move(box_); }
 
  private:
-  void set(BytesView key, BytesView value) { box_.set(Bytes(key), Bytes(value)); }
+  void set(BytesView key, BytesView value) {
+    if (box_.empty()) box_.reserve(6);  // for most messages
+    box_.set(Bytes(key), Bytes(value));
+  }
 
   Box box_;
 };

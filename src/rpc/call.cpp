@@ -67,11 +67,11 @@ void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Ki
   }
   call_ = *call;
   if (id != nullptr) id->store(call_->id, std::memory_order_release);
-  me_.call = call_;
   const TimePoint at = peer_->now();
   begun_ = at;
   me_.young_until = at + Link::slice;
-  if (deadline_ > at) peer_->note_call(at);  // the caller will read
+  if (deadline_ > at) peer_->expect_reader(at);
+  if (peer_->promised_ > 0) return peer_->settle();  // another thread is about to write, and will write this box too
   if (peer_->is_another_calling(*call_, at)) {
     // Let other threads append, so that one thread writes for several.
     ++peer_->promised_;
@@ -125,6 +125,7 @@ void Call::leave(std::function<void()> wake) {
   if (call_ != nullptr && !failure_ && call_->state == OpenCall::State::open) {
     me_.is_polled = true;
     me_.wake = std::move(wake);
+    peer_->expect_no_reader();
     peer_->park(me_);
     look_at_deadline();
   }
@@ -199,6 +200,7 @@ std::optional<Call::Event> Call::next_until(bool wants_room, TimePoint until) {
   me_.wants_room = wants_room;
   peer_->wait_for(lock, me_, std::min(deadline_, until), has_work);
   auto event = take(wants_room);
+  if (event && !is_last(event)) peer_->expect_reader(peer_->now());  // this one, after it has used the event
   if (!event || (was_suspended_ && is_last(event))) leave({});
   return event;
 }

@@ -23,6 +23,14 @@ Bytes& empty_scratch() {
   return scratch;
 }
 
+/// The memory of a call that is over, for the next one of this thread.
+std::unique_ptr<OpenCall>& spare_call() {
+  thread_local std::unique_ptr<OpenCall> spare;
+  return spare;
+}
+
+std::unique_ptr<OpenCall> new_call() { return spare_call() ? std::move(spare_call()) : std::make_unique<OpenCall>(); }
+
 }  // namespace
 
 // --- calls that we make
@@ -60,7 +68,7 @@ Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has
   if (auto encoded = encode_call(scratch, command, make_tag(next_id_), has_op, arguments); !encoded) {
     return encoded.failure();
   }
-  auto call = std::make_unique<OpenCall>();
+  auto call = new_call();
   call->id = next_id_;
   call->owner = owner;
   if (has_op) call->streams = std::make_unique<OpenCall::Streams>();
@@ -75,6 +83,13 @@ Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has
   ++next_id_;
   has_unsent_ = has_unsent_ || waits;
   return calls_.back().get();
+}
+
+void Engine::forget(const OpenCall& call) {
+  const auto at = find(call.id);
+  *at->get() = OpenCall();  // frees its answer
+  spare_call() = std::move(*at);
+  calls_.erase(at);
 }
 
 void Engine::send_waiting() {
@@ -160,8 +175,8 @@ void Engine::close_service(OpenService& service) {
   service.answered = true;
   service.in.settle(pool_);
   services_->arguments_size -= std::exchange(service.arguments_size, 0);
-  if (!service.op.empty()) services_->by_op.erase(service.op);
-  services_->by_tag.erase(service.tag);  // the caller of this function holds a reference
+  if (!service.op.empty()) services_->by_op.remove(service.op);
+  services_->by_tag.remove(service.tag);  // the caller of this function holds a reference
 }
 
 void Engine::answer(OpenService& service, const Box& results) {
@@ -208,7 +223,7 @@ void Engine::end(const Failure& failure) {
   }
   if (!services_) return;
   const Services services = std::exchange(*services_, {});
-  for (const auto& [tag, service] : services.by_tag) {
+  for (const auto& service : services.by_tag) {
     service->cancelled = true;
     service->answered = true;
     events_.on_service_changed(*service);

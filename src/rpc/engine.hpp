@@ -11,9 +11,9 @@
 #include <remsh/connection/box.hpp>
 #include <remsh/connection/box_codec.hpp>
 
+#include <algorithm>
 #include <cassert>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -116,6 +116,44 @@ struct OpenService {
   }
 };
 
+/// Open services, to be found by one of their names. A sorted list of pointers, because most calls are answered before
+/// the next one comes, and to add the only one must cost no allocation.
+template <Bytes OpenService::*name>
+class ServiceIndex {
+ public:
+  /// The one with this name; null if there is none.
+  [[nodiscard]] OpenService* find(BytesView wanted) const {
+    const auto at = lower(wanted);
+    return is_at(at, wanted) ? at->get() : nullptr;
+  }
+
+  /// There must be none with the same name.
+  void add(std::shared_ptr<OpenService> service) {
+    const auto at = lower((*service).*name);
+    services_.insert(at, std::move(service));
+  }
+  void remove(BytesView wanted) {
+    const auto at = lower(wanted);
+    if (is_at(at, wanted)) services_.erase(at);
+  }
+
+  [[nodiscard]] std::size_t size() const noexcept { return services_.size(); }
+  [[nodiscard]] auto begin() const noexcept { return services_.begin(); }
+  [[nodiscard]] auto end() const noexcept { return services_.end(); }
+
+ private:
+  using Place = std::vector<std::shared_ptr<OpenService>>::const_iterator;
+  [[nodiscard]] Place lower(BytesView wanted) const {
+    return std::lower_bound(services_.begin(), services_.end(), wanted,
+                            [](const auto& service, BytesView other) { return BytesView((*service).*name) < other; });
+  }
+  [[nodiscard]] bool is_at(Place at, BytesView wanted) const {
+    return at != services_.end() && BytesView((**at).*name) == wanted;
+  }
+
+  std::vector<std::shared_ptr<OpenService>> services_;
+};
+
 /// The calls and streams of one session, in both directions. Pure state: no mutex, no thread, no descriptor, no clock.
 /// One thread at a time.
 ///
@@ -213,9 +251,9 @@ class Engine {
 
   // --- the session
 
-  /// Handles a box from Session::next(). A failure is a breach of the protocol. A chunk for the call `reader` whose
-  /// bytes are in `lent` is not copied: the reader uses it up before it reads again.
-  Result<void> receive(const BoxView& box, const OpenCall* reader, BytesView lent);
+  /// Handles a box from Session::next(). A failure is a breach of the protocol. Large chunks that lie in `memory` are
+  /// not copied, but keep it.
+  Result<void> receive(const BoxView& box, const SharedMemory& memory = {});
 
   /// The session is over: every outgoing call fails with this, every service is cancelled.
   void end(const Failure& failure);
@@ -234,9 +272,9 @@ class Engine {
 
   Result<void> receive_outcome(const BoxView& box, BytesView tag, bool is_error);
   Result<void> receive_call(const BoxView& box, BytesView command, BytesView tag);
-  Result<void> receive_stream_box(const BoxView& box, BytesView command, const OpenCall* reader, BytesView lent);
+  Result<void> receive_stream_box(const BoxView& box, BytesView command, const SharedMemory& memory);
   Result<void> receive_input(OpenService& service, Chunk chunk);
-  Result<void> receive_output(BytesView op, BytesView bytes, Chunk chunk, const OpenCall* reader, BytesView lent);
+  Result<void> receive_output(BytesView op, Chunk chunk);
   Result<void> receive_credit(BytesView op, StreamName stream, std::uint64_t bytes);
   Result<void> pong(BytesView tag);
   void grant_credit(BytesView op, StreamName stream, std::uint64_t bytes);
@@ -245,13 +283,13 @@ class Engine {
   void push(BytesView box, bool ordered);
 
   [[nodiscard]] Calls::iterator find(std::optional<std::uint64_t> id);
-  void forget(const OpenCall& call) { calls_.erase(find(call.id)); }
+  void forget(const OpenCall& call);
 
   // An engine lives as long as its session, and most sessions are idle, so what only some engines need is allocated
   // apart.
   struct Services {
-    std::map<Bytes, std::shared_ptr<OpenService>, std::less<>> by_tag;
-    std::map<Bytes, OpenService*, std::less<>> by_op;
+    ServiceIndex<&OpenService::tag> by_tag;
+    ServiceIndex<&OpenService::op> by_op;
     std::size_t arguments_size = 0;  // of all open services
   };
 

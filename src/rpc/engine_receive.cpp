@@ -34,9 +34,23 @@ Result<Box> content(const BoxView& box, bool is_call) {
   return join_long_values(std::move(fields));
 }
 
+/// Gives a chunk its bytes. Many are left where they were read; few are copied, so that what waits in a stream keeps at
+/// most eight times its credit.
+void set_bytes(Chunk& chunk, BytesView bytes, const SharedMemory& memory) {
+  constexpr std::size_t many = SharedMemory::size / 8;
+  const bool is_inside =
+      memory && bytes.data() >= memory.bytes().data() && bytes.data() < memory.bytes().data() + SharedMemory::size;
+  if (bytes.size() < many || !is_inside) {
+    chunk.owned = bytes;
+    return;
+  }
+  chunk.read = bytes;
+  chunk.memory = memory;
+}
+
 }  // namespace
 
-Result<void> Engine::receive(const BoxView& box, const OpenCall* reader, BytesView lent) {
+Result<void> Engine::receive(const BoxView& box, const SharedMemory& memory) {
   if (!options_.serves && session_.control_bytes() > options_.max_unsent + options_.max_unread_credit) {
     return breach("it does not read, but goes on sending as if it had been granted credit");
   }
@@ -45,7 +59,7 @@ Result<void> Engine::receive(const BoxView& box, const OpenCall* reader, BytesVi
   const auto command = box.get("_command");
   if (!command) return breach("a box that is no call, no answer and no error");
   if (const auto tag = box.get("_ask")) return receive_call(box, *command, *tag);
-  return receive_stream_box(box, *command, reader, lent);
+  return receive_stream_box(box, *command, memory);
 }
 
 Result<void> Engine::receive_outcome(const BoxView& box, BytesView tag, bool is_error) {
@@ -85,8 +99,8 @@ Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesVi
   }
   const BytesView op = box.get("op").value_or(BytesView());
   if (box.has("op") && !is_tag(op)) return breach(formatted("an op of {} bytes", op.size()));
-  if (services_->by_tag.contains(tag)) return breach("a tag that is in use");
-  if (!op.empty() && services_->by_op.contains(op)) return breach("an op that is in use");
+  if (services_->by_tag.find(tag) != nullptr) return breach("a tag that is in use");
+  if (!op.empty() && services_->by_op.find(op) != nullptr) return breach("an op that is in use");
   auto service = std::make_shared<OpenService>();
   service->tag = tag;
   service->op = op;
@@ -97,8 +111,8 @@ Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesVi
   if (arguments) {
     for (const auto& [key, value] : *arguments) size += key.size() + value.size();
   }
-  services_->by_tag.emplace(service->tag, service);
-  if (!op.empty()) services_->by_op.emplace(service->op, service.get());
+  services_->by_tag.add(service);
+  if (!op.empty()) services_->by_op.add(service);
   if (!arguments) {
     fail(*service, arguments.failure());
   } else if (is_full) {
@@ -114,7 +128,7 @@ Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesVi
   return {};
 }
 
-Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, const OpenCall* reader, BytesView lent) {
+Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, const SharedMemory& memory) {
   if (command == "goodbye") {
     session_.receive_goodbye(box);
     return {};
@@ -150,23 +164,22 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
   chunk.last = command == "end";
   const BytesView bytes = box.get("data").value_or(BytesView());
   if (!chunk.last && bytes.empty()) return breach("data without bytes");
+  set_bytes(chunk, bytes, memory);
   if (*stream == StreamName::in) {
     if (!options_.serves) return breach("input for an operation: a slave has no verbs here");
     if (service == nullptr) return {};  // over already: the input has crossed our answer
-    chunk.owned = bytes;
     return receive_input(*service, std::move(chunk));
   }
   if (chunk.last) return breach("an end of output: that is the answer");
   if (const auto total = box.get("total")) chunk.total = parse_number(*total);
   if (const auto at = box.get("at")) chunk.marks.at = parse_number(*at);
   if (const auto log = box.get("log")) chunk.marks.log = parse_number(*log);
-  return receive_output(*op, bytes, std::move(chunk), reader, lent);
+  return receive_output(*op, std::move(chunk));
 }
 
 OpenService* Engine::service_of(BytesView op) const {
   if (!services_) return nullptr;
-  const auto found = services_->by_op.find(op);
-  return found == services_->by_op.end() ? nullptr : found->second;
+  return services_->by_op.find(op);
 }
 
 Result<void> Engine::receive_input(OpenService& service, Chunk chunk) {
@@ -175,8 +188,7 @@ Result<void> Engine::receive_input(OpenService& service, Chunk chunk) {
   return {};
 }
 
-Result<void> Engine::receive_output(BytesView op, BytesView bytes, Chunk chunk, const OpenCall* reader,
-                                    BytesView lent) {
+Result<void> Engine::receive_output(BytesView op, Chunk chunk) {
   const auto id = parse_tag(op);
   const auto found = find(id);
   if (found == calls_.end() || (*found)->state == OpenCall::State::settled || !(*found)->streams ||
@@ -187,17 +199,10 @@ Result<void> Engine::receive_output(BytesView op, BytesView bytes, Chunk chunk, 
   OpenCall& call = **found;
   ReceiveStream& stream = call.streams->output(chunk.stream);
   if (call.state == OpenCall::State::abandoned) {
-    chunk.borrowed = bytes;
     std::uint64_t grant = 0;
     if (!stream.receive_and_drop(chunk, pool_, grant)) return breach("more output than was granted");
     grant_credit(op, chunk.stream, grant);
     return {};
-  }
-  const bool is_lent = bytes.data() >= lent.data() && bytes.data() < lent.data() + lent.size();
-  if (&call == reader && is_lent) {
-    chunk.borrowed = bytes;
-  } else {
-    chunk.owned = bytes;
   }
   if (!stream.receive(std::move(chunk))) return breach("more output than was granted");
   events_.on_call_changed(call);

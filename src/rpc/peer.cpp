@@ -70,7 +70,7 @@ void Peer::open(std::unique_ptr<Transport> transport, BytesView already_read) {
   reader_ = &me;
   flush(lock);  // if close() was called before, it did not wait for the write
   if (!already_read.empty()) {
-    take_in(IoResult::moved(already_read.size()), already_read, nullptr);
+    take_in(IoResult::moved(already_read.size()), already_read, 0, {});
     flush(lock);
   }
   reader_ = nullptr;
@@ -243,23 +243,24 @@ void Peer::flush(Locked& lock) {
 
 // --- reading
 
-void Peer::take_in(const IoResult& result, std::span<const char> buffer, const OpenCall* reader) {
+/// Handles what was read, in `bytes`, behind `again` bytes that Session::take_unfinished() had put there before.
+void Peer::take_in(const IoResult& result, BytesView bytes, std::size_t again, const SharedMemory& memory) {
+  const std::size_t size = again + (result.status == IoResult::Status::ok ? result.bytes : 0);
+  if (size > 0) {
+    now_ = now();
+    session_.receive(bytes.substr(0, size), again);
+    while (const BoxView* const box = session_.next()) {
+      if (auto received = engine_.receive(*box, memory); !received) {
+        session_.breach(std::move(received).failure());
+      }
+    }
+    tell_draining();
+  }
   switch (result.status) {
     case IoResult::Status::would_block: return;
     case IoResult::Status::failed: session_.cut(link_.broken("read", result.error)); break;
     case IoResult::Status::end: session_.cut(); break;
-    case IoResult::Status::ok: {
-      now_ = now();
-      const BytesView bytes(buffer.data(), result.bytes);
-      session_.receive(bytes);
-      while (const BoxView* const box = session_.next()) {
-        if (auto received = engine_.receive(*box, reader, bytes); !received) {
-          session_.breach(std::move(received).failure());
-        }
-      }
-      tell_draining();
-      break;
-    }
+    case IoResult::Status::ok: break;
   }
   look_at_session();
 }
@@ -280,7 +281,9 @@ void Peer::lead(Locked& lock, Waiter& me, TimePoint deadline) {
   settle();
   Duration wait = slice;
   if (deadline != TimePoint::max()) wait = std::clamp(deadline - now(), Duration::zero(), slice);
-  const std::span<char> buffer = me.buffer.span();
+  const SharedMemory& memory = me.buffer.memory();
+  const std::span<char> buffer = memory.bytes();
+  const std::size_t again = session_.take_unfinished(buffer);
   const bool polls = polls_;
   lock.unlock();
   Ready ready = Ready::read;
@@ -296,10 +299,10 @@ void Peer::lead(Locked& lock, Waiter& me, TimePoint deadline) {
     }
   }
   IoResult result;
-  if (has(ready, Ready::read)) result = link_.read(buffer, wait);
+  if (has(ready, Ready::read)) result = link_.read(buffer.subspan(again), wait);
   lock.lock();
   polls_ = false;
-  take_in(result, buffer, me.call);
+  take_in(result, {buffer.data(), buffer.size()}, again, memory);
 }
 
 /// Waits until there is work, a stop, the deadline or the end. Leads if there is no reader and the waiter is young.
@@ -340,11 +343,13 @@ void Peer::on_ready(std::uint32_t number, Ready directions) {
   if (has(directions, Ready::write)) flush(lock);
   if (reads) {
     settle();
-    const std::span<char> buffer = me.buffer.span();
+    const SharedMemory& memory = me.buffer.memory();
+    const std::span<char> buffer = memory.bytes();
+    const std::size_t again = session_.take_unfinished(buffer);
     lock.unlock();
-    const IoResult result = link_.read(buffer, Duration::zero());
+    const IoResult result = link_.read(buffer.subspan(again), Duration::zero());
     lock.lock();
-    take_in(result, buffer, nullptr);
+    take_in(result, {buffer.data(), buffer.size()}, again, memory);
     flush(lock);
     reader_ = nullptr;
   }
@@ -353,16 +358,25 @@ void Peer::on_ready(std::uint32_t number, Ready directions) {
 
 // --- resting
 
-/// If calls follow each other within a slice, arming between them would cost two system calls each in vain, because the
-/// next caller reads. So the loop checks once per slice instead, and arms if no call came since. What arrives unasked
-/// (a ping, the end, output for a caller who has been waiting for long) is seen that much later.
-void Peer::note_call(TimePoint at) {
+/// A thread has made a call, or uses what came for one, and will then read. If this happens again within a slice, then
+/// to arm between would cost two system calls each time in vain. So the loop checks once per slice instead, all peers
+/// of the group at once, and arms if no reader was expected since. What arrives unasked meanwhile (a ping, the end,
+/// output for a caller who has been waiting for long) is seen that much later.
+void Peer::expect_reader(TimePoint at) {
+  if (at < last_expected_) return;
   if (resting_) {
-    called_ = true;
-  } else if (at - last_call_ < slice) {
+    expected_ = true;
+  } else if (at - last_expected_ < slice) {
     start_rest();
   }
-  last_call_ = at;
+  last_expected_ = at;
+}
+
+/// A call was suspended, and its answer may come at once: for a slice the loop reads. After that a quiet one does not
+/// make the calls beside it dearer.
+void Peer::expect_no_reader() {
+  resting_ = false;
+  last_expected_ = now() + slice;
 }
 
 /// Whether another caller has just made a call, and may make the next one soon.
@@ -374,18 +388,17 @@ bool Peer::is_another_calling(const OpenCall& call, TimePoint at) const {
 }
 
 void Peer::start_rest() {
-  loop().at(now() + slice, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->on_rest_over();
-  });
+  group_->rest(weak_from_this());
   resting_ = true;
-  called_ = false;
+  expected_ = false;
 }
 
 void Peer::on_rest_over() {
   Locked lock(*this);
+  const bool rested = resting_;
   resting_ = false;
   if (!session_.is_attached()) return;
-  if (called_) start_rest();
+  if (rested && expected_) start_rest();
   settle();
 }
 

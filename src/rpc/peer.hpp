@@ -151,7 +151,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   void settle();
   void check() const;
   void flush(Locked& lock);
-  void take_in(const IoResult& result, std::span<const char> buffer, const OpenCall* reader);
+  void take_in(const IoResult& result, BytesView bytes, std::size_t again, const SharedMemory& memory);
   void lead(Locked& lock, Waiter& me, TimePoint deadline);
   void wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_work);
   void resign(const Waiter& me);
@@ -168,8 +168,9 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   [[nodiscard]] std::size_t room(std::uint64_t credit) const;
   [[nodiscard]] bool lacks_room(std::uint64_t credit) const;
 
-  // Lazy arming: between calls that follow each other closely no thread reads and nothing is armed.
-  void note_call(TimePoint at);
+  // Lazy arming: between readers that follow each other closely no thread reads and nothing is armed.
+  void expect_reader(TimePoint at);
+  void expect_no_reader();
   [[nodiscard]] bool is_another_calling(const OpenCall& call, TimePoint at) const;
   void start_rest();
   void on_rest_over();
@@ -196,13 +197,13 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   bool writing_ : 1 = false;
   bool polls_ : 1 = false;                // the reader waits for both directions
   bool resting_ : 1 = false;              // the loop checks within a slice, and arms then
-  bool called_ : 1 = false;               // a call was made since the last check
+  bool expected_ : 1 = false;             // expect_reader() was called since the last check
   mutable bool lacked_room_ : 1 = false;  // a caller found the queue full since the last notification
   bool is_draining_told_ : 1 = false;
   bool is_cut_told_ : 1 = false;
   bool is_end_told_ : 1 = false;
   bool is_end_awaited_ : 1 = false;  // wait_until_left() was called
-  TimePoint last_call_{};
+  TimePoint last_expected_{};        // or, after expect_no_reader(), a slice from then
 
   OperationsEnds operations_ends_;  // to be noted after an unlock
 

@@ -81,4 +81,29 @@ void PeerGroup::look() {
   if (looks_) look_later();
 }
 
+// --- rests
+
+void PeerGroup::rest(std::weak_ptr<Peer> peer) {
+  const std::lock_guard lock(mutex_);
+  if (!rests_end_) {
+    loop_->at(loop_->now() + Link::slice, [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->end_rests();
+    });
+    rests_end_ = true;
+  }
+  resting_.push_back(std::move(peer));
+}
+
+void PeerGroup::end_rests() {
+  std::vector<std::weak_ptr<Peer>> over;
+  {
+    const std::lock_guard lock(mutex_);
+    over.swap(resting_);
+    rests_end_ = false;
+  }
+  for (const auto& weak : over) {
+    if (const auto peer = weak.lock()) peer->on_rest_over();
+  }
+}
+
 }  // namespace remsh::rpc

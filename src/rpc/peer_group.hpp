@@ -1,4 +1,4 @@
-// PeerGroup: what the peers of one owner share, and one timer for the liveness of all of them.
+// PeerGroup: what the peers of one owner share: options, and the timers of their liveness and of their rests.
 #pragma once
 
 #include "rpc/engine.hpp"
@@ -63,6 +63,10 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
   void look_later();
   void look();
 
+  /// Calls on_rest_over() of the peer within a slice. One timer for all: a busy master has hundreds that rest.
+  void rest(std::weak_ptr<Peer> peer);
+  void end_rests();
+
   const std::shared_ptr<Loop> loop_;
   const Options options_;
   const Duration period_;  // in which each peer is checked once
@@ -73,6 +77,8 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
   std::vector<std::weak_ptr<Peer>> peers_;
   std::size_t next_ = 0;  // the next to be checked
   bool looks_ = false;    // a check is due
+  std::vector<std::weak_ptr<Peer>> resting_;
+  bool rests_end_ = false;  // a call of end_rests() is due
 };
 
 }  // namespace remsh::rpc

@@ -16,6 +16,11 @@ using namespace std::chrono_literals;
 /// An operation that takes longer than one to two of these periods does not delay the others.
 constexpr Duration tick_period = 2ms;
 
+/// The same after many ticks that found quick operations only: a tick wakes the io thread, which costs as much as
+/// several of them.
+constexpr Duration quick_tick_period = 4ms;
+constexpr std::uint64_t quick_ticks = 16;
+
 /// The same while all allowed workers are busy: then the only thing to do is to wait for one of them.
 constexpr Duration full_tick_period = 20ms;
 
@@ -39,7 +44,7 @@ void Server::add(Job job) {
   }
   ready_.push_back(std::move(job));
   if (is_this_thread()) {
-    start_tick(tick_period);  // this worker looks itself: when it has read, or when its operation is over
+    start_tick(period());  // this worker looks itself: when it has read, or when its operation is over
   } else {
     bring(1);
   }
@@ -69,7 +74,7 @@ void Server::bring(std::size_t wanted) {
     ++coming;
   }
   while (coming < wanted && start_worker()) ++coming;
-  start_tick(coming < wanted ? full_tick_period : tick_period);
+  start_tick(coming < wanted ? full_tick_period : period());
 }
 
 /// False if no more threads are allowed, or the system has none. The tick tries again.
@@ -135,9 +140,10 @@ void Server::do_next(Peer::Locked& lock, Worker& me) {
   if (is_new) job.step = std::make_shared<PeerService>(peer_.shared_from_this(), std::move(job.call));
   me.call = job.step->state();
   me.begun = ticks_;
+  ++begun_;
   me.is_apart = ticks_ < slow_until_;
   ++busy_;
-  start_tick(tick_period);
+  start_tick(period());
   peer_.resign(me.waiter);  // without arming: the tick arms if this takes long
   if (me.is_apart) {
     peer_.flush(lock);
@@ -159,6 +165,10 @@ void Server::do_next(Peer::Locked& lock, Worker& me) {
 }
 
 // --- the tick
+
+Duration Server::period() const noexcept { return is_quick() ? quick_tick_period : tick_period; }
+
+bool Server::is_quick() const noexcept { return ticks_ - last_slow_ > quick_ticks; }
 
 void Server::start_tick(Duration after) {
   if (std::exchange(is_tick_due_, true)) return;
@@ -185,16 +195,19 @@ void Server::on_tick() {
   ++ticks_;
   if (peer_.is_over() && !has_work()) return;
   if (find_slow(peer_.now())) {
+    last_slow_ = ticks_;
     slow_until_ = ticks_ + slow_ticks;
     peer_.settle();
     peer_.flush(lock);
     peer_.settle();
   }
   if (has_work()) bring(ticks_ < slow_until_ ? 2 : 1);
+  // If one more operation is likely to begin within a period, the tick goes on: to start it is one wake-up more.
+  const bool goes_on = std::exchange(begun_, 0) >= (is_quick() ? 1U : 2U);
   const bool is_watched = std::any_of(workers_.begin(), workers_.end(), [](const auto& worker) {
     return worker->begun != 0 && !worker->is_slow;  // its first whole tick is yet to come
   });
-  if (is_watched) start_tick(tick_period);
+  if (goes_on || is_watched) start_tick(period());
 }
 
 Server::Threads Server::take_threads() {

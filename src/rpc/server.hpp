@@ -97,6 +97,8 @@ class Server {
   bool start_worker();
   [[nodiscard]] std::size_t counted_workers(TimePoint at) const;
   [[nodiscard]] bool is_long(const Worker& worker, TimePoint at) const;
+  [[nodiscard]] Duration period() const noexcept;
+  [[nodiscard]] bool is_quick() const noexcept;
   void start_tick(Duration after);
   void on_tick();
   bool find_slow(TimePoint at);
@@ -109,6 +111,8 @@ class Server {
   std::size_t alive_ = 0;
   std::size_t busy_ = 0;          // workers inside an operation
   std::uint64_t ticks_ = 1;       // how many there were; begins at 1
+  std::uint64_t last_slow_ = 0;   // the tick that last found a slow operation
+  std::size_t begun_ = 0;         // operations since the last tick
   std::uint64_t slow_until_ = 0;  // the tick at which the slow phase ends
   bool is_tick_due_ = false;
   bool is_over_ = false;  // the threads were taken out, and there will be no more

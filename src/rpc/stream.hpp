@@ -2,14 +2,16 @@
 #pragma once
 
 #include "rpc/credit.hpp"
+#include "rpc/read_buffer.hpp"
 
 #include <remsh/base/bytes.hpp>
 
+#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace remsh::rpc {
 
@@ -43,16 +45,48 @@ struct PieceMarks {
   std::optional<std::uint64_t> log = {};  ///< of which log file it is
 };
 
-/// A piece of a stream as it arrived. Its bytes are its own, or lie in the buffer of the thread that read them.
+/// A piece of a stream as it arrived. Its bytes are its own or, if they are many, lie where they were read.
 struct Chunk {
   StreamName stream = StreamName::out;
   bool last = false;  ///< the end of the stream; has no bytes
   Bytes owned = {};
-  BytesView borrowed = {};
+  BytesView read = {};
+  SharedMemory memory = {};                 // of `read`
   std::optional<std::uint64_t> total = {};  ///< the length of the whole stream, if the sender announced it
   PieceMarks marks = {};
 
-  [[nodiscard]] BytesView bytes() const noexcept { return borrowed.data() != nullptr ? borrowed : BytesView(owned); }
+  [[nodiscard]] BytesView bytes() const noexcept { return read.data() != nullptr ? read : BytesView(owned); }
+};
+
+/// Chunks in the order in which they came. Unlike a std::deque it owns no memory until the first one comes: most calls
+/// have streams on which nothing comes.
+class ChunkQueue {
+ public:
+  [[nodiscard]] bool empty() const noexcept { return taken_ == chunks_.size(); }
+  void push(Chunk chunk) { chunks_.push_back(std::move(chunk)); }
+
+  Chunk take() {
+    Chunk chunk = std::move(chunks_[taken_++]);
+    if (taken_ * 2 >= chunks_.size()) {  // so that each chunk is moved once on the average
+      chunks_.erase(chunks_.begin(), begin());
+      taken_ = 0;
+    }
+    return chunk;
+  }
+
+  void clear() noexcept {
+    chunks_.clear();
+    taken_ = 0;
+  }
+
+  [[nodiscard]] std::vector<Chunk>::const_iterator begin() const noexcept {
+    return chunks_.begin() + static_cast<std::ptrdiff_t>(taken_);
+  }
+  [[nodiscard]] std::vector<Chunk>::const_iterator end() const noexcept { return chunks_.end(); }
+
+ private:
+  std::vector<Chunk> chunks_;
+  std::size_t taken_ = 0;  // how many of them, at the front
 };
 
 /// The receiving end of a stream: what has arrived and was not taken yet, bounded by the credit granted.
@@ -66,17 +100,13 @@ class ReceiveStream {
     } else if (!window_.receive(chunk.bytes().size())) {
       return false;
     }
-    inbox_.push_back(std::move(chunk));
+    inbox_.push(std::move(chunk));
     return true;
   }
 
   [[nodiscard]] bool empty() const noexcept { return inbox_.empty(); }
 
-  Chunk take() {
-    Chunk chunk = std::move(inbox_.front());
-    inbox_.pop_front();
-    return chunk;
-  }
+  Chunk take() { return inbox_.take(); }
 
   /// Bytes were used up. Returns the credit to send, or 0.
   std::uint64_t consume(std::uint64_t bytes, CreditPool& pool) {
@@ -109,7 +139,7 @@ class ReceiveStream {
 
  private:
   ReceiveWindow window_;
-  std::deque<Chunk> inbox_;
+  ChunkQueue inbox_;
   bool ended_ = false;
 };
 

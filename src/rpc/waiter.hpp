@@ -23,7 +23,6 @@ struct Waiter {
   TimePoint young_until{};  // may lead until then
   TimePoint settled_at{};   // when the answer to its call came
   ReadBuffer buffer;
-  const OpenCall* call = nullptr;
   const OpenCall* feeds = nullptr;  // the call, driven by another waiter, whose input it writes
   Waiter* previous = nullptr;       // in the list of parked waiters
   Waiter* next = nullptr;

@@ -22,6 +22,15 @@ constexpr std::chrono::milliseconds max_within{1'000'000'000'000};
 /// The maximum of pings while nothing is received: less than half of what a master accepts from a slave that does not
 /// read (docs/protocol.md section 9).
 constexpr std::uint8_t max_pings = 30;
+
+/// To go through the beginning of a box again costs little beside a read of this size, and too much beside a few bytes.
+constexpr std::size_t large_read = 16 * 1024;
+
+/// A decoder for the next session that this thread reads: most sessions are idle, and between two boxes they need none.
+std::unique_ptr<BoxDecoder>& spare_decoder() {
+  thread_local std::unique_ptr<BoxDecoder> spare;
+  return spare;
+}
 }  // namespace
 
 void encode_draining(Bytes& out, BytesView reason, std::chrono::milliseconds within) {
@@ -74,13 +83,26 @@ void Session::written(std::size_t bytes) {
   has_sent_ = has_sent_ || bytes > 0;
 }
 
-void Session::receive(BytesView bytes) {
+void Session::receive(BytesView bytes, std::size_t again) {
   if (state_ != State::attached) return;
-  if (closing_) return end({});  // with the reason given to close()
-  received_.bytes += bytes.size();
-  has_received_ = has_received_ || !bytes.empty();
-  if (!decoder_) decoder_ = std::make_unique<BoxDecoder>(options_.limits);
+  const std::size_t read = bytes.size() - again;
+  if (closing_ && read > 0) return end({});  // with the reason given to close()
+  received_.bytes += read;
+  has_received_ = has_received_ || read > 0;
+  is_last_read_large_ = read >= large_read;
+  if (!decoder_) {
+    decoder_ = spare_decoder() ? std::move(spare_decoder()) : std::make_unique<BoxDecoder>();
+    decoder_->set_limits(options_.limits);
+  }
   decoder_->feed(bytes);
+}
+
+std::size_t Session::take_unfinished(std::span<char> memory) {
+  if (state_ != State::attached || !decoder_ || !is_last_read_large_) return 0;
+  if (decoder_->unfinished() > memory.size() / 2) return 0;
+  const Bytes bytes = decoder_->take_unfinished();
+  bytes.copy(memory.data(), bytes.size());
+  return bytes.size();
 }
 
 const BoxView* Session::next() {
@@ -91,6 +113,8 @@ const BoxView* Session::next() {
   }
   if (decoder_->error() != BoxError::none) {
     breach({Errc::protocol_error, formatted("the other side sent {}", to_string(decoder_->error())), 0});
+  } else if (!decoder_->is_inside_box()) {
+    spare_decoder() = std::move(decoder_);
   }
   return nullptr;
 }
@@ -204,7 +228,6 @@ void Session::set_keepalive(Duration keepalive, Duration patience) {
 }
 
 void Session::give_back() {
-  queue_.give_back();
   if (decoder_ && (is_over() || !decoder_->is_inside_box())) decoder_.reset();
 }
 

@@ -108,8 +108,12 @@ class Session {
   /// The connection accepts no more output: drops it.
   void drop_output() { queue_.clear(); }
 
-  /// Takes the bytes of one read, which must live until next() has returned null.
-  void receive(BytesView bytes);
+  /// Takes the bytes of one read, which must live until next() has returned null. The first `again` of them are those
+  /// of take_unfinished().
+  void receive(BytesView bytes, std::size_t again = 0);
+  /// After a large read: moves the beginning of an incomplete box to the front of the memory that is read into next, so
+  /// that the whole box will lie there. Returns the number of its bytes, which are to be received again.
+  [[nodiscard]] std::size_t take_unfinished(std::span<char> memory);
   /// The next complete box. Null if there is none, or if the session is over, which this call may cause.
   const BoxView* next();
 
@@ -180,6 +184,7 @@ class Session {
   bool drains_ = false;   // drain() was called
   bool has_sent_ = true;  // since the last look()
   bool has_received_ = true;
+  bool is_last_read_large_ = false;
 };
 
 /// Encodes the box by which a slave announces that it will end (docs/protocol.md section 5).

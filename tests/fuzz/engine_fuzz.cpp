@@ -141,7 +141,7 @@ class Harness final : private Engine::Events {
 
   bool receive(const BoxView& box) {
     incoming_ = nullptr;
-    const auto received = engine_.receive(box, nullptr, {});
+    const auto received = engine_.receive(box);
     if (!received) {
       REMSH_EXPECT(received.failure().code == Errc::protocol_error);
       fuzz::expect_printable(received.failure().message);

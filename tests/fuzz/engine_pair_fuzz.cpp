@@ -94,11 +94,13 @@ class End final : public Engine::Events {
   }
 
   /// Takes up to `most` bytes from the other side's wire.
-  void read(End& other, std::size_t most, const OpenCall* reader, Bytes& lent) {
-    lent = other.wire.substr(0, most);
-    other.wire.erase(0, lent.size());
-    session.receive(lent);
-    while (const BoxView* const box = session.next()) REMSH_EXPECT(engine.receive(*box, reader, lent));
+  void read(End& other, std::size_t most) {
+    const SharedMemory& memory = buffer.memory();
+    const std::size_t again = session.take_unfinished(memory.bytes());
+    const std::size_t count = other.wire.copy(memory.bytes().data() + again, most);
+    other.wire.erase(0, count);
+    session.receive({memory.bytes().data(), again + count}, again);
+    while (const BoxView* const box = session.next()) REMSH_EXPECT(engine.receive(*box, memory));
     REMSH_EXPECT(!session.is_over());
   }
 
@@ -116,6 +118,7 @@ class End final : public Engine::Events {
   Session session;
   Engine engine;
   Bytes wire;
+  ReadBuffer buffer;
   std::vector<std::shared_ptr<OpenService>> services;
 };
 
@@ -151,7 +154,7 @@ class Pair {
       case 9: return answer();
       case 10: return master_.write(amount());
       case 11: return slave_.write(amount());
-      case 12: return deliver_to_slave(amount());
+      case 12: return slave_.read(master_, amount());
       case 13:
       case 14: return deliver_to_master(amount(), some_call());
       case 15: {
@@ -164,15 +167,9 @@ class Pair {
     }
   }
 
-  void deliver_to_slave(std::size_t most) {
-    Bytes lent;
-    slave_.read(master_, most, nullptr, lent);
-  }
-
-  /// A reader uses what was lent to it before anything else is read.
+  /// A reader uses what came for it before anything else is read.
   void deliver_to_master(std::size_t most, OpenCall* reader) {
-    Bytes lent;
-    master_.read(slave_, most, reader, lent);
+    master_.read(slave_, most);
     if (reader != nullptr) take_chunks(reader, SIZE_MAX);
   }
 
@@ -270,7 +267,7 @@ class Pair {
     while (master_.session.has_output() || slave_.session.has_output() || !master_.wire.empty() ||
            !slave_.wire.empty() || !slave_.services.empty()) {
       master_.write(SIZE_MAX);
-      deliver_to_slave(SIZE_MAX);
+      slave_.read(master_, SIZE_MAX);
       for (const auto& service : std::vector(slave_.services)) {
         read_input(service, SIZE_MAX);
         const Story& story = stories_[End::id_of(*service)];

@@ -24,10 +24,6 @@ class Watching {
   virtual void on_service(std::shared_ptr<rpc::OpenService> service) = 0;
   virtual void on_service_changed(rpc::OpenService& service) = 0;
   virtual void on_room(std::size_t side) = 0;
-  /// Before an end reads: the call whose thread does, or null.
-  virtual rpc::OpenCall* reader(std::size_t side) = 0;
-  /// After it: what the reader was lent has to be used now.
-  virtual void has_read(std::size_t side, rpc::OpenCall* reader) = 0;
   virtual void on_over(std::size_t side) = 0;
 
  protected:
@@ -131,13 +127,14 @@ class End final : private rpc::Engine::Events {
 
   void read(BytesView bytes) {
     if (!session.is_attached()) return;
-    rpc::OpenCall* const reader = watching_.reader(side_);
-    session.receive(bytes);
+    const rpc::SharedMemory& memory = buffer_.memory();
+    const std::size_t again = session.take_unfinished(memory.bytes());
+    bytes.copy(memory.bytes().data() + again, bytes.size());
+    session.receive({memory.bytes().data(), again + bytes.size()}, again);
     while (const BoxView* const box = session.next()) {
-      auto received = engine.receive(*box, reader, bytes);
+      auto received = engine.receive(*box, memory);
       world_.expect(received.ok(), name(), " accuses the other side of ", (received ? "" : received.failure().message));
     }
-    watching_.has_read(side_, reader);
     look_at_session();
     pump_soon();
   }
@@ -181,6 +178,7 @@ class End final : private rpc::Engine::Events {
   Wire& wire_;
   const std::size_t side_;
   Watching& watching_;
+  rpc::ReadBuffer buffer_;
   bool pumps_ = false;
   bool is_cut_told_ = false;
   bool is_end_told_ = false;

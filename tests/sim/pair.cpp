@@ -99,7 +99,7 @@ void Pair::on_call_changed(OpenCall& call) {
 void Pair::drive_caller(Story& story) {
   if (story.call == nullptr) return;
   feed(story);
-  take_chunks(story, false);
+  take_chunks(story);
   if (story.call->state != OpenCall::State::settled || story.call->has_chunk() || story.chunk) return;
   const auto& outcome = story.call->outcome;
   expect_outcome(world_, story, std::get_if<Box>(&outcome), std::get_if<Failure>(&outcome), master_.session.over());
@@ -126,11 +126,11 @@ void Pair::feed(Story& story) {
 }
 
 /// Chunks in their order, one at a time for a caller that is slow.
-void Pair::take_chunks(Story& story, bool at_once) {
+void Pair::take_chunks(Story& story) {
   if (story.call == nullptr) return;
-  while (story.call->has_chunk() && (at_once || !story.caller_waits)) {
+  while (story.call->has_chunk() && !story.caller_waits) {
     take_one(story);
-    if (story.caller_pause == Duration::zero() || at_once) {
+    if (story.caller_pause == Duration::zero()) {
       use_up(story);
     } else if (!std::exchange(story.caller_waits, true)) {
       world_.after(story.caller_pause, [this, &story] {
@@ -200,18 +200,6 @@ void Pair::on_room(std::size_t side) {
   for (auto& [id, story] : stories_) {
     if (story.call != nullptr && story.input_left > 0) feed(story);
   }
-}
-
-OpenCall* Pair::reader(std::size_t side) {
-  if (side != master || stories_.empty() || world_.chance.one_in(2)) return nullptr;
-  auto at = stories_.begin();
-  std::advance(at, static_cast<std::ptrdiff_t>(world_.chance.below(stories_.size())));
-  Story& story = at->second;
-  return story.call != nullptr && !story.caller_waits && !story.call->has_chunk() ? story.call : nullptr;
-}
-
-void Pair::has_read(std::size_t, OpenCall* reader) {
-  if (reader != nullptr) take_chunks(stories_.at(reader->id), true);
 }
 
 void Pair::on_over(std::size_t side) {

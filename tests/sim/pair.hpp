@@ -34,15 +34,13 @@ class Pair final : private Watching {
   void on_service(std::shared_ptr<rpc::OpenService> service) override;
   void on_service_changed(rpc::OpenService& service) override;
   void on_room(std::size_t side) override;
-  rpc::OpenCall* reader(std::size_t side) override;
-  void has_read(std::size_t side, rpc::OpenCall* reader) override;
   void on_over(std::size_t side) override;
 
   // Callers.
   void make_call();
   void drive_caller(Story& story);
   void feed(Story& story);
-  void take_chunks(Story& story, bool at_once);
+  void take_chunks(Story& story);
   void take_one(Story& story);
   void use_up(Story& story);
   void leave(Story& story);

@@ -72,8 +72,6 @@ class PeerRun final : private Watching {
   void on_service(std::shared_ptr<rpc::OpenService> service) override { servant_.on_service(std::move(service)); }
   void on_service_changed(rpc::OpenService& service) override { servant_.on_service_changed(service); }
   void on_room(std::size_t) override { servant_.on_room(); }
-  rpc::OpenCall* reader(std::size_t) override { return nullptr; }
-  void has_read(std::size_t, rpc::OpenCall*) override {}
   void on_over(std::size_t) override {}
 
   // What drives the world.

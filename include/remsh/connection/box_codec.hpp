@@ -149,6 +149,9 @@ class BoxDecoder {
  public:
   explicit BoxDecoder(BoxLimits limits = {}) : limits_(limits) {}
 
+  /// Sets the limits of the boxes that follow. Call it only between boxes.
+  void set_limits(BoxLimits limits) noexcept { limits_ = limits; }
+
   /// Adds bytes, which must live until next() has returned false. Call it only after next() has returned false for the
   /// bytes before.
   void feed(BytesView input) {
@@ -177,6 +180,13 @@ class BoxDecoder {
 
   /// True if the bytes so far end inside a box.
   [[nodiscard]] bool is_inside_box() const noexcept { return !partial_.empty() && !emitted_partial_; }
+
+  /// The size of the incomplete box so far.
+  [[nodiscard]] std::size_t unfinished() const noexcept { return is_inside_box() ? partial_.size() : 0; }
+
+  /// Takes the incomplete box out. To go on with it, feed it again, together with what follows: then a box that becomes
+  /// complete lies in the bytes of that feed(), and is not copied.
+  [[nodiscard]] Bytes take_unfinished() { return is_inside_box() ? std::exchange(partial_, Bytes()) : Bytes(); }
 
   /// The bytes that no box has used yet, for handing the connection over to another reader.
   [[nodiscard]] Bytes unread() const {

@@ -105,7 +105,6 @@ TEST_CASE("nothing follows the last box, and it waits for no data but what is pa
   CHECK(write(queue) == "rst>[c][bye]");
   CHECK(queue.empty());
   CHECK(queue.data_bytes() == 0);
-  queue.give_back();
   queue.push_control("[later]");
   CHECK(write(queue) == "");
 }

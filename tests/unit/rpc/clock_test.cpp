@@ -92,3 +92,15 @@ TEST_CASE("the deadline of a suspended call is one of the clock") {
   }
   test::end(peer);
 }
+
+TEST_CASE("a call that is suspended is read for at once, though the peer rests after calls that follow each other") {
+  StillLoop still;  // so that no rest ends by itself
+  test::PeerPair pair(still.loop, memory_pair(), test::serving({{"echo", test::echo}}), patient());
+  for (int i = 0; i < 3; ++i) REQUIRE(test::call(pair.master, "echo"));
+  std::promise<void> woken;
+  rpc::Call call(pair.master, "echo", {}, rpc::Call::Kind::plain, {});
+  if (!call.poll(false, [&woken] { woken.set_value(); })) {
+    REQUIRE(woken.get_future().wait_for(10s) == std::future_status::ready);
+    CHECK(call.poll(false, {}) == CallEvent::answered);
+  }
+}

@@ -54,10 +54,10 @@ struct EngineSide final : private Engine::Events {
   }
 
   /// Gives the engine the boxes of some bytes; the sentence of the breach, or "".
-  std::string feed(BytesView bytes, const OpenCall* reader = nullptr) {
+  std::string feed(BytesView bytes, const SharedMemory& memory = {}) {
     session.receive(bytes);
     while (const BoxView* const next = session.next()) {
-      if (const auto result = engine.receive(*next, reader, bytes); !result) {
+      if (const auto result = engine.receive(*next, memory); !result) {
         CHECK(result.failure().code == Errc::protocol_error);
         while (session.next() != nullptr) {
         }
@@ -286,22 +286,55 @@ TEST_CASE("the header of a command comes before its output, and has credit of it
   CHECK(service->header.room() < service->out.room());
 }
 
-TEST_CASE("only the reader's own chunks are lent, and only where they lie whole in what it read") {
+TEST_CASE("large chunks stay where they were read and keep it, small ones are copied") {
   EngineSide side(EngineSide::master());
-  OpenCall& mine = side.call("fetch");
-  OpenCall& other = side.call("fetch");
-  const Bytes bytes = encode(Box{{"_command", "data"}, {"data", "mine"}, {"op", "1"}, {"stream", "out"}}) +
-                      encode(Box{{"_command", "data"}, {"data", "theirs"}, {"op", "2"}, {"stream", "out"}}) +
-                      encode(Box{{"_command", "data"}, {"data", "cut"}, {"op", "1"}, {"stream", "out"}});
-  const BytesView all = bytes;
-  CHECK(side.feed(all.substr(0, all.size() - 5), &mine) == "");
-  CHECK(side.feed(all.substr(all.size() - 5), &mine) == "");
-  const Chunk lent = mine.take_chunk();
-  CHECK(lent.bytes() == "mine");
-  CHECK(lent.bytes().data() > all.data());
-  CHECK(lent.bytes().data() < all.data() + all.size());
-  CHECK(mine.take_chunk().owned == "cut");
-  CHECK(other.take_chunk().owned == "theirs");
+  OpenCall& fetch = side.call("fetch");
+  const Bytes large(SharedMemory::size / 8, 'l');
+  const Bytes bytes = encode(Box{{"_command", "data"}, {"data", large}, {"op", "1"}, {"stream", "out"}}) +
+                      encode(Box{{"_command", "data"}, {"data", "small"}, {"op", "1"}, {"stream", "err"}}) +
+                      encode(Box{{"_command", "data"}, {"data", large}, {"op", "1"}, {"stream", "out"}});
+  ReadBuffer buffer;
+  const SharedMemory& memory = buffer.memory();
+  const BytesView lent(memory.bytes().data(), bytes.copy(memory.bytes().data(), SharedMemory::size));
+  CHECK(side.feed(lent.substr(0, lent.size() - 5), memory) == "");
+  CHECK_FALSE(memory.is_only());
+
+  // The box that is cut is moved to the front of the memory of the next read, and then lies there as a whole.
+  const std::span<char> next = buffer.memory().bytes();
+  CHECK(next.data() != lent.data());
+  const std::size_t again = side.session.take_unfinished(next);
+  CHECK(again > large.size());
+  bytes.copy(next.data() + again, 5, bytes.size() - 5);
+  side.session.receive({next.data(), again + 5}, again);
+  CHECK(side.session.received().bytes == bytes.size());
+  const BoxView* const box = side.session.next();
+  REQUIRE(box != nullptr);
+  REQUIRE(side.engine.receive(*box, buffer.memory()));
+
+  {
+    CHECK(fetch.take_chunk().owned == "small");
+    const Chunk first = fetch.take_chunk();
+    CHECK((first.bytes() == large));
+    CHECK(first.bytes().data() > lent.data());
+    CHECK(first.bytes().data() < lent.data() + lent.size());
+    REQUIRE(fetch.has_chunk());
+    const Chunk cut = fetch.take_chunk();
+    CHECK((cut.bytes() == large));
+    CHECK(cut.bytes().data() > next.data());
+    CHECK(cut.bytes().data() < next.data() + SharedMemory::size);
+  }
+  CHECK(buffer.memory().is_only());
+}
+
+TEST_CASE("an unfinished box is taken out only after a large read") {
+  EngineSide side(EngineSide::master());
+  side.call("fetch");
+  const Bytes bytes = encode(Box{{"_command", "data"}, {"data", Bytes(40000, 'l')}, {"op", "1"}, {"stream", "out"}});
+  ReadBuffer buffer;
+  CHECK(side.feed(BytesView(bytes).substr(0, 20000)) == "");
+  CHECK(side.feed(BytesView(bytes).substr(20000, 10)) == "");
+  CHECK(side.session.take_unfinished(buffer.memory().bytes()) == 0);
+  CHECK(side.feed(BytesView(bytes).substr(20010)) == "");
 }
 
 TEST_CASE("credit for used output is sent in halves of a window, for the right stream, ahead of data") {

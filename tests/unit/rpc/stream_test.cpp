@@ -34,12 +34,12 @@ TEST_CASE("streams have the names of the protocol, and no others") {
   CHECK_FALSE(stream_name("out ").has_value());
 }
 
-TEST_CASE("the bytes of a chunk are its own or borrowed") {
+TEST_CASE("the bytes of a chunk are its own, or where they were read") {
   Chunk own = chunk("own");
   CHECK(own.bytes() == "own");
-  Chunk borrowed;
-  borrowed.borrowed = "borrowed";
-  CHECK(borrowed.bytes() == "borrowed");
+  Chunk read;
+  read.read = "read";
+  CHECK(read.bytes() == "read");
   CHECK(last().bytes() == "");
 }
 
