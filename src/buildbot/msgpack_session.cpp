@@ -207,25 +207,9 @@ Result<void> MsgpackSession::take_updates(const std::string& id, const Value* ar
     const auto* const pair = update.get_if<Value::List>();
     const std::string* const key = pair != nullptr && pair->items.size() == 2 ? text_of(pair->items.data()) : nullptr;
     if (key == nullptr) return breach("it has sent an update that is no pair");
-    WorkerEvent event{.kind = Said::update, .command = id, .key = *key, .value = pair->items[1]};
-    // Output is [text, positions of newlines, times], that of a log file [name, output].
-    const auto first_of = [](const Value& value) -> const Value* {
-      const auto* const list = value.get_if<Value::List>();
-      return list != nullptr && !list->items.empty() ? list->items.data() : nullptr;
-    };
-    if (*key == "log") {
-      const std::string* const log = text_of(first_of(event.value));
-      const auto* const both = event.value.get_if<Value::List>();
-      const Value* const text = log != nullptr && both->items.size() == 2 ? first_of(both->items[1]) : nullptr;
-      if (text_of(text) == nullptr) return breach("it has sent an update of a log file without its text");
-      event.log = *log;
-      event.value = Value(*text);
-    } else if (*key == "stdout" || *key == "stderr" || *key == "header") {
-      const Value* const text = first_of(event.value);
-      if (text_of(text) == nullptr) return breach("it has sent output without its text");
-      event.value = Value(*text);
-    }
-    tell(std::move(event));
+    auto known = read_update(Dialect::msgpack, *key, pair->items[1]);
+    if (!known) return std::move(known).failure();
+    if (*known) tell({.kind = Said::update, .command = id, .update = std::move(**known)});
   }
   return {};
 }

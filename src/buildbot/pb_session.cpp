@@ -346,19 +346,9 @@ Result<void> PbSession::tell_update(const std::string& id, const Expression& key
   if (!content) return std::move(content).failure();
   const auto* const word = name->get_if<Value::Text>();
   if (word == nullptr) return breach("it has sent an update without its name");
-  WorkerEvent event{.kind = Said::update, .command = id, .key = word->text, .value = std::move(*content)};
-  const bool is_output = event.key == "stdout" || event.key == "stderr" || event.key == "header";
-  if (is_output && event.value.get_if<Value::Text>() == nullptr) return breach("it has sent output without its text");
-  if (event.key == "log") {  // (name, text)
-    const auto* const both = event.value.get_if<Value::Tuple>();
-    const auto* const log = both != nullptr && both->items.size() == 2 ? both->items[0].get_if<Value::Text>() : nullptr;
-    if (log == nullptr || both->items[1].get_if<Value::Text>() == nullptr) {
-      return breach("it has sent an update of a log file without its text");
-    }
-    event.log = log->text;
-    event.value = Value(both->items[1]);
-  }
-  tell(std::move(event));
+  auto update = read_update(Dialect::pb, word->text, std::move(*content));
+  if (!update) return std::move(update).failure();
+  if (*update) tell({.kind = Said::update, .command = id, .update = std::move(**update)});
   return {};
 }
 

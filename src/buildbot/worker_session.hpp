@@ -3,6 +3,7 @@
 
 #include "base/result.hpp"
 #include "buildbot/worker_command.hpp"
+#include "buildbot/worker_update.hpp"
 
 #include <remsh/base/bytes.hpp>
 #include <remsh/base/value.hpp>
@@ -29,7 +30,7 @@ struct WorkerEvent {
     logged_in,     ///< it has proven its name
     answered,      ///< `request` is answered by `value`
     failed,        ///< `request` has failed: `text`
-    update,        ///< of `command`: `key` and `value`, or for a log file `key`, `log` and `value`
+    update,        ///< of `command`: `update`
     complete,      ///< `command` is over, the last event of it; `text` says why it failed, empty if it did not
     dropped,       ///< `command` was interrupted before the worker got it; the last event of it
     reads,         ///< `command` waits for at most `size` bytes of a file: give()
@@ -39,8 +40,7 @@ struct WorkerEvent {
   Kind kind = Kind::answered;
   std::uint64_t request = 0;
   std::string command = {};
-  std::string key = {};
-  std::string log = {};
+  WorkerUpdate update = {};
   Value value = {};
   std::string text = {};
   std::size_t size = 0;

@@ -174,15 +174,21 @@ void BuildbotBackend::take(buildbot::WorkerEvent event) {
       return command.mapped()->command_ended(std::move(event.text), event.kind == Kind::dropped);
     }
     case Kind::update:
-    case Kind::reads:
-    case Kind::writes: {
-      const auto command = commands_.find(event.command);
-      if (command != commands_.end() && command->second != nullptr) return command->second->update(std::move(event));
-      if (event.kind == Kind::reads) session_->give(event.command, {});
-      if (event.kind == Kind::writes) session_->took(event.command);
+      if (BuildbotScript* const script = script_of(event.command)) script->update(std::move(event.update));
       return;
-    }
+    case Kind::reads:
+      if (BuildbotScript* const script = script_of(event.command)) return script->wants_input(event.size);
+      return session_->give(event.command, {});
+    case Kind::writes:
+      if (BuildbotScript* const script = script_of(event.command)) return script->sends_file(std::move(event.data));
+      return session_->took(event.command);
   }
+}
+
+/// Whose command this is; null if its operation is over.
+BuildbotScript* BuildbotBackend::script_of(const std::string& command) const {
+  const auto found = commands_.find(command);
+  return found != commands_.end() ? found->second : nullptr;
 }
 
 bool BuildbotBackend::wants_bytes() const { return link_.unwritten() < max_unwritten && has_room(); }

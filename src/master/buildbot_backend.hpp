@@ -112,6 +112,7 @@ class BuildbotBackend final : public AdmittedBackend,
   void take_in(const IoResult& result, BytesView bytes);
   void take_events();
   void take(buildbot::WorkerEvent event);
+  [[nodiscard]] BuildbotScript* script_of(const std::string& command) const;
   void begin_draining(std::string why, std::optional<Duration> within);
   void declare_end(Failure failure);
   void limit_farewell();

@@ -15,18 +15,12 @@
 
 namespace remsh {
 
-using buildbot::WorkerEvent;
+using buildbot::WorkerUpdate;
 
 namespace {
 
 /// How much of what a command says about an error is kept.
 constexpr std::size_t max_err = 8192;
-
-const std::string& text_in(const WorkerEvent& event) {
-  static const std::string none;
-  const auto* const text = event.value.get_if<Value::Text>();
-  return text != nullptr ? text->text : none;
-}
 
 /// What the lines of a header say about the end of a program. The lines before its start have its arguments, which may
 /// look like anything.
@@ -128,35 +122,37 @@ void BuildbotScript::push(BuildbotPiece piece) {
 
 // --- for the back end
 
-void BuildbotScript::update(WorkerEvent event) {
-  switch (event.kind) {
-    case WorkerEvent::Kind::reads:
-      if (has_left_) return session().give(command_, {});
-      awaits_piece_ = true;
-      return push({.kind = BuildbotPiece::Kind::room, .number = event.size});
-    case WorkerEvent::Kind::writes:
-      if (has_left_) return session().took(command_);
-      awaits_piece_ = true;
-      return push({.kind = BuildbotPiece::Kind::file, .data = std::move(event.data), .is_err = streams_.is_err});
-    default: break;
-  }
-  if (event.key == "rc") {
-    if (const auto* const rc = event.value.get_if<std::int64_t>()) so_far_.rc = *rc;
-  } else if (event.key == "stdout") {
-    if (streams_.text) return streams_.text(text_in(event));
-    if (streams_.is_piped) push({.kind = BuildbotPiece::Kind::out, .data = text_in(event)});
-  } else if (event.key == "stderr") {
-    if (streams_.is_piped) return push({.kind = BuildbotPiece::Kind::err, .data = text_in(event)});
-    so_far_.err += text_in(event).substr(0, max_err - std::min(max_err, so_far_.err.size()));
-  } else if (event.key == "log") {
-    const auto number = from_decimal(event.log);
-    if (number) push({.kind = BuildbotPiece::Kind::log, .data = text_in(event), .number = *number});
-  } else if (event.key == "header") {
-    read_header(text_in(event), so_far_);
-  } else if (event.key == "elapsed") {
-    if (const auto* const elapsed = event.value.get_if<double>()) so_far_.elapsed = *elapsed;
-  } else if (event.key == "stat" || event.key == "files") {
-    so_far_.value = std::move(event.value);
+void BuildbotScript::wants_input(std::size_t size) {
+  if (has_left_) return session().give(command_, {});
+  awaits_piece_ = true;
+  push({.kind = BuildbotPiece::Kind::room, .number = size});
+}
+
+void BuildbotScript::sends_file(Bytes data) {
+  if (has_left_) return session().took(command_);
+  awaits_piece_ = true;
+  push({.kind = BuildbotPiece::Kind::file, .data = std::move(data), .is_err = streams_.is_err});
+}
+
+void BuildbotScript::update(WorkerUpdate update) {
+  switch (update.kind) {
+    case WorkerUpdate::Kind::out:
+      if (streams_.text) return streams_.text(update.text);
+      if (streams_.is_piped) push({.kind = BuildbotPiece::Kind::out, .data = std::move(update.text)});
+      return;
+    case WorkerUpdate::Kind::err:
+      if (streams_.is_piped) return push({.kind = BuildbotPiece::Kind::err, .data = std::move(update.text)});
+      so_far_.err += update.text.substr(0, max_err - std::min(max_err, so_far_.err.size()));
+      return;
+    case WorkerUpdate::Kind::header: return read_header(update.text, so_far_);
+    case WorkerUpdate::Kind::log: {
+      const auto number = from_decimal(update.log);
+      if (number) push({.kind = BuildbotPiece::Kind::log, .data = std::move(update.text), .number = *number});
+      return;
+    }
+    case WorkerUpdate::Kind::rc: so_far_.rc = update.rc; return;
+    case WorkerUpdate::Kind::elapsed: so_far_.elapsed = update.seconds; return;
+    case WorkerUpdate::Kind::stat: so_far_.stat = std::move(update.value); return;
   }
 }
 
@@ -206,7 +202,7 @@ void BuildbotScript::look(const std::string& path, std::function<void(Result<std
   run({.kind = Kind::stat, .path = path}, [path, next = std::move(next)](const CommandEnd& end) {
     if (end.rc == ENOENT || end.rc == ENOTDIR) return next(std::optional<FileInfo>());
     if (!end.is_good()) return next(failure_of(path, end));
-    const auto info = file_info_from(end.value);
+    const auto info = file_info_from(end.stat);
     if (!info) return next(breach("its answer to stat makes no sense"));
     next(info);
   });

@@ -46,7 +46,7 @@ struct BuildbotCommandEnd {
   bool timed_out = false;               ///< (shell)
   bool went_silent = false;             ///< (shell)
   std::optional<double> elapsed = {};   ///< seconds
-  Value value = {};                     ///< of stat and listdir
+  Value stat = {};                      ///< (stat) what the path is
 
   [[nodiscard]] bool is_good() const noexcept { return rc == 0 && failure.empty(); }
 };
@@ -100,7 +100,9 @@ class BuildbotScript : public std::enable_shared_from_this<BuildbotScript> {
 
   // For the back end.
 
-  void update(buildbot::WorkerEvent event);
+  void update(buildbot::WorkerUpdate update);
+  void wants_input(std::size_t size);  ///< the worker waits for at most so many bytes of a file
+  void sends_file(Bytes data);         ///< the worker waits until these are taken
   void command_ended(std::string failure, bool is_dropped = false);
   void push(BuildbotPiece piece);
   void end(const Failure& failure);  ///< of the connection

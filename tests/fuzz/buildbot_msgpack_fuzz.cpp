@@ -247,7 +247,7 @@ class Script {
 
   void take_events() {
     while (const auto event = session_->next()) {
-      told_ += 1 + weight(event->value);
+      told_ += 1 + weight(event->kind == Said::update ? event->update.value : event->value);
       take(*event);
     }
     REMSH_EXPECT(told_ <= fed_);

@@ -259,7 +259,7 @@ class Script {
   void take_events() {
     while (auto event = session_->next()) {
       const bool is_ours = event->kind == Said::dropped || event->text == "interrupted before it began";
-      told_ += is_ours ? 0 : 1 + weight(event->value);
+      told_ += is_ours ? 0 : 1 + weight(event->kind == Said::update ? event->update.value : event->value);
       take(*event);
     }
     REMSH_EXPECT(told_ <= fed_);

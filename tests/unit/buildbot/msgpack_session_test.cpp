@@ -8,6 +8,7 @@
 #include "golden/buildbot_workers.hpp"
 #include "support/has.hpp"
 #include "support/hex.hpp"
+#include "support/worker_events.hpp"
 
 #include <doctest/doctest.h>
 
@@ -100,25 +101,6 @@ Value complete() { return call("complete", {{"args", {}}}); }
 
 // --- what is said, for people
 
-std::string shown(const WorkerEvent& event) {
-  const std::string number = std::to_string(event.request);
-  switch (event.kind) {
-    case Said::rejected: return "rejected";
-    case Said::logged_in: return "logged_in";
-    case Said::answered: return "answered " + number + " " + to_string(event.value);
-    case Said::failed: return "failed " + number + " " + event.text;
-    case Said::update:
-      return event.command + " " + event.key + (event.log.empty() ? "" : " of " + event.log) + " " +
-             to_string(event.value);
-    case Said::complete: return event.command + " complete" + (event.text.empty() ? "" : ": " + event.text);
-    case Said::dropped: return event.command + " dropped";
-    case Said::reads: return event.command + " reads " + std::to_string(event.size);
-    case Said::writes: return event.command + " writes " + escaped(event.data);
-    case Said::asks_release: return "asks_release";
-  }
-  return "?";
-}
-
 /// The messages in frames of a server, each in one frame that is not masked.
 std::vector<Value> messages_in(BytesView bytes) {
   std::vector<Value> all;
@@ -160,11 +142,7 @@ class Talk {
   void hears(const Value& message) { hears_bytes(binary(message)); }
 
   /// The events since the last call.
-  std::string told() {
-    std::string all;
-    while (const auto event = session_->next()) all += (all.empty() ? "" : "; ") + shown(*event);
-    return all;
-  }
+  std::string told() { return test::told_by(*session_); }
 
   /// What was sent since the last call.
   std::vector<Value> sent_messages() { return messages_in(session_->take_output()); }
@@ -253,7 +231,7 @@ Played play(std::span<const Segment> segments, std::size_t size) {
       for (const Value& message : talk.sent_messages()) played.sent += comparable(message);
     }
     while (const auto event = talk->next()) {
-      if (event->key != "header") played.told += shown(*event) + "\n";
+      if (event->update.kind != WorkerUpdate::Kind::header) played.told += test::in_words(*event) + "\n";
     }
   }
   return played;
@@ -262,7 +240,6 @@ Played play(std::span<const Segment> segments, std::size_t size) {
 /// What the recorded worker said first and, behind what it is, next.
 constexpr const char* first_told = "logged_in\nanswered 0 None\nanswered 1 {'admin': 'admin\\n', ";
 constexpr const char* next_told = R"(answered 2 None
-0 files ['buildbot.tac', 'twistd.hostname', 'info']
 0 rc 0
 0 elapsed 6.508827209472656e-05
 0 complete

@@ -9,6 +9,7 @@
 #include "golden/buildbot_workers.hpp"
 #include "support/has.hpp"
 #include "support/hex.hpp"
+#include "support/worker_events.hpp"
 
 #include <doctest/doctest.h>
 
@@ -126,25 +127,6 @@ std::string shown(const Expression& expression) {
   return "{" + all + "}";
 }
 
-std::string shown(const WorkerEvent& event) {
-  const std::string number = std::to_string(event.request);
-  switch (event.kind) {
-    case Said::rejected: return "rejected";
-    case Said::logged_in: return "logged_in";
-    case Said::answered: return "answered " + number + " " + to_string(event.value);
-    case Said::failed: return "failed " + number + " " + event.text;
-    case Said::update:
-      return event.command + " " + event.key + (event.log.empty() ? "" : " of " + event.log) + " " +
-             to_string(event.value);
-    case Said::complete: return event.command + " complete" + (event.text.empty() ? "" : ": " + event.text);
-    case Said::dropped: return event.command + " dropped";
-    case Said::reads: return event.command + " reads " + std::to_string(event.size);
-    case Said::writes: return event.command + " writes " + escaped(event.data);
-    case Said::asks_release: return "asks_release";
-  }
-  return "?";
-}
-
 /// A session, and the worker that the test plays.
 class Talk {
  public:
@@ -162,11 +144,7 @@ class Talk {
   }
 
   /// The events since the last call.
-  std::string told() {
-    std::string all;
-    while (const auto event = session_->next()) all += (all.empty() ? "" : "; ") + shown(*event);
-    return all;
-  }
+  std::string told() { return test::told_by(*session_); }
 
   /// What was sent since the last call.
   std::vector<Expression> sent_expressions() { return read_all(reader_, session_->take_output()); }
@@ -1032,17 +1010,17 @@ TEST_CASE("over PB, no more is made of a message than it has bytes") {
     items[0] = std::move(value);
     value = List{"reference", i, list_of(std::move(items))};
   }
-  const Bytes bytes = wire(update(3, text("x"), std::move(value)));
+  const Bytes bytes = wire(update(3, text("stat"), std::move(value)));
   static_cast<void>(talk->feed(bytes));
   const auto event = talk->next();
-  CHECK((event ? to_string(event->value).size() : 0) <= 10 * bytes.size());
+  CHECK((event ? to_string(event->update.value).size() : 0) <= 10 * bytes.size());
 }
 
 TEST_CASE("over PB, there are no more updates than a message has bytes") {
   ReadyTalk talk;
   talk->start("a", look);
   List pairs{"dictionary"};
-  for (int i = 0; i < 200; ++i) pairs.emplace_back(List{text(""), 0});
+  for (int i = 0; i < 200; ++i) pairs.emplace_back(List{text("rc"), 0});
   List updates;
   updates.emplace_back(List{"reference", 1, list_of({std::move(pairs), 0})});
   for (int i = 0; i < 200; ++i) updates.emplace_back(dereference(1));
