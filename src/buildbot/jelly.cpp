@@ -328,16 +328,15 @@ Expression text(std::string_view utf8) { return List{"unicode", Bytes(utf8)}; }
 Expression field(const char* name, Expression value) { return List{text(name), std::move(value)}; }
 
 /// The string or text that a dictionary has for this key; empty if it has none.
-BytesView string_at(std::span<const Expression> pairs, std::string_view key) {
+BytesView string_at(const std::vector<JellyPair>& pairs, std::string_view wanted) {
   const auto string_of = [](const Expression& expression) -> BytesView {
     if (const auto* const bytes = expression.get_if<Bytes>()) return *bytes;
     const auto utf8 = items_of(expression, "unicode");
     const Bytes* const bytes = utf8 && utf8->size() == 1 ? utf8->front().get_if<Bytes>() : nullptr;
     return bytes != nullptr ? BytesView(*bytes) : BytesView();
   };
-  for (const Expression& expression : pairs) {
-    const auto& pair = *expression.get_if<List>();
-    if (string_of(pair[0]) == key) return string_of(pair[1]);
+  for (const auto& [key, value] : pairs) {
+    if (string_of(key) == wanted) return string_of(value);
   }
   return {};
 }
@@ -365,13 +364,15 @@ std::optional<std::span<const Expression>> items_of_tuple(const Expression& expr
   return items_of(expression, "tuple");
 }
 
-std::optional<std::span<const Expression>> pairs_of_dictionary(const Expression& expression) {
-  const auto pairs = items_of(expression, "dictionary");
-  const auto is_pair = [](const Expression& item) {
-    const auto* const list = item.get_if<List>();
-    return list != nullptr && list->size() == 2;
-  };
-  if (!pairs || !std::all_of(pairs->begin(), pairs->end(), is_pair)) return std::nullopt;
+std::optional<std::vector<JellyPair>> pairs_of_dictionary(const Expression& expression) {
+  const auto items = items_of(expression, "dictionary");
+  if (!items) return std::nullopt;
+  std::vector<JellyPair> pairs;
+  for (const Expression& item : *items) {
+    const auto* const both = item.get_if<List>();
+    if (both == nullptr || both->size() != 2) return std::nullopt;
+    pairs.emplace_back(both->front(), both->back());
+  }
   return pairs;
 }
 

@@ -12,6 +12,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace remsh::buildbot {
 
@@ -40,9 +42,11 @@ Expression remote(std::int64_t number);
 /// The items of `(tuple ...)`, without its first word; nullopt for any other expression.
 std::optional<std::span<const Expression>> items_of_tuple(const Expression& expression);
 
-/// The pairs of `(dictionary (key value) ...)`, without its first word: each is a list of two. nullopt for any other
-/// expression.
-std::optional<std::span<const Expression>> pairs_of_dictionary(const Expression& expression);
+/// A key and a value of an expression that must live as long.
+using JellyPair = std::pair<const Expression&, const Expression&>;
+
+/// The pairs of `(dictionary (key value) ...)`; nullopt for any other expression.
+std::optional<std::vector<JellyPair>> pairs_of_dictionary(const Expression& expression);
 
 /// A failure as a worker accepts it: twisted.spread.pb.CopyableFailure. Any other class of failure makes a worker exit.
 /// `type`: the dotted name of an exception, such as "twisted.cred.error.UnauthorizedLogin".

@@ -65,10 +65,10 @@ void measure(const Expression& expression, Size& size) {  // as deep as its read
 }
 
 /// The expression without references. They may not make much more of a message than it is.
-Result<Expression> as_written(const Expression& expression) {
+Result<Expression> as_written(Expression expression) {
   Size size;
   measure(expression, size);
-  return without_references(expression, 2 * size.elements + 64, 2 * size.bytes + 4096);
+  return without_references(std::move(expression), 2 * size.elements + 64, 2 * size.bytes + 4096);
 }
 
 class PbSession final : public WorkerSession {
@@ -127,9 +127,9 @@ class PbSession final : public WorkerSession {
     std::span<const Expression> arguments;
   };
 
-  Result<void> take(const Expression& expression);
-  Result<void> take_message(const List& list);
-  Result<void> take_answer(const List& list, bool is_failure);
+  Result<void> take(Expression expression);
+  Result<void> take_message(List list);
+  Result<void> take_answer(List list, bool is_failure);
   Result<void> take_builders(const Expression& dictionary);
   Result<void> take_login(const List& list, std::span<const Expression> arguments);
   Result<void> take_response(const Call& call);
@@ -174,11 +174,11 @@ Result<void> PbSession::feed(BytesView bytes) {
     auto expression = reader_.next();
     if (!expression) return std::move(expression).failure();
     if (!*expression) return {};
-    if (auto taken = take(**expression); !taken) return taken;
+    if (auto taken = take(std::move(**expression)); !taken) return taken;
   }
 }
 
-Result<void> PbSession::take(const Expression& expression) {
+Result<void> PbSession::take(Expression expression) {
   if (state_ == State::dialect) {
     const auto* const dialect = expression.get_if<Bytes>();
     if (dialect == nullptr || *dialect != "pb") return breach("it does not choose the dialect pb");
@@ -186,7 +186,7 @@ Result<void> PbSession::take(const Expression& expression) {
     state_ = State::version;
     return {};
   }
-  const auto* const list = expression.get_if<List>();
+  auto* const list = std::get_if<List>(&expression.what());
   if (list == nullptr) return breach("it has sent no list");
   const BytesView word = word_in(*list, 0);
   if (word == "version") {
@@ -195,16 +195,16 @@ Result<void> PbSession::take(const Expression& expression) {
     state_ = State::login;
     return {};
   }
-  if (word == "message") return take_message(*list);
+  if (word == "message") return take_message(std::move(*list));
   if (word == "decref") return {};  // our objects live as long as their commands
   const bool is_failure = word == "error";
-  if ((word == "answer" || is_failure) && state_ == State::in_use) return take_answer(*list, is_failure);
+  if ((word == "answer" || is_failure) && state_ == State::in_use) return take_answer(std::move(*list), is_failure);
   return breach(formatted("it has sent {}, which a worker cannot", start_in_quotes(word)));
 }
 
-Result<void> PbSession::take_message(const List& list) {
+Result<void> PbSession::take_message(List list) {
   if (list.size() != 7) return breach("it has sent a call of another form");
-  auto plain = as_written(list[5]);
+  auto plain = as_written(std::move(list[5]));
   if (!plain) return std::move(plain).failure();
   const auto arguments = items_of_tuple(*plain);
   const Call call{.request = number_in(list, 1),
@@ -253,7 +253,7 @@ void PbSession::reject() {
   if (respond_ >= 0) send(List{"error", respond_, failure("twisted.cred.error.UnauthorizedLogin", "")});
 }
 
-Result<void> PbSession::take_answer(const List& list, bool is_failure) {
+Result<void> PbSession::take_answer(List list, bool is_failure) {
   const std::int64_t number = number_in(list, 1);
   const auto open = list.size() == 3 && number > 0 ? requests_.extract(static_cast<std::uint64_t>(number))
                                                    : decltype(requests_)::node_type();
@@ -261,7 +261,7 @@ Result<void> PbSession::take_answer(const List& list, bool is_failure) {
   WorkerEvent event{.kind = Said::answered, .request = open.key()};
   const bool is_of_builders = builders_request_ == open.key();
   if (is_of_builders) builders_request_.reset();
-  auto plain = as_written(list[2]);
+  auto plain = as_written(std::move(list[2]));
   if (!plain) return std::move(plain).failure();
   if (is_failure) {
     event.kind = Said::failed;
@@ -285,11 +285,10 @@ Result<void> PbSession::take_answer(const List& list, bool is_failure) {
 Result<void> PbSession::take_builders(const Expression& dictionary) {
   const auto pairs = pairs_of_dictionary(dictionary);
   if (!pairs) return breach("it does not name its builders");
-  for (const Expression& pair : *pairs) {
-    const auto* const both = pair.get_if<List>();
-    const auto key = both != nullptr && both->size() == 2 ? from_jelly((*both)[0]) : Result<Value>(breach(""));
-    const auto* const name = key ? key->get_if<Value::Text>() : nullptr;
-    const auto reference = name != nullptr ? remote_of((*both)[1]) : std::nullopt;
+  for (const auto& [key, builder] : *pairs) {
+    const auto value = from_jelly(key);
+    const auto* const name = value ? value->get_if<Value::Text>() : nullptr;
+    const auto reference = name != nullptr ? remote_of(builder) : std::nullopt;
     if (!reference) return breach("it names a builder without its object");
     for (std::size_t i = 0; i < builders_.size(); ++i) {
       if (name->text == formatted("remsh-{}", i + 1)) builders_[i].reference = *reference;
@@ -330,10 +329,8 @@ Result<void> PbSession::take_update(const Call& call, const std::string& id) {
       return breach("it has sent a strange update");
     const auto pairs = pairs_of_dictionary((*both)[1]);
     if (!pairs) return breach("it has sent a strange update");
-    for (const Expression& pair : *pairs) {
-      const auto* const items = pair.get_if<List>();
-      if (items == nullptr || items->size() != 2) return breach("it has sent a strange update");
-      if (auto told = tell_update(id, (*items)[0], (*items)[1]); !told) return told;
+    for (const auto& [key, value] : *pairs) {
+      if (auto told = tell_update(id, key, value); !told) return told;
     }
   }
   return {};
@@ -367,7 +364,7 @@ Result<void> PbSession::take_complete(const Call& call, const std::string& id) {
 }
 
 Result<void> PbSession::take_file_call(const Call& call, const std::string& id) {
-  if (call.method == "close" || call.method == "utime" || call.method == "unpack") {
+  if (call.method == "close") {
     answer(call, jelly_of({}));
     return {};
   }

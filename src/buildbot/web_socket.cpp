@@ -82,16 +82,11 @@ std::string_view reason_phrase(int status) {
     case 401: return "Unauthorized";
     case 403: return "Forbidden";
     case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
     case 414: return "URI Too Long";
     case 426: return "Upgrade Required";
-    case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 503: return "Service Unavailable";
     case 505: return "HTTP Version Not Supported";
-    default: return status < 500 ? "Refused" : "Failed";
+    default: return {};
   }
 }
 
@@ -280,8 +275,9 @@ Result<Bytes> UpgradeReader::answer() const {
 }
 
 Bytes http_refusal(int status) {
-  assert(status >= 400 && status <= 599);
-  Bytes answer = formatted("HTTP/1.1 {} {}\r\n", status, reason_phrase(status));
+  const std::string_view reason = reason_phrase(status);
+  assert(!reason.empty());
+  Bytes answer = formatted("HTTP/1.1 {} {}\r\n", status, reason);
   if (status == 401) answer += "WWW-Authenticate: Basic realm=\"remsh\"\r\n";
   if (status == 405) answer += "Allow: GET\r\n";
   if (status == 426) answer += formatted("Upgrade: websocket\r\nSec-WebSocket-Version: {}\r\n", only_version);

@@ -87,8 +87,8 @@ class UpgradeReader {
   std::string why_;
 };
 
-/// A complete HTTP answer that refuses a request with a status from 400 to 599; the connection is closed after it. 401
-/// names the Basic scheme, 405 the method GET, 426 the protocol and its version.
+/// A complete HTTP answer that refuses a request with a status of UpgradeReader, or with 401; the connection is closed
+/// after it. 401 names the Basic scheme, 405 the method GET, 426 the protocol and its version.
 Bytes http_refusal(int status);
 
 /// A message, or a control frame, of the peer.

@@ -41,23 +41,22 @@ Arguments shell_arguments(const WorkerCommand& command) {
   std::vector<Value> args;
   for (const std::string& argument : shell.args) args.push_back(text(argument));
   Value::Dict logs;
-  for (const auto& [name, log] : shell.logs) {
+  for (const auto& [name, path] : shell.logs) {
     logs.keys.push_back(text(name));
-    logs.values.push_back(
-        Value::dict({{Value::text("filename"), text(log.path)}, {Value::text("follow"), log.follow}}));
+    logs.values.push_back(Value::dict({{Value::text("filename"), text(path)}, {Value::text("follow"), false}}));
   }
   Value term_time;
   if (shell.kill_after) term_time = std::chrono::duration<double>(*shell.kill_after).count();
   return {{"workdir", text(command.path)},
           {"command", Value::list(std::move(args))},
           {"env", environment(shell)},
-          {"want_stdout", shell.want_out},
-          {"want_stderr", shell.want_err},
+          {"want_stdout", true},
+          {"want_stderr", true},
           {"logfiles", Value::What(std::move(logs))},
           {"timeout", seconds(shell.silence)},
           {"maxTime", seconds(shell.timeout)},
           {"sigtermTime", std::move(term_time)},
-          {"interruptSignal", text(shell.signal)},
+          {"interruptSignal", Value::text("KILL")},
           {"initial_stdin", Value()},
           {"usePTY", false},
           {"logEnviron", false}};
@@ -79,11 +78,7 @@ NamedArguments msgpack_arguments(const WorkerCommand& command) {
     case Kind::mkdir: return {"mkdir", {{"paths", Value::list({path})}}};
     case Kind::rmdir: return {"rmdir", {{"paths", Value::list({path})}, {"timeout", Value()}, {"logEnviron", false}}};
     case Kind::rmfile: return {"rmfile", {{"path", path}}};
-    case Kind::cpdir:
-      return {"cpdir",
-              {{"from_path", path}, {"to_path", text(command.to)}, {"timeout", Value()}, {"logEnviron", false}}};
     case Kind::stat: return {"stat", {{"path", path}}};
-    case Kind::listdir: return {"listdir", {{"path", path}}};
   }
   return {};
 }
@@ -111,10 +106,7 @@ NamedArguments pb_arguments(const WorkerCommand& command) {
     case Kind::mkdir: return {"mkdir", {{"dir", path}}};
     case Kind::rmdir: return {"rmdir", {{"dir", path}, {"timeout", Value()}, {"logEnviron", false}}};
     case Kind::rmfile: return {"rmfile", {{"path", path}}};
-    case Kind::cpdir:
-      return {"cpdir", {{"fromdir", path}, {"todir", text(command.to)}, {"timeout", Value()}, {"logEnviron", false}}};
     case Kind::stat: return {"stat", {{"file", path}}};
-    case Kind::listdir: return {"listdir", {{"dir", path}}};
   }
   return {};
 }

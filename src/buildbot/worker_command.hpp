@@ -14,33 +14,24 @@
 
 namespace remsh::buildbot {
 
-/// A file that is sent while a program runs.
-struct ShellLog {
-  std::string path;
-  bool follow = false;  ///< only what is added; otherwise all of it, as soon as it changes
-};
-
 /// How a worker runs a program.
 struct ShellOptions {
   std::vector<std::string> args;
   std::map<std::string, std::optional<std::string>> env = {};  ///< nullopt: without the variable
-  bool want_out = true;
-  bool want_err = true;
-  std::map<std::string, ShellLog> logs = {};  ///< by names
-  std::chrono::milliseconds timeout{0};       ///< 0: no limit
-  std::chrono::milliseconds silence{0};       ///< 0: no limit
-  /// SIGTERM first, and `signal` after this time; nullopt: `signal` at once.
+  /// Paths of files by names. A file is sent while the program runs, all of it as soon as it changes.
+  std::map<std::string, std::string> logs = {};
+  std::chrono::milliseconds timeout{0};  ///< 0: no limit
+  std::chrono::milliseconds silence{0};  ///< 0: no limit
+  /// To end it, SIGTERM first, and SIGKILL after this time; nullopt: SIGKILL at once.
   std::optional<std::chrono::milliseconds> kill_after = {};
-  std::string signal = "KILL";
 };
 
 /// One command. All paths are absolute, and all texts UTF-8.
 struct WorkerCommand {
-  enum class Kind : std::uint8_t { shell, upload_file, download_file, mkdir, rmdir, rmfile, cpdir, stat, listdir };
+  enum class Kind : std::uint8_t { shell, upload_file, download_file, mkdir, rmdir, rmfile, stat };
 
   Kind kind = Kind::stat;
   std::string path = {};                   ///< of shell: the directory, which the worker makes if it is missing
-  std::string to = {};                     ///< of cpdir
   std::optional<std::uint32_t> mode = {};  ///< of download_file; nullopt: by the worker's umask
   ShellOptions shell = {};
 };

@@ -150,8 +150,7 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
     shell.silence = request.silence;
     if (request.stop_signal != "SIGKILL") shell.kill_after = request.kill_after;
     for (std::size_t i = 0; i < request.logs.size(); ++i) {
-      shell.logs.emplace(std::to_string(i),
-                         buildbot::ShellLog{request.logs[i].path, request.logs[i].begin == LogBegin::end});
+      shell.logs.emplace(std::to_string(i), request.logs[i].path);
     }
     runs_program_ = true;
     run(command, [this](const CommandEnd& end) { program_ended(end); }, {.is_piped = true});

@@ -469,8 +469,8 @@ class EvilWorker {
         asked.command = buildbot::from_jelly(items[1]).value().get_if<Value::Text>()->text;
         asked.name = buildbot::from_jelly(items[2]).value().get_if<Value::Text>()->text;
         const auto pairs = buildbot::pairs_of_dictionary(items[3]).value();
-        for (const auto& pair : pairs) {
-          if (const auto object = buildbot::remote_of(pair.get_if<List>()->at(1))) asked.file = *object;
+        for (const auto& [key, value] : pairs) {
+          if (const auto object = buildbot::remote_of(value)) asked.file = *object;
         }
       }
     }

@@ -409,7 +409,8 @@ TEST_CASE("objects, tuples and dictionaries are taken apart, and nothing else is
   const auto pairs = pairs_of_dictionary(dictionary);
   REQUIRE(pairs.has_value());
   REQUIRE(pairs->size() == 1);
-  CHECK((*pairs)[0] == Expression(List{"k", 1}));
+  CHECK(pairs->front().first == Expression("k"));
+  CHECK(pairs->front().second == Expression(1));
   CHECK(pairs_of_dictionary(List{"dictionary"})->empty());
   for (const Expression& other :
        std::initializer_list<Expression>{5, "dictionary", List{}, List{"tuple"}, List{"dictionary", 1},

@@ -188,17 +188,18 @@ void ask_as_recorded(Talk& talk, const Value& message) {
   if (op == "get_worker_info") talk->read_info();
   if (op == "set_worker_settings") talk->prepare();
   if (op != "start_command") return;
-  constexpr Kind kinds[] = {Kind::listdir, Kind::mkdir, Kind::shell, Kind::download_file, Kind::upload_file};
+  constexpr Kind kinds[] = {Kind::stat, Kind::mkdir, Kind::shell, Kind::download_file, Kind::upload_file};
   const std::string id = message.find(text("command_id"))->get_if<Value::Text>()->text;
   talk->start(id, {.kind = kinds[id[0] - '0'], .path = "/w"});
 }
 
-/// The fields that ours has as well: not the settings, the arguments of commands, and what was read.
+/// The fields that ours has as well: not the settings, the arguments of commands, and what was read. The recorded master
+/// began with listdir, for which ours has no use, and begins with stat.
 std::string comparable(const Value& message) {
   std::string all;
   for (const char* const key : {"op", "seq_number", "message", "command_id", "command_name"}) {
     const Value* const value = message.find(text(key));
-    if (value != nullptr) all += to_string(*value) + " ";
+    if (value != nullptr) all += to_string(*value == text("listdir") ? text("stat") : *value) + " ";
   }
   return all + "\n";
 }

@@ -292,6 +292,13 @@ void ask_as_recorded(Talk& talk, const Expression& expression) {
                    .path = "/w"});
 }
 
+/// The recorded master asked for the times of a file. Ours does not, so that a worker never calls this.
+bool is_about_utime(const Expression& expression) {
+  const List& list = *expression.get_if<List>();
+  const bool is_call = list[0] == Expression("message") && list[3] == Expression("utime");
+  return is_call || (list[0] == Expression("answer") && list[1] == Expression(18));
+}
+
 /// Without the arguments of a call that ours makes with others.
 Expression comparable(Expression expression) {
   List& list = std::get<List>(expression.what());
@@ -392,6 +399,7 @@ TEST_CASE("what a recorded master sent over PB is what ours sends, and its worke
   for (const Segment& segment : pb_work) {
     const Bytes bytes = test::from_hex(segment.hex);
     const auto said = read_all(reader, bytes);
+    if (is_about_utime(said.at(0))) continue;
     if (segment.from == Side::master) {
       recorded.push_back(comparable(said.at(0)));
       ask_as_recorded(talk, said.at(0));
@@ -603,9 +611,7 @@ TEST_CASE("over PB, a worker sends a file part by part, and waits until each is 
   CHECK(talk.told() == "a writes ");
   talk->took("a");
   talk.hears(call(62, 4, "close"));
-  talk.hears(call(63, 4, "utime", {tuple({1.5, 2.5})}));
-  talk.hears(call(64, 4, "unpack"));
-  CHECK(talk.sent() == "(answer 61 None) (answer 62 None) (answer 63 None) (answer 64 None)");
+  CHECK(talk.sent() == "(answer 61 None) (answer 62 None)");
   CHECK(talk.told().empty());
 }
 
@@ -927,6 +933,8 @@ std::vector<Wrong> wrong_calls() {
       {"an end without a word", Stage::running, call_of(3, "complete")},
       {"an end with two words", Stage::running, call_of(3, "complete", {none(), none()})},
       {"another method of a file", Stage::running, call_of(4, "truncate", {1})},
+      {"times of a file", Stage::running, call_of(4, "utime", {tuple({1.5, 2.5})})},
+      {"the end of an archive", Stage::running, call_of(4, "unpack")},
       {"a part of no bytes", Stage::running, call_of(4, "write", {1})},
       {"a part of text", Stage::running, call_of(4, "write", {text("x")})},
       {"a part without bytes", Stage::running, call_of(4, "write")},
