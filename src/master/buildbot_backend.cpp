@@ -2,17 +2,14 @@
 
 #include "base/connection_words.hpp"
 #include "base/format.hpp"
-#include "base/hex.hpp"
 #include "base/misuse.hpp"
 #include "base/seconds.hpp"
 #include "base/text.hpp"
 #include "master/buildbot_locked.hpp"
 #include "master/buildbot_script.hpp"
 #include "master/buildbot_work.hpp"
-#include "os/random.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <chrono>
 #include <memory>
@@ -31,53 +28,22 @@ constexpr std::size_t max_backlog = std::size_t{64} * 1024 * 1024;
 constexpr std::chrono::seconds longest_farewell{3};
 
 /// How much may wait for a worker that does not read before we stop reading what it asks for.
-constexpr std::size_t max_unwritten = std::size_t{1} * 1024 * 1024;
-
-/// The ids of at most so many commands of one worker, and of at most so many workers, are remembered.
-constexpr std::size_t max_orphans = 256;
-constexpr std::size_t max_workers = 4096;
+constexpr std::size_t most_unwritten = std::size_t{1} * 1024 * 1024;
 
 /// How many operations may go on whose callers have left. More begin when the worker has ended some.
 constexpr std::ptrdiff_t max_left = 256;
 
-std::string random_hex() {
-  std::array<char, 8> bytes{};
-  random_bytes(bytes);
-  return to_hex({bytes.data(), bytes.size()});
-}
-
 }  // namespace
-
-// --- the group
-
-BuildbotGroup::BuildbotGroup(std::shared_ptr<Loop> loop, Keepalive keepalive, AdmittedBackend::Owner owner)
-    : loop_(std::move(loop)), keepalive_(keepalive), owner_(std::move(owner)), prefix_(random_hex()) {}
-
-std::string BuildbotGroup::new_command_id() {
-  const std::lock_guard lock(mutex_);
-  return formatted("{}-{}", prefix_, ++last_command_);
-}
-
-void BuildbotGroup::remember_orphans(const std::string& worker, std::vector<std::string> commands) {
-  if (commands.empty()) return;
-  commands.resize(std::min(commands.size(), max_orphans));
-  const std::lock_guard lock(mutex_);
-  if (orphans_.size() < max_workers || orphans_.contains(worker)) orphans_[worker] = std::move(commands);
-}
-
-std::vector<std::string> BuildbotGroup::take_orphans(const std::string& worker) {
-  const std::lock_guard lock(mutex_);
-  auto found = orphans_.extract(worker);
-  return found ? std::move(found.mapped()) : std::vector<std::string>();
-}
 
 // --- the connection
 
 BuildbotBackend::BuildbotBackend(std::shared_ptr<BuildbotGroup> group, BuildbotInfo info)
     : group_(std::move(group)),
-      worker_(std::move(info)),
+      worker_{.group = *group_,
+              .info = std::move(info),
+              .operations = *this,
+              .begin_draining = [this](std::string why, Duration within) { begin_draining(std::move(why), within); }},
       link_(group_->loop()),
-      cwd_(worker_.basedir),
       keepalive_(group_->keepalive()) {}
 
 BuildbotBackend::~BuildbotBackend() { tell_lost(on_lost_); }  // no caller is inside: it would own this object
@@ -93,8 +59,8 @@ void BuildbotBackend::open(std::unique_ptr<Transport> transport) {
   }
   orphans_ = group_->take_orphans(std::string(name()));
   for (const std::string& id : orphans_) {
-    const std::uint64_t request = session_->interrupt(id, "its connection was lost");
-    requests_[request] = [this, id](const Result<Value>&) { std::erase(orphans_, id); };
+    const std::uint64_t request = worker_.session->interrupt(id, "its connection was lost");
+    worker_.requests[request] = [this, id](const Result<Value>&) { std::erase(orphans_, id); };
   }
   begin_keepalive();
   take_events();  // of what came while the worker was admitted
@@ -140,7 +106,7 @@ void BuildbotBackend::take_in(const IoResult& result, BytesView bytes) {
   }
   heard_ = group_->loop()->now();
   pinged_.reset();
-  auto fed = session_->feed(bytes);
+  auto fed = worker_.session->feed(bytes);
   take_events();
   if (fed) return;
   Failure why = std::move(fed).failure();
@@ -150,7 +116,7 @@ void BuildbotBackend::take_in(const IoResult& result, BytesView bytes) {
 }
 
 void BuildbotBackend::take_events() {
-  while (auto event = session_->next()) take(std::move(*event));
+  while (auto event = worker_.session->next()) take(std::move(*event));
   if (end_) go_on_with_farewell();
 }
 
@@ -162,14 +128,14 @@ void BuildbotBackend::take(buildbot::WorkerEvent event) {
     case Kind::asks_release: return begin_draining("its operator asks for its release", {});
     case Kind::answered:
     case Kind::failed: {
-      const auto open = requests_.extract(event.request);
+      const auto open = worker_.requests.extract(event.request);
       if (!open || !open.mapped()) return;
       if (event.kind == Kind::answered) return open.mapped()(std::move(event.value));
       return open.mapped()(Failure{Errc::remote_failure, without_controls(event.text.substr(0, 2048)), 0});
     }
     case Kind::dropped:
     case Kind::complete: {
-      const auto command = commands_.extract(event.command);
+      const auto command = worker_.commands.extract(event.command);
       if (!command || command.mapped() == nullptr) return;
       return command.mapped()->command_ended(std::move(event.text), event.kind == Kind::dropped);
     }
@@ -178,26 +144,26 @@ void BuildbotBackend::take(buildbot::WorkerEvent event) {
       return;
     case Kind::reads:
       if (BuildbotScript* const script = script_of(event.command)) return script->wants_input(event.size);
-      return session_->give(event.command, {});
+      return worker_.session->give(event.command, {});
     case Kind::writes:
       if (BuildbotScript* const script = script_of(event.command)) return script->sends_file(std::move(event.data));
-      return session_->took(event.command);
+      return worker_.session->took(event.command);
   }
 }
 
 /// Whose command this is; null if its operation is over.
 BuildbotScript* BuildbotBackend::script_of(const std::string& command) const {
-  const auto found = commands_.find(command);
-  return found != commands_.end() ? found->second : nullptr;
+  const auto found = worker_.commands.find(command);
+  return found != worker_.commands.end() ? found->second : nullptr;
 }
 
-bool BuildbotBackend::wants_bytes() const { return link_.unwritten() < max_unwritten && has_room(); }
+bool BuildbotBackend::wants_bytes() const { return link_.unwritten() < most_unwritten && has_room(); }
 
 /// Whether more output may wait for its callers.
 bool BuildbotBackend::has_room() const {
   std::size_t backlog = 0;
   bool is_awaited = false;  // an operation waits for the worker
-  for (const auto& [number, script] : scripts_) {
+  for (const auto& [number, script] : worker_.scripts) {
     backlog += script->backlog();
     is_awaited = is_awaited || (!script->has_piece() && !script->has_left());
   }
@@ -208,7 +174,7 @@ bool BuildbotBackend::has_room() const {
 void BuildbotBackend::limit_backlog() {
   std::size_t backlog = 0;
   BuildbotScript* largest = nullptr;
-  for (const auto& [number, script] : scripts_) {
+  for (const auto& [number, script] : worker_.scripts) {
     backlog += script->backlog();
     if (largest == nullptr || script->backlog() > largest->backlog()) largest = script.get();
   }
@@ -216,8 +182,8 @@ void BuildbotBackend::limit_backlog() {
 }
 
 std::optional<Failure> BuildbotBackend::why_busy() const {
-  const auto left =
-      std::count_if(scripts_.begin(), scripts_.end(), [](const auto& one) { return one.second->has_left(); });
+  const auto left = std::count_if(worker_.scripts.begin(), worker_.scripts.end(),
+                                  [](const auto& one) { return one.second->has_left(); });
   if (left < max_left) return std::nullopt;
   return Failure{Errc::busy, formatted("the worker has not ended {} operations that their callers have left", left), 0};
 }
@@ -250,7 +216,7 @@ void BuildbotBackend::look_at_keepalive() {
                         DisconnectReason::silent});
   }
   if (!pinged_ && now >= heard_ + keepalive_.interval) {
-    requests_.emplace(session_->ping(), nullptr);
+    worker_.requests.emplace(worker_.session->ping(), nullptr);
     pinged_ = now;
   }
   begin_keepalive();
@@ -303,13 +269,13 @@ void BuildbotBackend::end_connection(Failure why) {
 void BuildbotBackend::declare_end(Failure failure) {
   if (end_) return;
   end_ = std::move(failure);
-  requests_.clear();
-  for (auto& [id, script] : commands_) script = nullptr;
-  while (!scripts_.empty()) scripts_.begin()->second->end(*end_);
+  worker_.requests.clear();
+  for (auto& [id, script] : worker_.commands) script = nullptr;
+  while (!worker_.scripts.empty()) worker_.scripts.begin()->second->end(*end_);
   if (!link_.is_open()) return;
-  const bool must_end_commands = draining_ || (session_->leaves_commands() && !commands_.empty());
+  const bool must_end_commands = draining_ || (worker_.session->leaves_commands() && !worker_.commands.empty());
   if (!must_end_commands) return close_soon();
-  for (const auto& [id, script] : commands_) session_->interrupt(id, "its connection ends");
+  for (const auto& [id, script] : worker_.commands) worker_.session->interrupt(id, "its connection ends");
   limit_farewell();
   go_on_with_farewell();
 }
@@ -330,14 +296,14 @@ void BuildbotBackend::limit_farewell() {
 
 /// Once no command runs: asks a draining worker to end its process, or closes the link.
 void BuildbotBackend::go_on_with_farewell() {
-  if (!commands_.empty() || is_shut_down_) return;
+  if (!worker_.commands.empty() || is_shut_down_) return;
   if (!draining_) return close_soon();
   shut_worker_down();
 }
 
 void BuildbotBackend::shut_worker_down() {
   is_shut_down_ = true;
-  requests_[session_->shut_down()] = [this](const Result<Value>&) { close_soon(); };
+  worker_.requests[worker_.session->shut_down()] = [this](const Result<Value>&) { close_soon(); };
 }
 
 void BuildbotBackend::close_soon() {
@@ -352,9 +318,9 @@ void BuildbotBackend::close_link() {
     const std::lock_guard lock(mutex_);
     transport = link_.close();
     if (keepalive_timer_) group_->loop()->cancel(*keepalive_timer_);
-    if (session_->leaves_commands()) {
+    if (worker_.session->leaves_commands()) {
       std::vector<std::string> ids = orphans_;
-      for (const auto& [id, script] : commands_) ids.push_back(id);
+      for (const auto& [id, script] : worker_.commands) ids.push_back(id);
       group_->remember_orphans(std::string(name()), std::move(ids));
     }
     is_closed_ = true;
@@ -374,7 +340,7 @@ void BuildbotBackend::wait_until_left() {
 }
 
 Started BuildbotBackend::start(AskedOperation& operation, const Patience& options) {
-  return std::make_unique<BuildbotWork>(shared_from_this(), operation, options);
+  return std::make_unique<Work>(shared_from_this(), operation, options);
 }
 
 }  // namespace remsh

@@ -1,8 +1,9 @@
 // BuildbotBackend: drives a worker of Buildbot, by whichever of its protocols the worker speaks.
 #pragma once
 
-#include "buildbot/worker_session.hpp"
 #include "master/admitted_backend.hpp"
+#include "master/buildbot_group.hpp"
+#include "master/buildbot_worker.hpp"
 #include "master/byte_link.hpp"
 #include "master/keepalive.hpp"
 #include "master/running_operations.hpp"
@@ -13,8 +14,6 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -26,49 +25,9 @@
 
 namespace remsh {
 
-/// What a worker has told about itself when it came.
-struct BuildbotInfo {
-  std::string basedir;  ///< absolute
-  std::string system;   ///< "posix"
-  std::string version;
-  std::map<Bytes, Bytes> environ = {};
-  std::map<Bytes, Bytes> files = {};  ///< of its directory `info`, and what its /etc/os-release says
-  bool deletes_directories = false;   ///< its option delete_leftover_dirs
-};
-
-/// What the back ends of one listener share. Thread-safe.
-class BuildbotGroup {
- public:
-  BuildbotGroup(std::shared_ptr<Loop> loop, Keepalive keepalive, AdmittedBackend::Owner owner);
-
-  [[nodiscard]] const std::shared_ptr<Loop>& loop() const noexcept { return loop_; }
-  [[nodiscard]] const AdmittedBackend::Owner& owner() const noexcept { return owner_; }
-  [[nodiscard]] const Keepalive& keepalive() const noexcept { return keepalive_; }
-
-  /// An id for a command that no worker has seen.
-  [[nodiscard]] std::string new_command_id();
-
-  // The commands that were running when the connection of a worker ended. They go on in a worker that speaks msgpack.
-
-  void remember_orphans(const std::string& worker, std::vector<std::string> commands);
-  [[nodiscard]] std::vector<std::string> take_orphans(const std::string& worker);
-
- private:
-  const std::shared_ptr<Loop> loop_;
-  const Keepalive keepalive_;
-  const AdmittedBackend::Owner owner_;
-  const std::string prefix_;  // of command ids: random
-
-  std::mutex mutex_;
-  std::uint64_t last_command_ = 0;
-  std::map<std::string, std::vector<std::string>> orphans_;
-};
-
-class BuildbotScript;
-
 /// An AdmittedBackend for a worker of Buildbot. Each operation is a BuildbotScript, a chain of the worker's commands.
 /// The io thread reads the worker's messages and advances the scripts. The thread that waits for an operation runs its
-/// callbacks (BuildbotWork). Thread-safe.
+/// callbacks (Work). Thread-safe.
 class BuildbotBackend final : public AdmittedBackend,
                               public Watched,
                               public std::enable_shared_from_this<BuildbotBackend>,
@@ -80,9 +39,7 @@ class BuildbotBackend final : public AdmittedBackend,
   ~BuildbotBackend() override;
 
   /// The session in which the worker has logged in. On the loop, before open().
-  void take_session(std::unique_ptr<buildbot::WorkerSession> session) { session_ = std::move(session); }
-
-  [[nodiscard]] const BuildbotInfo& worker() const noexcept { return worker_; }
+  void take_session(std::unique_ptr<buildbot::WorkerSession> session) { worker_.session = std::move(session); }
 
   void open(std::unique_ptr<Transport> transport) override;
   void fail(Failure failure) override;
@@ -102,11 +59,8 @@ class BuildbotBackend final : public AdmittedBackend,
   void on_ready(std::uint32_t number, Ready directions) override;
 
  private:
-  friend class BuildbotScript;
-  friend class BuildbotWork;
   class Locked;
-
-  using Answer = std::function<void(Result<Value>)>;
+  class Work;
 
   // All of these under the mutex.
   void take_in(const IoResult& result, BytesView bytes);
@@ -133,24 +87,12 @@ class BuildbotBackend final : public AdmittedBackend,
   [[nodiscard]] const Owner& owner() const noexcept override { return group_->owner(); }
 
   const std::shared_ptr<BuildbotGroup> group_;
-  const BuildbotInfo worker_;
 
   mutable std::mutex mutex_;
-  std::unique_ptr<buildbot::WorkerSession> session_;
+  BuildbotWorker worker_;
   ByteLink link_;
-  std::string cwd_;  // of the session
-
-  std::map<std::uint64_t, std::shared_ptr<BuildbotScript>> scripts_;  // by the number of the operation
-  std::map<std::string, BuildbotScript*> commands_;  // that run in the worker, by id; null: its operation is over
-  std::map<std::uint64_t, Answer> requests_;         // open ones
-  std::condition_variable changed_;                  // for the threads that drive
-
+  std::condition_variable changed_;   // for the threads that drive
   std::vector<std::string> orphans_;  // commands of an earlier connection whose interruption is not confirmed
-
-  // To be done when the mutex is unlocked.
-  std::vector<std::shared_ptr<BuildbotScript>> finished_;
-  std::vector<Waker> wakers_;
-  bool has_news_ = false;  // for the threads that drive
 
   // Liveness.
   Keepalive keepalive_;

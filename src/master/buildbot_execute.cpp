@@ -101,7 +101,7 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
     if (is_too_long || python_path_.size() > max_text / 2) {
       return finish(unsupported_by_buildbot("has no variables of over 128 KiB, and no PYTHONPATH of over 64 KiB"));
     }
-    directory_ = request.cwd.empty() ? cwd() : *directory;
+    directory_ = request.cwd.empty() ? worker().cwd : *directory;
     // The worker would make it.
     need_directory(directory_, [this] {
       reply.dir = directory_;
@@ -120,8 +120,8 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
 
  private:
   void make_files() {
-    files_ = worker().basedir + "/" + new_part_name();
-    buildbot::WorkerCommand command{.kind = Kind::shell, .path = worker().basedir};
+    files_ = info().basedir + "/" + new_part_name();
+    buildbot::WorkerCommand command{.kind = Kind::shell, .path = info().basedir};
     command.shell.args = {"mkdir", "-m", "700", files_};
     run(command, [this](const CommandEnd& end) {
       if (!end.is_good()) return remove_files(failure_of(files_, end));
@@ -164,7 +164,7 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
       return std::pair(assignment.substr(0, equals), assignment.substr(equals + 1));
     };
     if (request.clear_env) {
-      for (const auto& [name, value] : worker().environ) changes.emplace(name, std::nullopt);
+      for (const auto& [name, value] : info().environ) changes.emplace(name, std::nullopt);
     }
     for (const Bytes& name : request.unset_env) changes[name].reset();
     for (const Bytes& assignment : request.set_env) {
@@ -173,9 +173,9 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
     }
     for (const Bytes& assignment : request.prepend_env) {
       auto [name, value] = split(assignment);
-      const auto old = worker().environ.find(name);
+      const auto old = info().environ.find(name);
       std::optional<std::string> present;
-      if (old != worker().environ.end()) present = old->second;
+      if (old != info().environ.end()) present = old->second;
       if (const auto changed = changes.find(name); changed != changes.end()) present = changed->second;
       changes[name] = present ? value + ":" + *present : value;
     }
@@ -258,10 +258,10 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
 
 }  // namespace
 
-Result<std::shared_ptr<BuildbotScript>> make_buildbot_execute(BuildbotBackend& backend, const Execute::Request& request,
+Result<std::shared_ptr<BuildbotScript>> make_buildbot_execute(BuildbotWorker& worker, const Execute::Request& request,
                                                               bool has_input) {
   if (auto can = check(request, has_input); !can) return std::move(can).failure();
-  return std::shared_ptr<BuildbotScript>(std::make_shared<ExecuteScript>(backend, request));
+  return std::shared_ptr<BuildbotScript>(std::make_shared<ExecuteScript>(worker, request));
 }
 
 }  // namespace remsh

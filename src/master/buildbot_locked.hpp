@@ -24,14 +24,14 @@ class BuildbotBackend::Locked {
     if (!lock_.owns_lock()) return;
     if (backend_.link_.is_open()) backend_.take_events();  // an interrupted command may not have begun
     backend_.limit_backlog();
-    if (backend_.session_) {
-      const Bytes output = backend_.session_->take_output();
+    if (backend_.worker_.session) {
+      const Bytes output = backend_.worker_.session->take_output();
       if (!output.empty() && backend_.link_.is_open() && !backend_.link_closes_) backend_.link_.write(output);
     }
     backend_.link_.want_bytes(backend_.wants_bytes());
-    const auto finished = std::exchange(backend_.finished_, {});
-    const auto wakers = std::exchange(backend_.wakers_, {});
-    if (std::exchange(backend_.has_news_, false)) backend_.changed_.notify_all();
+    const auto finished = std::exchange(backend_.worker_.finished, {});
+    const auto wakers = std::exchange(backend_.worker_.wakers, {});
+    if (std::exchange(backend_.worker_.has_news, false)) backend_.changed_.notify_all();
     lock_.unlock();
     for (const Waker& wake : wakers) wake();
     for (const auto& script : finished) script->finish_running();

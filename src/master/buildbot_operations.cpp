@@ -175,11 +175,11 @@ class SetCwdScript final : public BuildbotScriptOf<SetCwd> {
  public:
   using BuildbotScriptOf::BuildbotScriptOf;
   void begin() override {
-    auto path = request.path ? absolute(*request.path) : Result<std::string>(worker().basedir);
+    auto path = request.path ? absolute(*request.path) : Result<std::string>(info().basedir);
     if (!path) return finish(std::move(path).failure());
     const std::string target = normalised(*path);
     need_directory(target, [this, target] {
-      reply.path = cwd() = target;
+      reply.path = worker().cwd = target;
       finish();
     });
   }
@@ -220,7 +220,7 @@ class SetBuildersScript final : public BuildbotScriptOf<SetBuilders> {
  private:
   void make_next(std::size_t at) {
     if (at == request.directories.size()) return list_others();
-    const std::string path = worker().basedir + "/" + request.directories[at];
+    const std::string path = info().basedir + "/" + request.directories[at];
     run({.kind = Kind::mkdir, .path = path}, [this, path, at](const CommandEnd& end) {
       if (!end.is_good()) return finish(failure_of(path, end));
       make_next(at + 1);
@@ -228,10 +228,10 @@ class SetBuildersScript final : public BuildbotScriptOf<SetBuilders> {
   }
 
   void list_others() {
-    run(shell(worker().basedir, list_program, {worker().basedir}),
+    run(shell(info().basedir, list_program, {info().basedir}),
         [this](const CommandEnd& end) {
           const bool is_good = end.is_good() && end.err.empty() && reader_.is_complete();
-          if (!is_good) return finish(listing_failure(worker().basedir, end));
+          if (!is_good) return finish(listing_failure(info().basedir, end));
           if (reply.others.size() > max_directories) {
             return finish(Failure{Errc::too_large,
                                   formatted("its base directory has more than {} directories", max_directories), 0});
@@ -282,7 +282,7 @@ class FileScript : public BuildbotScriptOf<Operation> {
 
   void give_name(bool durable) {
     std::vector<std::string> args{part_, path_, durable ? "1" : "", overwrite_ ? "1" : ""};
-    this->run(shell(this->worker().basedir, give_name_program, std::move(args)), [this](const CommandEnd& end) {
+    this->run(shell(this->info().basedir, give_name_program, std::move(args)), [this](const CommandEnd& end) {
       if (end.is_good()) return this->finish();
       fail(end.rc == 3 && !overwrite_ ? exists(path_) : this->failure_of(path_, end));
     });
@@ -334,7 +334,7 @@ class CopyScript final : public FileScript<Copy> {
     need_file(*from, [this, from = *from, to = *to](const FileInfo&) {
       prepare(to, request.overwrite, [this, from] {
         // Not the worker's own command for copies: it would copy a symbolic link, not the file.
-        run(shell(worker().basedir, "cp -- \"$1\" \"$2\"", {from, part()}), [this](const CommandEnd& end) {
+        run(shell(info().basedir, "cp -- \"$1\" \"$2\"", {from, part()}), [this](const CommandEnd& end) {
           if (!end.is_good()) return fail(failure_of(part(), end));
           give_name(request.durable);
         });
@@ -352,7 +352,7 @@ class RenameScript final : public BuildbotScriptOf<Rename> {
     if (!from) return finish(std::move(from).failure());
     if (!to) return finish(std::move(to).failure());
     std::vector<std::string> args{*from, *to, request.durable ? "1" : "", request.overwrite ? "1" : ""};
-    run(shell(worker().basedir, give_name_program, std::move(args)),
+    run(shell(info().basedir, give_name_program, std::move(args)),
         [this, from = *from, to = *to](const CommandEnd& end) {
           if (end.is_good()) return finish();
           if (end.rc == 4) return finish(os_failure(ENOENT, in_quotes(from)));
@@ -377,7 +377,7 @@ class StatScript final : public BuildbotScriptOf<Stat> {
 
  private:
   void look_at_link(const std::string& path) {
-    run(shell(worker().basedir, list_program, {path, "1"}),
+    run(shell(info().basedir, list_program, {path, "1"}),
         [this, path](const CommandEnd& end) {
           if (!end.is_good() || !reader_.is_complete()) return finish(failure_of(path, end));
           const BytesView err = BytesView(end.err).substr(0, end.err.find_last_not_of('\n') + 1);
@@ -406,7 +406,7 @@ class ListScript final : public BuildbotScriptOf<List> {
  private:
   void list(const std::string& path) {
     const std::string directory = path.ends_with('/') ? path : path + "/";  // of a symbolic link, what it points to
-    run(shell(worker().basedir, list_program, {directory}),
+    run(shell(info().basedir, list_program, {directory}),
         [this, path](const CommandEnd& end) {
           const bool is_good = end.is_good() && end.err.empty() && reader_.is_complete();
           finish(is_good ? Result<void>() : listing_failure(path, end));
@@ -446,7 +446,7 @@ class GetenvScript final : public BuildbotScriptOf<Getenv> {
  public:
   using BuildbotScriptOf::BuildbotScriptOf;
   void begin() override {
-    reply.env = worker().environ;
+    reply.env = info().environ;
     finish();
   }
 };
@@ -455,7 +455,7 @@ class ReadInfoScript final : public BuildbotScriptOf<ReadInfo> {
  public:
   using BuildbotScriptOf::BuildbotScriptOf;
   void begin() override {
-    reply.files = worker().files;
+    reply.files = info().files;
     finish();
   }
 };
@@ -498,7 +498,7 @@ class ShutdownScript final : public BuildbotScriptOf<Shutdown> {
   void begin() override {
     if (request.restart)
       return finish(unsupported_by_buildbot("cannot start again by itself: shut it down, and start it"));
-    begin_draining(request.reason, request.within);
+    worker().begin_draining(request.reason, request.within);
     finish();
   }
 };
@@ -526,16 +526,16 @@ void ListOperationsScript::begin() {
 
 }  // namespace
 
-Result<std::shared_ptr<BuildbotScript>> make_buildbot_script(BuildbotBackend& backend, AskedOperation& operation) {
+Result<std::shared_ptr<BuildbotScript>> make_buildbot_script(BuildbotWorker& worker, AskedOperation& operation) {
   if (operation.what().name == Execute::what.name) {
     const auto& execute = static_cast<Asked<Execute>&>(operation);
-    return make_buildbot_execute(backend, execute.request, execute.ends.in != nullptr);
+    return make_buildbot_execute(worker, execute.request, execute.ends.in != nullptr);
   }
   std::shared_ptr<BuildbotScript> script;
   for_each<Scripts>([&]<class Script>(std::type_identity<Script>) {
     using Operation = typename Script::Described;
     if (operation.what().name != Operation::what.name) return;
-    script = std::make_shared<Script>(backend, static_cast<Asked<Operation>&>(operation).request);
+    script = std::make_shared<Script>(worker, static_cast<Asked<Operation>&>(operation).request);
   });
   if (!script) return no_such_operation("the protocol of Buildbot's workers", operation.what().method);
   return script;

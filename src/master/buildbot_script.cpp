@@ -109,8 +109,8 @@ void BuildbotScript::leave() {
 }
 
 void BuildbotScript::wake() {
-  backend_.has_news_ = true;
-  if (Waker wake = std::exchange(wake_, nullptr)) backend_.wakers_.push_back(std::move(wake));
+  worker_.has_news = true;
+  if (Waker wake = std::exchange(wake_, nullptr)) worker_.wakers.push_back(std::move(wake));
 }
 
 void BuildbotScript::push(BuildbotPiece piece) {
@@ -185,15 +185,15 @@ void BuildbotScript::overflow() {
 
 void BuildbotScript::run(const buildbot::WorkerCommand& command, Next next, Streams streams) {
   assert(!is_running());
-  command_ = backend_.group_->new_command_id();
+  command_ = worker_.group.new_command_id();
   next_ = std::move(next);
   streams_ = std::move(streams);
-  backend_.commands_[command_] = this;
+  worker_.commands[command_] = this;
   const std::uint64_t request = session().start(command_, command);
   // A failed start ends the command: no `complete` follows. The script may already be over when the start is answered.
-  backend_.requests_[request] = [&backend = backend_, id = command_](const Result<Value>& answer) {
+  worker_.requests[request] = [&worker = worker_, id = command_](const Result<Value>& answer) {
     if (answer) return;
-    const auto failed = backend.commands_.extract(id);
+    const auto failed = worker.commands.extract(id);
     if (failed && failed.mapped() != nullptr) failed.mapped()->command_ended(answer.failure().message);
   };
 }
@@ -238,7 +238,7 @@ void BuildbotScript::need_file(const std::string& path, std::function<void(const
 }
 
 void BuildbotScript::ask(std::uint64_t request, std::function<void(Result<Value>)> next) {
-  backend_.requests_[request] = [self = shared_from_this(), next = std::move(next)](Result<Value> answer) {
+  worker_.requests[request] = [self = shared_from_this(), next = std::move(next)](Result<Value> answer) {
     if (!self->is_finished()) next(std::move(answer));
   };
 }
@@ -246,8 +246,8 @@ void BuildbotScript::ask(std::uint64_t request, std::function<void(Result<Value>
 void BuildbotScript::finish(Result<void> result) {
   assert(!is_running() && !is_finished());
   result_ = forced_ ? Result<void>(*forced_) : std::move(result);
-  backend_.finished_.push_back(shared_from_this());
-  backend_.scripts_.erase(number());
+  worker_.finished.push_back(shared_from_this());
+  worker_.scripts.erase(number());
   wake();
 }
 
@@ -261,7 +261,7 @@ Result<std::string> BuildbotScript::absolute(const Bytes& path) const {
   constexpr std::size_t longest = 4096;
   if (path.size() > longest) return os_failure(ENAMETOOLONG, start_in_quotes(path));
   if (!is_utf8(path)) return unsupported_by_buildbot("has only names in UTF-8: " + in_quotes(path) + " is none");
-  return path.starts_with('/') ? path : backend_.cwd_ + (backend_.cwd_.ends_with('/') ? "" : "/") + path;
+  return path.starts_with('/') ? path : worker_.cwd + (worker_.cwd.ends_with('/') ? "" : "/") + path;
 }
 
 void BuildbotScript::interrupt_command(std::string_view why) {
@@ -281,8 +281,8 @@ void BuildbotScript::interrupt_transfer(std::string_view why) {
 }
 
 BuildbotScript* BuildbotScript::script_of(std::uint64_t operation) noexcept {
-  const auto found = backend_.scripts_.find(operation);
-  return found == backend_.scripts_.end() ? nullptr : found->second.get();
+  const auto found = worker_.scripts.find(operation);
+  return found == worker_.scripts.end() ? nullptr : found->second.get();
 }
 
 }  // namespace remsh

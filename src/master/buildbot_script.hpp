@@ -2,7 +2,7 @@
 #pragma once
 
 #include "master/asked_operation.hpp"
-#include "master/buildbot_backend.hpp"
+#include "master/buildbot_worker.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -69,7 +69,7 @@ class BuildbotScript : public std::enable_shared_from_this<BuildbotScript> {
   /// Why a command that concerns a path has failed.
   [[nodiscard]] static Failure failure_of(const std::string& path, const CommandEnd& end);
 
-  explicit BuildbotScript(BuildbotBackend& backend) : backend_(backend), running_(backend) {}
+  explicit BuildbotScript(BuildbotWorker& worker) : worker_(worker), running_(worker.operations) {}
   BuildbotScript(const BuildbotScript&) = delete;
   BuildbotScript& operator=(const BuildbotScript&) = delete;
   virtual ~BuildbotScript() = default;
@@ -95,6 +95,7 @@ class BuildbotScript : public std::enable_shared_from_this<BuildbotScript> {
   /// For a piece of a file that the worker waits for.
   void give_input(BytesView bytes);
   void set_waker(Waker wake) { wake_ = std::move(wake); }
+  void wake();
   /// The caller has left: what runs is ended, and what was begun is removed.
   void leave();
 
@@ -148,23 +149,18 @@ class BuildbotScript : public std::enable_shared_from_this<BuildbotScript> {
   /// A path of a request as an absolute path of the worker. Fails if it is no UTF-8.
   [[nodiscard]] Result<std::string> absolute(const Bytes& path) const;
 
-  [[nodiscard]] buildbot::WorkerSession& session() noexcept { return *backend_.session_; }
+  [[nodiscard]] buildbot::WorkerSession& session() noexcept { return *worker_.session; }
   [[nodiscard]] bool is_running() const noexcept { return !command_.empty(); }
   void interrupt_command(std::string_view why);
   /// The same for a command that may wait for a piece of a file, which it does not get any more.
   void interrupt_transfer(std::string_view why);
 
-  // What scripts need of the back end.
-  [[nodiscard]] const BuildbotInfo& worker() const noexcept { return backend_.worker_; }
-  [[nodiscard]] std::string& cwd() noexcept { return backend_.cwd_; }
+  [[nodiscard]] BuildbotWorker& worker() noexcept { return worker_; }
+  [[nodiscard]] const BuildbotInfo& info() const noexcept { return worker_.info; }
   [[nodiscard]] BuildbotScript* script_of(std::uint64_t operation) noexcept;
-  void begin_draining(std::string why, Duration within) { backend_.begin_draining(std::move(why), within); }
 
  private:
-  friend class BuildbotWork;
-  void wake();
-
-  BuildbotBackend& backend_;
+  BuildbotWorker& worker_;
   RunningOperations::Running running_;
   std::optional<Result<void>> result_;
   bool has_left_ = false;
@@ -189,8 +185,8 @@ class BuildbotScriptOf : public BuildbotScript {
  public:
   using Described = Operation;
 
-  BuildbotScriptOf(BuildbotBackend& backend, typename Operation::Request asked)
-      : BuildbotScript(backend), request(std::move(asked)) {}
+  BuildbotScriptOf(BuildbotWorker& worker, typename Operation::Request asked)
+      : BuildbotScript(worker), request(std::move(asked)) {}
 
   void give_reply(AskedOperation& operation) override { static_cast<Asked<Operation>&>(operation).reply = reply; }
 
@@ -200,10 +196,10 @@ class BuildbotScriptOf : public BuildbotScript {
 };
 
 /// The script of an operation, or why the worker cannot do it.
-Result<std::shared_ptr<BuildbotScript>> make_buildbot_script(BuildbotBackend& backend, AskedOperation& operation);
+Result<std::shared_ptr<BuildbotScript>> make_buildbot_script(BuildbotWorker& worker, AskedOperation& operation);
 
 /// The script of an execute, or why the worker cannot do it. `has_input`: the caller gives the input while it waits.
-Result<std::shared_ptr<BuildbotScript>> make_buildbot_execute(BuildbotBackend& backend,
+Result<std::shared_ptr<BuildbotScript>> make_buildbot_execute(BuildbotWorker& worker,
                                                               const operations::Execute::Request& request,
                                                               bool has_input);
 

@@ -19,7 +19,7 @@ constexpr int pieces_in_a_row = 16;
 }  // namespace
 
 /// While a thread drives an operation, the back end waits for it to leave.
-class BuildbotWork::Inside {
+class BuildbotBackend::Work::Inside {
  public:
   explicit Inside(BuildbotBackend& backend) : backend_(backend) {
     const std::lock_guard lock(backend_.mutex_);
@@ -38,11 +38,12 @@ class BuildbotWork::Inside {
   BuildbotBackend& backend_;
 };
 
-BuildbotWork::BuildbotWork(std::shared_ptr<BuildbotBackend> backend, AskedOperation& operation, const Patience& options)
+BuildbotBackend::Work::Work(std::shared_ptr<BuildbotBackend> backend, AskedOperation& operation,
+                            const Patience& options)
     : backend_(std::move(backend)), operation_(operation), options_(options), begun_(backend_->group_->loop()->now()) {
   Result<std::shared_ptr<BuildbotScript>> script = std::shared_ptr<BuildbotScript>();  // destroyed without the mutex
-  BuildbotBackend::Locked lock(*backend_);
-  script = make_buildbot_script(*backend_, operation);
+  Locked lock(*backend_);
+  script = make_buildbot_script(backend_->worker_, operation);
   std::optional<Failure> why = backend_->end_;
   if (!why && !script) why = script.failure();
   if (!why && !backend_->link_.is_open()) why = Failure{Errc::connection_lost, "the slave is not registered yet", 0};
@@ -55,33 +56,33 @@ BuildbotWork::BuildbotWork(std::shared_ptr<BuildbotBackend> backend, AskedOperat
   }
   script_ = std::move(*script);
   operation.number = script_->number();
-  backend_->scripts_.emplace(script_->number(), script_);
+  backend_->worker_.scripts.emplace(script_->number(), script_);
   script_->begin();
   lock.unlock();
   if (options_.stop.stop_possible()) on_stop_.emplace(options_.stop, [this] { wake_driver(); });
 }
 
-BuildbotWork::~BuildbotWork() {
+BuildbotBackend::Work::~Work() {
   on_stop_.reset();  // waits for a running callback, so not under the mutex
   if (timer_) backend_->group_->loop()->cancel(*timer_);
   if (!script_ || is_over_) return;
-  const BuildbotBackend::Locked lock(*backend_);
+  const Locked lock(*backend_);
   script_->leave();
 }
 
-void BuildbotWork::wake_driver() {
-  const BuildbotBackend::Locked lock(*backend_);
+void BuildbotBackend::Work::wake_driver() {
+  const Locked lock(*backend_);
   script_->wake();
 }
 
-std::optional<Failure> BuildbotWork::impatience() const {
+std::optional<Failure> BuildbotBackend::Work::impatience() const {
   if (options_.stop.stop_requested()) return Failure{Errc::cancelled, "cancelled by the caller", 0};
   if (!options_.deadline.has_passed(backend_->group_->loop()->now())) return std::nullopt;
   return Failure{Errc::timeout, deadline_passed(begun_, options_.deadline.at()), 0};
 }
 
 /// The next piece, under the mutex. nullopt if there is none now; then the operation may be over.
-std::optional<BuildbotPiece> BuildbotWork::next() {
+std::optional<BuildbotPiece> BuildbotBackend::Work::next() {
   const bool is_finished = script_->is_finished() && !script_->has_piece();
   if (is_finished) {  // also for a caller that has no more patience
     outcome_ = script_->result();
@@ -99,7 +100,7 @@ std::optional<BuildbotPiece> BuildbotWork::next() {
   return script_->has_piece() ? std::optional(script_->take_piece()) : std::nullopt;
 }
 
-void BuildbotWork::handle(BuildbotPiece piece) {
+void BuildbotBackend::Work::handle(BuildbotPiece piece) {
   using Kind = BuildbotPiece::Kind;
   const StreamEnds& ends = operation_.ends;
   const auto give = [&](const OutputCallback& output) {
@@ -119,7 +120,7 @@ void BuildbotWork::handle(BuildbotPiece piece) {
       return;
     case Kind::file: {
       give(piece.is_err ? ends.err : ends.out);
-      const BuildbotBackend::Locked lock(*backend_);
+      const Locked lock(*backend_);
       return script_->took_file(piece.data.size());
     }
     case Kind::room: {
@@ -127,19 +128,19 @@ void BuildbotWork::handle(BuildbotPiece piece) {
       const auto buffer = std::make_unique_for_overwrite<char[]>(size);
       const std::size_t count = std::min(ends.in ? ends.in({buffer.get(), size}) : 0, size);
       operation_.moved.add_in(count);
-      const BuildbotBackend::Locked lock(*backend_);
+      const Locked lock(*backend_);
       return script_->give_input(BytesView(buffer.get(), count));
     }
   }
 }
 
-bool BuildbotWork::poll(const Waker& wake) {
+bool BuildbotBackend::Work::poll(const Waker& wake) {
   if (is_over_) return true;
   const Inside inside(*backend_);
   for (int i = 0; i < pieces_in_a_row; ++i) {
     std::optional<BuildbotPiece> piece;
     {
-      const BuildbotBackend::Locked lock(*backend_);
+      const Locked lock(*backend_);
       piece = next();
       if (is_over_) return true;
       if (!piece) {
@@ -155,24 +156,24 @@ bool BuildbotWork::poll(const Waker& wake) {
 }
 
 /// A driver that polls is woken at the deadline.
-void BuildbotWork::watch_deadline() {
+void BuildbotBackend::Work::watch_deadline() {
   if (timer_ || options_.deadline.is_never()) return;
   timer_ = backend_->group_->loop()->at(options_.deadline.at(), [weak = std::weak_ptr(backend_), script = script_] {
     const auto backend = weak.lock();
     if (!backend) return;
-    const BuildbotBackend::Locked lock(*backend);
+    const Locked lock(*backend);
     script->wake();
   });
 }
 
-bool BuildbotWork::wait_until(TimePoint until) {
+bool BuildbotBackend::Work::wait_until(TimePoint until) {
   if (is_over_) return true;
   const Inside inside(*backend_);
   const TimePoint limit = std::min(until, options_.deadline.at());
   for (;;) {
     std::optional<BuildbotPiece> piece;
     {
-      const BuildbotBackend::Locked lock(*backend_);
+      const Locked lock(*backend_);
       piece = next();
     }
     if (is_over_) return true;

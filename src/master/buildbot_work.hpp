@@ -1,7 +1,8 @@
-// BuildbotWork: an operation of a Buildbot worker, driven by the thread that wants its outcome.
+// BuildbotBackend::Work: an operation of a Buildbot worker, driven by the thread that wants its outcome.
 #pragma once
 
 #include "base/patience.hpp"
+#include "master/buildbot_backend.hpp"
 #include "master/buildbot_script.hpp"
 
 #include <functional>
@@ -13,12 +14,12 @@ namespace remsh {
 
 /// Gives the pieces of a script to the caller's callbacks, with no lock held, and enforces the caller's patience. The
 /// script itself goes on without it. One thread at a time.
-class BuildbotWork final : public detail::WorkOf<Result<void>> {
+class BuildbotBackend::Work final : public detail::WorkOf<Result<void>> {
  public:
-  BuildbotWork(std::shared_ptr<BuildbotBackend> backend, AskedOperation& operation, const Patience& options);
-  BuildbotWork(const BuildbotWork&) = delete;
-  BuildbotWork& operator=(const BuildbotWork&) = delete;
-  ~BuildbotWork() override;
+  Work(std::shared_ptr<BuildbotBackend> backend, AskedOperation& operation, const Patience& options);
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+  ~Work() override;
 
   void suspend() override {}
   bool poll(const Waker& wake) override;

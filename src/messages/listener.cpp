@@ -37,7 +37,7 @@ constexpr const char* for_client = "for a client";
 }
 
 /// Absolute, so that the file is found again if the host program changes its directory.
-std::string absolute(const std::string& path) {
+std::string absolute_path(const std::string& path) {
   std::error_code error;
   auto whole = std::filesystem::absolute(path.starts_with("./") ? path.substr(2) : path, error).string();
   return error ? path : whole;
@@ -102,7 +102,7 @@ Listener::Impl::Impl(std::string text, MessageListenerOptions options) {
   UniqueFd socket;
   if (rules.is_unix) {
     const bool has_file = !is_abstract(wanted->path);
-    if (has_file) wanted->path = absolute(wanted->path);
+    if (has_file) wanted->path = absolute_path(wanted->path);
     const auto mode = static_cast<mode_t>(options.mode.value_or(0600));
     auto listening = listen_unix(wanted->path, options.backlog, mode);
     if (!listening) fail(listening.failure(), given);
