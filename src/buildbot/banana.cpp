@@ -1,5 +1,6 @@
 #include "buildbot/banana.hpp"
 
+#include "base/big_endian.hpp"
 #include "base/format.hpp"
 
 #include <algorithm>
@@ -48,12 +49,6 @@ std::uint64_t number_of_word(BytesView string) {
 }
 
 Failure unreadable(std::string_view why) { return breach(formatted("the Banana expression cannot be read: {}", why)); }
-
-double real_of(BytesView bytes) {
-  std::uint64_t bits = 0;
-  for (const char byte : bytes) bits = bits << 8U | static_cast<unsigned char>(byte);
-  return std::bit_cast<double>(bits);
-}
 
 }  // namespace
 
@@ -163,7 +158,7 @@ Result<std::optional<Expression>> BananaReader::finish_element() {
       }
       break;
     case Type::string: item = Expression(Bytes(body)); break;
-    case Type::real: item = Expression(real_of(body)); break;
+    case Type::real: item = Expression(std::bit_cast<double>(from_big_endian(body))); break;
     case Type::word: item = Expression(Bytes(words[static_cast<std::size_t>(number_ - 1)])); break;
     default: {
       const auto type = static_cast<Type>(type_.value_or(0));
@@ -225,8 +220,7 @@ void append_integer(Bytes& to, std::int64_t value) {
 
 void append_real(Bytes& to, double value) {
   to.push_back(static_cast<char>(Type::real));
-  const auto bits = std::bit_cast<std::uint64_t>(value);
-  for (unsigned i = size_of_real; i-- > 0;) to.push_back(static_cast<char>(bits >> (8 * i) & 0xFFU));
+  append_big_endian(to, std::bit_cast<std::uint64_t>(value), size_of_real);
 }
 
 void append_string(Bytes& to, BytesView string, Vocabulary vocabulary) {

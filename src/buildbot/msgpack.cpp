@@ -1,5 +1,6 @@
 #include "buildbot/msgpack.hpp"
 
+#include "base/big_endian.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
 
@@ -80,10 +81,10 @@ class MsgpackWriter {
   static constexpr std::uint8_t none = 0;  // there is no such form
 
   void byte(std::uint8_t value) { out_.push_back(static_cast<char>(value)); }
-  /// A first byte and a number behind it, the highest byte first.
+  /// A first byte and a number behind it.
   void put(std::uint8_t code, std::uint64_t number, unsigned bytes) {
     byte(code);
-    while (bytes-- > 0) byte(static_cast<std::uint8_t>(number >> (8 * bytes) & 0xffU));
+    append_big_endian(out_, number, bytes);
   }
   void refuse(std::string why) {
     if (problem_.empty()) problem_ = std::move(why);
@@ -221,11 +222,7 @@ class MsgpackReader {
     rest_.remove_prefix(taken.size());
     return taken;
   }
-  std::uint64_t take_number(std::size_t bytes) {
-    std::uint64_t number = 0;
-    for (const char byte : take(bytes)) number = number << 8U | static_cast<unsigned char>(byte);
-    return number;
-  }
+  std::uint64_t take_number(std::size_t bytes) { return from_big_endian(take(bytes)); }
 
   /// A value that is in `depth` containers.
   Value value(std::size_t depth) {

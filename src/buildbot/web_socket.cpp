@@ -1,6 +1,7 @@
 #include "buildbot/web_socket.hpp"
 
 #include "base/base64.hpp"
+#include "base/big_endian.hpp"
 #include "base/digest.hpp"
 #include "base/format.hpp"
 #include "base/wipe.hpp"
@@ -133,12 +134,6 @@ std::optional<WebSocketMessage::Kind> kind_of(std::uint8_t code) {
     case opcode::close: return WebSocketMessage::Kind::close;
     default: return std::nullopt;
   }
-}
-
-std::uint64_t big_endian(BytesView bytes) {
-  std::uint64_t number = 0;
-  for (const char byte : bytes) number = number << 8U | static_cast<unsigned char>(byte);
-  return number;
 }
 
 }  // namespace
@@ -322,7 +317,7 @@ bool FrameReader::read_header() {
   frame.left = second & length_bits;
   const std::size_t more = frame.left == length_of_2 ? 2 : frame.left == length_of_8 ? 8 : 0;
   if (rest.size() < shortest + more) return false;
-  if (more > 0) frame.left = big_endian(rest.substr(shortest, more));
+  if (more > 0) frame.left = from_big_endian(rest.substr(shortest, more));
   if (!check_length(frame.opcode, frame.left, more)) return false;
   const BytesView mask = rest.substr(shortest + more, frame.mask.size());
   if (mask.size() < frame.mask.size()) return false;
@@ -396,18 +391,15 @@ void FrameReader::drop_used() {
 void append_frame(Bytes& to, WebSocketMessage::Kind kind, BytesView payload) {
   const std::uint8_t code = opcode_of(kind);
   assert(!is_control_frame(code) || payload.size() <= longest_in_byte);
-  const auto put = [&to](std::uint64_t number, unsigned bytes) {
-    while (bytes-- > 0) to.push_back(static_cast<char>(number >> (8 * bytes) & 0xffU));
-  };
-  put(final_bit | code, 1);
+  append_big_endian(to, final_bit | code, 1);
   if (payload.size() <= longest_in_byte) {
-    put(payload.size(), 1);
+    append_big_endian(to, payload.size(), 1);
   } else if (payload.size() <= std::numeric_limits<std::uint16_t>::max()) {
-    put(length_of_2, 1);
-    put(payload.size(), 2);
+    append_big_endian(to, length_of_2, 1);
+    append_big_endian(to, payload.size(), 2);
   } else {
-    put(length_of_8, 1);
-    put(payload.size(), 8);
+    append_big_endian(to, length_of_8, 1);
+    append_big_endian(to, payload.size(), 8);
   }
   to += payload;
 }

@@ -4,13 +4,19 @@
 // they are. Its input, and its output if the exact bytes are wanted, go through files: the worker has only text for
 // them.
 #include "base/format.hpp"
+#include "base/shell_quote.hpp"
 #include "base/text.hpp"
 #include "master/buildbot_script.hpp"
 #include "os/part_files.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace remsh {
@@ -73,18 +79,6 @@ Result<void> check(const Execute::Request& request, bool has_input) {
     if (auto checked = check_text(*texts, what); !checked) return checked;
   }
   return {};
-}
-
-std::string quoted(std::string_view text) {
-  std::string result = "'";
-  for (const char c : text) {
-    if (c == '\'') {
-      result += "'\\''";
-    } else {
-      result += c;
-    }
-  }
-  return result + "'";
 }
 
 class ExecuteScript final : public BuildbotScriptOf<Execute> {
@@ -181,7 +175,7 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
     }
     const auto path = changes.find(std::string(python_path));
     if (path != changes.end()) {
-      python_path_ = path->second ? formatted("export {}={}; ", python_path, quoted(*path->second))
+      python_path_ = path->second ? formatted("export {}={}; ", python_path, quoted_for_shell(*path->second))
                                   : formatted("unset {}; ", python_path);
       changes.erase(path);
     }
@@ -192,10 +186,10 @@ class ExecuteScript final : public BuildbotScriptOf<Execute> {
     const auto output = [this](OutputMode mode, const char* name) -> std::string {
       if (mode == OutputMode::merge) return "&1";
       if (mode == OutputMode::discard) return "/dev/null";
-      return request.exact ? quoted(files_ + "/" + name) : std::string();
+      return request.exact ? quoted_for_shell(files_ + "/" + name) : std::string();
     };
     std::string text = python_path_;
-    text += "exec \"$0\" \"$@\" <" + (request.in ? quoted(files_ + "/in") : std::string("/dev/null"));
+    text += "exec \"$0\" \"$@\" <" + (request.in ? quoted_for_shell(files_ + "/in") : std::string("/dev/null"));
     if (const std::string out = output(request.out, "out"); !out.empty()) text += " >" + out;
     if (const std::string err = output(request.err, "err"); !err.empty()) text += " 2>" + err;
     return text;

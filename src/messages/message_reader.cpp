@@ -1,5 +1,7 @@
 #include "messages/message_reader.hpp"
 
+#include "base/big_endian.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -17,24 +19,15 @@ constexpr std::size_t buffer_size = 16 * 1024 + 64;  // the largest message that
 /// Memory that is allocated for a message before more than its size has come.
 constexpr std::uint64_t first_allocation = std::uint64_t{4} * 1024 * 1024;
 
-std::uint64_t big_endian(const char* bytes, std::size_t count) {
-  std::uint64_t number = 0;
-  for (std::size_t i = 0; i < count; ++i) number = number << 8U | static_cast<unsigned char>(bytes[i]);
-  return number;
-}
-
 }  // namespace
 
 std::string header_of(std::uint64_t size) {
   std::string header;
-  const auto put = [&header](std::uint64_t number, unsigned bytes) {
-    for (unsigned i = bytes; i > 0; --i) header.push_back(static_cast<char>(number >> (8 * (i - 1)) & 0xffU));
-  };
   if (size <= most_in_short_header) {
-    put(size, short_header);
+    append_big_endian(header, size, short_header);
   } else {
-    put(escape, short_header);
-    put(size, long_header - short_header);
+    append_big_endian(header, escape, short_header);
+    append_big_endian(header, size, long_header - short_header);
   }
   return header;
 }
@@ -44,10 +37,10 @@ bool MessageReader::read_size() {
   const std::size_t have = end_ - begin_;
   if (have < short_header) return false;
   const char* const header = buffer_.get() + begin_;
-  const std::uint64_t size = big_endian(header, short_header);
+  const std::uint64_t size = from_big_endian({header, short_header});
   if (size == escape) {
     if (have < long_header) return false;
-    size_ = big_endian(header + short_header, long_header - short_header);
+    size_ = from_big_endian({header + short_header, long_header - short_header});
     begin_ += long_header;
   } else if (size > most_in_short_header) {  // negative
     broken_ = true;

@@ -1,5 +1,6 @@
 #include "messages/pickle.hpp"
 
+#include "base/big_endian.hpp"
 #include "base/format.hpp"
 #include "base/hashable.hpp"
 #include "base/text.hpp"
@@ -99,8 +100,7 @@ class Writer {
   }
   void add_what(double value, std::size_t) {
     put(Opcode::bin_float);
-    const auto bits = std::bit_cast<std::uint64_t>(value);
-    for (unsigned i = 8; i-- > 0;) byte(static_cast<std::uint8_t>(bits >> (8 * i)));
+    append_big_endian(out_, std::bit_cast<std::uint64_t>(value), 8);
   }
   void add_what(const Value::Text& value, std::size_t) {
     if (!is_utf8(value.text)) return refuse("a text is not UTF-8: if it is bytes, pass Value::bytes()");
@@ -304,12 +304,9 @@ class Reader {
       case Opcode::bin_int2: push_int(static_cast<std::int64_t>(take_number(2))); break;
       case Opcode::bin_int: push_int(static_cast<std::int32_t>(static_cast<std::uint32_t>(take_number(4)))); break;
       case Opcode::long1: push_long(take(take_number(1))); break;
-      case Opcode::bin_float: {
-        std::uint64_t bits = 0;
-        for (const char byte : take(8)) bits = bits << 8U | static_cast<unsigned char>(byte);
-        push({.kind = Kind::real, .real = std::bit_cast<double>(bits)});
+      case Opcode::bin_float:
+        push({.kind = Kind::real, .real = std::bit_cast<double>(from_big_endian(take(8)))});
         break;
-      }
       case Opcode::short_bin_unicode: push_view(Kind::text, take(take_number(1))); break;
       case Opcode::bin_unicode: push_view(Kind::text, take(take_number(4))); break;
       case Opcode::bin_unicode8: push_view(Kind::text, take(take_number(8))); break;

@@ -1,5 +1,6 @@
 #include "rpc/message.hpp"
 
+#include "base/big_endian.hpp"
 #include "base/decimal.hpp"
 #include "base/errno_name.hpp"
 #include "base/format.hpp"
@@ -100,8 +101,7 @@ void frame_data(Block& block, std::size_t count, BytesView op, StreamName stream
   BoxWriter(header).field("_command", "data");
   if (marks.at) BoxWriter(header).field("at", std::to_string(*marks.at));
   header.append("\0\4data", 6);
-  header.push_back(static_cast<char>(count >> 8U));
-  header.push_back(static_cast<char>(count & 0xffU));
+  append_big_endian(header, count, 2);
   Bytes trailer;
   BoxWriter writer(trailer);
   if (marks.log) writer.field("log", std::to_string(*marks.log));

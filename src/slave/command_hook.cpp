@@ -3,6 +3,7 @@
 #include "base/clock.hpp"
 #include "base/format.hpp"
 #include "base/seconds.hpp"
+#include "base/shell_quote.hpp"
 #include "base/text.hpp"
 #include "operations/operations.hpp"
 #include "os/process.hpp"
@@ -107,17 +108,7 @@ CommandHooks CommandHooks::of(const SlaveOptions& options) {
 
 Bytes quoted_for_shell(const std::vector<Bytes>& words) {
   Bytes text;
-  for (const Bytes& word : words) {
-    text += text.empty() ? "'" : " '";
-    for (const char c : word) {
-      if (c == '\'') {
-        text += "'\\''";
-      } else {
-        text += c;
-      }
-    }
-    text += '\'';
-  }
+  for (const Bytes& word : words) text += (text.empty() ? "" : " ") + quoted_for_shell(word);
   return text;
 }
 
