@@ -27,7 +27,17 @@ class Expression {
   Expression(double number) : what_(number) {}
   Expression(Bytes string) : what_(std::move(string)) {}
   Expression(const char* string) : what_(Bytes(string)) {}
-  Expression(List list) : what_(std::move(list)) {}
+  explicit Expression(List list) : what_(std::move(list)) {}
+
+  /// A list of these items. A single list is an item as any other one: `List{list}` would be a copy for some compilers,
+  /// and a list in a list for others.
+  template <class... Items>
+  [[nodiscard]] static Expression list(Items&&... items) {
+    List all;
+    all.reserve(sizeof...(items));
+    (all.emplace_back(std::forward<Items>(items)), ...);
+    return Expression(std::move(all));
+  }
 
   [[nodiscard]] const What& what() const noexcept { return what_; }
   [[nodiscard]] What& what() noexcept { return what_; }

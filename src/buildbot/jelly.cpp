@@ -250,11 +250,11 @@ class Writer {
     return std::visit([&](const auto& what) { return expression_of_what(what, depth); }, value.what());
   }
 
-  Expression expression_of_what(Value::None, std::size_t depth) { return list_of("None", 0, depth); }
+  Expression expression_of_what(Value::None, std::size_t depth) { return Expression(list_of("None", 0, depth)); }
   Expression expression_of_what(bool value, std::size_t depth) {
     List list = list_of("boolean", 1, depth);
     list.emplace_back(value ? "true" : "false");
-    return list;
+    return Expression(std::move(list));
   }
   Expression expression_of_what(std::int64_t value, std::size_t) { return value; }
   Expression expression_of_what(const Value::LargeInt&, std::size_t) { return refuse("an int has more than 64 bits"); }
@@ -263,7 +263,7 @@ class Writer {
     if (!is_utf8(value.text)) return refuse("a text is not UTF-8: if it is bytes, pass Value::bytes()");
     List list = list_of("unicode", 1, depth);
     list.push_back(string_of(value.text));
-    return list;
+    return Expression(std::move(list));
   }
   Expression expression_of_what(const Bytes& value, std::size_t) { return string_of(value); }
   Expression expression_of_what(const Value::List& value, std::size_t depth) {
@@ -285,7 +285,7 @@ class Writer {
       list.emplace_back(std::move(pair));
       if (problem_.empty() && !is_hashable(value.keys[i])) refuse("a key of a dict cannot be hashed");
     }
-    return list;
+    return Expression(std::move(list));
   }
 
   Expression list_with(const char* type, const std::vector<Value>& items, std::size_t depth) {
@@ -294,7 +294,7 @@ class Writer {
       if (!problem_.empty()) break;
       list.push_back(expression_of(item, depth + 1));
     }
-    return list;
+    return Expression(std::move(list));
   }
 
   /// A list at this depth which has its type and room for the items.
@@ -323,9 +323,9 @@ class Writer {
 
 // --- failures
 
-Expression text(std::string_view utf8) { return List{"unicode", Bytes(utf8)}; }
+Expression text(std::string_view utf8) { return Expression::list("unicode", Bytes(utf8)); }
 
-Expression field(const char* name, Expression value) { return List{text(name), std::move(value)}; }
+Expression field(const char* name, Expression value) { return Expression::list(text(name), std::move(value)); }
 
 /// The string or text that a dictionary has for this key; empty if it has none.
 BytesView string_at(const std::vector<JellyPair>& pairs, std::string_view wanted) {
@@ -358,7 +358,7 @@ std::optional<std::int64_t> remote_of(const Expression& expression) {
   return number != nullptr ? std::optional(*number) : std::nullopt;
 }
 
-Expression remote(std::int64_t number) { return List{"remote", number}; }
+Expression remote(std::int64_t number) { return Expression::list("remote", number); }
 
 std::optional<std::span<const Expression>> items_of_tuple(const Expression& expression) {
   return items_of(expression, "tuple");
@@ -379,9 +379,11 @@ std::optional<std::vector<JellyPair>> pairs_of_dictionary(const Expression& expr
 Expression failure(std::string_view type, std::string_view why) {
   const std::string shown = is_utf8(why) ? std::string(why) : escaped(why);
   // A worker cannot use it if one of these is missing: it looks for the classes that it handles in "parents".
-  return List{Bytes(failure_class), List{"dictionary", field("type", Bytes(type)), field("value", text(shown)),
-                                         field("parents", List{"list", text(type)}), field("traceback", text("")),
-                                         field("frames", List{"list"}), field("stack", List{"list"})}};
+  return Expression::list(
+      Bytes(failure_class),
+      Expression::list("dictionary", field("type", Bytes(type)), field("value", text(shown)),
+                       field("parents", Expression::list("list", text(type))), field("traceback", text("")),
+                       field("frames", Expression::list("list")), field("stack", Expression::list("list"))));
 }
 
 std::optional<std::string> failure_text(const Expression& expression) {

@@ -48,7 +48,7 @@ Expression jelly_text(std::string_view words) { return jelly_of(Value::text(std:
 
 Expression jelly_tuple(List items) {
   items.insert(items.begin(), "tuple");
-  return items;
+  return Expression(std::move(items));
 }
 
 struct Size {
@@ -74,17 +74,18 @@ Result<Expression> as_written(Expression expression) {
 class PbSession final : public WorkerSession {
  public:
   PbSession(Judge judge, Bytes challenge) : judge_(std::move(judge)), challenge_(std::move(challenge)) {
-    append_banana(output(), List{"pb", "none"}, Vocabulary::none);
+    append_banana(output(), Expression::list("pb", "none"), Vocabulary::none);
   }
 
   Result<void> feed(BytesView bytes) override;
   void reject() override;
-  void admit() override { send(List{"answer", respond_, remote(avatar)}); }
+  void admit() override { send(Expression::list("answer", respond_, remote(avatar))); }
 
   std::uint64_t read_info() override { return ask(mind_, "getWorkerInfo", {}); }
   std::uint64_t prepare() override { return ask_for_builder(); }
   std::uint64_t print(std::string_view message) override {
-    return ask(mind_, "print", {}, List{"dictionary", List{jelly_text("message"), jelly_text(message)}});
+    return ask(mind_, "print", {},
+               Expression::list("dictionary", Expression::list(jelly_text("message"), jelly_text(message))));
   }
   std::uint64_t ping() override { return ask(builders_.front().reference, "startBuild", {}); }  // it does nothing
   std::uint64_t shut_down() override { return ask(mind_, "shutdown", {}); }
@@ -139,14 +140,15 @@ class PbSession final : public WorkerSession {
   Result<void> take_file_call(const Call& call, const std::string& id);
   Result<void> tell_update(const std::string& id, const Expression& key, const Expression& value);
 
-  std::uint64_t ask(std::int64_t object, const char* method, List arguments, Expression keywords = List{"dictionary"});
+  std::uint64_t ask(std::int64_t object, const char* method, List arguments,
+                    Expression keywords = Expression::list("dictionary"));
   std::uint64_t ask_for_builder();
   void begin_waiting();
   void begin(Builder& builder, const Waiting& waiting);
   void end(const std::string& id);
   void send(const Expression& expression) { append_banana(output(), expression); }
   void answer(const Call& call, const Expression& value) {
-    if (call.wants_answer) send(List{"answer", call.request, value});
+    if (call.wants_answer) send(Expression::list("answer", call.request, value));
   }
   void answer_file(const std::string& id, const Expression& value);
 
@@ -182,7 +184,7 @@ Result<void> PbSession::take(Expression expression) {
   if (state_ == State::dialect) {
     const auto* const dialect = expression.get_if<Bytes>();
     if (dialect == nullptr || *dialect != "pb") return breach("it does not choose the dialect pb");
-    send(List{"version", 6});
+    send(Expression::list("version", 6));
     state_ = State::version;
     return {};
   }
@@ -224,7 +226,7 @@ Result<void> PbSession::take_login(const List& list, std::span<const Expression>
   const bool is_login = word_in(list, 2) == "root" && word_in(list, 3) == "login" && number_in(list, 4) == 1;
   if (!is_login || name == nullptr) return breach("it calls before it has logged in");
   set_name(*name);
-  send(List{"answer", number_in(list, 1), jelly_tuple({challenge_, remote(challenger)})});
+  send(Expression::list("answer", number_in(list, 1), jelly_tuple({challenge_, remote(challenger)})));
   state_ = State::respond;
   return {};
 }
@@ -250,7 +252,7 @@ Result<void> PbSession::take_response(const Call& call) {
 
 void PbSession::reject() {
   // Any other class of failure, or type of exception, makes a worker give up for good.
-  if (respond_ >= 0) send(List{"error", respond_, failure("twisted.cred.error.UnauthorizedLogin", "")});
+  if (respond_ >= 0) send(Expression::list("error", respond_, failure("twisted.cred.error.UnauthorizedLogin", "")));
 }
 
 Result<void> PbSession::take_answer(List list, bool is_failure) {
@@ -395,8 +397,8 @@ Result<void> PbSession::take_file_call(const Call& call, const std::string& id) 
 std::uint64_t PbSession::ask(std::int64_t object, const char* method, List arguments, Expression keywords) {
   const std::uint64_t number = ++last_request_;
   requests_.emplace(number, std::string());
-  send(List{"message", static_cast<std::int64_t>(number), object, method, 1, jelly_tuple(std::move(arguments)),
-            std::move(keywords)});
+  send(Expression::list("message", static_cast<std::int64_t>(number), object, method, 1,
+                        jelly_tuple(std::move(arguments)), std::move(keywords)));
   return number;
 }
 
@@ -407,7 +409,7 @@ std::uint64_t PbSession::ask_for_builder() {
   for (std::size_t i = 1; i <= builders_.size(); ++i) {
     builders.emplace_back(jelly_tuple({jelly_text(formatted("remsh-{}", i)), jelly_text(".")}));
   }
-  builders_request_ = ask(mind_, "setBuilderList", List{Expression(std::move(builders))});
+  builders_request_ = ask(mind_, "setBuilderList", {Expression(std::move(builders))});
   return *builders_request_;
 }
 
@@ -438,16 +440,18 @@ void PbSession::begin(Builder& builder, const Waiting& waiting) {
   objects_.emplace(command.object, Object{Role::updates, waiting.id});
   NamedArguments named = pb_arguments(waiting.command);
   List arguments{"dictionary"};
-  for (const auto& [name, value] : named.arguments) arguments.emplace_back(List{jelly_text(name), jelly_of(value)});
+  for (const auto& [name, value] : named.arguments)
+    arguments.emplace_back(Expression::list(jelly_text(name), jelly_of(value)));
   if (!named.file_argument.empty()) {
     command.file = ++last_object_;
     objects_.emplace(command.file, Object{Role::file, waiting.id});
-    arguments.emplace_back(List{jelly_text(named.file_argument), remote(command.file)});
+    arguments.emplace_back(Expression::list(jelly_text(named.file_argument), remote(command.file)));
   }
   requests_.emplace(waiting.request, waiting.id);
-  send(List{"message", static_cast<std::int64_t>(waiting.request), builder.reference, "startCommand", 1,
-            jelly_tuple({remote(command.object), jelly_text(waiting.id), jelly_text(named.name), std::move(arguments)}),
-            List{"dictionary"}});
+  send(Expression::list("message", static_cast<std::int64_t>(waiting.request), builder.reference, "startCommand", 1,
+                        jelly_tuple({remote(command.object), jelly_text(waiting.id), jelly_text(named.name),
+                                     Expression(std::move(arguments))}),
+                        Expression::list("dictionary")));
 }
 
 void PbSession::end(const std::string& id) {
@@ -479,7 +483,7 @@ std::uint64_t PbSession::interrupt(const std::string& id, std::string_view why) 
 void PbSession::answer_file(const std::string& id, const Expression& value) {
   const auto command = commands_.find(id);
   if (command == commands_.end() || !command->second.file_call) return;  // it is over
-  send(List{"answer", *std::exchange(command->second.file_call, {}), value});
+  send(Expression::list("answer", *std::exchange(command->second.file_call, {}), value));
 }
 
 }  // namespace

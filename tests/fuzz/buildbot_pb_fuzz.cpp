@@ -34,8 +34,8 @@ constexpr std::array<std::string_view, 24> words{"update", "complete",  "read", 
                                                  "header", "log",       "rc",      "remsh-1",   "answer", "error",
                                                  "decref", "local",     "version", "reference", "true",   "\x1b\n\xff"};
 
-Expression text(std::string_view content) { return List{"unicode", Bytes(content)}; }
-Expression none() { return List{"None"}; }
+Expression text(std::string_view content) { return Expression::list("unicode", Bytes(content)); }
+Expression none() { return Expression::list("None"); }
 Expression of(const char* word, List items) { return items.insert(items.begin(), word), Expression(std::move(items)); }
 
 /// An expression of any form, mostly one that jelly knows.
@@ -49,21 +49,21 @@ Expression any(fuzz::Input& input, int depth) {
     case 0: return static_cast<std::int64_t>(input.byte()) - 2;
     case 1: return input.word(words);
     case 2: return text(input.word(words));
-    case 3: return List{"boolean", input.flag() ? "true" : "false"};
+    case 3: return Expression::list("boolean", input.flag() ? "true" : "false");
     case 4: return remote(input.byte());
-    case 5: return List{"dereference", static_cast<std::int64_t>(input.below(4))};
+    case 5: return Expression::list("dereference", static_cast<std::int64_t>(input.below(4)));
     case 6: return 0.5;
     case 7: return none();
-    case 8: return List{"reference", static_cast<std::int64_t>(input.below(4)), any(input, depth - 1)};
+    case 8: return Expression::list("reference", static_cast<std::int64_t>(input.below(4)), any(input, depth - 1));
     case 9:
     case 10: return of("list", std::move(items));
     case 11: return of("tuple", std::move(items));
     case 12:
     case 13:
-      for (Expression& item : items) item = List{text(input.word(words)), std::move(item)};
+      for (Expression& item : items) item = Expression::list(text(input.word(words)), std::move(item));
       return of("dictionary", std::move(items));
     case 14: return failure("t", input.word(words));
-    default: return items;
+    default: return Expression(std::move(items));
   }
 }
 
@@ -115,9 +115,11 @@ class Script {
     session_ = make_pb_session(judge, challenge);
     const Bytes sum = digest(Hash::md5, digest(Hash::md5, "p").value() + challenge).value();
     feed("pb");
-    feed(List{"version", 6});
-    feed(List{"message", 1, "root", "login", 1, List{"tuple", "w"}, List{"dictionary"}});
-    feed(List{"message", 2, 1, "respond", 1, List{"tuple", sum, remote(1)}, List{"dictionary"}});
+    feed(Expression::list("version", 6));
+    feed(Expression::list("message", 1, "root", "login", 1, Expression::list("tuple", "w"),
+                          Expression::list("dictionary")));
+    feed(Expression::list("message", 2, 1, "respond", 1, Expression::list("tuple", sum, remote(1)),
+                          Expression::list("dictionary")));
     const auto event = session_->next();
     REMSH_EXPECT(event && event->kind == Said::logged_in && !session_->next());
     session_->admit();
@@ -193,13 +195,13 @@ class Script {
 
   void call(std::int64_t object, Bytes method, List arguments) {
     const bool wants_answer = input_.byte() != 255;
-    feed(List{"message", ++last_call_, object, std::move(method), wants_answer ? 1 : 0,
-              of("tuple", std::move(arguments)), List{"dictionary"}});
+    feed(Expression::list("message", ++last_call_, object, std::move(method), wants_answer ? 1 : 0,
+                          of("tuple", std::move(arguments)), Expression::list("dictionary")));
   }
 
   void update() {
     const std::int64_t called = object();
-    Expression pairs = List{"dictionary", List{text(input_.word(words)), any(input_, 3)}};
+    Expression pairs = Expression::list("dictionary", Expression::list(text(input_.word(words)), any(input_, 3)));
     call(called, "update", {of("list", {of("list", {std::move(pairs), 0})})});
   }
 
@@ -224,15 +226,15 @@ class Script {
     if (builders_request_ == 0) return;
     List all{"dictionary"};
     for (std::size_t i = 1; i <= builders_; ++i) {
-      all.emplace_back(List{text("remsh-" + std::to_string(i)), remote(static_cast<std::int64_t>(i))});
+      all.emplace_back(Expression::list(text("remsh-" + std::to_string(i)), remote(static_cast<std::int64_t>(i))));
     }
-    feed(List{"answer", std::exchange(builders_request_, 0), std::move(all)});
+    feed(Expression::list("answer", std::exchange(builders_request_, 0), std::move(all)));
   }
 
   void answer() {
     const auto request = static_cast<std::int64_t>(input_.below(last_request_ + 2));
-    if (input_.flag()) return feed(List{"answer", request, any(input_, 3)});
-    feed(List{"error", request, failure("t", input_.word(words))});
+    if (input_.flag()) return feed(Expression::list("answer", request, any(input_, 3)));
+    feed(Expression::list("error", request, failure("t", input_.word(words))));
   }
 
   void feed(const Expression& expression) {

@@ -117,8 +117,9 @@ TEST_CASE(
   });
   EvilWorker evil(Speaks::pb, prey.port());
   evil.send(EvilWorker::pb_login("w1") +
-            banana_of(List{"message", 2, 1, "respond", 1, tuple_of({Bytes(16, 'd'), buildbot::remote(1)}),
-                           List{"dictionary"}}));
+            banana_of(buildbot::Expression::list("message", 2, 1, "respond", 1,
+                                                 tuple_of({Bytes(16, 'd'), buildbot::remote(1)}),
+                                                 buildbot::Expression::list("dictionary"))));
   const Bytes said = evil.read_to_end();
   CHECK(said.find("twisted.cred.error.UnauthorizedLogin") != Bytes::npos);
   CHECK(prey.log_text().find("pw w") == std::string::npos);
@@ -335,8 +336,8 @@ std::vector<Saying> calls_of_pb(EvilWorker& evil, const Asked& start) {
                                ""}) {
       const std::string word = method;
       List arguments;
-      if (word == "update") arguments.emplace_back(List{"list"});
-      if (word == "complete") arguments.emplace_back(List{"None"});
+      if (word == "update") arguments.emplace_back(buildbot::Expression::list("list"));
+      if (word == "complete") arguments.emplace_back(buildbot::Expression::list("None"));
       if (word == "read") arguments = {10};
       if (word == "write") arguments = {"x"};
       if (word == "login") arguments = {"honest"};
@@ -346,10 +347,10 @@ std::vector<Saying> calls_of_pb(EvilWorker& evil, const Asked& start) {
   }
   for (const char* word : {"version", "message", "answer", "error", "decref", "decache", "uncache", "cache", "cached",
                            "cachemessage", "didNotUnderstand", "remote", "local", "login", "evil", ""}) {
-    said.push_back({std::string("word ") + word, banana_of(List{word, 6})});
+    said.push_back({std::string("word ") + word, banana_of(buildbot::Expression::list(word, 6))});
   }
   said.push_back({"no list", banana_of("pb")});
-  said.push_back({"an empty list", banana_of(List{})});
+  said.push_back({"an empty list", banana_of(buildbot::Expression::list())});
   return said;
 }
 
@@ -450,8 +451,9 @@ TEST_CASE("M3: a worker is who its login says, and logs in once") {
   });
   // A second response, and a second name, before the master has decided.
   prey.expect("evil");
-  const Bytes respond = banana_of(
-      List{"message", 2, 1, "respond", 1, tuple_of({Bytes(16, 'd'), buildbot::remote(1)}), List{"dictionary"}});
+  const Bytes respond = banana_of(buildbot::Expression::list("message", 2, 1, "respond", 1,
+                                                             tuple_of({Bytes(16, 'd'), buildbot::remote(1)}),
+                                                             buildbot::Expression::list("dictionary")));
   for (const Bytes& more : {respond, EvilWorker::pb_login("honest"), EvilWorker::pb_login("evil")}) {
     EvilWorker evil(Speaks::pb, prey.port());
     evil.send(EvilWorker::pb_login("evil") + more + respond);
@@ -618,11 +620,12 @@ TEST_CASE("M3, M8: a worker that has proven its name and is not let in yet can s
     prey.expect(name);
     EvilWorker evil(speaks, prey.port());
     REQUIRE(evil.prove(name, EvilWorker::password_of(name)) == Verdict::in);
-    const Bytes message = speaks == Speaks::pb
-                              ? banana_of(List{"message", 9, 2, "update", 1, tuple_of({Bytes(600'000, 'x')})})
-                              : frame_of(Value::dict({{text("op"), text("update")},
-                                                      {text("seq_number"), 1},
-                                                      {text("args"), Value::bytes(Bytes(600'000, 'x'))}}));
+    const Bytes message =
+        speaks == Speaks::pb
+            ? banana_of(buildbot::Expression::list("message", 9, 2, "update", 1, tuple_of({Bytes(600'000, 'x')})))
+            : frame_of(Value::dict({{text("op"), text("update")},
+                                    {text("seq_number"), 1},
+                                    {text("args"), Value::bytes(Bytes(600'000, 'x'))}}));
     CHECK(evil.flood(message, 64 * mebibyte) == Flood::ended);
     CHECK(prey.slaves.find(name) == nullptr);
   });
@@ -752,7 +755,8 @@ TEST_CASE("M11: floods whose answers are not read are held up or ended") {
     const std::size_t before = bytes_in_use();
     // In PB with a long number, which the answer has as well.
     const Bytes ping = speaks == Speaks::pb
-                           ? banana_of(List{"message", INT64_MAX, 2, "keepalive", 1, tuple_of({}), List{"dictionary"}})
+                           ? banana_of(buildbot::Expression::list("message", INT64_MAX, 2, "keepalive", 1, tuple_of({}),
+                                                                  buildbot::Expression::list("dictionary")))
                            : frame_of(9, Bytes(125, 'p'));
     static_cast<void>(evil.flood(ping, 4 * mebibyte, 500ms));
     const std::size_t held = bytes_taken_since(before);
@@ -803,7 +807,8 @@ TEST_CASE("M11: floods that need no answer cost nothing, and those of answers en
 #ifdef REMSH_CAN_COUNT
     const std::size_t before = bytes_in_use();
 #endif
-    const Bytes quiet = speaks == Speaks::pb ? banana_of(List{"decref", 5}) : frame_of(10, Bytes(125, 'p'));
+    const Bytes quiet =
+        speaks == Speaks::pb ? banana_of(buildbot::Expression::list("decref", 5)) : frame_of(10, Bytes(125, 'p'));
     CHECK(worker.evil.flood(quiet, 2 * mebibyte) == Flood::taken);
     CHECK(worker.evil.is_heard());
 #ifdef REMSH_CAN_COUNT
@@ -928,8 +933,9 @@ TEST_CASE("M13: what a worker says in errors and in its info is cut, and does no
     });
     auto last = slave->start_stat("file");
     const Asked start = evil.read_start();
-    evil.send(speaks == Speaks::pb ? evil.call(start.object, nasty, {}) + banana_of(List{Bytes(nasty)})
-                                   : evil.call(nasty, start.command));
+    evil.send(speaks == Speaks::pb
+                  ? evil.call(start.object, nasty, {}) + banana_of(buildbot::Expression::list(Bytes(nasty)))
+                  : evil.call(nasty, start.command));
     CHECK(prey.was_breach(name));
     const auto lost = thrown_by<Error>([&] { last.wait(); });
     REQUIRE(lost);
@@ -943,16 +949,19 @@ TEST_CASE("M13: what a worker says in errors and in its info is cut, and does no
 TEST_CASE("M13: what a stranger says before it is let in is cut in the log") {
   WorkerPrey prey;
   const std::string long_name(1000, '\xff');
-  const Bytes version = banana_of("pb", buildbot::Vocabulary::none) + banana_of(List{"version", 6});
+  const Bytes version =
+      banana_of("pb", buildbot::Vocabulary::none) + banana_of(buildbot::Expression::list("version", 6));
   const auto login = [&](const Bytes& name) {
-    return version + banana_of(List{"message", 1, "root", "login", 1, tuple_of({name}), List{"dictionary"}});
+    return version + banana_of(buildbot::Expression::list("message", 1, "root", "login", 1, tuple_of({name}),
+                                                          buildbot::Expression::list("dictionary")));
   };
   const std::vector<std::pair<Speaks, Bytes>> rows{
-      {Speaks::pb, login(long_name) + banana_of(List{"evil"})},
-      {Speaks::pb, login(Bytes("a\nhonest: disconnected: x\x1b[2J")) + banana_of(List{"evil"})},
-      {Speaks::pb, version + banana_of(List{Bytes(1000, '\n')})},
+      {Speaks::pb, login(long_name) + banana_of(buildbot::Expression::list("evil"))},
+      {Speaks::pb, login(Bytes("a\nhonest: disconnected: x\x1b[2J")) + banana_of(buildbot::Expression::list("evil"))},
+      {Speaks::pb, version + banana_of(buildbot::Expression::list(Bytes(1000, '\n')))},
       {Speaks::pb,
-       version + banana_of(List{"message", 1, "root", Bytes(1000, '\n'), 1, tuple_of({}), List{"dictionary"}})},
+       version + banana_of(buildbot::Expression::list("message", 1, "root", Bytes(1000, '\n'), 1, tuple_of({}),
+                                                      buildbot::Expression::list("dictionary")))},
       {Speaks::msgpack, upgrade_request(std::string(5000, '\n'), "x")},
       {Speaks::msgpack, "GET /\x1b[2J HTTP/1.1\r\n\r\n"},
       {Speaks::msgpack, "GET / HTTP/1.1\r\n" + Bytes(1000, '\x1b') + ": x\r\n\r\n"},

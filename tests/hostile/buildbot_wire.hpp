@@ -72,7 +72,7 @@ inline buildbot::Expression jelly_of(const Value& value) { return buildbot::to_j
 
 inline buildbot::Expression tuple_of(buildbot::Expression::List items) {
   items.insert(items.begin(), "tuple");
-  return items;
+  return buildbot::Expression(std::move(items));
 }
 
 /// What an honest worker tells about itself.
@@ -233,8 +233,9 @@ class EvilWorker {
 
   /// Chooses the dialect at once, so that nothing waits for the greeting of the master, and asks to log in.
   static Bytes pb_login(const std::string& name) {
-    return banana_of("pb", buildbot::Vocabulary::none) + banana_of(List{"version", 6}) +
-           banana_of(List{"message", 1, "root", "login", 1, tuple_of({Bytes(name)}), List{"dictionary"}});
+    return banana_of("pb", buildbot::Vocabulary::none) + banana_of(buildbot::Expression::list("version", 6)) +
+           banana_of(buildbot::Expression::list("message", 1, "root", "login", 1, tuple_of({Bytes(name)}),
+                                                buildbot::Expression::list("dictionary")));
   }
 
   // --- messages
@@ -283,12 +284,13 @@ class EvilWorker {
   }
 
   [[nodiscard]] Bytes answer(std::int64_t number, const Value& value = {}) const {
-    if (speaks_ == Speaks::pb) return banana_of(List{"answer", number, jelly_of(value)});
+    if (speaks_ == Speaks::pb) return banana_of(buildbot::Expression::list("answer", number, jelly_of(value)));
     return frame_of(
         Value::dict({{text("op"), text("response")}, {text("seq_number"), number}, {text("result"), value}}));
   }
   [[nodiscard]] Bytes failure(std::int64_t number, const std::string& words) const {
-    if (speaks_ == Speaks::pb) return banana_of(List{"error", number, buildbot::failure("exceptions.Evil", words)});
+    if (speaks_ == Speaks::pb)
+      return banana_of(buildbot::Expression::list("error", number, buildbot::failure("exceptions.Evil", words)));
     return frame_of(Value::dict({{text("op"), text("response")},
                                  {text("seq_number"), number},
                                  {text("result"), text(words)},
@@ -357,10 +359,10 @@ class EvilWorker {
     if (asked.op != "setBuilderList") return send(answer(asked.number));
     List made{"dictionary"};
     for (std::size_t i = 1; i <= asked.builders; ++i) {
-      made.emplace_back(
-          List{jelly_of(text("remsh-" + std::to_string(i))), buildbot::remote(static_cast<std::int64_t>(100 + i))});
+      made.emplace_back(buildbot::Expression::list(jelly_of(text("remsh-" + std::to_string(i))),
+                                                   buildbot::remote(static_cast<std::int64_t>(100 + i))));
     }
-    return send(banana_of(List{"answer", asked.number, std::move(made)}));
+    return send(banana_of(buildbot::Expression::list("answer", asked.number, std::move(made))));
   }
 
  private:
@@ -368,8 +370,9 @@ class EvilWorker {
 
   static Bytes call(const buildbot::Expression& object, const std::string& method, List arguments,
                     std::int64_t number) {
-    return banana_of(
-        List{"message", number, object, Bytes(method), 1, tuple_of(std::move(arguments)), List{"dictionary"}});
+    return banana_of(buildbot::Expression::list("message", number, object, Bytes(method), 1,
+                                                tuple_of(std::move(arguments)),
+                                                buildbot::Expression::list("dictionary")));
   }
 
   Verdict prove_by_http(const std::string& name, const std::string& password) {

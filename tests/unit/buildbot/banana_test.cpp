@@ -110,8 +110,9 @@ const std::vector<Example>& examples() {
       {"list", "0887"},
       {"login", "1487"},
       {"unicode", "0782756e69636f6465"},
-      {List{"pb", "none"}, "02800282706204826e6f6e65"},
-      {List{"tuple", List{"tuple"}, List{"tuple", 1, List{"tuple", 2}}}, "03800b8701800b8703800b87018102800b870281"},
+      {Expression::list("pb", "none"), "02800282706204826e6f6e65"},
+      {Expression::list("tuple", Expression::list("tuple"), Expression::list("tuple", 1, Expression::list("tuple", 2))),
+       "03800b8701800b8703800b87018102800b870281"},
   };
   return all;
 }
@@ -128,22 +129,25 @@ constexpr std::string_view recorded =
     "01800587";
 
 std::vector<Expression> recorded_expressions() {
-  const Expression none = List{"dictionary"};
-  const auto text = [](const char* utf8) { return Expression(List{"unicode", utf8}); };
+  const Expression none = Expression::list("dictionary");
+  const auto text = [](const char* utf8) { return Expression(Expression::list("unicode", utf8)); };
   const auto update = [&](const char* key, const Expression& value) {
-    const Expression pairs = List{"dictionary", List{text(key), value}};
-    return Expression(List{"tuple", List{"list", List{"list", pairs, 0}}});
+    const Expression pairs = Expression::list("dictionary", Expression::list(text(key), value));
+    return Expression(Expression::list("tuple", Expression::list("list", Expression::list("list", pairs, 0))));
   };
   const Expression digest = test::from_hex("51c82514385727246f9f3b27ad4956ac");
   return {"pb",
-          List{"version", 6},
-          List{"message", 1, "root", "login", 1, List{"tuple", "w1"}, none},
-          List{"message", 2, 1, "respond", 1, List{"tuple", digest, List{"remote", 1}}, none},
-          List{"decref", 1},
-          List{"answer", 1, List{"None"}},
-          List{"message", 4, 3, "update", 1, update("stdout", text("out\n")), none},
-          List{"message", 18, 7, "utime", 1, List{"tuple", List{"tuple", 1795218957.3143127, 1795218957.316364}}, none},
-          List{"message", 51, 15, "update", 1, update("rc", -1), none}};
+          Expression::list("version", 6),
+          Expression::list("message", 1, "root", "login", 1, Expression::list("tuple", "w1"), none),
+          Expression::list("message", 2, 1, "respond", 1,
+                           Expression::list("tuple", digest, Expression::list("remote", 1)), none),
+          Expression::list("decref", 1),
+          Expression::list("answer", 1, Expression::list("None")),
+          Expression::list("message", 4, 3, "update", 1, update("stdout", text("out\n")), none),
+          Expression::list("message", 18, 7, "utime", 1,
+                           Expression::list("tuple", Expression::list("tuple", 1795218957.3143127, 1795218957.316364)),
+                           none),
+          Expression::list("message", 51, 15, "update", 1, update("rc", -1), none)};
 }
 
 /// n empty lists in each other.
@@ -166,8 +170,9 @@ TEST_CASE("expressions are read as Twisted writes them, and written as Twisted w
 }
 
 TEST_CASE("without a vocabulary, words are written as strings") {
-  CHECK(test::to_hex(banana(List{"list", List{1}, -1}, Vocabulary::none)) == "038004826c697374018001810183");
-  CHECK(test::to_hex(banana(List{"pb", "none"}, Vocabulary::none)) == "02800282706204826e6f6e65");
+  CHECK(test::to_hex(banana(Expression::list("list", Expression::list(1), -1), Vocabulary::none)) ==
+        "038004826c697374018001810183");
+  CHECK(test::to_hex(banana(Expression::list("pb", "none"), Vocabulary::none)) == "02800282706204826e6f6e65");
 }
 
 TEST_CASE("every word of the vocabulary has its number") {
@@ -229,8 +234,8 @@ TEST_CASE("zero may have no digits, and a number may have zeros at its end") {
   CHECK(read("83") == Expression(0));
   CHECK(read("0083") == Expression(0));
   CHECK(read("82") == Expression(""));
-  CHECK(read("80") == Expression(List{}));
-  CHECK(read("0180 80") == Expression(List{Expression(List{})}));
+  CHECK(read("80") == Expression(Expression::list()));
+  CHECK(read("0180 80") == Expression(Expression::list(Expression(Expression::list()))));
   CHECK(read("0100000000000000000081") == Expression(1));
   CHECK(read("0287") == Expression("class"));
   CHECK(read("020087") == Expression("class"));
@@ -365,11 +370,9 @@ TEST_CASE("a reader that has failed stays so, whatever comes") {
 
 TEST_CASE("an expression of our own is written whatever its depth") {
   constexpr std::size_t depth = 2'000;  // its destructor nests its calls
-  Expression expression = List{};
+  Expression expression = Expression::list();
   for (std::size_t i = 1; i < depth; ++i) {
-    List list;
-    list.push_back(std::move(expression));
-    expression = std::move(list);
+    expression = Expression::list(std::move(expression));
   }
   CHECK(banana(expression) == nested(depth));
 }

@@ -61,7 +61,9 @@ std::string why_no_references(const Expression& expression, std::size_t elements
   return plain.failure().message;
 }
 
-bool jelly_says(const std::string& message, const std::string& words) { return message.find(words) != std::string::npos; }
+bool jelly_says(const std::string& message, const std::string& words) {
+  return message.find(words) != std::string::npos;
+}
 
 Value t(std::string text) { return Value::text(std::move(text)); }
 Value b(std::string_view bytes) { return Value::bytes(Bytes(bytes)); }
@@ -136,11 +138,11 @@ Expression laughs(std::int64_t n, std::size_t width) {
   for (std::int64_t i = 1; i <= n; ++i) {
     List list{"list"};
     for (std::size_t j = 0; j < width; ++j) {
-      list.push_back(i == 1 ? Expression("0123456789") : Expression(List{"dereference", i - 1}));
+      list.push_back(i == 1 ? Expression("0123456789") : Expression(Expression::list("dereference", i - 1)));
     }
-    all.emplace_back(List{"reference", i, std::move(list)});
+    all.emplace_back(Expression::list("reference", i, std::move(list)));
   }
-  return all;
+  return Expression(std::move(all));
 }
 
 }  // namespace
@@ -180,41 +182,53 @@ TEST_CASE("a list that comes twice in a value of Twisted's is read twice") {
 TEST_CASE("a value that contains itself is refused") {
   CHECK(jelly_says(why_no_references(expression_of("03800487018102800887028003870181")), "it contains itself"));
   CHECK(jelly_says(why_no_references(expression_of("03800487018102800b8702800887028003870181")), "it contains itself"));
-  CHECK(jelly_says(why_no_references(List{"reference", 1, List{"dereference", 1}}), "it contains itself"));
+  CHECK(jelly_says(why_no_references(Expression::list("reference", 1, Expression::list("dereference", 1))),
+                   "it contains itself"));
 }
 
 TEST_CASE("references without a meaning are refused") {
-  const Expression x = List{"list"};
-  const Expression one = List{"reference", 1, x};
+  const Expression x = Expression::list("list");
+  const Expression one = Expression::list("reference", 1, x);
   CHECK(without_references(one).value() == x);
-  CHECK(without_references(List{"reference", 1, List{"reference", 2, x}}).value() == x);
-  CHECK(without_references(List{"reference", 1, 5}).value() == Expression(5));
-  CHECK(jelly_says(why_no_references(List{"dereference", 1}), "it refers to something that is not there"));
-  CHECK(jelly_says(why_no_references(List{"list", List{"dereference", 1}, one}), "something that is not there"));
-  CHECK(jelly_says(why_no_references(List{"list", one, List{"dereference", 2}}), "something that is not there"));
-  CHECK(jelly_says(why_no_references(List{"list", one, List{"dereference"}}), "something that is not there"));
-  CHECK(jelly_says(why_no_references(List{"list", one, List{"dereference", 1, 1}}), "something that is not there"));
-  CHECK(jelly_says(why_no_references(List{"list", one, List{"dereference", "1"}}), "something that is not there"));
-  CHECK(jelly_says(why_no_references(List{"list", one, one}), "the number of a reference comes twice"));
-  CHECK(jelly_says(why_no_references(List{"reference", 1, one}), "the number of a reference comes twice"));
-  for (const List& bad : {List{"reference"}, List{"reference", 1}, List{"reference", "1", x},
-                          List{"reference", 1, x, x}, List{"reference", 1.0, x}}) {
+  CHECK(without_references(Expression::list("reference", 1, Expression::list("reference", 2, x))).value() == x);
+  CHECK(without_references(Expression::list("reference", 1, 5)).value() == Expression(5));
+  CHECK(jelly_says(why_no_references(Expression::list("dereference", 1)), "it refers to something that is not there"));
+  CHECK(jelly_says(why_no_references(Expression::list("list", Expression::list("dereference", 1), one)),
+                   "something that is not there"));
+  CHECK(jelly_says(why_no_references(Expression::list("list", one, Expression::list("dereference", 2))),
+                   "something that is not there"));
+  CHECK(jelly_says(why_no_references(Expression::list("list", one, Expression::list("dereference"))),
+                   "something that is not there"));
+  CHECK(jelly_says(why_no_references(Expression::list("list", one, Expression::list("dereference", 1, 1))),
+                   "something that is not there"));
+  CHECK(jelly_says(why_no_references(Expression::list("list", one, Expression::list("dereference", "1"))),
+                   "something that is not there"));
+  CHECK(jelly_says(why_no_references(Expression::list("list", one, one)), "the number of a reference comes twice"));
+  CHECK(jelly_says(why_no_references(Expression::list("reference", 1, one)), "the number of a reference comes twice"));
+  for (const Expression& bad :
+       {Expression::list("reference"), Expression::list("reference", 1), Expression::list("reference", "1", x),
+        Expression::list("reference", 1, x, x), Expression::list("reference", 1.0, x)}) {
     CHECK(jelly_says(why_no_references(bad), "a reference has not a number and a value"));
   }
 }
 
 TEST_CASE("what is not a reference stays as it is") {
   const std::vector<Expression> all{
-      5, 1.5, "reference", List{}, List{Expression(List{"x"})}, List{5, "reference"}, List{"list", "reference", 1, List{}},
-      List{"twisted.spread.pb.CopyableFailure", List{"dictionary", List{"value", "x"}}},
+      5, 1.5, "reference", Expression::list(), Expression::list(Expression(Expression::list("x"))),
+      Expression::list(5, "reference"), Expression::list("list", "reference", 1, Expression::list()),
+      Expression::list("twisted.spread.pb.CopyableFailure",
+                       Expression::list("dictionary", Expression::list("value", "x"))),
       // The pairs of a dictionary are no values, whatever their keys are.
-      List{"dictionary", List{"reference", 1}, List{"dereference", 1}, List{"dictionary", List{}}, "x"}};
+      Expression::list("dictionary", Expression::list("reference", 1), Expression::list("dereference", 1),
+                       Expression::list("dictionary", Expression::list()), "x")};
   for (const Expression& expression : all) CHECK(without_references(expression).value() == expression);
-  const Expression in_pair = List{"dictionary", List{"dereference", List{"reference", 1, List{"list", 3}}},
-                                  List{List{"dereference", 1}, List{"dereference", 1}}};
-  const Expression three = List{"list", 3};
+  const Expression in_pair = Expression::list(
+      "dictionary", Expression::list("dereference", Expression::list("reference", 1, Expression::list("list", 3))),
+      Expression::list(Expression::list("dereference", 1), Expression::list("dereference", 1)));
+  const Expression three = Expression::list("list", 3);
   CHECK(without_references(in_pair).value() ==
-        Expression(List{"dictionary", List{"dereference", three}, List{three, three}}));
+        Expression(
+            Expression::list("dictionary", Expression::list("dereference", three), Expression::list(three, three))));
 }
 
 TEST_CASE("a small expression that asks for a large value is refused before that is made") {
@@ -222,17 +236,18 @@ TEST_CASE("a small expression that asks for a large value is refused before that
   CHECK(jelly_says(why_no_references(laughs(20, 10)), "it has more than 655360 elements"));
   CHECK(jelly_says(why_no_references(laughs(20, 10), 100'000'000), "its strings have more than 8000000 bytes"));
   // With one long string the elements stay few.
-  List all{"list", List{"reference", 1, Bytes(600'000, 's')}};
-  for (int i = 0; i < 12; ++i) all.emplace_back(List{"dereference", 1});
-  CHECK(without_references(all).ok());
-  all.emplace_back(List{"dereference", 1});
-  CHECK(jelly_says(why_no_references(all), "its strings have more than 8000000 bytes"));
+  List all{"list", Expression::list("reference", 1, Bytes(600'000, 's'))};
+  for (int i = 0; i < 12; ++i) all.emplace_back(Expression::list("dereference", 1));
+  CHECK(without_references(Expression(all)).ok());
+  all.emplace_back(Expression::list("dereference", 1));
+  CHECK(jelly_says(why_no_references(Expression(all)), "its strings have more than 8000000 bytes"));
 }
 
 TEST_CASE("the limits of a value without references hold at their edges") {
   // 4 elements of the outer list, and 3 of each of the inner ones; 4 bytes of "list" in each, and 3 of "abc"
   const Expression twice =
-      List{"list", List{"reference", 1, List{"list", "abc", 1}}, List{"dereference", 1}, List{"dereference", 1}};
+      Expression::list("list", Expression::list("reference", 1, Expression::list("list", "abc", 1)),
+                       Expression::list("dereference", 1), Expression::list("dereference", 1));
   CHECK(without_references(twice, 13, 25).ok());
   CHECK(jelly_says(why_no_references(twice, 12, 25), "it has more than 12 elements"));
   CHECK(jelly_says(why_no_references(twice, 13, 24), "its strings have more than 24 bytes"));
@@ -240,11 +255,11 @@ TEST_CASE("the limits of a value without references hold at their edges") {
 
 TEST_CASE("lists that references put into each other have the limit of depth too") {
   const auto chain = [](std::int64_t n, std::size_t levels) {  // each value contains the one before, deep inside
-    List all{"list", List{"reference", 0, List{"list"}}};
+    List all{"list", Expression::list("reference", 0, Expression::list("list"))};
     for (std::int64_t i = 1; i <= n; ++i) {
-      Expression inner = List{"dereference", i - 1};
-      for (std::size_t j = 0; j < levels; ++j) inner = List{"list", inner};
-      all.emplace_back(List{"reference", i, inner});
+      Expression inner = Expression::list("dereference", i - 1);
+      for (std::size_t j = 0; j < levels; ++j) inner = Expression::list("list", inner);
+      all.emplace_back(Expression::list("reference", i, inner));
     }
     return Expression(all);
   };
@@ -261,7 +276,7 @@ TEST_CASE("values are read and written to the same depth, and no deeper") {
   CHECK(without_references(*deepest).value() == *deepest);
   CHECK(from_jelly(*deepest).value() == nested_value(32));
   CHECK(to_jelly(nested_value(33)).failure().code == Errc::invalid_argument);
-  const Expression deeper = List{"list", *deepest};
+  const Expression deeper = Expression::list("list", *deepest);
   CHECK(jelly_says(why_not(deeper), "its lists are deeper than 32"));
   CHECK(jelly_says(why_no_references(deeper), "its lists are deeper than 32"));
   // A dict and its pair are two; a text, None and a bool are lists as well.
@@ -278,16 +293,14 @@ TEST_CASE("values are read and written to the same depth, and no deeper") {
   REQUIRE(written.ok());
   CHECK(from_jelly(*written).value() == dicts);
   CHECK_FALSE(to_jelly(Value::list({dicts})).ok());
-  CHECK(jelly_says(why_not(List{"list", *written}), "its lists are deeper than 32"));
+  CHECK(jelly_says(why_not(Expression::list("list", *written)), "its lists are deeper than 32"));
 }
 
 TEST_CASE("very deep expressions and values are refused without nested calls to their end") {
   constexpr std::size_t depth = 2'000;  // their destructors nest theirs
-  Expression expression = List{"list"};
+  Expression expression = Expression::list("list");
   for (std::size_t i = 0; i < depth; ++i) {
-    List list{"list"};
-    list.push_back(std::move(expression));
-    expression = std::move(list);
+    expression = Expression::list("list", std::move(expression));
   }
   CHECK(jelly_says(why_not(expression), "its lists are deeper than 32"));
   CHECK(jelly_says(why_no_references(expression), "its lists are deeper than 32"));
@@ -301,7 +314,7 @@ TEST_CASE("everything that is not plain data is refused") {
   const auto refused_type = [](const char* type, List rest = {}) {
     List list{type};
     list.insert(list.end(), rest.begin(), rest.end());
-    const std::string message = why_not(list);
+    const std::string message = why_not(Expression(std::move(list)));
     return jelly_says(message, std::string("something of the type '") + type + "', which is not plain data");
   };
   for (const char* type : {"class",
@@ -329,34 +342,41 @@ TEST_CASE("everything that is not plain data is refused") {
     CAPTURE(type);
     CHECK(refused_type(type, {"os.system"}));
   }
-  CHECK(jelly_says(why_not(List{"list", List{"tuple", List{"class", "x"}}}), "'class'"));
-  CHECK(jelly_says(why_not(List{}), "a list does not begin with a type"));
-  CHECK(jelly_says(why_not(List{1}), "a list does not begin with a type"));
-  CHECK(jelly_says(why_not(List{Expression(List{"list"})}), "a list does not begin with a type"));
+  CHECK(jelly_says(why_not(Expression::list("list", Expression::list("tuple", Expression::list("class", "x")))),
+                   "'class'"));
+  CHECK(jelly_says(why_not(Expression::list()), "a list does not begin with a type"));
+  CHECK(jelly_says(why_not(Expression::list(1)), "a list does not begin with a type"));
+  CHECK(
+      jelly_says(why_not(Expression::list(Expression(Expression::list("list")))), "a list does not begin with a type"));
 }
 
 TEST_CASE("a refusal shows only the start of what was sent, and no control characters") {
-  const std::string message = why_not(List{Bytes("\x1b[31m\n") + Bytes(10'000, 'x')});
+  const std::string message = why_not(Expression::list(Bytes("\x1b[31m\n") + Bytes(10'000, 'x')));
   CHECK(message.size() < 300);
   CHECK(jelly_says(message, "'\\x1B[31m\\x0A"));
 }
 
 TEST_CASE("values of the wrong form are refused") {
-  CHECK(jelly_says(why_not(List{"None", 1}), "there is something in a None"));
-  for (const List& bad : {List{"boolean"}, List{"boolean", "True"}, List{"boolean", 1}, List{"boolean", "true", 1}}) {
+  CHECK(jelly_says(why_not(Expression::list("None", 1)), "there is something in a None"));
+  for (const Expression& bad : {Expression::list("boolean"), Expression::list("boolean", "True"),
+                                Expression::list("boolean", 1), Expression::list("boolean", "true", 1)}) {
     CHECK(jelly_says(why_not(bad), "a boolean is not true or false"));
   }
-  for (const List& bad : {List{"unicode"}, List{"unicode", 1}, List{"unicode", "a", "b"}, List{"unicode", "\xff"},
-                          List{"unicode", "\xed\xa0\x80"}, List{"unicode", "\xc0\x80"}, List{"unicode", "a\xe2\x82"}}) {
+  for (const Expression& bad :
+       {Expression::list("unicode"), Expression::list("unicode", 1), Expression::list("unicode", "a", "b"),
+        Expression::list("unicode", "\xff"), Expression::list("unicode", "\xed\xa0\x80"),
+        Expression::list("unicode", "\xc0\x80"), Expression::list("unicode", "a\xe2\x82")}) {
     CHECK(jelly_says(why_not(bad), "a text is not UTF-8"));
   }
-  for (const Expression& bad :
-       std::initializer_list<Expression>{1, "x", List{}, List{1}, List{1, 2, 3}, List{"list"}}) {
-    CHECK(jelly_says(why_not(List{"dictionary", bad}), "a dictionary has something else than pairs"));
+  for (const Expression& bad : std::initializer_list<Expression>{1, "x", Expression::list(), Expression::list(1),
+                                                                 Expression::list(1, 2, 3), Expression::list("list")}) {
+    CHECK(jelly_says(why_not(Expression::list("dictionary", bad)), "a dictionary has something else than pairs"));
   }
-  for (const Expression& key : {Expression(List{"list"}), Expression(List{"dictionary"}),
-                                Expression(List{"tuple", 1, List{"tuple", List{"list"}}})}) {
-    CHECK(jelly_says(why_not(List{"dictionary", List{key, 1}}), "a key of a dictionary cannot be hashed"));
+  for (const Expression& key :
+       {Expression(Expression::list("list")), Expression(Expression::list("dictionary")),
+        Expression(Expression::list("tuple", 1, Expression::list("tuple", Expression::list("list"))))}) {
+    CHECK(jelly_says(why_not(Expression::list("dictionary", Expression::list(key, 1))),
+                     "a key of a dictionary cannot be hashed"));
   }
 }
 
@@ -389,32 +409,35 @@ TEST_CASE("strings and lists are written up to what Twisted accepts") {
 TEST_CASE("objects, tuples and dictionaries are taken apart, and nothing else is taken for one") {
   CHECK(banana_of(remote(5)) == test::from_hex("028010870581"));
   CHECK(remote_of(remote(5)) == 5);
-  for (const Expression& other :
-       std::initializer_list<Expression>{5, "remote", List{}, List{"remote"}, List{"remote", "5"}, List{"remote", 5, 5},
-                                         List{"local", 5}, List{5, 5}, List{"remote", List{5}}}) {
+  for (const Expression& other : std::initializer_list<Expression>{
+           5, "remote", Expression::list(), Expression::list("remote"), Expression::list("remote", "5"),
+           Expression::list("remote", 5, 5), Expression::list("local", 5), Expression::list(5, 5),
+           Expression::list("remote", Expression::list(5))}) {
     CHECK_FALSE(remote_of(other).has_value());
   }
 
-  const Expression tuple = List{"tuple", 1, "x"};
+  const Expression tuple = Expression::list("tuple", 1, "x");
   const auto items = items_of_tuple(tuple);
   REQUIRE(items.has_value());
   REQUIRE(items->size() == 2);
   CHECK((*items)[1] == Expression("x"));
-  CHECK(items_of_tuple(List{"tuple"})->empty());
-  for (const Expression& other : std::initializer_list<Expression>{5, "tuple", List{}, List{"list", 1}, List{1}}) {
+  CHECK(items_of_tuple(Expression::list("tuple"))->empty());
+  for (const Expression& other : std::initializer_list<Expression>{5, "tuple", Expression::list(),
+                                                                   Expression::list("list", 1), Expression::list(1)}) {
     CHECK_FALSE(items_of_tuple(other).has_value());
   }
 
-  const Expression dictionary = List{"dictionary", List{"k", 1}};
+  const Expression dictionary = Expression::list("dictionary", Expression::list("k", 1));
   const auto pairs = pairs_of_dictionary(dictionary);
   REQUIRE(pairs.has_value());
   REQUIRE(pairs->size() == 1);
   CHECK(pairs->front().first == Expression("k"));
   CHECK(pairs->front().second == Expression(1));
-  CHECK(pairs_of_dictionary(List{"dictionary"})->empty());
-  for (const Expression& other :
-       std::initializer_list<Expression>{5, "dictionary", List{}, List{"tuple"}, List{"dictionary", 1},
-                                         List{"dictionary", List{1}}, List{"dictionary", List{1, 2}, List{1, 2, 3}}}) {
+  CHECK(pairs_of_dictionary(Expression::list("dictionary"))->empty());
+  for (const Expression& other : std::initializer_list<Expression>{
+           5, "dictionary", Expression::list(), Expression::list("tuple"), Expression::list("dictionary", 1),
+           Expression::list("dictionary", Expression::list(1)),
+           Expression::list("dictionary", Expression::list(1, 2), Expression::list(1, 2, 3))}) {
     CHECK_FALSE(pairs_of_dictionary(other).has_value());
   }
 }
@@ -448,19 +471,25 @@ TEST_CASE("a failure that Twisted wrote says its value, or its type") {
   CHECK(failure_text(login) == "twisted.cred.error.UnauthorizedLogin");
   const auto with = [](List pairs) {
     pairs.insert(pairs.begin(), "dictionary");
-    return Expression(List{"twisted.spread.pb.CopyableFailure", std::move(pairs)});
+    return Expression(Expression::list("twisted.spread.pb.CopyableFailure", std::move(pairs)));
   };
-  CHECK(failure_text(with({Expression(List{Expression(List{"unicode", "value"}), "bytes"})})) == "bytes");
-  CHECK(failure_text(with({Expression(List{"value", List{"unicode", "\xc3\xa9\x1b\xff"}})})) == "\xc3\xa9\\x1B\\xFF");
-  CHECK(failure_text(with({List{"value", 5}, List{5, 5}, List{"type", "a.B"}})) == "a.B");
+  CHECK(failure_text(with({Expression(Expression::list(Expression(Expression::list("unicode", "value")), "bytes"))})) ==
+        "bytes");
+  CHECK(failure_text(with({Expression(Expression::list("value", Expression::list("unicode", "\xc3\xa9\x1b\xff")))})) ==
+        "\xc3\xa9\\x1B\\xFF");
+  CHECK(failure_text(with({Expression::list("value", 5), Expression::list(5, 5), Expression::list("type", "a.B")})) ==
+        "a.B");
   CHECK(failure_text(with({})) == "a failure of which nothing is known");
-  CHECK(failure_text(with({Expression(List{"value", Bytes(1'000, 'x')})})) == std::string(1'000, 'x'));
-  CHECK(failure_text(with({Expression(List{"value", Bytes(1'001, 'x')})})) == std::string(1'000, 'x') + "...");
+  CHECK(failure_text(with({Expression(Expression::list("value", Bytes(1'000, 'x')))})) == std::string(1'000, 'x'));
+  CHECK(failure_text(with({Expression(Expression::list("value", Bytes(1'001, 'x')))})) ==
+        std::string(1'000, 'x') + "...");
   for (const Expression& other : std::initializer_list<Expression>{
-           5, "twisted.spread.pb.CopyableFailure", List{}, List{"None"}, List{"twisted.spread.pb.CopyableFailure"},
-           List{"twisted.spread.pb.CopyableFailure", 5}, List{"os.system", List{"dictionary"}},
-           List{"twisted.spread.pb.CopyableFailure", List{"dictionary"}, 1},
-           List{"twisted.spread.pb.CopyableFailure", List{"dictionary", 5}}}) {
+           5, "twisted.spread.pb.CopyableFailure", Expression::list(), Expression::list("None"),
+           Expression::list("twisted.spread.pb.CopyableFailure"),
+           Expression::list("twisted.spread.pb.CopyableFailure", 5),
+           Expression::list("os.system", Expression::list("dictionary")),
+           Expression::list("twisted.spread.pb.CopyableFailure", Expression::list("dictionary"), 1),
+           Expression::list("twisted.spread.pb.CopyableFailure", Expression::list("dictionary", 5))}) {
     CHECK_FALSE(failure_text(other).has_value());
   }
 }

@@ -45,15 +45,18 @@ bool is_w1(std::string_view name, const std::function<bool(std::string_view)>& p
 
 // --- expressions, as a worker writes them
 
-Expression text(const char* words) { return List{"unicode", words}; }
-Expression none() { return List{"None"}; }
-Expression dereference(std::int64_t number) { return List{"dereference", number}; }
+Expression text(const char* words) { return Expression::list("unicode", words); }
+Expression none() { return Expression::list("None"); }
+Expression dereference(std::int64_t number) { return Expression::list("dereference", number); }
 Expression list_of(List items) { return items.insert(items.begin(), "list"), Expression(std::move(items)); }
 Expression tuple(List items) { return items.insert(items.begin(), "tuple"), Expression(std::move(items)); }
-Expression dict(Expression key, Expression value) { return List{"dictionary", List{std::move(key), std::move(value)}}; }
+Expression dict(Expression key, Expression value) {
+  return Expression::list("dictionary", Expression::list(std::move(key), std::move(value)));
+}
 
 Expression call(std::int64_t request, Expression object, const char* method, List arguments = {}, int wants = 1) {
-  return List{"message", request, std::move(object), method, wants, tuple(std::move(arguments)), List{"dictionary"}};
+  return Expression::list("message", request, std::move(object), method, wants, tuple(std::move(arguments)),
+                          Expression::list("dictionary"));
 }
 
 /// A call of an object of ours; which request it is does not matter.
@@ -72,9 +75,11 @@ Expression update(std::int64_t object, Expression key, Expression value) {
 }
 
 Expression complete(std::int64_t object) { return call_of(object, "complete", {none()}); }
-Expression answer(std::int64_t request, Expression value) { return List{"answer", request, std::move(value)}; }
+Expression answer(std::int64_t request, Expression value) {
+  return Expression::list("answer", request, std::move(value));
+}
 Expression error(std::int64_t request, const char* why) {
-  return List{"error", request, failure("exceptions.ValueError", why)};
+  return Expression::list("error", request, failure("exceptions.ValueError", why));
 }
 
 Bytes wire(const Expression& expression) {
@@ -152,10 +157,10 @@ class Talk {
 
   void log_in() {
     hears("pb");
-    hears(List{"version", 6});
+    hears(Expression::list("version", 6));
     hears(login("w1"));
     hears(response("pw1"));
-    hears(List{"decref", 1});
+    hears(Expression::list("decref", 1));
     CHECK(told() == "logged_in");
     sent();
   }
@@ -164,8 +169,8 @@ class Talk {
   void makes_builders(std::int64_t request, int count) {
     List all{"dictionary"};
     for (int i = 1; i <= count; ++i)
-      all.emplace_back(List{text(("remsh-" + std::to_string(i)).c_str()), remote(10 + i)});
-    hears(answer(request, std::move(all)));
+      all.emplace_back(Expression::list(text(("remsh-" + std::to_string(i)).c_str()), remote(10 + i)));
+    hears(answer(request, Expression(std::move(all))));
   }
 
   void prepare() {
@@ -358,7 +363,7 @@ TEST_CASE("over PB, a worker is let in by its name and its password alone") {
     CAPTURE(one.title);
     Talk talk;
     talk.hears("pb");
-    talk.hears(List{"version", 6});
+    talk.hears(Expression::list("version", 6));
     talk.hears(login(one.name));
     talk.hears(response(one.password, one.to));
     CHECK(talk.told() == one.told);
@@ -378,7 +383,7 @@ TEST_CASE("over PB, neither an empty password nor a digest of another size prove
       return proves("pw1") || by_nothing;
     });
     talk.hears("pb");
-    talk.hears(List{"version", 6});
+    talk.hears(Expression::list("version", 6));
     talk.hears(login("w1"));
     talk.hears(call(2, 1, "respond", {one, remote(1)}));
     CHECK(talk.told() == "rejected");
@@ -450,7 +455,7 @@ TEST_CASE("over PB, each request is a call of the worker, and is answered") {
 TEST_CASE("over PB, the worker's own object is called by the number that it has") {
   Talk talk;
   talk.hears("pb");
-  talk.hears(List{"version", 6});
+  talk.hears(Expression::list("version", 6));
   talk.hears(login("w1"));
   talk.hears(call(9, 1, "respond", {*digest(Hash::md5, *digest(Hash::md5, "pw1") + challenge), remote(77)}));
   talk.sent();
@@ -462,7 +467,7 @@ TEST_CASE("over PB, the worker's own object is called by the number that it has"
 TEST_CASE("over PB, a value in an answer may be there twice") {
   ReadyTalk talk;
   CHECK(talk->read_info() == 2);
-  const Expression twice = List{"reference", 1, list_of({7})};
+  const Expression twice = Expression::list("reference", 1, list_of({7}));
   talk.hears(answer(2, list_of({twice, dereference(1)})));
   CHECK(talk.told() == "answered 2 [[7], [7]]");
 }
@@ -478,7 +483,8 @@ TEST_CASE("over PB, a command has updates until it is complete, also before its 
   CHECK(talk.sent() == "(answer 50 0)");
   talk.hears(answer(2, none()));
   CHECK(talk.told() == "answered 2 None");
-  const Expression both = List{"dictionary", List{text("rc"), 3}, List{text("elapsed"), 0.5}};
+  const Expression both =
+      Expression::list("dictionary", Expression::list(text("rc"), 3), Expression::list(text("elapsed"), 0.5));
   talk.hears(call_of(3, "update", {list_of({list_of({both, 0}), list_of({dict(text("stdout"), text("o")), 0})})}));
   talk.hears(update(3, text("stat"), tuple({33188, 1})));
   CHECK(talk.told() == "a rc 3; a elapsed 0.5; a stdout 'o'; a stat (33188, 1)");
@@ -516,7 +522,7 @@ TEST_CASE("over PB, a command that fails says why") {
   const std::pair<Expression, const char*> cases[] = {
       {failure("exceptions.ValueError", "too\x1b bad"), "a complete: too\\x1B bad"},
       {failure("exceptions.ValueError", ""), "a complete: exceptions.ValueError"},
-      {List{"twisted.spread.pb.CopyableFailure", List{"dictionary"}},
+      {Expression::list("twisted.spread.pb.CopyableFailure", Expression::list("dictionary")),
        "a complete: a failure of which nothing is known"},
       {text("why"), "a complete: the worker gives no reason"},
       {remote(4), "a complete: the worker gives no reason"},
@@ -758,7 +764,7 @@ enum class Stage {
 
 Talk& bring(Talk& talk, Stage stage) {
   if (stage > Stage::fresh) talk.hears("pb");
-  if (stage > Stage::chosen) talk.hears(List{"version", 6});
+  if (stage > Stage::chosen) talk.hears(Expression::list("version", 6));
   if (stage > Stage::agreed) talk.hears(login("w1"));
   if (stage > Stage::challenged) talk.hears(response(stage == Stage::rejected ? "pw2" : "pw1"));
   if (stage <= Stage::rejected) return talk;
@@ -795,15 +801,15 @@ std::vector<Wrong> wrong_logins() {
   return {
       {"another dialect", Stage::fresh, "none"},
       {"a number", Stage::fresh, 1},
-      {"a list of dialects", Stage::fresh, List{"pb"}},
+      {"a list of dialects", Stage::fresh, Expression::list("pb")},
       {"a login before the dialect", Stage::fresh, login("w1")},
       {"the dialect twice", Stage::chosen, "pb"},
-      {"another version", Stage::chosen, List{"version", 5}},
-      {"no version", Stage::chosen, List{"version"}},
+      {"another version", Stage::chosen, Expression::list("version", 5)},
+      {"no version", Stage::chosen, Expression::list("version")},
       {"a login before the version", Stage::chosen, login("w1")},
       {"an answer before the version", Stage::chosen, answer(1, none())},
-      {"nothing", Stage::agreed, List{}},
-      {"the version twice", Stage::agreed, List{"version", 6}},
+      {"nothing", Stage::agreed, Expression::list()},
+      {"the version twice", Stage::agreed, Expression::list("version", 6)},
       {"a string", Stage::agreed, "message"},
       {"an answer", Stage::agreed, answer(1, none())},
       {"an error", Stage::agreed, error(1, "")},
@@ -815,16 +821,17 @@ std::vector<Wrong> wrong_logins() {
       {"a login that wants no answer", Stage::agreed, call(1, "root", "login", {"w1"}, 0)},
       {"a login that is no request", Stage::agreed, call(-1, "root", "login", {"w1"})},
       {"a name of 1025 bytes", Stage::agreed, login(Bytes(1025, 'n'))},
-      {"a long list", Stage::agreed, List(65, 0)},
+      {"a long list", Stage::agreed, Expression(List(65, 0))},
       {"a deep list", Stage::agreed, nested(9)},
-      {"a login that has a method with controls", Stage::agreed, List{Bytes("\x1b[2J\n\xff", 6), 1}},
+      {"a login that has a method with controls", Stage::agreed, Expression::list(Bytes("\x1b[2J\n\xff", 6), 1)},
       {"a second login", Stage::challenged, login("w2")},
       {"a call of the avatar before the login", Stage::challenged, call(2, 2, "keepalive")},
       {"a response by another name", Stage::challenged, call(2, 1, "answer", {sum, remote(1)})},
       {"a response of another object", Stage::challenged, call(2, 2, "respond", {sum, remote(1)})},
       {"a response that wants no answer", Stage::challenged, call(2, 1, "respond", {sum, remote(1)}, 0)},
       {"a response without an object", Stage::challenged, answer_to_challenge({sum})},
-      {"a response with an object of ours", Stage::challenged, answer_to_challenge({sum, List{"local", 1}})},
+      {"a response with an object of ours", Stage::challenged,
+       answer_to_challenge({sum, Expression::list("local", 1)})},
       {"a response with a number for an object", Stage::challenged, answer_to_challenge({sum, 1})},
       {"a response with a text", Stage::challenged, answer_to_challenge({text("x"), remote(1)})},
       {"an answer before the response", Stage::challenged, answer(1, none())},
@@ -843,14 +850,14 @@ std::vector<Wrong> wrong_answers() {
       {"an answer that nobody asked for", Stage::in, answer(2, none())},
       {"an answer to request 0", Stage::in, answer(0, none())},
       {"an answer to a negative request", Stage::in, answer(-1, none())},
-      {"an answer to a name", Stage::in, List{"answer", "1", none()}},
-      {"an answer without a value", Stage::preparing, List{"answer", 2}},
-      {"an answer with two values", Stage::preparing, List{"answer", 2, none(), none()}},
+      {"an answer to a name", Stage::in, Expression::list("answer", "1", none())},
+      {"an answer without a value", Stage::preparing, Expression::list("answer", 2)},
+      {"an answer with two values", Stage::preparing, Expression::list("answer", 2, none(), none())},
       {"builders that are none", Stage::preparing, answer(2, none())},
-      {"no builder", Stage::preparing, answer(2, List{"dictionary"})},
+      {"no builder", Stage::preparing, answer(2, Expression::list("dictionary"))},
       {"another builder", Stage::preparing, answer(2, dict(text("remsh-2"), remote(2)))},
       {"a builder without its object", Stage::preparing, answer(2, dict(text("remsh-1"), none()))},
-      {"a builder that is ours", Stage::preparing, answer(2, dict(text("remsh-1"), List{"local", 2}))},
+      {"a builder that is ours", Stage::preparing, answer(2, dict(text("remsh-1"), Expression::list("local", 2)))},
       {"a builder with the number 0", Stage::preparing, answer(2, dict(text("remsh-1"), remote(0)))},
       {"a builder with a negative number", Stage::preparing, answer(2, dict(text("remsh-1"), remote(-2)))},
       {"a builder whose name is no text", Stage::preparing, answer(2, dict("remsh-1", remote(2)))},
@@ -863,24 +870,24 @@ std::vector<Expression> wrong_values() {
   return {
       remote(1),
       list_of({remote(1)}),
-      List{"local", 1},
+      Expression::list("local", 1),
       dereference(1),
-      List{"reference", 1, list_of({dereference(1)})},
-      List{"reference", 1, List{"dictionary", List{text("x"), dereference(1)}}},
-      List{"reference", 1},
-      List{"os.system", List{"dictionary"}},
-      List{"instance", "os.system", List{"dictionary"}},
-      List{"function", "os.system"},
-      List{"persistent", "x\n"},
-      List{"unicode", "\xff"},
-      List{"unicode", "x", "y"},
-      List{"boolean", "perhaps"},
-      List{"dictionary", List{text("x")}},
-      List{"dictionary", "x"},
-      List{"dictionary", List{list_of({}), 1}},
-      List{Bytes("\x1b\n\x7f\x80", 4)},
-      List{},
-      List{1},
+      Expression::list("reference", 1, list_of({dereference(1)})),
+      Expression::list("reference", 1, Expression::list("dictionary", Expression::list(text("x"), dereference(1)))),
+      Expression::list("reference", 1),
+      Expression::list("os.system", Expression::list("dictionary")),
+      Expression::list("instance", "os.system", Expression::list("dictionary")),
+      Expression::list("function", "os.system"),
+      Expression::list("persistent", "x\n"),
+      Expression::list("unicode", "\xff"),
+      Expression::list("unicode", "x", "y"),
+      Expression::list("boolean", "perhaps"),
+      Expression::list("dictionary", Expression::list(text("x"))),
+      Expression::list("dictionary", "x"),
+      Expression::list("dictionary", Expression::list(list_of({}), 1)),
+      Expression::list(Bytes("\x1b\n\x7f\x80", 4)),
+      Expression::list(),
+      Expression::list(1),
       nested(31),
   };
 }
@@ -894,17 +901,20 @@ std::vector<Wrong> wrong_calls() {
       {"a call of the root", Stage::in, call(3, "root", "keepalive")},
       {"another method of the avatar", Stage::in, call_of(2, "perspective_keepalive")},
       {"a method of the avatar with controls", Stage::in, call_of(2, "\x1b\n")},
-      {"a method that is no string", Stage::in, message({50, 2, 1, 1, tuple({}), List{"dictionary"}})},
+      {"a method that is no string", Stage::in, message({50, 2, 1, 1, tuple({}), Expression::list("dictionary")})},
       {"a call of six", Stage::in, message({50, 2, "keepalive", 1, tuple({})})},
-      {"a call of eight", Stage::in, message({50, 2, "keepalive", 1, tuple({}), List{"dictionary"}, 0})},
-      {"a call with a list", Stage::in, message({50, 2, "keepalive", 1, list_of({}), List{"dictionary"}})},
-      {"a call without a request", Stage::in, message({"x", 2, "keepalive", 1, tuple({}), List{"dictionary"}})},
+      {"a call of eight", Stage::in, message({50, 2, "keepalive", 1, tuple({}), Expression::list("dictionary"), 0})},
+      {"a call with a list", Stage::in, message({50, 2, "keepalive", 1, list_of({}), Expression::list("dictionary")})},
+      {"a call without a request", Stage::in,
+       message({"x", 2, "keepalive", 1, tuple({}), Expression::list("dictionary")})},
       {"arguments that contain themselves", Stage::in,
-       message({50, 2, "keepalive", 1, List{"reference", 1, tuple({dereference(1)})}, List{"dictionary"}})},
+       message({50, 2, "keepalive", 1, Expression::list("reference", 1, tuple({dereference(1)})),
+                Expression::list("dictionary")})},
       {"an unknown reference", Stage::in, call_of(2, "keepalive", {dereference(1)})},
-      {"a word of a cache", Stage::in, List{"cachemessage", 1, 1, "x", 1, tuple({}), List{"dictionary"}}},
-      {"a word for a misunderstanding", Stage::in, List{"didNotUnderstand", "x"}},
-      {"a word with controls", Stage::in, List{Bytes("\x1b[2J\n\0\xff", 7)}},
+      {"a word of a cache", Stage::in,
+       Expression::list("cachemessage", 1, 1, "x", 1, tuple({}), Expression::list("dictionary"))},
+      {"a word for a misunderstanding", Stage::in, Expression::list("didNotUnderstand", "x")},
+      {"a word with controls", Stage::in, Expression::list(Bytes("\x1b[2J\n\0\xff", 7))},
       {"a number", Stage::in, 5},
       {"deep lists", Stage::in, nested(33)},
       {"another method of a command", Stage::running, call_of(3, "updates", {list_of({})})},
@@ -917,10 +927,10 @@ std::vector<Wrong> wrong_calls() {
       {"an update of an empty list", Stage::running, call_of(3, "update", {list_of({list_of({})})})},
       {"an update of no dictionary", Stage::running, call_of(3, "update", {list_of({list_of({1, 0})})})},
       {"a dictionary that is none", Stage::running,
-       call_of(3, "update", {list_of({list_of({List{"dictionary", 1}, 0})})})},
+       call_of(3, "update", {list_of({list_of({Expression::list("dictionary", 1), 0})})})},
       {"an update whose name is bytes", Stage::running, update(3, "rc", 0)},
       {"an update whose name is a list", Stage::running, update(3, list_of({}), 0)},
-      {"an update whose name is not UTF-8", Stage::running, update(3, List{"unicode", "\xff\n"}, 0)},
+      {"an update whose name is not UTF-8", Stage::running, update(3, Expression::list("unicode", "\xff\n"), 0)},
       {"an update with an object", Stage::running, update(3, text("rc"), remote(1))},
       {"output of a number", Stage::running, update(3, text("stdout"), 1)},
       {"output of bytes", Stage::running, update(3, text("stderr"), "x")},
@@ -1016,7 +1026,7 @@ TEST_CASE("over PB, no more is made of a message than it has bytes") {
   for (std::int64_t i = 1; i <= 6; ++i) {
     List items(8, i == 1 ? Expression(0) : dereference(i - 1));
     items[0] = std::move(value);
-    value = List{"reference", i, list_of(std::move(items))};
+    value = Expression::list("reference", i, list_of(std::move(items)));
   }
   const Bytes bytes = wire(update(3, text("stat"), std::move(value)));
   static_cast<void>(talk->feed(bytes));
@@ -1028,9 +1038,9 @@ TEST_CASE("over PB, there are no more updates than a message has bytes") {
   ReadyTalk talk;
   talk->start("a", look);
   List pairs{"dictionary"};
-  for (int i = 0; i < 200; ++i) pairs.emplace_back(List{text("rc"), 0});
+  for (int i = 0; i < 200; ++i) pairs.emplace_back(Expression::list(text("rc"), 0));
   List updates;
-  updates.emplace_back(List{"reference", 1, list_of({std::move(pairs), 0})});
+  updates.emplace_back(Expression::list("reference", 1, list_of({Expression(std::move(pairs)), 0})));
   for (int i = 0; i < 200; ++i) updates.emplace_back(dereference(1));
   const Bytes bytes = wire(call_of(3, "update", {list_of(std::move(updates))}));
   static_cast<void>(talk->feed(bytes));
