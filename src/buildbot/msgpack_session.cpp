@@ -5,8 +5,9 @@
 #include "base/digest.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "buildbot/http_upgrade.hpp"
 #include "buildbot/msgpack.hpp"
-#include "buildbot/web_socket.hpp"
+#include "buildbot/web_socket_frames.hpp"
 
 #include <algorithm>
 #include <map>
@@ -42,7 +43,7 @@ const std::string* text_of(const Value& message, const char* key) { return text_
 
 class MsgpackSession final : public WorkerSession {
  public:
-  explicit MsgpackSession(Judge judge) : judge_(std::move(judge)) {}
+  explicit MsgpackSession(LoginCheck check) : check_login_(std::move(check)) {}
 
   Result<void> feed(BytesView bytes) override;
   void reject() override { output() += http_refusal(401); }
@@ -84,9 +85,9 @@ class MsgpackSession final : public WorkerSession {
   void answer_file(const std::string& id, Value result);
   void send(const char* op, std::uint64_t number, Fields&& fields);
 
-  const Judge judge_;
+  const LoginCheck check_login_;
   std::optional<UpgradeReader> upgrade_{std::in_place};  // until it has logged in
-  bool is_judged_ = false;
+  bool is_checked_ = false;
   bool is_web_socket_ = false;
   FrameReader frames_{max_message};
   std::uint64_t next_request_ = 0;
@@ -108,15 +109,15 @@ Result<void> MsgpackSession::feed(BytesView bytes) {
 }
 
 Result<void> MsgpackSession::log_in(BytesView bytes) {
-  if (is_judged_) return breach("it goes on after it was rejected");
+  if (is_checked_) return breach("it goes on after it was rejected");
   switch (upgrade_->feed(bytes)) {
     case UpgradeReader::State::need_more: return {};
     case UpgradeReader::State::refused: output() += http_refusal(upgrade_->status()); return breach(upgrade_->why());
     case UpgradeReader::State::complete: break;
   }
   set_name(upgrade_->user());
-  is_judged_ = true;
-  const bool is_right = judge_(name(), [this](std::string_view password) {
+  is_checked_ = true;
+  const bool is_right = check_login_(name(), [this](std::string_view password) {
     return !password.empty() && are_equal(password, upgrade_->password());
   });
   if (!is_right) {
@@ -242,7 +243,7 @@ Result<void> MsgpackSession::take_file_call(const std::string& id, const Value& 
 
 std::uint64_t MsgpackSession::start(const std::string& id, const WorkerCommand& command) {
   commands_.emplace(id, Command());  // before it is sent: its first updates may come before the answer
-  NamedArguments named = msgpack_arguments(command);
+  NamedArguments named = named_arguments(Dialect::msgpack, command);
   Value::Dict arguments;
   for (auto& [name, value] : named.arguments) {
     arguments.keys.push_back(Value::text(std::string(name)));
@@ -287,8 +288,8 @@ void MsgpackSession::send(const char* op, std::uint64_t number, Fields&& fields)
 
 }  // namespace
 
-std::unique_ptr<WorkerSession> make_msgpack_session(Judge judge) {
-  return std::make_unique<MsgpackSession>(std::move(judge));
+std::unique_ptr<WorkerSession> make_msgpack_session(LoginCheck check) {
+  return std::make_unique<MsgpackSession>(std::move(check));
 }
 
 }  // namespace remsh::buildbot

@@ -8,6 +8,6 @@
 namespace remsh::buildbot {
 
 /// A session with a worker that has `protocol='msgpack_experimental_v7'`. The worker speaks first.
-[[nodiscard]] std::unique_ptr<WorkerSession> make_msgpack_session(Judge judge);
+[[nodiscard]] std::unique_ptr<WorkerSession> make_msgpack_session(LoginCheck check);
 
 }  // namespace remsh::buildbot

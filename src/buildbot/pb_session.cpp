@@ -73,7 +73,7 @@ Result<Expression> as_written(Expression expression) {
 
 class PbSession final : public WorkerSession {
  public:
-  PbSession(Judge judge, Bytes challenge) : judge_(std::move(judge)), challenge_(std::move(challenge)) {
+  PbSession(LoginCheck check, Bytes challenge) : check_login_(std::move(check)), challenge_(std::move(challenge)) {
     append_banana(output(), Expression::list("pb", "none"), Vocabulary::none);
   }
 
@@ -97,7 +97,7 @@ class PbSession final : public WorkerSession {
   void took(const std::string& id) override { answer_file(id, jelly_of({})); }
 
  private:
-  enum class State : std::uint8_t { dialect, version, login, respond, judged, in_use };
+  enum class State : std::uint8_t { dialect, version, login, respond, rejected, in_use };
   enum class Role : std::uint8_t { updates, file };
 
   struct Object {
@@ -152,7 +152,7 @@ class PbSession final : public WorkerSession {
   }
   void answer_file(const std::string& id, const Expression& value);
 
-  const Judge judge_;
+  const LoginCheck check_login_;
   const Bytes challenge_;
   State state_ = State::dialect;
   BananaReader reader_{stranger};
@@ -239,12 +239,12 @@ Result<void> PbSession::take_response(const Call& call) {
   }
   respond_ = call.request;
   mind_ = *mind;
-  const bool is_right = judge_(name(), [&](std::string_view password) {
+  const bool is_right = check_login_(name(), [&](std::string_view password) {
     const auto inner = digest(Hash::md5, password);
     const auto wanted = inner ? digest(Hash::md5, *inner + challenge_) : std::nullopt;
     return wanted && !password.empty() && are_equal(*wanted, *response);
   });
-  state_ = is_right ? State::in_use : State::judged;
+  state_ = is_right ? State::in_use : State::rejected;
   if (is_right) reader_.set_limits(known);
   tell({.kind = is_right ? Said::logged_in : Said::rejected});
   return {};
@@ -438,7 +438,7 @@ void PbSession::begin(Builder& builder, const Waiting& waiting) {
   Command& command = commands_.at(waiting.id);
   command.object = ++last_object_;
   objects_.emplace(command.object, Object{Role::updates, waiting.id});
-  NamedArguments named = pb_arguments(waiting.command);
+  NamedArguments named = named_arguments(Dialect::pb, waiting.command);
   List arguments{"dictionary"};
   for (const auto& [name, value] : named.arguments)
     arguments.emplace_back(Expression::list(jelly_text(name), jelly_of(value)));
@@ -488,8 +488,8 @@ void PbSession::answer_file(const std::string& id, const Expression& value) {
 
 }  // namespace
 
-std::unique_ptr<WorkerSession> make_pb_session(Judge judge, Bytes challenge) {
-  return std::make_unique<PbSession>(std::move(judge), std::move(challenge));
+std::unique_ptr<WorkerSession> make_pb_session(LoginCheck check, Bytes challenge) {
+  return std::make_unique<PbSession>(std::move(check), std::move(challenge));
 }
 
 }  // namespace remsh::buildbot

@@ -14,6 +14,6 @@ namespace remsh::buildbot {
 inline constexpr std::size_t pb_challenge_size = 16;
 
 /// A session with a worker that has `protocol='pb'`. The master speaks first: take_output() has its greeting at once.
-[[nodiscard]] std::unique_ptr<WorkerSession> make_pb_session(Judge judge, Bytes challenge);
+[[nodiscard]] std::unique_ptr<WorkerSession> make_pb_session(LoginCheck check, Bytes challenge);
 
 }  // namespace remsh::buildbot

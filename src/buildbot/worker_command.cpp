@@ -35,9 +35,8 @@ Value environment(const ShellOptions& shell) {
   return Value::What(std::move(dict));
 }
 
-/// Of a shell, which has the same arguments in both protocols.
-Arguments shell_arguments(const WorkerCommand& command) {
-  const ShellOptions& shell = command.shell;
+/// Without its directory.
+Arguments shell_arguments(const ShellOptions& shell) {
   std::vector<Value> args;
   for (const std::string& argument : shell.args) args.push_back(text(argument));
   Value::Dict logs;
@@ -47,8 +46,7 @@ Arguments shell_arguments(const WorkerCommand& command) {
   }
   Value term_time;
   if (shell.kill_after) term_time = std::chrono::duration<double>(*shell.kill_after).count();
-  return {{"workdir", text(command.path)},
-          {"command", Value::list(std::move(args))},
+  return {{"command", Value::list(std::move(args))},
           {"env", environment(shell)},
           {"want_stdout", true},
           {"want_stderr", true},
@@ -62,53 +60,58 @@ Arguments shell_arguments(const WorkerCommand& command) {
           {"logEnviron", false}};
 }
 
-Value mode_of(const WorkerCommand& command) { return command.mode ? Value(*command.mode) : Value(); }
+/// What a command and its path are called in one dialect.
+struct Words {
+  std::string_view name;
+  std::string_view path;
+  std::string_view file = {};  // the argument for our object that takes or gives the bytes of a file
+  bool has_directory = false;  // to which the path would be relative
+};
 
-}  // namespace
+struct CommandWords {
+  Words msgpack;
+  Words pb;
+};
 
-NamedArguments msgpack_arguments(const WorkerCommand& command) {
-  const Value path = text(command.path);
-  switch (command.kind) {
-    case Kind::shell: return {"shell", shell_arguments(command)};
-    case Kind::upload_file:
-      return {"upload_file", {{"path", path}, {"maxsize", Value()}, {"blocksize", block_size}, {"keepstamp", false}}};
-    case Kind::download_file:
-      return {"download_file",
-              {{"path", path}, {"maxsize", Value()}, {"blocksize", block_size}, {"mode", mode_of(command)}}};
-    case Kind::mkdir: return {"mkdir", {{"paths", Value::list({path})}}};
-    case Kind::rmdir: return {"rmdir", {{"paths", Value::list({path})}, {"timeout", Value()}, {"logEnviron", false}}};
-    case Kind::rmfile: return {"rmfile", {{"path", path}}};
-    case Kind::stat: return {"stat", {{"path", path}}};
+CommandWords words_of(Kind kind) {
+  switch (kind) {
+    case Kind::shell: return {{"shell", "workdir"}, {"shell", "workdir"}};
+    case Kind::upload_file: return {{"upload_file", "path"}, {"uploadFile", "workersrc", "writer", true}};
+    case Kind::download_file: return {{"download_file", "path"}, {"downloadFile", "workerdest", "reader", true}};
+    case Kind::mkdir: return {{"mkdir", "paths"}, {"mkdir", "dir"}};
+    case Kind::rmdir: return {{"rmdir", "paths"}, {"rmdir", "dir"}};
+    case Kind::rmfile: return {{"rmfile", "path"}, {"rmfile", "path"}};
+    case Kind::stat: return {{"stat", "path"}, {"stat", "file"}};
   }
   return {};
 }
 
-NamedArguments pb_arguments(const WorkerCommand& command) {
-  const Value path = text(command.path);
+/// The arguments behind the path, which are the same in both dialects.
+Arguments options_of(const WorkerCommand& command) {
   switch (command.kind) {
-    case Kind::shell: return {"shell", shell_arguments(command)};
-    case Kind::upload_file:
-      return {"uploadFile",
-              {{"workdir", Value::text(".")},
-               {"workersrc", path},
-               {"maxsize", Value()},
-               {"blocksize", block_size},
-               {"keepstamp", false}},
-              "writer"};
+    case Kind::shell: return shell_arguments(command.shell);
+    case Kind::upload_file: return {{"maxsize", Value()}, {"blocksize", block_size}, {"keepstamp", false}};
     case Kind::download_file:
-      return {"downloadFile",
-              {{"workdir", Value::text(".")},
-               {"workerdest", path},
-               {"maxsize", Value()},
-               {"blocksize", block_size},
-               {"mode", mode_of(command)}},
-              "reader"};
-    case Kind::mkdir: return {"mkdir", {{"dir", path}}};
-    case Kind::rmdir: return {"rmdir", {{"dir", path}, {"timeout", Value()}, {"logEnviron", false}}};
-    case Kind::rmfile: return {"rmfile", {{"path", path}}};
-    case Kind::stat: return {"stat", {{"file", path}}};
+      return {{"maxsize", Value()}, {"blocksize", block_size}, {"mode", command.mode ? Value(*command.mode) : Value()}};
+    case Kind::rmdir: return {{"timeout", Value()}, {"logEnviron", false}};
+    case Kind::mkdir:
+    case Kind::rmfile:
+    case Kind::stat: return {};
   }
   return {};
+}
+
+}  // namespace
+
+NamedArguments named_arguments(Dialect dialect, const WorkerCommand& command) {
+  const CommandWords both = words_of(command.kind);
+  const Words& words = dialect == Dialect::pb ? both.pb : both.msgpack;
+  NamedArguments named{.name = words.name, .arguments = {}, .file_argument = words.file};
+  if (words.has_directory) named.arguments.emplace_back("workdir", Value::text("."));
+  const Value path = text(command.path);
+  named.arguments.emplace_back(words.path, words.path == "paths" ? Value::list({path}) : path);
+  for (auto& option : options_of(command)) named.arguments.push_back(std::move(option));
+  return named;
 }
 
 }  // namespace remsh::buildbot

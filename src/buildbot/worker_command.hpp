@@ -1,6 +1,8 @@
 // WorkerCommand: what a Buildbot worker can be asked to do, in words of both protocols.
 #pragma once
 
+#include "buildbot/dialect.hpp"
+
 #include <remsh/base/value.hpp>
 
 #include <chrono>
@@ -48,7 +50,6 @@ struct NamedArguments {
   std::string_view file_argument = {};
 };
 
-NamedArguments msgpack_arguments(const WorkerCommand& command);
-NamedArguments pb_arguments(const WorkerCommand& command);
+NamedArguments named_arguments(Dialect dialect, const WorkerCommand& command);
 
 }  // namespace remsh::buildbot

@@ -21,7 +21,8 @@ namespace remsh::buildbot {
 
 /// Decides whether a worker may use a name. `proves` returns whether the worker knows that password. Call it at least
 /// once also for a name without a password, so that the time does not show which names exist.
-using Judge = std::function<bool(std::string_view name, const std::function<bool(std::string_view password)>& proves)>;
+using LoginCheck =
+    std::function<bool(std::string_view name, const std::function<bool(std::string_view password)>& proves)>;
 
 /// What a worker has said.
 struct WorkerEvent {

@@ -17,11 +17,30 @@ namespace remsh {
 
 namespace {
 
+using buildbot::Dialect;
 using buildbot::WorkerEvent;
 using buildbot::WorkerSession;
 
-/// How long a connection may be silent before it is taken for one of a worker that waits for our greeting.
-constexpr std::chrono::seconds silence_of_pb{1};
+/// What is different about the two protocols outside of their sessions.
+struct ProtocolTraits {
+  Dialect dialect;
+  std::string_view name;
+  std::string_view seen_as;
+  BytesView opening = {};  ///< of a worker; empty: it waits for our greeting
+  /// How long a connection may be silent before it is taken for one of a worker that waits.
+  std::optional<Duration> silence_before_sending = {};
+  bool needs_directories = false;  ///< so that a worker which deletes what it does not know cannot be used
+};
+
+constexpr ProtocolTraits msgpack_traits{.dialect = Dialect::msgpack,
+                                        .name = "buildbot-msgpack",
+                                        .seen_as = "HTTP, as buildbot-msgpack does",
+                                        .opening = "GET "};
+constexpr ProtocolTraits pb_traits{.dialect = Dialect::pb,
+                                   .name = "buildbot-pb",
+                                   .seen_as = "buildbot-pb",
+                                   .silence_before_sending = std::chrono::seconds(1),
+                                   .needs_directories = true};
 
 /// What a worker may send before it is let in, after what its handshake needs.
 constexpr std::size_t max_before_entry = std::size_t{64} * 1024;
@@ -58,7 +77,7 @@ BuildbotInfo info_of(const Value& answer) {
 }
 
 /// Why a worker with this info cannot be used; empty if it can.
-std::string why_unfit(const BuildbotInfo& info, bool is_pb) {
+std::string why_unfit(const BuildbotInfo& info, const ProtocolTraits& protocol) {
   if (info.system != "posix") {
     return formatted("it runs on {}, and only workers on POSIX systems can be used", start_in_quotes(info.system));
   }
@@ -66,7 +85,7 @@ std::string why_unfit(const BuildbotInfo& info, bool is_pb) {
     return "its base directory is not an absolute path of at most 4096 bytes without control characters";
   }
   if (info.environ.size() > max_variables) return formatted("it has more than {} variables", max_variables);
-  if (is_pb && info.deletes_directories) {
+  if (protocol.needs_directories && info.deletes_directories) {
     return "it has delete_leftover_dirs set, and would delete its directories: leave that out of its buildbot.tac, or "
            "give it protocol='msgpack_experimental_v7'";
   }
@@ -77,17 +96,8 @@ std::string why_unfit(const BuildbotInfo& info, bool is_pb) {
 /// error of its login but that its name or password is wrong: any other one makes it stop for good.
 class BuildbotHandshake final : public WorkerHandshake {
  public:
-  BuildbotHandshake(std::shared_ptr<BuildbotGroup> group, NewConnection connection, bool is_pb)
-      : group_(std::move(group)), connection_(std::move(connection)), is_pb_(is_pb) {
-    auto judge = [this](std::string_view name, const auto& proves) { return is_right(name, proves); };
-    if (is_pb_) {
-      std::array<char, buildbot::pb_challenge_size> challenge{};
-      random_bytes(challenge);
-      session_ = buildbot::make_pb_session(std::move(judge), Bytes(challenge.data(), challenge.size()));
-    } else {
-      session_ = buildbot::make_msgpack_session(std::move(judge));
-    }
-  }
+  BuildbotHandshake(std::shared_ptr<BuildbotGroup> group, NewConnection connection, const ProtocolTraits& protocol)
+      : group_(std::move(group)), connection_(std::move(connection)), protocol_(protocol), session_(make_session()) {}
 
   Bytes start() override { return session_->take_output(); }
   Step feed(BytesView bytes) override;
@@ -119,6 +129,13 @@ class BuildbotHandshake final : public WorkerHandshake {
   }
 
  private:
+  std::unique_ptr<WorkerSession> make_session() {
+    auto check = [this](std::string_view name, const auto& proves) { return is_right(name, proves); };
+    if (protocol_.dialect == Dialect::msgpack) return buildbot::make_msgpack_session(std::move(check));
+    std::array<char, buildbot::pb_challenge_size> challenge{};
+    random_bytes(challenge);
+    return buildbot::make_pb_session(std::move(check), Bytes(challenge.data(), challenge.size()));
+  }
   bool is_right(std::string_view name, const std::function<bool(std::string_view)>& proves);
   Step take(const WorkerEvent& event);
   Step logged_in();
@@ -133,7 +150,7 @@ class BuildbotHandshake final : public WorkerHandshake {
 
   const std::shared_ptr<BuildbotGroup> group_;
   const NewConnection connection_;
-  const bool is_pb_;
+  const ProtocolTraits& protocol_;
   std::unique_ptr<WorkerSession> session_;  // until open()
   bool is_in_ = false;                      // it has logged in
   bool is_registered_ = false;
@@ -216,7 +233,7 @@ BuildbotHandshake::Step BuildbotHandshake::logged_in() {
 BuildbotHandshake::Step BuildbotHandshake::take_info(const Value& answer) {
   has_info_ = true;
   info_ = info_of(answer);
-  if (std::string why = why_unfit(info_, is_pb_); !why.empty()) {
+  if (std::string why = why_unfit(info_, protocol_); !why.empty()) {
     return fail(Errc::refused, formatted("{}: {}", in_quotes(registration_.name), why));
   }
   registration_.system = info_.system;
@@ -228,38 +245,38 @@ BuildbotHandshake::Step BuildbotHandshake::take_info(const Value& answer) {
 
 class BuildbotProtocol final : public WorkerProtocol {
  public:
-  explicit BuildbotProtocol(bool is_pb) : is_pb_(is_pb) {}
+  explicit BuildbotProtocol(const ProtocolTraits& traits) : traits_(traits) {}
 
-  [[nodiscard]] std::string_view name() const noexcept override { return is_pb_ ? "buildbot-pb" : "buildbot-msgpack"; }
-  [[nodiscard]] std::string_view seen_as() const noexcept override {
-    return is_pb_ ? name() : "HTTP, as buildbot-msgpack does";
-  }
+  [[nodiscard]] std::string_view name() const noexcept override { return traits_.name; }
+  [[nodiscard]] std::string_view seen_as() const noexcept override { return traits_.seen_as; }
   [[nodiscard]] bool has_keys() const noexcept override { return true; }
   [[nodiscard]] bool does_one_operation_at_a_time() const noexcept override { return false; }
   [[nodiscard]] std::optional<Duration> silence_before_sending() const noexcept override {
-    return is_pb_ ? std::optional<Duration>(silence_of_pb) : std::nullopt;
+    return traits_.silence_before_sending;
   }
   [[nodiscard]] Recognition recognise(BytesView opening) const override {
-    constexpr BytesView request = "GET ";
-    if (is_pb_ || !request.starts_with(opening.substr(0, request.size()))) return Recognition::no;
-    return opening.size() < request.size() ? Recognition::need_more : Recognition::yes;
+    const BytesView wanted = traits_.opening;
+    if (wanted.empty() || !wanted.starts_with(opening.substr(0, wanted.size()))) return Recognition::no;
+    return opening.size() < wanted.size() ? Recognition::need_more : Recognition::yes;
   }
   [[nodiscard]] BeginHandshake serve(WorkerHost host) const override {
     const Keepalive keepalive{host.keepalive, host.keepalive_patience};
-    return [is_pb = is_pb_, group = std::make_shared<BuildbotGroup>(std::move(host.loop), keepalive,
-                                                                    std::move(host.owner))](NewConnection connection) {
-      return std::make_unique<BuildbotHandshake>(group, std::move(connection), is_pb);
+    return [&traits = traits_, group = std::make_shared<BuildbotGroup>(
+                                   std::move(host.loop), keepalive, std::move(host.owner))](NewConnection connection) {
+      return std::make_unique<BuildbotHandshake>(group, std::move(connection), traits);
     };
   }
 
  private:
-  const bool is_pb_;
+  const ProtocolTraits& traits_;  // one of the two above
 };
 
 }  // namespace
 
-std::shared_ptr<const WorkerProtocol> buildbot_pb_protocol() { return std::make_shared<BuildbotProtocol>(true); }
+std::shared_ptr<const WorkerProtocol> buildbot_pb_protocol() { return std::make_shared<BuildbotProtocol>(pb_traits); }
 
-std::shared_ptr<const WorkerProtocol> buildbot_msgpack_protocol() { return std::make_shared<BuildbotProtocol>(false); }
+std::shared_ptr<const WorkerProtocol> buildbot_msgpack_protocol() {
+  return std::make_shared<BuildbotProtocol>(msgpack_traits);
+}
 
 }  // namespace remsh

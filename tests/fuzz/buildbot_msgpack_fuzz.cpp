@@ -106,10 +106,10 @@ Bytes frame(unsigned first, BytesView payload) {
 class Script {
  public:
   explicit Script(fuzz::Input& input) : input_(input) {
-    const auto judge = [](std::string_view, const std::function<bool(std::string_view)>& proves) {
+    const auto check = [](std::string_view, const std::function<bool(std::string_view)>& proves) {
       return proves("p");
     };
-    session_ = make_msgpack_session(judge);
+    session_ = make_msgpack_session(check);
     const auto fed = session_->feed(
         "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nAuthorization: Basic dzpw\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");

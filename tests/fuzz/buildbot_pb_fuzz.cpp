@@ -109,10 +109,10 @@ class Script {
 
  private:
   void log_in() {
-    const auto judge = [](std::string_view, const std::function<bool(std::string_view)>& proves) {
+    const auto check = [](std::string_view, const std::function<bool(std::string_view)>& proves) {
       return proves("p");
     };
-    session_ = make_pb_session(judge, challenge);
+    session_ = make_pb_session(check, challenge);
     const Bytes sum = digest(Hash::md5, digest(Hash::md5, "p").value() + challenge).value();
     feed("pb");
     feed(Expression::list("version", 6));

@@ -1,6 +1,7 @@
 // The WebSocket of Buildbot's workers: a request is answered or refused the same however it comes, and the messages are
 // those that a plain reader finds in the whole of the frames.
-#include "buildbot/web_socket.hpp"
+#include "buildbot/http_upgrade.hpp"
+#include "buildbot/web_socket_frames.hpp"
 #include "fuzz/input.hpp"
 
 #include <algorithm>

@@ -130,7 +130,7 @@ std::string shown(const std::vector<Value>& messages) {
 /// A session, and the worker that the test plays.
 class Talk {
  public:
-  explicit Talk(Judge judge = is_w1) : session_(make_msgpack_session(std::move(judge))) {}
+  explicit Talk(LoginCheck check = is_w1) : session_(make_msgpack_session(std::move(check))) {}
 
   WorkerSession* operator->() { return session_.get(); }
 
@@ -193,8 +193,8 @@ void ask_as_recorded(Talk& talk, const Value& message) {
   talk->start(id, {.kind = kinds[id[0] - '0'], .path = "/w"});
 }
 
-/// The fields that ours has as well: not the settings, the arguments of commands, and what was read. The recorded master
-/// began with listdir, for which ours has no use, and begins with stat.
+/// The fields that ours has as well: not the settings, the arguments of commands, and what was read. The recorded
+/// master began with listdir, for which ours has no use, and begins with stat.
 std::string comparable(const Value& message) {
   std::string all;
   for (const char* const key : {"op", "seq_number", "message", "command_id", "command_name"}) {
@@ -362,7 +362,7 @@ TEST_CASE("over a WebSocket, a worker that is rejected gets the status with whic
   CHECK(answer.ends_with(end_of_head));
 }
 
-TEST_CASE("over a WebSocket, a worker that is rejected is judged once, and cannot go on") {
+TEST_CASE("over a WebSocket, a worker that is rejected is checked once, and cannot go on") {
   int asked = 0;
   Talk talk([&asked](std::string_view, const std::function<bool(std::string_view)>&) { return ++asked > 1; });
   talk.hears_bytes(login("w1:pw1"));

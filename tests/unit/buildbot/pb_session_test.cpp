@@ -135,8 +135,8 @@ std::string shown(const Expression& expression) {
 /// A session, and the worker that the test plays.
 class Talk {
  public:
-  explicit Talk(Judge judge = is_w1, const Bytes& with = challenge)
-      : session_(make_pb_session(std::move(judge), with)) {}
+  explicit Talk(LoginCheck check = is_w1, const Bytes& with = challenge)
+      : session_(make_pb_session(std::move(check), with)) {}
 
   WorkerSession* operator->() { return session_.get(); }
 

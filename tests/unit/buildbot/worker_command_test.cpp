@@ -95,8 +95,8 @@ TEST_CASE("each command has its name and its arguments in both protocols") {
       {{.kind = Kind::stat, .path = path}, "stat(path=\"/w/\u00e4 b'\")", "stat(file=\"/w/\u00e4 b'\")"},
   };
   for (const Case& one : cases) {
-    CHECK(shown(msgpack_arguments(one.command)) == one.msgpack);
-    CHECK(shown(pb_arguments(one.command)) == one.pb);
+    CHECK(shown(named_arguments(Dialect::msgpack, one.command)) == one.msgpack);
+    CHECK(shown(named_arguments(Dialect::pb, one.command)) == one.pb);
   }
 }
 
@@ -105,8 +105,8 @@ TEST_CASE("a program has the same arguments in both protocols") {
   const std::string told =
       "shell(workdir='/w', command=['true'], env={}, want_stdout=True, want_stderr=True, logfiles={}, timeout=None, "
       "maxTime=None, sigtermTime=None, interruptSignal='KILL', initial_stdin=None, usePTY=False, logEnviron=False)";
-  CHECK(shown(msgpack_arguments(plain)) == told);
-  CHECK(shown(pb_arguments(plain)) == told);
+  CHECK(shown(named_arguments(Dialect::msgpack, plain)) == told);
+  CHECK(shown(named_arguments(Dialect::pb, plain)) == told);
 
   const WorkerCommand full = shell({.args = {"/bin/sh", "-c", "echo ${A} '\n'", ""},
                                     .env = {{"A", "x"}, {"B", std::nullopt}, {"C", ""}},
@@ -119,13 +119,14 @@ TEST_CASE("a program has the same arguments in both protocols") {
       "want_stdout=True, want_stderr=True, logfiles={'l': {'filename': '/w/l', 'follow': False}, "
       "'m': {'filename': '/w/m', 'follow': False}}, timeout=0.25, maxTime=1.5, sigtermTime=3.0, "
       "interruptSignal='KILL', initial_stdin=None, usePTY=False, logEnviron=False)";
-  CHECK(shown(msgpack_arguments(full)) == all);
-  CHECK(shown(pb_arguments(full)) == all);
+  CHECK(shown(named_arguments(Dialect::msgpack, full)) == all);
+  CHECK(shown(named_arguments(Dialect::pb, full)) == all);
 }
 
 TEST_CASE("a time of no length before the last signal is not the same as none") {
-  CHECK(argument(msgpack_arguments(shell({.args = {}, .kill_after = 0ms})), "sigtermTime") == Value(0.0));
-  CHECK(argument(pb_arguments(shell({})), "sigtermTime") == Value());
+  CHECK(argument(named_arguments(Dialect::msgpack, shell({.args = {}, .kill_after = 0ms})), "sigtermTime") ==
+        Value(0.0));
+  CHECK(argument(named_arguments(Dialect::pb, shell({})), "sigtermTime") == Value());
 }
 
 TEST_CASE("the value of a variable is what was given, whatever the worker replaces in it") {
@@ -140,7 +141,8 @@ TEST_CASE("the value of a variable is what was given, whatever the worker replac
   for (const std::string value : values) {
     CAPTURE(value);
     const WorkerCommand command = shell({.args = {}, .env = {{"V", value}}});
-    for (const NamedArguments& named : {msgpack_arguments(command), pb_arguments(command)}) {
+    for (const NamedArguments& named :
+         {named_arguments(Dialect::msgpack, command), named_arguments(Dialect::pb, command)}) {
       const Value env = argument(named, "env");
       const Value* const sent = env.find(Value::text("V"));
       REQUIRE(sent != nullptr);
@@ -150,7 +152,7 @@ TEST_CASE("the value of a variable is what was given, whatever the worker replac
 }
 
 TEST_CASE("the words of a program, which a worker leaves alone, are sent as they are") {
-  const NamedArguments named = pb_arguments(shell({.args = {"echo", "${HOME}", "$${}{X}"}}));
+  const NamedArguments named = named_arguments(Dialect::pb, shell({.args = {"echo", "${HOME}", "$${}{X}"}}));
   CHECK(to_string(argument(named, "command")) == "['echo', '${HOME}', '$${}{X}']");
 }
 

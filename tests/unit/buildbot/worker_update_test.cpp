@@ -1,4 +1,5 @@
-// Updates of a worker's commands in both protocols: those that are of use, those that are not, and those that are wrong.
+// Updates of a worker's commands in both protocols: those that are of use, those that are not, and those that are
+// wrong.
 #include "buildbot/worker_update.hpp"
 
 #include "support/worker_events.hpp"
