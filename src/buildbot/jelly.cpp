@@ -323,9 +323,7 @@ class Writer {
 
 // --- failures
 
-Expression text(std::string_view utf8) { return Expression::list("unicode", Bytes(utf8)); }
-
-Expression field(const char* name, Expression value) { return Expression::list(text(name), std::move(value)); }
+Expression field(const char* name, Expression value) { return Expression::list(jelly_text(name), std::move(value)); }
 
 /// The string or text that a dictionary has for this key; empty if it has none.
 BytesView string_at(const std::vector<JellyPair>& pairs, std::string_view wanted) {
@@ -381,8 +379,8 @@ Expression failure(std::string_view type, std::string_view why) {
   // A worker cannot use it if one of these is missing: it looks for the classes that it handles in "parents".
   return Expression::list(
       Bytes(failure_class),
-      Expression::list("dictionary", field("type", Bytes(type)), field("value", text(shown)),
-                       field("parents", Expression::list("list", text(type))), field("traceback", text("")),
+      Expression::list("dictionary", field("type", Bytes(type)), field("value", jelly_text(shown)),
+                       field("parents", Expression::list("list", jelly_text(type))), field("traceback", jelly_text("")),
                        field("frames", Expression::list("list")), field("stack", Expression::list("list"))));
 }
 

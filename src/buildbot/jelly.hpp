@@ -35,6 +35,13 @@ Result<Value> from_jelly(const Expression& expression);
 /// for a string or a list that Twisted does not accept: see BananaLimits.
 Result<Expression> to_jelly(const Value& value);
 
+inline Expression jelly_text(std::string_view utf8) { return Expression::list("unicode", Bytes(utf8)); }
+
+template <class... Items>
+Expression jelly_tuple(Items&&... items) {
+  return Expression::list("tuple", std::forward<Items>(items)...);
+}
+
 /// The number of `(remote n)`: an object of the side that sends it. nullopt for any other expression.
 std::optional<std::int64_t> remote_of(const Expression& expression);
 Expression remote(std::int64_t number);

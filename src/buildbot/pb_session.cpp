@@ -1,8 +1,5 @@
 // What a worker may say: the login; then answers to open requests, and calls of the objects that it was given: the
 // avatar (its account at the master), and for each command one that gets its updates and one for the bytes of a file.
-//
-// A worker runs one command for each of its builders: a second one ends the first. So each command has a builder to
-// itself while it runs, and the session makes more of them when they are needed. All have the worker's own directory.
 #include "buildbot/pb_session.hpp"
 
 #include "base/digest.hpp"
@@ -10,12 +7,12 @@
 #include "base/text.hpp"
 #include "buildbot/banana.hpp"
 #include "buildbot/jelly.hpp"
+#include "buildbot/pb_builders.hpp"
+#include "buildbot/pb_message.hpp"
 
 #include <algorithm>
-#include <deque>
 #include <map>
 #include <span>
-#include <vector>
 
 namespace remsh::buildbot {
 
@@ -28,48 +25,10 @@ using List = Expression::List;
 constexpr BananaLimits stranger{.string = 1024, .elements = 64, .bytes = 4096, .depth = 8};
 constexpr BananaLimits known{.bytes = WorkerSession::max_message};
 
-constexpr std::size_t max_builders = 64;
 constexpr std::int64_t challenger = 1;  // our object that takes the answer to the challenge
 constexpr std::int64_t avatar = 2;
 
-/// The number at this place; -1 if there is none.
-std::int64_t number_in(const List& list, std::size_t at) {
-  const auto* const number = at < list.size() ? list[at].get_if<std::int64_t>() : nullptr;
-  return number != nullptr ? *number : -1;
-}
-
-BytesView word_in(const List& list, std::size_t at) {
-  const auto* const word = at < list.size() ? list[at].get_if<Bytes>() : nullptr;
-  return word != nullptr ? BytesView(*word) : BytesView();
-}
-
 Expression jelly_of(const Value& value) { return to_jelly(value).value(); }  // all that is sent here has one
-Expression jelly_text(std::string_view words) { return jelly_of(Value::text(std::string(words))); }
-
-Expression jelly_tuple(List items) {
-  items.insert(items.begin(), "tuple");
-  return Expression(std::move(items));
-}
-
-struct Size {
-  std::size_t elements = 0;
-  std::size_t bytes = 0;
-};
-
-void measure(const Expression& expression, Size& size) {  // as deep as its reader has allowed
-  ++size.elements;
-  if (const auto* const text = expression.get_if<Bytes>()) size.bytes += text->size();
-  if (const auto* const list = expression.get_if<List>()) {
-    for (const Expression& item : *list) measure(item, size);
-  }
-}
-
-/// The expression without references. They may not make much more of a message than it is.
-Result<Expression> as_written(Expression expression) {
-  Size size;
-  measure(expression, size);
-  return without_references(std::move(expression), 2 * size.elements + 64, 2 * size.bytes + 4096);
-}
 
 class PbSession final : public WorkerSession {
  public:
@@ -81,14 +40,14 @@ class PbSession final : public WorkerSession {
   void reject() override;
   void admit() override { send(Expression::list("answer", respond_, remote(avatar))); }
 
-  std::uint64_t read_info() override { return ask(mind_, "getWorkerInfo", {}); }
+  std::uint64_t read_info() override { return ask(mind_, "getWorkerInfo"); }
   std::uint64_t prepare() override { return ask_for_builder(); }
   std::uint64_t print(std::string_view message) override {
-    return ask(mind_, "print", {},
+    return ask(mind_, "print", jelly_tuple(),
                Expression::list("dictionary", Expression::list(jelly_text("message"), jelly_text(message))));
   }
-  std::uint64_t ping() override { return ask(builders_.front().reference, "startBuild", {}); }  // it does nothing
-  std::uint64_t shut_down() override { return ask(mind_, "shutdown", {}); }
+  std::uint64_t ping() override { return ask(builders_.any(), "startBuild"); }  // it does nothing
+  std::uint64_t shut_down() override { return ask(mind_, "shutdown"); }
   std::uint64_t start(const std::string& id, const WorkerCommand& command) override;
   std::uint64_t interrupt(const std::string& id, std::string_view why) override;
   [[nodiscard]] bool leaves_commands() const noexcept override { return false; }
@@ -104,20 +63,11 @@ class PbSession final : public WorkerSession {
     Role role;
     std::string command;
   };
-  struct Builder {
-    std::int64_t reference = 0;  // 0: the worker has not made it yet
-    std::string command = {};    // that runs; empty: none
-  };
   /// A command that is not complete.
   struct Command {
     std::int64_t object = 0;                     // of ours that gets its updates; 0: it has not begun
     std::int64_t file = 0;                       // of ours for the bytes of its file; 0: none
     std::optional<std::int64_t> file_call = {};  // reads or writes, not answered yet
-  };
-  struct Waiting {
-    std::uint64_t request;
-    std::string id;
-    WorkerCommand command;
   };
   /// A call as it has come.
   struct Call {
@@ -131,20 +81,18 @@ class PbSession final : public WorkerSession {
   Result<void> take(Expression expression);
   Result<void> take_message(List list);
   Result<void> take_answer(List list, bool is_failure);
-  Result<void> take_builders(const Expression& dictionary);
   Result<void> take_login(const List& list, std::span<const Expression> arguments);
   Result<void> take_response(const Call& call);
   Result<void> take_call(const Call& call);
   Result<void> take_update(const Call& call, const std::string& id);
   Result<void> take_complete(const Call& call, const std::string& id);
   Result<void> take_file_call(const Call& call, const std::string& id);
-  Result<void> tell_update(const std::string& id, const Expression& key, const Expression& value);
 
-  std::uint64_t ask(std::int64_t object, const char* method, List arguments,
+  std::uint64_t ask(std::int64_t object, const char* method, Expression arguments = jelly_tuple(),
                     Expression keywords = Expression::list("dictionary"));
   std::uint64_t ask_for_builder();
   void begin_waiting();
-  void begin(Builder& builder, const Waiting& waiting);
+  void begin(const PbBuilders::Begun& begun);
   void end(const std::string& id);
   void send(const Expression& expression) { append_banana(output(), expression); }
   void answer(const Call& call, const Expression& value) {
@@ -164,8 +112,7 @@ class PbSession final : public WorkerSession {
   std::int64_t last_object_ = avatar;
   std::map<std::int64_t, Object> objects_;  // of commands
   std::map<std::string, Command> commands_;
-  std::deque<Waiting> waiting_;
-  std::vector<Builder> builders_;
+  PbBuilders builders_;
 };
 
 // --- what the worker says
@@ -226,7 +173,7 @@ Result<void> PbSession::take_login(const List& list, std::span<const Expression>
   const bool is_login = word_in(list, 2) == "root" && word_in(list, 3) == "login" && number_in(list, 4) == 1;
   if (!is_login || name == nullptr) return breach("it calls before it has logged in");
   set_name(*name);
-  send(Expression::list("answer", number_in(list, 1), jelly_tuple({challenge_, remote(challenger)})));
+  send(Expression::list("answer", number_in(list, 1), jelly_tuple(challenge_, remote(challenger))));
   state_ = State::respond;
   return {};
 }
@@ -274,32 +221,14 @@ Result<void> PbSession::take_answer(List list, bool is_failure) {
       begin_waiting();
     }
   } else if (is_of_builders) {
-    if (auto taken = take_builders(*plain); !taken) return taken;
+    if (auto taken = builders_.take(*plain); !taken) return taken;
+    begin_waiting();
   } else if (open.mapped().empty()) {
     auto value = from_jelly(*plain);
     if (!value) return std::move(value).failure();
     event.value = std::move(*value);
   }
   tell(std::move(event));
-  return {};
-}
-
-Result<void> PbSession::take_builders(const Expression& dictionary) {
-  const auto pairs = pairs_of_dictionary(dictionary);
-  if (!pairs) return breach("it does not name its builders");
-  for (const auto& [key, builder] : *pairs) {
-    const auto value = from_jelly(key);
-    const auto* const name = value ? value->get_if<Value::Text>() : nullptr;
-    const auto reference = name != nullptr ? remote_of(builder) : std::nullopt;
-    if (!reference) return breach("it names a builder without its object");
-    for (std::size_t i = 0; i < builders_.size(); ++i) {
-      if (name->text == formatted("remsh-{}", i + 1)) builders_[i].reference = *reference;
-    }
-  }
-  const bool has_all =
-      std::all_of(builders_.begin(), builders_.end(), [](const auto& one) { return one.reference > 0; });
-  if (!has_all) return breach("it does not name all of its builders");
-  begin_waiting();
   return {};
 }
 
@@ -320,35 +249,12 @@ Result<void> PbSession::take_call(const Call& call) {
   return breach("it calls a command by another name");
 }
 
-/// The argument is a list of [{key: value}, 0].
 Result<void> PbSession::take_update(const Call& call, const std::string& id) {
   answer(call, 0);
-  const auto* const updates = call.arguments.size() == 1 ? call.arguments[0].get_if<List>() : nullptr;
-  if (updates == nullptr || word_in(*updates, 0) != "list") return breach("it has sent an update without a list");
-  for (const Expression& update : std::span(*updates).subspan(1)) {
-    const auto* const both = update.get_if<List>();
-    if (both == nullptr || both->size() < 2 || word_in(*both, 0) != "list")
-      return breach("it has sent a strange update");
-    const auto pairs = pairs_of_dictionary((*both)[1]);
-    if (!pairs) return breach("it has sent a strange update");
-    for (const auto& [key, value] : *pairs) {
-      if (auto told = tell_update(id, key, value); !told) return told;
-    }
-  }
-  return {};
-}
-
-Result<void> PbSession::tell_update(const std::string& id, const Expression& key, const Expression& value) {
-  auto name = from_jelly(key);
-  auto content = from_jelly(value);
-  if (!name) return std::move(name).failure();
-  if (!content) return std::move(content).failure();
-  const auto* const word = name->get_if<Value::Text>();
-  if (word == nullptr) return breach("it has sent an update without its name");
-  auto update = read_update(Dialect::pb, word->text, std::move(*content));
-  if (!update) return std::move(update).failure();
-  if (*update) tell({.kind = Said::update, .command = id, .update = std::move(**update)});
-  return {};
+  if (call.arguments.size() != 1) return breach("it has sent an update without a list");
+  return read_updates(call.arguments[0], [this, &id](WorkerUpdate update) {
+    tell({.kind = Said::update, .command = id, .update = std::move(update)});
+  });
 }
 
 Result<void> PbSession::take_complete(const Call& call, const std::string& id) {
@@ -394,63 +300,52 @@ Result<void> PbSession::take_file_call(const Call& call, const std::string& id) 
 
 // --- what we say
 
-std::uint64_t PbSession::ask(std::int64_t object, const char* method, List arguments, Expression keywords) {
+std::uint64_t PbSession::ask(std::int64_t object, const char* method, Expression arguments, Expression keywords) {
   const std::uint64_t number = ++last_request_;
   requests_.emplace(number, std::string());
-  send(Expression::list("message", static_cast<std::int64_t>(number), object, method, 1,
-                        jelly_tuple(std::move(arguments)), std::move(keywords)));
+  send(Expression::list("message", static_cast<std::int64_t>(number), object, method, 1, std::move(arguments),
+                        std::move(keywords)));
   return number;
 }
 
-/// The list names those that exist as well: the worker drops all others.
 std::uint64_t PbSession::ask_for_builder() {
-  builders_.emplace_back();
-  List builders{"list"};
-  for (std::size_t i = 1; i <= builders_.size(); ++i) {
-    builders.emplace_back(jelly_tuple({jelly_text(formatted("remsh-{}", i)), jelly_text(".")}));
-  }
-  builders_request_ = ask(mind_, "setBuilderList", {Expression(std::move(builders))});
+  builders_request_ = ask(mind_, "setBuilderList", jelly_tuple(builders_.add()));
   return *builders_request_;
 }
 
 std::uint64_t PbSession::start(const std::string& id, const WorkerCommand& command) {
   const std::uint64_t number = ++last_request_;
   commands_.emplace(id, Command());
-  waiting_.push_back({number, id, command});
+  builders_.wait({number, id, command});
   begin_waiting();
   return number;
 }
 
 /// Gives free builders to the commands that wait. If there are not enough, asks for one more.
 void PbSession::begin_waiting() {
-  for (Builder& builder : builders_) {
-    if (waiting_.empty()) return;
-    if (builder.reference == 0 || !builder.command.empty()) continue;
-    const Waiting next = std::move(waiting_.front());
-    waiting_.pop_front();
-    begin(builder, next);
-  }
-  if (!waiting_.empty() && !builders_request_ && builders_.size() < max_builders) ask_for_builder();
+  while (const auto begun = builders_.next()) begin(*begun);
+  if (!builders_request_ && builders_.needs_more()) ask_for_builder();
 }
 
-void PbSession::begin(Builder& builder, const Waiting& waiting) {
-  builder.command = waiting.id;
+void PbSession::begin(const PbBuilders::Begun& begun) {
+  const PbBuilders::Waiting& waiting = begun.command;
   Command& command = commands_.at(waiting.id);
   command.object = ++last_object_;
   objects_.emplace(command.object, Object{Role::updates, waiting.id});
   NamedArguments named = named_arguments(Dialect::pb, waiting.command);
   List arguments{"dictionary"};
-  for (const auto& [name, value] : named.arguments)
-    arguments.emplace_back(Expression::list(jelly_text(name), jelly_of(value)));
+  for (const auto& [name, value] : named.arguments) {
+    arguments.push_back(Expression::list(jelly_text(name), jelly_of(value)));
+  }
   if (!named.file_argument.empty()) {
     command.file = ++last_object_;
     objects_.emplace(command.file, Object{Role::file, waiting.id});
-    arguments.emplace_back(Expression::list(jelly_text(named.file_argument), remote(command.file)));
+    arguments.push_back(Expression::list(jelly_text(named.file_argument), remote(command.file)));
   }
   requests_.emplace(waiting.request, waiting.id);
-  send(Expression::list("message", static_cast<std::int64_t>(waiting.request), builder.reference, "startCommand", 1,
-                        jelly_tuple({remote(command.object), jelly_text(waiting.id), jelly_text(named.name),
-                                     Expression(std::move(arguments))}),
+  send(Expression::list("message", static_cast<std::int64_t>(waiting.request), begun.builder, "startCommand", 1,
+                        jelly_tuple(remote(command.object), jelly_text(waiting.id), jelly_text(named.name),
+                                    Expression(std::move(arguments))),
                         Expression::list("dictionary")));
 }
 
@@ -460,24 +355,18 @@ void PbSession::end(const std::string& id) {
   objects_.erase(found->second.object);
   objects_.erase(found->second.file);
   commands_.erase(found);
-  for (Builder& builder : builders_) {
-    if (builder.command == id) builder.command.clear();
-  }
+  builders_.free(id);
 }
 
 std::uint64_t PbSession::interrupt(const std::string& id, std::string_view why) {
-  const auto waits = std::find_if(waiting_.begin(), waiting_.end(), [&id](const auto& one) { return one.id == id; });
-  if (waits != waiting_.end()) {  // it never begins
-    const std::uint64_t request = waits->request;
-    waiting_.erase(waits);
+  if (const auto request = builders_.drop(id)) {  // it never begins
     commands_.erase(id);
     tell({.kind = Said::dropped, .command = id});
-    tell({.kind = Said::failed, .request = request, .text = "interrupted before it began"});
+    tell({.kind = Said::failed, .request = *request, .text = "interrupted before it began"});
     return 0;
   }
-  const auto runs =
-      std::find_if(builders_.begin(), builders_.end(), [&id](const auto& one) { return one.command == id; });
-  return runs != builders_.end() ? ask(runs->reference, "interruptCommand", {jelly_text(id), jelly_text(why)}) : 0;
+  const auto builder = builders_.of(id);
+  return builder ? ask(*builder, "interruptCommand", jelly_tuple(jelly_text(id), jelly_text(why))) : 0;
 }
 
 void PbSession::answer_file(const std::string& id, const Expression& value) {

@@ -1,23 +1,21 @@
 // The operations of a Buildbot worker, except execute: each as a chain of the worker's own commands.
-//
-// What has no command of its own is a small program for /bin/sh, whose arguments are never part of its text.
-#include "base/base64.hpp"
 #include "base/format.hpp"
 #include "base/take_until.hpp"
 #include "base/text.hpp"
+#include "master/buildbot_file_scripts.hpp"
+#include "master/buildbot_listing.hpp"
 #include "master/buildbot_script.hpp"
 #include "master/worker_protocol.hpp"
-#include "operations/file_info.hpp"
-#include "os/file.hpp"
-#include "os/part_files.hpp"
 #include "rpc/message.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <charconv>
-#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace remsh {
@@ -25,8 +23,6 @@ namespace remsh {
 namespace {
 
 using namespace operations;
-
-using Kind = buildbot::WorkerCommand::Kind;
 
 /// The path without `.`, `..` and repeated slashes. It must be absolute.
 std::string normalised(BytesView path) {
@@ -41,133 +37,8 @@ std::string normalised(BytesView path) {
   return result.empty() ? "/" : result;
 }
 
-std::string directory_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-Failure exists(const std::string& path) { return {Errc::os_error, in_quotes(path) + " already exists", EEXIST}; }
-
-/// Gives $1 the name $2 in one step, and forces both the content and the name to the disk if $3 is set. Without $4 it
-/// replaces nothing: then it exits with 3 if $2 is there. It exits with 4 if $1 is missing.
-constexpr const char* give_name_program = R"(is_there() { [ -e "$1" ] || [ -L "$1" ]; }
-is_there "$1" || exit 4
-if [ -n "$3" ] && [ -f "$1" ] && ! [ -L "$1" ]; then sync -- "$1" || exit; fi
-if [ -n "$4" ]; then
-  mv -T -f -- "$1" "$2" || exit
-else
-  mv -T -n -- "$1" "$2"
-  code=$?
-  if is_there "$1" && is_there "$2"; then exit 3; fi
-  [ $code = 0 ] || exit $code
-fi
-if [ -n "$3" ]; then sync -- "${2%/*}/"; fi
-)";
-
-/// The entries of the directory $1, or with a second argument $1 itself, in base64, as text would not keep their names.
-constexpr const char* list_program = R"(if [ -n "$2" ]; then
-  find "$1" -maxdepth 0 -printf '%y %s %m %T@ \0'
-else
-  find "$1" -mindepth 1 -maxdepth 1 -printf '%y %s %m %T@ %f\0'
-fi | base64
-)";
-
 /// How many directories set_builders() counts in a worker.
 constexpr std::size_t max_directories = 100'000;
-
-buildbot::WorkerCommand shell(const std::string& directory, const char* program, std::vector<std::string> args) {
-  buildbot::WorkerCommand command{.kind = Kind::shell, .path = directory};
-  command.shell.args = {"/bin/sh", "-c", program, "remsh"};
-  command.shell.env = {{"LC_ALL", "C"}};  // so that messages of errors are known
-  command.shell.args.insert(command.shell.args.end(), args.begin(), args.end());
-  return command;
-}
-
-/// Why list_program has failed.
-Failure listing_failure(const std::string& path, const BuildbotCommandEnd& end) {
-  if (!end.is_good() || !end.err.empty()) return BuildbotScript::failure_of(path, end);
-  return breach("its listing of " + start_in_quotes(path) + " makes no sense");
-}
-
-/// Reads what list_program writes.
-class EntryReader {
- public:
-  void feed(std::string_view text) {
-    if (!is_good_) return;
-    bytes_.erase(0, std::exchange(at_, 0));
-    for (const char c : text) {
-      if (c != '\n' && c != '\r') digits_ += c;
-    }
-    const std::size_t whole = digits_.size() - digits_.size() % 4;
-    const auto bytes = from_base64(std::string_view(digits_).substr(0, whole));
-    is_good_ = is_good_ && bytes.has_value();
-    if (!is_good_) return;
-    bytes_ += *bytes;
-    digits_.erase(0, whole);
-  }
-
-  /// The next entry; nullopt if there is none yet, or what came makes no sense.
-  std::optional<List::Entry> next() {
-    const std::size_t end = is_good_ ? bytes_.find('\0', at_) : Bytes::npos;
-    if (end == Bytes::npos) {
-      is_good_ = is_good_ && bytes_.size() - at_ <= longest_entry;
-      return std::nullopt;
-    }
-    auto entry = parse(BytesView(bytes_).substr(at_, end - at_));
-    at_ = end + 1;
-    is_good_ = entry.has_value();
-    return entry;
-  }
-
-  /// Whether all that came was entries.
-  [[nodiscard]] bool is_complete() const { return is_good_ && at_ == bytes_.size() && digits_.empty(); }
-
- private:
-  template <class Number>
-  static std::optional<Number> number(BytesView text, int base = 10) {
-    Number value = 0;
-    const char* const end = text.data() + text.size();
-    const auto [at, error] = std::from_chars(text.data(), end, value, base);
-    return error == std::errc() && at == end ? std::optional(value) : std::nullopt;
-  }
-
-  static mode_t type_of(BytesView letter) {
-    if (letter == "f") return S_IFREG;
-    if (letter == "d") return S_IFDIR;
-    if (letter == "l") return S_IFLNK;
-    if (letter == "p") return S_IFIFO;
-    if (letter == "s") return S_IFSOCK;
-    if (letter == "c") return S_IFCHR;
-    if (letter == "b") return S_IFBLK;
-    return 0;
-  }
-
-  /// TYPE SIZE MODE SECONDS.FRACTION NAME
-  static std::optional<List::Entry> parse(BytesView line) {
-    struct stat status {};
-    status.st_mode = type_of(take_until(' ', line));
-    const auto size = number<std::int64_t>(take_until(' ', line));
-    const auto mode = number<mode_t>(take_until(' ', line), 8);
-    BytesView time = take_until(' ', line);
-    const auto seconds = number<std::int64_t>(take_until('.', time));
-    if (!size || *size < 0 || !mode || !seconds) return std::nullopt;
-    status.st_size = *size;
-    status.st_mode |= *mode & 07777U;
-    status.st_mtim.tv_sec = *seconds;
-    std::string nanoseconds(time.substr(0, 9));
-    nanoseconds.resize(9, '0');
-    status.st_mtim.tv_nsec = number<std::uint32_t>(nanoseconds).value_or(0);
-    if (line.find('/') != BytesView::npos) return std::nullopt;  // names are never paths
-    return List::Entry{Bytes(line), file_info_of(status)};
-  }
-
-  static constexpr std::size_t longest_entry = 8192;
-
-  std::string digits_;
-  Bytes bytes_;
-  std::size_t at_ = 0;  // of the next entry
-  bool is_good_ = true;
-};
 
 // --- directories and names
 
@@ -228,10 +99,10 @@ class SetBuildersScript final : public BuildbotScriptOf<SetBuilders> {
   }
 
   void list_others() {
-    run(shell(info().basedir, list_program, {info().basedir}),
+    run(shell(buildbot_list_program, {info().basedir}),
         [this](const CommandEnd& end) {
           const bool is_good = end.is_good() && end.err.empty() && reader_.is_complete();
-          if (!is_good) return finish(listing_failure(info().basedir, end));
+          if (!is_good) return finish(buildbot_listing_failure(info().basedir, end));
           if (reply.others.size() > max_directories) {
             return finish(Failure{Errc::too_large,
                                   formatted("its base directory has more than {} directories", max_directories), 0});
@@ -251,114 +122,7 @@ class SetBuildersScript final : public BuildbotScriptOf<SetBuilders> {
         }});
   }
 
-  EntryReader reader_;
-};
-
-// --- files
-
-/// Operations that write a file beside its place, and then give it its name.
-template <class Operation>
-class FileScript : public BuildbotScriptOf<Operation> {
- public:
-  using CommandEnd = BuildbotCommandEnd;
-  using BuildbotScriptOf<Operation>::BuildbotScriptOf;
-
- protected:
-  /// Checks that the file may have this path, and calls `next`.
-  void prepare(const std::string& path, bool overwrite, std::function<void()> next) {
-    path_ = path;
-    overwrite_ = overwrite;
-    const std::string directory = directory_of(path);
-    this->need_directory(directory, [this, directory, next = std::move(next)] {
-      this->look(path_, [this, directory, next](Result<std::optional<FileInfo>> old) {
-        if (!old) return this->finish(std::move(old).failure());
-        if (*old && !overwrite_) return this->finish(exists(path_));
-        if (*old && (*old)->is_directory()) return this->finish(os_failure(EISDIR, in_quotes(path_)));
-        part_ = (directory == "/" ? "" : directory) + "/" + new_part_name();
-        next();
-      });
-    });
-  }
-
-  void give_name(bool durable) {
-    std::vector<std::string> args{part_, path_, durable ? "1" : "", overwrite_ ? "1" : ""};
-    this->run(shell(this->info().basedir, give_name_program, std::move(args)), [this](const CommandEnd& end) {
-      if (end.is_good()) return this->finish();
-      fail(end.rc == 3 && !overwrite_ ? exists(path_) : this->failure_of(path_, end));
-    });
-  }
-
-  /// Removes the part, and ends with this failure.
-  void fail(Failure why) {
-    this->run({.kind = Kind::rmfile, .path = part_},
-              [this, why = std::move(why)](const CommandEnd&) { this->finish(why); });
-  }
-
-  void clean_up() override {
-    if (part_.empty()) return this->finish();
-    fail({Errc::cancelled, "its caller has left", 0});
-  }
-
-  [[nodiscard]] const std::string& part() const noexcept { return part_; }
-
- private:
-  std::string path_;
-  std::string part_;  // empty: not begun
-  bool overwrite_ = false;
-};
-
-class SendScript final : public FileScript<Send> {
- public:
-  using FileScript::FileScript;
-  void begin() override {
-    auto path = absolute(request.path);
-    if (!path) return finish(std::move(path).failure());
-    prepare(*path, request.overwrite, [this] {
-      run({.kind = Kind::download_file, .path = part(), .mode = request.mode}, [this](const CommandEnd& end) {
-        if (!end.is_good()) return fail(failure_of(part(), end));
-        give_name(request.durable);
-      });
-    });
-  }
-  void count_input(std::uint64_t bytes) override { reply.bytes += bytes; }
-};
-
-class CopyScript final : public FileScript<Copy> {
- public:
-  using FileScript::FileScript;
-  void begin() override {
-    auto from = absolute(request.from);
-    auto to = absolute(request.to);
-    if (!from) return finish(std::move(from).failure());
-    if (!to) return finish(std::move(to).failure());
-    need_file(*from, [this, from = *from, to = *to](const FileInfo&) {
-      prepare(to, request.overwrite, [this, from] {
-        // Not the worker's own command for copies: it would copy a symbolic link, not the file.
-        run(shell(info().basedir, "cp -- \"$1\" \"$2\"", {from, part()}), [this](const CommandEnd& end) {
-          if (!end.is_good()) return fail(failure_of(part(), end));
-          give_name(request.durable);
-        });
-      });
-    });
-  }
-};
-
-class RenameScript final : public BuildbotScriptOf<Rename> {
- public:
-  using BuildbotScriptOf::BuildbotScriptOf;
-  void begin() override {
-    auto from = absolute(request.from);
-    auto to = absolute(request.to);
-    if (!from) return finish(std::move(from).failure());
-    if (!to) return finish(std::move(to).failure());
-    std::vector<std::string> args{*from, *to, request.durable ? "1" : "", request.overwrite ? "1" : ""};
-    run(shell(info().basedir, give_name_program, std::move(args)),
-        [this, from = *from, to = *to](const CommandEnd& end) {
-          if (end.is_good()) return finish();
-          if (end.rc == 4) return finish(os_failure(ENOENT, in_quotes(from)));
-          finish(end.rc == 3 && !request.overwrite ? exists(to) : failure_of(from, end));
-        });
-  }
+  BuildbotEntryReader reader_;
 };
 
 class StatScript final : public BuildbotScriptOf<Stat> {
@@ -377,7 +141,7 @@ class StatScript final : public BuildbotScriptOf<Stat> {
 
  private:
   void look_at_link(const std::string& path) {
-    run(shell(info().basedir, list_program, {path, "1"}),
+    run(shell(buildbot_list_program, {path, "1"}),
         [this, path](const CommandEnd& end) {
           if (!end.is_good() || !reader_.is_complete()) return finish(failure_of(path, end));
           const BytesView err = BytesView(end.err).substr(0, end.err.find_last_not_of('\n') + 1);
@@ -391,7 +155,7 @@ class StatScript final : public BuildbotScriptOf<Stat> {
         }});
   }
 
-  EntryReader reader_;
+  BuildbotEntryReader reader_;
 };
 
 class ListScript final : public BuildbotScriptOf<List> {
@@ -406,10 +170,10 @@ class ListScript final : public BuildbotScriptOf<List> {
  private:
   void list(const std::string& path) {
     const std::string directory = path.ends_with('/') ? path : path + "/";  // of a symbolic link, what it points to
-    run(shell(info().basedir, list_program, {directory}),
+    run(shell(buildbot_list_program, {directory}),
         [this, path](const CommandEnd& end) {
           const bool is_good = end.is_good() && end.err.empty() && reader_.is_complete();
-          finish(is_good ? Result<void>() : listing_failure(path, end));
+          finish(is_good ? Result<void>() : buildbot_listing_failure(path, end));
         },
         {.text = [this](std::string_view text) {
           reader_.feed(text);
@@ -422,22 +186,7 @@ class ListScript final : public BuildbotScriptOf<List> {
         }});
   }
 
-  EntryReader reader_;
-};
-
-class FetchScript final : public BuildbotScriptOf<Fetch> {
- public:
-  using BuildbotScriptOf::BuildbotScriptOf;
-  void begin() override {
-    auto path = absolute(request.path);
-    if (!path) return finish(std::move(path).failure());
-    need_file(*path, [this, path = *path](const FileInfo& info) {
-      reply.mode = info.mode & 0777U;
-      if (info.is_file()) push({.kind = BuildbotPiece::Kind::size, .number = info.size});
-      run({.kind = Kind::upload_file, .path = path}, finish_with(path));
-    });
-  }
-  void count_output(std::uint64_t bytes) override { reply.bytes += bytes; }
+  BuildbotEntryReader reader_;
 };
 
 // --- the worker itself
@@ -511,9 +260,10 @@ class ListOperationsScript final : public BuildbotScriptOf<ListOperations> {
 };
 
 /// All but Execute.
-using Scripts = std::tuple<SetCwdScript, GetenvScript, ReadInfoScript, MkdirScript, SetBuildersScript, RemoveScript,
-                           RenameScript, CopyScript, StatScript, ListScript, InterruptScript, SendScript, FetchScript,
-                           PrintScript, PingScript, ListOperationsScript, ShutdownScript>;
+using Scripts =
+    std::tuple<SetCwdScript, GetenvScript, ReadInfoScript, MkdirScript, SetBuildersScript, RemoveScript,
+               BuildbotRenameScript, BuildbotCopyScript, StatScript, ListScript, InterruptScript, BuildbotSendScript,
+               BuildbotFetchScript, PrintScript, PingScript, ListOperationsScript, ShutdownScript>;
 
 void ListOperationsScript::begin() {
   reply.names.emplace_back(Execute::what.name);

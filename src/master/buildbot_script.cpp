@@ -198,6 +198,14 @@ void BuildbotScript::run(const buildbot::WorkerCommand& command, Next next, Stre
   };
 }
 
+buildbot::WorkerCommand BuildbotScript::shell(const char* program, std::vector<std::string> args) const {
+  buildbot::WorkerCommand command{.kind = Kind::shell, .path = info().basedir};
+  command.shell.args = {"/bin/sh", "-c", program, "remsh"};
+  command.shell.env = {{"LC_ALL", "C"}};  // so that messages of errors are known
+  command.shell.args.insert(command.shell.args.end(), args.begin(), args.end());
+  return command;
+}
+
 void BuildbotScript::look(const std::string& path, std::function<void(Result<std::optional<FileInfo>>)> next) {
   run({.kind = Kind::stat, .path = path}, [path, next = std::move(next)](const CommandEnd& end) {
     if (end.rc == ENOENT || end.rc == ENOTDIR) return next(std::optional<FileInfo>());

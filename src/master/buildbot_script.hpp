@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace remsh {
 
@@ -120,6 +121,10 @@ class BuildbotScript : public std::enable_shared_from_this<BuildbotScript> {
   /// Runs a command of the worker, and calls `next` with its end. If the caller leaves before, clean_up() is called
   /// instead.
   void run(const buildbot::WorkerCommand& command, Next next, Streams streams = {});
+
+  /// The command for a small program of /bin/sh, which gets the arguments as $1 and so on: they are never a part of its
+  /// text.
+  [[nodiscard]] buildbot::WorkerCommand shell(const char* program, std::vector<std::string> args) const;
 
   /// Looks at a path, following links. nullopt: it is missing.
   void look(const std::string& path, std::function<void(Result<std::optional<FileInfo>>)> next);

@@ -71,12 +71,12 @@ class Turn {
 };
 
 /// A started send.
-class SendWork final : public messages::StartedWork<void> {
+class SendBytesWork final : public messages::StartedWork<void> {
  public:
-  SendWork(std::shared_ptr<ConnectionImpl> impl, Bytes message, Patience patience)
+  SendBytesWork(std::shared_ptr<ConnectionImpl> impl, Bytes message, Patience patience)
       : StartedWork(std::move(patience)), impl_(std::move(impl)), message_(std::move(message)) {}
-  ~SendWork() override {
-    if (!is_over()) static_cast<void>(SendWork::leave());
+  ~SendBytesWork() override {
+    if (!is_over()) static_cast<void>(SendBytesWork::leave());
   }
 
  protected:
@@ -272,7 +272,7 @@ Value MessageConnection::recv(const ReceiveOptions& options) { return value_of(r
 
 Pending<void> MessageConnection::start_send_bytes(Bytes message, const WaitOptions& options) {
   static_cast<void>(impl(sending));
-  auto work = std::make_unique<SendWork>(impl_, std::move(message), patience_of(options));
+  auto work = std::make_unique<SendBytesWork>(impl_, std::move(message), patience_of(options));
   work->begin();
   return Pending<void>(std::move(work));
 }
