@@ -30,6 +30,13 @@ void ByteLink::write(BytesView bytes) {
   arm();
 }
 
+void ByteLink::write_last_byte(char other) {
+  if (!transport_) return;
+  const std::string_view one =
+      unwritten() == 0 ? std::string_view(&other, 1) : std::string_view(out_).substr(written_, 1);
+  transport_->write_some({&one, 1});
+}
+
 bool ByteLink::begin_event(std::uint32_t number) noexcept {
   if (number != number_ || !transport_) return false;
   armed_ = Ready::none;  // an event disarms both directions

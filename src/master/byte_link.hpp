@@ -35,6 +35,9 @@ class ByteLink {
   void write(BytesView bytes);
   [[nodiscard]] std::size_t unwritten() const noexcept { return out_.size() - written_; }
 
+  /// Writes the next byte that waits, or `other` if none does, if it fits. Nothing may be written after it.
+  void write_last_byte(char other);
+
   /// For Watched::on_ready(): whether the event is of the last arming.
   [[nodiscard]] bool begin_event(std::uint32_t number) noexcept;
   /// Reads what there is, without waiting. Only in on_ready(), without the mutex.

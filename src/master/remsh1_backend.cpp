@@ -28,29 +28,23 @@ constexpr std::size_t max_queued = std::size_t{1024} * 1024;
 
 Remsh1Backend::~Remsh1Backend() {
   // No caller is inside: it would own this object.
-  if (transport_) {
-    transport_->disarm_for_good(loop_->watcher());
-    loop_->remove(slot_);
-  }
+  link_.close();
   tell_lost(on_lost_);
 }
 
 void Remsh1Backend::open(std::unique_ptr<Transport> transport) {
-  slot_ = loop_->add(weak_from_this());
   const std::lock_guard lock(mutex_);
-  transport_ = std::move(transport);
-  if (end_) {  // disconnect() was called before
-    Failure failure = std::move(*end_);
-    end_.reset();
-    declare_end(std::move(failure));
-  }
-  rearm();
+  link_.open(std::move(transport), weak_from_this());
+  if (!end_) return;
+  Failure failure = std::move(*end_);  // disconnect() was called before
+  end_.reset();
+  declare_end(std::move(failure));
 }
 
 void Remsh1Backend::fail(Failure failure) {
   {
     const std::lock_guard lock(mutex_);
-    assert(!transport_);
+    assert(!link_.is_open());
     if (!end_) end_ = std::move(failure);
     is_closed_ = true;
   }
@@ -106,14 +100,10 @@ void Remsh1Backend::declare_end(Failure failure) {
   end_ = std::move(failure);
   turn_changed_.notify_all();
   happened_.notify_all();
-  if (!transport_) return;
+  if (!link_.is_open()) return;
   // An original slave ends at once if its stream ends inside a box. Otherwise it would spin for ever.
-  if (unwritten() != 1) {
-    const std::string_view one_byte =
-        unwritten() == 0 ? std::string_view("\0", 1) : std::string_view(out_).substr(written_, 1);
-    transport_->write_some({&one_byte, 1});
-  }
-  transport_->shutdown();
+  if (link_.unwritten() != 1) link_.write_last_byte('\0');
+  link_.shutdown();
   loop_->post([self = shared_from_this()] { self->close_transport(); });
 }
 
@@ -122,11 +112,7 @@ void Remsh1Backend::close_transport() {
   std::unique_ptr<Transport> transport;
   {
     const std::lock_guard lock(mutex_);
-    transport_->disarm_for_good(loop_->watcher());
-    loop_->remove(slot_);
-    transport = std::move(transport_);
-    out_ = Bytes();
-    written_ = 0;
+    transport = link_.close();
     is_closed_ = true;
     left_.notify_all();
   }
@@ -139,60 +125,38 @@ void Remsh1Backend::close_transport() {
 void Remsh1Backend::on_ready(std::uint32_t number, Ready directions) {
   {
     const std::lock_guard lock(mutex_);
-    if (number != number_ || end_) return;
-    armed_ = Ready::none;  // an event disarms both directions
+    if (!link_.begin_event(number) || end_) return;
   }
   // No other thread reads, and only this thread closes the transport.
   constexpr std::size_t size = std::size_t{64} * 1024;
   const auto buffer = std::make_unique_for_overwrite<char[]>(size);  // the stacks of musl are small
   IoResult result;
-  if (has(directions, Ready::read)) result = transport_->read_some({buffer.get(), size}, Duration::zero());
+  if (has(directions, Ready::read)) result = link_.read({buffer.get(), size});
   const std::lock_guard lock(mutex_);
   if (end_) return;
   take_in(result, BytesView(buffer.get(), result.bytes));
-  flush();
-  rearm();
-}
-
-void Remsh1Backend::rearm() {
   if (end_) return;
-  const Ready wanted =
-      (queued_ < max_queued ? Ready::read : Ready::none) | (unwritten() > 0 ? Ready::write : Ready::none);
-  if (wanted == armed_) return;
-  armed_ = wanted;
-  transport_->arm(loop_->watcher(), wanted, Loop::token(slot_, ++number_));
+  link_.end_event();
+  note_written();
+  limit_reading();
 }
 
 void Remsh1Backend::write(const Box& box) {
-  append_box(out_, box);
-  flush();
-  rearm();
+  if (end_) return;
+  Bytes bytes;
+  append_box(bytes, box);
+  link_.write(bytes);
+  note_written();
 }
 
-/// Writes as much as fits without waiting.
-void Remsh1Backend::flush() {
-  if (end_) return;
-  while (unwritten() > 0) {
-    if (write_failed_) break;
-    const std::string_view rest = std::string_view(out_).substr(written_);
-    const IoResult result = transport_->write_some({&rest, 1});
-    if (result.status == IoResult::Status::would_block) break;
-    if (result.status == IoResult::Status::ok) {
-      written_ += result.bytes;
-    } else {
-      // What the slave sent before it closed can still be read: the reader finds the end.
-      write_failed_ = remsh1::lost_because(connection_broke("write", result.error), result.error);
-      transport_->shutdown();
-    }
-  }
-  if (write_failed_ || unwritten() == 0) {
-    out_ = Bytes();
-    written_ = 0;
-  } else if (written_ > remsh1::max_unwritten) {
-    out_.erase(0, written_);
-    written_ = 0;
-  }
-  if (unwritten() < remsh1::max_unwritten) happened_.notify_all();
+/// Lets the caller that sends a file go on, if the slave has received enough of it.
+void Remsh1Backend::note_written() {
+  if (link_.unwritten() < remsh1::max_unwritten) happened_.notify_all();
+}
+
+/// Reads no more while a slow caller has too much to take.
+void Remsh1Backend::limit_reading() {
+  if (!end_) link_.want_bytes(queued_ < max_queued);
 }
 
 void Remsh1Backend::take_in(const IoResult& result, BytesView bytes) {
@@ -200,9 +164,9 @@ void Remsh1Backend::take_in(const IoResult& result, BytesView bytes) {
     case IoResult::Status::would_block: return;
     case IoResult::Status::failed:
       return declare_end(
-          write_failed_.value_or(remsh1::lost_because(connection_broke("read", result.error), result.error)));
+          link_.write_failed().value_or(remsh1::lost_because(connection_broke("read", result.error), result.error)));
     case IoResult::Status::end:
-      return declare_end(write_failed_.value_or(
+      return declare_end(link_.write_failed().value_or(
           remsh1::lost_because(decoder_.is_inside_box() ? cut_in_message : closed_without_goodbye)));
     case IoResult::Status::ok: break;
   }

@@ -3,6 +3,7 @@
 
 #include "master/admitted_backend.hpp"
 #include "master/blocking_backend.hpp"
+#include "master/byte_link.hpp"
 #include "remsh1/master_session.hpp"
 #include "transport/loop.hpp"
 
@@ -33,7 +34,8 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
                             public Watched,
                             public std::enable_shared_from_this<Remsh1Backend> {
  public:
-  Remsh1Backend(std::shared_ptr<Loop> loop, Owner owner) : loop_(std::move(loop)), owner_(std::move(owner)) {}
+  Remsh1Backend(std::shared_ptr<Loop> loop, Owner owner)
+      : loop_(std::move(loop)), owner_(std::move(owner)), link_(loop_) {}
   Remsh1Backend(const Remsh1Backend&) = delete;
   Remsh1Backend& operator=(const Remsh1Backend&) = delete;
   ~Remsh1Backend() override;
@@ -70,13 +72,12 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
 
   // All of these under the mutex.
   void write(const Box& box);
-  void flush();
-  void rearm();
+  void note_written();
+  void limit_reading();
   void take_in(const IoResult& result, BytesView bytes);
   void take(Event event);
   void continue_turn();
   void declare_end(Failure failure);
-  [[nodiscard]] std::size_t unwritten() const noexcept { return out_.size() - written_; }
 
   void over(OperationsEnds ends) noexcept override;
   void note_finished() noexcept;
@@ -85,17 +86,11 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
 
   const std::shared_ptr<Loop> loop_;
   const Owner owner_;
-  std::uint32_t slot_ = 0;  // written once, by open()
 
   mutable std::mutex mutex_;
-  std::unique_ptr<Transport> transport_;  // from open() to close_transport(), both on the loop
+  ByteLink link_;  // open from open() to close_transport(), both on the loop
   BoxDecoder decoder_{remsh1::limits};
   remsh1::MasterSession session_;
-  Ready armed_ = Ready::none;
-  std::uint32_t number_ = 0;  // of the last arming
-  Bytes out_;                 // boxes that are being written
-  std::size_t written_ = 0;   // bytes of out_ that are written
-  std::optional<Failure> write_failed_;
 
   // Turns.
   std::condition_variable_any turn_changed_;

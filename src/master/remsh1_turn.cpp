@@ -33,7 +33,7 @@ Failure Remsh1Backend::Turn::impatience() const {
 
 Result<void> Remsh1Backend::Turn::take() {
   std::unique_lock lock(backend_.mutex_);
-  if (!backend_.transport_ && !backend_.end_) return remsh1::lost_because("the slave is not registered yet");
+  if (!backend_.link_.is_open() && !backend_.end_) return remsh1::lost_because("the slave is not registered yet");
   if (backend_.holder_ == Holder::caller && backend_.holding_ == Errand::acting_for()) {
     return remsh1::unsupported("does one thing at a time, and this is asked in a callback of another");
   }
@@ -85,13 +85,13 @@ Result<Remsh1Backend::Event> Remsh1Backend::Turn::next() {
   Event event = std::move(backend_.events_.front());
   backend_.events_.pop_front();
   backend_.queued_ -= remsh1::weight(event);
-  backend_.rearm();
+  backend_.limit_reading();
   return event;
 }
 
 Result<void> Remsh1Backend::Turn::feed(BytesView bytes) {
   std::unique_lock lock(backend_.mutex_);
-  wait(lock, backend_.happened_, [this] { return backend_.unwritten() < remsh1::max_unwritten || backend_.end_; });
+  wait(lock, backend_.happened_, [this] { return backend_.link_.unwritten() < remsh1::max_unwritten || backend_.end_; });
   if (backend_.end_) return *backend_.end_;
   if (is_impatient()) return impatience();
   backend_.write(backend_.session_.data(bytes));
@@ -140,7 +140,7 @@ Remsh1Backend::Turn::~Turn() {
       });
     }
     backend_.continue_turn();
-    backend_.rearm();
+    backend_.limit_reading();
   }
   if (--backend_.inside_ == 0) backend_.left_.notify_all();
 }
