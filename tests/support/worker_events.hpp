@@ -1,10 +1,15 @@
-// What a session with a worker of Buildbot tells, for people.
+// What the tests of both sessions with a worker of Buildbot share: what is told, for people, and a login.
 #pragma once
 
 #include "base/text.hpp"
 #include "buildbot/worker_session.hpp"
 
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <functional>
 #include <string>
+#include <string_view>
 
 namespace remsh::test {
 
@@ -46,6 +51,24 @@ inline std::string told_by(buildbot::WorkerSession& session) {
   std::string all;
   while (const auto event = session.next()) all += (all.empty() ? "" : "; ") + in_words(*event);
   return all;
+}
+
+/// Knows one worker: w1, by the password pw1.
+inline bool is_w1(std::string_view name, const std::function<bool(std::string_view)>& proves) {
+  const bool is_right = proves("pw1");
+  return is_right && name == "w1";
+}
+
+/// As fuzz::expect_printable(): a failure is logged.
+inline void check_harmless(const Result<void>& fed) {
+  REQUIRE_FALSE(fed.ok());
+  const Failure& failure = fed.failure();
+  CHECK(failure.code == Errc::protocol_error);
+  CHECK_FALSE(failure.message.empty());
+  CHECK(failure.message.size() < 400);
+  CHECK_MESSAGE(std::none_of(failure.message.begin(), failure.message.end(),
+                             [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }),
+                escaped(failure.message));
 }
 
 }  // namespace remsh::test

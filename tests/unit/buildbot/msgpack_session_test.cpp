@@ -30,17 +30,13 @@ using namespace remsh::test::buildbot_golden;
 
 using Kind = WorkerCommand::Kind;
 using Said = WorkerEvent::Kind;
+using test::check_harmless;
 using test::has;
+using test::is_w1;
 
 namespace {
 
 constexpr std::string_view end_of_head = "\r\n\r\n";
-
-/// Knows one worker: w1, by the password pw1.
-bool is_w1(std::string_view name, const std::function<bool(std::string_view)>& proves) {
-  const bool is_right = proves("pw1");
-  return is_right && name == "w1";
-}
 
 // --- what a worker says
 
@@ -161,18 +157,6 @@ class Talk {
 struct LoggedIn : Talk {
   LoggedIn() { log_in(); }
 };
-
-/// As fuzz::expect_printable(): a failure is logged.
-void check_harmless(const Result<void>& fed) {
-  REQUIRE_FALSE(fed.ok());
-  const Failure& failure = fed.failure();
-  CHECK(failure.code == Errc::protocol_error);
-  CHECK_FALSE(failure.message.empty());
-  CHECK(failure.message.size() < 400);
-  CHECK_MESSAGE(std::none_of(failure.message.begin(), failure.message.end(),
-                             [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }),
-                escaped(failure.message));
-}
 
 const WorkerCommand look{.kind = Kind::stat, .path = "/w/f"};
 const WorkerCommand upload{.kind = Kind::upload_file, .path = "/w/f"};
