@@ -250,6 +250,7 @@ class BuildbotProtocol final : public WorkerProtocol {
   [[nodiscard]] std::string_view name() const noexcept override { return traits_.name; }
   [[nodiscard]] std::string_view seen_as() const noexcept override { return traits_.seen_as; }
   [[nodiscard]] bool has_keys() const noexcept override { return true; }
+  [[nodiscard]] bool needs_certificate() const noexcept override { return true; }
   [[nodiscard]] bool does_one_operation_at_a_time() const noexcept override { return false; }
   [[nodiscard]] std::optional<Duration> silence_before_sending() const noexcept override {
     return traits_.silence_before_sending;

@@ -60,10 +60,15 @@ void check(const TcpListenerOptions& options, const Address& address) {
   const bool is_plain = address.kind == Address::Kind::tcp;
   const bool is_local = is_loopback(address.host);
   for (const SlaveProtocol& protocol : options.protocols) {
-    if (options.keyless || protocol.worker().has_keys()) continue;
-    refuse(
-        formatted("slaves that speak {} have no keys: with it in `protocols`, say `keyless` as well, on the loopback",
-                  protocol.name()));
+    if (!options.keyless && !protocol.worker().has_keys()) {
+      refuse(
+          formatted("slaves that speak {} have no keys: with it in `protocols`, say `keyless` as well, on the loopback",
+                    protocol.name()));
+    }
+    if (!is_plain && !options.certificate && protocol.worker().needs_certificate()) {
+      refuse(formatted("slaves that speak {} need a certificate under TLS: give it `certificate` as well",
+                       protocol.name()));
+    }
   }
   if (!options.keys && !options.keyless) {
     refuse("no slave could come in: give it `keys`, or say `keyless`, on the loopback");

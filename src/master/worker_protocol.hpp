@@ -144,6 +144,9 @@ class WorkerProtocol {
   /// Whether its workers can prove keys. If not, it is of use only at listeners that accept workers without keys.
   [[nodiscard]] virtual bool has_keys() const noexcept = 0;
 
+  /// Whether its workers need a certificate of the master under TLS, where others prove their keys in the handshake.
+  [[nodiscard]] virtual bool needs_certificate() const noexcept { return false; }
+
   /// Whether a worker runs one operation at a time. Only then may its back end hold a thread for each operation
   /// (BlockingBackend): the number of threads must not grow with the number of operations.
   [[nodiscard]] virtual bool does_one_operation_at_a_time() const noexcept = 0;

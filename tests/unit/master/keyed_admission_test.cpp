@@ -594,6 +594,11 @@ TEST_CASE("a TCP listener that nobody could use, or nobody should, is refused wi
                             .keys = ring,
                             .protocols = {SlaveProtocol::remsh2(), SlaveProtocol::remsh1()}})
             .find("say `keyless` as well") != std::string::npos);
+  for (const SlaveProtocol& protocol : {SlaveProtocol::buildbot_pb(), SlaveProtocol::buildbot_msgpack()}) {
+    CHECK(refusal_of_options(
+              {.slave_collection = slaves, .address = "tls:127.0.0.1:0", .keys = ring, .protocols = {protocol}})
+              .find("need a certificate under TLS") != std::string::npos);
+  }
   CHECK(refusal_of_options({.slave_collection = slaves,
                             .address = "tcp:0.0.0.0:0",
                             .insecure = true,
