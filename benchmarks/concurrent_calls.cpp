@@ -67,7 +67,10 @@ class ConcurrentCalls final : public Work {
     std::vector<Pending<std::optional<FileInfo>>> calls;
     calls.reserve(width);
     return batches(ours_.pid, [&] {
-      for (std::size_t i = 0; i < width; ++i) calls.push_back(ours_.slave->start_stat(stat_path));
+      {
+        const auto together = ours_.slave->batch();
+        for (std::size_t i = 0; i < width; ++i) calls.push_back(ours_.slave->start_stat(stat_path));
+      }
       for (auto& call : calls) {
         if (!call.wait()) throw std::runtime_error("stat() found nothing");
       }

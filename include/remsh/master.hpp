@@ -8,6 +8,7 @@
 #include <remsh/base/log.hpp>
 #include <remsh/base/stop_on_signals.hpp>
 #include <remsh/master/audit.hpp>
+#include <remsh/master/batch.hpp>
 #include <remsh/master/builder.hpp>
 #include <remsh/master/command.hpp>
 #include <remsh/master/lease.hpp>

@@ -81,6 +81,10 @@ class Backend {
   /// The input of that operation is complete.
   virtual void end_input(std::uint64_t /*operation*/) {}
 
+  /// While the returned object lives, what this thread starts waits to be sent together. Null: the protocol has nothing
+  /// of the kind.
+  virtual std::shared_ptr<void> batch() { return nullptr; }
+
   /// The number of the next operation: operations are numbered in the order in which they begin.
   [[nodiscard]] virtual std::uint64_t next_operation() const = 0;
 

@@ -91,7 +91,8 @@ Result<Remsh1Backend::Event> Remsh1Backend::Turn::next() {
 
 Result<void> Remsh1Backend::Turn::feed(BytesView bytes) {
   std::unique_lock lock(backend_.mutex_);
-  wait(lock, backend_.happened_, [this] { return backend_.link_.unwritten() < remsh1::max_unwritten || backend_.end_; });
+  wait(lock, backend_.happened_,
+       [this] { return backend_.link_.unwritten() < remsh1::max_unwritten || backend_.end_; });
   if (backend_.end_) return *backend_.end_;
   if (is_impatient()) return impatience();
   backend_.write(backend_.session_.data(bytes));

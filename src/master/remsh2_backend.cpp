@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "master/driven_call.hpp"
 #include "rpc/call_input.hpp"
+#include "rpc/peer_batch.hpp"
 
 #include <utility>
 
@@ -48,6 +49,8 @@ void Remsh2Backend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.a
 Started Remsh2Backend::start(AskedOperation& operation, const Patience& options) {
   return std::make_unique<DrivenCall>(shared_from_this(), operation, options);
 }
+
+std::shared_ptr<void> Remsh2Backend::batch() { return std::make_shared<rpc::PeerBatch>(shared_from_this()); }
 
 Result<bool> Remsh2Backend::write_input(std::uint64_t operation, BytesView bytes, const Patience& options) {
   return rpc::CallInput(shared_from_this(), operation).write(bytes, options);

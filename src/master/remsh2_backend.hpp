@@ -47,6 +47,7 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
   ~Remsh2Backend() override;
 
   Started start(AskedOperation& operation, const Patience& options) override;
+  std::shared_ptr<void> batch() override;
   Result<bool> write_input(std::uint64_t operation, BytesView bytes, const Patience& options) override;
   void end_input(std::uint64_t operation) override;
   [[nodiscard]] std::uint64_t next_operation() const override { return Peer::next_call(); }

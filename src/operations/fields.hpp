@@ -158,7 +158,7 @@ class FieldWriter {
  private:
   void set(BytesView key, BytesView value) {
     if (box_.empty()) box_.reserve(6);  // for most messages
-    box_.set(Bytes(key), Bytes(value));
+    box_.add(key, value);
   }
 
   Box box_;

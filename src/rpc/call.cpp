@@ -1,6 +1,7 @@
 #include "rpc/call.hpp"
 
 #include "base/seconds.hpp"
+#include "rpc/peer_batch.hpp"
 
 #include <sched.h>
 
@@ -60,7 +61,8 @@ void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Ki
     failure_ = Failure{Errc::connection_lost, "the connection is not open yet", 0};
     return;
   }
-  auto call = peer_->engine_.call(command, arguments, kind == Kind::streaming, &me_);
+  const bool is_in_batch = PeerBatch::is_open_here(*peer_);
+  auto call = peer_->engine_.call(command, arguments, kind == Kind::streaming, &me_, is_in_batch);
   if (!call) {
     failure_ = std::move(call).failure();
     return;
@@ -70,8 +72,8 @@ void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Ki
   const TimePoint at = peer_->now();
   begun_ = at;
   me_.young_until = at + Link::slice;
+  if (is_in_batch) return peer_->settle();
   if (deadline_ > at) peer_->expect_reader(at);
-  if (peer_->promised_ > 0) return peer_->settle();  // another thread is about to write, and will write this box too
   if (peer_->is_another_calling(*call_, at)) {
     // Let other threads append, so that one thread writes for several.
     ++peer_->promised_;
@@ -125,7 +127,7 @@ void Call::leave(std::function<void()> wake) {
   if (call_ != nullptr && !failure_ && call_->state == OpenCall::State::open) {
     me_.is_polled = true;
     me_.wake = std::move(wake);
-    peer_->expect_no_reader();
+    if (me_.wake) peer_->expect_no_reader();
     peer_->park(me_);
     look_at_deadline();
   }
@@ -198,6 +200,10 @@ std::optional<Call::Event> Call::next_until(bool wants_room, TimePoint until) {
     return call_->has_chunk() || call_->state == OpenCall::State::settled || room_now(wants_room) > 0;
   };
   me_.wants_room = wants_room;
+  if (!call_->is_sent() && PeerBatch::is_open_here(*peer_)) {  // this thread waits for the batch before its end
+    peer_->engine_.send_waiting();
+    peer_->flush(lock);
+  }
   peer_->wait_for(lock, me_, std::min(deadline_, until), has_work);
   auto event = take(wants_room);
   if (event && !is_last(event)) peer_->expect_reader(peer_->now());  // this one, after it has used the event

@@ -52,7 +52,7 @@ bool Engine::has_open_calls(const OperationRange& ids) const noexcept {
   return false;
 }
 
-Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has_op, void* owner) {
+Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has_op, void* owner, bool has_to_wait) {
   // A ping asks whether the other side is alive, so it must work when calls are refused: our own pings, and the one
   // about the holder of a name. It has a bound of its own before it is busy.
   const std::size_t slack = owner == nullptr    ? SIZE_MAX - options_.max_abandoned
@@ -62,8 +62,8 @@ Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has
     return Failure{Errc::busy,
                    formatted("{} earlier calls were left by their callers and are not over yet", abandoned_), 0};
   }
-  send_waiting();
-  const bool waits = slack == 0 && (has_unsent_ || session_.control_bytes() > options_.max_unsent);
+  if (!has_to_wait) send_waiting();
+  const bool waits = has_to_wait || (slack == 0 && (has_unsent_ || session_.control_bytes() > options_.max_unsent));
   Bytes& scratch = empty_scratch();
   if (auto encoded = encode_call(scratch, command, make_tag(next_id_), has_op, arguments); !encoded) {
     return encoded.failure();

@@ -203,9 +203,9 @@ class Engine {
   void send_waiting();
 
   /// Makes a call. Fails, before anything is sent, with too_large, invalid_argument or busy. Sends the box at once, or
-  /// later in send_waiting() if the other side leaves too much unread. A call that is left before its box is sent costs
-  /// nothing.
-  Result<OpenCall*> call(BytesView command, const Box& arguments, bool has_op, void* owner);
+  /// later in send_waiting() if it has to wait, or the other side leaves too much unread. A call that is left before
+  /// its box is sent costs nothing.
+  Result<OpenCall*> call(BytesView command, const Box& arguments, bool has_op, void* owner, bool has_to_wait = false);
 
   /// The caller leaves. A settled call is forgotten. An open one is cancelled, and forgotten when its answer comes.
   void leave(OpenCall& call);

@@ -28,16 +28,16 @@ Result<Box> content(const BoxView& box, bool is_call) {
   for (const auto& [key, value] : box) {
     if (is_call ? key == "_ask" || key == "_command" || key == "op" : key.front() == '_') continue;
     has_parts = has_parts || key.find('~') != BytesView::npos;
-    fields.set(Bytes(key), Bytes(value));
+    fields.add(key, value);
   }
   if (!has_parts) return fields;
   return join_long_values(std::move(fields));
 }
 
 /// Gives a chunk its bytes. Many are left where they were read; few are copied, so that what waits in a stream keeps at
-/// most eight times its credit.
+/// most six times its size.
 void set_bytes(Chunk& chunk, BytesView bytes, const SharedMemory& memory) {
-  constexpr std::size_t many = SharedMemory::size / 8;
+  constexpr std::size_t many = std::size_t{48} * 1024;
   const bool is_inside =
       memory && bytes.data() >= memory.bytes().data() && bytes.data() < memory.bytes().data() + SharedMemory::size;
   if (bytes.size() < many || !is_inside) {

@@ -70,7 +70,8 @@ void Peer::open(std::unique_ptr<Transport> transport, BytesView already_read) {
   reader_ = &me;
   flush(lock);  // if close() was called before, it did not wait for the write
   if (!already_read.empty()) {
-    take_in(IoResult::moved(already_read.size()), already_read, 0, {});
+    ReadBuffer none;
+    take_in(IoResult::moved(already_read.size()), already_read, 0, none);
     flush(lock);
   }
   reader_ = nullptr;
@@ -215,7 +216,7 @@ bool Peer::lacks_room(std::uint64_t credit) const {
 void Peer::flush(Locked& lock) {
   if (writing_ || !session_.is_attached()) return;
   for (int round = 0; round < (session_.is_closing() ? 3 : 2) && session_.has_output(); ++round) {
-    std::array<std::string_view, 64> views;
+    std::array<std::string_view, 16> views;  // small boxes share one, and a write has no more than four large ones
     const std::size_t count = session_.gather(views);
     std::size_t total = 0;
     for (std::size_t i = 0; i < count; ++i) total += views[i].size();
@@ -241,19 +242,29 @@ void Peer::flush(Locked& lock) {
   wake_for_room();
 }
 
+void Peer::send_waiting() {
+  Locked lock(*this);
+  if (!session_.is_attached() || session_.is_closing()) return;
+  engine_.send_waiting();
+  flush(lock);
+  settle();
+}
+
 // --- reading
 
-/// Handles what was read, in `bytes`, behind `again` bytes that Session::take_unfinished() had put there before.
-void Peer::take_in(const IoResult& result, BytesView bytes, std::size_t again, const SharedMemory& memory) {
+/// Handles what was read into `bytes` of the buffer, behind `again` bytes that Session::take_unfinished() had put there
+/// before.
+void Peer::take_in(const IoResult& result, BytesView bytes, std::size_t again, ReadBuffer& buffer) {
   const std::size_t size = again + (result.status == IoResult::Status::ok ? result.bytes : 0);
   if (size > 0) {
     now_ = now();
     session_.receive(bytes.substr(0, size), again);
     while (const BoxView* const box = session_.next()) {
-      if (auto received = engine_.receive(*box, memory); !received) {
+      if (auto received = engine_.receive(*box, buffer.memory()); !received) {
         session_.breach(std::move(received).failure());
       }
     }
+    buffer.fill(size);
     tell_draining();
   }
   switch (result.status) {
@@ -281,8 +292,7 @@ void Peer::lead(Locked& lock, Waiter& me, TimePoint deadline) {
   settle();
   Duration wait = slice;
   if (deadline != TimePoint::max()) wait = std::clamp(deadline - now(), Duration::zero(), slice);
-  const SharedMemory& memory = me.buffer.memory();
-  const std::span<char> buffer = memory.bytes();
+  const std::span<char> buffer = me.buffer.room();
   const std::size_t again = session_.take_unfinished(buffer);
   const bool polls = polls_;
   lock.unlock();
@@ -302,7 +312,7 @@ void Peer::lead(Locked& lock, Waiter& me, TimePoint deadline) {
   if (has(ready, Ready::read)) result = link_.read(buffer.subspan(again), wait);
   lock.lock();
   polls_ = false;
-  take_in(result, {buffer.data(), buffer.size()}, again, memory);
+  take_in(result, {buffer.data(), buffer.size()}, again, me.buffer);
 }
 
 /// Waits until there is work, a stop, the deadline or the end. Leads if there is no reader and the waiter is young.
@@ -343,13 +353,12 @@ void Peer::on_ready(std::uint32_t number, Ready directions) {
   if (has(directions, Ready::write)) flush(lock);
   if (reads) {
     settle();
-    const SharedMemory& memory = me.buffer.memory();
-    const std::span<char> buffer = memory.bytes();
+    const std::span<char> buffer = me.buffer.room();
     const std::size_t again = session_.take_unfinished(buffer);
     lock.unlock();
     const IoResult result = link_.read(buffer.subspan(again), Duration::zero());
     lock.lock();
-    take_in(result, {buffer.data(), buffer.size()}, again, memory);
+    take_in(result, {buffer.data(), buffer.size()}, again, me.buffer);
     flush(lock);
     reader_ = nullptr;
   }
@@ -372,8 +381,8 @@ void Peer::expect_reader(TimePoint at) {
   last_expected_ = at;
 }
 
-/// A call was suspended, and its answer may come at once: for a slice the loop reads. After that a quiet one does not
-/// make the calls beside it dearer.
+/// A call waits for its waker, and its answer may come at once: for a slice the loop reads. After that a quiet call
+/// does not make those beside it dearer.
 void Peer::expect_no_reader() {
   resting_ = false;
   last_expected_ = now() + slice;

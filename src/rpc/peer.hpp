@@ -88,6 +88,9 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   [[nodiscard]] std::optional<Failure> closed() const;
   [[nodiscard]] std::optional<Session::Goodbye> said_goodbye() const;
 
+  /// Sends the calls that wait for it: the end of a PeerBatch.
+  void send_waiting();
+
   /// The id of our next call.
   [[nodiscard]] std::uint64_t next_call() const;
 
@@ -151,7 +154,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   void settle();
   void check() const;
   void flush(Locked& lock);
-  void take_in(const IoResult& result, BytesView bytes, std::size_t again, const SharedMemory& memory);
+  void take_in(const IoResult& result, BytesView bytes, std::size_t again, ReadBuffer& buffer);
   void lead(Locked& lock, Waiter& me, TimePoint deadline);
   void wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_work);
   void resign(const Waiter& me);

@@ -1,6 +1,7 @@
 #include "rpc/read_buffer.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace remsh::rpc {
@@ -11,9 +12,19 @@ namespace {
 /// that reads ahead of a slow user finds one that is free again.
 constexpr std::size_t most_spares = 6;
 
-std::vector<SharedMemory>& spares() {
-  thread_local std::vector<SharedMemory> memories;
+/// The least room for a read.
+constexpr std::size_t least_room = std::size_t{96} * 1024;
+
+std::vector<PartlyFilled>& spares() {
+  thread_local std::vector<PartlyFilled> memories;
   return memories;
+}
+
+/// Whether there is room in it; all of it, if nobody else refers to it.
+bool has_room(PartlyFilled& memory) noexcept {
+  if (!memory.memory) return false;
+  if (memory.memory.is_only()) memory.filled = 0;
+  return SharedMemory::size - memory.filled >= least_room;
 }
 
 }  // namespace
@@ -24,27 +35,27 @@ SharedMemory::~SharedMemory() {
   if (counted_ != nullptr && counted_->users.fetch_sub(1, std::memory_order_acq_rel) == 1) delete counted_;
 }
 
-const SharedMemory& ReadBuffer::memory() {
-  if (memory_ && memory_.is_only()) return memory_;
-  auto& all = spares();
-  const auto is_free = [](const SharedMemory& memory) { return memory.is_only(); };
-  const auto found = std::find_if(all.begin(), all.end(), is_free);
-  if (found != all.end()) {
-    std::swap(memory_, *found);
-    if (!*found) all.erase(found);
-  } else {
-    if (memory_ && all.size() < most_spares) all.push_back(std::move(memory_));
-    memory_ = SharedMemory::make();
+std::span<char> ReadBuffer::room() {
+  if (!has_room(used_)) {
+    auto& all = spares();
+    const auto found = std::find_if(all.begin(), all.end(), has_room);
+    if (found != all.end()) {
+      std::swap(used_, *found);
+      if (!found->memory) all.erase(found);
+    } else {
+      if (used_.memory && all.size() < most_spares) all.push_back(std::move(used_));
+      used_ = {SharedMemory::make(), 0};
+    }
   }
-  return memory_;
+  return used_.memory.bytes().subspan(used_.filled);
 }
 
-/// The thread keeps one of those that are free.
+/// The thread keeps the last one alone.
 void ReadBuffer::give_back() {
-  if (!memory_) return;
+  if (!used_.memory) return;
   auto& all = spares();
   all.clear();
-  all.push_back(std::move(memory_));
+  all.push_back(std::exchange(used_, {}));
 }
 
 }  // namespace remsh::rpc

@@ -43,8 +43,14 @@ class SharedMemory {
   Counted* counted_ = nullptr;
 };
 
+/// Memory of which the first `filled` bytes are in use, if another one refers to it.
+struct PartlyFilled {
+  SharedMemory memory = {};
+  std::size_t filled = 0;
+};
+
 /// A buffer to read into, lent by the reading thread; idle connections own none. Large chunks that were read are left
-/// in its memory, and keep it: the next read then uses other memory.
+/// in its memory, and keep it: then the next read goes behind them, or into other memory if there is little room.
 class ReadBuffer {
  public:
   static constexpr std::size_t size = SharedMemory::size;
@@ -53,14 +59,20 @@ class ReadBuffer {
   ReadBuffer& operator=(const ReadBuffer&) = delete;
   ~ReadBuffer() { give_back(); }
 
-  /// Memory to which no chunk refers.
-  const SharedMemory& memory();
+  /// Room for the next read, at least 96 KiB, to which no chunk refers.
+  std::span<char> room();
+
+  /// What that room is part of.
+  [[nodiscard]] const SharedMemory& memory() const noexcept { return used_.memory; }
+
+  /// So many bytes of the room are in use, until no chunk refers to the memory any more.
+  void fill(std::size_t bytes) noexcept { used_.filled += bytes; }
 
   /// Returns the memory to the thread. The next use borrows again.
   void give_back();
 
  private:
-  SharedMemory memory_;
+  PartlyFilled used_;
 };
 
 }  // namespace remsh::rpc

@@ -99,7 +99,7 @@ void Session::receive(BytesView bytes, std::size_t again) {
 
 std::size_t Session::take_unfinished(std::span<char> memory) {
   if (state_ != State::attached || !decoder_ || !is_last_read_large_) return 0;
-  if (decoder_->unfinished() > memory.size() / 2) return 0;
+  if (decoder_->unfinished() + large_read > memory.size()) return 0;
   const Bytes bytes = decoder_->take_unfinished();
   bytes.copy(memory.data(), bytes.size());
   return bytes.size();

@@ -106,6 +106,16 @@ TEST_CASE("a collection that is destroyed in a callback of its own ends the prog
   }
 }
 
+TEST_CASE("a batch that ends in another thread ends the program") {
+  const Ending ending = ending_of([] {
+    World world;
+    const auto* const batch = new Batch(world.slave->batch());
+    std::thread([batch] { delete batch; }).join();
+  });
+  CAPTURE(ending.err);
+  CHECK(is_misuse(ending, "a Batch ends in another thread than it began in"));
+}
+
 TEST_CASE("a listener that is destroyed in a callback of a call ends the program") {
   const Ending ending = ending_of([] {
     World world;

@@ -170,6 +170,23 @@ TEST_CASE("one thread sees to the ends of many operations, on many slaves") {
   CHECK(queue.size() == 0);
 }
 
+TEST_CASE("what is started in a batch has the outcomes that it has alone") {
+  on_every_transport([](Farm&, Slave& slave) {
+    slave.mkdir("one");
+    std::vector<Pending<std::optional<FileInfo>>> found;
+    std::optional<Pending<ExecuteResult>> command;
+    {
+      const auto batch = slave.batch();
+      for (int i = 0; i < 50; ++i) found.push_back(slave.start_stat(i % 2 == 0 ? "one" : "two"));
+      command = slave.start_execute({"echo", "output"});
+      CHECK(found.front().wait());  // a wait within it is one as well
+      found.front() = slave.start_stat("one");
+    }
+    CHECK(command->wait().out == "output\n");  // first: an original slave does nothing else before
+    for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i].wait().has_value() == (i % 2 == 0));
+  });
+}
+
 TEST_CASE("a handler may start what comes next") {
   on_every_transport([](Farm&, Slave& slave) {
     CompletionQueue queue;

@@ -95,12 +95,13 @@ class End final : public Engine::Events {
 
   /// Takes up to `most` bytes from the other side's wire.
   void read(End& other, std::size_t most) {
-    const SharedMemory& memory = buffer.memory();
-    const std::size_t again = session.take_unfinished(memory.bytes());
-    const std::size_t count = other.wire.copy(memory.bytes().data() + again, most);
+    const std::span<char> room = buffer.room();
+    const std::size_t again = session.take_unfinished(room);
+    const std::size_t count = other.wire.copy(room.data() + again, std::min(most, room.size() - again));
     other.wire.erase(0, count);
-    session.receive({memory.bytes().data(), again + count}, again);
-    while (const BoxView* const box = session.next()) REMSH_EXPECT(engine.receive(*box, memory));
+    session.receive({room.data(), again + count}, again);
+    while (const BoxView* const box = session.next()) REMSH_EXPECT(engine.receive(*box, buffer.memory()));
+    buffer.fill(again + count);
     REMSH_EXPECT(!session.is_over());
   }
 

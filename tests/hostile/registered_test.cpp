@@ -257,7 +257,7 @@ TEST_CASE("M8, M9, M10: a slave makes its master hold what credit allows, and ge
   CHECK(eventually([&] { return bytes_in_use() > before + commands * window + box.size() / 2; }));
   const std::size_t held = bytes_taken_since(before);
   MESSAGE("bytes that a hostile slave makes its master hold with ", commands, " commands: ", held);
-  CHECK(held < 16 * 1024 * 1024);
+  CHECK(held < 24 * 1024 * 1024);  // a large piece keeps what was read around it (docs/decisions/0048)
   CHECK(prey.is_unharmed());
   for (const char* junk : {"p", "q", "r"}) evil.send(Bytes("\0\1", 2) + junk + Bytes("\xff\xff") + Bytes(65535, 'x'));
   CHECK(prey.was_breach("evil"));

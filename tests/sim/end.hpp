@@ -127,13 +127,18 @@ class End final : private rpc::Engine::Events {
 
   void read(BytesView bytes) {
     if (!session.is_attached()) return;
-    const rpc::SharedMemory& memory = buffer_.memory();
-    const std::size_t again = session.take_unfinished(memory.bytes());
-    bytes.copy(memory.bytes().data() + again, bytes.size());
-    session.receive({memory.bytes().data(), again + bytes.size()}, again);
-    while (const BoxView* const box = session.next()) {
-      auto received = engine.receive(*box, memory);
-      world_.expect(received.ok(), name(), " accuses the other side of ", (received ? "" : received.failure().message));
+    while (!bytes.empty()) {
+      const std::span<char> room = buffer_.room();
+      const std::size_t again = session.take_unfinished(room);
+      const std::size_t count = bytes.copy(room.data() + again, room.size() - again);
+      bytes.remove_prefix(count);
+      session.receive({room.data(), again + count}, again);
+      while (const BoxView* const box = session.next()) {
+        auto received = engine.receive(*box, buffer_.memory());
+        world_.expect(received.ok(), name(), " accuses the other side of ",
+                      (received ? "" : received.failure().message));
+      }
+      buffer_.fill(again + count);
     }
     look_at_session();
     pump_soon();

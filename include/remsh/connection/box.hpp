@@ -57,8 +57,21 @@ class Box {
     }
   }
 
+  /// As set(), but copies both to their place: the quicker way for keys that come in ascending order.
+  void add(BytesView key, BytesView value) {
+    if (key.empty() || key.size() > max_key || (!fields_.empty() && BytesView(fields_.back().key) >= key)) {
+      return set(Bytes(key), Bytes(value));
+    }
+    Field& field = fields_.emplace_back();
+    field.key = key;
+    field.value = value;
+  }
+
   /// The field with this key; end() if it is missing.
   [[nodiscard]] const_iterator find(BytesView key) const {
+    if (fields_.size() <= 8) {  // most boxes; keys of different lengths need no comparison
+      return std::find_if(fields_.begin(), fields_.end(), [key](const Field& field) { return field.key == key; });
+    }
     const const_iterator at = const_cast<Box*>(this)->lower(key);
     return at == fields_.end() || at->key != key ? fields_.end() : at;
   }

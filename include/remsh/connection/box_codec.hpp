@@ -126,7 +126,7 @@ class BoxView {
     }
     Box box;
     box.reserve(fields_.size());
-    for (const Field& field : ascending_ ? fields_ : sorted) box.set(Bytes(field.key), Bytes(field.value));
+    for (const Field& field : ascending_ ? fields_ : sorted) box.add(field.key, field.value);
     return box;
   }
 

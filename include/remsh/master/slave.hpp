@@ -7,6 +7,7 @@
 #include <remsh/base/error.hpp>
 #include <remsh/base/export.hpp>
 #include <remsh/base/pending.hpp>
+#include <remsh/master/batch.hpp>
 #include <remsh/master/builder.hpp>
 #include <remsh/master/operation_in_progress.hpp>
 #include <remsh/master/slave_operations.hpp>
@@ -122,6 +123,9 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
   // The same, started without waiting.
   Pending<Bytes> start_set_cwd(CallOptions options = {});
   Pending<Bytes> start_set_cwd(Bytes path, CallOptions options = {});
+
+  /// Gathers what this thread starts on the slave while the batch lives, and sends it together; see Batch.
+  [[nodiscard]] Batch batch();
 
   /// A directory of the slave for one job, with defaults for the job's calls; see Workspace. A relative `directory`
   /// begins in the slave's base directory, whatever set_cwd() does, and must not lead out of it; if the slave did not

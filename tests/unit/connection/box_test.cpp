@@ -50,3 +50,21 @@ TEST_CASE("a key has 1 to 255 bytes, and comes once") {
   CHECK(box.size() == 1);
   CHECK_THROWS_AS((Box{{"a", "1"}, {"a", "1"}}), std::invalid_argument);
 }
+
+TEST_CASE("add() is set(), whatever the order of the keys") {
+  Box box;
+  for (const remsh::BytesView key : {"b", "d", "a", "d", "c"}) box.add(key, Bytes(key) + std::to_string(box.size()));
+  CHECK(box == Box{{"a", "a2"}, {"b", "b0"}, {"c", "c3"}, {"d", "d3"}});
+  CHECK_THROWS_AS(box.add("", "v"), std::invalid_argument);
+  CHECK_THROWS_AS(box.add(Bytes(256, 'k'), "v"), std::invalid_argument);
+}
+
+TEST_CASE("a field is found among few and among many") {
+  for (const int count : {1, 8, 9, 100}) {
+    Box box;
+    for (int i = 0; i < count; ++i) box.set("k" + std::to_string(i), std::to_string(i));
+    for (int i = 0; i < count; ++i) CHECK(box.get("k" + std::to_string(i)) == std::to_string(i));
+    CHECK_FALSE(box.has("k"));
+    CHECK_FALSE(box.has("z"));
+  }
+}

@@ -37,8 +37,10 @@ namespace {
 thread_local int yields = 0;           // of this thread
 #ifdef REMSH_CAN_COUNT
 thread_local int allocations_left = -1;  // of this thread, before one fails; -1: none does
+thread_local long allocations = 0;       // of this thread
 
 void* allocate(std::size_t size) {
+  ++allocations;
   if (allocations_left == 0) throw std::bad_alloc();
   if (allocations_left > 0) --allocations_left;
   if (void* const memory = std::malloc(size > 0 ? size : 1)) return memory;
@@ -452,6 +454,24 @@ TEST_CASE("a call for which there is no memory leaves the peer as it was") {
 #endif
 
 #ifdef REMSH_CAN_COUNT
+TEST_CASE("a small call in a series allocates little on either side, and no memory for its way") {
+  long served = 1000;  // by the worker, from one call to the next: the least, as another worker may come in
+  PeerPair pair(socket_pair(), Handlers{{"stat", [&served](const Served& call) {
+                                           thread_local long before = -1000;
+                                           served = std::min(served, allocations - before);
+                                           before = allocations;
+                                           call->answer({{"mode", "755"}, {"size", "4096"}});
+                                         }}});
+  const Box arguments{{"path", "/tmp"}};
+  for (int i = 0; i < 100; ++i) REQUIRE(call(pair.master, "stat", arguments));  // buffers and tables are there then
+  const long before = allocations;
+  for (int i = 0; i < 100; ++i) REQUIRE(call(pair.master, "stat", arguments));
+  const long called = (allocations - before) / 100;
+  MESSAGE("allocations of a call: ", called, ", of its service: ", served);
+  CHECK(called <= 2);  // the fields of the answer
+  CHECK(served <= 5);
+}
+
 TEST_CASE("a suspended call keeps no buffer of the thread that waited for it") {
   PeerPair pair(socket_pair(), Handlers{{"keep", [](const Served& served) {
                                            static std::mutex mutex;

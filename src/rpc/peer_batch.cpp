@@ -1,0 +1,31 @@
+#include "rpc/peer_batch.hpp"
+
+#include "base/misuse.hpp"
+#include "rpc/peer.hpp"
+
+#include <utility>
+
+namespace remsh::rpc {
+
+thread_local PeerBatch* PeerBatch::newest = nullptr;
+
+PeerBatch::PeerBatch(std::shared_ptr<Peer> peer) noexcept : peer_(std::move(peer)), older_(newest) { newest = this; }
+
+PeerBatch::~PeerBatch() {
+  PeerBatch** place = &newest;
+  while (*place != this) {
+    if (*place == nullptr) misuse("a Batch ends in another thread than it began in, which goes on gathering");
+    place = &(*place)->older_;
+  }
+  *place = older_;
+  peer_->send_waiting();
+}
+
+bool PeerBatch::is_open_here(const Peer& peer) noexcept {
+  for (const PeerBatch* batch = newest; batch != nullptr; batch = batch->older_) {
+    if (batch->peer_.get() == &peer) return true;
+  }
+  return false;
+}
+
+}  // namespace remsh::rpc
