@@ -1,5 +1,7 @@
 #include "connection/out_queue.hpp"
 
+#include "base/thread_object.hpp"
+
 #include <algorithm>
 #include <cassert>
 #include <iterator>
@@ -12,20 +14,20 @@ constexpr std::size_t text_segment = 16 * 1024;  // small boxes share a segment
 constexpr std::size_t small_box = 8 * 1024;
 }  // namespace
 
-/// Lanes for the next queue that this thread fills: thousands of queues are empty most of the time.
-std::unique_ptr<OutQueue::Lanes>& OutQueue::spare_lanes() {
-  thread_local std::unique_ptr<Lanes> spare;
-  return spare;
-}
-
+/// Takes the lanes that this thread keeps for the next queue: thousands of queues are empty most of the time.
 OutQueue::Lanes& OutQueue::lanes() {
-  if (!lanes_) lanes_ = spare_lanes() ? std::move(spare_lanes()) : std::make_unique<Lanes>();
+  if (!lanes_) {
+    auto* const spare = of_this_thread<std::unique_ptr<Lanes>>();
+    lanes_ = spare != nullptr && *spare ? std::move(*spare) : std::make_unique<Lanes>();
+  }
   return *lanes_;
 }
 
 /// Gives the memory of an empty queue to the thread.
 void OutQueue::give_back() noexcept {
-  if (lanes_ && lanes_->empty() && !lanes_->writing && !lanes_->finished) spare_lanes() = std::move(lanes_);
+  if (!lanes_ || !lanes_->empty() || lanes_->writing || lanes_->finished) return;
+  if (auto* const spare = of_this_thread<std::unique_ptr<Lanes>>()) *spare = std::move(lanes_);
+  lanes_.reset();
 }
 
 void OutQueue::append(Lanes& lanes, Lane& lane, BytesView box, bool is_data) {

@@ -86,7 +86,6 @@ class OutQueue {
   static void append(Lanes& lanes, Lane& lane, BytesView box, bool is_data);
   static void drop(Lanes& lanes, Lane& lane, Lane::iterator from);
 
-  static std::unique_ptr<Lanes>& spare_lanes();
   Lanes& lanes();
   void give_back() noexcept;
 

@@ -40,7 +40,7 @@ constexpr Duration find_left_patience = 2s;
 
 std::shared_ptr<TreeKiller> TreeKiller::of_this_process() {
   static std::mutex mutex;
-  static std::weak_ptr<TreeKiller> current;
+  static auto& current = *new std::weak_ptr<TreeKiller>;  // for ever: static objects may still end processes
   const std::lock_guard lock(mutex);
   std::shared_ptr<TreeKiller> killer = current.lock();
   if (!killer) {

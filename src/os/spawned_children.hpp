@@ -15,7 +15,8 @@ namespace remsh {
 class SpawnedChildren {
  public:
   static SpawnedChildren& instance() {
-    static SpawnedChildren children;
+    static auto& children =
+        *new SpawnedChildren;  // for ever: a static listener ends its slaves while the program exits
     return children;
   }
 

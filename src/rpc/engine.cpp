@@ -1,6 +1,7 @@
 #include "rpc/engine.hpp"
 
 #include "base/format.hpp"
+#include "base/thread_object.hpp"
 #include "rpc/message.hpp"
 
 #include <algorithm>
@@ -17,19 +18,20 @@ constexpr std::size_t max_open_pings = 1024;
 
 /// A buffer for one box on its way to a queue. It belongs to the thread, because an idle engine should own none.
 Bytes& empty_scratch() {
-  thread_local Bytes scratch;
-  if (scratch.capacity() > 4096) scratch = Bytes();
-  scratch.clear();
-  return scratch;
+  Bytes* const scratch = of_this_thread<Bytes, Engine>();
+  if (scratch == nullptr) return *new Bytes;  // the program exits
+  if (scratch->capacity() > 4096) *scratch = Bytes();
+  scratch->clear();
+  return *scratch;
 }
 
 /// The memory of a call that is over, for the next one of this thread.
-std::unique_ptr<OpenCall>& spare_call() {
-  thread_local std::unique_ptr<OpenCall> spare;
-  return spare;
-}
+std::unique_ptr<OpenCall>* spare_call() { return of_this_thread<std::unique_ptr<OpenCall>>(); }
 
-std::unique_ptr<OpenCall> new_call() { return spare_call() ? std::move(spare_call()) : std::make_unique<OpenCall>(); }
+std::unique_ptr<OpenCall> new_call() {
+  auto* const spare = spare_call();
+  return spare != nullptr && *spare ? std::move(*spare) : std::make_unique<OpenCall>();
+}
 
 }  // namespace
 
@@ -88,7 +90,7 @@ Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has
 void Engine::forget(const OpenCall& call) {
   const auto at = find(call.id);
   *at->get() = OpenCall();  // frees its answer
-  spare_call() = std::move(*at);
+  if (auto* const spare = spare_call()) *spare = std::move(*at);
   calls_.erase(at);
 }
 

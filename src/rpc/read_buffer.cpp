@@ -1,5 +1,7 @@
 #include "rpc/read_buffer.hpp"
 
+#include "base/thread_object.hpp"
+
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -16,8 +18,8 @@ constexpr std::size_t most_spares = 6;
 constexpr std::size_t least_room = std::size_t{96} * 1024;
 
 std::vector<PartlyFilled>& spares() {
-  thread_local std::vector<PartlyFilled> memories;
-  return memories;
+  auto* const memories = of_this_thread<std::vector<PartlyFilled>>();
+  return memories != nullptr ? *memories : *new std::vector<PartlyFilled>;  // the program exits
 }
 
 /// Whether there is room in it; all of it, if nobody else refers to it.

@@ -5,6 +5,7 @@
 #include "base/format.hpp"
 #include "base/seconds.hpp"
 #include "base/text.hpp"
+#include "base/thread_object.hpp"
 
 #include <remsh/base/error.hpp>
 
@@ -27,10 +28,7 @@ constexpr std::uint8_t max_pings = 30;
 constexpr std::size_t large_read = 16 * 1024;
 
 /// A decoder for the next session that this thread reads: most sessions are idle, and between two boxes they need none.
-std::unique_ptr<BoxDecoder>& spare_decoder() {
-  thread_local std::unique_ptr<BoxDecoder> spare;
-  return spare;
-}
+std::unique_ptr<BoxDecoder>* spare_decoder() { return of_this_thread<std::unique_ptr<BoxDecoder>>(); }
 }  // namespace
 
 void encode_draining(Bytes& out, BytesView reason, std::chrono::milliseconds within) {
@@ -91,7 +89,8 @@ void Session::receive(BytesView bytes, std::size_t again) {
   has_received_ = has_received_ || read > 0;
   is_last_read_large_ = read >= large_read;
   if (!decoder_) {
-    decoder_ = spare_decoder() ? std::move(spare_decoder()) : std::make_unique<BoxDecoder>();
+    auto* const spare = spare_decoder();
+    decoder_ = spare != nullptr && *spare ? std::move(*spare) : std::make_unique<BoxDecoder>();
     decoder_->set_limits(options_.limits);
   }
   decoder_->feed(bytes);
@@ -114,7 +113,7 @@ const BoxView* Session::next() {
   if (decoder_->error() != BoxError::none) {
     breach({Errc::protocol_error, formatted("the other side sent {}", to_string(decoder_->error())), 0});
   } else if (!decoder_->is_inside_box()) {
-    spare_decoder() = std::move(decoder_);
+    if (auto* const spare = spare_decoder()) *spare = std::move(decoder_);
   }
   return nullptr;
 }

@@ -1,0 +1,20 @@
+// of_this_thread(): an object that a thread keeps between two uses.
+#pragma once
+
+namespace remsh {
+
+/// The object of this type, and for this purpose, that belongs to the calling thread. Null once the thread has
+/// destroyed it: static objects, which may hold a listener, are destroyed after those of the main thread.
+template <class T, class Purpose = T>
+T* of_this_thread() {
+  thread_local bool is_gone = false;  // has no destructor, so it can be read to the very end
+  struct Owned {
+    T object{};
+    ~Owned() { is_gone = true; }
+  };
+  if (is_gone) return nullptr;
+  thread_local Owned owned;
+  return &owned.object;
+}
+
+}  // namespace remsh
