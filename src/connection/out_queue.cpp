@@ -42,28 +42,29 @@ void OutQueue::append(Lanes& lanes, Lane& lane, BytesView box, bool is_data) {
 void OutQueue::push_control(BytesView box) {
   Lanes& lanes = this->lanes();
   if (lanes.finished) return;
-  lanes.control_bytes += box.size();
   append(lanes, lanes.control, box, false);
+  lanes.control_bytes += box.size();
 }
 
 void OutQueue::push_ordered(BytesView box) {
   Lanes& lanes = this->lanes();
   if (lanes.finished) return;
-  lanes.data_bytes += box.size();
   append(lanes, lanes.data, box, true);
+  lanes.data_bytes += box.size();
 }
 
 void OutQueue::push_data(Block framed) {
   Lanes& lanes = this->lanes();
   if (lanes.finished) return;
-  lanes.data_bytes += framed.box().size();
+  const std::size_t size = framed.box().size();
   Segment& segment = lanes.data.emplace_back();
   segment.is_data = segment.is_whole = true;
-  if (framed.box().size() <= small_box) {
+  if (size <= small_box) {
     segment.text = framed.box();
   } else {
     segment.block = std::move(framed);
   }
+  lanes.data_bytes += size;
 }
 
 void OutQueue::finish(BytesView box) {

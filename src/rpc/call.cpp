@@ -65,7 +65,8 @@ void Call::begin(Peer::Locked& lock, BytesView command, const Box& arguments, Ki
   auto call = peer_->engine_.call(command, arguments, kind == Kind::streaming, &me_, is_in_batch);
   if (!call) {
     failure_ = std::move(call).failure();
-    return;
+    peer_->flush(lock);  // calls that waited before it may have been queued
+    return peer_->settle();
   }
   call_ = *call;
   if (id != nullptr) id->store(call_->id, std::memory_order_release);
@@ -200,10 +201,7 @@ std::optional<Call::Event> Call::next_until(bool wants_room, TimePoint until) {
     return call_->has_chunk() || call_->state == OpenCall::State::settled || room_now(wants_room) > 0;
   };
   me_.wants_room = wants_room;
-  if (!call_->is_sent() && PeerBatch::is_open_here(*peer_)) {  // this thread waits for the batch before its end
-    peer_->engine_.send_waiting();
-    peer_->flush(lock);
-  }
+  peer_->send_batch(lock, *call_);
   peer_->wait_for(lock, me_, std::min(deadline_, until), has_work);
   auto event = take(wants_room);
   if (event && !is_last(event)) peer_->expect_reader(peer_->now());  // this one, after it has used the event
@@ -218,6 +216,7 @@ std::optional<Call::Event> Call::poll(bool wants_room, const std::function<void(
   dropped = enter();
   use_up_chunk(lock);
   me_.wants_room = wants_room;
+  peer_->send_batch(lock, *call_);
   auto event = take(wants_room);
   if (!event) {
     leave(wake);

@@ -50,6 +50,7 @@ Result<bool> CallInput::write(BytesView bytes, const Patience& patience) {
   const TimePoint deadline = patience.deadline.at();
   Peer::Locked lock(*peer_);
   const Inside inside(*peer_);
+  if (const OpenCall* const call = open_call()) peer_->send_batch(lock, *call);
   while (!bytes.empty()) {
     const auto room = [&]() -> std::size_t {
       const OpenCall* const call = open_call();

@@ -1,6 +1,7 @@
 #include "rpc/peer.hpp"
 
 #include "rpc/call.hpp"
+#include "rpc/peer_batch.hpp"
 #include "rpc/server.hpp"
 #include "rpc/service.hpp"
 
@@ -242,6 +243,13 @@ void Peer::flush(Locked& lock) {
   wake_for_room();
 }
 
+/// The thread will wait for this call, so it must not keep the call's box.
+void Peer::send_batch(Locked& lock, const OpenCall& call) {
+  if (call.is_sent() || !PeerBatch::is_open_here(*this)) return;
+  engine_.send_waiting();
+  flush(lock);
+}
+
 void Peer::send_waiting() {
   Locked lock(*this);
   if (!session_.is_attached() || session_.is_closing()) return;
@@ -258,13 +266,13 @@ void Peer::take_in(const IoResult& result, BytesView bytes, std::size_t again, R
   const std::size_t size = again + (result.status == IoResult::Status::ok ? result.bytes : 0);
   if (size > 0) {
     now_ = now();
+    buffer.fill(size);
     session_.receive(bytes.substr(0, size), again);
     while (const BoxView* const box = session_.next()) {
       if (auto received = engine_.receive(*box, buffer.memory()); !received) {
         session_.breach(std::move(received).failure());
       }
     }
-    buffer.fill(size);
     tell_draining();
   }
   switch (result.status) {
@@ -285,14 +293,15 @@ void Peer::resign(const Waiter& me) {
 
 /// Reads once, as the reader, and dispatches the boxes of all calls.
 void Peer::lead(Locked& lock, Waiter& me, TimePoint deadline) {
+  const std::span<char> buffer = me.buffer.room();
   reader_ = &me;
+  has_led_ = true;
   polls_ = session_.has_output() && !writing_ && promised_ == 0;
   const Ready keep = polls_ ? Ready::none : link_.armed() & Ready::write;
   if (keep != link_.armed()) link_.arm(keep);
   settle();
   Duration wait = slice;
   if (deadline != TimePoint::max()) wait = std::clamp(deadline - now(), Duration::zero(), slice);
-  const std::span<char> buffer = me.buffer.room();
   const std::size_t again = session_.take_unfinished(buffer);
   const bool polls = polls_;
   lock.unlock();
@@ -331,6 +340,7 @@ void Peer::wait_for(Locked& lock, Waiter& me, TimePoint deadline, HasWork has_wo
       continue;
     }
     resign(me);
+    me.buffer.give_back();
     park(me);
     settle();
     lock.unlock();
@@ -399,7 +409,7 @@ bool Peer::is_another_calling(const OpenCall& call, TimePoint at) const {
 void Peer::start_rest() {
   group_->rest(weak_from_this());
   resting_ = true;
-  expected_ = false;
+  expected_ = has_led_ = false;
 }
 
 void Peer::on_rest_over() {
@@ -407,7 +417,8 @@ void Peer::on_rest_over() {
   const bool rested = resting_;
   resting_ = false;
   if (!session_.is_attached()) return;
-  if (rested && expected_) start_rest();
+  // A caller who uses much that came before, or starts calls and does not wait for them, reads nothing meanwhile.
+  if (rested && expected_ && has_led_) start_rest();
   settle();
 }
 

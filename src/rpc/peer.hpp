@@ -88,7 +88,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   [[nodiscard]] std::optional<Failure> closed() const;
   [[nodiscard]] std::optional<Session::Goodbye> said_goodbye() const;
 
-  /// Sends the calls that wait for it: the end of a PeerBatch.
+  /// Sends the calls of this thread's PeerBatch, at its end.
   void send_waiting();
 
   /// The id of our next call.
@@ -165,6 +165,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   void wake_call(std::uint64_t id);
   void wake_feeders(const OpenCall& call);
   void wake_for_room();
+  void send_batch(Locked& lock, const OpenCall& call);
   void look_at_session();
   void tell_draining();
   [[nodiscard]] bool is_over() const noexcept { return session_.is_over(); }
@@ -201,6 +202,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   bool polls_ : 1 = false;                // the reader waits for both directions
   bool resting_ : 1 = false;              // the loop checks within a slice, and arms then
   bool expected_ : 1 = false;             // expect_reader() was called since the last check
+  bool has_led_ : 1 = false;              // a thread has led since the last check
   mutable bool lacked_room_ : 1 = false;  // a caller found the queue full since the last notification
   bool is_draining_told_ : 1 = false;
   bool is_cut_told_ : 1 = false;

@@ -3,6 +3,7 @@
 #include "base/thread_object.hpp"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -57,7 +58,10 @@ void ReadBuffer::give_back() {
   if (!used_.memory) return;
   auto& all = spares();
   all.clear();
-  all.push_back(std::exchange(used_, {}));
+  try {
+    all.push_back(std::exchange(used_, {}));
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): it is freed
+  }
 }
 
 }  // namespace remsh::rpc

@@ -11,6 +11,7 @@
 #include <future>
 #include <memory>
 #include <utility>
+#include <vector>
 
 using namespace remsh;
 using namespace remsh::rpc;
@@ -103,4 +104,43 @@ TEST_CASE("a call that is suspended is read for at once, though the peer rests a
     REQUIRE(woken.get_future().wait_for(10s) == std::future_status::ready);
     CHECK(call.poll(false, {}) == CallEvent::answered);
   }
+}
+
+TEST_CASE("a caller who uses what came before does not keep its peer from reading") {
+  StillLoop still;
+  std::promise<void> written;
+  test::PeerPair pair(still.loop, memory_pair(),
+                      test::serving({{"burst",
+                                      [&written](const test::Served& served) {
+                                        for (int i = 0; i < 64; ++i) {
+                                          served->write(StreamName::out, Block(), 1);
+                                        }
+                                        written.set_value();
+                                        served->answer({});
+                                      }}}),
+                      patient());
+  rpc::Call call(pair.master, "burst", {}, rpc::Call::Kind::streaming, {});
+  REQUIRE(call.next() == CallEvent::chunk);
+  written.get_future().wait();
+  REQUIRE(call.next() == CallEvent::chunk);
+  REQUIRE(call.next() == CallEvent::chunk);
+  pair.slave->close("enough");
+  // One piece after the other, each within a slice of the one before: after two slices the loop reads.
+  CHECK(test::succeeds_once([&] {
+    if (!pair.master->ended()) still.advance(9ms);
+    return pair.master->ended() || call.next() != CallEvent::chunk;
+  }));
+  CHECK(pair.master->ended());
+}
+
+TEST_CASE("calls that are started one after the other do not keep their peer from reading") {
+  StillLoop still;
+  test::PeerPair pair(still.loop, memory_pair(), test::serving({{"echo", test::echo}}), patient());
+  std::vector<std::unique_ptr<rpc::Call>> calls;
+  CHECK(test::succeeds_once([&] {
+    calls.push_back(std::make_unique<rpc::Call>(pair.master, "echo", Box{}, rpc::Call::Kind::plain, Patience{}));
+    calls.back()->suspend();
+    still.advance(9ms);
+    return calls.size() > 4 && calls.front()->next_until(false, TimePoint()) == CallEvent::answered;
+  }));
 }
