@@ -223,9 +223,11 @@ TEST_CASE("a thousand small writes arrive in order, and those that are there tog
   };
   LocalSlaveListener listener(std::move(options));
   const auto slave = listener.start_slave(dir / "base", "worker");
-  // The slave stands still while its command writes, so that it finds all of it at once.
+  // The slave stands still while its command writes, so that it finds all of it at once. It does so when the thread
+  // that takes the signal has run.
   const auto result = slave->execute({"sh", "-c",
-                                      "kill -STOP $PPID; i=0; while [ $i -lt 1000 ]; do echo $i; i=$((i + 1)); done; "
+                                      "kill -STOP $PPID; until grep -q '^State:.T' /proc/$PPID/status; do :; done; "
+                                      "i=0; while [ $i -lt 1000 ]; do echo $i; i=$((i + 1)); done; "
                                       "kill -CONT $PPID"});
   Bytes expected;
   for (int i = 0; i < 1000; ++i) expected += std::to_string(i) + "\n";
