@@ -14,20 +14,15 @@ constexpr std::size_t text_segment = 16 * 1024;  // small boxes share a segment
 constexpr std::size_t small_box = 8 * 1024;
 }  // namespace
 
-/// Takes the lanes that this thread keeps for the next queue: thousands of queues are empty most of the time.
+/// Those of this thread, if the queue has none: thousands of queues are empty most of the time.
 OutQueue::Lanes& OutQueue::lanes() {
-  if (!lanes_) {
-    auto* const spare = of_this_thread<std::unique_ptr<Lanes>>();
-    lanes_ = spare != nullptr && *spare ? std::move(*spare) : std::make_unique<Lanes>();
-  }
+  if (!lanes_) lanes_ = take_spare<Lanes>();
   return *lanes_;
 }
 
 /// Gives the memory of an empty queue to the thread.
 void OutQueue::give_back() noexcept {
-  if (!lanes_ || !lanes_->empty() || lanes_->writing || lanes_->finished) return;
-  if (auto* const spare = of_this_thread<std::unique_ptr<Lanes>>()) *spare = std::move(lanes_);
-  lanes_.reset();
+  if (lanes_ && lanes_->empty() && !lanes_->writing && !lanes_->finished) keep_spare(std::move(lanes_));
 }
 
 void OutQueue::append(Lanes& lanes, Lane& lane, BytesView box, bool is_data) {

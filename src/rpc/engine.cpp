@@ -25,14 +25,6 @@ Bytes& empty_scratch() {
   return *scratch;
 }
 
-/// The memory of a call that is over, for the next one of this thread.
-std::unique_ptr<OpenCall>* spare_call() { return of_this_thread<std::unique_ptr<OpenCall>>(); }
-
-std::unique_ptr<OpenCall> new_call() {
-  auto* const spare = spare_call();
-  return spare != nullptr && *spare ? std::move(*spare) : std::make_unique<OpenCall>();
-}
-
 }  // namespace
 
 // --- calls that we make
@@ -70,7 +62,7 @@ Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has
   if (auto encoded = encode_call(scratch, command, make_tag(next_id_), has_op, arguments); !encoded) {
     return encoded.failure();
   }
-  auto call = new_call();
+  auto call = take_spare<OpenCall>();
   call->id = next_id_;
   call->owner = owner;
   if (has_op) call->streams = std::make_unique<OpenCall::Streams>();
@@ -90,7 +82,7 @@ Result<OpenCall*> Engine::call(BytesView command, const Box& arguments, bool has
 void Engine::forget(const OpenCall& call) {
   const auto at = find(call.id);
   *at->get() = OpenCall();  // frees its answer
-  if (auto* const spare = spare_call()) *spare = std::move(*at);
+  keep_spare(std::move(*at));
   calls_.erase(at);
 }
 

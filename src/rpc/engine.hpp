@@ -273,8 +273,8 @@ class Engine {
   Result<void> receive_outcome(const BoxView& box, BytesView tag, bool is_error);
   Result<void> receive_call(const BoxView& box, BytesView command, BytesView tag);
   Result<void> receive_stream_box(const BoxView& box, BytesView command, const SharedMemory& memory);
-  Result<void> receive_input(OpenService& service, Chunk chunk);
-  Result<void> receive_output(BytesView op, Chunk chunk);
+  Result<void> receive_input(OpenService& service, Chunk chunk, const SharedMemory& memory);
+  Result<void> receive_output(BytesView op, Chunk chunk, const SharedMemory& memory);
   Result<void> receive_credit(BytesView op, StreamName stream, std::uint64_t bytes);
   Result<void> pong(BytesView tag);
   void grant_credit(BytesView op, StreamName stream, std::uint64_t bytes);

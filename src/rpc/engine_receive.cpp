@@ -34,18 +34,18 @@ Result<Box> content(const BoxView& box, bool is_call) {
   return join_long_values(std::move(fields));
 }
 
-/// Gives a chunk its bytes. Many are left where they were read; few are copied, so that what waits in a stream keeps at
-/// most six times its size.
-void set_bytes(Chunk& chunk, BytesView bytes, const SharedMemory& memory) {
+/// Makes a chunk keep its bytes. Many are left where they were read; few are copied, so that what waits in a stream
+/// keeps at most six times its size.
+void keep_bytes(Chunk& chunk, const SharedMemory& memory) {
   constexpr std::size_t many = std::size_t{48} * 1024;
+  const BytesView bytes = chunk.read;
   const bool is_inside =
       memory && bytes.data() >= memory.bytes().data() && bytes.data() < memory.bytes().data() + SharedMemory::size;
-  if (bytes.size() < many || !is_inside) {
-    chunk.owned = bytes;
-    return;
+  if (bytes.size() >= many && is_inside) {
+    chunk.memory = memory;
+  } else {
+    chunk.owned = std::exchange(chunk.read, {});
   }
-  chunk.read = bytes;
-  chunk.memory = memory;
 }
 
 }  // namespace
@@ -164,17 +164,17 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
   chunk.last = command == "end";
   const BytesView bytes = box.get("data").value_or(BytesView());
   if (!chunk.last && bytes.empty()) return breach("data without bytes");
-  set_bytes(chunk, bytes, memory);
+  chunk.read = bytes;
   if (*stream == StreamName::in) {
     if (!options_.serves) return breach("input for an operation: a slave has no verbs here");
     if (service == nullptr) return {};  // over already: the input has crossed our answer
-    return receive_input(*service, std::move(chunk));
+    return receive_input(*service, std::move(chunk), memory);
   }
   if (chunk.last) return breach("an end of output: that is the answer");
   if (const auto total = box.get("total")) chunk.total = parse_number(*total);
   if (const auto at = box.get("at")) chunk.marks.at = parse_number(*at);
   if (const auto log = box.get("log")) chunk.marks.log = parse_number(*log);
-  return receive_output(*op, std::move(chunk));
+  return receive_output(*op, std::move(chunk), memory);
 }
 
 OpenService* Engine::service_of(BytesView op) const {
@@ -182,13 +182,14 @@ OpenService* Engine::service_of(BytesView op) const {
   return services_->by_op.find(op);
 }
 
-Result<void> Engine::receive_input(OpenService& service, Chunk chunk) {
+Result<void> Engine::receive_input(OpenService& service, Chunk chunk, const SharedMemory& memory) {
+  keep_bytes(chunk, memory);
   if (!service.in.receive(std::move(chunk))) return breach("more input than was granted, or after its end");
   events_.on_service_changed(service);
   return {};
 }
 
-Result<void> Engine::receive_output(BytesView op, Chunk chunk) {
+Result<void> Engine::receive_output(BytesView op, Chunk chunk, const SharedMemory& memory) {
   const auto id = parse_tag(op);
   const auto found = find(id);
   if (found == calls_.end() || (*found)->state == OpenCall::State::settled || !(*found)->streams ||
@@ -204,6 +205,7 @@ Result<void> Engine::receive_output(BytesView op, Chunk chunk) {
     grant_credit(op, chunk.stream, grant);
     return {};
   }
+  keep_bytes(chunk, memory);
   if (!stream.receive(std::move(chunk))) return breach("more output than was granted");
   events_.on_call_changed(call);
   return {};

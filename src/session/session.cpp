@@ -26,9 +26,6 @@ constexpr std::uint8_t max_pings = 30;
 
 /// To go through the beginning of a box again costs little beside a read of this size, and too much beside a few bytes.
 constexpr std::size_t large_read = 16 * 1024;
-
-/// A decoder for the next session that this thread reads: most sessions are idle, and between two boxes they need none.
-std::unique_ptr<BoxDecoder>* spare_decoder() { return of_this_thread<std::unique_ptr<BoxDecoder>>(); }
 }  // namespace
 
 void encode_draining(Bytes& out, BytesView reason, std::chrono::milliseconds within) {
@@ -89,8 +86,7 @@ void Session::receive(BytesView bytes, std::size_t again) {
   has_received_ = has_received_ || read > 0;
   is_last_read_large_ = read >= large_read;
   if (!decoder_) {
-    auto* const spare = spare_decoder();
-    decoder_ = spare != nullptr && *spare ? std::move(*spare) : std::make_unique<BoxDecoder>();
+    decoder_ = take_spare<BoxDecoder>();
     decoder_->set_limits(options_.limits);
   }
   decoder_->feed(bytes);
@@ -113,7 +109,7 @@ const BoxView* Session::next() {
   if (decoder_->error() != BoxError::none) {
     breach({Errc::protocol_error, formatted("the other side sent {}", to_string(decoder_->error())), 0});
   } else if (!decoder_->is_inside_box()) {
-    if (auto* const spare = spare_decoder()) *spare = std::move(decoder_);
+    keep_spare(std::move(decoder_));  // most sessions are idle, and need none between two boxes
   }
   return nullptr;
 }

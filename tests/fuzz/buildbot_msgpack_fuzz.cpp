@@ -4,6 +4,7 @@
 
 #include "buildbot/msgpack.hpp"
 #include "fuzz/input.hpp"
+#include "support/client_frame.hpp"
 
 #include <array>
 #include <cstdint>
@@ -91,16 +92,6 @@ std::size_t weight(const Value& value) {
     add(dict->values);
   }
   return all;
-}
-
-/// A frame of a client. The mask changes nothing.
-Bytes frame(unsigned first, BytesView payload) {
-  Bytes bytes(1, static_cast<char>(first));
-  const std::size_t size = payload.size();
-  const int more = size < 126 ? 0 : size < 65536 ? 2 : 8;
-  bytes += static_cast<char>(0x80U | (more == 0 ? size : more == 2 ? 126U : 127U));
-  for (int i = more; i-- > 0;) bytes += static_cast<char>(size >> (8U * static_cast<unsigned>(i)) & 0xffU);
-  return bytes.append(4, '\0').append(payload);
 }
 
 class Script {
@@ -224,10 +215,10 @@ class Script {
     if (input_.flag()) return feed(any(input_, 4));
     const std::uint8_t pieces = input_.byte();
     const unsigned first = input_.byte();
-    feed_bytes(frame(first, input_.bytes(80)), pieces);
+    feed_bytes(test::client_frame(first, input_.bytes(80)), pieces);
   }
 
-  void feed(const Value& message) { feed_bytes(frame(0x82, to_msgpack(message).value()), 0); }
+  void feed(const Value& message) { feed_bytes(test::client_frame(0x82, to_msgpack(message).value()), 0); }
 
   void feed_bytes(BytesView bytes, std::uint8_t pieces) {
     fuzz::in_pieces(bytes, pieces, [this](BytesView piece) {

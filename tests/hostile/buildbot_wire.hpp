@@ -7,6 +7,7 @@
 #include "buildbot/jelly.hpp"
 #include "buildbot/msgpack.hpp"
 #include "hostile/honeypot.hpp"
+#include "support/client_frame.hpp"
 #include "support/slaves.hpp"
 
 #include <doctest/doctest.h>
@@ -47,16 +48,7 @@ inline Value text(std::string words) { return Value::text(std::move(words)); }
 
 /// A frame of a client. The mask is 0, so the payload is as it is.
 inline Bytes frame_of(unsigned opcode, BytesView payload, bool is_final = true) {
-  Bytes frame;
-  frame += static_cast<char>((is_final ? 0x80U : 0U) | opcode);
-  if (payload.size() < 126) {
-    frame += static_cast<char>(0x80U | payload.size());
-  } else {
-    const bool is_long = payload.size() > 0xffff;
-    frame += is_long ? '\xff' : '\xfe';
-    for (unsigned i = is_long ? 8 : 2; i-- > 0;) frame += static_cast<char>(payload.size() >> (8 * i) & 0xffU);
-  }
-  return frame + Bytes(4, '\0') + Bytes(payload);
+  return client_frame((is_final ? 0x80U : 0U) | opcode, payload);
 }
 
 inline Bytes frame_of(const Value& message) { return frame_of(2, buildbot::to_msgpack(message).value()); }

@@ -64,17 +64,17 @@ Bytes result_of(const char* hex) {
 }  // namespace
 
 TEST_CASE("over a WebSocket, only whole binary messages of msgpack are taken") {
-  Bytes unmasked = frame(0x82, "");
+  Bytes unmasked = client_frame(0x82, "");
   unmasked[1] = '\0';
   const Bytes good = to_msgpack(response(1)).value();
   check_refused({
-      {"a text", Stage::asked, frame(0x81, "{}")},
-      {"a text that is a message", Stage::asked, frame(0x81, good)},
+      {"a text", Stage::asked, client_frame(0x81, "{}")},
+      {"a text that is a message", Stage::asked, client_frame(0x81, good)},
       {"a frame without a mask", Stage::in, unmasked},
-      {"a reserved opcode", Stage::in, frame(0x83, "")},
-      {"a reserved bit", Stage::in, frame(0xc2, "")},
-      {"a long ping", Stage::in, frame(0x89, Bytes(126, 'x'))},
-      {"a fragment of nothing", Stage::in, frame(0x80, "")},
+      {"a reserved opcode", Stage::in, client_frame(0x83, "")},
+      {"a reserved bit", Stage::in, client_frame(0xc2, "")},
+      {"a long ping", Stage::in, client_frame(0x89, Bytes(126, 'x'))},
+      {"a fragment of nothing", Stage::in, client_frame(0x80, "")},
       {"a frame of 16 MiB and a byte", Stage::in, test::from_hex("82ff 0000000001000001")},
       {"an empty message", Stage::in, frame_of("")},
       {"half a message", Stage::asked, frame_of(BytesView(good).substr(0, good.size() - 1))},

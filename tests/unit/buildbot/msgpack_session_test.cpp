@@ -99,7 +99,7 @@ TEST_CASE("over a WebSocket, what is no request for one is refused with a status
 
 TEST_CASE("over a WebSocket, what comes at once with the login is read") {
   Talk talk;
-  talk.hears_bytes(login("w1:pw1") + frame(0x89, "x"));
+  talk.hears_bytes(login("w1:pw1") + client_frame(0x89, "x"));
   CHECK(talk.told() == "logged_in");
   CHECK(talk->take_output().ends_with(test::from_hex("8a0178")));
   check_harmless(Talk()->feed(login("w1:pw1") + binary(complete())));
@@ -136,18 +136,18 @@ TEST_CASE("over a WebSocket, pings are answered, and messages come in fragments"
   talk->ping();
   talk.sent();
   const Bytes message = to_msgpack(response(0)).value();
-  talk.hears_bytes(frame(0x02, BytesView(message).substr(0, 5)));
-  talk.hears_bytes(frame(0x89, "still there?"));
+  talk.hears_bytes(client_frame(0x02, BytesView(message).substr(0, 5)));
+  talk.hears_bytes(client_frame(0x89, "still there?"));
   CHECK(talk->take_output() == test::from_hex("8a0c") + "still there?");
-  talk.hears_bytes(frame(0x8a, "yes"));
-  talk.hears_bytes(frame(0x80, BytesView(message).substr(5)));
+  talk.hears_bytes(client_frame(0x8a, "yes"));
+  talk.hears_bytes(client_frame(0x80, BytesView(message).substr(5)));
   CHECK(talk.told() == "answered 0 None");
   CHECK(talk->take_output().empty());
 }
 
 TEST_CASE("over a WebSocket, a worker that closes it is gone") {
   LoggedIn talk;
-  const auto fed = talk->feed(frame(0x88, test::from_hex("03e8")));
+  const auto fed = talk->feed(client_frame(0x88, test::from_hex("03e8")));
   REQUIRE_FALSE(fed.ok());
   CHECK(fed.failure().code == Errc::connection_lost);
 }

@@ -4,6 +4,7 @@
 #include "base/base64.hpp"
 #include "buildbot/msgpack.hpp"
 #include "buildbot/msgpack_session.hpp"
+#include "support/client_frame.hpp"
 #include "support/worker_events.hpp"
 
 #include <doctest/doctest.h>
@@ -36,17 +37,7 @@ inline Bytes login(const std::string& user_and_password) {
   return request("Authorization: Basic " + to_base64(user_and_password) + "\r\n");
 }
 
-/// A frame of a client. The mask changes nothing.
-inline Bytes frame(unsigned first, BytesView payload) {
-  Bytes bytes(1, static_cast<char>(first));
-  const std::size_t size = payload.size();
-  const int more = size < 126 ? 0 : size < 65536 ? 2 : 8;
-  bytes += static_cast<char>(0x80U | (more == 0 ? size : more == 2 ? 126U : 127U));
-  for (int i = more; i-- > 0;) bytes += static_cast<char>(size >> (8U * static_cast<unsigned>(i)) & 0xffU);
-  return bytes.append(4, '\0').append(payload);
-}
-
-inline Bytes frame_of(BytesView payload) { return frame(0x82, payload); }
+inline Bytes frame_of(BytesView payload) { return client_frame(0x82, payload); }
 inline Bytes binary(const Value& message) { return frame_of(to_msgpack(message).value()); }
 
 using Fields = std::vector<std::pair<const char*, Value>>;

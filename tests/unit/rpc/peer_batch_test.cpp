@@ -1,10 +1,14 @@
 // PeerBatch: the calls of one thread are sent in one write.
 #include "rpc/peer_batch.hpp"
 #include "rpc/call.hpp"
+#include "rpc/call_input.hpp"
 #include "support/peer_pair.hpp"
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <cstdint>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -76,6 +80,23 @@ TEST_CASE("a thread that waits for a call of its batch sends what is gathered, a
   CHECK(number_of(*first) == "1");
   CHECK(number_of(*third) == "3");
   CHECK(counted.counts.writes == 2);
+}
+
+TEST_CASE("a thread that waits for a waker, or for room for input, sends what is gathered") {
+  Counted counted;
+  const PeerBatch batch(counted.pair.master);
+  const auto polled = counted.started("1");
+  std::promise<void> woken;
+  if (!polled->poll(false, [&woken] { woken.set_value(); })) woken.get_future().wait();
+  CHECK(polled->poll(false, {}) == rpc::Call::Event::answered);
+  std::atomic<std::uint64_t> id = 0;
+  rpc::Call cat(counted.pair.master, "cat", Box{}, CallKind::streaming, Patience{}, &id);
+  cat.suspend();
+  rpc::CallInput input(counted.pair.master, id);
+  CHECK(input.write("input", {}).value());
+  input.end();
+  REQUIRE(cat.next() == rpc::Call::Event::answered);
+  CHECK(cat.answer() == Box{{"all", "input"}});
 }
 
 TEST_CASE("another thread's call sends what is gathered as well, in the order in which it was made") {
