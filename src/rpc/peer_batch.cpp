@@ -15,7 +15,7 @@ PeerBatch::PeerBatch(std::shared_ptr<Peer> peer) noexcept : peer_(std::move(peer
 PeerBatch::~PeerBatch() {
   PeerBatch** place = &newest;
   while (*place != this) {
-    if (*place == nullptr) misuse("a Batch ends in another thread than it began in, which goes on gathering");
+    if (*place == nullptr) misuse("a Batch ends in another thread than it began in: make it a local variable there");
     place = &(*place)->older_;
   }
   *place = older_;
