@@ -198,10 +198,10 @@ TEST_CASE("a slave that cannot say how it is stays in service, and others are as
 }
 
 TEST_CASE("a slave that owes an answer is asked nothing more, and is not well if a limit is set for that") {
-  SlaveCollection slaves({.health = {.max_round_trip = 1h, .interval = 1ms}});
+  std::atomic<int> asked = 0;
   const DiskSlave other("b");
   const FakeSlave silent("a");
-  std::atomic<int> asked = 0;
+  SlaveCollection slaves({.health = {.max_round_trip = 1h, .interval = 1ms}});
   silent.backend->on<operations::ReadHostFacts>([&asked](const auto&, const auto&, const auto&) {
     ++asked;
     return Failure{Errc::timeout, "the deadline passed", 0};
