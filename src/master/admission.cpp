@@ -44,8 +44,10 @@ void Admission::begin() {
   slot_ = owner_->loop()->add(shared_from_this());
   has_slot_ = true;
   set_timer(owner_->options().handshake_timeout, &Admission::too_late);
-  if (tls_ == nullptr) shake_hands();
-  if (state_ != State::over) arm();
+  if (tls_ != nullptr) return arm();
+  shake_hands();
+  if (state_ == State::handshake) read();  // the first bytes have often come with the connection
+  arm_if_it_goes_on();
 }
 
 /// Called whenever TLS bytes have arrived: a service thread processes them, as TLS may compute for too long for the
@@ -64,10 +66,10 @@ void Admission::secured(const Result<TlsTransport::Step>& step) {
   }
   if (*step == TlsTransport::Step::done) {
     shake_hands();
-    if (state_ != State::over) arm();
-    return;
+    return arm_if_it_goes_on();
   }
   const Ready wanted = *step == TlsTransport::Step::want_write ? Ready::write : Ready::read;
+  is_armed_ = true;
   transport_->arm(owner_->loop()->watcher(), wanted, Loop::token(slot_, ++number_));
 }
 
@@ -160,8 +162,18 @@ void Admission::registered() {
   owner_->proven(*this);
   if (tls_ != nullptr) tls_->set_proven();
   enrolment_ = handshake_->enrol();
-  const auto next = enrolment_ ? &Admission::enrol : &Admission::consider;
-  owner_->run_on(&Runtime::admission_threads, [self = shared_from_this(), next] { ((*self).*next)(); });
+  if (!enrolment_) return decide();
+  owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] { self->enrol(); });
+}
+
+/// Admits the worker now, or has a service thread decide.
+void Admission::decide() {
+  if (auto refusal = why_refused()) return refuse(std::move(*refusal));
+  if (runs_user_code() || !claim_.claim_if_free({name(), proof_, registration_.key_id})) {
+    return owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] { self->consider(); });
+  }
+  if (auto refusal = make_slave()) return refuse(std::move(*refusal));
+  welcome();
 }
 
 /// Rejects the worker, after a delay so that guessing is slow.
@@ -187,6 +199,7 @@ void Admission::too_late() {
 
 void Admission::on_ready(std::uint32_t number, Ready directions) {
   if (number != number_ || !transport_ || state_ == State::over) return;
+  is_armed_ = false;
   if (state_ == State::waiting) {
     state_ = State::securing;
     owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] { self->secure(); });
@@ -194,10 +207,15 @@ void Admission::on_ready(std::uint32_t number, Ready directions) {
   }
   if (has(directions, Ready::write)) write({});
   if (has(directions, Ready::read) && state_ != State::over) read();
+  arm_if_it_goes_on();
+}
+
+void Admission::arm_if_it_goes_on() {
   if (transport_ && state_ != State::over && state_ != State::failing && !gone_) arm();
 }
 
 void Admission::arm() {
+  is_armed_ = true;
   const Ready directions = unwritten_.empty() ? Ready::read : Ready::both;
   transport_->arm(owner_->loop()->watcher(), directions, Loop::token(slot_, ++number_));
 }

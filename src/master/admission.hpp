@@ -25,9 +25,12 @@
 namespace remsh {
 
 /// One connection, from its first byte to the collection. The handshake advances on the loop and needs no thread. The
-/// user's slave class and setup() run on a service thread.
+/// user's slave class and setup() run on a service thread, and so does what waits until a name is free:
 ///
 ///     [secure (service) →] handshake (loop) → consider (service) → welcome (loop) → set_up (service) → done
+///
+/// Each change of threads costs two system calls and the waking of a thread. So all of it is done on the loop for a
+/// worker for which nothing of the user's runs and whose name is free.
 class Admission final : public Watched, public std::enable_shared_from_this<Admission> {
  public:
   Admission(std::shared_ptr<Admissions> owner, std::unique_ptr<Transport> connection, const AdmissionTerms& terms,
@@ -64,6 +67,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   void take(BytesView bytes);
   void act(WorkerHandshake::Step step);
   void registered();
+  void decide();
   void fail(Bytes farewell, Failure failure);
   void send_failure();
   void too_late();
@@ -71,11 +75,13 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   // On the loop: the connection.
   void write(const Bytes& bytes);
   void arm();
+  void arm_if_it_goes_on();
   void set_timer(Duration wait, void (Admission::*expired)());
   void let_go();
 
   // On the loop: after a decision.
   void welcome();
+  void has_entered();
   void refuse_now();
   void enrolled(const auth::KeyStore::Enrolled& enrolled);
 
@@ -83,11 +89,13 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   void secure();
   void consider();
   void enrol();
+  void set_up();
+
+  // On the loop or a service thread.
+  [[nodiscard]] bool runs_user_code() const;
   [[nodiscard]] std::optional<EntryRefusal> why_refused();
   [[nodiscard]] std::optional<EntryRefusal> make_slave();
-  void set_up();
   void refuse(EntryRefusal refusal);
-
   void finish(Result<std::shared_ptr<Slave>> result);
 
   [[nodiscard]] std::string tls_identity() const { return tls_ != nullptr ? tls_->identity() : std::string(); }
@@ -109,6 +117,7 @@ class Admission final : public Watched, public std::enable_shared_from_this<Admi
   std::uint32_t slot_ = 0;
   bool has_slot_ = false;
   std::uint32_t number_ = 0;  // of the last arming
+  bool is_armed_ = false;
   std::optional<Loop::TimerId> timer_;
   std::optional<Loop::TimerId> silence_;  // waits for the worker to speak, before the master sends first
   Bytes unwritten_;

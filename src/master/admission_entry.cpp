@@ -20,16 +20,19 @@ using auth::Refusal;
 // --- on a service thread
 
 void Admission::consider() {
-  auto refusal = why_refused();
+  std::optional<EntryRefusal> refusal;
+  if (is_gone_) refusal = EntryRefusal{Refusal::rejected, "it has gone"};
   if (!refusal) refusal = claim_.claim({name(), proof_, registration_.key_id});
   if (!refusal) refusal = make_slave();
   if (refusal) return refuse(std::move(*refusal));
   owner_->loop()->post([self = shared_from_this()] { self->welcome(); });
 }
 
+/// Whether anything of the user's runs for this worker before it is in the collection.
+bool Admission::runs_user_code() const { return owner_->options().slave_class || on_made_ || done_; }
+
 /// Why the worker is refused before it claims its name; nullopt if it is not.
 std::optional<EntryRefusal> Admission::why_refused() {
-  if (is_gone_) return EntryRefusal{Refusal::rejected, "it has gone"};
   if (owner_->is_shutting_down()) return EntryRefusal{Refusal::draining, "the master shuts down"};
   if (!required_name_.empty() && name() != required_name_) {
     return EntryRefusal{Refusal::rejected,
@@ -134,10 +137,11 @@ void Admission::welcome() {
   }
   state_ = State::admitted;
   owner_->let_in(*this);
-  transport_->disarm_for_good(owner_->loop()->watcher());
+  if (is_armed_) transport_->arm(owner_->loop()->watcher(), Ready::none, Loop::token(slot_, ++number_));
   owner_->loop()->remove(slot_);
   has_slot_ = false;
   owner_->open(backend_, std::move(transport_));
+  if (!runs_user_code() && claim_.enter_if_free(slave_)) return has_entered();
   owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] { self->set_up(); });
 }
 
@@ -158,13 +162,16 @@ void Admission::set_up() {
     backend_->disconnect(trouble, DisconnectReason::refused);
     return finish(lost ? *lost : Failure{Errc::refused, trouble, 0});
   }
+  has_entered();
+}
+
+void Admission::has_entered() {
   owner_->log_slave(LogLevel::info, name(), proof_, "registered from " + address_, true);
   owner_->accepted(slave_);
   finish(std::move(slave_));
 }
 
-/// The last step of every admission. If there is a slave object, this runs on a service thread, since the object's
-/// destructor is the user's.
+/// The last step of every admission. If there is an object of the user's slave class, this runs on a service thread.
 void Admission::finish(Result<std::shared_ptr<Slave>> result) {
   const bool had_claim = claim_.is_made();
   claim_.release();

@@ -83,6 +83,10 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   [[nodiscard]] const std::shared_ptr<Names>& names() const noexcept { return names_; }
   [[nodiscard]] static Proof proof_of(const Slave& slave) noexcept;
 
+  /// Whether a slave of this name is in the collection. Unlike SlaveCollection::find(), never leaves its caller with
+  /// the last reference to a slave, so the loop may ask.
+  [[nodiscard]] bool has_slave(std::string_view name) const { return options_.slave_collection.has(name); }
+
   /// SlaveInfo::key_id of a slave, without unpacking the rest. Valid as long as the slave.
   [[nodiscard]] static std::string_view key_id_of(const Slave& slave) noexcept;
 

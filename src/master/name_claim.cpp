@@ -45,6 +45,21 @@ std::optional<EntryRefusal> NameClaim::claim(Names::Newcomer newcomer) {
   return std::nullopt;
 }
 
+bool NameClaim::claim_if_free(const Names::Newcomer& newcomer) {
+  newcomer_ = newcomer;
+  bool is_free = !admissions_.has_slave(newcomer_.name);
+  if (!is_free) return false;
+  const auto find_holder = [&]() -> std::optional<Proof> {
+    if (admissions_.has_slave(newcomer_.name)) is_free = false;  // it has just come
+    return std::nullopt;
+  };
+  const Names::Claim claim = admissions_.names()->claim(newcomer_, find_holder, admissions_.loop()->now());
+  id_ = claim.id;
+  if (is_free && claim.ruling == NameRuling::comes_in) return true;
+  release();
+  return false;
+}
+
 /// Takes the name from the slave that has it. False if that slave keeps it.
 bool NameClaim::displace(const std::shared_ptr<Slave>& holder, NameRuling ruling) {
   if (ruling == NameRuling::displaces) {
@@ -79,6 +94,16 @@ std::string NameClaim::enter(const std::shared_ptr<Slave>& slave) {
     } catch (const std::exception& error) {
       return error.what();
     }
+  }
+}
+
+bool NameClaim::enter_if_free(const std::shared_ptr<Slave>& slave) {
+  if (!admissions_.names()->holds(newcomer_.name, id_) || admissions_.has_slave(newcomer_.name)) return false;
+  admissions_.names()->begin_to_enter(newcomer_.name, id_);
+  try {
+    return admissions_.options().slave_collection.add_slave(slave);
+  } catch (const std::exception&) {
+    return false;  // enter() tries again, and says why
   }
 }
 

@@ -111,6 +111,8 @@ void SlaveCollection::listener_comes() noexcept { ++impl_->pool->listeners; }
 void SlaveCollection::listener_goes() noexcept { --impl_->pool->listeners; }
 const std::shared_ptr<Names>& SlaveCollection::names() const noexcept { return impl_->pool->names; }
 
+bool SlaveCollection::has(std::string_view name) const { return impl_->pool->has(name, impl_->pool->lock()); }
+
 SlaveCollection::~SlaveCollection() {
   if (impl_->pool->listeners > 0) {
     misuse(

@@ -47,7 +47,7 @@ bool is_would_block(int error) noexcept { return error == EAGAIN || error == EWO
 
 void close_on_exec(int fd) noexcept {
   const int flags = ::fcntl(fd, F_GETFD);
-  if (flags >= 0) ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+  if (flags >= 0 && (flags & FD_CLOEXEC) == 0) ::fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
 }
 
 /// Milliseconds for poll, rounded up, because a wait of 0 would be a busy loop.
@@ -129,21 +129,25 @@ UniqueFd dead_socket() noexcept {
 SocketTransport::SocketTransport(UniqueFd socket, std::string description, bool inherited)
     : socket_(std::move(socket)), description_(std::move(description)), inherited_(inherited) {
   close_on_exec(socket_.get());
-  // A read ends after a slice, so that the reader can check its deadline, its stop token and whether it still leads:
-  // one system call, no poll.
-  const timeval slice_time{0, std::chrono::duration_cast<std::chrono::microseconds>(slice).count()};
-  const int flags = ::fcntl(socket_.get(), F_GETFL);
-  reads_in_slices_ = flags >= 0 && (flags & O_NONBLOCK) == 0 &&
-                     ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &slice_time, sizeof slice_time) == 0;
   set_socket_option(socket_.get(), IPPROTO_TCP, TCP_NODELAY, 1);  // fails if it is not TCP; that is ignored
 #if defined(SO_NOSIGPIPE)
   set_socket_option(socket_.get(), SOL_SOCKET, SO_NOSIGPIPE, 1);
 #endif
 }
 
+/// Makes a read end after a slice, so that the reader can check its deadline, its stop token and whether it still
+/// leads: one system call, no poll. False if the socket is non-blocking, so that a read must poll.
+bool SocketTransport::read_in_slices() const noexcept {
+  const timeval slice_time{0, std::chrono::duration_cast<std::chrono::microseconds>(slice).count()};
+  const int flags = ::fcntl(socket_.get(), F_GETFL);
+  return flags >= 0 && (flags & O_NONBLOCK) == 0 &&
+         ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &slice_time, sizeof slice_time) == 0;
+}
+
 IoResult SocketTransport::read_some(std::span<char> buffer, Duration wait) {
   if (buffer.empty()) return IoResult::blocked();  // 0 bytes would look like the end
-  const bool sits = wait >= slice && reads_in_slices_;
+  if (wait >= slice && !reads_in_slices_) reads_in_slices_ = read_in_slices();
+  const bool sits = wait >= slice && *reads_in_slices_;
   if (!sits && wait > Duration::zero() && poll_one(socket_.get(), Ready::read, std::min(wait, slice)) == Ready::none) {
     return IoResult::blocked();
   }

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,10 +38,12 @@ class SocketTransport final : public Transport {
   UniqueFd release();
 
  private:
+  [[nodiscard]] bool read_in_slices() const noexcept;
+
   UniqueFd socket_;
   const std::string description_;
   const bool inherited_;
-  bool reads_in_slices_ = false;  // false: the socket is non-blocking, and a read must poll
+  std::optional<bool> reads_in_slices_;  // set by the first read that may wait
 };
 
 /// Two descriptors, each a pipe, a socket or a terminal; they may be the same.

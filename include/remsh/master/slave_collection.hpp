@@ -199,6 +199,7 @@ class REMSH_API SlaveCollection {
   void listener_comes() noexcept;
   void listener_goes() noexcept;
   [[nodiscard]] const std::shared_ptr<Names>& names() const noexcept;
+  [[nodiscard]] bool has(std::string_view name) const;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
