@@ -113,7 +113,7 @@ TEST_CASE("whoever reserves a slave next finds no command of the last holder, ho
       {"by a deadline",
        [&](Slave& slave, const Stubborn& stubborn) {
          ExecuteOptions options = patient;
-         options.deadline = std::chrono::seconds(2);
+         options.deadline = std::chrono::seconds(5);  // it has begun by then
          CHECK_THROWS_AS(static_cast<void>(slave.execute(stubborn.command(), options)), Timeout);
          REQUIRE(stubborn.lifeline.wait_for_begin());
        }},

@@ -278,12 +278,12 @@ TEST_CASE("many threads drain one queue, and none is in an operation that anothe
 }
 
 TEST_CASE("a host with a loop of its own is told when there is something to do") {
+  std::mutex mutex;  // these outlive the farm, in whose threads on_ready runs
+  std::condition_variable changed;
+  int told = 0;
   Farm farm(Over::tcp);
   const auto slave = farm.start();
   CompletionQueue queue;
-  std::mutex mutex;
-  std::condition_variable changed;
-  int told = 0;
   queue.on_ready([&] {
     const std::lock_guard lock(mutex);
     ++told;

@@ -606,7 +606,8 @@ TEST_CASE("what is wrong with a key cannot be told from the time") {
   };
   double challenge_differs = 1e9;
   double failure_differs = 1e9;
-  for (int round = 0; round < 20 && (challenge_differs > 2 || failure_differs > 2); ++round) {
+  const auto until = std::chrono::steady_clock::now() + ample;  // a busy machine disturbs many rounds
+  while ((challenge_differs > 2 || failure_differs > 2) && std::chrono::steady_clock::now() < until) {
     Times known;
     Times unknown;
     for (int i = 0; i < 7; ++i) {

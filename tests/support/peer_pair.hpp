@@ -4,6 +4,7 @@
 #include "connection/long_value.hpp"
 #include "rpc/call.hpp"
 #include "rpc/peer.hpp"
+#include "support/ample.hpp"
 #include "support/tls.hpp"
 #include "transport/loop.hpp"
 
@@ -206,7 +207,7 @@ struct PeerPair {
 
 /// Tries until an attempt succeeds, for as long as a busy machine may disturb every one.
 inline bool succeeds_once(const std::function<bool()>& attempt) {
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto until = std::chrono::steady_clock::now() + ample;
   for (int tries = 1; !attempt(); ++tries) {
     if (tries >= 50 && std::chrono::steady_clock::now() >= until) return false;
   }

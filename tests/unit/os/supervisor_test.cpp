@@ -77,7 +77,7 @@ class HeldPipe {
   /// Waits until one more process holds it.
   [[nodiscard]] bool wait_for_begin() const {
     char byte = 0;
-    return wait(10'000) && ::read(ends_[0], &byte, 1) == 1;
+    return wait(60'000) && ::read(ends_[0], &byte, 1) == 1;
   }
 
   /// In the process that looks: lets go of what only the others hold.
@@ -86,7 +86,7 @@ class HeldPipe {
 
   /// After release(): whether no process holds it.
   [[nodiscard]] bool is_free() const { return wait(0); }
-  [[nodiscard]] bool is_soon_free() const { return wait(10'000); }
+  [[nodiscard]] bool is_soon_free() const { return wait(60'000); }
 
  private:
   [[nodiscard]] bool wait(int milliseconds) const {
@@ -127,7 +127,7 @@ int status_of_supervised(const std::function<int()>& work) {
 /// The next of some blocked signals, which must come soon.
 siginfo_t next_signal(const sigset_t& signals) {
   siginfo_t info{};
-  const timespec limit{10, 0};
+  const timespec limit{60, 0};
   while (::sigtimedwait(&signals, &info, &limit) < 0 && errno == EINTR) {
   }
   return info;
@@ -288,7 +288,7 @@ TEST_CASE("if the supervisor is killed, its worker hears it, starts nothing more
     std::promise<void> lost;
     const Supervised supervised([&lost] { lost.set_value(); });
     ::kill(::getppid(), SIGKILL);
-    if (lost.get_future().wait_for(10s) != std::future_status::ready) return 97;
+    if (lost.get_future().wait_for(60s) != std::future_status::ready) return 97;
     for (int ended = 0; ended < 2; ++ended) {
       int how = 0;
       if (::waitpid(-1, &how, 0) < 0 || WTERMSIG(how) != SIGKILL) return 96;
@@ -314,7 +314,7 @@ TEST_CASE("a signal thread takes a signal to both processes for one") {
           ::kill(::getpid(), SIGHUP);
           ::kill(::getppid(), SIGHUP);
           ::kill(::getppid(), SIGTERM);  // of two signals the supervisor passes on the one with the lower number first
-          if (over.get_future().wait_for(10s) != std::future_status::ready) return 1;
+          if (over.get_future().wait_for(60s) != std::future_status::ready) return 1;
           return came == std::vector<int>{SIGHUP, SIGTERM} ? 0 : 2;
         })) == 0);
 }

@@ -45,7 +45,10 @@ struct Undecided {
   }
   Undecided(const Undecided&) = delete;
   Undecided& operator=(const Undecided&) = delete;
-  ~Undecided() { end(peer); }
+  ~Undecided() {
+    end(peer);
+    loop->stop();  // on_end may still run there
+  }
 
   /// Returns when the owner was asked.
   void cut() {
