@@ -65,12 +65,13 @@ class ReceiveWindow {
   }
 
   /// A data box was used up. Returns the credit to send now, or 0. Credit is sent in halves of a window, which needs
-  /// few boxes and keeps the sender going. A consumer that keeps up is lent more from the pool.
+  /// few boxes and keeps the sender going. A consumer that keeps up is lent more from the pool, so that its window is
+  /// four times as large: on a long link three round trips are enough for the largest.
   std::uint64_t consume(std::uint64_t bytes, bool keeps_up, CreditPool& pool) noexcept {
     owed_ += chunk_cost(bytes);
     if (owed_ < window() / 2) return 0;
     if (keeps_up && window() < stream_window_max) {
-      const std::uint64_t more = pool.lend(std::min(window(), stream_window_max - window()));
+      const std::uint64_t more = pool.lend(std::min(3 * window(), stream_window_max - window()));
       lent_ += more;
       owed_ += more;
     }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <random>
+#include <vector>
 
 using namespace remsh::rpc;
 
@@ -74,12 +75,38 @@ TEST_CASE("a consumer that keeps up is lent more, up to 2 MiB, and one that does
       left -= piece;
     }
     const std::uint64_t grant = fast.consume(granted, true, pool);
-    CHECK(fast.window() == std::min(before * 2, stream_window_max));
+    CHECK(fast.window() == std::min(before * 4, stream_window_max));
     CHECK(grant == granted + fast.window() - before);
     granted = grant;
   }
   CHECK(fast.window() == stream_window_max);
   CHECK(pool.free() == credit_pool - (stream_window_max - stream_window));
+}
+
+// How much is under way depends on how much was used up and not granted again: at most half.
+TEST_CASE("on a long link a stream has at least half of all that it may have under way after three round trips") {
+  CreditPool pool;
+  SendCredit sender;
+  ReceiveWindow receiver;
+  std::vector<std::uint64_t> round_trips;  // what was under way in each
+  while (round_trips.size() < 5) {
+    std::uint64_t grants = 0;  // all that was sent arrives before the first of them is back
+    std::uint64_t under_way = 0;
+    while (const std::uint64_t room = sender.room()) {
+      const std::uint64_t piece = std::min<std::uint64_t>(room, 65'535);
+      sender.spend(piece);
+      REQUIRE(receiver.receive(piece));
+      under_way += piece;
+      grants += receiver.consume(piece, true, pool);
+    }
+    round_trips.push_back(under_way);
+    REQUIRE(sender.add(grants));
+  }
+  CHECK(round_trips[0] < stream_window);
+  CHECK(round_trips[1] > 3 * stream_window);
+  CHECK(round_trips[2] > 14 * stream_window);
+  CHECK(round_trips[3] > stream_window_max / 2);
+  CHECK(round_trips[4] > stream_window_max / 2);
 }
 
 TEST_CASE("the pool of a connection bounds what all streams are lent, and gets it back") {

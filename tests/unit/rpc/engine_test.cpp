@@ -348,7 +348,7 @@ TEST_CASE("credit for used output is sent in halves of a window, for the right s
   }
   side.engine.consumed(call, call.take_chunk());
   side.engine.consumed(call, call.take_chunk());
-  CHECK(side.out() == "_command=credit bytes=105536 op=1 stream=err\n_command=data data=xxxxxxxxxx op=1 stream=in\n");
+  CHECK(side.out() == "_command=credit bytes=236608 op=1 stream=err\n_command=data data=xxxxxxxxxx op=1 stream=in\n");
 }
 
 TEST_CASE("input takes credit, and more comes from the other side") {
@@ -902,7 +902,7 @@ TEST_CASE("used input is granted again, until the operation is over") {
     return service->in.take();
   };
   side.engine.consumed(*service, data());
-  CHECK(side.out() == "_command=credit bytes=105536 op=o stream=in\n");
+  CHECK(side.out() == "_command=credit bytes=236608 op=o stream=in\n");
   const Chunk held = data();
   side.engine.answer(*service, {});
   side.out();
