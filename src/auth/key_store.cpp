@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <set>
+#include <span>
 #include <utility>
 
 namespace remsh::auth {
@@ -22,7 +22,7 @@ KeyLine enrolled_line(const KeyLine& token, KeyLine line) {
 }
 
 /// Whether a slave may come with any of these keys, which are those of one name.
-bool expects_slave(const std::vector<KeyEntry>& entries, WallTime now) {
+bool expects_slave(std::span<const KeyEntry> entries, WallTime now) {
   return std::any_of(entries.begin(), entries.end(), [now](const KeyEntry& entry) {
     return !entry.line.terms.is_invitation && why_over(entry.line, now).empty();
   });
@@ -56,16 +56,14 @@ class KeyStore::ChangeNotice {
 };
 
 const KeyEntry* KeyStore::find_anywhere(std::string_view name, std::string_view kid) const {
-  const KeyEntry* entry = find_key(of_file_, name, kid);
-  return entry != nullptr ? entry : find_key(of_calls_, name, kid);
+  const KeyEntry* entry = of_file_.find(name, kid);
+  return entry != nullptr ? entry : of_calls_.find(name, kid);
 }
 
 std::string KeyStore::unknown(std::string_view name, std::string_view kid) const {
   std::string kids;
   for (const KeyTable* table : {&of_file_, &of_calls_}) {
-    const auto entries = table->find(name);
-    if (entries == table->end()) continue;
-    for (const KeyEntry& entry : entries->second) kids += (kids.empty() ? "" : " ") + entry.line.kid;
+    for (const KeyEntry& entry : table->of(name)) kids += (kids.empty() ? "" : " ") + entry.line.kid;
   }
   if (kids.empty()) return "unknown name";
   constexpr std::size_t shown = 16;  // the maximum of a peer's claim in a message
@@ -107,9 +105,7 @@ std::vector<PasswordAnswer> KeyStore::passwords_of(std::string_view name, const 
   const std::scoped_lock lock(mutex_);
   std::vector<PasswordAnswer> found;
   for (const KeyTable* table : {&of_file_, &of_calls_}) {
-    const auto entries = table->find(name);
-    if (entries == table->end()) continue;
-    for (const KeyEntry& entry : entries->second) {
+    for (const KeyEntry& entry : table->of(name)) {
       const KeyLine& line = entry.line;
       if (line.password && why_not(entry, from, now).empty()) {
         found.push_back({*line.password, line.kid, line.terms.labels});
@@ -128,14 +124,13 @@ bool KeyStore::counts(std::string_view name, std::string_view kid, const std::op
 
 bool KeyStore::has(std::string_view name) const {
   const std::scoped_lock lock(mutex_);
-  return of_file_.contains(name) || of_calls_.contains(name);
+  return !of_file_.of(name).empty() || !of_calls_.of(name).empty();
 }
 
 bool KeyStore::expects(std::string_view name, WallTime now) const {
   const std::scoped_lock lock(mutex_);
   for (const KeyTable* table : {&of_file_, &of_calls_}) {
-    const auto entries = table->find(name);
-    if (entries != table->end() && expects_slave(entries->second, now)) return true;
+    if (expects_slave(table->of(name), now)) return true;
   }
   return false;
 }
@@ -145,7 +140,7 @@ std::vector<std::string> KeyStore::expected(WallTime now) const {
   {
     const std::scoped_lock lock(mutex_);
     for (const KeyTable* table : {&of_file_, &of_calls_}) {
-      for (const auto& [name, entries] : *table) {
+      for (const auto& [name, entries] : table->names()) {
         if (expects_slave(entries, now)) names.push_back(name);
       }
     }
@@ -170,7 +165,7 @@ std::optional<WallTime> KeyStore::next_expiry(WallTime now) const {
   const std::scoped_lock lock(mutex_);
   std::optional<WallTime> next;
   for (const KeyTable* table : {&of_file_, &of_calls_}) {
-    for (const auto& [name, entries] : *table) {
+    for (const auto& [name, entries] : table->names()) {
       for (const KeyEntry& entry : entries) {
         const auto& expires = entry.line.terms.expires;
         if (expires && *expires > now && (!next || *expires < *next)) next = expires;
@@ -193,25 +188,14 @@ Result<KeyStore::Registered> KeyStore::add(Result<KeyLine> line) {
   const std::scoped_lock lock(mutex_);
   KeyEntry entry = key_entry_of(*std::move(line), last_number_ + 1);
   if (auto checked = check_new(entry); !checked) return std::move(checked).failure();
-  const auto others = of_calls_.find(entry.line.name);
-  if (others != of_calls_.end() && others->second.size() >= max_keys_of_name) {
+  if (of_calls_.of(entry.line.name).size() >= max_keys_of_name) {
     return invalid(formatted("'{}' has four keys already: drop one", entry.line.name));
   }
-  std::vector<KeyEntry>& entries = of_calls_[entry.line.name];
   Registered registered{entry.number, entry.line.kid};
-  entries.push_back(std::move(entry));
+  of_calls_.add(std::move(entry));
   ++generation_;
   ++last_number_;
   return registered;
-}
-
-KeyEntry* KeyStore::registered(std::uint64_t number) {
-  for (auto& [name, entries] : of_calls_) {
-    for (KeyEntry& entry : entries) {
-      if (entry.number == number) return &entry;
-    }
-  }
-  return nullptr;
 }
 
 namespace {
@@ -230,7 +214,7 @@ Result<KeyLine> changed_line(const KeyLine& old, const KeyStore::Change& change)
 Result<std::string> KeyStore::change(std::uint64_t number, const Change& change) {
   const ChangeNotice notice(*this);
   const std::scoped_lock lock(mutex_);
-  KeyEntry* const old = number != 0 ? registered(number) : nullptr;
+  const KeyEntry* const old = of_calls_.registered(number);
   if (old == nullptr) return invalid("the registration of the key has ended: register it again");
   auto line = changed_line(old->line, change);
   if (!line) return std::move(line).failure();
@@ -238,21 +222,17 @@ Result<std::string> KeyStore::change(std::uint64_t number, const Change& change)
   if (!line->terms.is_invitation) line->used.reset();
   KeyEntry entry = key_entry_of(*std::move(line), number);
   if (auto checked = check_new(entry); !checked) return std::move(checked).failure();
-  if (entry == *old) return old->line.kid;
-  *old = std::move(entry);
+  std::string kid = entry.line.kid;
+  if (entry == *old) return kid;
+  of_calls_.replace(std::move(entry));
   ++generation_;
-  return old->line.kid;
+  return kid;
 }
 
 void KeyStore::drop(std::uint64_t number) noexcept {
   const ChangeNotice notice(*this);
   const std::scoped_lock lock(mutex_);
-  for (auto at = of_calls_.begin(); at != of_calls_.end(); ++at) {
-    if (std::erase_if(at->second, [number](const KeyEntry& entry) { return entry.number == number; }) == 0) continue;
-    if (at->second.empty()) of_calls_.erase(at);
-    ++generation_;
-    return;
-  }
+  if (of_calls_.drop(number)) ++generation_;
 }
 
 // The file.
@@ -274,7 +254,7 @@ Result<void> KeyStore::open(WallTime now) {
   auto content = read_key_file(path_);
   for (int i = 1; i < attempts && !content && content.failure().code == Errc::busy; ++i) content = read_key_file(path_);
   if (!content) return std::move(content).failure();
-  KeyTable table = key_table_of(content->lines);
+  KeyTable table(content->lines);
   const std::scoped_lock lock(mutex_);
   take_over(content, std::move(table), ++looks_, now);
   heard_ = told_news_;  // the caller of open() knows them
@@ -305,19 +285,14 @@ void KeyStore::look(WallTime now, bool at_once) {
     return;  // the next look will see the complete file
   const auto content = read_key_file(path_);
   if (!content && content.failure().code == Errc::busy) return;  // the same applies
-  KeyTable table = content ? key_table_of(content->lines) : KeyTable();
+  KeyTable table = content ? KeyTable(content->lines) : KeyTable();
   lock.lock();
   take_over(content, std::move(table), number, now);
 }
 
 std::string KeyStore::conflict_with_calls(const KeyTable& table) const {
-  std::set<std::string_view> kids;
-  for (const auto& [name, entries] : table) {
-    for (const KeyEntry& entry : entries) kids.insert(entry.line.kid);
-  }
-  for (const auto& [name, entries] : of_calls_) {
+  for (const auto& [name, entries] : of_calls_.names()) {
     for (const KeyEntry& entry : entries) {
-      if (!kids.contains(entry.line.kid)) continue;
       if (auto checked = check_beside(entry, table, "registered by a call, and in the key file"); !checked) {
         return checked.failure().message;
       }
@@ -349,15 +324,11 @@ void KeyStore::take_over(const Result<KeyFileContent>& content, KeyTable table, 
   tell(LogLevel::info,
        formatted("{} was read again: {} keys, of these new: {}; gone: {}", in_quotes(path_), content->lines.size(),
                  count_missing(table, of_file_), count_missing(of_file_, table)));
-  of_file_.swap(table);
+  of_file_ = std::move(table);
   ++generation_;
 }
 
 // Enrolment.
-
-KeyEntry* KeyStore::token_of_calls(std::string_view name, std::string_view kid) {
-  return const_cast<KeyEntry*>(find_key(of_calls_, name, kid));  // we may change the table
-}
 
 Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_view token_kid, const Secret& new_key,
                                            WallTime now) {
@@ -367,14 +338,14 @@ Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_vi
   bool is_of_call = false;
   {
     const std::scoped_lock lock(mutex_);
-    if (KeyEntry* const token = token_of_calls(name, token_kid)) {
+    if (KeyEntry* const token = of_calls_.find(name, token_kid)) {
       if (auto checked = check_token(token->line, now); !checked) return std::move(checked).failure();
       fresh = enrolled_line(token->line, *std::move(fresh));
       if (path_.empty()) {
         KeyEntry entry = key_entry_of(*fresh);
         if (auto checked = check_new(entry); !checked) return std::move(checked).failure();
         token->line.used = now;
-        of_calls_[entry.line.name].push_back(std::move(entry));  // invalidates `token`
+        of_calls_.add(std::move(entry));  // invalidates `token`
         ++generation_;
         return Enrolled{fresh->kid, "in memory only: it ends with this program"};
       }
@@ -402,7 +373,7 @@ Result<KeyStore::Enrolled> KeyStore::enrol(std::string_view name, std::string_vi
       });
   if (!changed) {
     const std::scoped_lock lock(mutex_);
-    KeyEntry* const token = is_of_call ? token_of_calls(name, token_kid) : nullptr;
+    KeyEntry* const token = is_of_call ? of_calls_.find(name, token_kid) : nullptr;
     if (token != nullptr && token->line.used == now) token->line.used.reset();
     ++generation_;
     return changed.failure();

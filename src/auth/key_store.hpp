@@ -122,8 +122,6 @@ class KeyStore {
   [[nodiscard]] std::string why_no_key(const KeyEntry* entry, std::string_view name, std::string_view kid) const;
   [[nodiscard]] std::string unknown(std::string_view name, std::string_view kid) const;
   [[nodiscard]] std::string conflict_with_calls(const KeyTable& table) const;
-  KeyEntry* registered(std::uint64_t number);
-  KeyEntry* token_of_calls(std::string_view name, std::string_view kid);
   void look(WallTime now, bool at_once);
   void take_over(const Result<KeyFileContent>& content, KeyTable table, std::uint64_t look, WallTime now);
   void tell(LogLevel level, std::string message);

@@ -16,21 +16,75 @@ KeyEntry key_entry_of(KeyLine line, std::uint64_t number) {
   return entry;
 }
 
-KeyTable key_table_of(std::vector<KeyLine> lines) {
-  KeyTable table;
-  for (KeyLine& line : lines) {
-    std::vector<KeyEntry>& entries = table[line.name];
-    entries.push_back(key_entry_of(std::move(line)));
-  }
-  return table;
+KeyTable::KeyTable(std::vector<KeyLine> lines) {
+  for (KeyLine& line : lines) add(key_entry_of(std::move(line)));
 }
 
-const KeyEntry* find_key(const KeyTable& table, std::string_view name, std::string_view kid) {
-  const auto entries = table.find(name);
-  if (entries == table.end()) return nullptr;
-  const auto found = std::find_if(entries->second.begin(), entries->second.end(),
-                                  [kid](const KeyEntry& entry) { return entry.line.kid == kid; });
-  return found == entries->second.end() ? nullptr : &*found;
+std::span<const KeyEntry> KeyTable::of(std::string_view name) const {
+  const auto entries = names_.find(name);
+  return entries == names_.end() ? std::span<const KeyEntry>() : std::span<const KeyEntry>(entries->second);
+}
+
+const KeyEntry* KeyTable::find(std::string_view name, std::string_view kid) const {
+  for (const KeyEntry& entry : of(name)) {
+    if (entry.line.kid == kid) return &entry;
+  }
+  return nullptr;
+}
+
+KeyEntry* KeyTable::find(std::string_view name, std::string_view kid) {
+  return const_cast<KeyEntry*>(std::as_const(*this).find(name, kid));
+}
+
+std::vector<const KeyEntry*> KeyTable::with_kid(const std::string& kid) const {
+  std::vector<const KeyEntry*> found;
+  const auto [begin, end] = names_by_kid_.equal_range(kid);
+  for (auto at = begin; at != end; ++at) found.push_back(find(*at->second, kid));
+  return found;
+}
+
+const KeyEntry* KeyTable::registered(std::uint64_t number) const {
+  const auto name = names_by_number_.find(number);
+  if (name == names_by_number_.end()) return nullptr;
+  const auto entries = of(*name->second);
+  return &*std::find_if(entries.begin(), entries.end(),
+                        [number](const KeyEntry& entry) { return entry.number == number; });
+}
+
+KeyEntry* KeyTable::registered_here(std::uint64_t number) {
+  return const_cast<KeyEntry*>(std::as_const(*this).registered(number));
+}
+
+void KeyTable::add(KeyEntry entry) {
+  const auto at = names_.try_emplace(entry.line.name).first;
+  names_by_kid_.emplace(entry.line.kid, &at->first);
+  if (entry.number != 0) names_by_number_.emplace(entry.number, &at->first);
+  at->second.push_back(std::move(entry));
+}
+
+void KeyTable::replace(KeyEntry entry) {
+  KeyEntry* const old = registered_here(entry.number);
+  names_by_kid_.emplace(entry.line.kid, names_by_number_.at(entry.number));
+  forget_kid(*old);
+  *old = std::move(entry);
+}
+
+bool KeyTable::drop(std::uint64_t number) noexcept {
+  KeyEntry* const entry = registered_here(number);
+  if (entry == nullptr) return false;
+  const auto at = names_.find(entry->line.name);
+  forget_kid(*entry);
+  names_by_number_.erase(number);
+  at->second.erase(at->second.begin() + (entry - at->second.data()));
+  if (at->second.empty()) names_.erase(at);
+  return true;
+}
+
+/// Removes an entry from the kids.
+void KeyTable::forget_kid(const KeyEntry& entry) noexcept {
+  const auto [begin, end] = names_by_kid_.equal_range(entry.line.kid);
+  const auto at = std::find_if(begin, end, [&](const auto& one) { return *one.second == entry.line.name; });
+  names_by_kid_.erase(at);
 }
 
 std::string why_over(const KeyLine& line, WallTime now) {
@@ -57,28 +111,26 @@ Result<void> check_token(const KeyLine& token, WallTime now) {
 }
 
 Result<void> check_beside(const KeyEntry& entry, const KeyTable& table, std::string_view where) {
-  for (const auto& [name, others] : table) {
-    for (const KeyEntry& other : others) {
-      const bool is_itself = entry.number != 0 && other.number == entry.number;
-      if (is_itself || other.line.kid != entry.line.kid) continue;
-      if (other.line.key != entry.line.key && name != entry.line.name) continue;
-      if (entry.line.password && other.line.password) {
-        return Failure{Errc::in_use, formatted("this password is {} for '{}'", where, name), 0};
-      }
-      return Failure{Errc::in_use,
-                     formatted("the key {} is {} for '{}': each slave has a key of its own, so make another",
-                               entry.line.kid, where, name),
-                     0};
+  for (const KeyEntry* const other : table.with_kid(entry.line.kid)) {
+    const bool is_itself = entry.number != 0 && other->number == entry.number;
+    const std::string& name = other->line.name;
+    if (is_itself || (other->line.key != entry.line.key && name != entry.line.name)) continue;
+    if (entry.line.password && other->line.password) {
+      return Failure{Errc::in_use, formatted("this password is {} for '{}'", where, name), 0};
     }
+    return Failure{Errc::in_use,
+                   formatted("the key {} is {} for '{}': each slave has a key of its own, so make another",
+                             entry.line.kid, where, name),
+                   0};
   }
   return {};
 }
 
 std::size_t count_missing(const KeyTable& from, const KeyTable& in) {
   std::size_t count = 0;
-  for (const auto& [name, entries] : from) {
+  for (const auto& [name, entries] : from.names()) {
     for (const KeyEntry& entry : entries) {
-      const KeyEntry* const other = find_key(in, name, entry.line.kid);
+      const KeyEntry* const other = in.find(name, entry.line.kid);
       if (other == nullptr || other->line.key != entry.line.key) ++count;
     }
   }

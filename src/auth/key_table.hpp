@@ -10,8 +10,10 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace remsh::auth {
@@ -24,13 +26,55 @@ struct KeyEntry {
   friend bool operator==(const KeyEntry&, const KeyEntry&) = default;
 };
 
-using KeyTable = std::map<std::string, std::vector<KeyEntry>, std::less<>>;
-
 KeyEntry key_entry_of(KeyLine line, std::uint64_t number = 0);
-KeyTable key_table_of(std::vector<KeyLine> lines);
 
-/// Null if there is none.
-const KeyEntry* find_key(const KeyTable& table, std::string_view name, std::string_view kid);
+/// Keys and passwords by the names of their slaves. An entry is also found by its kid alone, and by the number of its
+/// registration, without a look at all others: a master may have a hundred thousand. One thread at a time.
+class KeyTable {
+ public:
+  using Names = std::map<std::string, std::vector<KeyEntry>, std::less<>>;
+
+  KeyTable() = default;
+  explicit KeyTable(std::vector<KeyLine> lines);
+  KeyTable(KeyTable&&) = default;
+  KeyTable& operator=(KeyTable&&) = default;
+  KeyTable(const KeyTable&) = delete;
+  KeyTable& operator=(const KeyTable&) = delete;
+  ~KeyTable() = default;
+
+  [[nodiscard]] const Names& names() const noexcept { return names_; }
+
+  /// The entries of one name.
+  [[nodiscard]] std::span<const KeyEntry> of(std::string_view name) const;
+
+  /// Null if there is none. The caller may mark it as used, and changes nothing else of it.
+  [[nodiscard]] const KeyEntry* find(std::string_view name, std::string_view kid) const;
+  [[nodiscard]] KeyEntry* find(std::string_view name, std::string_view kid);
+
+  /// All entries with this kid: more than one if keys differ and have the same.
+  [[nodiscard]] std::vector<const KeyEntry*> with_kid(const std::string& kid) const;
+
+  /// The entry that was registered by a call with this number; null if there is none.
+  [[nodiscard]] const KeyEntry* registered(std::uint64_t number) const;
+
+  void add(KeyEntry entry);
+
+  /// Replaces the entry that was registered with the number of this one, and has its name.
+  void replace(KeyEntry entry);
+
+  /// Removes what was registered with this number. False if there is nothing.
+  bool drop(std::uint64_t number) noexcept;
+
+  friend bool operator==(const KeyTable& a, const KeyTable& b) { return a.names_ == b.names_; }
+
+ private:
+  [[nodiscard]] KeyEntry* registered_here(std::uint64_t number);
+  void forget_kid(const KeyEntry& entry) noexcept;
+
+  Names names_;
+  std::unordered_multimap<std::string, const std::string*> names_by_kid_;  // the keys of names_
+  std::unordered_map<std::uint64_t, const std::string*> names_by_number_;
+};
 
 /// Why a key is no longer valid: it is used or expired. Empty if it is valid.
 std::string why_over(const KeyLine& line, WallTime now);
