@@ -10,11 +10,12 @@ namespace remsh::bench {
 
 namespace {
 
-sockaddr_in loopback(std::uint16_t port) {
+/// Loopback has 2^24 addresses, which begin at 127.0.0.1.
+sockaddr_in loopback(std::uint16_t port, std::uint32_t host = 0) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + host);
   return address;
 }
 
@@ -37,9 +38,17 @@ ListeningSocket listen_on_loopback(int backlog) {
   return {std::move(socket), ntohs(address.sin_port)};
 }
 
-UniqueFd connect_to_loopback(std::uint16_t port) {
+UniqueFd connect_to_loopback(std::uint16_t port, std::uint32_t from_host) {
   UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_in address = loopback(port);
+  if (from_host != 0) {
+    const int one = 1;
+    const sockaddr_in from = loopback(0, from_host);
+    if (::setsockopt(socket.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one) != 0 ||
+        ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&from), sizeof from) != 0) {
+      fail("bind");
+    }
+  }
   if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     fail("connect");
   }

@@ -45,6 +45,9 @@ void print_state(const Options& options, const Scratch& scratch, const Bystander
 int run(const Options& options) {
   const Bystanders bystanders;
   const Scratch scratch(options.bytes * 3);
+  if (options.works.contains("W6")) {
+    make_room_for_fleet(*std::max_element(options.fleets.begin(), options.fleets.end()));
+  }
   LimitPeer tcp_limit(LimitPeer::Kind::tcp);  // before the library starts a thread
   LimitPeer unix_limit(LimitPeer::Kind::unix_socket);
   LimitPeer tls_limit(LimitPeer::Kind::tls);
@@ -52,11 +55,16 @@ int run(const Options& options) {
   while (options.works.contains("W2") && many_limits.size() < options.many_slaves) {
     many_limits.emplace_back(LimitPeer::Kind::tcp);
   }
+  std::deque<LongLinks> long_links;
+  if (options.works.contains("W7")) {
+    long_links.emplace_back(", 60 ms, 100 Mbit/s", LinkOptions{});
+    long_links.emplace_back(", the same with 1 % lost", LinkOptions{.one_lost_in = 100});
+  }
   MessagePeer tcp_messages;
   MessagePeer unix_messages;
   Slaves slaves(scratch.path());
-  const Bench bench{options,     scratch.path(), tcp_limit,     unix_limit, tls_limit,
-                    many_limits, tcp_messages,   unix_messages, slaves};
+  const Bench bench{options,     scratch.path(), tcp_limit,    unix_limit,    tls_limit,
+                    many_limits, long_links,     tcp_messages, unix_messages, slaves};
 
   std::vector<std::unique_ptr<Work>> works;
   if (options.works.contains("W1")) works.push_back(make_round_trips(bench));
@@ -66,6 +74,7 @@ int run(const Options& options) {
   if (options.works.contains("W4")) works.push_back(make_commands(bench));
   if (options.works.contains("W5")) works.push_back(make_output(bench));
   if (options.works.contains("W6")) works.push_back(make_fleets(bench));
+  if (options.works.contains("W7")) works.push_back(make_far_transfers(bench));
   if (options.works.contains("M1")) works.push_back(make_messages(bench));
 
   Report report;

@@ -17,15 +17,15 @@ std::vector<std::string> master_args(FleetKind kind, std::size_t slaves) {
   return {master_word, word_of(kind), std::to_string(slaves)};
 }
 
-std::vector<std::string> slaves_args(FleetKind kind, std::size_t slaves, const std::string& port) {
-  return {slaves_word, word_of(kind), std::to_string(slaves), port};
+std::vector<std::string> slaves_args(FleetKind kind, std::size_t first, std::size_t slaves, const std::string& port) {
+  return {slaves_word, word_of(kind), std::to_string(slaves), port, std::to_string(first)};
 }
 
 void run_fleet_part(const std::vector<std::string>& args, const FleetOrders& orders) {
   const FleetKind kind = args.at(1) == word_of(FleetKind::remsh) ? FleetKind::remsh : FleetKind::limit;
   const std::size_t slaves = std::stoul(args.at(2));
   if (args.at(0) == slaves_word) {
-    run_played_slaves(kind, slaves, static_cast<std::uint16_t>(std::stoul(args.at(3))), orders);
+    run_played_slaves(kind, std::stoul(args.at(4)), slaves, static_cast<std::uint16_t>(std::stoul(args.at(3))), orders);
   } else if (kind == FleetKind::remsh) {
     run_remsh_master(slaves, orders);
   } else {

@@ -17,22 +17,29 @@ enum class FleetKind : std::uint8_t { remsh, limit };
 //
 //     await COUNT         wait until so many slaves are registered, then answer
 //     call_all TIMES      call each slave once, so often; the answer is how long that took, in us: the median
-//     call_one SECONDS    call the slave number 0 again and again; the answer is how long that took, in us: the median
+//     subject NUMBER      call_one is about this slave from now on, in place of the first; answer
+//     call_one SECONDS    call one slave again and again; the answer is how long that took, in us: the median,
+//                         and after a space the 99th percentile
+//     call_first COUNT    call each of the first so many slaves once, a few times; the answer is as that of call_all
+//     call_on FROM        start a call of each slave from this number on, wait for none, and answer
 //
 // after it has said at which port it listens; the process that plays slaves takes
 //
 //     connect COUNT       so many more, and answer when all are registered
+//     reconnect COUNT     cut so many connections, the last ones, connect again, and answer when all are registered
 //
-// after it has said that it is ready. All end with the other end of the orders.
+// after it has said that it is ready. Only ours has subject, call_one, call_first, call_on and reconnect. All end with
+// the other end of the orders.
 
 std::vector<std::string> master_args(FleetKind kind, std::size_t slaves);
-std::vector<std::string> slaves_args(FleetKind kind, std::size_t slaves, const std::string& port);
+std::vector<std::string> slaves_args(FleetKind kind, std::size_t first, std::size_t slaves, const std::string& port);
 
 void run_fleet_part(const std::vector<std::string>& args, const FleetOrders& orders);
 
 void run_remsh_master(std::size_t slaves, const FleetOrders& orders);
 void run_limit_master(std::size_t slaves, const FleetOrders& orders);
-void run_played_slaves(FleetKind kind, std::size_t slaves, std::uint16_t port, const FleetOrders& orders);
+void run_played_slaves(FleetKind kind, std::size_t first, std::size_t slaves, std::uint16_t port,
+                       const FleetOrders& orders);
 
 /// One order: a word and a number.
 struct FleetOrder {

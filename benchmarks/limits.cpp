@@ -224,6 +224,10 @@ LimitPeer::~LimitPeer() {
   reap(pid_);
 }
 
+std::uint16_t LimitPeer::port() const noexcept {
+  return ntohs(reinterpret_cast<const sockaddr_in&>(address_).sin_port);
+}
+
 BareLine LimitPeer::connect() const {
   UniqueFd socket(::socket(address_.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address_), address_size_) != 0) {
@@ -279,6 +283,10 @@ void put(char (&into)[size], const std::string& path) {
 LimitPeer::Transfer::Transfer(BareLine line) : line_(std::move(line)) {}
 
 LimitPeer::Transfer LimitPeer::start_transfer() { return Transfer(connect()); }
+
+LimitPeer::Transfer LimitPeer::start_transfer_at(std::uint16_t port) {
+  return Transfer(BareLine(connect_to_loopback(port)));
+}
 
 void LimitPeer::Transfer::send(const std::string& from, const std::string& to) {
   Order order{.work = Order::Work::receive};

@@ -30,6 +30,7 @@ class LimitPeer {
   ~LimitPeer();  ///< ends the child
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  [[nodiscard]] std::uint16_t port() const noexcept;  ///< TCP only
 
   /// Whole requests of one size, each answered by so many bytes, blocking on both sides.
   class PingPong {
@@ -71,6 +72,9 @@ class LimitPeer {
     BareLine line_;
   };
   Transfer start_transfer();
+
+  /// The same by way of a port of this host, which leads to port(); TCP only.
+  Transfer start_transfer_at(std::uint16_t port);
 
   /// Bytes to the child, which reads pieces of this size, to its word that it is done.
   void sink(std::uint64_t bytes, std::size_t piece);

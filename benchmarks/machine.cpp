@@ -95,6 +95,14 @@ void raise_descriptor_limit() {
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) fail("setrlimit");
 }
 
+void make_room_for_fleet(std::size_t slaves) {
+  if (slaves <= largest_fleet()) return;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) fail("getrlimit");
+  if (!(std::ifstream("/proc/sys/fs/nr_open") >> limit.rlim_max)) return;
+  static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));  // refused without the privilege
+}
+
 std::size_t largest_fleet() {
   constexpr std::size_t other_uses = 64;
   rlimit limit{};

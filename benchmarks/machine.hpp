@@ -28,6 +28,10 @@ std::size_t thread_count(pid_t process);
 /// Raises the soft limit of descriptors to the hard one.
 void raise_descriptor_limit();
 
+/// Raises the hard limit of descriptors as far as the system allows it, if a fleet of this size needs that and this
+/// user may.
+void make_room_for_fleet(std::size_t slaves);
+
 /// How many connections a process can have by the hard limit of descriptors, with some left for other uses.
 std::size_t largest_fleet();
 

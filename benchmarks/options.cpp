@@ -10,7 +10,7 @@ namespace remsh::bench {
 namespace {
 
 constexpr const char* usage =
-    "usage: bench [W1] [W2] [W3] [W4] [W5] [W6] [M1] [options]\n"
+    "usage: bench [W1] [W2] [W3] [W4] [W5] [W6] [W7] [M1] [options]\n"
     "\n"
     "Measures works of the library next to their bare limits, in turns, and prints how many times worse we are.\n"
     "\n"
@@ -20,11 +20,13 @@ constexpr const char* usage =
     "  W4             execute /bin/true with its output wanted\n"
     "  W5             execute with much output, to a callback\n"
     "  W6             fleets of 1,000 and 10,000 slaves: registration, a call to all, one call among them, memory\n"
+    "  W7             send and fetch a file over a link of 60 ms and 100 Mbit/s, also with losses\n"
     "  M1             messages there and back, and large ones one way; also between two Pythons, if there is one\n"
     "\n"
     "  --rounds N     how often each is measured; medians are shown (7)\n"
     "  --seconds S    how long each round trip is measured in a round (0.4)\n"
-    "  --size MIB     how large transfers are (256)\n"
+    "  --size MIB     how large transfers are (256); those of W7 are a 32nd\n"
+    "  --fleet N      W6 with a fleet of so many slaves, in place of the two; may be given more than once\n"
     "  --rss          W4 also with 1 GiB resident in master and slave\n"
     "  --quick        few and short rounds: to see that it works, not how well\n"
     "  --json FILE    write the figures to a file, too\n"
@@ -39,6 +41,7 @@ int complain(const std::string& what) {
 
 std::optional<int> parse(int argc, char** argv, Options& options) {
   std::set<std::string> works;
+  std::vector<std::size_t> fleets;
   for (int i = 1; i < argc; ++i) {
     const std::string_view arg = argv[i];
     const auto number = [&](double max) -> std::optional<double> {
@@ -54,11 +57,13 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
     }
     if (options.works.contains(std::string(arg))) {
       works.emplace(arg);
-    } else if (arg == "--rounds" || arg == "--size") {
+    } else if (arg == "--rounds" || arg == "--size" || arg == "--fleet") {
       const auto value = number(1e6);
       if (!value || *value != std::floor(*value)) return complain("the option " + std::string(arg) + " needs a count");
       if (arg == "--rounds") {
         options.rounds = static_cast<std::size_t>(*value);
+      } else if (arg == "--fleet") {
+        fleets.push_back(static_cast<std::size_t>(*value));
       } else {
         options.bytes = static_cast<std::uint64_t>(*value) << 20U;
       }
@@ -84,6 +89,7 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
     }
   }
   if (!works.empty()) options.works = works;
+  if (!fleets.empty()) options.fleets = fleets;
   return std::nullopt;
 }
 

@@ -16,7 +16,7 @@ class PlayedHandshake {
  public:
   virtual ~PlayedHandshake() = default;
 
-  /// What a slave says first; may be empty.
+  /// What a slave says first on each of its connections; may be empty.
   virtual Bytes begin(std::size_t slave) = 0;
 
   /// Takes what the master says first, and returns how many bytes of it that was; 0 if more must come. `proof` is to be
@@ -28,8 +28,8 @@ class PlayedHandshake {
 };
 
 /// docs/protocol.md section 4, without TLS. What does not depend on the master's nonce is computed here, for `slaves`
-/// of them.
-std::unique_ptr<PlayedHandshake> make_remsh_handshake(std::size_t slaves);
+/// of them, whose names begin with that of number `first`.
+std::unique_ptr<PlayedHandshake> make_remsh_handshake(std::size_t first, std::size_t slaves);
 
 /// That of the limit, in as few bytes and system calls as a proof of both sides needs; `key` is that of all slaves:
 ///

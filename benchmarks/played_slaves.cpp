@@ -14,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <stdexcept>
 #include <utility>
@@ -24,6 +25,8 @@ namespace {
 
 /// How many slaves register at the same time: well below what a listener allows.
 constexpr std::size_t registering_at_once = 64;
+
+constexpr std::size_t slaves_of_a_host = 20'000;
 
 /// Boxes with which a slave answers.
 class Answers {
@@ -53,10 +56,11 @@ class Answers {
 
 class PlayedSlaves {
  public:
-  PlayedSlaves(FleetKind kind, std::size_t slaves, std::uint16_t port, const FleetOrders& orders)
-      : port_(port),
+  PlayedSlaves(FleetKind kind, std::size_t first, std::size_t slaves, std::uint16_t port, const FleetOrders& orders)
+      : first_(first),
+        port_(port),
         orders_(orders),
-        handshake_(kind == FleetKind::remsh ? make_remsh_handshake(slaves) : make_bare_handshake()),
+        handshake_(kind == FleetKind::remsh ? make_remsh_handshake(first, slaves) : make_bare_handshake()),
         watch_(::epoll_create1(EPOLL_CLOEXEC)) {
     if (!watch_) fail("epoll_create1");
     slaves_.reserve(slaves);
@@ -72,7 +76,7 @@ class PlayedSlaves {
   void run() {
     std::array<epoll_event, 512> events;
     for (;;) {
-      while (slaves_.size() < wanted_ && slaves_.size() - registered_ < registering_at_once) connect_one();
+      while (!to_connect_.empty() && registering_ < registering_at_once) connect_one();
       const int ready = ::epoll_wait(watch_.get(), events.data(), static_cast<int>(events.size()), -1);
       if (ready < 0 && errno != EINTR) fail("epoll_wait");
       for (int i = 0; i < ready; ++i) {
@@ -80,7 +84,7 @@ class PlayedSlaves {
         if (mark == orders_mark) {
           const auto order = orders_.receive();
           if (!order) return;
-          wanted_ = slaves_.size() + static_cast<std::size_t>(parse_order(*order).number);
+          obey(parse_order(*order));
         } else if (!serve(mark)) {
           return;
         }
@@ -94,7 +98,7 @@ class PlayedSlaves {
   enum class Stage : std::uint8_t { challenge, welcome, serving };
 
   struct Slave {
-    BareLine line;
+    BareLine line{UniqueFd()};
     Stage stage = Stage::challenge;
     Bytes partial = {};  // the beginning of a message
   };
@@ -104,10 +108,25 @@ class PlayedSlaves {
     if (::epoll_ctl(watch_.get(), EPOLL_CTL_ADD, descriptor, &event) != 0) fail("epoll_ctl");
   }
 
+  void obey(const FleetOrder& order) {
+    const auto count = static_cast<std::size_t>(order.number);
+    if (order.word == "reconnect") {
+      for (std::size_t number = slaves_.size() - count; number < slaves_.size(); ++number) {
+        reset_when_closed(slaves_[number].line.descriptor());
+        slaves_[number] = Slave();
+        to_connect_.push_back(number);
+      }
+    } else {
+      for (std::size_t i = 0; i < count; ++i, slaves_.emplace_back()) to_connect_.push_back(slaves_.size());
+    }
+  }
+
   void connect_one() {
-    const std::size_t number = slaves_.size();
-    slaves_.push_back({BareLine(connect_to_loopback(port_))});
-    BareLine& line = slaves_.back().line;
+    const std::size_t number = to_connect_.front();
+    to_connect_.pop_front();
+    ++registering_;
+    BareLine& line = slaves_[number].line;
+    line = BareLine(connect_to_loopback(port_, static_cast<std::uint32_t>((first_ + number) / slaves_of_a_host)));
     watch(line.descriptor(), number);
     const Bytes first = handshake_->begin(number);
     line.write_all(first.data(), first.size());
@@ -139,7 +158,7 @@ class PlayedSlaves {
       case Stage::welcome:
         size = handshake_->take_welcome(number, bytes);
         if (size > 0) slave.stage = Stage::serving;
-        if (size > 0 && ++registered_ == wanted_) orders_.send("registered");
+        if (size > 0 && --registering_ == 0 && to_connect_.empty()) orders_.send("registered");
         break;
       case Stage::serving:
         size = box_size(bytes);
@@ -149,22 +168,24 @@ class PlayedSlaves {
     return size;
   }
 
+  const std::size_t first_;  // the number of the first slave in the fleet
   const std::uint16_t port_;
   const FleetOrders& orders_;
   const std::unique_ptr<PlayedHandshake> handshake_;
   const Answers answers_;
   const UniqueFd watch_;
   std::vector<Slave> slaves_;
-  std::size_t wanted_ = 0;
-  std::size_t registered_ = 0;
+  std::deque<std::size_t> to_connect_;
+  std::size_t registering_ = 0;
   std::array<char, std::size_t{1} << 16U> buffer_{};
   Bytes out_;
 };
 
 }  // namespace
 
-void run_played_slaves(FleetKind kind, std::size_t slaves, std::uint16_t port, const FleetOrders& orders) {
-  const auto played = std::make_unique<PlayedSlaves>(kind, slaves, port, orders);
+void run_played_slaves(FleetKind kind, std::size_t first, std::size_t slaves, std::uint16_t port,
+                       const FleetOrders& orders) {
+  const auto played = std::make_unique<PlayedSlaves>(kind, first, slaves, port, orders);
   played->run();
 }
 

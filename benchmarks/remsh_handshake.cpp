@@ -57,12 +57,17 @@ MasterBox split_master_box(BytesView bytes, const char* must_have) {
 
 class RemshHandshake final : public PlayedHandshake {
  public:
-  explicit RemshHandshake(std::size_t slaves) {
+  RemshHandshake(std::size_t first, std::size_t slaves) {
     slaves_.reserve(slaves);
-    for (std::size_t i = 0; i < slaves; ++i) slaves_.push_back(prepare(i));
+    for (std::size_t i = 0; i < slaves; ++i) slaves_.push_back(prepare(first + i));
   }
 
-  Bytes begin(std::size_t slave) override { return slaves_[slave].hello; }
+  Bytes begin(std::size_t slave) override {
+    Slave& self = slaves_[slave];
+    self.transcript = Bytes(digest_bytes, '\0');  // without TLS the proofs are bound to nothing
+    self.transcript += self.hello_body;
+    return self.hello;
+  }
 
   std::size_t take_challenge(std::size_t slave, BytesView bytes, Bytes& proof) override {
     const std::size_t size = box_size(bytes);
@@ -90,6 +95,7 @@ class RemshHandshake final : public PlayedHandshake {
  private:
   struct Slave {
     Bytes hello;
+    Bytes hello_body;
     Bytes transcript;  // the bodies of the boxes so far
     HmacBlocks slave_key;
     HmacBlocks master_key;
@@ -109,12 +115,13 @@ class RemshHandshake final : public PlayedHandshake {
           .end();
     };
     Slave slave{.hello = {},
-                .transcript = Bytes(digest_bytes, '\0'),  // without TLS the proofs are bound to nothing
+                .hello_body = {},
+                .transcript = {},
                 .slave_key = HmacBlocks(view(derived(sha256_, key.bytes(), "slave"))),
                 .master_key = HmacBlocks(view(derived(sha256_, key.bytes(), "master")))};
     BoxWriter hello(slave.hello);
     write_rest(hello.field("_ask", "1").field("_command", "hello"));
-    BoxWriter body(slave.transcript);
+    BoxWriter body(slave.hello_body);
     write_rest(body);
     return slave;
   }
@@ -140,8 +147,8 @@ class RemshHandshake final : public PlayedHandshake {
 
 }  // namespace
 
-std::unique_ptr<PlayedHandshake> make_remsh_handshake(std::size_t slaves) {
-  return std::make_unique<RemshHandshake>(slaves);
+std::unique_ptr<PlayedHandshake> make_remsh_handshake(std::size_t first, std::size_t slaves) {
+  return std::make_unique<RemshHandshake>(first, slaves);
 }
 
 }  // namespace remsh::bench

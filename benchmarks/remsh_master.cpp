@@ -18,6 +18,15 @@ namespace remsh::bench {
 namespace {
 
 constexpr std::chrono::seconds registration_patience{50};
+constexpr std::size_t times_of_first = 5;
+
+std::vector<std::shared_ptr<Slave>> slaves_of_fleet(const SlaveCollection& slaves, std::size_t from, std::size_t to) {
+  std::vector<std::shared_ptr<Slave>> found;
+  for (std::size_t number = from; number < to; ++number) {
+    if (auto slave = slaves.find(fleet_name(number))) found.push_back(std::move(slave));
+  }
+  return found;
+}
 
 /// Calls all slaves once from one thread, and returns how many microseconds that took.
 double call_all(const std::vector<std::shared_ptr<Slave>>& slaves) {
@@ -32,7 +41,8 @@ double call_all(const std::vector<std::shared_ptr<Slave>>& slaves) {
   return (now() - begin) * 1e6;
 }
 
-double call_one(Slave& slave, double seconds) {
+/// The median and the 99th percentile.
+std::string call_one(Slave& slave, double seconds) {
   std::vector<double> taken;
   taken.reserve(static_cast<std::size_t>(seconds * 3e5) + 1);
   double before = now();
@@ -42,7 +52,7 @@ double call_one(Slave& slave, double seconds) {
     taken.push_back((after - before) * 1e6);
     before = after;
   }
-  return quantile(taken, 0.5);
+  return std::to_string(quantile(taken, 0.5)) + " " + std::to_string(quantile(taken, 0.99));
 }
 
 }  // namespace
@@ -54,6 +64,8 @@ void run_remsh_master(std::size_t count, const FleetOrders& orders) {
   SlaveCollection slaves;
   TcpSlaveListener listener({.slave_collection = slaves, .address = "tcp:127.0.0.1:0", .keys = keys});
   listener.start();
+  std::size_t subject = 0;
+  std::vector<Pending<std::optional<FileInfo>>> left;  // calls for which nobody waits
   orders.send(std::to_string(listener.port()));
   while (const auto text = orders.receive()) {
     const FleetOrder order = parse_order(*text);
@@ -67,8 +79,21 @@ void run_remsh_master(std::size_t count, const FleetOrders& orders) {
       std::vector<double> taken;
       while (taken.size() < static_cast<std::size_t>(order.number)) taken.push_back(call_all(all));
       orders.send(std::to_string(quantile(taken, 0.5)));
+    } else if (order.word == "call_first") {
+      const auto first = slaves_of_fleet(slaves, 0, static_cast<std::size_t>(order.number));
+      std::vector<double> taken;
+      while (taken.size() < times_of_first) taken.push_back(call_all(first));
+      orders.send(std::to_string(quantile(taken, 0.5)));
+    } else if (order.word == "call_on") {
+      for (const auto& slave : slaves_of_fleet(slaves, static_cast<std::size_t>(order.number), count)) {
+        left.push_back(slave->start_stat(stat_path));
+      }
+      orders.send("started");
     } else if (order.word == "call_one") {
-      orders.send(std::to_string(call_one(*slaves.find(fleet_name(0)), order.number)));
+      orders.send(call_one(*slaves.find(fleet_name(subject)), order.number));
+    } else if (order.word == "subject") {
+      subject = static_cast<std::size_t>(order.number);
+      orders.send("known");
     } else {
       throw std::runtime_error("our master does not know the order " + order.word);
     }

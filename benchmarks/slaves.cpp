@@ -71,6 +71,10 @@ std::vector<Slaves::Started> Slaves::start_many_tcp(const std::string& prefix, s
   return started;
 }
 
+Slaves::Started Slaves::start_tcp_at(std::uint16_t port, const std::string& name) {
+  return start("tcp:127.0.0.1:" + std::to_string(port), name, "", 0);
+}
+
 Slaves::Started Slaves::start_unix(const std::string& name) { return start(unix_.address(), name, "", 0); }
 
 Slaves::Started Slaves::start_tls(const std::string& name) {

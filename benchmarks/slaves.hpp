@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,12 +26,16 @@ class Slaves {
   Slaves& operator=(const Slaves&) = delete;
   ~Slaves();  ///< ends them
 
+  [[nodiscard]] std::uint16_t tcp_port() const { return tcp_.port(); }
+
   struct Started {
     std::shared_ptr<Slave> slave;
     pid_t pid = -1;  ///< of the process that does the work
   };
   Started start_tcp(const std::string& name, std::size_t ballast = 0);                ///< with so many bytes resident
   std::vector<Started> start_many_tcp(const std::string& prefix, std::size_t count);  ///< all at the same time
+  Started start_tcp_at(std::uint16_t port,
+                       const std::string& name);  ///< by way of this port, which leads to tcp_port()
   Started start_unix(const std::string& name);
   Started start_tls(const std::string& name);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "limits.hpp"
+#include "long_link.hpp"
 #include "options.hpp"
 #include "report.hpp"
 
@@ -35,6 +36,7 @@ struct Bench {
   LimitPeer& unix_limit;
   LimitPeer& tls_limit;
   std::deque<LimitPeer>& many_limits;
+  std::deque<LongLinks>& long_links;
   MessagePeer& tcp_messages;
   MessagePeer& unix_messages;
   Slaves& slaves;
@@ -47,6 +49,7 @@ std::unique_ptr<Work> make_transfers(const Bench& bench);         // W3
 std::unique_ptr<Work> make_commands(const Bench& bench);          // W4
 std::unique_ptr<Work> make_output(const Bench& bench);            // W5
 std::unique_ptr<Work> make_fleets(const Bench& bench);            // W6
+std::unique_ptr<Work> make_far_transfers(const Bench& bench);     // W7
 std::unique_ptr<Work> make_messages(const Bench& bench);          // M1
 
 }  // namespace remsh::bench
