@@ -107,7 +107,7 @@ std::size_t largest_fleet() {
   constexpr std::size_t other_uses = 64;
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) fail("getrlimit");
-  return std::max<std::size_t>(limit.rlim_max, other_uses + 2) - other_uses;
+  return (std::max<std::size_t>(limit.rlim_max, other_uses + 22) - other_uses) * 10 / 11;
 }
 
 std::vector<std::size_t> usable_cpus() {

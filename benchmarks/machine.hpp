@@ -32,7 +32,8 @@ void raise_descriptor_limit();
 /// user may.
 void make_room_for_fleet(std::size_t slaves);
 
-/// How many connections a process can have by the hard limit of descriptors, with some left for other uses.
+/// How many slaves a fleet can have by the hard limit of descriptors, if one more tenth is to come, with some left for
+/// other uses.
 std::size_t largest_fleet();
 
 /// The CPUs that this process may use, before place() changed that.

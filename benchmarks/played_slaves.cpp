@@ -26,7 +26,7 @@ namespace {
 /// How many slaves register at the same time: well below what a listener allows.
 constexpr std::size_t registering_at_once = 64;
 
-constexpr std::size_t slaves_of_a_host = 20'000;
+constexpr std::size_t slaves_of_a_host = 5'000;  // with many more the system takes long to find a port
 
 /// Boxes with which a slave answers.
 class Answers {
