@@ -3,13 +3,11 @@
 
 #include "support/memory_in_use.hpp"
 #include "support/peer_pair.hpp"
+#include "support/system_calls.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -34,7 +32,6 @@ using CallKind = rpc::Call::Kind;
 
 namespace {
 
-thread_local int yields = 0;           // of this thread
 #ifdef REMSH_CAN_COUNT
 thread_local int allocations_left = -1;  // of this thread, before one fails; -1: none does
 thread_local long allocations = 0;       // of this thread
@@ -50,11 +47,7 @@ void* allocate(std::size_t size) {
 
 }  // namespace
 
-// For all of this program: so that a test can count what a call costs its processor, and have memory run out.
-extern "C" int sched_yield() noexcept {
-  ++yields;
-  return static_cast<int>(::syscall(SYS_sched_yield));
-}
+// For all of this program: so that a test can count what a call allocates, and have memory run out.
 #ifdef REMSH_CAN_COUNT  // sanitizers have their own
 void* operator new(std::size_t size) { return allocate(size); }
 void* operator new[](std::size_t size) { return allocate(size); }
@@ -376,11 +369,11 @@ TEST_CASE("a call beside one that has been quiet for long, or beside suspended o
     }
     const bool was_quiet = succeeds_once([&] {
       REQUIRE(call(pair.master, "echo").ok());
-      yields = 0;
+      const long yields = yields_of_this_thread();
       const int arms = counts.arms;
       for (int i = 0; i < 50; ++i) REQUIRE(call(pair.master, "echo").ok());
       // A machine under load lets a slice pass between two calls now and then.
-      return yields == 0 && counts.arms - arms <= 6;
+      return yields_of_this_thread() == yields && counts.arms - arms <= 6;
     });
     CHECK(was_quiet);
     stop.request_stop();
@@ -393,14 +386,13 @@ TEST_CASE("a call beside one that has been quiet for long, or beside suspended o
 
 TEST_CASE("callers who call at the same time let each other append, so that one writes for several") {
   PeerPair pair(socket_pair(), Handlers{{"echo", echo}});
-  std::atomic<int> all_yields = 0;
+  std::atomic<long> all_yields = 0;
   for (int round = 0; round < 200 && all_yields == 0; ++round) {
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&] {
-        yields = 0;
         for (int i = 0; i < 20; ++i) static_cast<void>(call(pair.master, "echo"));
-        all_yields += yields;
+        all_yields += yields_of_this_thread();
       });
     }
     for (auto& thread : threads) thread.join();
