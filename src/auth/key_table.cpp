@@ -57,8 +57,16 @@ KeyEntry* KeyTable::registered_here(std::uint64_t number) {
 
 void KeyTable::add(KeyEntry entry) {
   const auto at = names_.try_emplace(entry.line.name).first;
-  names_by_kid_.emplace(entry.line.kid, &at->first);
-  if (entry.number != 0) names_by_number_.emplace(entry.number, &at->first);
+  at->second.reserve(at->second.size() + 1);
+  // Only the first of these has something to be undone if there is no memory for the second; an empty name does no
+  // harm.
+  const auto kid = names_by_kid_.emplace(entry.line.kid, &at->first);
+  try {
+    if (entry.number != 0) names_by_number_.emplace(entry.number, &at->first);
+  } catch (...) {
+    names_by_kid_.erase(kid);
+    throw;
+  }
   at->second.push_back(std::move(entry));
 }
 

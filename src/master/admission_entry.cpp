@@ -141,7 +141,12 @@ void Admission::welcome() {
   owner_->loop()->remove(slot_);
   has_slot_ = false;
   owner_->open(backend_, std::move(transport_));
-  if (!runs_user_code() && claim_.enter_if_free(slave_)) return has_entered();
+  Leftovers leftovers;
+  const bool is_in = !runs_user_code() && claim_.enter_if_free(slave_, leftovers);
+  if (!leftovers.empty()) {  // they may be the user's, whose destructors must not run here
+    owner_->run_on(&Runtime::admission_threads, [dropped = std::move(leftovers)] {});
+  }
+  if (is_in) return has_entered();
   owner_->run_on(&Runtime::admission_threads, [self = shared_from_this()] { self->set_up(); });
 }
 

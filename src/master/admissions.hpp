@@ -7,6 +7,7 @@
 #include "master/keepalive.hpp"
 #include "master/key_watch.hpp"
 #include "master/listener_log.hpp"
+#include "master/lost_callback.hpp"
 #include "master/names.hpp"
 #include "master/opening.hpp"
 #include "master/rights_watch.hpp"
@@ -86,6 +87,12 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   /// Whether a slave of this name is in the collection. Unlike SlaveCollection::find(), never leaves its caller with
   /// the last reference to a slave, so the loop may ask.
   [[nodiscard]] bool has_slave(std::string_view name) const { return options_.slave_collection.has(name); }
+
+  /// SlaveCollection::add_slave() for the loop: touches no other slave. False if the slave is not in the collection
+  /// then. What it drops goes to `leftovers`. Throws Error (in_use) if another slave has the name.
+  [[nodiscard]] bool add_here(const std::shared_ptr<Slave>& slave, Leftovers& leftovers) const {
+    return options_.slave_collection.add_here(slave, leftovers);
+  }
 
   /// SlaveInfo::key_id of a slave, without unpacking the rest. Valid as long as the slave.
   [[nodiscard]] static std::string_view key_id_of(const Slave& slave) noexcept;

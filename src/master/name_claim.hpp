@@ -1,6 +1,7 @@
 // NameClaim: how a newcomer gets a name, and enters the collection under it.
 #pragma once
 
+#include "master/lost_callback.hpp"
 #include "master/names.hpp"
 #include "master/worker_protocol.hpp"
 
@@ -34,8 +35,9 @@ class NameClaim {
   /// Adds the newcomer's slave to the collection. Returns why it is not in there; empty if it is.
   std::string enter(const std::shared_ptr<Slave>& slave);
 
-  /// The same on the loop, if no other slave has got the name. False: enter() has to decide.
-  [[nodiscard]] bool enter_if_free(const std::shared_ptr<Slave>& slave);
+  /// The same on the loop, if no other slave has got the name. False: enter() has to decide. What it drops goes to
+  /// `leftovers`.
+  [[nodiscard]] bool enter_if_free(const std::shared_ptr<Slave>& slave, Leftovers& leftovers);
 
   /// Releases the claim.
   void release() noexcept;

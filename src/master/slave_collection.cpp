@@ -138,6 +138,14 @@ bool SlaveCollection::add_slave(std::shared_ptr<Slave> slave) {
     if (same == slave) return false;
     if (!same->is_connected()) remove_slave(*same);  // its Departure is about to remove it
   }
+  Leftovers leftovers;
+  return add_here(slave, leftovers);
+}
+
+/// Adds a slave without touching any other one, whose object may be of the user's class: on any thread. Throws Error
+/// (in_use) if another slave of its name is in the collection.
+bool SlaveCollection::add_here(const std::shared_ptr<Slave>& slave, Leftovers& leftovers) {
+  if (!slave->is_connected()) return false;
   Backend& backend = *slave->backend_;
   const auto entry = std::make_shared<SlaveEntry>(slave, backend);
   // Once, however often the slave is added; and before it is added, so that it is never in without a Departure.
@@ -145,7 +153,9 @@ bool SlaveCollection::add_slave(std::shared_ptr<Slave> slave) {
   if (!impl_->pool->add(entry)) return false;
   if (backend.is_draining()) impl_->pool->drain(backend);  // its Departure may have been called before
   if (slave->is_connected()) return true;
-  impl_->pool->remove(entry);  // its Departure may have run before
+  std::shared_ptr<const SlaveEntries> dropped;
+  impl_->pool->remove(entry, dropped);  // its Departure may have run before
+  leftovers.push_back(std::move(dropped));
   return false;
 }
 

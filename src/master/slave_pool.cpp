@@ -23,7 +23,6 @@ std::string_view SlavePool::SameName::of(const std::shared_ptr<SlaveEntry>& entr
 bool SlavePool::add(const std::shared_ptr<SlaveEntry>& entry) {
   EntriesByTick made{entry.get()};  // allocated here, so that nothing can fail later
   std::map<const SlaveEntry*, std::string> owner;
-  std::shared_ptr<const SlaveEntries> dropped;
   const Lock lock(mutex_);
   const auto expected = expected_.find(entry->backend.name());
   if (expected != expected_.end()) owner.emplace(entry.get(), expected->second.owner);
@@ -35,7 +34,6 @@ bool SlavePool::add(const std::shared_ptr<SlaveEntry>& entry) {
   entry->previous = last_;
   (last_ != nullptr ? last_->next : first_) = entry.get();
   last_ = entry.get();
-  dropped = std::move(all_);
   if (missing_watch_ != nullptr) missing_watch_->arrived(entry->backend.name());
   entry->paused = pauses_.find(entry->backend.name()) != pauses_.end();
   entry->incarnation =
@@ -325,7 +323,7 @@ std::shared_ptr<const SlaveEntries> SlavePool::entries() const {
 }
 
 std::shared_ptr<const SlaveEntries> SlavePool::entries(const Lock& /*held*/) const {
-  if (!all_) {
+  if (!all_ || all_->size() < slaves_.size()) {  // all that are in it are in the pool, so none is destroyed here
     auto made = std::make_shared<SlaveEntries>();
     made->reserve(slaves_.size());
     for (SlaveEntry* entry = first_; entry != nullptr; entry = entry->next) made->push_back(entry->shared_from_this());

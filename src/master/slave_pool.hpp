@@ -83,7 +83,8 @@ class SlavePool {
 
   // Slaves come and leave.
 
-  /// False if the slave is in the pool already. Throws Error (in_use) if another slave of its name is.
+  /// False if the slave is in the pool already. Throws Error (in_use) if another slave of its name is. Drops no
+  /// reference to another slave, so the io thread may call it.
   bool add(const std::shared_ptr<SlaveEntry>& entry);
 
   /// False if the entry was removed already. `dropped` may get the last reference to slaves.
@@ -293,7 +294,7 @@ class SlavePool {
   std::map<const SlaveEntry*, QueuedRequest*> kept_for_;    // no request behind this one gets anything of the slave
   Departures departures_;
   MissingWatch* missing_watch_ = nullptr;
-  mutable std::shared_ptr<const SlaveEntries> all_;  // in the order of arrival; null: to be rebuilt
+  mutable std::shared_ptr<const SlaveEntries> all_;  // in the order of arrival; null, or without those that came since
   Queue queue_;
   mutable std::list<ChangeWaiter*> change_waiters_;
   Tick last_tick_ = 0;

@@ -201,6 +201,7 @@ class REMSH_API SlaveCollection {
   void listener_goes() noexcept;
   [[nodiscard]] const std::shared_ptr<Names>& names() const noexcept;
   [[nodiscard]] bool has(std::string_view name) const;
+  bool add_here(const std::shared_ptr<Slave>& slave, std::vector<std::shared_ptr<const void>>& leftovers);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
