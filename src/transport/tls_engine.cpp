@@ -195,11 +195,14 @@ TlsEngine::Status TlsEngine::read(BytesView& ciphertext, std::span<char> plainte
   while (size < plaintext.size() && status == Status::ok) {
     const auto room = static_cast<int>(std::min<std::size_t>(plaintext.size() - size, INT_MAX));
     const int result = SSL_read(ssl_.get(), plaintext.data() + size, room);
-    if (result > 0) {
-      size += static_cast<std::size_t>(result);
-    } else {
+    if (result <= 0) {
       status = fail(result);
+      continue;
     }
+    size += static_cast<std::size_t>(result);
+    // OpenSSL takes no more than the record that it works on, so there is nothing left. To ask it costs as much as a
+    // small record.
+    if (size < plaintext.size() && in_.empty() && !has_plaintext()) status = Status::want_input;
   }
   ciphertext = std::exchange(in_, {});
   if (!failed_ && decrypted_ / 2 >= context_->impl_->tuning.records_per_key) ask_for_new_keys();
