@@ -36,24 +36,29 @@ Bytes execute_answer() {
 
 class Commands final : public Work {
  public:
-  explicit Commands(const Bench& bench) : bench_(bench), ours_(bench.slaves.start_tcp("commands")) {
+  explicit Commands(const Bench& bench)
+      : bench_(bench), ours_(bench.slaves.start_tcp("commands")), ours_by_tls_(bench.slaves.start_tls("commands-tls")) {
     if (bench.options.resident) resident_ = bench.slaves.start_tcp("commands-resident", gib);
   }
 
   void run_round(std::size_t round, Report& report) override {
-    const auto limit = [&] {
-      auto spawner = bench_.tcp_limit.start_spawner(request_, answer_);
-      return time_each(bench_.options.seconds, bench_.tcp_limit.pid(), [&] { spawner.once(); });
+    const auto spawn = [&](LimitPeer& limit) {
+      auto spawner = limit.start_spawner(request_, answer_);
+      return time_each(bench_.options.seconds, limit.pid(), [&] { spawner.once(); });
     };
-    const auto [bare, full] = in_turns(round, limit, [&] { return run(ours_); });
+    const auto [bare, full] = in_turns(
+        round, [&] { return spawn(bench_.tcp_limit); }, [&] { return run(ours_); });
     add("W4 /bin/true", bare, full, report);
+    const auto [bare_tls, full_tls] = in_turns(
+        round, [&] { return spawn(bench_.tls_limit); }, [&] { return run(ours_by_tls_); });
+    add("W4 /bin/true under TLS", bare_tls, full_tls, report);
     if (resident_) {
       const Ballast ballast(gib);
       add("W4 /bin/true, 1 GiB resident", bare, run(*resident_), report);
     }
   }
 
-  [[nodiscard]] std::size_t lines() const override { return resident_ ? 6 : 3; }
+  [[nodiscard]] std::size_t lines() const override { return resident_ ? 9 : 6; }
 
  private:
   Latency run(const Slaves::Started& started) {
@@ -72,6 +77,7 @@ class Commands final : public Work {
   const Bytes request_ = execute_request();
   const std::size_t answer_ = execute_answer().size();
   Slaves::Started ours_;
+  Slaves::Started ours_by_tls_;
   std::optional<Slaves::Started> resident_;
 };
 

@@ -12,7 +12,7 @@ namespace remsh::bench {
 
 struct Options {
   std::set<std::string> works = {"W1", "W2", "W3", "W4", "W5", "W6", "W7", "M1"};
-  std::size_t rounds = 7;
+  std::size_t rounds = 6;
   double seconds = 0.4;                             ///< for each measurement of a round trip
   std::uint64_t bytes = std::uint64_t{256} << 20U;  ///< of each transfer
   std::size_t many_slaves = 64;                     ///< of W2

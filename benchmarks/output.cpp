@@ -14,24 +14,30 @@ namespace {
 
 class Output final : public Work {
  public:
-  explicit Output(const Bench& bench) : bench_(bench), ours_(bench.slaves.start_tcp("output")) {}
+  explicit Output(const Bench& bench)
+      : bench_(bench), ours_(bench.slaves.start_tcp("output")), ours_by_tls_(bench.slaves.start_tls("output-tls")) {}
 
   void run_round(std::size_t round, Report& report) override {
-    const auto [bare, full] = in_turns(
-        round,
-        [&] { return once(bench_.tcp_limit.pid(), [&] { return bench_.tcp_limit.relay(bench_.options.bytes); }); },
-        [&] { return once(ours_.pid, [&] { return execute(); }); });
-    report.add({"W5 output", "MiB/s", Measure::Better::more, 0.85}, bare.mib_per_second, full.mib_per_second);
-    report.add({"W5 output", "CPU s/GiB", Measure::Better::less, {}}, bare.cpu_per_gib, full.cpu_per_gib);
+    run("W5 output", 0.85, bench_.tcp_limit, ours_, round, report);
+    run("W5 output under TLS", 1.05, bench_.tls_limit, ours_by_tls_, round, report);
   }
 
-  [[nodiscard]] std::size_t lines() const override { return 2; }
+  [[nodiscard]] std::size_t lines() const override { return 4; }
 
  private:
-  std::uint64_t execute() {
+  void run(const std::string& work, double goal, LimitPeer& limit, const Slaves::Started& started, std::size_t round,
+           Report& report) {
+    const auto [bare, full] = in_turns(
+        round, [&] { return once(limit.pid(), [&] { return limit.relay(bench_.options.bytes); }); },
+        [&] { return once(started.pid, [&] { return execute(*started.slave); }); });
+    report.add({work, "MiB/s", Measure::Better::more, goal}, bare.mib_per_second, full.mib_per_second);
+    report.add({work, "CPU s/GiB", Measure::Better::less, {}}, bare.cpu_per_gib, full.cpu_per_gib);
+  }
+
+  std::uint64_t execute(Slave& slave) {
     std::uint64_t total = 0;
-    const auto result = ours_.slave->execute({"head", "-c", std::to_string(bench_.options.bytes), "/dev/zero"},
-                                             {.out = [&](BytesView bytes) { total += bytes.size(); }});
+    const auto result = slave.execute({"head", "-c", std::to_string(bench_.options.bytes), "/dev/zero"},
+                                      {.out = [&](BytesView bytes) { total += bytes.size(); }});
     if (!result.ok()) throw std::runtime_error("head failed: " + result.err);
     return total;
   }
@@ -46,6 +52,7 @@ class Output final : public Work {
 
   const Bench& bench_;
   Slaves::Started ours_;
+  Slaves::Started ours_by_tls_;
 };
 
 }  // namespace
