@@ -5,6 +5,7 @@
 #include "rpc/call.hpp"
 #include "rpc/peer.hpp"
 #include "support/ample.hpp"
+#include "support/forwarding_transport.hpp"
 #include "support/tls.hpp"
 #include "transport/loop.hpp"
 
@@ -55,36 +56,29 @@ struct TransportCounts {
   std::atomic<int> loop_reads{0};  // those made by the loop's thread
 };
 
-/// Wraps another transport, which a test may keep in order to cut it off, and counts its calls. write_hook runs before
-/// each write. As thread-safe as the other transport.
-class CountingTransport final : public Transport {
+/// Counts the calls of another transport. write_hook runs before each write.
+class CountingTransport final : public ForwardingTransport {
  public:
   CountingTransport(std::shared_ptr<Transport> inner, TransportCounts& counts, const Loop* loop = nullptr,
                     std::function<void()> write_hook = {})
-      : inner_(std::move(inner)), counts_(counts), loop_(loop), write_hook_(std::move(write_hook)) {}
+      : ForwardingTransport(std::move(inner)), counts_(counts), loop_(loop), write_hook_(std::move(write_hook)) {}
 
   IoResult read_some(std::span<char> buffer, Duration wait) override {
     if (loop_ != nullptr && loop_->is_this_thread()) ++counts_.loop_reads;
-    return inner_->read_some(buffer, wait);
+    return inner().read_some(buffer, wait);
   }
   IoResult write_some(std::span<const std::string_view> buffers) override {
     if (write_hook_) write_hook_();
-    const IoResult result = inner_->write_some(buffers);
+    const IoResult result = inner().write_some(buffers);
     if (result.status == IoResult::Status::ok) ++counts_.writes;
     return result;
   }
-  Ready wait(Ready directions, Duration wait) override { return inner_->wait(directions, wait); }
   void arm(Watcher& watcher, Ready directions, std::uint64_t token) override {
     ++counts_.arms;
-    inner_->arm(watcher, directions, token);
+    inner().arm(watcher, directions, token);
   }
-  void disarm_for_good(Watcher& watcher) noexcept override { inner_->disarm_for_good(watcher); }
-  void shutdown() noexcept override { inner_->shutdown(); }
-  [[nodiscard]] std::string failure_words() const override { return inner_->failure_words(); }
-  [[nodiscard]] std::string description() const override { return inner_->description(); }
 
  private:
-  const std::shared_ptr<Transport> inner_;
   TransportCounts& counts_;
   const Loop* const loop_;
   const std::function<void()> write_hook_;

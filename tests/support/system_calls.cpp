@@ -197,31 +197,22 @@ ssize_t remsh_test_sendmsg(int fd, const msghdr* message, int flags) {
 
 // The last argument of these is as wide as a pointer, or there is none: then it is not used.
 
-int remsh_test_fcntl(int fd, int command, ...) __asm__("fcntl");
+#define REMSH_COUNTED_FCNTL(name)                                                      \
+  int remsh_test_##name(int fd, int command, ...) __asm__(#name);                      \
+  int remsh_test_##name(int fd, int command, ...) {                                    \
+    static constinit std::atomic<void*> known = nullptr;                               \
+    std::va_list arguments;                                                            \
+    va_start(arguments, command);                                                      \
+    void* const argument = va_arg(arguments, void*);                                   \
+    va_end(arguments);                                                                 \
+    remsh::test::count(remsh::test::SystemCall::fcntl);                                \
+    return remsh::test::next<int(int, int, ...)>(known, #name)(fd, command, argument); \
+  }
 
-int remsh_test_fcntl(int fd, int command, ...) {
-  using namespace remsh::test;
-  static constinit std::atomic<void*> known = nullptr;
-  std::va_list arguments;
-  va_start(arguments, command);
-  void* const argument = va_arg(arguments, void*);
-  va_end(arguments);
-  count(SystemCall::fcntl);
-  return next<int(int, int, ...)>(known, "fcntl")(fd, command, argument);
-}
+REMSH_COUNTED_FCNTL(fcntl)
+REMSH_COUNTED_FCNTL(fcntl64)
 
-int remsh_test_fcntl64(int fd, int command, ...) __asm__("fcntl64");
-
-int remsh_test_fcntl64(int fd, int command, ...) {
-  using namespace remsh::test;
-  static constinit std::atomic<void*> known = nullptr;
-  std::va_list arguments;
-  va_start(arguments, command);
-  void* const argument = va_arg(arguments, void*);
-  va_end(arguments);
-  count(SystemCall::fcntl);
-  return next<int(int, int, ...)>(known, "fcntl64")(fd, command, argument);
-}
+#undef REMSH_COUNTED_FCNTL
 
 long remsh_test_syscall(long number, ...) __asm__("syscall");
 

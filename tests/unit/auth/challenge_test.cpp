@@ -2,6 +2,7 @@
 #include "auth/derive.hpp"
 #include "auth/master_handshake.hpp"
 #include "auth/slave_handshake.hpp"
+#include "support/forwarding_transport.hpp"
 #include "support/has.hpp"
 #include "support/transport_calls.hpp"
 #include "unit/transport/transports.hpp"
@@ -27,6 +28,7 @@
 using namespace std::chrono_literals;
 using namespace remsh;
 using remsh::test::for_each_transport;
+using remsh::test::ForwardingTransport;
 using remsh::test::has;
 using remsh::test::put;
 
@@ -89,22 +91,13 @@ typename Handshake::Step take(Transport& transport, Handshake& handshake) {
 }
 
 /// A transport that ends TLS, as far as the proofs can see.
-class Bound final : public Transport {
+class Bound final : public ForwardingTransport {
  public:
-  Bound(TransportPointer inner, std::string binding) : inner_(std::move(inner)), binding_(std::move(binding)) {}
-  IoResult read_some(std::span<char> buffer, Duration wait) override { return inner_->read_some(buffer, wait); }
-  IoResult write_some(std::span<const std::string_view> buffers) override { return inner_->write_some(buffers); }
-  Ready wait(Ready directions, Duration wait) override { return inner_->wait(directions, wait); }
-  void arm(Watcher& watcher, Ready directions, std::uint64_t token) override {
-    inner_->arm(watcher, directions, token);
-  }
-  void disarm_for_good(Watcher& watcher) noexcept override { inner_->disarm_for_good(watcher); }
-  void shutdown() noexcept override { inner_->shutdown(); }
+  Bound(TransportPointer inner, std::string binding)
+      : ForwardingTransport(std::move(inner)), binding_(std::move(binding)) {}
   [[nodiscard]] std::string channel_binding() const override { return binding_; }
-  [[nodiscard]] std::string description() const override { return inner_->description(); }
 
  private:
-  TransportPointer inner_;
   std::string binding_;
 };
 

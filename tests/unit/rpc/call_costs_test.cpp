@@ -61,21 +61,29 @@ struct CallerAlone {
   std::shared_ptr<rpc::Peer> peer;
 };
 
+/// In a series each call costs its caller one read and one write, and the other threads nothing. `prepare` is called
+/// before each attempt.
+template <class Prepare>
+void check_series(CallerAlone& one, const Prepare& prepare) {
+  const std::string wanted = "recv 100, sendmsg 100";
+  std::string mine;
+  std::string of_others;
+  CHECK(succeeds_once([&] {
+    prepare();
+    const SystemCalls before = system_calls_of_other_threads();
+    mine = one.series(100).text();
+    of_others = (system_calls_of_other_threads() - before).without(looks_at_the_time).text();
+    return mine == wanted && of_others.empty();
+  }));
+  CHECK(mine == wanted);
+  CHECK(of_others == "");
+}
+
 TEST_CASE("a small call in a series costs its caller one write and one read, and no other thread anything") {
   over_each_socket([](const auto& transports) {
     CallerAlone one(transports());
     static_cast<void>(one.series(3));  // from the second one on the peer rests between them
-    const std::string wanted = "recv 100, sendmsg 100";
-    std::string mine;
-    std::string of_others;
-    CHECK(succeeds_once([&] {
-      const SystemCalls before = system_calls_of_other_threads();
-      mine = one.series(100).text();
-      of_others = (system_calls_of_other_threads() - before).without(looks_at_the_time).text();
-      return mine == wanted && of_others.empty();
-    }));
-    CHECK(mine == wanted);
-    CHECK(of_others == "");
+    check_series(one, [] {});
   });
 }
 
@@ -93,19 +101,10 @@ TEST_CASE("a small call beside others that are open and quiet costs its caller n
     options.stop = stop.get_token();
     std::thread quiet([&] { static_cast<void>(call(one.peer, "keep", {}, options)); });
     static_cast<void>(one.slave.read());
-    const std::string wanted = "recv 100, sendmsg 100";
-    std::string mine;
-    std::string of_others;
-    CHECK(succeeds_once([&] {
+    check_series(one, [&one] {
       one.loop.advance(1s);  // so that the quiet caller, once it waits, does not read for the others any more
       static_cast<void>(one.series(3));
-      const SystemCalls before = system_calls_of_other_threads();
-      mine = one.series(100).text();
-      of_others = (system_calls_of_other_threads() - before).without(looks_at_the_time).text();
-      return mine == wanted && of_others.empty();
-    }));
-    CHECK(mine == wanted);
-    CHECK(of_others == "");
+    });
     stop.request_stop();
     quiet.join();
     suspended.clear();

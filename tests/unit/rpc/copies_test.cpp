@@ -40,31 +40,20 @@ thread_local std::span<const char> read_place;
 thread_local std::vector<std::string_view> written_places;
 
 /// Notes these, and whether the transport below has moved the same memory in its system call.
-class Places final : public Transport {
+class Places final : public ForwardingTransport {
  public:
-  explicit Places(std::unique_ptr<Transport> inner) : inner_(std::move(inner)) {}
+  using ForwardingTransport::ForwardingTransport;
 
   IoResult read_some(std::span<char> buffer, Duration wait) override {
-    const IoResult result = inner_->read_some(buffer, wait);
+    const IoResult result = inner().read_some(buffer, wait);
     if (result.status == IoResult::Status::ok) read_place = buffer.first(result.bytes);
     return result;
   }
   IoResult write_some(std::span<const std::string_view> buffers) override {
-    const IoResult result = inner_->write_some(buffers);
+    const IoResult result = inner().write_some(buffers);
     if (result.status == IoResult::Status::ok) written_places.assign(buffers.begin(), buffers.end());
     return result;
   }
-  Ready wait(Ready directions, Duration wait) override { return inner_->wait(directions, wait); }
-  void arm(Watcher& watcher, Ready directions, std::uint64_t token) override {
-    inner_->arm(watcher, directions, token);
-  }
-  void disarm_for_good(Watcher& watcher) noexcept override { inner_->disarm_for_good(watcher); }
-  void shutdown() noexcept override { inner_->shutdown(); }
-  [[nodiscard]] std::string failure_words() const override { return inner_->failure_words(); }
-  [[nodiscard]] std::string description() const override { return inner_->description(); }
-
- private:
-  const std::unique_ptr<Transport> inner_;
 };
 
 /// Whether these bytes lie where this thread has read them from the transport.

@@ -167,15 +167,20 @@ bool are_looks(const std::vector<TimePoint>& times, Duration period) {
   return true;
 }
 
-TEST_CASE("two peers that never had a call wake up for their liveness alone") {
-  IdlePair pair;
-  pair.add();
+/// Both sides wake up for their liveness alone.
+void check_idle_minute(IdlePair& pair) {
   const auto minute = pair.pass(1min);
   CHECK(minute.of_master.size() == 120);
   CHECK(minute.of_slave.size() == 120);
   CHECK(are_looks(minute.of_master, look_period));
   CHECK(are_looks(minute.of_slave, look_period));
   CHECK(pair.is_open());
+}
+
+TEST_CASE("two peers that never had a call wake up for their liveness alone") {
+  IdlePair pair;
+  pair.add();
+  check_idle_minute(pair);
 }
 
 TEST_CASE("after the last call and a rest, two peers wake up for their liveness alone") {
@@ -186,12 +191,7 @@ TEST_CASE("after the last call and a rest, two peers wake up for their liveness 
   const auto rest = pair.pass(100ms);
   CHECK(rest.of_master.size() <= 2);  // a rest, if it is not over yet, and a look
   CHECK(rest.of_slave.size() <= 3);   // ticks of the server, and a look
-  const auto minute = pair.pass(1min);
-  CHECK(minute.of_master.size() == 120);
-  CHECK(minute.of_slave.size() == 120);
-  CHECK(are_looks(minute.of_master, look_period));
-  CHECK(are_looks(minute.of_slave, look_period));
-  CHECK(pair.is_open());
+  check_idle_minute(pair);
 }
 
 TEST_CASE("calls in a series wake the io threads by the slice and by the tick, and not by the call") {

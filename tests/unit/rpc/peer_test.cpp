@@ -627,29 +627,19 @@ TEST_CASE("a goodbye is told even where a write has failed before it was read") 
 
 TEST_CASE("what TLS says of a broken stream is why the connection ended") {
   auto [ours, theirs] = memory_pair();
-  class Forger final : public Transport {  // changes what is written once it is told to
+  class Forger final : public ForwardingTransport {  // changes what is written once it is told to
    public:
-    explicit Forger(std::unique_ptr<Transport> inner) : inner_(std::move(inner)) {}
-    IoResult read_some(std::span<char> buffer, Duration wait) override { return inner_->read_some(buffer, wait); }
+    using ForwardingTransport::ForwardingTransport;
     IoResult write_some(std::span<const std::string_view> buffers) override {
-      if (!forges || buffers.empty()) return inner_->write_some(buffers);
+      if (!forges || buffers.empty()) return inner().write_some(buffers);
       std::string forged(buffers.front());
       forged.back() = static_cast<char>(forged.back() ^ 1);
       const std::string_view one = forged;
-      return inner_->write_some({&one, 1});
+      return inner().write_some({&one, 1});
     }
-    Ready wait(Ready directions, Duration wait) override { return inner_->wait(directions, wait); }
-    void arm(Watcher& watcher, Ready directions, std::uint64_t token) override {
-      inner_->arm(watcher, directions, token);
-    }
-    void disarm_for_good(Watcher& watcher) noexcept override { inner_->disarm_for_good(watcher); }
-    void shutdown() noexcept override { inner_->shutdown(); }
     [[nodiscard]] std::string description() const override { return "forged"; }
 
     std::atomic<bool> forges = false;
-
-   private:
-    const std::unique_ptr<Transport> inner_;
   };
   auto forger = std::make_unique<Forger>(std::move(theirs));
   Forger& forging = *forger;

@@ -1,5 +1,6 @@
 // Tests of what is special to TLS among the transports; transport_test.cpp has what holds for all.
 #include "transport/tls_transport.hpp"
+#include "support/forwarding_transport.hpp"
 #include "support/tls.hpp"
 #include "support/transport_calls.hpp"
 #include "transport/loop.hpp"
@@ -63,35 +64,29 @@ std::string read_all(Transport& transport, std::size_t count) {
 }
 
 /// Takes only what it is allowed to; else like the transport below.
-class Throttle final : public Transport {
+class Throttle final : public test::ForwardingTransport {
  public:
-  explicit Throttle(std::unique_ptr<Transport> inner) : inner_(std::move(inner)) {}
-  IoResult read_some(std::span<char> buffer, Duration wait) override { return inner_->read_some(buffer, wait); }
+  using ForwardingTransport::ForwardingTransport;
   IoResult write_some(std::span<const std::string_view> buffers) override {
     REQUIRE(buffers.size() == 1);
     const std::string_view some = buffers.front().substr(0, allowed);
     if (some.empty()) return IoResult::blocked();
-    const IoResult result = inner_->write_some({&some, 1});
+    const IoResult result = inner().write_some({&some, 1});
     allowed -= result.bytes;
     return result;
   }
   Ready wait(Ready directions, Duration wait) override {
     asked = directions;
-    return inner_->wait(directions, wait);
+    return inner().wait(directions, wait);
   }
   void arm(Watcher& watcher, Ready directions, std::uint64_t token) override {
     asked = directions;
-    inner_->arm(watcher, directions, token);
+    inner().arm(watcher, directions, token);
   }
-  void disarm_for_good(Watcher& watcher) noexcept override { inner_->disarm_for_good(watcher); }
-  void shutdown() noexcept override { inner_->shutdown(); }
   [[nodiscard]] std::string description() const override { return "throttled"; }
 
   std::size_t allowed = SIZE_MAX / 2;
   Ready asked = Ready::none;  // of the last wait or arming
-
- private:
-  const std::unique_ptr<Transport> inner_;
 };
 
 struct ThrottledPair {
@@ -206,7 +201,7 @@ TEST_CASE("to connect to an address of TLS is to shake hands, too") {
   REQUIRE(server);
   CHECK(server->channel_binding() == (*client)->channel_binding());
   Failure late;
-  for (const auto patience : {20ms, 1000ms, 10000ms}) {  // it must be connected in time
+  for (const auto patience : {20ms, 1000ms, 10000ms}) {                 // it must be connected in time
     late = connect_tls(address, client_context(), patience).failure();  // in the queue of who does not accept
     CHECK(late.code == Errc::timeout);
     if (late.message.find("no connection in time") == std::string::npos) break;
