@@ -79,10 +79,7 @@ FleetPart::FleetPart(const std::vector<std::string>& args) : orders_(UniqueFd())
 }
 
 FleetPart::~FleetPart() {
-  if (pid_ < 0) return;
-  ::kill(pid_, SIGKILL);
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  if (pid_ >= 0) end_child(pid_);
 }
 
 void FleetPart::end() {

@@ -7,11 +7,8 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -85,11 +82,6 @@ pid_t spawn(std::initializer_list<const char*> args, int out, int err) {
   return pid;
 }
 
-void reap(pid_t pid) {
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
-}
-
 // What the child does.
 
 void answer_requests(BareLine& line, std::size_t request_size, std::size_t answer_size, void (*act)()) {
@@ -137,7 +129,7 @@ void run_true() {
       --open;
     }
   }
-  reap(pid);
+  await_end_of(pid);
 }
 
 void relay_head(BareLine& line, std::uint64_t bytes) {
@@ -146,7 +138,7 @@ void relay_head(BareLine& line, std::uint64_t bytes) {
   out.in.reset();
   BareLine output(std::move(out.out));
   pump(output, line, pipe_buffer);
-  reap(pid);
+  await_end_of(pid);
 }
 
 }  // namespace
@@ -196,12 +188,8 @@ LimitPeer::LimitPeer(Kind kind) : kind_(kind) {
   address_size_ = sizeof address_;
   if (::getsockname(listener.get(), address, &address_size_) != 0) fail("getsockname");
 
-  const pid_t parent = ::getpid();
-  pid_ = ::fork();
-  if (pid_ < 0) fail("fork");
+  pid_ = fork_child();
   if (pid_ > 0) return;
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(1);
   try {
     for (;;) {
       UniqueFd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -219,10 +207,7 @@ LimitPeer::LimitPeer(Kind kind) : kind_(kind) {
   ::_exit(1);
 }
 
-LimitPeer::~LimitPeer() {
-  ::kill(pid_, SIGKILL);
-  reap(pid_);
-}
+LimitPeer::~LimitPeer() { end_child(pid_); }
 
 std::uint16_t LimitPeer::port() const noexcept {
   return ntohs(reinterpret_cast<const sockaddr_in&>(address_).sin_port);

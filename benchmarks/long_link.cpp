@@ -6,10 +6,7 @@
 #include <remsh/base/bytes.hpp>
 
 #include <poll.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -158,12 +155,8 @@ LongLink::LongLink(const LinkOptions& options) {
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail("socketpair");
   orders_ = UniqueFd(ends[0]);
   UniqueFd theirs(ends[1]);
-  const pid_t parent = ::getpid();
-  pid_ = ::fork();
-  if (pid_ < 0) fail("fork");
+  pid_ = fork_child();
   if (pid_ > 0) return;
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(1);
   orders_.reset();
   try {
     pass_on(options, listening.socket, theirs);
@@ -174,11 +167,7 @@ LongLink::LongLink(const LinkOptions& options) {
   ::_exit(1);
 }
 
-LongLink::~LongLink() {
-  ::kill(pid_, SIGKILL);
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-  }
-}
+LongLink::~LongLink() { end_child(pid_); }
 
 void LongLink::lead_to(std::uint16_t port) {
   if (::write(orders_.get(), &port, sizeof port) != sizeof port) fail("an order to a long link");

@@ -1,10 +1,13 @@
 #include "machine.hpp"
 
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,6 +89,26 @@ double private_kib(pid_t process) {
 std::size_t thread_count(pid_t process) {
   const std::filesystem::directory_iterator threads("/proc/" + std::to_string(process) + "/task");
   return static_cast<std::size_t>(std::distance(begin(threads), end(threads)));
+}
+
+pid_t fork_child() {
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child < 0) fail("fork");
+  if (child > 0) return child;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);
+  return 0;
+}
+
+void end_child(pid_t child) noexcept {
+  ::kill(child, SIGKILL);
+  await_end_of(child);
+}
+
+void await_end_of(pid_t child) noexcept {
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 void raise_descriptor_limit() {

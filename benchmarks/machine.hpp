@@ -25,6 +25,15 @@ double private_kib(pid_t process);
 
 std::size_t thread_count(pid_t process);
 
+/// Forks. The child, which gets 0, is killed if this process ends first.
+pid_t fork_child();
+
+/// Kills a child, and waits until it is gone.
+void end_child(pid_t child) noexcept;
+
+/// Waits until a child has ended by itself.
+void await_end_of(pid_t child) noexcept;
+
 /// Raises the soft limit of descriptors to the hard one.
 void raise_descriptor_limit();
 

@@ -3,13 +3,9 @@
 #include "machine.hpp"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -91,16 +87,12 @@ std::string set_of(const std::vector<std::size_t>& cpus) {
 MessagePeer::MessagePeer() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) fail("pipe");
-  const pid_t parent = ::getpid();
-  pid_ = ::fork();
-  if (pid_ < 0) fail("fork");
+  pid_ = fork_child();
   if (pid_ > 0) {
     ::close(ends[0]);
     addresses_ = ends[1];
     return;
   }
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(1);
   try {
     std::array<char, 256> address{};
     const ssize_t size = ::read(ends[0], address.data(), address.size());
@@ -117,9 +109,7 @@ MessagePeer::MessagePeer() {
 
 MessagePeer::~MessagePeer() {
   ::close(addresses_);
-  ::kill(pid_, SIGKILL);
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  end_child(pid_);
 }
 
 MessageConnection MessagePeer::connect(const std::string& address) {

@@ -6,7 +6,6 @@
 
 #include <signal.h>
 #include <spawn.h>
-#include <sys/wait.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -53,10 +52,7 @@ Slaves::Slaves(const std::string& directory)
 
 Slaves::~Slaves() {
   for (const pid_t pid : pids_) ::kill(pid, SIGTERM);  // to the supervisor, which passes it on
-  for (const pid_t pid : pids_) {
-    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
+  for (const pid_t pid : pids_) await_end_of(pid);
 }
 
 Slaves::Started Slaves::start_tcp(const std::string& name, std::size_t ballast) {
