@@ -98,7 +98,7 @@ std::string NameClaim::enter(const std::shared_ptr<Slave>& slave) {
 }
 
 bool NameClaim::enter_if_free(const std::shared_ptr<Slave>& slave, Leftovers& leftovers) {
-  if (!admissions_.names()->holds(newcomer_.name, id_) || admissions_.has_slave(newcomer_.name)) return false;
+  if (!admissions_.names()->holds(newcomer_.name, id_)) return false;
   admissions_.names()->begin_to_enter(newcomer_.name, id_);
   try {
     return admissions_.add_here(slave, leftovers);
