@@ -71,10 +71,12 @@ void Remsh1Backend::wait_until_left() {
   left_.wait(lock, [this] { return is_closed_ && inside_ == 0; });
 }
 
-/// If the io thread is completing the turn of a caller that has left, the operation is over when that is done.
+/// The next operation may have its turn now. If the io thread is completing the turn of a caller that has left, the
+/// operation is over when that is done.
 void Remsh1Backend::over(OperationsEnds ends) noexcept {
   {
     const std::lock_guard lock(mutex_);
+    turn_changed_.notify_all();
     if (holder_ == Holder::io_thread && !is_closed_) {
       unfinished_.add(std::move(ends));
       return;

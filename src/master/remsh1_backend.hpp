@@ -23,8 +23,8 @@
 
 namespace remsh {
 
-/// An AdmittedBackend for a slave that does one operation at a time: operations take turns, in the order of their
-/// calls. What the slave cannot do (docs/remsh1.md) is refused before anything is sent. Thread-safe.
+/// An AdmittedBackend for a slave that does one operation at a time: operations take turns, in the order in
+/// which they begin. What the slave cannot do (docs/remsh1.md) is refused before anything is sent. Thread-safe.
 ///
 /// The io thread always reads, so that it sees the end of an idle slave. The caller that has the turn waits for the
 /// events that the io thread reads. Each thread writes as much as fits without waiting, and the io thread writes the
@@ -94,7 +94,6 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
 
   // Turns.
   std::condition_variable_any turn_changed_;
-  std::deque<const Turn*> waiting_;
   Holder holder_ = Holder::nobody;
   std::thread::id holding_;  // the thread of the caller that has the turn
   std::uint64_t turns_ = 0;

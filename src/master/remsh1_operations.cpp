@@ -48,7 +48,7 @@ Failure exists(const Bytes& path, bool overwrite) {
 }  // namespace
 
 Result<void> Remsh1Backend::run(AskedOperation& operation, const StreamEnds& ends, const Patience& options) {
-  Operations operations(*this, ends, options);
+  Operations operations(*this, operation.number, ends, options);
   return visit(operation, [&operations](auto& asked) { return operations(asked); });
 }
 

@@ -5,6 +5,8 @@
 #include "master/remsh1_turn.hpp"
 #include "master/worker_protocol.hpp"
 
+#include <cstdint>
+
 namespace remsh {
 
 /// One of our operations, done in one turn with the calls that an original slave has. The operations that have no
@@ -12,8 +14,9 @@ namespace remsh {
 /// time.
 class Remsh1Backend::Operations {
  public:
-  Operations(Remsh1Backend& backend, const StreamEnds& ends, const Patience& options)
-      : ends_(ends), turn_(backend, options) {}
+  /// The number is the operation's.
+  Operations(Remsh1Backend& backend, std::uint64_t number, const StreamEnds& ends, const Patience& options)
+      : ends_(ends), turn_(backend, number, options) {}
 
   template <class Operation>
   Result<void> operator()(Asked<Operation>& asked) {

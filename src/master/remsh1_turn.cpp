@@ -37,13 +37,10 @@ Result<void> Remsh1Backend::Turn::take() {
   if (backend_.holder_ == Holder::caller && backend_.holding_ == Errand::acting_for()) {
     return remsh1::unsupported("does one thing at a time, and this is asked in a callback of another");
   }
-  backend_.waiting_.push_back(this);
   has_turn_ = wait(lock, backend_.turn_changed_, [this] {
-    return backend_.end_ || (backend_.holder_ == Holder::nobody && backend_.waiting_.front() == this);
+    return backend_.end_ || (backend_.holder_ == Holder::nobody && !backend_.is_any_before(number_));
   });
-  std::erase(backend_.waiting_, this);
   if (!has_turn_) {
-    backend_.turn_changed_.notify_all();  // the next caller may have the turn now
     outwaited_ = true;
     return impatience();
   }

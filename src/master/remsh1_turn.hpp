@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -34,7 +35,8 @@ inline Failure unsupported(const std::string& what) {
 /// on, at once or when the slave has answered.
 class Remsh1Backend::Turn {
  public:
-  Turn(Remsh1Backend& backend, const Patience& options) : backend_(backend), options_(options) {
+  Turn(Remsh1Backend& backend, std::uint64_t number, const Patience& options)
+      : backend_(backend), number_(number), options_(options) {
     const std::lock_guard lock(backend_.mutex_);
     ++backend_.inside_;
   }
@@ -42,7 +44,7 @@ class Remsh1Backend::Turn {
   Turn& operator=(const Turn&) = delete;
   ~Turn();
 
-  /// Waits for the turn.
+  /// Waits for the turn, which comes when all operations that began earlier are over.
   Result<void> take();
 
   /// True if take() failed because another caller still has the turn.
@@ -77,6 +79,7 @@ class Remsh1Backend::Turn {
   Result<Box> answer();
 
   Remsh1Backend& backend_;
+  const std::uint64_t number_;  // of the operation
   const Patience& options_;
   const TimePoint begun_ = backend_.loop_->now();
   bool has_turn_ = false;

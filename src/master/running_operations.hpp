@@ -44,6 +44,12 @@ class RunningOperations {
     return next_;
   }
 
+  /// Whether an operation that began before this one is running.
+  [[nodiscard]] bool is_any_before(std::uint64_t number) const noexcept {
+    const std::lock_guard lock(mutex_);
+    return !running_.empty() && running_.front() < number;
+  }
+
   /// Passes `end` to over() once no operation of its range is running. If none is now, does so at once, in this thread.
   void wait_for(std::unique_ptr<OperationsEnd> end) noexcept {
     OperationsEnds ends;
@@ -59,7 +65,7 @@ class RunningOperations {
  protected:
   ~RunningOperations() = default;
 
-  /// Operations have ended on our side. Called without a lock.
+  /// An operation has ended on our side, and with it perhaps the last one of these. Called without a lock.
   virtual void over(OperationsEnds ends) noexcept { ends.note(); }
 
  private:
@@ -75,7 +81,6 @@ class RunningOperations {
       const std::lock_guard lock(mutex_);
       const auto at = std::lower_bound(running_.begin(), running_.end(), number);
       if (at != running_.end() && *at == number) running_.erase(at);
-      if (ends_.empty()) return;
       ends = ends_.take_over([this](const OperationRange& range) { return is_running(range); });
     }
     over(std::move(ends));

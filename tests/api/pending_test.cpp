@@ -182,7 +182,7 @@ TEST_CASE("what is started in a batch has the outcomes that it has alone") {
       CHECK(found.front().wait());  // a wait within it is one as well
       found.front() = slave.start_stat("one");
     }
-    CHECK(command->wait().out == "output\n");  // first: an original slave does nothing else before
+    CHECK(command->wait().out == "output\n");  // an original slave does nothing else before its output is taken
     for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i].wait().has_value() == (i % 2 == 0));
   });
 }

@@ -563,6 +563,49 @@ TEST_CASE("callers take turns, each with a whole operation") {
   CHECK(right == callers * calls);
 }
 
+TEST_CASE("operations have their turns in the order in which they were started") {
+  BackendPair pair;
+  constexpr int rounds = 50;
+  constexpr int operations = 8;
+  for (int round = 0; round < rounds; ++round) {
+    std::vector<std::unique_ptr<Asked<Remove>>> asked;
+    std::vector<Started> started;
+    for (int i = 0; i < operations; ++i) {
+      asked.push_back(std::make_unique<Asked<Remove>>(Remove::Request{std::to_string(i)}));
+      started.push_back(pair.backend->start(*asked.back(), forever));
+      started.back()->suspend();
+    }
+    for (int i = 0; i < operations; ++i) {
+      pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", std::to_string(i)}}));
+    }
+    for (const auto& work : started) {
+      work->wait_until(TimePoint::max());
+      CHECK(work->take());
+    }
+  }
+}
+
+TEST_CASE("an operation that has lost its patience lets those behind it have their turns") {
+  BackendPair pair;
+  auto first = in_thread([&] { return ask<Remove>(*pair.backend, {"first"}); });
+  const Bytes tag = pair.takes(Box{{"_command", "remove"}, {"path", "first"}});
+  std::stop_source stop;
+  Asked<Remove> left({"left"});
+  auto leaving = pair.backend->start(left, {.stop = stop.get_token()});
+  leaving->suspend();
+  Asked<Remove> last({"last"});
+  auto staying = pair.backend->start(last, forever);
+  staying->suspend();
+  stop.request_stop();
+  leaving->wait_until(TimePoint::max());
+  CHECK(leaving->take().failure().code == Errc::cancelled);
+  pair.answers(tag);
+  pair.answers(pair.takes(Box{{"_command", "remove"}, {"path", "last"}}));
+  staying->wait_until(TimePoint::max());
+  CHECK(staying->take());
+  CHECK(got(first));
+}
+
 TEST_CASE("a callback cannot have another turn within its own, and is told so instead of waiting for ever") {
   BackendPair pair;
   std::optional<Failure> inner;
