@@ -7,6 +7,7 @@
 #include <remsh/base/error.hpp>
 #include <remsh/base/log.hpp>
 #include <remsh/base/stop_on_signals.hpp>
+#include <remsh/connection/compression.hpp>
 #include <remsh/master/audit.hpp>
 #include <remsh/master/batch.hpp>
 #include <remsh/master/builder.hpp>

@@ -6,6 +6,7 @@
 #include <remsh/base/error.hpp>
 #include <remsh/base/log.hpp>
 #include <remsh/base/stop_on_signals.hpp>
+#include <remsh/connection/compression.hpp>
 #include <remsh/slave/embedded.hpp>
 #include <remsh/slave/enrol.hpp>
 #include <remsh/slave/slave_server.hpp>

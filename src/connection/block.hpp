@@ -16,7 +16,7 @@ class Block {
  public:
   static constexpr std::size_t size = 64 * 1024;
   static constexpr std::size_t header_room = 96;
-  static constexpr std::size_t trailer_room = 96;
+  static constexpr std::size_t trailer_room = 112;
 
   /// The maximum of data in one block, and so in one data box that we send.
   static constexpr std::size_t max_payload = size - header_room - trailer_room;

@@ -235,8 +235,9 @@ void Call::suspend() {
 
 void Call::send(Block block, std::size_t count) {
   Peer::Locked lock(*peer_);
+  auto data = peer_->box_data(lock, std::move(block), count);
   if (call_->state != OpenCall::State::open) return;  // ended meanwhile: next() returns the outcome
-  peer_->engine_.send_input(*call_, std::move(block), count);
+  peer_->engine_.send_input(*call_, std::move(data));
   peer_->flush(lock);
   peer_->settle();
 }

@@ -67,8 +67,10 @@ Result<bool> CallInput::write(BytesView bytes, const Patience& patience) {
     }
     Block block;
     std::memcpy(block.payload().data(), bytes.data(), count);
+    auto data = peer_->box_data(lock, std::move(block), count);
+    if (open_call() != call || room() < count) continue;  // another thread has written, or the call has ended
     bytes.remove_prefix(count);
-    peer_->engine_.send_input(*call, std::move(block), count);
+    peer_->engine_.send_input(*call, std::move(data));
     peer_->flush(lock);
     peer_->settle();
   }

@@ -127,11 +127,11 @@ void Engine::consumed(OpenCall& call, const Chunk& chunk) {
   grant_credit(make_tag(call.id), chunk.stream, stream.consume(chunk.bytes().size(), pool_));
 }
 
-void Engine::send_input(OpenCall& call, Block block, std::size_t count) {
-  assert(call.is_sent() && call.streams && count <= call.streams->in.room());
-  call.streams->in.spend(count);
-  frame_data(block, count, make_tag(call.id), StreamName::in, std::nullopt);
-  session_.send_data(std::move(block));
+void Engine::send_input(OpenCall& call, BoxData data) {
+  assert(call.is_sent() && call.streams && data.size <= call.streams->in.room());
+  call.streams->in.spend(data.size);
+  frame_data(data, make_tag(call.id), StreamName::in, std::nullopt);
+  session_.send_data(std::move(data.block));
 }
 
 void Engine::end_input(OpenCall& call) {
@@ -192,14 +192,14 @@ void Engine::fail(OpenService& service, const Failure& failure) {
   close_service(service);
 }
 
-void Engine::send_output(OpenService& service, StreamName stream, Block block, std::size_t count,
-                         std::optional<std::uint64_t> total, const PieceMarks& marks) {
+void Engine::send_output(OpenService& service, StreamName stream, BoxData data, std::optional<std::uint64_t> total,
+                         const PieceMarks& marks) {
   if (service.answered) return;
   SendCredit& credit = service.credit(stream);
-  assert(count <= credit.room());
-  credit.spend(count);
-  frame_data(block, count, service.op, stream, total, marks);
-  session_.send_data(std::move(block));
+  assert(data.size <= credit.room());
+  credit.spend(data.size);
+  frame_data(data, service.op, stream, total, marks);
+  session_.send_data(std::move(data.block));
 }
 
 void Engine::consumed(OpenService& service, const Chunk& chunk) {

@@ -3,6 +3,7 @@
 
 #include "base/operations_end.hpp"
 #include "base/result.hpp"
+#include "connection/compression.hpp"
 #include "connection/long_value.hpp"
 #include "rpc/credit.hpp"
 #include "rpc/stream.hpp"
@@ -197,6 +198,10 @@ class Engine {
   /// Whether the other side may call.
   [[nodiscard]] bool serves() const noexcept { return services_ != nullptr; }
 
+  /// Both sides have agreed to compress data (the feature compression_feature). Call it before the first call.
+  void use_compression() noexcept { compresses_ = true; }
+  [[nodiscard]] bool compresses() const noexcept { return compresses_; }
+
   // --- calls that we make
 
   /// Sends the boxes of calls that waited for room in the queue, the oldest first. Call it after each write.
@@ -213,8 +218,8 @@ class Engine {
   /// A chunk from take_chunk() was used up.
   void consumed(OpenCall& call, const Chunk& chunk);
 
-  /// Sends the next `count` bytes of `in`: `count` <= the room that its credit leaves.
-  void send_input(OpenCall& call, Block block, std::size_t count);
+  /// Sends the next bytes of `in`, whose size is at most the room that its credit leaves.
+  void send_input(OpenCall& call, BoxData data);
   void end_input(OpenCall& call);
 
   /// Null if the engine does not know that call any more.
@@ -240,8 +245,8 @@ class Engine {
 
   void answer(OpenService& service, const Box& results);
   void fail(OpenService& service, const Failure& failure);
-  void send_output(OpenService& service, StreamName stream, Block block, std::size_t count,
-                   std::optional<std::uint64_t> total, const PieceMarks& marks = {});
+  void send_output(OpenService& service, StreamName stream, BoxData data, std::optional<std::uint64_t> total,
+                   const PieceMarks& marks = {});
   void consumed(OpenService& service, const Chunk& chunk);
 
   /// The incoming call whose operation has this name; null if there is none.
@@ -304,7 +309,8 @@ class Engine {
   std::uint32_t ponged_at_ = 0;         // how many bytes were written when a ping was last answered, modulo 2^32
   std::uint16_t abandoned_ = 0;         // how many calls; at most max_abandoned, and pings
   std::uint8_t pongs_ = 0;              // answers to pings queued since the last write
-  bool has_unsent_ = false;             // there may be calls that wait for room in the queue
+  bool has_unsent_ : 1 = false;         // there may be calls that wait for room in the queue
+  bool compresses_ : 1 = false;
 };
 
 }  // namespace remsh::rpc

@@ -4,6 +4,7 @@
 #include "base/decimal.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "connection/compression.hpp"
 #include "connection/long_value.hpp"
 #include "rpc/message.hpp"
 
@@ -39,6 +40,7 @@ Result<Box> content(const BoxView& box, bool is_call) {
 void keep_bytes(Chunk& chunk, const SharedMemory& memory) {
   constexpr std::size_t many = std::size_t{48} * 1024;
   const BytesView bytes = chunk.read;
+  if (bytes.data() == nullptr) return;  // it has been decompressed
   const bool is_inside =
       memory && bytes.data() >= memory.bytes().data() && bytes.data() < memory.bytes().data() + SharedMemory::size;
   if (bytes.size() >= many && is_inside) {
@@ -164,7 +166,15 @@ Result<void> Engine::receive_stream_box(const BoxView& box, BytesView command, c
   chunk.last = command == "end";
   const BytesView bytes = box.get("data").value_or(BytesView());
   if (!chunk.last && bytes.empty()) return breach("data without bytes");
-  chunk.read = bytes;
+  if (const auto size = box.get("zstd"); size && !chunk.last) {
+    auto restored = compresses_ ? decompressed(bytes, parse_number(*size).value_or(0)) : std::nullopt;
+    if (!restored)
+      return breach(compresses_ ? "compressed data that does not become what it says"
+                                : "compressed data, which was not agreed on");
+    chunk.owned = std::move(*restored);
+  } else {
+    chunk.read = bytes;
+  }
   if (*stream == StreamName::in) {
     if (!options_.serves) return breach("input for an operation: a slave has no verbs here");
     if (service == nullptr) return {};  // over already: the input has crossed our answer

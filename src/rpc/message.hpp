@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
-#include "connection/block.hpp"
+#include "connection/compression.hpp"
 #include "rpc/stream.hpp"
 
 #include <remsh/base/bytes.hpp>
@@ -20,8 +20,8 @@ Result<void> encode_call(Bytes& out, BytesView command, BytesView tag, bool has_
 Result<void> encode_answer(Bytes& out, BytesView tag, const Box& results);
 void encode_error(Bytes& out, BytesView tag, const Failure& failure);
 
-/// Turns a block with `count` bytes of payload into a data box.
-void frame_data(Block& block, std::size_t count, BytesView op, StreamName stream, std::optional<std::uint64_t> total,
+/// Turns the block of the data into a data box.
+void frame_data(BoxData& data, BytesView op, StreamName stream, std::optional<std::uint64_t> total,
                 const PieceMarks& marks = {});
 
 void encode_end(Bytes& out, BytesView op, StreamName stream);

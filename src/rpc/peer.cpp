@@ -56,8 +56,9 @@ Peer::Peer(std::shared_ptr<PeerGroup> group)
 }
 
 std::shared_ptr<Peer> Peer::start(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options,
-                                  BytesView already_read) {
+                                  BytesView already_read, bool compresses) {
   auto peer = std::make_shared<Peer>(std::make_shared<PeerGroup>(std::move(loop), std::move(options)));
+  if (compresses) peer->use_compression();
   peer->open(std::move(transport), already_read);
   return peer;
 }
@@ -77,6 +78,11 @@ void Peer::open(std::unique_ptr<Transport> transport, BytesView already_read) {
   }
   reader_ = nullptr;
   settle();
+}
+
+void Peer::use_compression() {
+  const std::lock_guard lock(mutex_);
+  engine_.use_compression();
 }
 
 Peer::~Peer() {
@@ -248,6 +254,15 @@ void Peer::send_batch(Locked& lock, const OpenCall& call) {
   if (call.is_sent() || !PeerBatch::is_open_here(*this)) return;
   engine_.send_waiting();
   flush(lock);
+}
+
+/// What a box carries: compressed, without the mutex, if that was agreed on.
+BoxData Peer::box_data(Locked& lock, Block block, std::size_t count) {
+  if (!engine_.compresses()) return BoxData::plain(std::move(block), count);
+  lock.unlock();
+  auto data = BoxData::compressed(std::move(block), count);
+  lock.lock();
+  return data;
 }
 
 void Peer::send_waiting() {

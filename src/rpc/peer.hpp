@@ -53,7 +53,10 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
 
   /// Makes a peer with its connection, in a group of its own.
   static std::shared_ptr<Peer> start(std::unique_ptr<Transport> transport, std::shared_ptr<Loop> loop, Options options,
-                                     BytesView already_read = {});
+                                     BytesView already_read = {}, bool compresses = false);
+
+  /// Both sides have agreed to compress the data of streams. Call it before open().
+  void use_compression();
 
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
@@ -166,6 +169,7 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   void wake_feeders(const OpenCall& call);
   void wake_for_room();
   void send_batch(Locked& lock, const OpenCall& call);
+  BoxData box_data(Locked& lock, Block block, std::size_t count);
   void look_at_session();
   void tell_draining();
   [[nodiscard]] bool is_over() const noexcept { return session_.is_over(); }

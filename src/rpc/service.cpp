@@ -110,7 +110,9 @@ bool PeerService::write(StreamName stream, Block block, std::size_t count) {
       // NOLINTNEXTLINE(bugprone-use-after-move): the loop ends if no new rest was made
       std::memcpy(rest->payload().data(), block.payload().data() + part, count - part);
     }
-    peer_->engine_.send_output(*state_, stream, std::move(block), part, std::exchange(total_, std::nullopt));
+    auto data = peer_->box_data(lock, std::move(block), part);
+    if (is_over() || peer_->is_over()) break;
+    peer_->engine_.send_output(*state_, stream, std::move(data), std::exchange(total_, std::nullopt));
     counts().add_out(part);
     peer_->flush(lock);
     peer_->settle();
@@ -148,8 +150,9 @@ std::size_t PeerService::room(StreamName stream) const {
 }
 
 void PeerService::send(StreamName stream, Block block, std::size_t count, const PieceMarks& marks) {
-  const std::lock_guard lock(peer_->mutex_);
-  peer_->engine_.send_output(*state_, stream, std::move(block), count, std::exchange(total_, std::nullopt), marks);
+  Peer::Locked lock(*peer_);
+  auto data = peer_->box_data(lock, std::move(block), count);
+  peer_->engine_.send_output(*state_, stream, std::move(data), std::exchange(total_, std::nullopt), marks);
   counts().add_out(count);
   if (!std::exchange(promised_, true)) ++peer_->promised_;  // flush() follows
   peer_->check();

@@ -41,6 +41,7 @@ class Harness final : private Engine::Events {
         options_(options(settings_)),
         session_(session_options_),
         engine_(options_, session_, *this) {
+    if ((settings_ & 4U) != 0) engine_.use_compression();
     session_.attach();
   }
 
@@ -101,6 +102,7 @@ class Harness final : private Engine::Events {
         const std::size_t size = std::clamp<std::size_t>(input_.size(), 1, Box::max_value);
         Box box{{"_command", "data"}, {"data", Bytes(size, 'd')}, {"op", tag()}, {"stream", input_.word(streams)}};
         if (input_.flag()) box.set("total", input_.word(amounts));
+        if ((settings_ & 4U) != 0 && input_.flag()) compress(box);
         return feed(encode(box));
       }
       case 7: return feed(encode(Box{{"_command", "end"}, {"op", tag()}, {"stream", input_.word(streams)}}));
@@ -171,7 +173,7 @@ class Harness final : private Engine::Events {
     const Granted::key_type key{*op, *stream};
     const bool is_here = stream == "in" ? has_service(*op) : has_call(*op);
     if (command == "data" && is_here) {
-      const std::uint64_t cost = chunk_cost(box.get("data")->size());
+      const std::uint64_t cost = chunk_cost(size_of(box));
       REMSH_EXPECT(received_.contains(key) && received_[key] >= cost);
       received_[key] -= cost;
     }
@@ -180,6 +182,20 @@ class Harness final : private Engine::Events {
       sent_[key] += *parse_number(*box.get("bytes"));
       REMSH_EXPECT(sent_[key] <= stream_window_max);
     }
+  }
+
+  /// Compresses the data of a box, and perhaps lies about its size.
+  void compress(Box& box) {
+    const std::size_t size = std::min(box.get("data")->size(), Block::max_payload);
+    BoxData data = filled(size & ~std::size_t{1});
+    box.set("data", Bytes(data.block.payload().data(), data.count));
+    box.set("zstd", std::to_string(data.size + (input_.byte() == 255 ? 1 : 0)));
+  }
+
+  /// What the data of a box becomes.
+  static std::size_t size_of(const BoxView& box) {
+    const auto size = box.get("zstd");
+    return size ? static_cast<std::size_t>(*parse_number(*size)) : box.get("data")->size();
   }
 
   [[nodiscard]] bool has_service(BytesView op) const {
@@ -251,10 +267,12 @@ class Harness final : private Engine::Events {
     }
   }
 
-  static Block filled(std::size_t count) {
+  /// Half of them are compressed.
+  [[nodiscard]] BoxData filled(std::size_t count) const {
     Block block;
     std::memset(block.payload().data(), 'i', count);
-    return block;
+    return engine_.compresses() && count % 2 == 0 ? BoxData::compressed(std::move(block), count)
+                                                  : BoxData::plain(std::move(block), count);
   }
 
   /// How much of it we send now: up to all that is allowed.
@@ -271,7 +289,7 @@ class Harness final : private Engine::Events {
     }
     if (!one->open->is_sent()) return;
     const std::size_t count = amount(one->open->streams->in.room());
-    if (count > 0) engine_.send_input(*one->open, filled(count), count);
+    if (count > 0) engine_.send_input(*one->open, filled(count));
   }
 
   void serve_input() {
@@ -287,7 +305,7 @@ class Harness final : private Engine::Events {
     if (service == nullptr || service->op.empty()) return;
     const StreamName stream = input_.flag() ? StreamName::err : StreamName::out;
     const std::size_t count = amount((stream == StreamName::err ? service->err : service->out).room());
-    if (count > 0) engine_.send_output(*service, stream, filled(count), count, std::nullopt);
+    if (count > 0) engine_.send_output(*service, stream, filled(count), std::nullopt);
   }
 
   void answer() {
@@ -367,7 +385,7 @@ class Harness final : private Engine::Events {
       REMSH_EXPECT(received_[key] <= stream_window_max);
     } else {
       REMSH_EXPECT(command == "data" && sent_.contains(key));
-      const std::uint64_t cost = chunk_cost(box.get("data")->size());
+      const std::uint64_t cost = chunk_cost(size_of(box));
       REMSH_EXPECT(sent_[key] >= cost);
       sent_[key] -= cost;
     }

@@ -27,10 +27,11 @@ char content(std::uint64_t op, StreamName stream, std::uint64_t at) {
 struct Progress {
   std::uint64_t bytes = 0;
 
-  Block next(std::uint64_t op, StreamName stream, std::size_t count) {
+  /// The next `count` bytes; half of the boxes are compressed.
+  BoxData next(std::uint64_t op, StreamName stream, std::size_t count) {
     Block block;
     for (char& c : block.payload().first(count)) c = content(op, stream, bytes++);
-    return block;
+    return count % 2 == 0 ? BoxData::compressed(std::move(block), count) : BoxData::plain(std::move(block), count);
   }
   void expect(std::uint64_t op, const Chunk& chunk) {
     for (const char c : chunk.bytes()) REMSH_EXPECT(c == content(op, chunk.stream, bytes++));
@@ -56,6 +57,7 @@ class End final : public Engine::Events {
  public:
   End(bool serves, std::map<std::uint64_t, Story>& truth)
       : stories(truth), settings(options(serves)), session(session_settings), engine(settings, session, *this) {
+    engine.use_compression();
     session.attach();
   }
 
@@ -204,7 +206,7 @@ class Pair {
     Story& story = stories_[open->id];
     const std::size_t count = std::min<std::size_t>({amount(), open->streams->in.room(), Block::max_payload});
     if (story.input_ended || count == 0) return;
-    master_.engine.send_input(*open, story.sent[0].next(open->id, StreamName::in, count), count);
+    master_.engine.send_input(*open, story.sent[0].next(open->id, StreamName::in, count));
   }
 
   void end_input(OpenCall* open) {
@@ -242,8 +244,8 @@ class Pair {
     auto& credit = stream == StreamName::err ? service->err : service->out;
     const std::size_t count = std::min<std::size_t>({amount(), credit.room(), Block::max_payload});
     if (count == 0) return;
-    auto block = stories_[id].sent[static_cast<std::size_t>(stream)].next(id, stream, count);
-    slave_.engine.send_output(*service, stream, std::move(block), count, std::nullopt);
+    auto data = stories_[id].sent[static_cast<std::size_t>(stream)].next(id, stream, count);
+    slave_.engine.send_output(*service, stream, std::move(data), std::nullopt);
   }
 
   void answer() {

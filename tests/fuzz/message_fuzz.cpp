@@ -1,7 +1,7 @@
 // Messages: what is encoded is one box within the limits, canonical, and says what it should.
+#include "base/decimal.hpp"
 #include "connection/long_value.hpp"
 #include "fuzz/input.hpp"
-#include "base/decimal.hpp"
 #include "rpc/message.hpp"
 #include "session/session.hpp"
 
@@ -90,14 +90,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Failure read = failure_of(*sent.get("_error_code"), *sent.get("_error_description"));
     REMSH_EXPECT(error_code(read) == *sent.get("_error_code"));
   } else if (kind == 3) {
-    Block piece;
+    Block block;
     const std::size_t count = 1 + input.below(Block::max_payload);
-    std::memset(piece.payload().data(), 'd', count);
+    std::memset(block.payload().data(), 'd', count);
+    auto piece = BoxData::plain(std::move(block), count);
     const auto total = input.flag() ? std::optional<std::uint64_t>(input.size()) : std::nullopt;
     const auto stream = static_cast<StreamName>(input.below(stream_count));
     const Bytes op(1 + input.below(16), 'o');
-    frame_data(piece, count, op, stream, total);
-    const Box sent = only_box(piece.box());
+    frame_data(piece, op, stream, total);
+    const Box sent = only_box(piece.block.box());
     REMSH_EXPECT(sent.get("_command") == "data" && sent.get("op") == op && sent.get("data") == Bytes(count, 'd'));
     REMSH_EXPECT(stream_name(*sent.get("stream")) == stream && sent.has("total") == total.has_value());
     if (total) REMSH_EXPECT(parse_number(*sent.get("total")) == total);

@@ -1,7 +1,7 @@
 // Content: what streams carry, so that a byte that is lost, doubled or out of place is seen.
 #pragma once
 
-#include "connection/block.hpp"
+#include "connection/compression.hpp"
 #include "rpc/stream.hpp"
 
 #include <array>
@@ -34,6 +34,12 @@ class Content {
     return block;
   }
 
+  /// The same for one box; half of the boxes are compressed.
+  BoxData next_data(std::size_t count) {
+    Block block = next(count);
+    return count % 2 == 0 ? BoxData::compressed(std::move(block), count) : BoxData::plain(std::move(block), count);
+  }
+
   /// Whether these are the next bytes.
   bool take(BytesView bytes) {
     const bool is_right = bytes.size() <= Block::size && std::memcmp(bytes.data(), here(), bytes.size()) == 0;
@@ -50,7 +56,7 @@ class Content {
       std::uint32_t state = 1;
       for (std::size_t i = 0; i < period; ++i) {
         state = state * 1664525U + 1013904223U;
-        text[i] = static_cast<char>(state >> 24U);
+        text[i] = static_cast<char>('a' + (state >> 29U));  // few letters, so that it can be compressed
       }
       for (std::size_t i = period; i < text.size(); ++i) text[i] = text[i - period];
       return text;

@@ -51,6 +51,7 @@ class End final : private rpc::Engine::Events {
       look_at_session();
     };
     wire_.sides[side].on_room = [this] { pump(); };
+    engine.use_compression();
     session.attach();
     look();
   }

@@ -3,6 +3,7 @@
 
 #include "base/decimal.hpp"
 #include "rpc/message.hpp"
+#include "support/hex.hpp"
 
 #include <doctest/doctest.h>
 
@@ -18,6 +19,7 @@
 
 using namespace remsh;
 using namespace remsh::rpc;
+using remsh::test::from_hex;
 using namespace std::chrono_literals;
 
 namespace {
@@ -120,10 +122,10 @@ struct EngineSide final : private Engine::Events {
   void on_service_changed(OpenService& service) override { services_changed.push_back(&service); }
 };
 
-Block filled(std::size_t count) {
+BoxData filled(std::size_t count) {
   Block result;
   std::memset(result.payload().data(), 'x', count);
-  return result;
+  return BoxData::plain(std::move(result), count);
 }
 
 /// A call in each state that matters to what may still come for it, by tag.
@@ -252,7 +254,7 @@ TEST_CASE("what comes of log files takes turns with the output, and has credit o
 TEST_CASE("a slave sends of a log file what its own credit allows") {
   EngineSide side(EngineSide::slave());
   const auto service = side.service({{"_ask", "1"}, {"_command", "execute"}, {"op", "o"}});
-  side.engine.send_output(*service, StreamName::log, filled(3), 3, std::nullopt, {.log = 2});
+  side.engine.send_output(*service, StreamName::log, filled(3), std::nullopt, {.log = 2});
   CHECK(side.out() == "_command=data data=xxx log=2 op=o stream=log\n");
   CHECK(service->log.room() < service->out.room());
   CHECK(side.feed({{"_command", "credit"}, {"bytes", "64"}, {"op", "o"}, {"stream", "log"}}) == "");
@@ -281,9 +283,100 @@ TEST_CASE("the header of a command comes before its output, and has credit of it
 
   EngineSide slave(EngineSide::slave());
   const auto service = slave.service({{"_ask", "1"}, {"_command", "execute"}, {"op", "o"}});
-  slave.engine.send_output(*service, StreamName::header, filled(3), 3, std::nullopt);
+  slave.engine.send_output(*service, StreamName::header, filled(3), std::nullopt);
   CHECK(slave.out() == "_command=data data=xxx op=o stream=header\n");
   CHECK(service->header.room() < service->out.room());
+}
+
+// What `zstd -1 --no-check` makes of 100 times "a".
+const Bytes frame_of_100_a = from_hex("28b52ffd2064450000 10616101003f012c");
+
+TEST_CASE("compressed output is restored before anybody sees it, and costs the credit of what it becomes") {
+  if (!has_compression()) return;
+  EngineSide side(EngineSide::master());
+  side.engine.use_compression();
+  OpenCall& call = side.call("execute");
+  side.out();
+  CHECK(side.feed({{"_command", "data"}, {"data", frame_of_100_a}, {"op", "1"}, {"stream", "out"}, {"zstd", "100"}}) ==
+        "");
+  CHECK(call.streams->out.window().granted() == stream_window - 100);
+  CHECK(side.feed({{"_command", "data"}, {"data", "plain"}, {"op", "1"}, {"stream", "out"}}) == "");
+  CHECK(call.take_chunk().bytes() == Bytes(100, 'a'));
+  CHECK(call.take_chunk().bytes() == "plain");
+}
+
+TEST_CASE("compressed input is restored, and its sender pays for what it becomes") {
+  if (!has_compression()) return;
+  EngineSide master(EngineSide::master());
+  EngineSide slave(EngineSide::slave());
+  for (EngineSide* const side : {&master, &slave}) side->engine.use_compression();
+  OpenCall& call = master.call("send");
+  Block block;
+  std::memset(block.payload().data(), 'x', 50'000);
+  master.engine.send_input(call, BoxData::compressed(std::move(block), 50'000));
+  CHECK(call.streams->in.room() == stream_window - 50'000);
+  const Bytes sent = master.take_bytes();
+  CHECK(sent.size() < 400);
+  REQUIRE(slave.feed(sent) == "");
+  const auto service = slave.services.back();
+  CHECK(service->in.take().bytes() == Bytes(50'000, 'x'));
+}
+
+TEST_CASE("compressed data that was not agreed on, or is not what it says, ends the connection") {
+  if (!has_compression()) return;
+  for (const bool is_agreed : {false, true}) {
+    for (const BytesView size : {"100", "99", "101", "0", "", "x", "-1", "65536", "18446744073709551616"}) {
+      if (is_agreed && size == "100") continue;
+      CAPTURE(size);
+      EngineSide master(EngineSide::master());
+      EngineSide slave(EngineSide::slave());
+      if (is_agreed) master.engine.use_compression();
+      if (is_agreed) slave.engine.use_compression();
+      master.call("execute");
+      slave.service({{"_ask", "1"}, {"_command", "send"}, {"op", "1"}});
+      const auto box = [&](BytesView stream) {
+        return encode(Box{{"_command", "data"},
+                          {"data", frame_of_100_a},
+                          {"op", "1"},
+                          {"stream", Bytes(stream)},
+                          {"zstd", Bytes(size)}});
+      };
+      const char* const why = is_agreed ? "does not become what it says" : "was not agreed on";
+      CHECK(master.feed(box("out")).find(why) != std::string::npos);
+      CHECK(slave.feed(box("in")).find(why) != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("compressed data beyond the credit ends the connection, however small it is on the wire") {
+  if (!has_compression()) return;
+  EngineSide side(EngineSide::master());
+  side.engine.use_compression();
+  side.call("execute");
+  std::string why;
+  std::size_t boxes = 0;
+  for (; why.empty() && boxes < 1000; ++boxes) {
+    why = side.feed({{"_command", "data"}, {"data", frame_of_100_a}, {"op", "1"}, {"stream", "out"}, {"zstd", "100"}});
+  }
+  CHECK(why.find("more output than was granted") != std::string::npos);
+  CHECK(boxes == stream_window / 100 + 1);
+}
+
+TEST_CASE("what comes compressed for a caller that has left is granted again") {
+  if (!has_compression()) return;
+  EngineSide side(EngineSide::master());
+  side.engine.use_compression();
+  OpenCall& call = side.call("execute");
+  side.engine.leave(call);
+  side.out();
+  std::string said;
+  for (int i = 0; i < 1000; ++i) {
+    REQUIRE(
+        side.feed({{"_command", "data"}, {"data", frame_of_100_a}, {"op", "1"}, {"stream", "out"}, {"zstd", "100"}}) ==
+        "");
+    said += side.out();
+  }
+  CHECK(said.find("_command=credit bytes=") != std::string::npos);
 }
 
 TEST_CASE("large chunks stay where they were read and keep it, small ones are copied") {
@@ -342,7 +435,7 @@ TEST_CASE("credit for used output is sent in halves of a window, for the right s
   EngineSide side(EngineSide::master());
   OpenCall& call = side.call("execute");
   side.out();
-  side.engine.send_input(call, filled(10), 10);
+  side.engine.send_input(call, filled(10));
   for (int i = 0; i < 2; ++i) {
     REQUIRE(side.feed({{"_command", "data"}, {"data", Bytes(20'000, 'x')}, {"op", "1"}, {"stream", "err"}}) == "");
   }
@@ -355,7 +448,7 @@ TEST_CASE("input takes credit, and more comes from the other side") {
   EngineSide side(EngineSide::master());
   OpenCall& call = side.call("send");
   side.out();
-  side.engine.send_input(call, filled(60'000), 60'000);
+  side.engine.send_input(call, filled(60'000));
   CHECK(call.streams->in.room() == stream_window - 60'000);
   CHECK(side.feed({{"_command", "credit"}, {"bytes", "60000"}, {"op", "1"}, {"stream", "in"}}) == "");
   CHECK(side.changed == std::vector<std::uint64_t>{1});
@@ -763,9 +856,9 @@ TEST_CASE("goodbye is the last that is sent, in place of data that waits") {
   EngineSide side(EngineSide::master());
   OpenCall& call = side.call("send");
   side.out();
-  side.engine.send_input(call, filled(3), 3);
+  side.engine.send_input(call, filled(3));
   CHECK(side.session.close({Errc::connection_lost, "restart", 0}, 2000));
-  side.engine.send_input(call, filled(3), 3);
+  side.engine.send_input(call, filled(3));
   side.engine.end_input(call);
   CHECK(side.out() == "_command=goodbye reason=restart retry=2000\n");
 }
@@ -825,7 +918,7 @@ TEST_CASE("an answer to an operation with streams goes behind its data, one with
   EngineSide side(EngineSide::slave());
   const auto fetch = side.service({{"_ask", "1"}, {"_command", "fetch"}, {"op", "o"}});
   const auto stat = side.service({{"_ask", "2"}, {"_command", "stat"}});
-  side.engine.send_output(*fetch, StreamName::out, filled(3), 3, 9);
+  side.engine.send_output(*fetch, StreamName::out, filled(3), 9);
   side.engine.answer(*fetch, {});
   side.engine.answer(*stat, {});
   CHECK(side.out() == "_answer=2\n_command=data data=xxx op=o stream=out total=9\n_answer=1\n");
@@ -995,7 +1088,7 @@ TEST_CASE("the end fails every open call once, cancels every service, and emptie
   side.engine.end({Errc::connection_lost, "again", 0});
   CHECK(side.changed.size() == 1);
   side.engine.answer(*service, {});
-  side.engine.send_output(*service, StreamName::out, filled(1), 1, std::nullopt);
+  side.engine.send_output(*service, StreamName::out, filled(1), std::nullopt);
   side.engine.leave(open);
   side.engine.leave(settled);
   CHECK(side.engine.open_calls() == 0);
