@@ -147,7 +147,8 @@ Result<SlaveHandshake::Step> SlaveHandshake::take_welcome(const BoxView& box) {
     if (!keepalive.ok()) return keepalive.failure();
     return Step{.action = Step::Action::open,
                 .bytes = reader_.rest(),
-                .keepalive = std::chrono::milliseconds(*from_decimal(*keepalive))};
+                .keepalive = std::chrono::milliseconds(*from_decimal(*keepalive)),
+                .features = features_};
   }
 
   if (box.has("keepalive")) return reader_.broken("sent a welcome that is open and refused");

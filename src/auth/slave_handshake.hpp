@@ -43,6 +43,7 @@ class SlaveHandshake {
     Action action = Action::read;
     Bytes bytes = {};
     std::chrono::milliseconds keepalive{0};
+    std::vector<std::string> features = {};  ///< with `open`: those in force; ascending
     Refusal refusal = Refusal::rejected;
     std::optional<std::chrono::milliseconds> retry = {};
     std::optional<Secret> new_key = {};
@@ -59,9 +60,6 @@ class SlaveHandshake {
 
   /// The failure if the master's bytes end here.
   [[nodiscard]] Failure at_end() const;
-
-  /// The features in force, once open; ascending.
-  [[nodiscard]] const std::vector<std::string>& features() const noexcept { return features_; }
 
  private:
   enum class State : std::uint8_t { connected, challenge, welcome, over };

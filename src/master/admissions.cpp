@@ -176,8 +176,9 @@ AdmittedBackend::Owner Admissions::owner() {
 
 void Admissions::serve_protocols() {
   const auto serve = [this](const SlaveProtocol& protocol, bool is_accepted) {
-    const bool is_there = std::any_of(protocols_.begin(), protocols_.end(),
-                                      [&protocol](const ServedProtocol& one) { return one.protocol == protocol; });
+    const bool is_there = std::any_of(protocols_.begin(), protocols_.end(), [&protocol](const ServedProtocol& one) {
+      return one.protocol.name() == protocol.name();
+    });
     if (is_there) return;
     protocols_.push_back({protocol,
                           protocol.worker().serve({loop_, options_.keepalive, options_.keepalive_patience, owner()}),

@@ -1,8 +1,14 @@
 #include "master/remsh2_protocol.hpp"
 
+#include "connection/compression.hpp"
 #include "master/remsh2_backend.hpp"
 
+#include <remsh/base/error.hpp>
+
+#include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace remsh {
 
@@ -11,7 +17,7 @@ namespace {
 /// The first key of a hello, with its length. The keys of a hello are in ascending order.
 constexpr BytesView hello_opening("\0\4_ask", 6);
 
-auth::MasterHandshake::Options options_for(NewConnection connection) {
+auth::MasterHandshake::Options options_for(NewConnection connection, const std::vector<std::string>& features) {
   auth::MasterHandshake::Options options;
   options.nonce = auth::new_nonce();
   options.keyless_allowed = connection.keyless;
@@ -19,13 +25,15 @@ auth::MasterHandshake::Options options_for(NewConnection connection) {
   options.binding = std::move(connection.binding);
   options.psk_identity = std::move(connection.tls_identity);
   options.enrolment_allowed = connection.is_tls;
+  options.features = features;
   return options;
 }
 
 class Remsh2Handshake final : public WorkerHandshake {
  public:
-  Remsh2Handshake(NewConnection connection, std::shared_ptr<Remsh2Group> group)
-      : handshake_(options_for(std::move(connection))), group_(std::move(group)) {}
+  Remsh2Handshake(NewConnection connection, const std::vector<std::string>& features,
+                  std::shared_ptr<Remsh2Group> group)
+      : handshake_(options_for(std::move(connection), features)), group_(std::move(group)) {}
 
   Step feed(BytesView bytes) override { return handshake_.feed(bytes); }
   [[nodiscard]] Failure at_end() const override { return handshake_.at_end(); }
@@ -38,7 +46,10 @@ class Remsh2Handshake final : public WorkerHandshake {
     return handshake_.is_enrolment() ? std::optional(handshake_.enrol()) : std::nullopt;
   }
   [[nodiscard]] std::shared_ptr<AdmittedBackend> make_backend() override {
-    return std::make_shared<Remsh2Backend>(group_);
+    auto backend = std::make_shared<Remsh2Backend>(group_);
+    const auto& features = registration().features;  // those in force
+    if (std::find(features.begin(), features.end(), compression_feature) != features.end()) backend->use_compression();
+    return backend;
   }
   Bytes open() override {
     const auto ours = std::chrono::duration_cast<std::chrono::milliseconds>(group_->options().session.keepalive);
@@ -56,6 +67,12 @@ class Remsh2Handshake final : public WorkerHandshake {
 
 class Remsh2Protocol final : public WorkerProtocol {
  public:
+  explicit Remsh2Protocol(const Remsh2Options& options) {
+    if (!options.compression) return;
+    if (!has_compression()) throw Error(Errc::unsupported, "", "compress streams", no_compression);
+    features_.emplace_back(compression_feature);
+  }
+
   [[nodiscard]] std::string_view name() const noexcept override { return "remsh 2"; }
   [[nodiscard]] bool has_keys() const noexcept override { return true; }
   [[nodiscard]] bool does_one_operation_at_a_time() const noexcept override { return false; }
@@ -67,13 +84,20 @@ class Remsh2Protocol final : public WorkerProtocol {
     Session::Options options;
     options.keepalive = host.keepalive;
     options.patience = host.keepalive_patience;
-    return [group = std::make_shared<Remsh2Group>(std::move(host.loop), options, std::move(host.owner))](
-               NewConnection connection) { return std::make_unique<Remsh2Handshake>(std::move(connection), group); };
+    auto group = std::make_shared<Remsh2Group>(std::move(host.loop), options, std::move(host.owner));
+    return [group = std::move(group), features = features_](NewConnection connection) {
+      return std::make_unique<Remsh2Handshake>(std::move(connection), features, group);
+    };
   }
+
+ private:
+  std::vector<std::string> features_;  // those that this master uses if a slave offers them
 };
 
 }  // namespace
 
-std::shared_ptr<const WorkerProtocol> remsh2_protocol() { return std::make_shared<Remsh2Protocol>(); }
+std::shared_ptr<const WorkerProtocol> remsh2_protocol(const Remsh2Options& options) {
+  return std::make_shared<Remsh2Protocol>(options);
+}
 
 }  // namespace remsh

@@ -10,9 +10,11 @@
 
 namespace remsh {
 
-SlaveProtocol SlaveProtocol::remsh2() {
-  static const SlaveProtocol protocol(remsh2_protocol());
-  return protocol;
+SlaveProtocol SlaveProtocol::remsh2(const Remsh2Options& options) {
+  static const SlaveProtocol plain(remsh2_protocol({}));
+  if (!options.compression) return plain;
+  static const SlaveProtocol compressing(remsh2_protocol(options));
+  return compressing;
 }
 
 SlaveProtocol SlaveProtocol::remsh1() {

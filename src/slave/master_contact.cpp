@@ -6,6 +6,7 @@
 #include "base/clock.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
+#include "connection/compression.hpp"
 #include "os/random.hpp"
 #include "os/unique_fd.hpp"
 #include "transport/connect.hpp"
@@ -199,6 +200,7 @@ Registration registration_of(const SlaveOptions& options, Bytes basedir) {
   registration.basedir = std::move(basedir);
   registration.boot_id = boot_id();
   registration.instance_id = instance_id();
+  if (options.compression) registration.features.emplace_back(compression_feature);
   registration.labels = auth::claimed_labels_text(options.labels);
   registration.resources = auth::resources_text(options.slots, options.resources);
   return registration;

@@ -8,6 +8,7 @@
 #include "base/seconds.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
+#include "connection/compression.hpp"
 #include "operations/operations.hpp"
 #include "rpc/peer.hpp"
 #include "slave/back_off.hpp"
@@ -186,6 +187,12 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
     return result;
   }
   log.write(LogLevel::info, master, "registered");
+  const bool compresses =
+      std::find(step->features.begin(), step->features.end(), compression_feature) != step->features.end();
+  if (options.compression && !compresses) {
+    log.write(LogLevel::warning, master,
+              "the master does not allow compression: SlaveProtocol::remsh2({.compression = true}) does");
+  }
   attempt.registered_at = clock.now();
   const MasterPresence presence(leave_watch);
 
@@ -208,7 +215,8 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
     const std::lock_guard lock(mutex);
     changed.notify_all();
   };
-  const auto connected = rpc::Peer::start(std::move(transport), session.loop, std::move(peer_options), step->bytes);
+  const auto connected =
+      rpc::Peer::start(std::move(transport), session.loop, std::move(peer_options), step->bytes, compresses);
   {
     const std::stop_callback stopping(stop.get_token(), [this, &connected] {
       const auto leaves = leave_watch.reason();
@@ -367,6 +375,9 @@ SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(st
   }
   if (auto checked = auth::check_resources(impl_->options.slots, impl_->options.resources); !checked) {
     throw_failure(checked.failure(), "", "make a slave");
+  }
+  if (impl_->options.compression && !has_compression()) {
+    throw Error(Errc::unsupported, "", "make a slave", no_compression);
   }
   if (impl_->options.protocol != 1 && impl_->options.protocol != 2) {
     throw Error(Errc::invalid_argument, "", "make a slave", "the protocol is neither 1 nor 2");

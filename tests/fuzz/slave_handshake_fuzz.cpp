@@ -90,7 +90,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         REMSH_EXPECT(sent == 1 && is_proven && !enrols);
         REMSH_EXPECT(step.keepalive.count() >= 1 && step.keepalive <= max_keepalive);
         REMSH_EXPECT(fed.ends_with(step.bytes));
-        for (const auto& feature : handshake.features()) REMSH_EXPECT(feature == "a" || feature == "b");
+        for (const auto& feature : step.features) REMSH_EXPECT(feature == "a" || feature == "b");
         over = true;
         break;
       case Action::refused:

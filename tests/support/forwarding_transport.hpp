@@ -25,6 +25,7 @@ class ForwardingTransport : public Transport {
   }
   void disarm_for_good(Watcher& watcher) noexcept override { inner_->disarm_for_good(watcher); }
   void shutdown() noexcept override { inner_->shutdown(); }
+  [[nodiscard]] bool is_inherited() const override { return inner_->is_inherited(); }
   [[nodiscard]] std::string failure_words() const override { return inner_->failure_words(); }
   [[nodiscard]] std::string description() const override { return inner_->description(); }
 

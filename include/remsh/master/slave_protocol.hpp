@@ -11,6 +11,14 @@ namespace remsh {
 
 class WorkerProtocol;
 
+/// Options of SlaveProtocol::remsh2().
+struct Remsh2Options {
+  /// The data of streams (output of commands, files, trees) is compressed both ways with slaves that want it, which a
+  /// slave says with `remsh-slave --compression` or SlaveOptions::compression. For thin links: docs/performance.md has
+  /// figures, and docs/security.md says what it gives away. SlaveInfo::features has "zstd" if it is in use.
+  bool compression = false;
+};
+
 /// A protocol that slaves may speak. A listener recognises it by the first bytes of a connection, or by a second
 /// without any, and accepts those that are in the `protocols` of its options:
 ///
@@ -20,8 +28,9 @@ class WorkerProtocol;
 /// Copies are cheap. Thread-safe.
 class REMSH_API SlaveProtocol {
  public:
-  /// The protocol of this library and of remsh-slave: docs/protocol.md.
-  [[nodiscard]] static SlaveProtocol remsh2();
+  /// The protocol of this library and of remsh-slave: docs/protocol.md. Throws Error with unsupported if this library
+  /// was built without zstd, and `compression` is set.
+  [[nodiscard]] static SlaveProtocol remsh2(const Remsh2Options& options = {});
 
   /// The protocol of the original remsh of 2009: docs/remsh1.md says what its slaves cannot do. They have no keys, so
   /// the listener must have `keyless` set.

@@ -82,6 +82,9 @@ struct SlaveOptions {
   /// do to this slave what the master can. The log says so.
   bool insecure = false;
 
+  /// Compress the data of streams both ways, if the master allows it (Remsh2Options::compression): for a thin link.
+  bool compression = false;
+
   /// run(): the pause before the slave reconnects is random, below a limit. The limit begins at back_off_min and
   /// doubles with each pause up to 2 s, or up to back_off_max if the master refuses this slave or has been away for 5
   /// minutes. A connection that lasted 10 s resets the limit to back_off_min.
