@@ -141,15 +141,15 @@ class EvilSlave {
     return false;
   }
 
-  static Box hello(const Bytes& name) {
-    return {{"_ask", "1"},  {"_command", "hello"},     {"features", ""},
+  static Box hello(const Bytes& name, const Bytes& features = {}) {
+    return {{"_ask", "1"},  {"_command", "hello"},     {"features", features},
             {"name", name}, {"nonce", Bytes(32, 'n')}, {"versions", "2"}};
   }
   static Box prove() { return {{"_ask", "2"}, {"_command", "prove"}}; }
 
   /// False where it is not let in.
-  bool register_as(const Bytes& name) {
-    if (!send(hello(name)) || !read_box() || !send(prove())) return false;
+  bool register_as(const Bytes& name, const Bytes& features = {}) {
+    if (!send(hello(name, features)) || !read_box() || !send(prove())) return false;
     const auto welcome = read_box();
     return welcome && welcome->has("keepalive");
   }
@@ -169,6 +169,7 @@ struct PreyOptions {
   bool keyless = true;
   std::chrono::milliseconds handshake_timeout = ample;
   std::size_t max_handshakes = 256;
+  bool compression = false;
 };
 
 /// A master over TCP or TLS with one honest slave, and beside them files that are nobody's to touch. One thread at a
@@ -182,6 +183,7 @@ class Prey {
                   .keys = options.keys,
                   .certificate = options.certificate,
                   .keyless = options.keyless,
+                  .protocols = {SlaveProtocol::remsh2({.compression = options.compression})},
                   .handshake_timeout = options.handshake_timeout,
                   .max_handshakes = options.max_handshakes,
                   .log = [this](const LogRecord& record) { keep(record); }}) {

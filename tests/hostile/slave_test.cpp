@@ -582,6 +582,8 @@ TEST_CASE("G14: a breach ends a slave's connection and nothing else") {
       {"data behind the end", open + stream("end", "o", "in", "") + stream("data", "o", "in", "x")},
       {"two ends", open + stream("end", "o", "in", "") + stream("end", "o", "in", "")},
       {"an end of output", open + stream("end", "o", "out", "")},
+      {"compressed data that was not agreed on",
+       open + encode(Box{{"_command", "data"}, {"data", "x"}, {"op", "o"}, {"stream", "in"}, {"zstd", "1"}})},
       {"a flood of credit", open + repeated(stream("credit", "o", "out", million), 3)},
       {"all credit at once", open + stream("credit", "o", "out", "18446744073709551615")},
       {"credit that is none", open + stream("credit", "o", "out", "-1")},
