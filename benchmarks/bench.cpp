@@ -59,6 +59,11 @@ int run(const Options& options) {
   if (options.works.contains("W7")) {
     long_links.emplace_back(", 60 ms, 100 Mbit/s", LinkOptions{});
     long_links.emplace_back(", the same with 1 % lost", LinkOptions{.one_lost_in = 100});
+    if (has_compression()) {
+      long_links.emplace_back(", 60 ms, 10 Mbit/s, compressed", LinkOptions{.bytes_per_second = 1.25e6}, true);
+    } else {
+      std::puts("W7 leaves compression out: this library was built without zstd.");
+    }
   }
   MessagePeer tcp_messages;
   MessagePeer unix_messages;

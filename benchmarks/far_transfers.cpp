@@ -1,13 +1,15 @@
-// W7: send and fetch a file over a link of 60 ms and 100 Mbit/s, with and without losses.
+// W7: send and fetch a text over long links, with losses and without, compressed and not.
 
 #include "long_link.hpp"
 #include "slaves.hpp"
 #include "timing.hpp"
 #include "works.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -17,17 +19,34 @@ namespace remsh::bench {
 
 namespace {
 
+/// The C headers of this system, again and again: text as it is.
+std::string real_text(std::size_t size) {
+  std::string text;
+  for (const auto& entry : std::filesystem::directory_iterator("/usr/include")) {
+    if (entry.path().extension() != ".h") continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    text.append(std::istreambuf_iterator<char>(file), {});
+  }
+  if (text.size() < std::size_t{256} * 1024) throw std::runtime_error("/usr/include has too few headers for a text");
+  const std::size_t period = text.size();
+  while (text.size() < size) text.append(text, 0, period);
+  text.resize(size);
+  return text;
+}
+
 class FarTransfers final : public Work {
  public:
-  explicit FarTransfers(const Bench& bench)
-      : bench_(bench), bytes_(bench.options.bytes / 32), from_(bench.scratch + "/far"), to_(bench.scratch + "/near") {
-    std::ofstream file(from_, std::ios::binary);
-    if (!(file << std::string(bytes_, 'x') << std::flush)) throw std::runtime_error("no room for " + from_);
+  explicit FarTransfers(const Bench& bench) : bench_(bench), to_(bench.scratch + "/near") {
     for (LongLinks& links : bench.long_links) {
       links.of_limit.lead_to(bench.tcp_limit.port());
       links.of_ours.lead_to(bench.slaves.tcp_port());
       const std::string name = "far-" + std::to_string(roads_.size());
-      roads_.push_back({links.name, links.of_limit.port(), bench.slaves.start_tcp_at(links.of_ours.port(), name)});
+      const std::uint64_t bytes = bench.options.bytes / (links.is_compressed ? 256 : 32);
+      const std::string from = bench.scratch + "/" + name + ".text";
+      std::ofstream file(from, std::ios::binary);
+      if (!(file << real_text(bytes) << std::flush)) throw std::runtime_error("no room for " + from);
+      roads_.push_back({links.name, links.of_limit.port(),
+                        bench.slaves.start_tcp_at(links.of_ours.port(), name, links.is_compressed), bytes, from});
     }
   }
 
@@ -42,35 +61,35 @@ class FarTransfers final : public Work {
     std::string name;
     std::uint16_t limit = 0;
     Slaves::Started ours;
+    std::uint64_t bytes = 0;
+    std::string from;
   };
 
   void run(const Road& road, std::size_t round, Report& report) {
     const auto limit = [&](auto move) {
       auto transfer = bench_.tcp_limit.start_transfer_at(road.limit);
-      return once(bench_.tcp_limit.pid(), [&] { move(transfer); });
+      return once(road, bench_.tcp_limit.pid(), [&] { move(transfer); });
     };
-    const auto ours = [&](auto move) { return once(road.ours.pid, [&] { move(*road.ours.slave); }); };
+    const auto ours = [&](auto move) { return once(road, road.ours.pid, [&] { move(*road.ours.slave); }); };
     const auto sent = in_turns(
-        round, [&] { return limit([&](auto& transfer) { transfer.send(from_, to_); }); },
-        [&] { return ours([&](Slave& slave) { slave.send(Source::file(from_), to_); }); });
+        round, [&] { return limit([&](auto& transfer) { transfer.send(road.from, to_); }); },
+        [&] { return ours([&](Slave& slave) { slave.send(Source::file(road.from), to_); }); });
     const auto fetched = in_turns(
-        round, [&] { return limit([&](auto& transfer) { transfer.fetch(from_, to_); }); },
-        [&] { return ours([&](Slave& slave) { slave.fetch(from_, Sink::file(to_)); }); });
+        round, [&] { return limit([&](auto& transfer) { transfer.fetch(road.from, to_); }); },
+        [&] { return ours([&](Slave& slave) { slave.fetch(road.from, Sink::file(to_)); }); });
     report.add({"W7 send" + road.name, "MiB/s", Measure::Better::more, {}}, sent.first, sent.second);
     report.add({"W7 fetch" + road.name, "MiB/s", Measure::Better::more, {}}, fetched.first, fetched.second);
   }
 
   template <class Move>
-  double once(pid_t peer, Move move) {
+  double once(const Road& road, pid_t peer, Move move) {
     std::filesystem::remove(to_);
-    const auto taken = time_once(static_cast<double>(bytes_), peer, move);
-    if (std::filesystem::file_size(to_) != bytes_) throw std::runtime_error("not all of a file came");
+    const auto taken = time_once(static_cast<double>(road.bytes), peer, move);
+    if (std::filesystem::file_size(to_) != road.bytes) throw std::runtime_error("not all of a file came");
     return taken.mib_per_second;
   }
 
   const Bench& bench_;
-  const std::uint64_t bytes_;
-  const std::string from_;
   const std::string to_;
   std::vector<Road> roads_;
 };

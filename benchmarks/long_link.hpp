@@ -40,12 +40,13 @@ class LongLink {
   pid_t pid_ = -1;
 };
 
-/// Two links that do the same: one for the limit, one for ours.
+/// Two links that do the same: one for the limit, one for ours, which compresses or not.
 struct LongLinks {
-  LongLinks(std::string what, const LinkOptions& options)
-      : name(std::move(what)), of_limit(options), of_ours(options) {}
+  LongLinks(std::string what, const LinkOptions& options, bool compressed = false)
+      : name(std::move(what)), is_compressed(compressed), of_limit(options), of_ours(options) {}
 
   const std::string name;
+  const bool is_compressed;
   LongLink of_limit;
   LongLink of_ours;
 };

@@ -22,7 +22,17 @@ namespace {
 constexpr const char* slave_mark = "--as-slave";
 
 /// The arguments of this program as a slave, behind the mark.
-enum SlaveArgument { bytes_argument = 2, master_argument, key_argument, name_argument, basedir_argument, arguments };
+enum SlaveArgument {
+  bytes_argument = 2,
+  master_argument,
+  key_argument,
+  name_argument,
+  basedir_argument,
+  compression_argument,
+  arguments
+};
+
+constexpr std::string_view compresses_word = "compresses";
 
 constexpr std::chrono::seconds slave_patience{30};
 
@@ -37,12 +47,15 @@ std::optional<int> run_as_slave(int argc, char** argv) {
   options.slave.keyless = options.slave.key_file.empty();
   options.slave.name = argv[name_argument];
   options.slave.basedir = argv[basedir_argument];
+  options.slave.compression = argv[compression_argument] == compresses_word;
   return run_slave_program(std::move(options));
 }
 
 Slaves::Slaves(const std::string& directory)
     : directory_(directory),
-      tcp_({.slave_collection = collection_, .keyless = true}),
+      tcp_({.slave_collection = collection_,
+            .keyless = true,
+            .protocols = {SlaveProtocol::remsh2({.compression = has_compression()})}}),
       unix_({.slave_collection = collection_, .path = directory + "/socket"}),
       tls_({.slave_collection = collection_, .address = "tls:127.0.0.1:0", .keys = keys_}) {
   tcp_.start();
@@ -67,8 +80,8 @@ std::vector<Slaves::Started> Slaves::start_many_tcp(const std::string& prefix, s
   return started;
 }
 
-Slaves::Started Slaves::start_tcp_at(std::uint16_t port, const std::string& name) {
-  return start("tcp:127.0.0.1:" + std::to_string(port), name, "", 0);
+Slaves::Started Slaves::start_tcp_at(std::uint16_t port, const std::string& name, bool compresses) {
+  return start("tcp:127.0.0.1:" + std::to_string(port), name, "", 0, compresses);
 }
 
 Slaves::Started Slaves::start_unix(const std::string& name) { return start(unix_.address(), name, "", 0); }
@@ -84,18 +97,18 @@ Slaves::Started Slaves::start_tls(const std::string& name) {
 }
 
 Slaves::Started Slaves::start(const std::string& address, const std::string& name, const std::string& key_file,
-                              std::size_t ballast) {
-  spawn(address, name, key_file, ballast);
+                              std::size_t ballast, bool compresses) {
+  spawn(address, name, key_file, ballast, compresses);
   return await(name);
 }
 
 void Slaves::spawn(const std::string& address, const std::string& name, const std::string& key_file,
-                   std::size_t ballast) {
+                   std::size_t ballast, bool compresses) {
   const std::string bytes = std::to_string(ballast);
   const std::string basedir = directory_ + "/" + name;
   std::vector<char*> argv;
-  for (const char* arg :
-       {"bench", slave_mark, bytes.c_str(), address.c_str(), key_file.c_str(), name.c_str(), basedir.c_str()}) {
+  for (const char* arg : {"bench", slave_mark, bytes.c_str(), address.c_str(), key_file.c_str(), name.c_str(),
+                          basedir.c_str(), compresses ? compresses_word.data() : ""}) {
     argv.push_back(const_cast<char*>(arg));
   }
   argv.push_back(nullptr);

@@ -34,14 +34,16 @@ class Slaves {
   };
   Started start_tcp(const std::string& name, std::size_t ballast = 0);                ///< with so many bytes resident
   std::vector<Started> start_many_tcp(const std::string& prefix, std::size_t count);  ///< all at the same time
-  Started start_tcp_at(std::uint16_t port,
-                       const std::string& name);  ///< by way of this port, which leads to tcp_port()
+  /// By way of this port, which leads to tcp_port().
+  Started start_tcp_at(std::uint16_t port, const std::string& name, bool compresses);
   Started start_unix(const std::string& name);
   Started start_tls(const std::string& name);
 
  private:
-  Started start(const std::string& address, const std::string& name, const std::string& key_file, std::size_t ballast);
-  void spawn(const std::string& address, const std::string& name, const std::string& key_file, std::size_t ballast);
+  Started start(const std::string& address, const std::string& name, const std::string& key_file, std::size_t ballast,
+                bool compresses = false);
+  void spawn(const std::string& address, const std::string& name, const std::string& key_file, std::size_t ballast,
+             bool compresses = false);
   Started await(const std::string& name);
 
   std::string directory_;
