@@ -73,6 +73,7 @@ int run(const Options& options) {
 
   std::vector<std::unique_ptr<Work>> works;
   if (options.works.contains("W1")) works.push_back(make_round_trips(bench));
+  if (options.works.contains("W1")) works.push_back(make_other_libraries(bench));
   if (options.works.contains("W2")) works.push_back(make_concurrent_calls(bench));
   if (options.works.contains("W2")) works.push_back(make_many_slaves(bench));
   if (options.works.contains("W3")) works.push_back(make_transfers(bench));

@@ -42,7 +42,8 @@ struct Bench {
   Slaves& slaves;
 };
 
-std::unique_ptr<Work> make_round_trips(const Bench& bench);       // W1
+std::unique_ptr<Work> make_round_trips(const Bench& bench);
+std::unique_ptr<Work> make_other_libraries(const Bench& bench);       // W1
 std::unique_ptr<Work> make_concurrent_calls(const Bench& bench);  // W2, one slave
 std::unique_ptr<Work> make_many_slaves(const Bench& bench);       // W2, many slaves
 std::unique_ptr<Work> make_transfers(const Bench& bench);         // W3
