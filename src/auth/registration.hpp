@@ -3,7 +3,9 @@
 
 #include <remsh/base/bytes.hpp>
 
+#include <algorithm>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace remsh {
@@ -27,5 +29,14 @@ struct Registration {
 
   friend bool operator==(const Registration&, const Registration&) = default;
 };
+
+namespace auth {
+
+/// Whether a list of features, ascending, has this one.
+inline bool has_feature(const std::vector<std::string>& features, std::string_view name) {
+  return std::binary_search(features.begin(), features.end(), name);
+}
+
+}  // namespace auth
 
 }  // namespace remsh

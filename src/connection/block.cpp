@@ -6,7 +6,7 @@
 namespace remsh {
 
 void Block::frame(std::string_view header, std::size_t count, std::string_view trailer) {
-  assert(header.size() <= header_room && count <= max_payload && trailer.size() <= trailer_room);
+  assert(header.size() <= header_room && count <= payload_ && trailer.size() <= trailer_room);
   begin_ = header_room - header.size();
   end_ = header_room + count + trailer.size();
   std::memcpy(memory_.get() + begin_, header.data(), header.size());

@@ -1,4 +1,4 @@
-// Block: 64 KiB of outgoing data with room for the header and the trailer of its box.
+// Block: up to 64 KiB of outgoing data with room for the header and the trailer of its box.
 #pragma once
 
 #include <cstddef>
@@ -21,10 +21,12 @@ class Block {
   /// The maximum of data in one block, and so in one data box that we send.
   static constexpr std::size_t max_payload = size - header_room - trailer_room;
 
-  Block() : memory_(std::make_unique_for_overwrite<char[]>(size)) {}
+  /// A block with room for this many bytes of data.
+  explicit Block(std::size_t payload = max_payload)
+      : memory_(std::make_unique_for_overwrite<char[]>(header_room + payload + trailer_room)), payload_(payload) {}
 
   /// The memory for the data.
-  [[nodiscard]] std::span<char> payload() noexcept { return {memory_.get() + header_room, max_payload}; }
+  [[nodiscard]] std::span<char> payload() noexcept { return {memory_.get() + header_room, payload_}; }
 
   /// Makes the block a box: header, the first `count` bytes of the payload, trailer.
   void frame(std::string_view header, std::size_t count, std::string_view trailer);
@@ -34,6 +36,7 @@ class Block {
 
  private:
   std::unique_ptr<char[]> memory_;
+  std::size_t payload_;
   std::size_t begin_ = header_room;
   std::size_t end_ = header_room;
 };

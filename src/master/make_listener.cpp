@@ -9,6 +9,7 @@
 #include <remsh/base/error.hpp>
 #include <remsh/master/unix_slave_listener.hpp>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -32,7 +33,8 @@ std::unique_ptr<SlaveListener> make_listener(TcpListenerOptions options) {
   const auto refuse = [&operation](const char* why) { throw Error(Errc::invalid_argument, "", operation, why); };
   if (options.host || options.port) refuse("the address of a unix socket has no host and no port");
   if (options.certificate) refuse("a certificate is for an address of TLS: tls:HOST:PORT");
-  if (options.protocols != TcpListenerOptions{.slave_collection = options.slave_collection}.protocols) {
+  const auto is_ours = [](const SlaveProtocol& one) { return one.name() == SlaveProtocol::remsh2().name(); };
+  if (!std::all_of(options.protocols.begin(), options.protocols.end(), is_ours)) {
     refuse("other `protocols` than the usual one are spoken over TCP alone: tcp:HOST:PORT");
   }
   return std::make_unique<UnixSlaveListener>(unix_options(options, std::move(address->path)));

@@ -3,6 +3,7 @@
 #include "base/format.hpp"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 namespace remsh {
@@ -10,6 +11,10 @@ namespace remsh {
 Result<void> check_protocols(const std::vector<SlaveProtocol>& accepted) {
   const auto invalid = [](std::string why) { return Failure{Errc::invalid_argument, std::move(why), 0}; };
   if (accepted.empty()) return invalid("no slave could come in: `protocols` is empty");
+  std::set<std::string> names;
+  for (const SlaveProtocol& one : accepted) {
+    if (!names.insert(one.name()).second) return invalid(formatted("`protocols` has {} twice", one.name()));
+  }
   const auto sends_first = [](const SlaveProtocol& one) { return one.worker().silence_before_sending().has_value(); };
   const auto first = std::find_if(accepted.begin(), accepted.end(), sends_first);
   if (first == accepted.end()) return {};

@@ -1,11 +1,8 @@
 #include "master/remsh2_protocol.hpp"
 
-#include "connection/compression.hpp"
+#include "connection/box_data.hpp"
 #include "master/remsh2_backend.hpp"
 
-#include <remsh/base/error.hpp>
-
-#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,8 +44,7 @@ class Remsh2Handshake final : public WorkerHandshake {
   }
   [[nodiscard]] std::shared_ptr<AdmittedBackend> make_backend() override {
     auto backend = std::make_shared<Remsh2Backend>(group_);
-    const auto& features = registration().features;  // those in force
-    if (std::find(features.begin(), features.end(), compression_feature) != features.end()) backend->use_compression();
+    if (auth::has_feature(registration().features, compression_feature)) backend->use_compression();
     return backend;
   }
   Bytes open() override {
@@ -69,7 +65,7 @@ class Remsh2Protocol final : public WorkerProtocol {
  public:
   explicit Remsh2Protocol(const Remsh2Options& options) {
     if (!options.compression) return;
-    if (!has_compression()) throw Error(Errc::unsupported, "", "compress streams", no_compression);
+    require_compression("compress streams");
     features_.emplace_back(compression_feature);
   }
 

@@ -65,7 +65,8 @@ class RunningOperations {
  protected:
   ~RunningOperations() = default;
 
-  /// An operation has ended on our side, and with it perhaps the last one of these. Called without a lock.
+  /// An operation has ended on our side. `ends` are those whose last operation it was; there may be none. Called
+  /// without a lock.
   virtual void over(OperationsEnds ends) noexcept { ends.note(); }
 
  private:

@@ -10,6 +10,7 @@
 #include "transport/network.hpp"
 
 #include <remsh/base/secret.hpp>
+#include <remsh/connection/compression.hpp>
 
 #include <algorithm>
 #include <array>
@@ -83,6 +84,12 @@ Fault set_drain(Settings& settings, const std::string& value) {
   const auto seconds = from_decimal(value);
   if (!seconds || *seconds > most) return takes("0 to 86400 seconds", value);
   settings.program.drain_time = std::chrono::seconds(*seconds);
+  return std::nullopt;
+}
+
+Fault set_compression(Settings& settings, const std::string& value) {
+  settings.program.slave.compression = value == "yes";
+  if (settings.program.slave.compression && !has_compression()) return " cannot be used: this program has no zstd";
   return std::nullopt;
 }
 
@@ -273,8 +280,7 @@ constexpr std::
             Option{for_slave, Section::master, "drain", "REMSH_DRAIN", "SECONDS",
                    "after SIGTERM, let what runs go on for this long (default: 5)", set_drain},
             Option{for_slave, Section::master, "compression", "", "",
-                   "compress what is sent, both ways, if the master allows it: for a thin link",
-                   into([](Settings& s) -> bool& { return s.program.slave.compression; })},
+                   "compress output and files, both ways, if the master allows it", set_compression},
             Option{for_serve, Section::master, "until-eof", "", "",
                    "end when standard input ends, and so with the program at its other end",
                    into([](Settings& s) -> bool& { return s.program.until_eof; })},

@@ -128,10 +128,10 @@ void Engine::consumed(OpenCall& call, const Chunk& chunk) {
 }
 
 void Engine::send_input(OpenCall& call, BoxData data) {
-  assert(call.is_sent() && call.streams && data.size <= call.streams->in.room());
-  call.streams->in.spend(data.size);
+  assert(call.is_sent() && call.streams && data.restored() <= call.streams->in.room());
+  call.streams->in.spend(data.restored());
   frame_data(data, make_tag(call.id), StreamName::in, std::nullopt);
-  session_.send_data(std::move(data.block));
+  session_.send_data(std::move(data.block()));
 }
 
 void Engine::end_input(OpenCall& call) {
@@ -196,10 +196,10 @@ void Engine::send_output(OpenService& service, StreamName stream, BoxData data, 
                          const PieceMarks& marks) {
   if (service.answered) return;
   SendCredit& credit = service.credit(stream);
-  assert(data.size <= credit.room());
-  credit.spend(data.size);
+  assert(data.restored() <= credit.room());
+  credit.spend(data.restored());
   frame_data(data, service.op, stream, total, marks);
-  session_.send_data(std::move(data.block));
+  session_.send_data(std::move(data.block()));
 }
 
 void Engine::consumed(OpenService& service, const Chunk& chunk) {

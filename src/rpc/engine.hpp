@@ -3,7 +3,7 @@
 
 #include "base/operations_end.hpp"
 #include "base/result.hpp"
-#include "connection/compression.hpp"
+#include "connection/box_data.hpp"
 #include "connection/long_value.hpp"
 #include "rpc/credit.hpp"
 #include "rpc/stream.hpp"

@@ -4,7 +4,7 @@
 #include "base/decimal.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "connection/compression.hpp"
+#include "connection/box_data.hpp"
 #include "connection/long_value.hpp"
 #include "rpc/message.hpp"
 
@@ -39,8 +39,8 @@ Result<Box> content(const BoxView& box, bool is_call) {
 /// keeps at most six times its size.
 void keep_bytes(Chunk& chunk, const SharedMemory& memory) {
   constexpr std::size_t many = std::size_t{48} * 1024;
+  if (!chunk.owned.empty()) return;  // it has been decompressed
   const BytesView bytes = chunk.read;
-  if (bytes.data() == nullptr) return;  // it has been decompressed
   const bool is_inside =
       memory && bytes.data() >= memory.bytes().data() && bytes.data() < memory.bytes().data() + SharedMemory::size;
   if (bytes.size() >= many && is_inside) {

@@ -96,20 +96,20 @@ void encode_error(Bytes& out, BytesView tag, const Failure& failure) {
 
 void frame_data(BoxData& data, BytesView op, StreamName stream, std::optional<std::uint64_t> total,
                 const PieceMarks& marks) {
-  assert(data.count > 0 && data.count <= Block::max_payload);
+  assert(data.count() > 0 && data.count() <= Block::max_payload);
   Bytes header;
   BoxWriter(header).field("_command", "data");
   if (marks.at) BoxWriter(header).field("at", std::to_string(*marks.at));
   header.append("\0\4data", 6);
-  append_big_endian(header, data.count, 2);
+  append_big_endian(header, data.count(), 2);
   Bytes trailer;
   BoxWriter writer(trailer);
   if (marks.log) writer.field("log", std::to_string(*marks.log));
   writer.field("op", op).field("stream", to_string(stream));
   if (total) writer.field("total", std::to_string(*total));
-  if (data.is_compressed) writer.field("zstd", std::to_string(data.size));
+  if (data.is_compressed()) writer.field("zstd", std::to_string(data.restored()));
   writer.end();
-  data.block.frame(header, data.count, trailer);
+  data.block().frame(header, data.count(), trailer);
 }
 
 void encode_end(Bytes& out, BytesView op, StreamName stream) {

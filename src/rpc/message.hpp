@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/result.hpp"
-#include "connection/compression.hpp"
+#include "connection/box_data.hpp"
 #include "rpc/stream.hpp"
 
 #include <remsh/base/bytes.hpp>

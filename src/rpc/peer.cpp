@@ -223,7 +223,7 @@ bool Peer::lacks_room(std::uint64_t credit) const {
 void Peer::flush(Locked& lock) {
   if (writing_ || !session_.is_attached()) return;
   for (int round = 0; round < (session_.is_closing() ? 3 : 2) && session_.has_output(); ++round) {
-    std::array<std::string_view, 16> views;  // small boxes share one, and a write has no more than four large ones
+    std::array<std::string_view, 16> views;  // small boxes share one
     const std::size_t count = session_.gather(views);
     std::size_t total = 0;
     for (std::size_t i = 0; i < count; ++i) total += views[i].size();
@@ -256,11 +256,12 @@ void Peer::send_batch(Locked& lock, const OpenCall& call) {
   flush(lock);
 }
 
-/// What a box carries: compressed, without the mutex, if that was agreed on.
+/// What a box carries. If both sides have agreed to compress, releases the mutex for it: the call may have ended
+/// afterwards. The room of a stream cannot shrink meanwhile, if this thread is the only one that writes it.
 BoxData Peer::box_data(Locked& lock, Block block, std::size_t count) {
   if (!engine_.compresses()) return BoxData::plain(std::move(block), count);
   lock.unlock();
-  auto data = BoxData::compressed(std::move(block), count);
+  auto data = BoxData::compressed_if_smaller(std::move(block), count);
   lock.lock();
   return data;
 }

@@ -111,7 +111,6 @@ bool PeerService::write(StreamName stream, Block block, std::size_t count) {
       std::memcpy(rest->payload().data(), block.payload().data() + part, count - part);
     }
     auto data = peer_->box_data(lock, std::move(block), part);
-    if (is_over() || peer_->is_over()) break;
     peer_->engine_.send_output(*state_, stream, std::move(data), std::exchange(total_, std::nullopt));
     counts().add_out(part);
     peer_->flush(lock);

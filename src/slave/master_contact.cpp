@@ -6,7 +6,7 @@
 #include "base/clock.hpp"
 #include "base/format.hpp"
 #include "base/text.hpp"
-#include "connection/compression.hpp"
+#include "connection/box_data.hpp"
 #include "os/random.hpp"
 #include "os/unique_fd.hpp"
 #include "transport/connect.hpp"

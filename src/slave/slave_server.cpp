@@ -8,7 +8,7 @@
 #include "base/seconds.hpp"
 #include "base/text.hpp"
 #include "base/throw_failure.hpp"
-#include "connection/compression.hpp"
+#include "connection/box_data.hpp"
 #include "operations/operations.hpp"
 #include "rpc/peer.hpp"
 #include "slave/back_off.hpp"
@@ -187,11 +187,11 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
     return result;
   }
   log.write(LogLevel::info, master, "registered");
-  const bool compresses =
-      std::find(step->features.begin(), step->features.end(), compression_feature) != step->features.end();
+  const bool compresses = auth::has_feature(step->features, compression_feature);
   if (options.compression && !compresses) {
     log.write(LogLevel::warning, master,
-              "the master does not allow compression: SlaveProtocol::remsh2({.compression = true}) does");
+              "nothing is compressed: the master's listener does not allow it "
+              "(SlaveProtocol::remsh2({.compression = true}))");
   }
   attempt.registered_at = clock.now();
   const MasterPresence presence(leave_watch);
@@ -376,9 +376,7 @@ SlaveServer::SlaveServer(SlaveOptions options) : impl_(std::make_unique<Impl>(st
   if (auto checked = auth::check_resources(impl_->options.slots, impl_->options.resources); !checked) {
     throw_failure(checked.failure(), "", "make a slave");
   }
-  if (impl_->options.compression && !has_compression()) {
-    throw Error(Errc::unsupported, "", "make a slave", no_compression);
-  }
+  if (impl_->options.compression) require_compression("make a slave");
   if (impl_->options.protocol != 1 && impl_->options.protocol != 2) {
     throw Error(Errc::invalid_argument, "", "make a slave", "the protocol is neither 1 nor 2");
   }

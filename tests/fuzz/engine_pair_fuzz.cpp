@@ -27,11 +27,12 @@ char content(std::uint64_t op, StreamName stream, std::uint64_t at) {
 struct Progress {
   std::uint64_t bytes = 0;
 
-  /// The next `count` bytes; half of the boxes are compressed.
+  /// The next `count` bytes, compressed if their number is even and that makes them smaller.
   BoxData next(std::uint64_t op, StreamName stream, std::size_t count) {
     Block block;
     for (char& c : block.payload().first(count)) c = content(op, stream, bytes++);
-    return count % 2 == 0 ? BoxData::compressed(std::move(block), count) : BoxData::plain(std::move(block), count);
+    return count % 2 == 0 ? BoxData::compressed_if_smaller(std::move(block), count)
+                          : BoxData::plain(std::move(block), count);
   }
   void expect(std::uint64_t op, const Chunk& chunk) {
     for (const char c : chunk.bytes()) REMSH_EXPECT(c == content(op, chunk.stream, bytes++));

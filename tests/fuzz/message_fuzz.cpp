@@ -98,7 +98,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto stream = static_cast<StreamName>(input.below(stream_count));
     const Bytes op(1 + input.below(16), 'o');
     frame_data(piece, op, stream, total);
-    const Box sent = only_box(piece.block.box());
+    const Box sent = only_box(piece.block().box());
     REMSH_EXPECT(sent.get("_command") == "data" && sent.get("op") == op && sent.get("data") == Bytes(count, 'd'));
     REMSH_EXPECT(stream_name(*sent.get("stream")) == stream && sent.has("total") == total.has_value());
     if (total) REMSH_EXPECT(parse_number(*sent.get("total")) == total);

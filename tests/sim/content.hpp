@@ -1,7 +1,7 @@
 // Content: what streams carry, so that a byte that is lost, doubled or out of place is seen.
 #pragma once
 
-#include "connection/compression.hpp"
+#include "connection/box_data.hpp"
 #include "rpc/stream.hpp"
 
 #include <array>
@@ -34,10 +34,11 @@ class Content {
     return block;
   }
 
-  /// The same for one box; half of the boxes are compressed.
-  BoxData next_data(std::size_t count) {
+  /// The same for one box, perhaps compressed if that makes it smaller.
+  BoxData next_data(std::size_t count, bool may_compress) {
     Block block = next(count);
-    return count % 2 == 0 ? BoxData::compressed(std::move(block), count) : BoxData::plain(std::move(block), count);
+    return may_compress && count % 2 == 0 ? BoxData::compressed_if_smaller(std::move(block), count)
+                                          : BoxData::plain(std::move(block), count);
   }
 
   /// Whether these are the next bytes.

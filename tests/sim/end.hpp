@@ -40,6 +40,7 @@ class End final : private rpc::Engine::Events {
   struct Options {
     rpc::Engine::Options engine;
     Session::Options session;
+    bool compresses = false;
   };
 
   End(World& world, Wire& wire, std::size_t side, const Options& options, Watching& watching)
@@ -51,7 +52,7 @@ class End final : private rpc::Engine::Events {
       look_at_session();
     };
     wire_.sides[side].on_room = [this] { pump(); };
-    engine.use_compression();
+    if (options.compresses) engine.use_compression();
     session.attach();
     look();
   }

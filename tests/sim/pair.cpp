@@ -114,7 +114,7 @@ void Pair::feed(Story& story) {
     if (room == 0) break;
     const std::size_t most = std::min(room, story.input_left);
     const std::size_t count = world_.chance.one_in(2) ? most : 1 + world_.chance.size(most - 1);
-    master_.engine.send_input(*story.call, story.sent[0].next_data(count));
+    master_.engine.send_input(*story.call, story.sent[0].next_data(count, master_.engine.compresses()));
     story.input_left -= count;
     has_sent = true;
   }

@@ -58,7 +58,7 @@ PeerRun::PeerRun(World& world)
       calls_left_(plan_.calls) {
   peer_ = Peer::start(std::make_unique<WireTransport>(
                           world, wire_, master, [this] { step(); }, transport_),
-                      loop_, options_of_peer(), {}, true);
+                      loop_, options_of_peer(), {}, plan_.slave.compresses);
   for (unsigned i = 0; i < plan_.calls; ++i) {
     world.after(world.chance.up_to(plan_.calls_within), [this] { make_call(); });
   }

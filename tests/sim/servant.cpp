@@ -82,7 +82,8 @@ void Servant::produce(Story& story) {
       if (room == 0) break;
       const std::size_t most = std::min(room, story.output_left[at]);
       const std::size_t count = world_.chance.one_in(2) ? most : 1 + world_.chance.size(most - 1);
-      end_.engine.send_output(*story.service, stream, story.sent[at].next_data(count), std::nullopt);
+      end_.engine.send_output(*story.service, stream, story.sent[at].next_data(count, end_.engine.compresses()),
+                              std::nullopt);
       story.output_left[at] -= count;
       end_.pump_soon();
     }

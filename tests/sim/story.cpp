@@ -21,6 +21,7 @@ Plan Plan::of(Chance& chance) {
   if (chance.one_in(3)) plan.master.engine.max_abandoned = 2;
   if (chance.one_in(3)) plan.master.engine.max_unsent = 64 * 1024;
   plan.master.session.keepalive = plan.slave.session.keepalive = 1s + chance.up_to(9s);  // as the welcome has it
+  plan.master.compresses = plan.slave.compresses = chance.one_in(2);
   plan.calls = chance.one_in(10) ? 0 : static_cast<unsigned>(chance.between(1, 24));
   plan.most_data = std::min(std::size_t{512} * 1024 >> chance.below(8), plan.wire.capacity * 64);
   plan.most_pause = chance.one_in(3) ? Duration(chance.up_to(3s)) : Duration(chance.up_to(30ms));

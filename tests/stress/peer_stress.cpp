@@ -209,8 +209,9 @@ class PeersRun {
     serves.threads = 1 + random() % 16;
     if (one_in(random, 2)) serves.session.keepalive = options.session.keepalive = 1ms;
     std::shared_ptr<Transport> line = std::move(transports.second);
-    auto slave = Peer::start(std::make_unique<CountingTransport>(line, counts_), loop_, serves);
-    auto master = Peer::start(std::move(transports.first), loop_, options);
+    const bool compresses = one_in(random, 2);
+    auto slave = Peer::start(std::make_unique<CountingTransport>(line, counts_), loop_, serves, {}, compresses);
+    auto master = Peer::start(std::move(transports.first), loop_, options, {}, compresses);
     const std::lock_guard lock(slot.mutex);
     slot.slave = std::move(slave);
     slot.master = std::move(master);

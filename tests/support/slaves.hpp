@@ -62,8 +62,8 @@ inline std::string to_string(Over over) {
     case Over::tcp: return "TCP";
     case Over::tls: return "TLS";
     case Over::unix_socket: return "a unix socket";
-    case Over::pipes: return "a pair of pipes, compressed";
-    case Over::memory: return "memory";
+    case Over::pipes: return "a pair of pipes";
+    case Over::memory: return "memory, compressed";
     case Over::twisted: return "Twisted";
     case Over::remsh1: return "remsh 1";
   }
@@ -373,11 +373,11 @@ class Farm {
       case Over::unix_socket:
         make<UnixSlaveListener>(UnixListenerOptions{.slave_collection = slaves, .path = dir / "socket"});
         break;
-      case Over::pipes:
+      case Over::memory:
         make<TransportSlaveListener>(ListenerOptions{
             .slave_collection = slaves, .protocols = {SlaveProtocol::remsh2({.compression = has_compression()})}});
         break;
-      case Over::memory: make<TransportSlaveListener>(ListenerOptions{.slave_collection = slaves}); break;
+      case Over::pipes: make<TransportSlaveListener>(ListenerOptions{.slave_collection = slaves}); break;
     }
     listener->start();
   }
@@ -413,7 +413,7 @@ class Farm {
     } else {
       options.keyless = true;
     }
-    options.compression = over_ == Over::pipes && has_compression();
+    options.compression = over_ == Over::memory && has_compression();
     options.protocol = over_ == Over::remsh1 ? 1 : 2;
     options.slots = options_.slots;
     options.resources = options_.resources;

@@ -40,9 +40,9 @@ struct SlaveInfo {
   std::string system = {};    ///< "linux"
   std::string software = {};  ///< "remsh-slave 0.1.0"
   Bytes basedir = {};
-  std::string boot_id = {};      ///< changes with each boot of its machine: see Incarnation
-  std::string instance_id = {};  ///< differs for each process of the slave
-  std::vector<std::string> features = {};
+  std::string boot_id = {};                ///< changes with each boot of its machine: see Incarnation
+  std::string instance_id = {};            ///< differs for each process of the slave
+  std::vector<std::string> features = {};  ///< in use on this connection: "zstd" if streams are compressed
   std::map<std::string, std::string> claimed_labels =
       {};                                               ///< what the slave's operator says of it: SlaveOptions::labels
   std::uint64_t slots = 1;                              ///< how many jobs it has room for: see ReserveOptions::slots

@@ -13,9 +13,9 @@ class WorkerProtocol;
 
 /// Options of SlaveProtocol::remsh2().
 struct Remsh2Options {
-  /// The data of streams (output of commands, files, trees) is compressed both ways with slaves that want it, which a
-  /// slave says with `remsh-slave --compression` or SlaveOptions::compression. For thin links: docs/performance.md has
-  /// figures, and docs/security.md says what it gives away. SlaveInfo::features has "zstd" if it is in use.
+  /// Compress the data of streams (output of commands, files, trees) in both directions, for slaves that ask for it
+  /// (`remsh-slave --compression` or SlaveOptions::compression). For slow links: docs/performance.md has figures, and
+  /// docs/security.md says what it reveals. SlaveInfo::features of a slave has "zstd" if it is in use.
   bool compression = false;
 };
 

@@ -82,7 +82,9 @@ struct SlaveOptions {
   /// do to this slave what the master can. The log says so.
   bool insecure = false;
 
-  /// Compress the data of streams both ways, if the master allows it (Remsh2Options::compression): for a thin link.
+  /// Compress the data of streams in both directions, if the master allows it (Remsh2Options::compression): for a slow
+  /// link. docs/security.md says what it reveals. Without effect on protocol 1. The constructor of SlaveServer throws
+  /// Error with unsupported if this library was built without zstd.
   bool compression = false;
 
   /// run(): the pause before the slave reconnects is random, below a limit. The limit begins at back_off_min and

@@ -117,6 +117,7 @@ TEST_CASE("lists of protocols by which a listener could not tell connections apa
   CHECK(why({in_remsh2, in_remsh1, word("A", 100ms)}) == "good");
   CHECK(why({word("A", 0ms)}) == "good");
   CHECK(why({}).find("`protocols` is empty") != std::string::npos);
+  CHECK(why({in_remsh2, in_remsh1, in_remsh2}).find("`protocols` has remsh 2 twice") != std::string::npos);
   CHECK(why({in_remsh2, word("A", 0ms)}).find("by A the master sends first and at once") != std::string::npos);
   CHECK(why({word("A", 100ms), word("B", 100ms)}).find("leave one of them out") != std::string::npos);
 }

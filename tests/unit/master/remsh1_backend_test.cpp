@@ -585,7 +585,7 @@ TEST_CASE("operations have their turns in the order in which they were started")
   }
 }
 
-TEST_CASE("an operation that has lost its patience lets those behind it have their turns") {
+TEST_CASE("an operation that was stopped while it waited lets those behind it have their turns") {
   BackendPair pair;
   auto first = in_thread([&] { return ask<Remove>(*pair.backend, {"first"}); });
   const Bytes tag = pair.takes(Box{{"_command", "remove"}, {"path", "first"}});

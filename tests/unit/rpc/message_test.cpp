@@ -36,11 +36,11 @@ Bytes error_bytes(BytesView tag, const Failure& failure) {
   return out;
 }
 
-/// Five bytes for a box.
-BoxData hello() {
+/// The first bytes of "hello" for a box.
+BoxData hello(std::size_t count = 5) {
   Block block;
-  std::memcpy(block.payload().data(), "hello", 5);
-  return BoxData::plain(std::move(block), 5);
+  std::memcpy(block.payload().data(), "hello", count);
+  return BoxData::plain(std::move(block), count);
 }
 
 }  // namespace
@@ -118,18 +118,18 @@ TEST_CASE("the largest call is a whole box for its receiver") {
 TEST_CASE("a data box is framed around its payload") {
   auto made = hello();
   frame_data(made, "1f", StreamName::out, std::nullopt);
-  CHECK(made.block.box() == encode(Box{{"_command", "data"}, {"data", "hello"}, {"op", "1f"}, {"stream", "out"}}));
-  made.count = 4;
+  CHECK(made.block().box() == encode(Box{{"_command", "data"}, {"data", "hello"}, {"op", "1f"}, {"stream", "out"}}));
+  made = hello(4);
   frame_data(made, "1f", StreamName::err, 1234567890123);
   CHECK(
-      made.block.box() ==
+      made.block().box() ==
       encode(Box{{"_command", "data"}, {"data", "hell"}, {"op", "1f"}, {"stream", "err"}, {"total", "1234567890123"}}));
 }
 
 TEST_CASE("a data box can say when its bytes came") {
   auto made = hello();
   frame_data(made, "1f", StreamName::err, std::nullopt, {.at = 1795968000000001});
-  CHECK(made.block.box() ==
+  CHECK(made.block().box() ==
         encode(
             Box{{"_command", "data"}, {"at", "1795968000000001"}, {"data", "hello"}, {"op", "1f"}, {"stream", "err"}}));
 }
@@ -137,7 +137,7 @@ TEST_CASE("a data box can say when its bytes came") {
 TEST_CASE("a data box of a log file has its number") {
   auto made = hello();
   frame_data(made, "1f", StreamName::log, std::nullopt, {.log = 2});
-  CHECK(to_hex(Bytes(made.block.box())) ==
+  CHECK(to_hex(Bytes(made.block().box())) ==
         to_hex(from_hex("0008 5f636f6d6d616e64 0004 64617461  0004 64617461 0005 68656c6c6f  0003 6c6f67 0001 32"
                         "0002 6f70 0002 3166  0006 73747265616d 0003 6c6f67  0000")));
 }
@@ -145,26 +145,25 @@ TEST_CASE("a data box of a log file has its number") {
 TEST_CASE("the longest data box fits into its block") {
   Block block;
   std::memset(block.payload().data(), 'x', Block::max_payload);
-  auto made = BoxData::plain(std::move(block), Block::max_payload);
-  made.is_compressed = true;
+  auto made = BoxData::compressed(std::move(block), Block::max_payload, Block::max_payload);
   frame_data(made, "0123456789abcdef", StreamName::out, UINT64_MAX, {.at = UINT64_MAX, .log = 63});
-  CHECK(made.block.box() == encode(Box{{"_command", "data"},
-                                       {"at", "18446744073709551615"},
-                                       {"data", Bytes(Block::max_payload, 'x')},
-                                       {"log", "63"},
-                                       {"op", "0123456789abcdef"},
-                                       {"stream", "out"},
-                                       {"total", "18446744073709551615"},
-                                       {"zstd", std::to_string(Block::max_payload)}}));
+  CHECK(made.block().box() == encode(Box{{"_command", "data"},
+                                         {"at", "18446744073709551615"},
+                                         {"data", Bytes(Block::max_payload, 'x')},
+                                         {"log", "63"},
+                                         {"op", "0123456789abcdef"},
+                                         {"stream", "out"},
+                                         {"total", "18446744073709551615"},
+                                         {"zstd", std::to_string(Block::max_payload)}}));
 }
 
 TEST_CASE("a compressed data box says what its data becomes") {
   Block block;
   const Bytes frame = from_hex("28b52ffd2064450000 10616101003f012c");
   std::memcpy(block.payload().data(), frame.data(), frame.size());
-  BoxData made{std::move(block), frame.size(), 100, true};
+  auto made = BoxData::compressed(std::move(block), frame.size(), 100);
   frame_data(made, "1f", StreamName::out, std::nullopt);
-  CHECK(to_hex(Bytes(made.block.box())) ==
+  CHECK(to_hex(Bytes(made.block().box())) ==
         to_hex(from_hex("0008 5f636f6d6d616e64 0004 64617461  0004 64617461 0011 28b52ffd206445000010616101003f012c"
                         "0002 6f70 0002 3166  0006 73747265616d 0003 6f7574  0004 7a737464 0003 313030  0000")));
 }

@@ -1,5 +1,5 @@
-// Compression: what one box carries, made smaller and restored, and what is refused.
-#include "connection/compression.hpp"
+// BoxData: what one box carries, made smaller and restored, and what is refused.
+#include "connection/box_data.hpp"
 
 #include "support/hex.hpp"
 
@@ -24,7 +24,7 @@ Block block_of(BytesView bytes) {
   return block;
 }
 
-Bytes payload(BoxData& data) { return Bytes(data.block.payload().data(), data.count); }
+Bytes payload(BoxData& data) { return Bytes(data.block().payload().data(), data.count()); }
 
 Bytes text(std::size_t size) {
   Bytes bytes;
@@ -57,20 +57,20 @@ TEST_CASE("text becomes smaller, and comes back as it was") {
   if (!has_compression()) return;
   for (const std::size_t size : {std::size_t{128}, std::size_t{1000}, Block::max_payload}) {
     const Bytes bytes = text(size);
-    BoxData data = BoxData::compressed(block_of(bytes), size);
+    BoxData data = BoxData::compressed_if_smaller(block_of(bytes), size);
     CAPTURE(size);
-    REQUIRE(data.is_compressed);
-    CHECK(data.size == size);
-    CHECK(data.count <= size - size / 16);
-    CHECK(decompressed(payload(data), data.size) == bytes);
+    REQUIRE(data.is_compressed());
+    CHECK(data.restored() == size);
+    CHECK(data.count() <= size - size / 16);
+    CHECK(decompressed(payload(data), data.restored()) == bytes);
   }
 }
 
 TEST_CASE("what does not become smaller is sent as it is") {
   for (const Bytes& bytes : {noise(Block::max_payload), noise(128), text(127), Bytes("x")}) {
-    BoxData data = BoxData::compressed(block_of(bytes), bytes.size());
-    CHECK_FALSE(data.is_compressed);
-    CHECK(data.size == bytes.size());
+    BoxData data = BoxData::compressed_if_smaller(block_of(bytes), bytes.size());
+    CHECK_FALSE(data.is_compressed());
+    CHECK(data.restored() == bytes.size());
     CHECK(payload(data) == bytes);
   }
 }
@@ -78,11 +78,11 @@ TEST_CASE("what does not become smaller is sent as it is") {
 TEST_CASE("what would become too small is padded, so that no receiver refuses it") {
   if (!has_compression()) return;
   for (std::size_t size = 128; size <= Block::max_payload; size = size < 9000 ? size + 1 : size * 2) {
-    BoxData data = BoxData::compressed(block_of(Bytes(size, '\0')), size);
+    BoxData data = BoxData::compressed_if_smaller(block_of(Bytes(size, '\0')), size);
     CAPTURE(size);
-    REQUIRE(data.is_compressed);
-    REQUIRE(data.count * max_compression >= size);
-    REQUIRE(data.count <= 300);
+    REQUIRE(data.is_compressed());
+    REQUIRE(data.count() * max_compression_ratio >= size);
+    REQUIRE(data.count() <= 300);
     REQUIRE(decompressed(payload(data), size) == Bytes(size, '\0'));
   }
 }
@@ -119,16 +119,27 @@ TEST_CASE("only one frame is accepted, and one skippable frame behind it") {
   CHECK_FALSE(decompressed(frame_of_hello + skippable(3) + "x", 5));
 }
 
+TEST_CASE("what is compressed here has one block, and the room in its queue that its limit counts") {
+  if (!has_compression()) return;
+  BoxData data = BoxData::compressed_if_smaller(block_of(text(Block::max_payload)), Block::max_payload);
+  REQUIRE(data.is_compressed());
+  CHECK(data.block().payload().size() == data.count());
+  const Bytes frame = payload(data);
+  const std::size_t header = 7;  // magic number, descriptor, content size of two bytes
+  CHECK((static_cast<unsigned char>(frame[4]) & 0xE3U) == 0x60);
+  CHECK((static_cast<unsigned char>(frame[header]) & 1U) == 1);  // the first block is the last one
+}
+
 TEST_CASE("older formats, dictionaries and claims beyond the limits are refused") {
   if (!has_compression()) return;
-  CHECK_FALSE(decompressed(from_hex("27b52ffd 00000000 00000000"), 5));         // version 0.7
+  CHECK_FALSE(decompressed(from_hex("27b52ffd 2005290000 68656c6c6f"), 5));     // another magic number
   CHECK_FALSE(decompressed(from_hex("28b52ffd 2107 05290000 68656c6c6f"), 5));  // the dictionary 7
   Bytes big = frame_of_100_a + skippable(0);
   CHECK_FALSE(decompressed(big, 65536));  // more than a box can have
-  CHECK_FALSE(decompressed(frame_of_100_a, frame_of_100_a.size() * max_compression + 1));
+  CHECK_FALSE(decompressed(frame_of_100_a, frame_of_100_a.size() * max_compression_ratio + 1));
 }
 
-TEST_CASE("a frame that would become gigabytes makes no more of them than it says") {
+TEST_CASE("a frame that would become gigabytes is refused") {
   if (!has_compression()) return;
   // Blocks of 128 KiB each, of one repeated byte: 4 bytes for each of them.
   Bytes bomb = from_hex("28b52ffd 00 58");
@@ -145,8 +156,8 @@ TEST_CASE("many threads compress at once") {
     threads.emplace_back([&right, i] {
       const Bytes bytes = text(20000 + i);
       for (int round = 0; round < 20; ++round) {
-        BoxData data = BoxData::compressed(block_of(bytes), bytes.size());
-        right[i] = data.is_compressed && decompressed(payload(data), bytes.size()) == bytes;
+        BoxData data = BoxData::compressed_if_smaller(block_of(bytes), bytes.size());
+        right[i] = data.is_compressed() && decompressed(payload(data), bytes.size()) == bytes;
         if (!right[i]) return;
       }
     });
