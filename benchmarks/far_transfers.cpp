@@ -37,14 +37,15 @@ std::string real_text(std::size_t size) {
 class FarTransfers final : public Work {
  public:
   explicit FarTransfers(const Bench& bench) : bench_(bench), to_(bench.scratch + "/near") {
+    const std::string text = real_text(bench.options.bytes / 32);
     for (LongLinks& links : bench.long_links) {
       links.of_limit.lead_to(bench.tcp_limit.port());
       links.of_ours.lead_to(bench.slaves.tcp_port());
       const std::string name = "far-" + std::to_string(roads_.size());
-      const std::uint64_t bytes = bench.options.bytes / (links.is_compressed ? 256 : 32);
+      const std::uint64_t bytes = text.size() / (links.is_compressed ? 8 : 1);
       const std::string from = bench.scratch + "/" + name + ".text";
       std::ofstream file(from, std::ios::binary);
-      if (!(file << real_text(bytes) << std::flush)) throw std::runtime_error("no room for " + from);
+      if (!(file << text.substr(0, bytes) << std::flush)) throw std::runtime_error("no room for " + from);
       roads_.push_back({links.name, links.of_limit.port(),
                         bench.slaves.start_tcp_at(links.of_ours.port(), name, links.is_compressed), bytes, from});
     }
