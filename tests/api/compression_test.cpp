@@ -104,6 +104,10 @@ TEST_CASE("with both sides' consent files, trees and output cross the link in a 
   CHECK(link.during([&] {
     CHECK(link.slave->execute({"sh", "-c", "cat >copy; cmp copy text"}, {.in = Source::bytes(text)}).ok());
   }) < mebibyte);
+  link.slave->mkdir("tree");
+  link.slave->rename("text", "tree/text");
+  CHECK(link.during([&] { link.slave->fetch_tree("tree", link.dir / "tree"); }) < mebibyte);
+  CHECK(link.dir.read("tree/text") == text);
   CHECK(link.slave->operations().size() > 10);  // what is no stream is as before
 }
 

@@ -27,6 +27,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace remsh::test {
 
@@ -254,5 +255,25 @@ class Prey {
  private:
   std::unique_ptr<SlaveThread> honest_;
 };
+
+/// Commands that a slave of raw bytes has been asked for and does not answer, and their operations.
+struct OpenCommands {
+  std::vector<Pending<ExecuteResult>> pending;
+  std::vector<Bytes> ops;
+};
+
+inline OpenCommands start_commands(Slave& slave, EvilSlave& evil, int count) {
+  OpenCommands commands;
+  for (int i = 0; i < count; ++i) {
+    commands.pending.push_back(slave.start_execute({"yes"}));
+    commands.ops.emplace_back(evil.read_call("execute").get("op").value_or(""));
+  }
+  return commands;
+}
+
+/// All of them fail with the breach that has ended their connection. Releases what they hold.
+inline void check_breached(std::vector<Pending<ExecuteResult>> pending) {
+  for (auto& one : pending) CHECK_THROWS_AS(one.wait(), ProtocolError);
+}
 
 }  // namespace remsh::test
