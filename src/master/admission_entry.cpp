@@ -48,6 +48,7 @@ std::optional<EntryRefusal> Admission::why_refused() {
 /// Makes the back end, and has the user's slave class make the slave. Returns why it did not; nullopt if it did.
 std::optional<EntryRefusal> Admission::make_slave() {
   backend_ = handshake_->make_backend();
+  owner_->made_backend();
   backend_->set_proof(proof_);
   assert(protocol_->worker().does_one_operation_at_a_time() ||
          dynamic_cast<const HoldsThreads*>(backend_.get()) == nullptr);
@@ -130,9 +131,8 @@ void Admission::welcome() {
   }
   if (gone_) {
     let_go();
-    backend_->fail(*gone_);
     owner_->run_on(&Runtime::admission_threads,
-                   [self = shared_from_this()] { self->finish(std::move(*self->gone_)); });  // destroys the slave
+                   [self = shared_from_this()] { self->finish(*self->gone_); });  // destroys the slave
     return;
   }
   state_ = State::admitted;
@@ -194,6 +194,10 @@ void Admission::finish(Result<std::shared_ptr<Slave>> result) {
       owner_->log_stranger(origin_, name().empty() ? address_ : formatted("{} ({})", name(), address_),
                            "not let in: " + why);
     }
+  }
+  if (backend_ && state_ != State::admitted) {  // the user may have kept its slave
+    backend_->fail(gone_ ? *gone_
+                         : Failure{Errc::connection_lost, result.failure().message, 0, DisconnectReason::refused});
   }
   slave_.reset();
   backend_.reset();

@@ -171,6 +171,9 @@ AdmittedBackend::Owner Admissions::owner() {
           [weak](const Backend& backend, const Failure& failure) {
             if (const auto self = weak.lock()) self->backend_ended(backend, failure);
           },
+          [weak] {
+            if (const auto self = weak.lock()) self->backend_told();
+          },
           options_.audit};
 }
 
@@ -186,6 +189,17 @@ void Admissions::serve_protocols() {
   };
   for (const SlaveProtocol& protocol : options_.protocols) serve(protocol, true);
   for (const SlaveProtocol& protocol : known_protocols()) serve(protocol, false);
+}
+
+void Admissions::made_backend() {
+  const std::lock_guard lock(mutex_);
+  ++untold_;
+}
+
+void Admissions::backend_told() {
+  const std::lock_guard lock(mutex_);
+  --untold_;
+  changed_.notify_all();
 }
 
 void Admissions::open(const std::shared_ptr<AdmittedBackend>& backend, std::unique_ptr<Transport> transport) {
@@ -316,7 +330,8 @@ void Admissions::shut_down() {
   loop_->post([&loop_is_through] { loop_is_through.set_value(); });
   loop_is_through.get_future().wait();
   lock.lock();
-  changed_.wait(lock, [this] { return services_ == 0; });
+  // A back end that is being destroyed, by the user's thread that drops the last handle, is none of backends().
+  changed_.wait(lock, [this] { return untold_ == 0 && services_ == 0; });
   auto runtime = std::exchange(runtime_, nullptr);
   lock.unlock();
   options_.slave_collection.listener_goes();

@@ -100,6 +100,10 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   /// Null if slaves have no keys.
   [[nodiscard]] KeyWatch* keys() const noexcept { return rights_.keys(); }
 
+  /// Counts a back end that was made, until it has called its callbacks for the end of its connection: shut_down()
+  /// waits for that.
+  void made_backend();
+
   /// Opens a back end. Ends it at once if the listener is shutting down.
   void open(const std::shared_ptr<AdmittedBackend>& backend, std::unique_ptr<Transport> transport);
 
@@ -130,6 +134,7 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   [[nodiscard]] RightsWatch::Host host_of_rights();
   void serve_protocols();
   void run_farewell(const Backend& backend, std::function<void()> function);
+  void backend_told();
   void backend_ended(const Backend& backend, const Failure& failure);
   [[nodiscard]] std::vector<std::shared_ptr<AdmittedBackend>> backends() const;
 
@@ -144,7 +149,8 @@ class Admissions : public std::enable_shared_from_this<Admissions> {
   RightsWatch rights_;
   std::vector<ServedProtocol> protocols_;  // set by start()
   bool shutting_down_ = false;
-  unsigned services_ = 0;  // functions on service threads
+  unsigned services_ = 0;   // functions on service threads
+  std::size_t untold_ = 0;  // back ends whose callbacks for the end are still to come
   Gate gate_;
   std::map<std::string, std::size_t> farewells_;  // that run or wait, by the name of the slave
   std::set<const Admission*> setups_;             // whose slave class and setup() may run

@@ -2,9 +2,11 @@
 #pragma once
 
 #include "master/backend.hpp"
+#include "master/lost_callback.hpp"
 
 #include <remsh/transport/transport.hpp>
 
+#include <cassert>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -24,8 +26,15 @@ class AdmittedBackend : public Backend {
     /// Called on the loop, once, when the connection of an open back end has ended.
     std::function<void(const Backend&, const Failure&)> on_end;
 
+    /// Called once per back end, after its last run_farewell.
+    std::function<void()> on_told;
+
     AuditHook audit = {};
   };
+
+  ~AdmittedBackend() override { assert(on_lost_.were_told()); }
+
+  void on_lost(std::unique_ptr<LostCallback> callback) final { on_lost_.add(std::move(callback)); }
 
   [[nodiscard]] const AuditHook* audit() const noexcept final {
     const AuditHook& hook = owner().audit;
@@ -44,13 +53,21 @@ class AdmittedBackend : public Backend {
   virtual void wait_until_left() = 0;
 
  protected:
-  /// Calls the callbacks for the end of the connection.
-  void tell_lost(LostCallbacks& callbacks) const {
-    callbacks.tell([this](std::function<void()> function) { owner().run_farewell(*this, std::move(function)); });
+  /// Calls the callbacks for the end of the connection, once. Called by fail(), when the connection has ended, and by
+  /// the destructor of each back end, since its last handle may be dropped before.
+  void tell_lost() {
+    const bool is_first =
+        on_lost_.tell([this](std::function<void()> function) { owner().run_farewell(*this, std::move(function)); });
+    if (is_first) owner().on_told();
   }
+
+  /// See LostCallbacks.
+  bool note_draining() noexcept { return on_lost_.tell_draining(); }
 
  private:
   [[nodiscard]] virtual const Owner& owner() const noexcept = 0;
+
+  LostCallbacks on_lost_;
 };
 
 }  // namespace remsh

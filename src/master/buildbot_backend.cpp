@@ -46,7 +46,7 @@ BuildbotBackend::BuildbotBackend(std::shared_ptr<BuildbotGroup> group, BuildbotI
       link_(group_->loop()),
       keepalive_(group_->keepalive()) {}
 
-BuildbotBackend::~BuildbotBackend() { tell_lost(on_lost_); }  // no caller is inside: it would own this object
+BuildbotBackend::~BuildbotBackend() { tell_lost(); }  // no caller is inside: it would own this object
 
 void BuildbotBackend::open(std::unique_ptr<Transport> transport) {
   Locked lock(*this);
@@ -72,7 +72,7 @@ void BuildbotBackend::fail(Failure failure) {
     if (!end_) end_ = std::move(failure);
     is_closed_ = true;
   }
-  tell_lost(on_lost_);
+  tell_lost();
 }
 
 void BuildbotBackend::on_ready(std::uint32_t number, Ready directions) {
@@ -248,7 +248,7 @@ void BuildbotBackend::begin_draining(std::string why, std::optional<Duration> wi
   if (draining_) return;
   draining_ = std::move(why);
   group_->loop()->post([self = shared_from_this()] {
-    if (!self->on_lost_.tell_draining()) self->let_go_when_idle();
+    if (!self->note_draining()) self->let_go_when_idle();
   });
 }
 
@@ -256,8 +256,6 @@ std::optional<Failure> BuildbotBackend::lost() const {
   const std::lock_guard lock(mutex_);
   return end_;
 }
-
-void BuildbotBackend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.add(std::move(callback)); }
 
 void BuildbotBackend::end_connection(Failure why) {
   const Locked lock(*this);
@@ -328,7 +326,7 @@ void BuildbotBackend::close_link() {
   }
   transport.reset();
   owner().on_end(*this, *end_);  // end_ does not change any more
-  tell_lost(on_lost_);
+  tell_lost();
 }
 
 void BuildbotBackend::wait_until_left() {

@@ -53,7 +53,6 @@ class BuildbotBackend final : public AdmittedBackend,
   [[nodiscard]] std::optional<std::string> draining() const override;
   [[nodiscard]] bool is_draining() const override { return draining().has_value(); }
   bool set_keepalive(const Keepalive& keepalive) override;
-  void on_lost(std::unique_ptr<LostCallback> callback) override;
 
   // Watched
   void on_ready(std::uint32_t number, Ready directions) override;
@@ -108,7 +107,6 @@ class BuildbotBackend final : public AdmittedBackend,
   bool is_closed_ = false;
   std::vector<std::thread::id> drivers_;  // threads that are inside an operation
   std::condition_variable left_;
-  LostCallbacks on_lost_;
 };
 
 }  // namespace remsh

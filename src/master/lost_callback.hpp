@@ -44,7 +44,7 @@ class LostCallbacks {
   LostCallbacks() = default;
   LostCallbacks(const LostCallbacks&) = delete;
   LostCallbacks& operator=(const LostCallbacks&) = delete;
-  ~LostCallbacks() { take(nullptr); }
+  ~LostCallbacks() { owned(last_); }
 
   /// If the end was reported already, calls this callback at once, in this thread.
   void add(std::unique_ptr<LostCallback> callback) {
@@ -71,26 +71,31 @@ class LostCallbacks {
   }
 
   /// Calls all callbacks, once: note() now, and run() in a function that is passed to `run_service` together with the
-  /// objects that note() dropped.
-  void tell(const std::function<void(std::function<void()>)>& run_service) {
+  /// objects that note() dropped. False if the end was reported already.
+  bool tell(const std::function<void(std::function<void()>)>& run_service) {
     struct Rest {
       Owned callbacks;
       Leftovers leftovers;
     };
-    auto rest = std::make_shared<Rest>(Rest{take(&told_), {}});
-    if (rest->callbacks.empty()) return;
+    auto rest = std::make_shared<Rest>();
+    LostCallback* const last = last_.exchange(&told_);
+    if (last == &told_) return false;
+    rest->callbacks = owned(last);
+    if (rest->callbacks.empty()) return true;
     for (const auto& callback : rest->callbacks) callback->note(rest->leftovers);
     run_service([rest = std::move(rest)] {
       for (const auto& callback : rest->callbacks) callback->run();
     });
+    return true;
   }
+
+  [[nodiscard]] bool were_told() const noexcept { return last_ == &told_; }
 
  private:
   using Owned = std::vector<std::unique_ptr<LostCallback>>;
 
-  Owned take(LostCallback* mark) {
+  static Owned owned(LostCallback* last) {
     Owned all;
-    LostCallback* last = last_.exchange(mark);
     for (; last != nullptr && last != &told_; last = last->before_) all.emplace_back(last);
     std::reverse(all.begin(), all.end());
     return all;

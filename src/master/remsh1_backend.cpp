@@ -29,7 +29,7 @@ constexpr std::size_t max_queued = std::size_t{1024} * 1024;
 Remsh1Backend::~Remsh1Backend() {
   // No caller is inside: it would own this object.
   link_.close();
-  tell_lost(on_lost_);
+  tell_lost();
 }
 
 void Remsh1Backend::open(std::unique_ptr<Transport> transport) {
@@ -48,15 +48,13 @@ void Remsh1Backend::fail(Failure failure) {
     if (!end_) end_ = std::move(failure);
     is_closed_ = true;
   }
-  tell_lost(on_lost_);
+  tell_lost();
 }
 
 std::optional<Failure> Remsh1Backend::lost() const {
   const std::lock_guard lock(mutex_);
   return end_;
 }
-
-void Remsh1Backend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.add(std::move(callback)); }
 
 void Remsh1Backend::end_connection(Failure why) {
   const std::lock_guard lock(mutex_);
@@ -121,7 +119,7 @@ void Remsh1Backend::close_transport() {
   transport.reset();
   note_finished();
   owner_.on_end(*this, *end_);  // end_ does not change any more
-  tell_lost(on_lost_);
+  tell_lost();
 }
 
 void Remsh1Backend::on_ready(std::uint32_t number, Ready directions) {

@@ -47,7 +47,6 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
   Result<void> run(AskedOperation& operation, const StreamEnds& ends, const Patience& options) override;
   void end_connection(Failure why) override;
   [[nodiscard]] std::optional<Failure> lost() const override;
-  void on_lost(std::unique_ptr<LostCallback> callback) override;
 
   // Watched
   void on_ready(std::uint32_t number, Ready directions) override;
@@ -109,7 +108,6 @@ class Remsh1Backend final : public BlockingBackend<AdmittedBackend>,
   bool is_closed_ = false;
   unsigned inside_ = 0;
   std::condition_variable left_;
-  LostCallbacks on_lost_;
 };
 
 }  // namespace remsh

@@ -20,21 +20,21 @@ Remsh2Group::Remsh2Group(std::shared_ptr<Loop> loop, const Session::Options& opt
 void Remsh2Group::connection_cut(rpc::Peer& peer) { peer.give_up(); }
 
 void Remsh2Group::slave_drains(Remsh2Backend& backend) {
-  if (!backend.on_lost_.tell_draining()) backend.let_go_when_idle();
+  if (!backend.note_draining()) backend.let_go_when_idle();
 }
 
 void Remsh2Group::session_over(Remsh2Backend& backend) {
   owner_.on_end(backend, *backend.ended());
-  backend.tell_lost(backend.on_lost_);
+  backend.tell_lost();
 }
 
 Remsh2Backend::~Remsh2Backend() {
-  tell_lost(on_lost_);  // if the last handle was dropped before the end of the connection was declared
+  tell_lost();  // if the last handle was dropped before the end of the connection was declared
 }
 
 void Remsh2Backend::fail(Failure failure) {
   Peer::fail(std::move(failure));
-  tell_lost(on_lost_);
+  tell_lost();
 }
 
 std::optional<Failure> Remsh2Backend::lost() const { return closed(); }
@@ -43,8 +43,6 @@ std::optional<std::string> Remsh2Backend::draining() const {
   const auto announced = Peer::draining();
   return announced ? std::optional(without_controls(announced->reason)) : std::nullopt;
 }
-
-void Remsh2Backend::on_lost(std::unique_ptr<LostCallback> callback) { on_lost_.add(std::move(callback)); }
 
 Started Remsh2Backend::start(AskedOperation& operation, const Patience& options) {
   return std::make_unique<DrivenCall>(shared_from_this(), operation, options);

@@ -62,7 +62,6 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
   }
   [[nodiscard]] std::optional<std::string> draining() const override;
   [[nodiscard]] bool is_draining() const override { return Peer::is_draining(); }
-  void on_lost(std::unique_ptr<LostCallback> callback) override;
   void open(std::unique_ptr<Transport> transport) override { Peer::open(std::move(transport)); }
   void fail(Failure failure) override;
   void wait_until_left() override { Peer::wait_until_left(); }
@@ -72,8 +71,6 @@ class Remsh2Backend final : public AdmittedBackend, public rpc::Peer {
   [[nodiscard]] const AdmittedBackend::Owner& owner() const noexcept override {
     return static_cast<const Remsh2Group&>(group()).owner_;
   }
-
-  LostCallbacks on_lost_;
 };
 
 }  // namespace remsh

@@ -1,5 +1,7 @@
 // Registrations next to user code that never returns.
+#include "master/lost_callback.hpp"
 #include "master/names.hpp"
+#include "master/operation_forms.hpp"
 #include "master/runtime.hpp"
 #include "support/ample.hpp"
 #include "support/fake_clock.hpp"
@@ -22,6 +24,7 @@
 #include <chrono>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -246,6 +249,56 @@ TEST_CASE("on_disconnect callbacks of one slave that never return do not pile up
             .find("on_disconnect callbacks of 16 earlier connections of this slave have not returned") !=
         std::string::npos);
   go.set_value();
+}
+
+TEST_CASE("a listener that goes waits for the callbacks of a slave whose last handle is being dropped") {
+  // Holds the thread that drops the handle inside the destructor of the back end.
+  struct Held final : LostCallback {
+    explicit Held(std::promise<void>& begun, std::shared_future<void> go) : begun_(begun), go_(std::move(go)) {}
+    void note(Leftovers& /*leftovers*/) noexcept override {
+      begun_.set_value();
+      go_.wait();
+    }
+    std::promise<void>& begun_;
+    std::shared_future<void> go_;
+  };
+  SlaveCollection slaves;
+  std::optional<TransportSlaveListener> listener(std::in_place, ListenerOptions{.slave_collection = slaves});
+  MuteSlave mute(*listener, "worker");
+  auto slave = mute.slave();
+  REQUIRE(slave);
+  std::atomic<int> calls = 0;
+  slave->on_disconnect([&calls] { ++calls; });
+  std::promise<void> begun;
+  std::promise<void> go;
+  OperationAccess::backend(*slave)->on_lost(std::make_unique<Held>(begun, go.get_future().share()));
+  slaves.remove_slave(*slave);
+
+  auto dropped = std::async(std::launch::async, [&slave] { slave.reset(); });
+  REQUIRE(begun.get_future().wait_for(ample) == std::future_status::ready);
+  auto gone = std::async(std::launch::async, [&listener] { listener.reset(); });
+  CHECK(gone.wait_for(50ms) == std::future_status::timeout);  // it would not need that long
+  go.set_value();
+  REQUIRE(gone.wait_for(ample) == std::future_status::ready);
+  CHECK(calls == 1);
+}
+
+TEST_CASE("a slave whose slave class refuses it ends, though its slave class keeps it") {
+  std::shared_ptr<Slave> kept;
+  std::promise<void> told;
+  SlaveCollection slaves;
+  {
+    TransportSlaveListener listener(
+        {.slave_collection = slaves, .slave_class = [&](SlaveInit init) -> std::shared_ptr<Slave> {
+           kept = std::make_shared<Slave>(std::move(init));
+           kept->on_disconnect([&told] { told.set_value(); });
+           throw SlaveRefused("not today");
+         }});
+    CHECK(refusal_of(listener, "worker").find("not today") != std::string::npos);
+    CHECK(told.get_future().wait_for(ample) == std::future_status::ready);
+    CHECK_FALSE(kept->is_connected());
+  }
+  CHECK_THROWS_AS(kept->ping(), ConnectionLost);
 }
 
 TEST_CASE("a slave that is let in and goes, again and again, comes too often in the end") {

@@ -63,8 +63,9 @@ class CallWhenLost final : public LostCallback {
 /// A backend whose connection is yet to come, and what its end is told to.
 std::shared_ptr<Remsh1Backend> unopened(const std::shared_ptr<Loop>& loop, std::promise<Failure>& ended) {
   return std::make_shared<Remsh1Backend>(
-      loop, AdmittedBackend::Owner{[](const Backend&, const std::function<void()>& function) { function(); },
-                                   [&ended](const Backend&, const Failure& failure) { ended.set_value(failure); }});
+      loop,
+      AdmittedBackend::Owner{[](const Backend&, const std::function<void()>& function) { function(); },
+                             [&ended](const Backend&, const Failure& failure) { ended.set_value(failure); }, [] {}});
 }
 
 /// A backend and, at the other end, what the test reads and says as its slave. One thread at a time, but for `backend`.

@@ -85,6 +85,7 @@ class LineTransport {
 class LineBackend final : public BlockingBackend<AdmittedBackend>, public std::enable_shared_from_this<LineBackend> {
  public:
   explicit LineBackend(std::shared_ptr<const WorkerHost> host) : host_(std::move(host)) {}
+  ~LineBackend() override { tell_lost(); }
 
   void open(std::unique_ptr<Transport> transport) override {
     const std::lock_guard lock(mutex_);
@@ -96,7 +97,7 @@ class LineBackend final : public BlockingBackend<AdmittedBackend>, public std::e
       const std::lock_guard lock(mutex_);
       end_ = std::move(failure);
     }
-    tell_lost(on_lost_);
+    tell_lost();
   }
   void wait_until_left() override {
     std::unique_lock lock(mutex_);
@@ -116,7 +117,6 @@ class LineBackend final : public BlockingBackend<AdmittedBackend>, public std::e
     const std::lock_guard lock(mutex_);
     return end_;
   }
-  void on_lost(std::unique_ptr<LostCallback> callback) override { on_lost_.add(std::move(callback)); }
 
   Result<void> run(AskedOperation& operation, const StreamEnds& /*ends*/, const Patience& /*options*/) override {
     if (operation.what().name != operations::Stat::what.name) {
@@ -140,7 +140,7 @@ class LineBackend final : public BlockingBackend<AdmittedBackend>, public std::e
   void post_end() {
     host_->loop->post([self = shared_from_this()] {
       self->owner().on_end(*self, *self->lost());
-      self->tell_lost(self->on_lost_);
+      self->tell_lost();
       const std::lock_guard lock(self->mutex_);
       self->is_told_ = true;
       self->changed_.notify_all();
@@ -154,7 +154,6 @@ class LineBackend final : public BlockingBackend<AdmittedBackend>, public std::e
   std::optional<LineTransport> lines_;
   std::optional<Failure> end_;
   bool is_told_ = false;
-  LostCallbacks on_lost_;
 };
 
 class LineHandshake final : public WorkerHandshake {
