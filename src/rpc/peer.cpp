@@ -64,10 +64,11 @@ std::shared_ptr<Peer> Peer::start(std::unique_ptr<Transport> transport, std::sha
 }
 
 void Peer::open(std::unique_ptr<Transport> transport, BytesView already_read) {
-  group_->add(weak_from_this());
   Locked lock(*this);
   link_.open(std::move(transport), loop(), weak_from_this());
-  session_.attach();
+  const TimePoint at = now();
+  session_.attach(at);
+  look_later(at);
   const Waiter me;  // stands for this thread: whenever flush() unlocks, there must be a reader
   reader_ = &me;
   flush(lock);  // if close() was called before, it did not wait for the write
@@ -88,6 +89,7 @@ void Peer::use_compression() {
 Peer::~Peer() {
   // No thread is inside: it would hold a reference. The io thread may still have a late event, which will find no peer.
   assert(!server_ || server_->workers() == 0 || server_->is_over());  // wait_until_left() was not called
+  group_->gone();
 }
 
 std::uint64_t Peer::next_call() const {
@@ -233,7 +235,7 @@ void Peer::flush(Locked& lock) {
     lock.lock();
     writing_ = false;
     const bool is_ok = result.status == IoResult::Status::ok;
-    session_.written(is_ok ? result.bytes : 0);
+    session_.written(is_ok ? result.bytes : 0, now());
     if (!session_.is_attached()) break;
     if (is_ok && !session_.is_closing()) engine_.send_waiting();
     if (result.status == IoResult::Status::failed) {
@@ -283,7 +285,7 @@ void Peer::take_in(const IoResult& result, BytesView bytes, std::size_t again, R
   if (size > 0) {
     now_ = now();
     buffer.fill(size);
-    session_.receive(bytes.substr(0, size), again);
+    session_.receive(bytes.substr(0, size), now_, again);
     while (const BoxView* const box = session_.next()) {
       if (auto received = engine_.receive(*box, buffer.memory()); !received) {
         session_.breach(std::move(received).failure());

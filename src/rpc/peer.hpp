@@ -183,7 +183,8 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   void start_rest();
   void on_rest_over();
 
-  bool on_liveness();
+  void look(TimePoint at);
+  void look_later(TimePoint now);
 
   const std::shared_ptr<PeerGroup> group_;
 
@@ -212,7 +213,8 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   bool is_cut_told_ : 1 = false;
   bool is_end_told_ : 1 = false;
   bool is_end_awaited_ : 1 = false;  // wait_until_left() was called
-  TimePoint last_expected_{};        // or, after expect_no_reader(), a slice from then
+  TimePoint next_look_ = TimePoint::max();
+  TimePoint last_expected_{};  // or, after expect_no_reader(), a slice from then
 
   OperationsEnds operations_ends_;  // to be noted after an unlock
 

@@ -6,6 +6,8 @@
 #include "rpc/call.hpp"
 #include "rpc/server.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -50,27 +52,38 @@ void Peer::give_up() {
   settle();
 }
 
-/// Called regularly by the group's timer: pings if that is due, and frees memory that is not in use. False if the
-/// connection has ended and needs no further checks.
-bool Peer::on_liveness() {
+/// Called by the group at a time that look_later() asked for: pings if that is due, and frees memory that is not in
+/// use.
+void Peer::look(TimePoint at) {
   Locked lock(*this);
-  if (is_over()) return false;
-  if (!session_.is_attached()) return true;
-  switch (session_.look(now())) {
-    case Session::Pulse::good: break;
-    case Session::Pulse::ping_due: engine_.ping(); break;
-    case Session::Pulse::lost: link_.shut_down(); break;  // the reader sees it, and declares the cut
+  if (at != next_look_) return;  // another one was asked for since
+  if (session_.is_attached()) {
+    switch (session_.look(now())) {
+      case Session::Pulse::good: break;
+      case Session::Pulse::ping_due: engine_.ping(); break;
+      case Session::Pulse::lost: link_.shut_down(); break;  // the reader sees it, and declares the cut
+    }
+    flush(lock);
+    session_.give_back();
+    engine_.give_back();
+    settle();
   }
-  flush(lock);
-  session_.give_back();
-  engine_.give_back();
-  settle();
-  return true;
+  look_later(now());
+}
+
+/// Under the mutex.
+void Peer::look_later(TimePoint now) {
+  constexpr Duration longest = std::chrono::minutes(1);  // so that memory is freed
+  if (is_over()) return;
+  next_look_ = std::min(session_.next_look(now), now + longest);
+  group_->look_at(next_look_, weak_from_this());
 }
 
 void Peer::set_keepalive(Duration keepalive, Duration patience) {
   const std::lock_guard lock(mutex_);
-  session_.set_keepalive(keepalive, patience);
+  const TimePoint at = now();
+  session_.set_keepalive(keepalive, patience, at);
+  if (session_.next_look(at) < next_look_) look_later(at);
 }
 
 // --- what has become of it

@@ -11,74 +11,84 @@ namespace remsh::rpc {
 
 namespace {
 
-constexpr std::size_t shares = 8;  // of a period, if there are many peers
-
 PeerGroup::Options with_limits(PeerGroup::Options options) {
   if (options.engine.serves) options.session.limits = call_limits;
   return options;
 }
 
-Duration period_of(const Session::Options& options) {
-  constexpr Duration longest = std::chrono::milliseconds(500);
+Duration gap_of(const Session::Options& options) {
+  constexpr Duration longest = std::chrono::microseconds(62'500);
   if (options.keepalive == Duration::zero()) return longest;
   const Duration shorter = std::min(options.keepalive, options.patience);
-  return std::clamp<Duration>(shorter / 20, std::chrono::milliseconds(5), longest);
+  return std::clamp<Duration>(shorter / 160, std::chrono::microseconds(500), longest);
 }
 
-bool is_same(const std::weak_ptr<Peer>& a, const std::weak_ptr<Peer>& b) {
-  return !a.owner_before(b) && !b.owner_before(a);
-}
+constexpr auto is_later = [](const auto& a, const auto& b) { return a.at > b.at; };  // the earliest is on top
 
 }  // namespace
 
 void PeerGroup::give_up_at_once(Peer& peer) { peer.give_up(); }
 
 PeerGroup::PeerGroup(std::shared_ptr<Loop> loop, Options options)
-    : loop_(std::move(loop)), options_(with_limits(std::move(options))), period_(period_of(options_.session)) {}
+    : loop_(std::move(loop)), options_(with_limits(std::move(options))), gap_(gap_of(options_.session)) {}
 
-void PeerGroup::add(std::weak_ptr<Peer> peer) {
+PeerGroup::~PeerGroup() { cancel_timer(); }
+
+// --- looks
+
+void PeerGroup::look_at(TimePoint at, std::weak_ptr<Peer> peer) {
   const std::lock_guard lock(mutex_);
-  peers_.push_back(std::move(peer));
-  if (!std::exchange(looks_, true)) look_later();
+  looks_.push_back({at, std::move(peer)});
+  std::push_heap(looks_.begin(), looks_.end(), is_later);
+  set_timer();
 }
 
-void PeerGroup::look_later() {
-  const auto parts = static_cast<Duration::rep>(std::clamp<std::size_t>(peers_.size(), 1, shares));
-  loop_->at(loop_->now() + period_ / parts, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->look();
+void PeerGroup::gone() {
+  const std::lock_guard lock(mutex_);
+  if (++gone_ <= looks_.size() / 2) return;  // rarely, so that each costs little
+  gone_ = 0;
+  std::erase_if(looks_, [](const Look& look) { return look.peer.expired(); });
+  std::make_heap(looks_.begin(), looks_.end(), is_later);
+  if (looks_.size() < looks_.capacity() / 4) looks_.shrink_to_fit();
+  if (looks_.empty()) cancel_timer();
+}
+
+void PeerGroup::cancel_timer() {
+  if (timer_) loop_->cancel(*timer_);
+  timer_.reset();
+}
+
+void PeerGroup::set_timer() {
+  if (looks_.empty()) return;
+  const TimePoint at = std::max(looks_.front().at, last_look_ + gap_);
+  if (timer_ && timer_at_ <= at) return;
+  cancel_timer();
+  timer_at_ = at;
+  timer_ = loop_->at(at, [weak = weak_from_this(), at] {
+    if (const auto self = weak.lock()) self->look(at);
   });
 }
 
-void PeerGroup::look() {
-  std::vector<std::shared_ptr<Peer>> some;  // may hold the last reference to a peer, so destroyed without the mutex
-  std::vector<std::size_t> places;          // their indexes in the list
+void PeerGroup::look(TimePoint timer) {
+  constexpr std::size_t few = 64;
+  std::vector<std::pair<TimePoint, std::shared_ptr<Peer>>> due;  // may have the last references: not under the mutex
+  const TimePoint now = loop_->now();
   {
     const std::lock_guard lock(mutex_);
-    const std::size_t share = (peers_.size() + shares - 1) / shares;
-    some.reserve(share);
-    while (some.size() < share && !peers_.empty()) {
-      if (next_ >= peers_.size()) next_ = 0;
-      if (auto peer = peers_[next_].lock()) {
-        some.push_back(std::move(peer));
-        places.push_back(next_++);
-      } else {
-        peers_[next_] = std::move(peers_.back());
-        peers_.pop_back();
-      }
+    if (!timer_ || timer_at_ != timer) return;  // it was replaced when it had begun
+    timer_.reset();
+    last_look_ = now;
+    const std::size_t most = std::max(few, looks_.size() / 8);
+    while (!looks_.empty() && looks_.front().at <= now && due.size() < most) {
+      std::pop_heap(looks_.begin(), looks_.end(), is_later);
+      if (auto peer = looks_.back().peer.lock()) due.emplace_back(looks_.back().at, std::move(peer));
+      looks_.pop_back();
     }
-    if (peers_.size() < peers_.capacity() / 4) peers_.shrink_to_fit();
   }
-  std::vector<std::pair<std::size_t, std::weak_ptr<Peer>>> ended;
-  for (std::size_t i = 0; i < some.size(); ++i) {
-    if (!some[i]->on_liveness()) ended.emplace_back(places[i], some[i]);
-  }
-  some.clear();
+  for (const auto& [at, peer] : due) peer->look(at);
+  due.clear();
   const std::lock_guard lock(mutex_);
-  for (const auto& [place, peer] : ended) {  // the next check removes these entries
-    if (place < peers_.size() && is_same(peers_[place], peer)) peers_[place].reset();
-  }
-  looks_ = !peers_.empty();
-  if (looks_) look_later();
+  set_timer();
 }
 
 // --- rests

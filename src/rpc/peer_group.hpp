@@ -14,14 +14,16 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 namespace remsh::rpc {
 
 class Peer;
 
-/// The options and the loop of many peers, and the list of these peers. Checks their liveness from the loop, a few at a
-/// time, so that thousands of them do not delay the loop's other work. Thread-safe.
+/// The options and the loop of many peers, and the times at which each of them is to be looked at. A peer that is idle
+/// is looked at when its session asks for it, and seldom otherwise; many that are due at once, a part at a time, so
+/// that they do not delay the loop's other work. Thread-safe.
 class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
  public:
   /// The default of on_cut: gives the session up.
@@ -52,16 +54,29 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
   PeerGroup(std::shared_ptr<Loop> loop, Options options);
   PeerGroup(const PeerGroup&) = delete;
   PeerGroup& operator=(const PeerGroup&) = delete;
-  virtual ~PeerGroup() = default;
+  virtual ~PeerGroup();
 
   [[nodiscard]] const Options& options() const noexcept { return options_; }
   [[nodiscard]] const std::shared_ptr<Loop>& loop() const noexcept { return loop_; }
 
  private:
   friend class Peer;
-  void add(std::weak_ptr<Peer> peer);
-  void look_later();
-  void look();
+
+  /// A call of Peer::look() that is due.
+  struct Look {
+    TimePoint at;
+    std::weak_ptr<Peer> peer;
+  };
+
+  /// Has the loop call Peer::look() of a peer; only the last call for this peer counts. Under its mutex.
+  void look_at(TimePoint at, std::weak_ptr<Peer> peer);
+
+  /// Called by the destructor of a peer, whose memory an entry in the list would keep.
+  void gone();
+
+  void look(TimePoint timer);
+  void set_timer();  // these two under the mutex, or in the destructor
+  void cancel_timer();
 
   /// Calls on_rest_over() of the peer within a slice. One timer for all: a busy master has hundreds that rest.
   void rest(std::weak_ptr<Peer> peer);
@@ -69,14 +84,16 @@ class PeerGroup : public std::enable_shared_from_this<PeerGroup> {
 
   const std::shared_ptr<Loop> loop_;
   const Options options_;
-  const Duration period_;  // in which each peer is checked once
+  const Duration gap_;  // at least, between two calls of look()
 
   std::condition_variable_any left_;  // a caller has left a peer whose end a thread awaits; under that peer's mutex
 
-  mutable std::mutex mutex_;
-  std::vector<std::weak_ptr<Peer>> peers_;
-  std::size_t next_ = 0;  // the next to be checked
-  bool looks_ = false;    // a check is due
+  std::mutex mutex_;
+  std::vector<Look> looks_;  // a heap, the earliest first
+  std::size_t gone_ = 0;     // peers whose looks may still be in the list
+  std::optional<Loop::TimerId> timer_;
+  TimePoint timer_at_{};
+  TimePoint last_look_{};
   std::vector<std::weak_ptr<Peer>> resting_;
   bool rests_end_ = false;  // a call of end_rests() is due
 };

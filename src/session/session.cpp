@@ -24,6 +24,9 @@ constexpr std::chrono::milliseconds max_within{1'000'000'000'000};
 /// read (docs/protocol.md section 9).
 constexpr std::uint8_t max_pings = 30;
 
+constexpr Duration min_retry = std::chrono::milliseconds(5);
+constexpr Duration max_retry = std::chrono::milliseconds(500);
+
 /// To go through the beginning of a box again costs little beside a read of this size, and too much beside a few bytes.
 constexpr std::size_t large_read = 16 * 1024;
 }  // namespace
@@ -63,27 +66,31 @@ void Session::send_data(Block framed) {
   ++sent_.boxes;
 }
 
-void Session::attach() {
+void Session::attach(TimePoint now) {
   assert(state_ == State::waiting);
   state_ = State::attached;
+  last_sent_ = last_received_ = now;
   if (!closing_) return;
   Bytes box;  // close() was called before the connection was attached
   encode_goodbye(box, ending_->cause.message, {});
   queue_.finish(box);
 }
 
-void Session::written(std::size_t bytes) {
+void Session::written(std::size_t bytes, TimePoint now) {
   queue_.written(bytes);
   sent_.bytes += bytes;
-  has_sent_ = has_sent_ || bytes > 0;
+  if (bytes > 0) last_sent_ = now;
 }
 
-void Session::receive(BytesView bytes, std::size_t again) {
+void Session::receive(BytesView bytes, TimePoint now, std::size_t again) {
   if (state_ != State::attached) return;
   const std::size_t read = bytes.size() - again;
   if (closing_ && read > 0) return end({});  // with the reason given to close()
   received_.bytes += read;
-  has_received_ = has_received_ || read > 0;
+  if (read > 0) {
+    last_received_ = now;
+    pings_ = 0;
+  }
   is_last_read_large_ = read >= large_read;
   if (!decoder_) {
     decoder_ = take_spare<BoxDecoder>();
@@ -196,13 +203,12 @@ void Session::end(Failure failure) {
 
 // --- liveness
 
+bool Session::has_pulse() const noexcept {
+  return state_ == State::attached && !closing_ && keepalive_ != Duration::zero();
+}
+
 Session::Pulse Session::look(TimePoint now) {
-  if (std::exchange(has_sent_, false)) last_sent_ = now;
-  if (std::exchange(has_received_, false)) {
-    last_received_ = now;
-    pings_ = 0;
-  }
-  if (state_ != State::attached || closing_ || keepalive_ == Duration::zero()) return Pulse::good;
+  if (!has_pulse()) return Pulse::good;
   if (now - last_received_ >= keepalive_ + patience_) {
     suspect({Errc::connection_lost,
              formatted("given up: nothing came from the other side for {}, and it had {} (keepalive) and {} more "
@@ -216,10 +222,19 @@ Session::Pulse Session::look(TimePoint now) {
   return Pulse::ping_due;
 }
 
-void Session::set_keepalive(Duration keepalive, Duration patience) {
+TimePoint Session::next_look(TimePoint now) const {
+  if (!has_pulse()) return TimePoint::max();
+  // What is due and not done, because nothing can be written or the end is still to be seen, is tried again soon.
+  const TimePoint retry = now + std::clamp<Duration>(std::min(keepalive_, patience_) / 20, min_retry, max_retry);
+  const auto or_retry = [&](TimePoint due) { return due > now ? due : retry; };
+  const TimePoint lost = or_retry(last_received_ + keepalive_ + patience_);
+  return pings_ < max_pings ? std::min(or_retry(last_sent_ + keepalive_), lost) : lost;
+}
+
+void Session::set_keepalive(Duration keepalive, Duration patience, TimePoint now) {
   keepalive_ = keepalive;
   patience_ = patience;
-  has_sent_ = has_received_ = true;  // the times count from now on
+  last_sent_ = last_received_ = now;
 }
 
 void Session::give_back() {

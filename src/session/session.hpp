@@ -19,8 +19,8 @@
 namespace remsh {
 
 /// The boxes of both directions and the end of a session, between the calls above, which see only boxes, and a
-/// connection below, which sees only bytes. Pure state: no mutex, no thread, no descriptor, no clock. One thread at a
-/// time.
+/// connection below, which sees only bytes. Pure state: no mutex, no thread, no descriptor, no clock: its owner says
+/// what time it is. One thread at a time.
 ///
 /// The loss of the connection ("cut") is not the end of the session ("over"): a session will keep unacknowledged boxes
 /// and attach a new connection. Until that is implemented, the owner gives a session up when it is cut (decision 0034).
@@ -99,18 +99,18 @@ class Session {
   // --- for the connection below: bytes in and out
 
   /// Attaches a connection. Once, until connections can be replaced.
-  void attach();
+  void attach(TimePoint now);
 
   [[nodiscard]] bool has_output() const noexcept { return !queue_.empty(); }
   /// As OutQueue::gather(): one write at a time.
   std::size_t gather(std::span<std::string_view> views) { return queue_.gather(views); }
-  void written(std::size_t bytes);
+  void written(std::size_t bytes, TimePoint now);
   /// The connection accepts no more output: drops it.
   void drop_output() { queue_.clear(); }
 
   /// Takes the bytes of one read, which must live until next() has returned null. The first `again` of them are those
   /// of take_unfinished().
-  void receive(BytesView bytes, std::size_t again = 0);
+  void receive(BytesView bytes, TimePoint now, std::size_t again = 0);
   /// After a large read: moves the beginning of an incomplete box to the front of the memory that is read into next, so
   /// that the whole box will lie there. Returns the number of its bytes, which are to be received again.
   [[nodiscard]] std::size_t take_unfinished(std::span<char> memory);
@@ -151,12 +151,14 @@ class Session {
     ping_due,  // nothing was sent for a while, and nothing is queued
     lost,      // nothing was received for too long; the reason is noted as by suspect()
   };
-  /// Call it regularly: times are only as exact as the interval between two calls, so that the hot path reads no clock.
   Pulse look(TimePoint now);
 
-  /// Replaces the times of the options, from the next look() on. Without a keepalive this side neither pings nor gives
+  /// When to call look() again; max() if it has nothing to do. Earlier calls do no harm.
+  [[nodiscard]] TimePoint next_look(TimePoint now) const;
+
+  /// Replaces the times of the options; they count from now on. Without a keepalive this side neither pings nor gives
   /// the other one up.
-  void set_keepalive(Duration keepalive, Duration patience);
+  void set_keepalive(Duration keepalive, Duration patience, TimePoint now);
 
   /// Frees memory that is kept for later use.
   void give_back();
@@ -166,6 +168,8 @@ class Session {
     Failure cause;  // of the end, present or future
     std::unique_ptr<Goodbye> goodbye;
   };
+
+  [[nodiscard]] bool has_pulse() const noexcept;
 
   const Options& options_;
   OutQueue queue_;
@@ -181,9 +185,7 @@ class Session {
   std::uint8_t pings_ = 0;  // pings that were due since the last input
   State state_ = State::waiting;
   bool closing_ = false;
-  bool drains_ = false;   // drain() was called
-  bool has_sent_ = true;  // since the last look()
-  bool has_received_ = true;
+  bool drains_ = false;  // drain() was called
   bool is_last_read_large_ = false;
 };
 

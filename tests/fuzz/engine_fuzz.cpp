@@ -42,7 +42,7 @@ class Harness final : private Engine::Events {
         session_(session_options_),
         engine_(options_, session_, *this) {
     if ((settings_ & 4U) != 0) engine_.use_compression();
-    session_.attach();
+    session_.attach(now_);
   }
 
   void run() {
@@ -134,7 +134,7 @@ class Harness final : private Engine::Events {
 
   void feed(BytesView bytes) {
     const Bytes fed(bytes);
-    session_.receive(fed);
+    session_.receive(fed, now_);
     while (const BoxView* const box = session_.next()) {
       if (!receive(*box)) session_.breach({Errc::protocol_error, "", 0});
     }
@@ -347,7 +347,7 @@ class Harness final : private Engine::Events {
       REMSH_EXPECT(!gathered.empty());
       const std::size_t written = part == 0 ? gathered.size() : std::min(part, gathered.size());
       part *= 2;
-      session_.written(written);
+      session_.written(written, now_);
       engine_.send_waiting();
       bytes += gathered.substr(0, written);
     }

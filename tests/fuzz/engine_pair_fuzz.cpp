@@ -59,7 +59,7 @@ class End final : public Engine::Events {
   End(bool serves, std::map<std::uint64_t, Story>& truth)
       : stories(truth), settings(options(serves)), session(session_settings), engine(settings, session, *this) {
     engine.use_compression();
-    session.attach();
+    session.attach(now);
   }
 
   static Engine::Options options(bool serves) {
@@ -92,7 +92,7 @@ class End final : public Engine::Events {
       wire += part;
       written += part.size();
     }
-    session.written(written);
+    session.written(written, now);
     engine.send_waiting();
   }
 
@@ -102,14 +102,15 @@ class End final : public Engine::Events {
     const std::size_t again = session.take_unfinished(room);
     const std::size_t count = other.wire.copy(room.data() + again, std::min(most, room.size() - again));
     other.wire.erase(0, count);
-    session.receive({room.data(), again + count}, again);
+    session.receive({room.data(), again + count}, now, again);
     while (const BoxView* const box = session.next()) REMSH_EXPECT(engine.receive(*box, buffer.memory()));
     buffer.fill(again + count);
     REMSH_EXPECT(!session.is_over());
   }
 
   /// The other side is never silent for long enough to be given up.
-  void look(TimePoint now) {
+  void look(TimePoint at) {
+    now = at;
     const auto pulse = session.look(now);
     REMSH_EXPECT(pulse != Session::Pulse::lost);
     if (pulse == Session::Pulse::ping_due) engine.ping();
@@ -121,6 +122,7 @@ class End final : public Engine::Events {
   const Session::Options session_settings{.keepalive = std::chrono::seconds(2), .patience = std::chrono::hours(10000)};
   Session session;
   Engine engine;
+  TimePoint now{};
   Bytes wire;
   ReadBuffer buffer;
   std::vector<std::shared_ptr<OpenService>> services;

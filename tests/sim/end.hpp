@@ -34,7 +34,6 @@ class End final : private rpc::Engine::Events {
  public:
   /// As Peer's: more data than this is not queued.
   static constexpr std::size_t max_queued_data = 512 * 1024;
-  static constexpr Duration look_period = std::chrono::milliseconds(500);
   static constexpr Duration max_decision = std::chrono::seconds(2);  // about a session that is cut
 
   struct Options {
@@ -53,7 +52,7 @@ class End final : private rpc::Engine::Events {
     };
     wire_.sides[side].on_room = [this] { pump(); };
     if (options.compresses) engine.use_compression();
-    session.attach();
+    session.attach(world_.now());
     look();
   }
 
@@ -111,7 +110,7 @@ class End final : private rpc::Engine::Events {
         written += taken;
         if (taken < views[i].size()) break;
       }
-      session.written(written);
+      session.written(written, world_.now());
       if (!session.is_closing()) engine.send_waiting();
       if (written == 0) break;
     }
@@ -134,7 +133,7 @@ class End final : private rpc::Engine::Events {
       const std::size_t again = session.take_unfinished(room);
       const std::size_t count = bytes.copy(room.data() + again, room.size() - again);
       bytes.remove_prefix(count);
-      session.receive({room.data(), again + count}, again);
+      session.receive({room.data(), again + count}, world_.now(), again);
       while (const BoxView* const box = session.next()) {
         auto received = engine.receive(*box, buffer_.memory());
         world_.expect(received.ok(), name(), " accuses the other side of ",
@@ -178,7 +177,8 @@ class End final : private rpc::Engine::Events {
     }
     session.give_back();
     engine.give_back();
-    world_.after(look_period, [this] { look(); });
+    const TimePoint next = session.next_look(world_.now());
+    if (next != TimePoint::max()) world_.after(next - world_.now(), [this] { look(); });
   }
 
   World& world_;

@@ -84,7 +84,7 @@ void Pair::check_end_is_known(const End& end) {
   if (wire_.cut_how() != Wire::Cut::loud) {
     const Session::Options& a = plan_.master.session;
     const Session::Options& b = plan_.slave.session;
-    bound = std::max(a.keepalive + a.patience, b.keepalive + b.patience) + 2 * End::look_period + 2 * delay;
+    bound = std::max(a.keepalive + a.patience, b.keepalive + b.patience) + 2 * delay;
   }
   world_.expect(world_.now() <= wire_.cut_time() + bound, end.name(), " does not know of the cut");
 }

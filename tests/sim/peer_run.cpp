@@ -340,8 +340,7 @@ void PeerRun::check() {
   if (wire_.cut_how() != Wire::Cut::loud) {
     const Session::Options& ours = plan_.master.session;
     const Session::Options& theirs = plan_.slave.session;
-    bound =
-        std::max(ours.keepalive + ours.patience, theirs.keepalive + theirs.patience) + 2 * End::look_period + 2 * late;
+    bound = std::max(ours.keepalive + ours.patience, theirs.keepalive + theirs.patience) + 2 * late;
   }
   world_.expect(world_.now() <= wire_.cut_time() + bound, "the master does not know of the cut");
 }

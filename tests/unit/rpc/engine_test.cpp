@@ -39,7 +39,7 @@ std::string show(const BoxView& view) {
 /// One end of a connection without a connection: what the engine tells is recorded, what it sends is taken by out().
 struct EngineSide final : private Engine::Events {
   explicit EngineSide(const Engine::Options& wanted) : options(wanted), engine(options, session, *this) {
-    session.attach();
+    session.attach({});
   }
 
   static Engine::Options master() { return {}; }
@@ -57,7 +57,7 @@ struct EngineSide final : private Engine::Events {
 
   /// Gives the engine the boxes of some bytes; the sentence of the breach, or "".
   std::string feed(BytesView bytes, const SharedMemory& memory = {}) {
-    session.receive(bytes);
+    session.receive(bytes, {});
     while (const BoxView* const next = session.next()) {
       if (const auto result = engine.receive(*next, memory); !result) {
         CHECK(result.failure().code == Errc::protocol_error);
@@ -82,7 +82,7 @@ struct EngineSide final : private Engine::Events {
         bytes += views[i];
         size += views[i].size();
       }
-      session.written(size);
+      session.written(size, {});
       engine.send_waiting();
     }
     return bytes;
@@ -398,7 +398,7 @@ TEST_CASE("large chunks stay where they were read and keep it, small ones are co
   const std::size_t again = side.session.take_unfinished(next);
   CHECK(again > large.size());
   bytes.copy(next.data() + again, 5, bytes.size() - 5);
-  side.session.receive({next.data(), again + 5}, again);
+  side.session.receive({next.data(), again + 5}, {}, again);
   CHECK(side.session.received().bytes == bytes.size());
   const BoxView* const box = side.session.next();
   REQUIRE(box != nullptr);

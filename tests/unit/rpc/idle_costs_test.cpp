@@ -23,7 +23,7 @@ using namespace remsh;
 using namespace remsh::test;
 using namespace std::chrono_literals;
 
-constexpr Duration look_period = 500ms;  // of a group of one peer
+constexpr Duration keepalive = 10s;
 
 /// Holds the worker threads that park, so that they do not call the driven loop of their peer at any time.
 class ParkedWorkers {
@@ -132,13 +132,25 @@ class IdlePair {
     return result;
   }
 
+  void set_keepalive(Duration time) {
+    for (const auto& peer : peers_) peer->set_keepalive(time, 30s);
+  }
+
+  /// Ends all peers and destroys them.
+  void drop_all() {
+    for (const auto& peer : peers_) peer->close("it was enough");
+    run_all();
+    for (const auto& peer : peers_) peer->wait_until_left();
+    peers_.clear();
+  }
+
   [[nodiscard]] bool is_open() const {
     return std::none_of(peers_.begin(), peers_.end(), [](const auto& peer) { return peer->ended().has_value(); });
   }
 
  private:
   static rpc::PeerGroup::Options options(rpc::PeerGroup::Options options) {
-    options.session.keepalive = 10s;
+    options.session.keepalive = keepalive;
     options.session.patience = 30s;
     return options;
   }
@@ -159,38 +171,31 @@ class IdlePair {
   std::vector<std::shared_ptr<rpc::Peer>> peers_;
 };
 
-/// Whether these are the looks of one group and nothing else.
-bool are_looks(const std::vector<TimePoint>& times, Duration period) {
-  for (std::size_t i = 1; i < times.size(); ++i) {
-    if (times[i] - times[i - 1] != period) return false;
-  }
-  return true;
-}
-
-/// Both sides wake up for their liveness alone.
+/// Both sides wake up for their pings alone.
 void check_idle_minute(IdlePair& pair) {
   const auto minute = pair.pass(1min);
-  CHECK(minute.of_master.size() == 120);
-  CHECK(minute.of_slave.size() == 120);
-  CHECK(are_looks(minute.of_master, look_period));
-  CHECK(are_looks(minute.of_slave, look_period));
+  for (const auto& times : {minute.of_master, minute.of_slave}) {
+    CHECK(times.size() == 6);
+    for (std::size_t i = 1; i < times.size(); ++i) CHECK(times[i] - times[i - 1] == keepalive);
+  }
   CHECK(pair.is_open());
 }
 
-TEST_CASE("two peers that never had a call wake up for their liveness alone") {
+TEST_CASE("two peers that never had a call wake up for their pings alone") {
   IdlePair pair;
   pair.add();
   check_idle_minute(pair);
 }
 
-TEST_CASE("after the last call and a rest, two peers wake up for their liveness alone") {
+TEST_CASE("after the last call and a rest, two peers wake up for their pings alone") {
   IdlePair pair;
   pair.add();
   for (int i = 0; i < 100; ++i) pair.call();
   pair.let_worker_park();
   const auto rest = pair.pass(100ms);
-  CHECK(rest.of_master.size() <= 2);  // a rest, if it is not over yet, and a look
-  CHECK(rest.of_slave.size() <= 3);   // ticks of the server, and a look
+  CHECK(rest.of_master.size() <= 1);        // a rest, if it is not over yet
+  CHECK(rest.of_slave.size() <= 2);         // ticks of the server
+  static_cast<void>(pair.pass(keepalive));  // looks that were asked for before the last call
   check_idle_minute(pair);
 }
 
@@ -199,18 +204,52 @@ TEST_CASE("calls in a series wake the io threads by the slice and by the tick, a
   pair.add();
   const auto second = pair.series(1000, 1ms);
   MESSAGE("wake-ups in a second with 1,000 calls: ", second.of_master.size(), " and ", second.of_slave.size());
-  CHECK(second.of_master.size() <= 102);  // 100 rests of 10 ms, and two looks
-  CHECK(second.of_slave.size() <= 262);   // 16 ticks of 2 ms, others of 4 ms, and two looks
+  CHECK(second.of_master.size() <= 100);  // rests of 10 ms
+  CHECK(second.of_slave.size() <= 260);   // 16 ticks of 2 ms, others of 4 ms
 }
 
-TEST_CASE("many idle peers of a group wake it up no more often than eight do") {
+TEST_CASE("many idle peers of a group wake it up no more often than 16 times a second") {
+  constexpr Duration gap = 62500us;
   IdlePair pair;
-  for (int i = 0; i < 200; ++i) pair.add();
-  static_cast<void>(pair.pass(1s));
+  for (int i = 0; i < 200; ++i) {
+    pair.add();
+    static_cast<void>(pair.pass(i < 100 ? 20ms : 0ms));  // some are due one after another, and some at once
+  }
+  static_cast<void>(pair.pass(keepalive));
   const auto minute = pair.pass(1min);
-  CHECK(minute.of_master.size() == 960);
-  CHECK(are_looks(minute.of_master, look_period / 8));
+  CHECK(minute.of_master.size() > 6);
+  CHECK(minute.of_master.size() <= 6 * (2s / gap + 4));
+  for (std::size_t i = 1; i < minute.of_master.size(); ++i) {
+    CHECK(minute.of_master[i] - minute.of_master[i - 1] >= gap);
+  }
   CHECK(pair.is_open());
+}
+
+TEST_CASE("a peer without a keepalive is looked at once a minute") {
+  IdlePair pair;
+  pair.add();
+  pair.set_keepalive(0s);
+  static_cast<void>(pair.pass(keepalive));  // looks that were asked for before
+  const auto hour = pair.pass(1h);
+  CHECK(hour.of_master.size() == 60);
+  CHECK(hour.of_slave.size() == 60);
+}
+
+TEST_CASE("a keepalive that is made shorter counts at once") {
+  IdlePair pair;
+  pair.add();
+  pair.set_keepalive(1s);
+  const auto second = pair.pass(1s);
+  CHECK(second.of_master.size() == 1);
+  CHECK(second.of_slave.size() == 1);
+}
+
+TEST_CASE("peers that are destroyed leave no timer behind") {
+  IdlePair pair;
+  for (int i = 0; i < 10; ++i) pair.add();
+  pair.drop_all();
+  const auto hour = pair.pass(1h);
+  CHECK(hour.of_master.empty());
 }
 
 }  // namespace idle_costs_test

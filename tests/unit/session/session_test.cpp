@@ -26,7 +26,7 @@ Failure lost_by(std::string message) { return {Errc::connection_lost, std::move(
 
 /// A session with a connection that the test plays.
 struct SessionSide {
-  SessionSide() { session.attach(); }
+  SessionSide() { session.attach(now); }
 
   /// What it wants to write, up to `most` bytes.
   Bytes write(std::size_t most = SIZE_MAX) {
@@ -37,7 +37,7 @@ struct SessionSide {
       Bytes all;
       for (std::size_t i = 0; i < count; ++i) all += views[i];
       all.resize(std::min(all.size(), most - bytes.size()));
-      session.written(all.size());
+      session.written(all.size(), now);
       bytes += all;
     }
     return bytes;
@@ -46,13 +46,14 @@ struct SessionSide {
   /// The boxes that are whole after these bytes.
   std::vector<Box> read(BytesView bytes) {
     std::vector<Box> boxes;
-    session.receive(bytes);
+    session.receive(bytes, now);
     while (const BoxView* const next = session.next()) boxes.push_back(next->copy());
     return boxes;
   }
 
   const Session::Options options;
   Session session{options};
+  TimePoint now = begin_time;
 };
 
 Bytes small(const char* value) { return encode(Box{{"k", value}}); }
@@ -109,7 +110,7 @@ TEST_CASE("bytes that are no boxes are the fault of the other side") {
 TEST_CASE("a box that breaks the rules ends the session at once, and what came behind it does not count") {
   SessionSide side;
   const Bytes bytes = small("1") + small("2");
-  side.session.receive(bytes);
+  side.session.receive(bytes, side.now);
   REQUIRE(side.session.next() != nullptr);
   side.session.breach({Errc::protocol_error, "no such box", 0});
   CHECK(side.session.next() == nullptr);
@@ -222,7 +223,7 @@ TEST_CASE("a session that is closed before it has a connection says goodbye as s
   Session session(options);
   CHECK(session.close(lost_by("changed my mind"), {}));
   CHECK_FALSE(session.has_output());
-  session.attach();
+  session.attach(begin_time);
   CHECK(session.has_output());
 }
 
@@ -230,7 +231,7 @@ TEST_CASE("the other side's goodbye is the end, and says more than a write that 
   SessionSide side;
   side.session.suspect(lost_by("the write failed"));
   const Bytes bytes = encode(Box{{"_command", "goodbye"}, {"reason", "full\nhouse"}, {"retry", "7"}}) + small("late");
-  side.session.receive(bytes);
+  side.session.receive(bytes, side.now);
   const BoxView* const box = side.session.next();
   REQUIRE(box);
   side.session.receive_goodbye(*box);
@@ -244,48 +245,123 @@ TEST_CASE("the other side's goodbye is the end, and says more than a write that 
 
 // --- liveness
 
+namespace {
+
+/// As its owner does: looks when the session asks for it, for so long. Returns how many looks that took, and the pings.
+struct Looks {
+  int all = 0;
+  int pings = 0;
+};
+Looks look_for(SessionSide& side, Duration time, bool is_answered) {
+  Looks looks;
+  const TimePoint end = side.now + time;
+  for (TimePoint next = side.session.next_look(side.now); next <= end; next = side.session.next_look(side.now)) {
+    side.now = next;
+    ++looks.all;
+    const Pulse pulse = side.session.look(side.now);
+    if (pulse == Pulse::lost) return looks;
+    if (pulse == Pulse::good) continue;
+    ++looks.pings;
+    side.session.send_control(small("ping"));
+    side.write();
+    if (is_answered) side.read(small("pong"));
+  }
+  side.now = end;
+  return looks;
+}
+
+}  // namespace
+
 TEST_CASE("a ping is due after keepalive without sending") {
   SessionSide side;
-  side.session.look(begin_time);
   CHECK(side.session.look(begin_time + 9999ms) == Pulse::good);
   CHECK(side.session.look(begin_time + 10s) == Pulse::ping_due);
   side.session.send_control(small("ping"));
   CHECK(side.session.look(begin_time + 11s) == Pulse::good);  // it is sent as soon as anything can be
+  side.now = begin_time + 12s;
   side.write();
-  CHECK(side.session.look(begin_time + 12s) == Pulse::good);
+  CHECK(side.session.look(side.now) == Pulse::good);
   side.read(small("pong"));
   CHECK(side.session.look(begin_time + 21999ms) == Pulse::good);
   CHECK(side.session.look(begin_time + 22s) == Pulse::ping_due);
+}
+
+TEST_CASE("an idle session asks for a look when a ping is due, and for no other") {
+  SessionSide side;
+  CHECK(side.session.next_look(side.now) == begin_time + 10s);
+  const Looks looks = look_for(side, 1min, true);
+  CHECK(looks.all == 6);
+  CHECK(looks.pings == 6);
+}
+
+TEST_CASE("what was sent or received between two looks counts from when it was") {
+  SessionSide side;
+  side.now += 7s;
+  side.session.send_control(small("call"));
+  side.write();
+  side.now += 1s;
+  side.read(small("answer"));
+  side.now += 2s;
+  CHECK(side.session.look(side.now) == Pulse::good);
+  CHECK(side.session.next_look(side.now) == begin_time + 17s);
+  CHECK(look_for(side, 1h, false).pings == 2);  // at 17 s and 27 s
+  CHECK(side.now == begin_time + 28s);          // 20 s after the answer
+  CHECK(side.session.look(side.now) == Pulse::lost);
+}
+
+TEST_CASE("a ping that cannot be written yet is due again soon, and the end that is still to be seen") {
+  SessionSide side;
+  side.session.send_data(framed(100));  // and nobody writes it
+  side.now += 10s;
+  CHECK(side.session.look(side.now) == Pulse::good);
+  CHECK(side.session.next_look(side.now) == side.now + 500ms);
+  side.now += 9900ms;
+  CHECK(side.session.next_look(side.now) == side.now + 100ms);  // the end
+  side.now += 100ms;
+  CHECK(side.session.look(side.now) == Pulse::lost);
+  CHECK(side.session.next_look(side.now) == side.now + 500ms);
+  side.session.cut();
+  CHECK(side.session.next_look(side.now) == TimePoint::max());
+}
+
+TEST_CASE("a session without a keepalive, a connection or a future asks for no look") {
+  const Session::Options options;
+  CHECK(Session(options).next_look(begin_time) == TimePoint::max());
+  SessionSide side;
+  side.session.set_keepalive(0s, 10s, side.now);
+  CHECK(side.session.next_look(side.now) == TimePoint::max());
+  SessionSide closing;
+  closing.session.close(lost_by("enough"), {});
+  CHECK(closing.session.next_look(closing.now) == TimePoint::max());
 }
 
 TEST_CASE("pings go on while their answers wait behind a long box, or the side that sends it would hear nothing") {
   SessionSide side;
   const Bytes ping = small("ping");
   const Bytes box = encode(Box{{"long", Bytes(60'000, 'x')}});
-  side.session.look(begin_time);
-  for (int i = 1; i <= 100; ++i) {
-    side.read(box.substr(static_cast<std::size_t>(i) - 1, 1));
-    CHECK(side.session.look(begin_time + i * 11s) == Pulse::ping_due);
+  for (std::size_t i = 1; i <= 100; ++i) {
+    side.read(box.substr(i - 1, 1));
+    side.now += 11s;
+    CHECK(side.session.look(side.now) == Pulse::ping_due);
     side.session.send_control(ping);
     side.write();
-    CHECK(side.session.look(begin_time + i * 11s + 1ms) == Pulse::good);
+    CHECK(side.session.look(side.now + 1ms) == Pulse::good);
   }
 }
 
 TEST_CASE("a side that answers nothing gets a few pings, however short the keepalive is") {
   const Session::Options options{.keepalive = 10ms, .patience = 10s};
   Session session(options);
-  session.attach();
+  session.attach(begin_time);
   int pings = 0;
-  session.look(begin_time);
-  for (int i = 1; i < 1000; ++i) pings += session.look(begin_time + i * 10ms) == Pulse::ping_due ? 1 : 0;
+  for (int i = 1; i <= 1000; ++i) pings += session.look(begin_time + i * 10ms) == Pulse::ping_due ? 1 : 0;
   CHECK(pings == 30);
+  CHECK(session.next_look(begin_time + 10s) == begin_time + 10010ms);
   CHECK(session.look(begin_time + 10010ms) == Pulse::lost);
 }
 
 TEST_CASE("nothing received for keepalive and patience is the end, and any byte counts") {
   SessionSide side;
-  side.session.look(begin_time);
   CHECK(side.session.look(begin_time + 19999ms) != Pulse::lost);
   CHECK(side.session.look(begin_time + 20s) == Pulse::lost);
   CHECK(side.session.state() == State::attached);  // the reader is to see it, and say so
@@ -295,10 +371,10 @@ TEST_CASE("nothing received for keepalive and patience is the end, and any byte 
 
   SessionSide alive;
   const Bytes box = small("0123456789");
-  alive.session.look(begin_time);
-  for (int i = 1; i < 10; ++i) {
-    alive.read(box.substr(static_cast<std::size_t>(i) - 1, 1));
-    CHECK(alive.session.look(begin_time + i * 19s) != Pulse::lost);
+  for (std::size_t i = 1; i < 10; ++i) {
+    alive.now += 19s;
+    CHECK(alive.session.look(alive.now) != Pulse::lost);
+    alive.read(box.substr(i - 1, 1));
   }
 }
 
@@ -368,45 +444,25 @@ TEST_CASE("a goodbye of a side that has announced it is a release, and a cut of 
 
 // --- the keepalive while it runs
 
-namespace {
-
-/// How many pings are due in this time, looked at twice a second, if nothing comes and they are sent.
-int pings_in(SessionSide& side, TimePoint& now, Duration time) {
-  int pings = 0;
-  for (const TimePoint end = now + time; now < end; now += 500ms) {
-    if (side.session.look(now) != Pulse::ping_due) continue;
-    ++pings;
-    side.session.send_control(small("ping"));
-    side.write();
-    side.read(small("pong"));
-  }
-  return pings;
-}
-
-}  // namespace
-
 TEST_CASE("there is one ping in each interval, none when the keepalive is off, and one after it is on again") {
   SessionSide side;
-  TimePoint now = begin_time;
-  CHECK(pings_in(side, now, 100s) == 9);  // every 10 s and a look
-  side.session.set_keepalive(0s, 10s);
-  CHECK(pings_in(side, now, 1h) == 0);
-  side.session.set_keepalive(2s, 10s);
-  CHECK(pings_in(side, now, 3s) == 1);
+  CHECK(look_for(side, 99s, true).pings == 9);
+  side.session.set_keepalive(0s, 10s, side.now);
+  CHECK(look_for(side, 1h, true).all == 0);
+  side.session.set_keepalive(2s, 10s, side.now);
+  CHECK(look_for(side, 3s, true).pings == 1);
   CHECK_FALSE(side.session.closed());
 }
 
 TEST_CASE("a side that is silent is given up after the times that are set, and never without a keepalive") {
   SessionSide side;
-  TimePoint now = begin_time;
-  CHECK(side.session.look(now) == Pulse::good);
-  side.session.set_keepalive(0s, 0s);
-  now += 24h;
-  CHECK(side.session.look(now) == Pulse::good);
-  side.session.set_keepalive(2s, 3s);
-  CHECK(side.session.look(now) == Pulse::good);  // the silence until now does not count
-  now += 4900ms;
-  CHECK(side.session.look(now) == Pulse::ping_due);
-  now += 100ms;
-  CHECK(side.session.look(now) == Pulse::lost);
+  side.session.set_keepalive(0s, 0s, side.now);
+  side.now += 24h;
+  CHECK(side.session.look(side.now) == Pulse::good);
+  side.session.set_keepalive(2s, 3s, side.now);
+  CHECK(side.session.look(side.now) == Pulse::good);  // the silence until now does not count
+  side.now += 4900ms;
+  CHECK(side.session.look(side.now) == Pulse::ping_due);
+  side.now += 100ms;
+  CHECK(side.session.look(side.now) == Pulse::lost);
 }
