@@ -78,6 +78,7 @@ int run(const Options& options) {
   if (options.works.contains("W2")) works.push_back(make_many_slaves(bench));
   if (options.works.contains("W3")) works.push_back(make_transfers(bench));
   if (options.works.contains("W4")) works.push_back(make_commands(bench));
+  if (options.works.contains("W3") || options.works.contains("W4")) works.push_back(make_other_programs(bench));
   if (options.works.contains("W5")) works.push_back(make_output(bench));
   if (options.works.contains("W6")) works.push_back(make_fleets(bench));
   if (options.works.contains("W7")) works.push_back(make_far_transfers(bench));

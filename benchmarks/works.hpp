@@ -43,11 +43,12 @@ struct Bench {
 };
 
 std::unique_ptr<Work> make_round_trips(const Bench& bench);
-std::unique_ptr<Work> make_other_libraries(const Bench& bench);       // W1
+std::unique_ptr<Work> make_other_libraries(const Bench& bench);   // W1
 std::unique_ptr<Work> make_concurrent_calls(const Bench& bench);  // W2, one slave
 std::unique_ptr<Work> make_many_slaves(const Bench& bench);       // W2, many slaves
 std::unique_ptr<Work> make_transfers(const Bench& bench);         // W3
 std::unique_ptr<Work> make_commands(const Bench& bench);          // W4
+std::unique_ptr<Work> make_other_programs(const Bench& bench);    // W3 and W4
 std::unique_ptr<Work> make_output(const Bench& bench);            // W5
 std::unique_ptr<Work> make_fleets(const Bench& bench);            // W6
 std::unique_ptr<Work> make_far_transfers(const Bench& bench);     // W7
