@@ -81,6 +81,8 @@ int run(const Options& options) {
   if (options.works.contains("W3") || options.works.contains("W4")) works.push_back(make_other_programs(bench));
   if (options.works.contains("W5")) works.push_back(make_output(bench));
   if (options.works.contains("W6")) works.push_back(make_fleets(bench));
+  if (options.works.contains("W6")) works.push_back(make_tls_fleet(bench));
+  if (options.works.contains("W6") && options.slaves_in_memory > 0) works.push_back(make_memory_fleet(bench));
   if (options.works.contains("W7")) works.push_back(make_far_transfers(bench));
   if (options.works.contains("M1")) works.push_back(make_messages(bench));
 

@@ -1,5 +1,7 @@
 #include "fleet_parts.hpp"
 
+#include <algorithm>
+#include <array>
 #include <stdexcept>
 
 namespace remsh::bench {
@@ -9,7 +11,16 @@ namespace {
 constexpr const char* master_word = "master";
 constexpr const char* slaves_word = "slaves";
 
-std::string word_of(FleetKind kind) { return kind == FleetKind::remsh ? "remsh" : "limit"; }
+constexpr std::array<const char*, 5> kind_words{"remsh", "limit", "remsh-tls", "limit-tls",
+                                                "memory"};  // in their order
+
+std::string word_of(FleetKind kind) { return kind_words.at(static_cast<std::size_t>(kind)); }
+
+FleetKind kind_of(const std::string& word) {
+  const auto* const found = std::find(kind_words.begin(), kind_words.end(), word);
+  if (found == kind_words.end()) throw std::runtime_error("no fleet is of the kind " + word);
+  return static_cast<FleetKind>(found - kind_words.begin());
+}
 
 }  // namespace
 
@@ -22,12 +33,19 @@ std::vector<std::string> slaves_args(FleetKind kind, std::size_t first, std::siz
 }
 
 void run_fleet_part(const std::vector<std::string>& args, const FleetOrders& orders) {
-  const FleetKind kind = args.at(1) == word_of(FleetKind::remsh) ? FleetKind::remsh : FleetKind::limit;
+  const FleetKind kind = kind_of(args.at(1));
+  const bool by_tls = kind == FleetKind::remsh_tls || kind == FleetKind::limit_tls;
   const std::size_t slaves = std::stoul(args.at(2));
   if (args.at(0) == slaves_word) {
-    run_played_slaves(kind, std::stoul(args.at(4)), slaves, static_cast<std::uint16_t>(std::stoul(args.at(3))), orders);
-  } else if (kind == FleetKind::remsh) {
-    run_remsh_master(slaves, orders);
+    const auto port = static_cast<std::uint16_t>(std::stoul(args.at(3)));
+    if (by_tls) return run_tls_slaves(kind, port, orders);
+    run_played_slaves(kind, std::stoul(args.at(4)), slaves, port, orders);
+  } else if (kind == FleetKind::memory) {
+    run_memory_master(slaves, orders);
+  } else if (kind == FleetKind::limit_tls) {
+    run_limit_tls_master(orders);
+  } else if (kind != FleetKind::limit) {
+    run_remsh_master(slaves, by_tls, orders);
   } else {
     run_limit_master(slaves, orders);
   }

@@ -11,7 +11,7 @@
 namespace remsh::bench {
 
 /// Whose master, and so which handshake.
-enum class FleetKind : std::uint8_t { remsh, limit };
+enum class FleetKind : std::uint8_t { remsh, limit, remsh_tls, limit_tls, memory };
 
 // What a part is started with, and what it does in this process. A master takes the orders
 //
@@ -30,16 +30,23 @@ enum class FleetKind : std::uint8_t { remsh, limit };
 //
 // after it has said that it is ready. Only ours has subject, call_one, call_first, call_on and reconnect. All end with
 // the other end of the orders.
+//
+// A master whose slaves are played in its own process knows `register COUNT`, too: so many in all register, then it
+// answers. Under TLS a master knows await alone, and the process of the slaves answers `connect COUNT` (so many in all)
+// at once.
 
 std::vector<std::string> master_args(FleetKind kind, std::size_t slaves);
 std::vector<std::string> slaves_args(FleetKind kind, std::size_t first, std::size_t slaves, const std::string& port);
 
 void run_fleet_part(const std::vector<std::string>& args, const FleetOrders& orders);
 
-void run_remsh_master(std::size_t slaves, const FleetOrders& orders);
+void run_remsh_master(std::size_t slaves, bool by_tls, const FleetOrders& orders);
 void run_limit_master(std::size_t slaves, const FleetOrders& orders);
 void run_played_slaves(FleetKind kind, std::size_t first, std::size_t slaves, std::uint16_t port,
                        const FleetOrders& orders);
+void run_memory_master(std::size_t slaves, const FleetOrders& orders);
+void run_limit_tls_master(const FleetOrders& orders);
+void run_tls_slaves(FleetKind kind, std::uint16_t port, const FleetOrders& orders);
 
 /// One order: a word and a number.
 struct FleetOrder {

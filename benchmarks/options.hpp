@@ -17,6 +17,7 @@ struct Options {
   std::uint64_t bytes = std::uint64_t{256} << 20U;  ///< of each transfer
   std::size_t many_slaves = 64;                     ///< of W2
   std::vector<std::size_t> fleets = {1000, 10000};  ///< of W6: how many slaves
+  std::size_t slaves_in_memory = 0;                 ///< of one more fleet of W6; 0: none
   bool resident = false;                            ///< W4 also with 1 GiB resident in master and slave
   bool check = false;                               ///< fail if a line is missing
   std::string json = {};                            ///< the file for the figures; empty: none

@@ -5,8 +5,8 @@
 #include "box_scan.hpp"
 #include "fleet_parts.hpp"
 #include "machine.hpp"
+#include "played_answers.hpp"
 #include "played_handshake.hpp"
-#include "stat_bytes.hpp"
 
 #include <sys/epoll.h>
 
@@ -27,32 +27,6 @@ namespace {
 constexpr std::size_t registering_at_once = 64;
 
 constexpr std::size_t slaves_of_a_host = 5'000;  // with many more the system takes long to find a port
-
-/// Boxes with which a slave answers.
-class Answers {
- public:
-  /// Appends what answers the call in this box, whose size is known; nothing if it is not a call.
-  void append_to(Bytes& out, BytesView box) const {
-    BoxScan scan(box);
-    if (!scan.next() || scan.key() != "_ask") return;
-    const BytesView tag = scan.value();
-    if (!scan.next() || scan.key() != "_command") throw std::runtime_error("a call without a command");
-    const bool is_ping = scan.value() == "ping";
-    if (!is_ping && scan.value() != "stat")
-      throw std::runtime_error("a played slave cannot do: " + Bytes(scan.value()));
-    out.append("\0\7_answer\0", 10).push_back(static_cast<char>(tag.size()));
-    out.append(tag).append(is_ping ? end_of_box_ : rest_of_stat_);
-  }
-
- private:
-  static Bytes make_rest_of_stat() {
-    constexpr std::string_view tag = "1";
-    return stat_answer(tag).substr(11 + tag.size());
-  }
-
-  const Bytes rest_of_stat_ = make_rest_of_stat();
-  const Bytes end_of_box_ = Bytes(2, '\0');
-};
 
 class PlayedSlaves {
  public:
@@ -172,7 +146,7 @@ class PlayedSlaves {
   const std::uint16_t port_;
   const FleetOrders& orders_;
   const std::unique_ptr<PlayedHandshake> handshake_;
-  const Answers answers_;
+  const PlayedAnswers answers_;
   const UniqueFd watch_;
   std::vector<Slave> slaves_;
   std::deque<std::size_t> to_connect_;

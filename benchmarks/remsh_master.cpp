@@ -1,12 +1,11 @@
 // Our master of a fleet, in a process of its own, so that its CPU time and memory are those of the library.
 
+#include "remsh_master.hpp"
 #include "fleet_identity.hpp"
 #include "fleet_parts.hpp"
 #include "machine.hpp"
 #include "report.hpp"
 #include "stat_bytes.hpp"
-
-#include <remsh/master.hpp>
 
 #include <chrono>
 #include <stdexcept>
@@ -41,6 +40,13 @@ double call_all(const std::vector<std::shared_ptr<Slave>>& slaves) {
   return (now() - begin) * 1e6;
 }
 
+/// The median of so many times.
+std::string median_of(std::size_t times, const std::vector<std::shared_ptr<Slave>>& slaves) {
+  std::vector<double> taken;
+  while (taken.size() < times) taken.push_back(call_all(slaves));
+  return std::to_string(quantile(taken, 0.5));
+}
+
 /// The median and the 99th percentile.
 std::string call_one(Slave& slave, double seconds) {
   std::vector<double> taken;
@@ -57,47 +63,39 @@ std::string call_one(Slave& slave, double seconds) {
 
 }  // namespace
 
-void run_remsh_master(std::size_t count, const FleetOrders& orders) {
+RemshMaster::RemshMaster(const SlaveCollection& slaves, std::size_t count) : slaves_(slaves), count_(count) {}
+
+std::string RemshMaster::obey(const FleetOrder& order) {
+  const auto number = static_cast<std::size_t>(order.number);
+  if (order.word == "await") {
+    if (!slaves_.wait_for_slaves(number, registration_patience)) {
+      throw std::runtime_error("only " + std::to_string(slaves_.size()) + " slaves have registered");
+    }
+    return "registered";
+  }
+  if (order.word == "call_all") return median_of(number, slaves_.get_all_slaves());
+  if (order.word == "call_first") return median_of(times_of_first, slaves_of_fleet(slaves_, 0, number));
+  if (order.word == "call_on") {
+    for (const auto& slave : slaves_of_fleet(slaves_, number, count_)) left_.push_back(slave->start_stat(stat_path));
+    return "started";
+  }
+  if (order.word == "call_one") return call_one(*slaves_.find(fleet_name(subject_)), order.number);
+  if (order.word != "subject") throw std::runtime_error("our master does not know the order " + order.word);
+  subject_ = number;
+  return "known";
+}
+
+void run_remsh_master(std::size_t count, bool by_tls, const FleetOrders& orders) {
   KeyRing keys;
   std::vector<KeyRegistration> registered;
   for (std::size_t i = 0; i < count; ++i) registered.push_back(keys.register_slave(fleet_name(i), fleet_key(i)));
   SlaveCollection slaves;
-  TcpSlaveListener listener({.slave_collection = slaves, .address = "tcp:127.0.0.1:0", .keys = keys});
+  TcpSlaveListener listener(
+      {.slave_collection = slaves, .address = by_tls ? "tls:127.0.0.1:0" : "tcp:127.0.0.1:0", .keys = keys});
   listener.start();
-  std::size_t subject = 0;
-  std::vector<Pending<std::optional<FileInfo>>> left;  // calls for which nobody waits
+  RemshMaster master(slaves, count);
   orders.send(std::to_string(listener.port()));
-  while (const auto text = orders.receive()) {
-    const FleetOrder order = parse_order(*text);
-    if (order.word == "await") {
-      if (!slaves.wait_for_slaves(static_cast<std::size_t>(order.number), registration_patience)) {
-        throw std::runtime_error("only " + std::to_string(slaves.size()) + " slaves have registered");
-      }
-      orders.send("registered");
-    } else if (order.word == "call_all") {
-      const auto all = slaves.get_all_slaves();
-      std::vector<double> taken;
-      while (taken.size() < static_cast<std::size_t>(order.number)) taken.push_back(call_all(all));
-      orders.send(std::to_string(quantile(taken, 0.5)));
-    } else if (order.word == "call_first") {
-      const auto first = slaves_of_fleet(slaves, 0, static_cast<std::size_t>(order.number));
-      std::vector<double> taken;
-      while (taken.size() < times_of_first) taken.push_back(call_all(first));
-      orders.send(std::to_string(quantile(taken, 0.5)));
-    } else if (order.word == "call_on") {
-      for (const auto& slave : slaves_of_fleet(slaves, static_cast<std::size_t>(order.number), count)) {
-        left.push_back(slave->start_stat(stat_path));
-      }
-      orders.send("started");
-    } else if (order.word == "call_one") {
-      orders.send(call_one(*slaves.find(fleet_name(subject)), order.number));
-    } else if (order.word == "subject") {
-      subject = static_cast<std::size_t>(order.number);
-      orders.send("known");
-    } else {
-      throw std::runtime_error("our master does not know the order " + order.word);
-    }
-  }
+  while (const auto text = orders.receive()) orders.send(master.obey(parse_order(*text)));
 }
 
 }  // namespace remsh::bench

@@ -51,6 +51,8 @@ std::unique_ptr<Work> make_commands(const Bench& bench);          // W4
 std::unique_ptr<Work> make_other_programs(const Bench& bench);    // W3 and W4
 std::unique_ptr<Work> make_output(const Bench& bench);            // W5
 std::unique_ptr<Work> make_fleets(const Bench& bench);            // W6
+std::unique_ptr<Work> make_tls_fleet(const Bench& bench);         // W6
+std::unique_ptr<Work> make_memory_fleet(const Bench& bench);      // W6
 std::unique_ptr<Work> make_far_transfers(const Bench& bench);     // W7
 std::unique_ptr<Work> make_messages(const Bench& bench);          // M1
 
