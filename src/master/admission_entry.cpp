@@ -196,8 +196,9 @@ void Admission::finish(Result<std::shared_ptr<Slave>> result) {
     }
   }
   if (backend_ && state_ != State::admitted) {  // the user may have kept its slave
-    backend_->fail(gone_ ? *gone_
-                         : Failure{Errc::connection_lost, result.failure().message, 0, DisconnectReason::refused});
+    const bool is_refused = refused_ && !gone_;
+    backend_->fail(is_refused ? Failure{Errc::connection_lost, refused_->reason, 0, DisconnectReason::refused}
+                              : result.failure());
   }
   slave_.reset();
   backend_.reset();

@@ -15,9 +15,9 @@ struct Keepalive {
   Duration patience;  ///< how long it then waits
 };
 
-/// Limits the times to what the clock can add, and to what can be kept: connections are looked at twice in a second, so
-/// there must be time for a look that pings, and for the answer before another look. Throws Error with invalid_argument
-/// if one is negative.
+/// Limits the times to what the clock can add, and to what can be kept: if all slaves of a large fleet are due at once,
+/// the last of them are looked at half a second later, and there must be time for the answer before the next look.
+/// Throws Error with invalid_argument if one is negative.
 inline Keepalive checked_keepalive(std::chrono::milliseconds interval, std::chrono::milliseconds patience,
                                    const std::string& slave) {
   constexpr std::chrono::milliseconds longest{1'000'000'000'000};

@@ -228,7 +228,8 @@ TimePoint Session::next_look(TimePoint now) const {
   const TimePoint retry = now + std::clamp<Duration>(std::min(keepalive_, patience_) / 20, min_retry, max_retry);
   const auto or_retry = [&](TimePoint due) { return due > now ? due : retry; };
   const TimePoint lost = or_retry(last_received_ + keepalive_ + patience_);
-  return pings_ < max_pings ? std::min(or_retry(last_sent_ + keepalive_), lost) : lost;
+  // After the last ping it looks on, as what is received then makes the next one due.
+  return std::min(lost, pings_ < max_pings ? or_retry(last_sent_ + keepalive_) : now + keepalive_);
 }
 
 void Session::set_keepalive(Duration keepalive, Duration patience, TimePoint now) {

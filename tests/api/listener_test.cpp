@@ -580,7 +580,7 @@ TEST_CASE("keepalive is changed while a listener runs, for slaves that are there
   const auto slave = farm.slaves.get_slave(ample);
   REQUIRE(slave);
   CHECK_THROWS_AS(slave->set_keepalive(1ms, -1ms), Error);
-  farm.listener->set_keepalive(50ms, 50ms);  // such a patience is too short for a connection that is looked at now and then
+  farm.listener->set_keepalive(50ms, 50ms);  // such a patience is made longer
   for (int round = 0; round < 3; ++round) {
     const auto ping = there->read_box(ample);
     REQUIRE(ping);

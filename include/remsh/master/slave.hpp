@@ -155,9 +155,9 @@ class REMSH_API Slave : public SlaveOperations, public std::enable_shared_from_t
   Pending<void> start_restart(ShutdownOptions options = {});
 
   /// Changes for this slave, while it is connected, what ListenerOptions::keepalive and keepalive_patience have set:
-  /// after how much silence the master pings, and how long it then waits before it gives the slave up, to about half a
-  /// second, and at least 1.5 s. An interval of 0 turns both off. When the slave itself pings does not change. Throws
-  /// Error with invalid_argument if a time is negative, and with unsupported if the slave's protocol has no keepalive.
+  /// after how much silence the master pings, and how long it then waits before it gives the slave up, at least 1.5 s.
+  /// An interval of 0 turns both off. When the slave itself pings does not change. Throws Error with invalid_argument
+  /// if a time is negative, and with unsupported if the slave's protocol has no keepalive.
   void set_keepalive(std::chrono::milliseconds interval,
                      std::chrono::milliseconds patience = std::chrono::milliseconds(10000));
 
