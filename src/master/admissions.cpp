@@ -330,7 +330,7 @@ void Admissions::shut_down() {
   loop_->post([&loop_is_through] { loop_is_through.set_value(); });
   loop_is_through.get_future().wait();
   lock.lock();
-  // A back end that is being destroyed, by the user's thread that drops the last handle, is none of backends().
+  // A back end that is being destroyed, by a thread of the user that drops its last handle, is not among backends().
   changed_.wait(lock, [this] { return untold_ == 0 && services_ == 0; });
   auto runtime = std::exchange(runtime_, nullptr);
   lock.unlock();
