@@ -217,7 +217,7 @@ Session::Pulse Session::look(TimePoint now) {
              0, DisconnectReason::silent});
     return Pulse::lost;
   }
-  if (now - last_sent_ < keepalive_ || has_output() || pings_ >= max_pings) return Pulse::good;
+  if (now - last_sent_ < keepalive_ + options_.ping_delay || has_output() || pings_ >= max_pings) return Pulse::good;
   ++pings_;
   return Pulse::ping_due;
 }
@@ -229,7 +229,8 @@ TimePoint Session::next_look(TimePoint now) const {
   const auto or_retry = [&](TimePoint due) { return due > now ? due : retry; };
   const TimePoint lost = or_retry(last_received_ + keepalive_ + patience_);
   // After the last ping it looks on, as what is received then makes the next one due.
-  return std::min(lost, pings_ < max_pings ? or_retry(last_sent_ + keepalive_) : now + keepalive_);
+  return std::min(lost,
+                  pings_ < max_pings ? or_retry(last_sent_ + keepalive_ + options_.ping_delay) : now + keepalive_);
 }
 
 void Session::set_keepalive(Duration keepalive, Duration patience, TimePoint now) {

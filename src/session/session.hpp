@@ -29,7 +29,8 @@ class Session {
   struct Options {
     Duration keepalive = std::chrono::seconds(10);  ///< a side that has sent nothing for this long pings; 0: off
     Duration patience = std::chrono::seconds(10);   ///< how long it then waits for an answer
-    BoxLimits limits = {};                          ///< of received boxes
+    Duration ping_delay{};  ///< how much longer it waits before it pings, so that the other side does
+    BoxLimits limits = {};  ///< of received boxes
   };
 
   enum class State : std::uint8_t {

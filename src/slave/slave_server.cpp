@@ -199,9 +199,11 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
   ServedSession session = resident.begin_session(workplace, master);
   rpc::Peer::Options peer_options;
   peer_options.engine.serves = true;
-  peer_options.session.keepalive = step->keepalive + step->keepalive / 16;  // so that it is the master that pings
+  peer_options.session.keepalive = step->keepalive;
   peer_options.session.patience =
       std::clamp<Duration>(options.keepalive_patience, std::chrono::milliseconds(10), std::chrono::hours(24));
+  peer_options.session.ping_delay =
+      std::min<Duration>(peer_options.session.keepalive / 16, peer_options.session.patience / 2);
   peer_options.threads = std::max(1U, options.threads);
   peer_options.max_threads = std::max(peer_options.threads, resident.max_threads());
   const auto is_listed = std::make_shared<std::latch>(1);  // before `shutdown`, which announces the end to all peers

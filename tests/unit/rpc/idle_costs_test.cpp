@@ -58,11 +58,11 @@ class ParkedWorkers {
 class IdlePair {
  public:
   IdlePair() {
-    masters_ = std::make_shared<rpc::PeerGroup>(master_loop_, options({}, keepalive, pings_of_slaves_));
+    masters_ = std::make_shared<rpc::PeerGroup>(master_loop_, options({}, 0s, pings_of_slaves_));
     rpc::PeerGroup::Options served = serving({{"stat", [](const Served& call) { call->answer({{"size", "4096"}}); }}});
     // As a slave does: it waits a little longer.
-    slaves_ = std::make_shared<rpc::PeerGroup>(
-        slave_loop_, options(std::move(served), keepalive + keepalive / 16, pings_of_masters_));
+    slaves_ =
+        std::make_shared<rpc::PeerGroup>(slave_loop_, options(std::move(served), keepalive / 16, pings_of_masters_));
   }
   IdlePair(const IdlePair&) = delete;
   IdlePair& operator=(const IdlePair&) = delete;
@@ -155,8 +155,10 @@ class IdlePair {
   }
 
  private:
-  static rpc::PeerGroup::Options options(rpc::PeerGroup::Options options, Duration time, std::atomic<int>& answered) {
-    options.session.keepalive = time;
+  static rpc::PeerGroup::Options options(rpc::PeerGroup::Options options, Duration ping_delay,
+                                         std::atomic<int>& answered) {
+    options.session.keepalive = keepalive;
+    options.session.ping_delay = ping_delay;
     options.session.patience = 30s;
     options.on_ping = [&answered] { ++answered; };
     return options;
@@ -253,9 +255,9 @@ TEST_CASE("a keepalive that is made shorter counts at once") {
   IdlePair pair;
   pair.add();
   pair.set_keepalive(1s);
-  const auto second = pair.pass(1s);
-  CHECK(second.of_master.size() == 1);
-  CHECK(second.of_slave.size() == 1);
+  const auto pause = pair.pass(1s + keepalive / 16);
+  CHECK(pause.of_master.size() == 1);
+  CHECK(pause.of_slave.size() == 1);
 }
 
 TEST_CASE("peers that are destroyed leave no timer behind") {

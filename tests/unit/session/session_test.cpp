@@ -286,6 +286,16 @@ TEST_CASE("a ping is due after keepalive without sending") {
   CHECK(side.session.look(begin_time + 22s) == Pulse::ping_due);
 }
 
+TEST_CASE("a side that leaves it to the other one to ping pings later, and gives up as early") {
+  const Session::Options options{.ping_delay = 4s};
+  Session session(options);
+  session.attach(begin_time);
+  CHECK(session.next_look(begin_time) == begin_time + 14s);
+  CHECK(session.look(begin_time + 13999ms) == Pulse::good);
+  CHECK(session.look(begin_time + 14s) == Pulse::ping_due);
+  CHECK(session.look(begin_time + 20s) == Pulse::lost);
+}
+
 TEST_CASE("an idle session asks for a look when a ping is due, and for no other") {
   SessionSide side;
   CHECK(side.session.next_look(side.now) == begin_time + 10s);
