@@ -34,20 +34,19 @@ std::vector<std::string> slaves_args(FleetKind kind, std::size_t first, std::siz
 
 void run_fleet_part(const std::vector<std::string>& args, const FleetOrders& orders) {
   const FleetKind kind = kind_of(args.at(1));
-  const bool by_tls = kind == FleetKind::remsh_tls || kind == FleetKind::limit_tls;
   const std::size_t slaves = std::stoul(args.at(2));
   if (args.at(0) == slaves_word) {
     const auto port = static_cast<std::uint16_t>(std::stoul(args.at(3)));
+    const bool by_tls = kind == FleetKind::remsh_tls || kind == FleetKind::limit_tls;
     if (by_tls) return run_tls_slaves(kind, port, orders);
-    run_played_slaves(kind, std::stoul(args.at(4)), slaves, port, orders);
-  } else if (kind == FleetKind::memory) {
-    run_memory_master(slaves, orders);
-  } else if (kind == FleetKind::limit_tls) {
-    run_limit_tls_master(orders);
-  } else if (kind != FleetKind::limit) {
-    run_remsh_master(slaves, by_tls, orders);
-  } else {
-    run_limit_master(slaves, orders);
+    return run_played_slaves(kind, std::stoul(args.at(4)), slaves, port, orders);
+  }
+  switch (kind) {
+    case FleetKind::remsh: return run_remsh_master(slaves, false, orders);
+    case FleetKind::remsh_tls: return run_remsh_master(slaves, true, orders);
+    case FleetKind::limit: return run_limit_master(slaves, orders);
+    case FleetKind::limit_tls: return run_limit_tls_master(orders);
+    case FleetKind::memory: return run_memory_master(slaves, orders);
   }
 }
 

@@ -173,8 +173,7 @@ std::unique_ptr<Work> make_memory_fleet(const Bench& bench) { return std::make_u
 
 void run_memory_master(std::size_t count, const FleetOrders& orders) {
   KeyRing keys;
-  std::vector<KeyRegistration> registered;
-  for (std::size_t i = 0; i < count; ++i) registered.push_back(keys.register_slave(fleet_name(i), fleet_key(i)));
+  const auto registered = register_fleet(keys, count);
   Players players;
   SlaveCollection slaves;
   TransportSlaveListener listener({.slave_collection = slaves, .keys = keys});

@@ -66,6 +66,9 @@ std::optional<int> parse(int argc, char** argv, Options& options) {
     } else if (arg == "--rounds" || arg == "--size" || arg == "--fleet" || arg == "--in-memory") {
       const auto value = number(1e6);
       if (!value || *value != std::floor(*value)) return complain("the option " + std::string(arg) + " needs a count");
+      const bool is_fleet = arg == "--fleet" || arg == "--in-memory";
+      if (is_fleet && *value < 2)
+        return complain("a fleet has at least 2 slaves: what the first one costs is not counted");
       if (arg == "--rounds") {
         options.rounds = static_cast<std::size_t>(*value);
       } else if (arg == "--in-memory") {

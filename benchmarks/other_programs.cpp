@@ -7,11 +7,9 @@
 
 #include <unistd.h>
 
-#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -25,7 +23,7 @@ namespace {
 class OtherPrograms final : public Work {
  public:
   explicit OtherPrograms(const Bench& bench)
-      : bench_(bench), from_(bench.scratch + "/from") /* of Transfers */, to_(bench.scratch + "/their-to") {
+      : bench_(bench), from_(bench.scratch + "/from"), to_(bench.scratch + "/their-to") {
     try {
       ssh_.emplace(bench.scratch);
     } catch (const std::exception& why) {
@@ -61,17 +59,17 @@ class OtherPrograms final : public Work {
 
   void copy(std::size_t round, Report& report) {
     for (const bool sends : {true, false}) {
-      for (const auto& [name, copier] : copiers_) {
+      for (const Copier& one : copiers_) {
         const auto limit = [&] {
           auto transfer = bench_.tls_limit.start_transfer();
           return rate_of([&] { sends ? transfer.send(from_, to_) : transfer.fetch(from_, to_); });
         };
         const auto theirs = [&] {
-          return rate_of([&] { sends ? ssh_->send(copier, from_, to_) : ssh_->fetch(copier, from_, to_); });
+          return rate_of([&] { sends ? ssh_->send(one.copier, from_, to_) : ssh_->fetch(one.copier, from_, to_); });
         };
         const auto [bare, full] = in_turns(round, limit, theirs);
         const std::string what = sends ? "send" : "fetch";
-        report.add({"W3 " + what + " by " + name, "MiB/s", Measure::Better::more, {}}, bare, full);
+        report.add({"W3 " + what + " by " + one.name, "MiB/s", Measure::Better::more, {}}, bare, full);
       }
     }
   }
@@ -102,7 +100,7 @@ class OtherPrograms final : public Work {
   }
 
   const Bench& bench_;
-  const std::string from_;
+  const std::string from_;  // which Transfers has written
   const std::string to_;
   std::vector<Copier> copiers_;
   std::optional<OpenSsh> ssh_;

@@ -63,6 +63,12 @@ std::string call_one(Slave& slave, double seconds) {
 
 }  // namespace
 
+std::vector<KeyRegistration> register_fleet(KeyRing& keys, std::size_t count) {
+  std::vector<KeyRegistration> registered;
+  for (std::size_t i = 0; i < count; ++i) registered.push_back(keys.register_slave(fleet_name(i), fleet_key(i)));
+  return registered;
+}
+
 RemshMaster::RemshMaster(const SlaveCollection& slaves, std::size_t count) : slaves_(slaves), count_(count) {}
 
 std::string RemshMaster::obey(const FleetOrder& order) {
@@ -87,8 +93,7 @@ std::string RemshMaster::obey(const FleetOrder& order) {
 
 void run_remsh_master(std::size_t count, bool by_tls, const FleetOrders& orders) {
   KeyRing keys;
-  std::vector<KeyRegistration> registered;
-  for (std::size_t i = 0; i < count; ++i) registered.push_back(keys.register_slave(fleet_name(i), fleet_key(i)));
+  const auto registered = register_fleet(keys, count);
   SlaveCollection slaves;
   TcpSlaveListener listener(
       {.slave_collection = slaves, .address = by_tls ? "tls:127.0.0.1:0" : "tcp:127.0.0.1:0", .keys = keys});

@@ -12,6 +12,9 @@
 
 namespace remsh::bench {
 
+/// The keys of a fleet, which count for as long as what this returns.
+[[nodiscard]] std::vector<KeyRegistration> register_fleet(KeyRing& keys, std::size_t count);
+
 /// Does what fleet_parts.hpp says of the orders of a master. One thread at a time.
 class RemshMaster {
  public:

@@ -24,6 +24,7 @@ constexpr std::chrono::milliseconds max_within{1'000'000'000'000};
 /// read (docs/protocol.md section 9).
 constexpr std::uint8_t max_pings = 30;
 
+// How soon a look is repeated that could not do what was due.
 constexpr Duration min_retry = std::chrono::milliseconds(5);
 constexpr Duration max_retry = std::chrono::milliseconds(500);
 

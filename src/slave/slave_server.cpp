@@ -202,6 +202,7 @@ ServeResult SlaveServer::Impl::serve(Attempt& attempt, std::unique_ptr<Transport
   peer_options.session.keepalive = step->keepalive;
   peer_options.session.patience =
       std::clamp<Duration>(options.keepalive_patience, std::chrono::milliseconds(10), std::chrono::hours(24));
+  // So that it is the master that pings: docs/protocol.md section 5.
   peer_options.session.ping_delay =
       std::min<Duration>(peer_options.session.keepalive / 16, peer_options.session.patience / 2);
   peer_options.threads = std::max(1U, options.threads);
