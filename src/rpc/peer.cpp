@@ -283,9 +283,8 @@ void Peer::send_waiting() {
 void Peer::take_in(const IoResult& result, BytesView bytes, std::size_t again, ReadBuffer& buffer) {
   const std::size_t size = again + (result.status == IoResult::Status::ok ? result.bytes : 0);
   if (size > 0) {
-    now_ = now();
     buffer.fill(size);
-    session_.receive(bytes.substr(0, size), now_, again);
+    session_.receive(bytes.substr(0, size), now(), again);
     while (const BoxView* const box = session_.next()) {
       if (auto received = engine_.receive(*box, buffer.memory()); !received) {
         session_.breach(std::move(received).failure());
@@ -444,8 +443,9 @@ void Peer::on_rest_over() {
 
 void Peer::on_call_changed(OpenCall& call) {
   Waiter& waiter = *static_cast<Waiter*>(call.owner);
-  waiter.young_until = now_ + slice;
-  if (call.state == OpenCall::State::settled) waiter.settled_at = now_;
+  const TimePoint at = session_.last_received();  // of the read in progress
+  waiter.young_until = at + slice;
+  if (call.state == OpenCall::State::settled) waiter.settled_at = at;
   wake(waiter);
   wake_feeders(call);
 }

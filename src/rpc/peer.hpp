@@ -192,7 +192,6 @@ class Peer : public std::enable_shared_from_this<Peer>, public Watched, private 
   Session session_;
   Link link_;  // from open() to the end, and until no thread reads or writes any more
   Engine engine_;
-  TimePoint now_{};  // of the read in progress
 
   // Roles and the watch.
   const Waiter* reader_ = nullptr;

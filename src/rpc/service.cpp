@@ -188,7 +188,7 @@ void PeerService::on_change(std::function<void()> callback) {
 
 void PeerService::changed() {
   for (Waiter* const waiter : waiters_) {
-    waiter->young_until = peer_->now_ + Link::slice;
+    waiter->young_until = peer_->session_.last_received() + Link::slice;
     peer_->wake(*waiter);
   }
   notify();

@@ -70,6 +70,7 @@ class Session {
   [[nodiscard]] bool is_over() const noexcept { return state_ == State::over; }
   [[nodiscard]] const Counts& sent() const noexcept { return sent_; }
   [[nodiscard]] const Counts& received() const noexcept { return received_; }
+  [[nodiscard]] TimePoint last_received() const noexcept { return last_received_; }
 
   // --- for the calls above: boxes to send; received boxes come from next()
 
