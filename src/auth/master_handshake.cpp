@@ -218,7 +218,7 @@ Bytes MasterHandshake::signed_welcome(Box welcome) const {
   welcome.set("_answer", tag_);
   if (key_) {
     const Secret mac = hmac(derive(*key_, "master").bytes(), hash_with(*transcript_, body(welcome)));
-    welcome.set("mac", Bytes(mac.bytes()));
+    welcome.set("mac", mac.bytes());
   }
   return encode(welcome);
 }

@@ -101,12 +101,12 @@ Result<Bytes> SlaveHandshake::answer_challenge(const BoxView& box) {
   Box prove{{"_ask", prove_tag}, {"_command", "prove"}};
   for (const auto& [key, member, max] : registration_fields) {
     const std::string& value = options_.registration.*member;
-    if (!value.empty() && value.size() <= max) prove.set(Bytes(key), value);
+    if (!value.empty() && value.size() <= max) prove.set(key, value);
   }
   if (options_.enrols) prove.set("enrol", "1");
   if (options_.key) {
     transcript_->update(body(box) + body(prove));
-    prove.set("mac", Bytes(hmac(derive(*options_.key, "slave").bytes(), transcript_->digest()).bytes()));
+    prove.set("mac", hmac(derive(*options_.key, "slave").bytes(), transcript_->digest()).bytes());
   }
   return encode(prove);
 }

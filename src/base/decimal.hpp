@@ -3,7 +3,10 @@
 
 #include <remsh/base/bytes.hpp>
 
+#include <array>
 #include <charconv>
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,12 +14,33 @@
 
 namespace remsh {
 
+/// The digits of a number, without an allocation; with a sign if it is negative.
+class Decimal {
+ public:
+  explicit Decimal(std::integral auto value) noexcept
+      : size_(static_cast<std::size_t>(std::to_chars(text_.data(), text_.data() + text_.size(), value).ptr -
+                                       text_.data())) {}
+  operator BytesView() const noexcept { return {text_.data(), size_}; }
+
+ private:
+  std::array<char, 20> text_;
+  std::size_t size_;
+};
+
 inline Bytes to_decimal(std::uint64_t value) { return std::to_string(value); }
 
 /// The number; nullopt unless the text is a number of 64 bits without leading zeros.
 inline std::optional<std::uint64_t> from_decimal(BytesView text) {
-  if (text.size() > 1 && text.front() == '0') return std::nullopt;
+  constexpr std::size_t always_fits = 19;  // digits
+  if (text.empty() || (text.size() > 1 && text.front() == '0')) return std::nullopt;
   std::uint64_t value = 0;
+  if (text.size() <= always_fits) {  // quicker than std::from_chars(), which looks for an overflow at each digit
+    for (const char digit : text) {
+      if (digit < '0' || digit > '9') return std::nullopt;
+      value = value * 10 + static_cast<std::uint64_t>(digit - '0');
+    }
+    return value;
+  }
   const char* const end = text.data() + text.size();
   const auto [at, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc() || at != end) return std::nullopt;

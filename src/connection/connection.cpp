@@ -35,14 +35,13 @@ struct Connection::Impl {
     if (box.size() > limits.fields) {
       throw Error(Errc::too_large, "", "send a box", formatted("it has more than {} fields", limits.fields));
     }
-    std::size_t size = 2;
     for (const auto& [key, value] : box) {
       if (value.size() > Box::max_value) {
         throw Error(Errc::too_large, "", "send a box",
                     formatted("the value of '{}' has {} bytes, over {}", key, value.size(), Box::max_value));
       }
-      size += encoded_size(key, value);
     }
+    const std::size_t size = encoded_size(box);
     if (size > limits.bytes) {
       throw Error(Errc::too_large, "", "send a box", formatted("it has {} bytes, over {}", size, limits.bytes));
     }

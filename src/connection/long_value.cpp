@@ -47,13 +47,19 @@ Failure malformed(BytesView key, const char* what) {
 }
 
 /// Checks one continuation. If each continuation follows a full part there is no gap, and counting is enough to join
-/// them.
-Result<void> check_continuation(const Box& box, BytesView key, BytesView value) {
+/// them. `previous` is the field before it: in the order of keys a continuation comes directly after the part before.
+/// Only for the first one the box must be searched, which is done at most once for each 65535 bytes.
+Result<void> check_continuation(const Box& box, const Box::Field& previous, BytesView key, BytesView value) {
   const auto continuation = parse_continuation(key);
   if (!continuation) return malformed(key, "has a '~' and is no continuation of a long value");
   if (value.empty()) return malformed(key, "continues a long value with nothing");
   const auto [base, number] = *continuation;
-  const auto before = box.get(number == 1 ? Bytes(base) : continuation_key(base, number - 1));
+  std::optional<BytesView> before;
+  if (number == 1) {
+    before = box.get(base);
+  } else if (previous.key == continuation_key(base, number - 1)) {
+    before = previous.value;
+  }
   if (!before) return malformed(key, "continues a long value of which the part before is missing");
   if (before->size() != Box::max_value) return malformed(key, "continues a part of a long value that is not full");
   return {};
@@ -62,29 +68,30 @@ Result<void> check_continuation(const Box& box, BytesView key, BytesView value) 
 }  // namespace
 
 bool has_long_value(const Box& box) noexcept {
-  return std::any_of(box.begin(), box.end(),
-                     [](const Box::Field& field) { return field.value.size() > Box::max_value; });
+  return box.bytes() > Box::max_value && std::any_of(box.begin(), box.end(), [](const Box::Field& field) {
+           return field.value.size() > Box::max_value;
+         });
 }
 
 Result<Box> split_long_values(const Box& box, BoxLimits limits) {
-  std::size_t size = 2;
-  for (const auto& [key, value] : box) size += encoded_size(key, value);
+  const std::size_t size = encoded_size(box);
   if (size > limits.bytes) {
     return Failure{Errc::too_large,
                    formatted("{} bytes; a call carries at most {}: send a file instead", size, limits.bytes)};
   }
   Box result;
+  result.reserve(box.size(), box.bytes());
   for (const auto& [key, value] : box) {
     BytesView rest = value;
-    result.set(key, Bytes(rest.substr(0, Box::max_value)));
+    result.set(key, rest.substr(0, Box::max_value));
     if (rest.size() <= Box::max_value) continue;
     if (has_mark(key)) return malformed(key, "has a '~', so its value cannot be over 65535 bytes");
     if (key.size() > Box::max_key - suffix_size) return malformed(key, "is too long for a value over 65535 bytes");
     for (std::size_t number = 1; rest.size() > Box::max_value; ++number) {
       rest.remove_prefix(Box::max_value);
-      Bytes part = continuation_key(key, number);
+      const Bytes part = continuation_key(key, number);
       if (box.has(part)) return malformed(part, "is where the value of another key goes on");
-      result.set(std::move(part), Bytes(rest.substr(0, Box::max_value)));
+      result.set(part, rest.substr(0, Box::max_value));
     }
   }
   return result;
@@ -93,18 +100,28 @@ Result<Box> split_long_values(const Box& box, BoxLimits limits) {
 Result<Box> join_long_values(Box box) {
   if (std::none_of(box.begin(), box.end(), [](const Box::Field& field) { return has_mark(field.key); })) return box;
   Box result;
-  for (const auto& [key, first] : box) {
+  result.reserve(box.size(), box.bytes());
+  Box::Field previous;
+  for (const Box::Field field : box) {
+    const auto [key, first] = field;
     if (has_mark(key)) {
-      if (auto checked = check_continuation(box, key, first); !checked.ok()) return std::move(checked).failure();
+      if (auto checked = check_continuation(box, previous, key, first); !checked.ok()) {
+        return std::move(checked).failure();
+      }
+      previous = field;
       continue;
     }
-    Bytes value = first;
-    for (std::size_t number = 1; first.size() == Box::max_value; ++number) {
-      const auto part = box.get(continuation_key(key, number));
-      if (!part) break;
-      value.append(*part);
+    previous = field;
+    if (first.size() != Box::max_value) {
+      result.set(key, first);
+      continue;
     }
-    result.set(key, std::move(value));
+    Bytes value(first);
+    auto at = box.find(continuation_key(key, 1));
+    for (std::size_t number = 1; at != box.end() && at->key == continuation_key(key, number); ++number, ++at) {
+      value.append(at->value);
+    }
+    result.set(key, value);
   }
   return result;
 }

@@ -63,7 +63,7 @@ void FieldWriter::mode(BytesView key, std::uint32_t value) {
 }
 
 void FieldWriter::moment(BytesView key, std::chrono::sys_time<std::chrono::nanoseconds> value) {
-  set(key, std::to_string(value.time_since_epoch().count()));
+  set(key, Decimal(value.time_since_epoch().count()));
 }
 
 void FieldWriter::duration(BytesView key, std::chrono::milliseconds value) {
@@ -105,8 +105,8 @@ void FieldWriter::output(BytesView key, OutputMode value, bool may_merge) {
 
 void FieldWriter::exit_status(const std::optional<int>& code, const std::optional<int>& signal) {
   assert(code.has_value() != signal.has_value());
-  if (code) set("exit", std::to_string(*code));
-  if (signal) set("signal", std::to_string(*signal));
+  if (code) set("exit", Decimal(*code));
+  if (signal) set("signal", Decimal(*signal));
 }
 
 void FieldWriter::file_info(const std::optional<FileInfo>& value) {
@@ -124,11 +124,14 @@ void FieldReader::fail(BytesView key, std::string_view what) {
 }
 
 std::optional<BytesView> FieldReader::get(BytesView key) {
-  const auto field = box_.find(key);
-  if (field == box_.end()) return std::nullopt;
-  const auto index = static_cast<std::size_t>(field - box_.begin());
-  if (index < read_.size()) read_.set(index);
-  return BytesView(field->value);
+  for (std::size_t index = 0; const Box::Field& field : box_) {
+    if (field.key == key) {
+      if (index < read_.size()) read_.set(index);
+      return field.value;
+    }
+    ++index;
+  }
+  return std::nullopt;
 }
 
 void FieldReader::require_all_read() {

@@ -93,7 +93,7 @@ class FieldWriter {
   /// Reads fail unless it is from `min` to `max`.
   void number(BytesView key, std::uint64_t value, std::uint64_t /*min*/ = 0,
               std::uint64_t /*max*/ = std::numeric_limits<std::uint64_t>::max()) {
-    set(key, to_decimal(value));
+    set(key, Decimal(value));
   }
   void optional_number(BytesView key, const std::optional<std::uint64_t>& value) {
     if (value) number(key, *value);
@@ -101,7 +101,7 @@ class FieldWriter {
   /// A number that may be negative, from `min` to `max`.
   void optional_integer(BytesView key, const std::optional<std::int32_t>& value, std::int32_t /*min*/,
                         std::int32_t /*max*/) {
-    if (value) set(key, std::to_string(*value));
+    if (value) set(key, Decimal(*value));
   }
   /// In microseconds; not negative.
   void optional_time(BytesView key, const std::optional<std::chrono::microseconds>& value) {
@@ -157,8 +157,8 @@ class FieldWriter {
 
  private:
   void set(BytesView key, BytesView value) {
-    if (box_.empty()) box_.reserve(6);  // for most messages
-    box_.add(key, value);
+    if (box_.empty()) box_.reserve(6, 100);  // for most messages
+    box_.set(key, value);
   }
 
   Box box_;

@@ -28,7 +28,7 @@ Failure invalid_tree(std::string why) {
 Box fields_of(const BoxView& view) {
   Box box;
   for (const auto& [key, value] : view) {
-    if (key != data_key) box.set(Bytes(key), Bytes(value));
+    if (key != data_key) box.set(key, value);
   }
   return box;
 }

@@ -24,12 +24,12 @@ bool is_tag(BytesView text) { return !text.empty() && text.size() <= max_tag; }
 /// of section 7, for operations of the slave's owner.
 Result<Box> content(const BoxView& box, bool is_call) {
   Box fields;
-  fields.reserve(box.size());
+  fields.reserve(box.size(), box.bytes());
   bool has_parts = false;
   for (const auto& [key, value] : box) {
     if (is_call ? key == "_ask" || key == "_command" || key == "op" : key.front() == '_') continue;
     has_parts = has_parts || key.find('~') != BytesView::npos;
-    fields.add(key, value);
+    fields.set(key, value);
   }
   if (!has_parts) return fields;
   return join_long_values(std::move(fields));
@@ -109,10 +109,7 @@ Result<void> Engine::receive_call(const BoxView& box, BytesView command, BytesVi
   service->command = command;
   auto arguments = content(box, true);
   const bool is_full = services_->by_tag.size() >= options_.max_services;
-  std::size_t size = 0;
-  if (arguments) {
-    for (const auto& [key, value] : *arguments) size += key.size() + value.size();
-  }
+  const std::size_t size = arguments ? arguments->bytes() : 0;
   services_->by_tag.add(service);
   if (!op.empty()) services_->by_op.add(service);
   if (!arguments) {

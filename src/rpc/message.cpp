@@ -36,28 +36,28 @@ constexpr std::array<CodeName, 5> code_names{{
 
 /// Writes the fields of two ascending sequences in ascending order.
 Result<void> merge(Bytes& out, std::span<const Field> envelope, const Box& content, BoxLimits limits) {
-  std::size_t size = 2;
-  std::size_t fields = envelope.size() + content.size();
+  const std::size_t fields = envelope.size() + content.size();
+  std::size_t size = encoded_size(content);
   for (const Field& field : envelope) size += encoded_size(field.key, field.value);
-  for (const auto& [key, value] : content) size += encoded_size(key, value);
   if (size > limits.bytes || fields > limits.fields) {
     return Failure{Errc::too_large,
                    formatted("{} bytes in {} fields; a call holds at most {} bytes in {} fields: send a file instead",
                              size, fields, limits.bytes, limits.fields),
                    0};
   }
-  out.reserve(out.size() + size);
-  BoxWriter writer(out);
+  const std::size_t before = out.size();
+  out.resize(before + size);  // the last two bytes, which end the box, are zero
+  char* to = out.data() + before;
   auto next = envelope.begin();
   for (const auto& [key, value] : content) {
-    for (; next != envelope.end() && next->key < key; ++next) writer.field(next->key, next->value);
+    for (; next != envelope.end() && next->key < key; ++next) to = BoxWriter::write(to, next->key, next->value);
     if (next != envelope.end() && next->key == key) {
       return Failure{Errc::invalid_argument, formatted("the key {} has a meaning of its own", in_quotes(key)), 0};
     }
-    writer.field(key, value);
+    to = BoxWriter::write(to, key, value);
   }
-  for (; next != envelope.end(); ++next) writer.field(next->key, next->value);
-  writer.end();
+  for (; next != envelope.end(); ++next) to = BoxWriter::write(to, next->key, next->value);
+  assert(to + 2 == out.data() + out.size());
   return {};
 }
 
@@ -77,7 +77,7 @@ Result<void> encode_call(Bytes& out, BytesView command, BytesView tag, bool has_
 
 Result<void> encode_answer(Bytes& out, BytesView tag, const Box& results) {
   for (const auto& [key, value] : results) {
-    if (key.front() == '_' || key.find('~') != Bytes::npos) {
+    if (key.front() == '_' || key.find('~') != BytesView::npos) {
       return Failure{Errc::invalid_argument, formatted("a result cannot have the key {}", in_quotes(key)), 0};
     }
   }
@@ -99,15 +99,15 @@ void frame_data(BoxData& data, BytesView op, StreamName stream, std::optional<st
   assert(data.count() > 0 && data.count() <= Block::max_payload);
   Bytes header;
   BoxWriter(header).field("_command", "data");
-  if (marks.at) BoxWriter(header).field("at", std::to_string(*marks.at));
+  if (marks.at) BoxWriter(header).field("at", Decimal(*marks.at));
   header.append("\0\4data", 6);
   append_big_endian(header, data.count(), 2);
   Bytes trailer;
   BoxWriter writer(trailer);
-  if (marks.log) writer.field("log", std::to_string(*marks.log));
+  if (marks.log) writer.field("log", Decimal(*marks.log));
   writer.field("op", op).field("stream", to_string(stream));
-  if (total) writer.field("total", std::to_string(*total));
-  if (data.is_compressed()) writer.field("zstd", std::to_string(data.restored()));
+  if (total) writer.field("total", Decimal(*total));
+  if (data.is_compressed()) writer.field("zstd", Decimal(data.restored()));
   writer.end();
   data.block().frame(header, data.count(), trailer);
 }
@@ -119,7 +119,7 @@ void encode_end(Bytes& out, BytesView op, StreamName stream) {
 void encode_credit(Bytes& out, BytesView op, StreamName stream, std::uint64_t bytes) {
   BoxWriter(out)
       .field("_command", "credit")
-      .field("bytes", std::to_string(bytes))
+      .field("bytes", Decimal(bytes))
       .field("op", op)
       .field("stream", to_string(stream))
       .end();

@@ -58,14 +58,13 @@ Box arguments_of(const remsh1::Call& call) {
 Result<Box> results_of(const remsh1::Call& call, const Box& reply) {
   Box results;
   if (call.command == "set_cwd") {
-    auto parsed = from_box<SetCwd::Reply>(reply);
-    if (!parsed) return std::move(parsed).failure();
-    results.set("cwd", std::move(parsed->path));
+    const auto parsed = from_box<SetCwd::Reply>(reply);
+    if (!parsed) return parsed.failure();
+    results.set("cwd", parsed->path);
   } else if (call.command == "getenv") {
-    auto parsed = from_box<Getenv::Reply>(reply);
-    if (!parsed) return std::move(parsed).failure();
-    results.reserve(parsed->env.size() + 1);
-    for (auto& [name, value] : parsed->env) {
+    const auto parsed = from_box<Getenv::Reply>(reply);
+    if (!parsed) return parsed.failure();
+    for (const auto& [name, value] : parsed->env) {
       if (name.size() > remsh1::max_env_name) continue;  // a key cannot hold it
       results.set(Bytes(remsh1::env_prefix) + name, value.substr(0, Box::max_value));
     }

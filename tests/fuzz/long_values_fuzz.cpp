@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const char fill = static_cast<char>('a' + input.below(26));
     has_marks = has_marks || has_mark(key);
     fits = fits && length <= Box::max_value;
-    box.set(std::move(key), Bytes(length, fill));
+    box.set(key, Bytes(length, fill));
   }
   if (box.empty()) return 0;
   fits = !has_long_value(box);

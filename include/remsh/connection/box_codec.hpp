@@ -57,26 +57,31 @@ class BoxWriter {
   /// Appends a field. Key and value must be within Box::max_key and Box::max_value, and the key above the previous one.
   BoxWriter& field(BytesView key, BytesView value) {
     assert(!key.empty() && key.size() <= Box::max_key && value.size() <= Box::max_value);
-    length(key.size());
-    out_.append(key);
-    length(value.size());
-    out_.append(value);
+    const std::size_t before = out_.size();
+    out_.resize(before + 4 + key.size() + value.size());
+    write(out_.data() + before, key, value);
     return *this;
   }
 
   void end() { out_.append(2, '\0'); }
 
- private:
-  void length(std::size_t n) {
-    out_.push_back(static_cast<char>(n >> 8U));
-    out_.push_back(static_cast<char>(n & 0xffU));
+  /// Writes a field to memory that has room for it, and returns where it ends.
+  static char* write(char* to, BytesView key, BytesView value) noexcept {
+    for (const BytesView bytes : {key, value}) {
+      *to++ = static_cast<char>(bytes.size() >> 8U);
+      *to++ = static_cast<char>(bytes.size() & 0xffU);
+      to = std::copy(bytes.begin(), bytes.end(), to);
+    }
+    return to;
   }
 
+ private:
   Bytes& out_;
 };
 
-/// The size of a field on the wire.
+/// The size of a field, and of a box, on the wire.
 constexpr std::size_t encoded_size(BytesView key, BytesView value) noexcept { return 4 + key.size() + value.size(); }
+inline std::size_t encoded_size(const Box& box) noexcept { return 4 * box.size() + box.bytes() + 2; }
 
 /// The canonical encoding of a box, appended to `out`. The values must be within Box::max_value.
 inline void append_box(Bytes& out, const Box& box) {
@@ -96,10 +101,7 @@ inline Bytes encode(const Box& box) {
 /// A decoded box whose bytes lie in a buffer that it does not own.
 class BoxView {
  public:
-  struct Field {
-    BytesView key;
-    BytesView value;
-  };
+  using Field = Box::Field;
 
   /// The value of a key; nullopt if it is missing.
   [[nodiscard]] std::optional<BytesView> get(BytesView key) const noexcept {
@@ -111,6 +113,10 @@ class BoxView {
 
   [[nodiscard]] bool has(BytesView key) const noexcept { return get(key).has_value(); }
   [[nodiscard]] std::size_t size() const noexcept { return fields_.size(); }
+
+  /// The size of all keys and values.
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+
   [[nodiscard]] auto begin() const noexcept { return fields_.begin(); }
   [[nodiscard]] auto end() const noexcept { return fields_.end(); }
 
@@ -125,14 +131,15 @@ class BoxView {
       std::sort(sorted.begin(), sorted.end(), [](const Field& a, const Field& b) { return a.key < b.key; });
     }
     Box box;
-    box.reserve(fields_.size());
-    for (const Field& field : ascending_ ? fields_ : sorted) box.add(field.key, field.value);
+    box.reserve(fields_.size(), bytes());
+    for (const Field& field : ascending_ ? fields_ : sorted) box.set(field.key, field.value);
     return box;
   }
 
  private:
   friend class BoxDecoder;
   std::vector<Field> fields_;
+  std::size_t bytes_ = 0;
   bool ascending_ = true;
 };
 
@@ -266,6 +273,7 @@ class BoxDecoder {
       fields.push_back({key, bytes.substr(at + 2, value_size)});
       at += 2 + value_size;
     }
+    box_.bytes_ = at - 4 * fields.size();
     if (box_.ascending_ || !has_duplicate()) return true;
     fail(BoxError::duplicate_key);
     return false;

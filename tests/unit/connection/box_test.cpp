@@ -3,7 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
 #include <optional>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -11,6 +13,7 @@
 
 using remsh::Box;
 using remsh::Bytes;
+using remsh::BytesView;
 
 TEST_CASE("a box gives what was set, and nothing for what was not") {
   Box box{{"b", "2"}, {"a", Bytes("\0", 1)}};
@@ -33,7 +36,7 @@ TEST_CASE("a box keeps its keys in ascending order of their bytes") {
   Box box;
   for (const char* key : {"b", "\xff", "aa", "a", "B", "_ask"}) box.set(key, "");
   std::vector<Bytes> keys;
-  for (const auto& field : box) keys.push_back(field.key);
+  for (const auto& field : box) keys.emplace_back(field.key);
   CHECK(keys == std::vector<Bytes>{"B", "_ask", "a", "aa", "b", "\xff"});
 }
 
@@ -47,16 +50,55 @@ TEST_CASE("a key has 1 to 255 bytes, and comes once") {
   CHECK_THROWS_AS(box.set("", "x"), std::invalid_argument);
   CHECK_THROWS_AS(box.set(Bytes(256, 'k'), "x"), std::invalid_argument);
   box.set(Bytes(255, 'k'), "x");
+  CHECK(box.get(Bytes(255, 'k')) == "x");
   CHECK(box.size() == 1);
   CHECK_THROWS_AS((Box{{"a", "1"}, {"a", "1"}}), std::invalid_argument);
 }
 
-TEST_CASE("add() is set(), whatever the order of the keys") {
+TEST_CASE("a box is filled in any order of the keys") {
   Box box;
-  for (const remsh::BytesView key : {"b", "d", "a", "d", "c"}) box.add(key, Bytes(key) + std::to_string(box.size()));
+  for (const BytesView key : {"b", "d", "a", "d", "c"}) box.set(key, Bytes(key) + std::to_string(box.size()));
   CHECK(box == Box{{"a", "a2"}, {"b", "b0"}, {"c", "c3"}, {"d", "d3"}});
-  CHECK_THROWS_AS(box.add("", "v"), std::invalid_argument);
-  CHECK_THROWS_AS(box.add(Bytes(256, 'k'), "v"), std::invalid_argument);
+  CHECK(box.bytes() == 12);
+}
+
+TEST_CASE("a value of a box may become another one of it, whatever moves meanwhile") {
+  Box box{{"b", Bytes(100, 'b')}};
+  for (const char* key : {"c", "a", "d", "a1", "b"}) box.set(key, *box.get("b"));
+  for (const auto& field : Box(box)) CHECK(field.value == Bytes(100, 'b'));
+  box.set(box.begin()->value.substr(0, 2), box.begin()->key);
+  CHECK(box.get("bb") == "a");
+  CHECK(box.size() == 6);
+}
+
+TEST_CASE("a box is what a map would be, after many changes") {
+  for (unsigned seed = 0; seed < 200; ++seed) {
+    std::mt19937 random(seed);
+    Box box;
+    std::map<Bytes, Bytes> expected;
+    for (int change = 0; change < 60; ++change) {
+      const Bytes key(1 + random() % 3, static_cast<char>('a' + random() % 6));
+      if (random() % 4 == 0) {
+        CHECK(box.erase(key) == (expected.erase(key) == 1));
+      } else {
+        const Bytes value(random() % 40, static_cast<char>(random()));
+        box.set(key, value);
+        expected[key] = value;
+      }
+      REQUIRE(box.size() == expected.size());
+    }
+    CAPTURE(seed);
+    std::map<Bytes, Bytes> found;
+    std::size_t bytes = 0;
+    for (const auto& [key, value] : box) {
+      CHECK((found.empty() || found.rbegin()->first < key));
+      found.emplace(key, value);
+      bytes += key.size() + value.size();
+    }
+    CHECK(found == expected);
+    CHECK(box.bytes() == bytes);
+    for (const auto& [key, value] : expected) CHECK(box.get(key) == value);
+  }
 }
 
 TEST_CASE("a field is found among few and among many") {

@@ -30,7 +30,7 @@ struct Part {
 
 std::vector<Part> parts(const Box& box) {
   std::vector<Part> result;
-  for (const auto& [key, value] : box) result.push_back({key, value.size()});
+  for (const auto& [key, value] : box) result.push_back({Bytes(key), value.size()});
   return result;
 }
 
