@@ -17,8 +17,9 @@ using namespace std::chrono_literals;
 constexpr Duration tick_period = 2ms;
 
 /// The same after many ticks that found quick operations only: a tick wakes the io thread, which costs as much as
-/// several of them.
-constexpr Duration quick_tick_period = 4ms;
+/// several of them. `crowded`: while calls wait for an operation that is running.
+constexpr Duration quick_tick_period = 16ms;
+constexpr Duration crowded_tick_period = 4ms;
 constexpr std::uint64_t quick_ticks = 16;
 
 /// The same while all allowed workers are busy: then the only thing to do is to wait for one of them.
@@ -142,6 +143,7 @@ void Server::do_next(Peer::Locked& lock, Worker& me) {
   me.begun = ticks_;
   ++begun_;
   me.is_apart = ticks_ < slow_until_;
+  is_crowded_ = is_crowded_ || has_work();
   ++busy_;
   start_tick(period());
   peer_.resign(me.waiter);  // without arming: the tick arms if this takes long
@@ -166,14 +168,19 @@ void Server::do_next(Peer::Locked& lock, Worker& me) {
 
 // --- the tick
 
-Duration Server::period() const noexcept { return is_quick() ? quick_tick_period : tick_period; }
+Duration Server::period() const noexcept {
+  if (!is_quick()) return tick_period;
+  return is_crowded_ ? crowded_tick_period : quick_tick_period;
+}
 
 bool Server::is_quick() const noexcept { return ticks_ - last_slow_ > quick_ticks; }
 
 void Server::start_tick(Duration after) {
-  if (std::exchange(is_tick_due_, true)) return;
-  peer_.loop().at(peer_.now() + after, [weak = peer_.weak_from_this()] {
-    if (const auto peer = weak.lock()) peer->server_->on_tick();
+  if (tick_after_ <= after) return;
+  if (is_tick_due()) peer_.loop().cancel(tick_timer_);
+  tick_after_ = after;
+  tick_timer_ = peer_.loop().at(peer_.now() + after, [weak = peer_.weak_from_this(), number = ++tick_number_] {
+    if (const auto peer = weak.lock()) peer->server_->on_tick(number);
   });
 }
 
@@ -189,9 +196,10 @@ bool Server::find_slow(TimePoint at) {
   return is_slow;
 }
 
-void Server::on_tick() {
+void Server::on_tick(std::uint64_t number) {
   Peer::Locked lock(peer_);
-  is_tick_due_ = false;
+  if (number != tick_number_) return;  // a nearer one has replaced it when it had begun
+  tick_after_ = Duration::max();
   ++ticks_;
   if (peer_.is_over() && !has_work()) return;
   if (find_slow(peer_.now())) {
@@ -207,7 +215,9 @@ void Server::on_tick() {
   const bool is_watched = std::any_of(workers_.begin(), workers_.end(), [](const auto& worker) {
     return worker->begun != 0 && !worker->is_slow;  // its first whole tick is yet to come
   });
+  if (is_watched) is_crowded_ = true;  // calls may wait where this worker would read them
   if (goes_on || is_watched) start_tick(period());
+  is_crowded_ = false;
 }
 
 Server::Threads Server::take_threads() {

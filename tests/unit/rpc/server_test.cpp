@@ -2,6 +2,7 @@
 #include "rpc/peer.hpp"
 
 #include "support/peer_pair.hpp"
+#include "support/played_calls.hpp"
 
 #include <doctest/doctest.h>
 
@@ -14,6 +15,7 @@
 #include <latch>
 #include <memory>
 #include <mutex>
+#include <semaphore>
 #include <set>
 #include <string>
 #include <thread>
@@ -121,6 +123,47 @@ TEST_CASE("operations overlap, whatever they last and however many there are") {
       });
       CHECK(overlapped);
     }
+  }
+}
+
+TEST_CASE(
+    "a slow operation after many quick ones holds up the others for 20 ms at most, and for 8 if they wait with it") {
+  struct Case {
+    const char* way;
+    bool together;
+    std::vector<Duration> ticks;
+  };
+  const Case cases[] = {{"alone", false, {16ms, 4ms}}, {"with a call behind it", true, {4ms, 4ms}}};
+  for (const Case& one : cases) {
+    CAPTURE(one.way);
+    StoppedLoop loop;
+    auto [theirs, ours] = socket_pair();
+    RawEnd raw(std::move(theirs));
+    std::binary_semaphore begun(0);
+    std::binary_semaphore go(0);
+    const auto peer = Peer::start(
+        std::move(ours), loop,
+        serving({{"quick", [](const Served& served) { served->answer({}); }}, {"slow", [&](const Served& served) {
+                                                                                 begun.release();
+                                                                                 go.acquire();
+                                                                                 served->answer({});
+                                                                               }}}));
+    int tag = 0;
+    const auto quick = [&] { return encode(request(++tag, "quick")); };
+    for (int i = 0; i < 40; ++i) {
+      raw.write(quick());
+      REQUIRE(raw.read().get("_answer") == std::to_string(tag));
+      loop.advance(16ms);
+    }
+    const Bytes slow = encode(request(1000, "slow"));
+    raw.write(one.together ? slow + quick() : slow);
+    begun.acquire();
+    if (!one.together) raw.write(quick());
+    for (const Duration tick : one.ticks) loop.advance(tick);
+    CHECK(raw.read().get("_answer") == std::to_string(tag));
+    go.release();
+    CHECK(raw.read().get("_answer") == "1000");
+    loop.end(peer);
   }
 }
 
