@@ -78,6 +78,15 @@ class Box {
   static constexpr std::size_t max_value = 65535;
 
   Box() = default;
+  Box(const Box&) = default;
+  Box(Box&& other) noexcept { swap(other); }
+  Box& operator=(const Box&) = default;
+  Box& operator=(Box&& other) noexcept {
+    Box taken(std::move(other));  // which leaves the other one empty
+    swap(taken);
+    return *this;
+  }
+  ~Box() = default;
 
   /// Throws std::invalid_argument if a key is invalid or appears twice.
   Box(std::initializer_list<std::pair<BytesView, BytesView>> fields) {
@@ -96,9 +105,10 @@ class Box {
     }
     if (holds(key) || holds(value)) return set(Bytes(key), Bytes(value));
     if (count_ == 0 || iterator_at(last_).key() < key) {  // most are set in order
-      last_ = bytes_.size();
-      bytes_.resize(last_ + head + key.size() + value.size());
-      write(bytes_.data() + last_, key, value);
+      const std::size_t at = bytes_.size();
+      bytes_.resize(at + head + key.size() + value.size());
+      write(bytes_.data() + at, key, value);
+      last_ = at;
       ++count_;
       return;
     }
@@ -165,6 +175,12 @@ class Box {
     to[sizeof size] = static_cast<char>(key.size());
     std::memcpy(to + head, key.data(), key.size());
     if (!value.empty()) std::memcpy(to + head + key.size(), value.data(), value.size());
+  }
+
+  void swap(Box& other) noexcept {
+    bytes_.swap(other.bytes_);
+    std::swap(count_, other.count_);
+    std::swap(last_, other.last_);
   }
 
   /// For a key that is not above all others.

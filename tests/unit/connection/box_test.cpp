@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 using remsh::Box;
@@ -69,6 +70,22 @@ TEST_CASE("a value of a box may become another one of it, whatever moves meanwhi
   box.set(box.begin()->value.substr(0, 2), box.begin()->key);
   CHECK(box.get("bb") == "a");
   CHECK(box.size() == 6);
+}
+
+TEST_CASE("a box that was moved can be used again") {
+  for (const std::size_t size : {1, 100}) {
+    const Bytes value(size, 'v');
+    Box from{{"a", value}, {"b", "2"}};
+    Box to(std::move(from));
+    CHECK(to == Box{{"a", value}, {"b", "2"}});
+    CHECK(from.empty());  // NOLINT(bugprone-use-after-move): this is the question
+    from.set("c", "3");
+    from.set("a", "1");
+    CHECK(from == Box{{"a", "1"}, {"c", "3"}});
+    to = std::move(from);
+    CHECK(to == Box{{"a", "1"}, {"c", "3"}});
+    CHECK(from.begin() == from.end());  // NOLINT(bugprone-use-after-move)
+  }
 }
 
 TEST_CASE("a box is what a map would be, after many changes") {
