@@ -1,4 +1,4 @@
-// Decimal numbers as the protocol writes them: without sign or leading zero.
+// Decimal numbers as the protocol writes them, without leading zeros.
 #pragma once
 
 #include <remsh/base/bytes.hpp>

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace remsh {
 namespace {
@@ -47,8 +48,8 @@ Failure malformed(BytesView key, const char* what) {
 }
 
 /// Checks one continuation. If each continuation follows a full part there is no gap, and counting is enough to join
-/// them. `previous` is the field before it: in the order of keys a continuation comes directly after the part before.
-/// Only for the first one the box must be searched, which is done at most once for each 65535 bytes.
+/// them. `previous` is the field before this one in the box: for a continuation after the first, it must be the part
+/// before. For a first continuation the box is searched, which a valid box makes us do once for each 65535 bytes.
 Result<void> check_continuation(const Box& box, const Box::Field& previous, BytesView key, BytesView value) {
   const auto continuation = parse_continuation(key);
   if (!continuation) return malformed(key, "has a '~' and is no continuation of a long value");
@@ -79,21 +80,27 @@ Result<Box> split_long_values(const Box& box, BoxLimits limits) {
     return Failure{Errc::too_large,
                    formatted("{} bytes; a call carries at most {}: send a file instead", size, limits.bytes)};
   }
-  Box result;
-  result.reserve(box.size(), box.bytes());
+  if (box.size() > limits.fields) {
+    return Failure{Errc::too_large, formatted("{} fields; a call carries at most {}", box.size(), limits.fields)};
+  }
+  std::vector<std::pair<Bytes, BytesView>> parts;
   for (const auto& [key, value] : box) {
     BytesView rest = value;
-    result.set(key, rest.substr(0, Box::max_value));
+    parts.emplace_back(key, rest.substr(0, Box::max_value));
     if (rest.size() <= Box::max_value) continue;
     if (has_mark(key)) return malformed(key, "has a '~', so its value cannot be over 65535 bytes");
     if (key.size() > Box::max_key - suffix_size) return malformed(key, "is too long for a value over 65535 bytes");
     for (std::size_t number = 1; rest.size() > Box::max_value; ++number) {
       rest.remove_prefix(Box::max_value);
-      const Bytes part = continuation_key(key, number);
+      Bytes part = continuation_key(key, number);
       if (box.has(part)) return malformed(part, "is where the value of another key goes on");
-      result.set(part, rest.substr(0, Box::max_value));
+      parts.emplace_back(std::move(part), rest.substr(0, Box::max_value));
     }
   }
+  std::sort(parts.begin(), parts.end());
+  Box result;
+  result.reserve(parts.size(), box.bytes() + parts.size() * suffix_size);
+  for (const auto& [key, value] : parts) result.set(key, value);
   return result;
 }
 

@@ -26,11 +26,7 @@ Failure invalid_tree(std::string why) {
 
 /// The fields of a box, without the data.
 Box fields_of(const BoxView& view) {
-  Box box;
-  for (const auto& [key, value] : view) {
-    if (key != data_key) box.set(key, value);
-  }
-  return box;
+  return view.copy_if([](BytesView key) { return key != data_key; });
 }
 
 Failure failure_from(const Box& box) {

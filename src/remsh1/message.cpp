@@ -38,9 +38,9 @@ Box registered_box() { return Box{{"type", "registered"}}; }
 bool is_registered(const Box& box) { return box.get("type") == "registered"; }
 
 Box Call::to_box() && {
-  arguments.set("_ask", std::move(tag));
-  arguments.set("_command", std::move(command));
-  return std::move(arguments);
+  Box box{{"_ask", tag}, {"_command", command}};
+  for (const auto& [key, value] : arguments) box.set(key, value);  // which are behind these two
+  return box;
 }
 
 Box Answer::to_box() && {

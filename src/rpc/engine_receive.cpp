@@ -23,14 +23,12 @@ bool is_tag(BytesView text) { return !text.empty() && text.size() <= max_tag; }
 /// The fields apart from the envelope, with long values joined. A call may have other keys that begin with '_': those
 /// of section 7, for operations of the slave's owner.
 Result<Box> content(const BoxView& box, bool is_call) {
-  Box fields;
-  fields.reserve(box.size(), box.bytes());
   bool has_parts = false;
-  for (const auto& [key, value] : box) {
-    if (is_call ? key == "_ask" || key == "_command" || key == "op" : key.front() == '_') continue;
+  Box fields = box.copy_if([&](BytesView key) {
+    if (is_call ? key == "_ask" || key == "_command" || key == "op" : key.front() == '_') return false;
     has_parts = has_parts || key.find('~') != BytesView::npos;
-    fields.set(key, value);
-  }
+    return true;
+  });
   if (!has_parts) return fields;
   return join_long_values(std::move(fields));
 }

@@ -46,7 +46,7 @@ Result<void> merge(Bytes& out, std::span<const Field> envelope, const Box& conte
                    0};
   }
   const std::size_t before = out.size();
-  out.resize(before + size);  // the last two bytes, which end the box, are zero
+  out.resize(before + size);  // the last two bytes, which end the box, are zero from here on
   char* to = out.data() + before;
   auto next = envelope.begin();
   for (const auto& [key, value] : content) {

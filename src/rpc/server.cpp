@@ -16,11 +16,13 @@ using namespace std::chrono_literals;
 /// An operation that takes longer than one to two of these periods does not delay the others.
 constexpr Duration tick_period = 2ms;
 
-/// The same after many ticks that found quick operations only: a tick wakes the io thread, which costs as much as
-/// several of them. `crowded`: while calls wait for an operation that is running.
-constexpr Duration quick_tick_period = 16ms;
-constexpr Duration crowded_tick_period = 4ms;
+/// After this number of ticks that found quick operations only, the period is longer: a tick wakes the io thread, which
+/// costs as much as several quick operations.
 constexpr std::uint64_t quick_ticks = 16;
+constexpr Duration quick_tick_period = 16ms;
+
+/// The period among quick operations while a call waits for one of them, or may do so.
+constexpr Duration crowded_tick_period = 4ms;
 
 /// The same while all allowed workers are busy: then the only thing to do is to wait for one of them.
 constexpr Duration full_tick_period = 20ms;
@@ -45,6 +47,7 @@ void Server::add(Job job) {
   }
   ready_.push_back(std::move(job));
   if (is_this_thread()) {
+    is_crowded_ = is_crowded_ || current->begun != 0;
     start_tick(period());  // this worker looks itself: when it has read, or when its operation is over
   } else {
     bring(1);
@@ -176,10 +179,13 @@ Duration Server::period() const noexcept {
 bool Server::is_quick() const noexcept { return ticks_ - last_slow_ > quick_ticks; }
 
 void Server::start_tick(Duration after) {
-  if (tick_after_ <= after) return;
+  if (is_tick_due() && (!is_tick_far_ || after >= quick_tick_period)) return;
+  const TimePoint at = peer_.now() + after;
+  if (at >= tick_at_) return;
   if (is_tick_due()) peer_.loop().cancel(tick_timer_);
-  tick_after_ = after;
-  tick_timer_ = peer_.loop().at(peer_.now() + after, [weak = peer_.weak_from_this(), number = ++tick_number_] {
+  tick_at_ = at;
+  is_tick_far_ = after == quick_tick_period;
+  tick_timer_ = peer_.loop().at(at, [weak = peer_.weak_from_this(), number = ++tick_number_] {
     if (const auto peer = weak.lock()) peer->server_->on_tick(number);
   });
 }
@@ -198,8 +204,8 @@ bool Server::find_slow(TimePoint at) {
 
 void Server::on_tick(std::uint64_t number) {
   Peer::Locked lock(peer_);
-  if (number != tick_number_) return;  // a nearer one has replaced it when it had begun
-  tick_after_ = Duration::max();
+  if (number != tick_number_) return;  // it was replaced while it waited for the mutex
+  tick_at_ = TimePoint::max();
   ++ticks_;
   if (peer_.is_over() && !has_work()) return;
   if (find_slow(peer_.now())) {
@@ -215,7 +221,7 @@ void Server::on_tick(std::uint64_t number) {
   const bool is_watched = std::any_of(workers_.begin(), workers_.end(), [](const auto& worker) {
     return worker->begun != 0 && !worker->is_slow;  // its first whole tick is yet to come
   });
-  if (is_watched) is_crowded_ = true;  // calls may wait where this worker would read them
+  if (is_watched) is_crowded_ = true;  // calls may lie unread, which this worker would read
   if (goes_on || is_watched) start_tick(period());
   is_crowded_ = false;
 }

@@ -99,9 +99,10 @@ class Server {
   [[nodiscard]] bool is_long(const Worker& worker, TimePoint at) const;
   [[nodiscard]] Duration period() const noexcept;
   [[nodiscard]] bool is_quick() const noexcept;
-  /// Ensures that a tick comes after this time, or earlier.
+
+  /// Starts a tick if none is due, or if the one that is due is a far one of quick operations, and this one is nearer.
   void start_tick(Duration after);
-  [[nodiscard]] bool is_tick_due() const noexcept { return tick_after_ != Duration::max(); }
+  [[nodiscard]] bool is_tick_due() const noexcept { return tick_at_ != TimePoint::max(); }
   void on_tick(std::uint64_t number);
   bool find_slow(TimePoint at);
 
@@ -111,14 +112,15 @@ class Server {
   std::deque<Job> ready_;  // bounded by the engine's limit of open services
   std::vector<std::shared_ptr<Worker>> workers_;
   std::size_t alive_ = 0;
-  std::size_t busy_ = 0;                   // workers inside an operation
-  std::uint64_t ticks_ = 1;                // how many there were; begins at 1
-  std::uint64_t last_slow_ = 0;            // the tick that last found a slow operation
-  std::size_t begun_ = 0;                  // operations since the last tick
-  std::uint64_t slow_until_ = 0;           // the tick at which the slow phase ends
-  bool is_crowded_ = false;                // a call has waited for a running operation since the last tick
-  Duration tick_after_ = Duration::max();  // how long after it was started the next tick comes; max() if none is due
-  std::uint64_t tick_number_ = 0;          // of the last tick that was started
+  std::size_t busy_ = 0;                  // workers inside an operation
+  std::uint64_t ticks_ = 1;               // how many there were; begins at 1
+  std::uint64_t last_slow_ = 0;           // the tick that last found a slow operation
+  std::size_t begun_ = 0;                 // operations since the last tick
+  std::uint64_t slow_until_ = 0;          // the tick at which the slow phase ends
+  bool is_crowded_ = false;               // since the last tick a call has waited, or may have, for a running operation
+  TimePoint tick_at_ = TimePoint::max();  // when the next tick is due; max() if none is
+  bool is_tick_far_ = false;              // the next tick was started with the long period of quick operations
+  std::uint64_t tick_number_ = 0;         // of the last tick that was started
   Loop::TimerId tick_timer_ = 0;
   bool is_over_ = false;  // the threads were taken out, and there will be no more
 };

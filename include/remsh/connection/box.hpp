@@ -22,8 +22,7 @@ namespace remsh {
 ///     if (auto path = box.get("path")) use(*path);
 ///
 /// A value in a box on the wire is at most 65535 bytes; send_box() refuses more. All fields lie in one piece of memory,
-/// one behind the other, so that a box costs one allocation. To find a key takes time in proportion to the number of
-/// fields.
+/// one behind the other. To find a key takes time in proportion to the number of fields.
 class Box {
  public:
   /// Valid until the box is changed, moved or destroyed.
@@ -97,7 +96,7 @@ class Box {
   }
 
   /// Sets the value of a key, new or not. Throws std::invalid_argument for a key of 0 or over 255 bytes, or a value of
-  /// 4 GiB. The quickest way to fill a box is in the order of the keys.
+  /// 4 GiB or more. Fill a box in the order of the keys: a key that is set before others moves all bytes behind it.
   void set(BytesView key, BytesView value) {
     if (key.empty() || key.size() > max_key) throw std::invalid_argument("remsh::Box: a key has 1 to 255 bytes");
     if (value.size() > std::numeric_limits<ValueSize>::max()) {
@@ -123,7 +122,8 @@ class Box {
     return at;
   }
 
-  /// The value of a key; nullopt if it is missing. The view is valid as long as a Field.
+  /// The value of a key; nullopt if it is missing. The view is valid until the box is changed, moved or
+  /// destroyed.
   [[nodiscard]] std::optional<BytesView> get(BytesView key) const& noexcept {
     const const_iterator at = find(key);
     return at == end() ? std::nullopt : std::optional((*at).value);
@@ -183,7 +183,7 @@ class Box {
     std::swap(last_, other.last_);
   }
 
-  /// For a key that is not above all others.
+  /// For a key at or below the last one.
   void insert(BytesView key, BytesView value) {
     Bytes field(head + key.size() + value.size(), '\0');
     write(field.data(), key, value);
@@ -200,7 +200,7 @@ class Box {
     for (const_iterator at = begin(); at != end(); ++at) last_ = offset(at);
   }
 
-  /// Whether the bytes lie in this box, and would move while it is changed.
+  /// Whether the bytes lie in this box, so that a change may move them.
   [[nodiscard]] bool holds(BytesView bytes) const noexcept {
     const std::less<const char*> is_before;
     return !is_before(bytes.data(), bytes_.data()) && is_before(bytes.data(), bytes_.data() + bytes_.size());

@@ -56,7 +56,6 @@ class BoxWriter {
 
   /// Appends a field. Key and value must be within Box::max_key and Box::max_value, and the key above the previous one.
   BoxWriter& field(BytesView key, BytesView value) {
-    assert(!key.empty() && key.size() <= Box::max_key && value.size() <= Box::max_value);
     const std::size_t before = out_.size();
     out_.resize(before + 4 + key.size() + value.size());
     write(out_.data() + before, key, value);
@@ -67,6 +66,7 @@ class BoxWriter {
 
   /// Writes a field to memory that has room for it, and returns where it ends.
   static char* write(char* to, BytesView key, BytesView value) noexcept {
+    assert(!key.empty() && key.size() <= Box::max_key && value.size() <= Box::max_value);
     for (const BytesView bytes : {key, value}) {
       *to++ = static_cast<char>(bytes.size() >> 8U);
       *to++ = static_cast<char>(bytes.size() & 0xffU);
@@ -79,8 +79,10 @@ class BoxWriter {
   Bytes& out_;
 };
 
-/// The size of a field, and of a box, on the wire.
+/// The size of a field on the wire.
 constexpr std::size_t encoded_size(BytesView key, BytesView value) noexcept { return 4 + key.size() + value.size(); }
+
+/// The size of a box on the wire.
 inline std::size_t encoded_size(const Box& box) noexcept { return 4 * box.size() + box.bytes() + 2; }
 
 /// The canonical encoding of a box, appended to `out`. The values must be within Box::max_value.
@@ -125,6 +127,12 @@ class BoxView {
 
   /// A Box with copies of all bytes.
   [[nodiscard]] Box copy() const {
+    return copy_if([](BytesView) { return true; });
+  }
+
+  /// A Box with copies of the fields whose keys are wanted.
+  template <class IsWanted>
+  [[nodiscard]] Box copy_if(IsWanted is_wanted) const {
     std::vector<Field> sorted;  // a Box is filled in key order, because otherwise each insertion moves other fields
     if (!ascending_) {
       sorted = fields_;
@@ -132,7 +140,9 @@ class BoxView {
     }
     Box box;
     box.reserve(fields_.size(), bytes());
-    for (const Field& field : ascending_ ? fields_ : sorted) box.set(field.key, field.value);
+    for (const Field& field : ascending_ ? fields_ : sorted) {
+      if (is_wanted(field.key)) box.set(field.key, field.value);
+    }
     return box;
   }
 

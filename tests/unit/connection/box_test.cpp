@@ -73,7 +73,7 @@ TEST_CASE("a value of a box may become another one of it, whatever moves meanwhi
 }
 
 TEST_CASE("a box that was moved can be used again") {
-  for (const std::size_t size : {1, 100}) {
+  for (const std::size_t size : {1U, 100U}) {
     const Bytes value(size, 'v');
     Box from{{"a", value}, {"b", "2"}};
     Box to(std::move(from));

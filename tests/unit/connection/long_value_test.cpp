@@ -111,6 +111,16 @@ TEST_CASE("what no box on the wire can hold is too large") {
   CHECK_FALSE(split_long_values(Box{{"v", Bytes(call_limits.bytes, 'x')}}, call_limits).ok());
 }
 
+TEST_CASE("what has more fields than a box on the wire is too large, before it is split") {
+  Box box{{"a", pattern(full_part + 1)}};
+  for (std::size_t i = 1; i < call_limits.fields; ++i) box.set("b" + std::to_string(10'000 + i), "");
+  CHECK(split_long_values(box, call_limits).ok());
+  box.set("c", "");
+  const auto cut = split_long_values(box, call_limits);
+  REQUIRE_FALSE(cut.ok());
+  CHECK(cut.failure().code == Errc::too_large);
+}
+
 TEST_CASE("a key that cannot be continued has no long value") {
   const Bytes longest(Box::max_key - 5, 'k');
   CHECK(split_long_values(of({{longest, full_part + 1}})).ok());

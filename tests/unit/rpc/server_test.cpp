@@ -126,8 +126,7 @@ TEST_CASE("operations overlap, whatever they last and however many there are") {
   }
 }
 
-TEST_CASE(
-    "a slow operation after many quick ones holds up the others for 20 ms at most, and for 8 if they wait with it") {
+TEST_CASE("a slow operation after many quick ones holds up the others for 20 ms at most, for 8 if they came with it") {
   struct Case {
     const char* way;
     bool together;
