@@ -17,14 +17,15 @@ namespace remsh {
 /// The digits of a number, without an allocation; with a sign if it is negative.
 class Decimal {
  public:
-  explicit Decimal(std::integral auto value) noexcept
-      : size_(static_cast<std::size_t>(std::to_chars(text_.data(), text_.data() + text_.size(), value).ptr -
-                                       text_.data())) {}
+  explicit Decimal(std::integral auto value) noexcept {
+    const char* const end = std::to_chars(text_.data(), text_.data() + text_.size(), value).ptr;
+    size_ = static_cast<std::size_t>(end - text_.data());
+  }
   operator BytesView() const noexcept { return {text_.data(), size_}; }
 
  private:
-  std::array<char, 20> text_;
-  std::size_t size_;
+  std::array<char, 20> text_{};
+  std::size_t size_ = 0;
 };
 
 inline Bytes to_decimal(std::uint64_t value) { return std::to_string(value); }
