@@ -67,7 +67,7 @@ Failure MasterHandshake::at_end() const { return reader_.at_end(); }
 Bytes MasterHandshake::open(std::chrono::milliseconds keepalive) {
   assert(!is_enrolment_);
   const auto within = std::clamp(keepalive, std::chrono::milliseconds(1), max_keepalive);
-  return answer_prove(Box{{"keepalive", to_decimal(static_cast<std::uint64_t>(within.count()))}});
+  return answer_prove(Box{{"keepalive", Decimal(within.count())}});
 }
 
 Bytes MasterHandshake::reject() {
@@ -81,7 +81,7 @@ Bytes MasterHandshake::refuse(Refusal refusal, std::string_view reason,
   Box welcome{{"reason", cut_text(reason, max_reason)}, {"refused", to_string(refusal)}};
   if (retry) {
     const auto count = std::max(retry->count(), std::chrono::milliseconds::rep{0});
-    welcome.set("retry", to_decimal(static_cast<std::uint64_t>(count)));
+    welcome.set("retry", Decimal(count));
   }
   return answer_prove(std::move(welcome));
 }

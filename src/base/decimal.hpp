@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <system_error>
 
 namespace remsh {
@@ -27,8 +26,6 @@ class Decimal {
   std::array<char, 20> text_{};
   std::size_t size_ = 0;
 };
-
-inline Bytes to_decimal(std::uint64_t value) { return std::to_string(value); }
 
 /// The number; nullopt unless the text is a number of 64 bits without leading zeros.
 inline std::optional<std::uint64_t> from_decimal(BytesView text) {

@@ -110,15 +110,14 @@ Result<Box> join_long_values(Box box) {
   result.reserve(box.size(), box.bytes());
   Box::Field previous;
   for (const Box::Field field : box) {
+    const Box::Field before = std::exchange(previous, field);
     const auto [key, first] = field;
     if (has_mark(key)) {
-      if (auto checked = check_continuation(box, previous, key, first); !checked.ok()) {
+      if (auto checked = check_continuation(box, before, key, first); !checked.ok()) {
         return std::move(checked).failure();
       }
-      previous = field;
       continue;
     }
-    previous = field;
     if (first.size() != Box::max_value) {
       result.set(key, first);
       continue;

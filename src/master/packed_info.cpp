@@ -75,8 +75,8 @@ using Labels = std::map<std::string, std::string>;
 /// The resources of an info as labels, slots among them.
 Labels counts_of(const SlaveInfo& info) {
   Labels counts;
-  for (const auto& [name, count] : info.resources) counts.emplace(name, to_decimal(count));
-  if (info.slots != auth::default_slots) counts.emplace(auth::slots_name, to_decimal(info.slots));
+  for (const auto& [name, count] : info.resources) counts.emplace(name, Decimal(count));
+  if (info.slots != auth::default_slots) counts.emplace(auth::slots_name, Decimal(info.slots));
   return counts;
 }
 

@@ -21,7 +21,7 @@ Bytes take(Box& box, BytesView key) {
 }  // namespace
 
 Box Register::to_box() const {
-  return Box{{"hostname", hostname}, {"type", "register"}, {"version", to_decimal(version)}};
+  return Box{{"hostname", hostname}, {"type", "register"}, {"version", Decimal(version)}};
 }
 
 Result<Register> Register::from_box(const Box& box) {

@@ -122,8 +122,7 @@ class Box {
     return at;
   }
 
-  /// The value of a key; nullopt if it is missing. The view is valid until the box is changed, moved or
-  /// destroyed.
+  /// The value of a key; nullopt if it is missing. The view is valid until the box is changed, moved or destroyed.
   [[nodiscard]] std::optional<BytesView> get(BytesView key) const& noexcept {
     const const_iterator at = find(key);
     return at == end() ? std::nullopt : std::optional((*at).value);

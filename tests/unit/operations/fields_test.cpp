@@ -83,8 +83,8 @@ TEST_CASE("a list without its last zero byte is no list") {
 }
 
 TEST_CASE("a decimal number has one spelling") {
-  CHECK(to_decimal(0) == "0");
-  CHECK(to_decimal(std::numeric_limits<std::uint64_t>::max()) == "18446744073709551615");
+  CHECK(BytesView(Decimal(0)) == "0");
+  CHECK(BytesView(Decimal(std::numeric_limits<std::uint64_t>::max())) == "18446744073709551615");
   CHECK(from_decimal("0") == 0U);
   CHECK(from_decimal("10") == 10U);
   CHECK(from_decimal("18446744073709551615") == std::numeric_limits<std::uint64_t>::max());
